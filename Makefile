@@ -1,0 +1,47 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: setup demo check test lint types floors fast lock clean
+
+setup: $(VENV)/.installed
+
+# The lock is used as constraints, so that torch brings its CUDA packages only where its build asks for them.
+$(VENV)/.installed: pyproject.toml requirements.lock
+	$(PYTHON) -c 'import sys; sys.exit(0 if (3,11) <= sys.version_info[:2] <= (3,13) else "hpo needs Python 3.11, 3.12 or 3.13; run make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --progress-bar off -c requirements.lock -e '.[dev,postgres,mysql]'
+	touch $@
+
+demo: setup
+	rm -rf demo-run && mkdir demo-run
+	cd demo-run && ../$(BIN)/hpo launch --dataset digits --trials 12
+	cd demo-run && ../$(BIN)/hpo best digits
+
+check: lint types floors fast
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: setup
+	$(BIN)/mypy
+
+floors: setup
+	$(BIN)/lint-imports
+
+fast: setup
+	$(BIN)/python -m pytest -m 'not slow and not gpu' -n 2
+
+test: check
+	$(BIN)/python -m pytest -m 'slow and not gpu'
+
+lock:
+	$(PYTHON) -m venv /tmp/hpo-lock && /tmp/hpo-lock/bin/pip install --quiet uv
+	/tmp/hpo-lock/bin/uv pip compile --quiet pyproject.toml -c requirements.in --universal --python-version 3.11 \
+		--all-extras --upgrade --no-emit-index-url --no-annotate --no-header -o requirements.lock
+
+clean:
+	rm -rf $(VENV) demo-run

@@ -1,0 +1,5 @@
+"""The command `hpo`."""
+
+
+def main() -> None:
+    """Entry point."""

@@ -1,0 +1,1 @@
+"""AUC with standard errors, in plain numpy."""

@@ -1,0 +1,1 @@
+"""What a study is: datasets, training settings, search space, spec. Standard library and pydantic only."""

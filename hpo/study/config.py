@@ -1,0 +1,201 @@
+"""`TrainConfig`: every setting of one training run, with its domain, unit and source.
+
+A new setting is one field here, one line in `hpo.training` that reads it, and an entry in a study file.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+
+from pydantic import BaseModel, ConfigDict, model_validator
+
+
+@dataclass(frozen=True)
+class Domain:
+    """Where a setting may lie, its unit, and the other settings under which it means something.
+
+    when: (setting, legal values of it); all must hold, else the setting is left at its default.
+    """
+
+    low: float | None = None
+    high: float | None = None
+    unit: str = ""
+    when: tuple[tuple[str, tuple[object, ...]], ...] = ()
+
+
+_AUCM = ("loss", ("aucm_v1", "aucm_v2"))
+
+Augmentation = Literal[
+    "none", "flip", "shift", "affine", "crop", "noise", "intensity", "cutout", "mixup", "geometric", "full"
+]
+Loss = Literal["aucm_v1", "aucm_v2", "cross_entropy"]
+Resplit = Literal["none", "holdout", "official", "balanced"]
+
+
+class TrainConfig(BaseModel):
+    """One configuration; the defaults are LibAUC as it comes (AUCM v1, PESG) on LibAUC's own settings."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    loss: Annotated[Loss, Domain()] = "aucm_v1"
+    """Loss after any cross-entropy epochs: AUCM with batch prior (v1), AUCM without prior, corrected (v2), or
+    cross-entropy. Yuan et al. 2021, arXiv 2012.03173."""
+
+    margin: Annotated[float, Domain(0.0, 1.0, "score", when=(_AUCM,))] = 1.0
+    """Gap asked for between the mean scores of positives and negatives: m in Yuan et al. 2021."""
+
+    cross_entropy_share: Annotated[float, Domain(0.0, 0.9, "share of epochs", when=(_AUCM,))] = 0.0
+    """Share of the epochs trained with cross-entropy before AUCM takes over. Yuan et al. 2021, section 5."""
+
+    optimizer: Annotated[Literal["sgd", "adam"], Domain()] = "sgd"
+    """Mode of PESG. With cross-entropy, no clip and no decay it is plain SGD or Adam."""
+
+    learning_rate: Annotated[float, Domain(1e-6, 1.0, "1")] = 0.01
+    """Step size of PESG, for the weights and for a, b, alpha."""
+
+    momentum: Annotated[float, Domain(0.0, 0.99, "1", when=(("optimizer", ("sgd",)),))] = 0.1
+    """Share of the gradient average kept at each step, the usual meaning; LibAUC's `momentum` is 1 - this."""
+
+    epoch_decay: Annotated[float, Domain(0.0, 0.2, "1", when=(_AUCM,))] = 0.003
+    """Pull towards the reference weights: lambda_0 of PESG. Yuan et al. 2021, algorithm 1."""
+
+    reference_weights: Annotated[Literal["noise", "initial"], Domain(when=(_AUCM,))] = "noise"
+    """Reference weights until the regularizer is first updated: LibAUC's N(0, 0.01) noise, or the initial weights."""
+
+    weight_decay: Annotated[float, Domain(0.0, 0.1, "1")] = 1e-4
+    """L2 penalty on all weights, norms and biases included, as PESG applies it."""
+
+    clip: Annotated[float, Domain(0.0, 1000.0, "gradient")] = 1.0
+    """Elementwise bound on gradients, LibAUC's `clip_value`; 0 is off."""
+
+    schedule: Annotated[Literal["constant", "step", "cosine"], Domain()] = "step"
+    """Decay of the learning rate: none, x0.1 at half and three quarters of the epochs, or half a cosine. With
+    `step` the regularizer's reference is updated at the same points, with the others at half and three quarters."""
+
+    batch_size: Annotated[int, Domain(4, 1024, "rows")] = 128
+    """Rows in a batch."""
+
+    batching: Annotated[Literal["random", "fixed_share"], Domain()] = "random"
+    """Batches drawn at random without replacement, or with a fixed share of positives in each."""
+
+    positive_share: Annotated[float, Domain(0.05, 0.95, "share", when=(("batching", ("fixed_share",)),))] = (
+        0.5
+    )
+    """Share of positives in each batch (DualSampler's `sampling_rate`)."""
+
+    augmentation: Annotated[Augmentation, Domain()] = "none"
+    """Named policy of augmentations, applied to each training batch on the device."""
+
+    augmentation_strength: Annotated[
+        float,
+        Domain(
+            0.0, 1.0, "1", when=(("augmentation", tuple(a for a in get_args(Augmentation) if a != "none")),)
+        ),
+    ] = 0.5
+    """Strength of the policy: 0 changes nothing, 1 is the strongest that leaves the label readable."""
+
+    shape_multiplier: Annotated[bool, Domain()] = True
+    """Mask datasets only: images times U[0, 1] in training and times 0.5 at scoring, as MedMNIST's recipe does."""
+
+    weight_average: Annotated[Literal["none", "ema", "swa"], Domain()] = "none"
+    """Weights that are scored: the last, their exponential moving average, or their mean over the last epochs."""
+
+    ema_decay: Annotated[float, Domain(0.5, 0.9999, "1 per step", when=(("weight_average", ("ema",)),))] = (
+        0.99
+    )
+    """Share of the moving average kept at each step."""
+
+    swa_start: Annotated[
+        float, Domain(0.0, 0.95, "share of epochs", when=(("weight_average", ("swa",)),))
+    ] = 0.5
+    """Share of the epochs after which the mean of weights begins. Izmailov et al. 2018, arXiv 1803.05407."""
+
+    resplit: Annotated[Resplit, Domain()] = "none"
+    """How the fit rows are divided into training rows and selection rows: all train; a stratified share selects the
+    epoch; their official roles; selection rows with another share of positives."""
+
+    resplit_share: Annotated[
+        float, Domain(0.05, 0.5, "share of fit rows", when=(("resplit", ("holdout", "balanced")),))
+    ] = 0.15
+    """Share of the fit rows that selects the epoch."""
+
+    input_size: Annotated[int, Domain(4, 28, "pixels or voxels")] = 28
+    """Edge to which images are resized by area averaging; the dataset's own size if that is smaller."""
+
+    precision: Annotated[Literal["auto", "bf16", "fp32"], Domain()] = "auto"
+    """bf16 autocast or fp32; auto takes bf16 where the device computes in it."""
+
+    @model_validator(mode="after")
+    def _inside_domains(self) -> TrainConfig:
+        problems = [
+            problem for name, value in self.model_dump().items() if (problem := problem_of(name, value))
+        ]
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    def active(self) -> dict[str, Any]:
+        """The settings that mean something here: those whose conditions hold."""
+        values = self.model_dump()
+        return {name: value for name, value in values.items() if applies(name, values)}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is known of one field of TrainConfig. kind: float, int, bool or str; choices: legal values of a choice."""
+
+    name: str
+    kind: type
+    domain: Domain
+    default: Any
+    choices: tuple[Any, ...] | None
+    description: str
+
+
+@cache
+def settings() -> dict[str, Setting]:
+    """Every setting by name, in the order of the fields."""
+    hints = get_type_hints(TrainConfig, include_extras=True)
+    found = {}
+    for name, field in TrainConfig.model_fields.items():
+        annotation = get_args(hints[name])[0]
+        domain = next(extra for extra in field.metadata if isinstance(extra, Domain))
+        choices: tuple[Any, ...] | None = None
+        if get_origin(annotation) is Literal:
+            choices, kind = get_args(annotation), str
+        elif annotation is bool:
+            choices, kind = (False, True), bool
+        else:
+            kind = annotation
+        found[name] = Setting(
+            name, kind, domain, field.default, choices, " ".join((field.description or "").split())
+        )
+    return found
+
+
+def applies(name: str, values: dict[str, Any]) -> bool:
+    """Whether a setting means something under `values` (a missing value counts as its default)."""
+    known = settings()
+    return all(
+        values.get(other, known[other].default) in legal and applies(other, values)
+        for other, legal in known[name].domain.when
+    )
+
+
+def problem_of(name: str, value: object) -> str | None:
+    """What is wrong with a value of a setting, as one sentence part, or None."""
+    setting = settings()[name]
+    if setting.choices is not None:
+        if type(value) is setting.kind and value in setting.choices:
+            return None
+        legal = ", ".join(str(choice) for choice in setting.choices)
+        return f"{name} = {value!r} is not one of: {legal}"
+    if isinstance(value, bool) or not isinstance(value, (int, float) if setting.kind is float else int):
+        wanted = "a number" if setting.kind is float else "a whole number"
+        return f"{name} = {value!r} is not {wanted}"
+    low, high = setting.domain.low, setting.domain.high
+    if low is not None and high is not None and not low <= value <= high:
+        return f"{name} = {value} lies outside {low:g} to {high:g}"
+    return None

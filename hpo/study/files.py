@@ -1,0 +1,176 @@
+"""Study files: TOML to `StudySpec`, every fault at once, and `--set key=value`."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from hpo.errors import StudyFileError, UsageError, did_you_mean
+from hpo.study.catalogue import DATASETS, find_dataset
+from hpo.study.config import problem_of, settings
+from hpo.study.space import can_apply, read_range
+from hpo.study.spec import Budget, Scoring, Search, StudySpec
+
+_SECTIONS: dict[str, type[BaseModel]] = {"scoring": Scoring, "search": Search, "budget": Budget}
+_TOP = ("dataset", *_SECTIONS, "fixed", "space")
+
+
+def builtin_study_file(dataset: str) -> Path:
+    """The study file that ships for a dataset: from the wheel, or from `studies/` of a checkout."""
+    name = f"{find_dataset(dataset).name}.toml"
+    here = Path(__file__).parent
+    return next(p for p in (here / "files" / name, here.parent.parent / "studies" / name) if p.exists())
+
+
+def load_spec(path: Path, overrides: tuple[str, ...] = ()) -> StudySpec:
+    """Reads a study file, applies `--set` overrides and checks the whole.
+
+    Raises StudyFileError with every fault of it, or if it cannot be read or is no TOML.
+    """
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise StudyFileError(str(path), [f"cannot be read: {error.strerror}"]) from None
+    except UnicodeDecodeError:
+        raise StudyFileError(str(path), ["is not text in UTF-8"]) from None
+    except tomllib.TOMLDecodeError as error:
+        raise StudyFileError(str(path), [f"is not TOML: {error}"]) from None
+    apply_overrides(table, overrides)
+    return check_spec(table, str(path))
+
+
+def apply_overrides(table: dict[str, Any], overrides: tuple[str, ...]) -> None:
+    """Puts each `section.key=value` into the table; values are TOML, bare words are strings.
+
+    Fixing a searched setting takes it out of the space; searching a fixed one takes it out of the fixed.
+    """
+    for text in overrides:
+        key, equals, value = text.partition("=")
+        parts = [part.strip() for part in key.split(".")]
+        if not equals or not all(parts):
+            raise UsageError(f"--set {text}: give section.key=value, for example --set budget.epochs=5")
+        where = table
+        for part in parts[:-1]:
+            where = where.setdefault(part, {})
+            if not isinstance(where, dict):
+                raise UsageError(f"--set {text}: {part} is a value, not a section")
+        where[parts[-1]] = _toml_value(value.strip())
+        if len(parts) == 2 and parts[0] == "fixed":
+            table.get("space", {}).pop(parts[1], None)
+        if len(parts) >= 2 and parts[0] == "space":
+            table.get("fixed", {}).pop(parts[1], None)
+            if len(parts) == 3:
+                for other in ("low", "high", "log") if parts[2] == "choices" else ("choices",):
+                    where.pop(other, None)
+
+
+def _toml_value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def check_spec(table: dict[str, Any], source: str) -> StudySpec:
+    """The spec of a parsed study file; raises StudyFileError with every fault, each with the nearest legal name."""
+    problems = [f"{key} is no section{did_you_mean(key, _TOP)}" for key in table if key not in _TOP]
+    dataset = _check_dataset(table, problems)
+    sections = {
+        name: _check_section(model, name, table.get(name, {}), problems) for name, model in _SECTIONS.items()
+    }
+    fixed, space = _check_settings(table, problems)
+    if not problems:
+        spec = StudySpec(dataset=dataset, fixed=fixed, space=space, **sections)
+        problems += _faults_of_the_whole(spec)
+        if not problems:
+            return spec
+    raise StudyFileError(source, problems)
+
+
+def _check_dataset(table: dict[str, Any], problems: list[str]) -> str:
+    name = table.get("dataset")
+    try:
+        return find_dataset(name).name if isinstance(name, str) else _missing_dataset(problems)
+    except UsageError as error:
+        problems.append(f"dataset = {error}")
+        return ""
+
+
+def _missing_dataset(problems: list[str]) -> str:
+    problems.append(f"dataset is missing; give one of: {', '.join(d.name for d in DATASETS)}")
+    return ""
+
+
+def _check_section(model: type[BaseModel], name: str, table: Any, problems: list[str]) -> Any:
+    if not isinstance(table, dict):
+        problems.append(f"{name} is a value; make it a section [{name}]")
+        return None
+    legal = model.model_fields
+    problems += [f"[{name}] {key} is no key{did_you_mean(key, legal)}" for key in table if key not in legal]
+    try:
+        return model.model_validate({key: value for key, value in table.items() if key in legal})
+    except ValidationError as error:
+        for fault in error.errors():
+            key = ".".join(map(str, fault["loc"]))
+            problems.append(f"[{name}] {key} = {fault['input']!r}: {_plain(fault['msg'])}")
+        return None
+
+
+def _plain(message: str) -> str:
+    return message.removeprefix("Input ").replace("should be", "must be")
+
+
+def _check_settings(table: dict[str, Any], problems: list[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    known = settings()
+    fixed: dict[str, Any] = {}
+    space: dict[str, Any] = {}
+    for section, kept in (("fixed", fixed), ("space", space)):
+        entries = table.get(section, {})
+        if not isinstance(entries, dict):
+            problems.append(f"{section} is a value; make it a section [{section}]")
+            continue
+        for name, entry in entries.items():
+            label = f"[fixed] {name}" if section == "fixed" else f"[space.{name}]"
+            if name not in known:
+                problems.append(f"{label} is no setting of a training run{did_you_mean(name, known)}")
+            elif section == "fixed":
+                if problem := problem_of(name, entry):
+                    problems.append(f"[fixed] {problem}")
+                kept[name] = entry
+            elif not isinstance(entry, dict):
+                problems.append(
+                    f"{label} = {entry!r} is a value; give low and high, or choices, or move it to [fixed]"
+                )
+            else:
+                kept[name] = read_range(name, entry, problems)
+    problems += [f"{name} stands in [fixed] and in [space]; keep one" for name in fixed if name in space]
+    return fixed, space
+
+
+def _faults_of_the_whole(spec: StudySpec) -> list[str]:
+    faults = []
+    for name in (*spec.fixed, *spec.space):
+        if not can_apply(name, spec.fixed, spec.space):
+            needs = " and ".join(
+                f"{other} in {{{', '.join(map(str, legal))}}}"
+                for other, legal in settings()[name].domain.when
+            )
+            faults.append(f"{name} can never mean anything here: it needs {needs}")
+    if spec.data.labels > 1 and "fixed_share" in _values("batching", spec):
+        faults.append(f"batching = fixed_share needs one label; {spec.dataset} has {spec.data.labels}")
+    if spec.data.labels > 1 and "balanced" in _values("resplit", spec):
+        faults.append(f"resplit = balanced needs one label; {spec.dataset} has {spec.data.labels}")
+    if spec.scoring.rows == "official" and "official" in _values("resplit", spec):
+        faults.append(
+            "resplit = official needs official validation rows among the fit rows; [scoring] rows takes them all"
+        )
+    return faults
+
+
+def _values(name: str, spec: StudySpec) -> tuple[Any, ...]:
+    if name in spec.fixed:
+        return (spec.fixed[name],)
+    return tuple(getattr(spec.space.get(name), "choices", ()))

@@ -1,0 +1,155 @@
+"""The search space: a range or a list of choices for each searched setting."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from hpo.study.config import applies, problem_of, settings
+
+
+class _Entry(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FloatRange(_Entry):
+    """Numbers from low to high, uniform or log-uniform."""
+
+    kind: Literal["float"] = "float"
+    low: float
+    high: float
+    log: bool = False
+
+
+class IntRange(_Entry):
+    """Whole numbers from low to high, uniform or log-uniform."""
+
+    kind: Literal["int"] = "int"
+    low: int
+    high: int
+    log: bool = False
+
+
+class Choices(_Entry):
+    """One of a list."""
+
+    kind: Literal["choices"] = "choices"
+    choices: tuple[bool | int | float | str, ...]
+
+
+Range = Annotated[FloatRange | IntRange | Choices, Field(discriminator="kind")]
+
+_RANGE_KEYS = ("low", "high", "log", "choices")
+
+
+def read_range(
+    name: str, table: dict[str, Any], problems: list[str]
+) -> FloatRange | IntRange | Choices | None:
+    """The entry [space.NAME] of a study file; appends what is wrong to `problems`."""
+    where = f"[space.{name}]"
+    setting = settings()[name]
+    faults = [
+        f"{where} {key} is no key; legal: {', '.join(_RANGE_KEYS)}" for key in table if key not in _RANGE_KEYS
+    ]
+    if "choices" in table:
+        faults += _faults_of_choices(where, name, table)
+        problems += faults
+        return None if faults else Choices(choices=tuple(table["choices"]))
+    if setting.choices is not None:
+        problems += [
+            *faults,
+            f"{where} is a choice; give choices = [...] out of {', '.join(map(str, setting.choices))}",
+        ]
+        return None
+    faults += _faults_of_bounds(where, name, table)
+    problems += faults
+    if faults:
+        return None
+    bounds = {"low": table["low"], "high": table["high"], "log": table.get("log", False)}
+    return IntRange(**bounds) if setting.kind is int else FloatRange(**bounds)
+
+
+def _faults_of_choices(where: str, name: str, table: dict[str, Any]) -> list[str]:
+    choices = table["choices"]
+    if not isinstance(choices, list) or not choices:
+        return [f"{where} choices = {choices!r} is not a list with an entry"]
+    faults = [f"{where} {problem}" for choice in choices if (problem := problem_of(name, choice))]
+    if len({repr(choice) for choice in choices}) != len(choices):
+        faults.append(f"{where} choices names one value twice")
+    if extra := [key for key in ("low", "high", "log") if key in table]:
+        faults.append(f"{where} has choices and {', '.join(extra)}; give one or the other")
+    return faults
+
+
+def _faults_of_bounds(where: str, name: str, table: dict[str, Any]) -> list[str]:
+    missing = [key for key in ("low", "high") if key not in table]
+    if missing:
+        return [f"{where} has no {' and no '.join(missing)}; give low and high, or choices"]
+    faults = []
+    for key in ("low", "high"):
+        if problem := problem_of(name, table[key]):
+            faults.append(f"{where} {key}: {problem}")
+    if not isinstance(table.get("log", False), bool):
+        faults.append(f"{where} log = {table['log']!r} is neither true nor false")
+    if faults:
+        return faults
+    low, high = table["low"], table["high"]
+    if low > high:
+        faults.append(f"{where} low = {low} is above high = {high}; give low <= high")
+    if table.get("log") and low <= 0:
+        faults.append(f"{where} log = true needs low > 0, not {low}")
+    return faults
+
+
+def reachable_values(
+    name: str, fixed: dict[str, Any], space: dict[str, FloatRange | IntRange | Choices]
+) -> tuple[Any, ...] | None:
+    """Values that a setting with conditions on it can take in a study, or None if it is a range of numbers."""
+    if name in fixed:
+        return (fixed[name],)
+    entry = space.get(name)
+    if entry is None:
+        return (settings()[name].default,)
+    return entry.choices if isinstance(entry, Choices) else None
+
+
+def can_apply(name: str, fixed: dict[str, Any], space: dict[str, FloatRange | IntRange | Choices]) -> bool:
+    """Whether a setting means something under at least one configuration of a study."""
+    for other, legal in settings()[name].domain.when:
+        values = reachable_values(other, fixed, space)
+        if values is not None and not any(value in legal for value in values):
+            return False
+        if not can_apply(other, fixed, space):
+            return False
+    return True
+
+
+def suggestion_order(space: dict[str, FloatRange | IntRange | Choices]) -> list[str]:
+    """Searched settings, those that others depend on first."""
+    ordered: list[str] = []
+
+    def visit(name: str) -> None:
+        if name in ordered:
+            return
+        for other, _ in settings()[name].domain.when:
+            if other in space:
+                visit(other)
+        ordered.append(name)
+
+    for name in settings():
+        if name in space:
+            visit(name)
+    return ordered
+
+
+__all__ = [
+    "Choices",
+    "FloatRange",
+    "IntRange",
+    "Range",
+    "applies",
+    "can_apply",
+    "read_range",
+    "suggestion_order",
+]

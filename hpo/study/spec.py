@@ -1,0 +1,124 @@
+"""`StudySpec`: everything that defines one study; its fingerprint; how two specs differ."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from hpo.study.catalogue import Dataset, find_dataset
+from hpo.study.config import TrainConfig
+from hpo.study.space import Range
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
+
+
+class Scoring(_Section):
+    """On which development rows every trial of the study is scored."""
+
+    rows: Literal["official", "holdout", "kfold", "reshuffled"] = "kfold"
+    """MedMNIST's validation rows; a stratified share; k stratified folds; a new stratified share for each trial."""
+
+    folds: int = Field(5, ge=2, le=20)
+    """kfold: number of folds."""
+
+    repeats: int = Field(1, ge=1, le=10)
+    """kfold: number of times that all rows are divided anew."""
+
+    share: float = Field(0.2, ge=0.05, le=0.5)
+    """holdout and reshuffled: share of the development rows that is scored on."""
+
+    seed: int = Field(0, ge=0, lt=2**31)
+    """Seed of the division."""
+
+
+class Search(_Section):
+    """How configurations are proposed and which are stopped early."""
+
+    sampler: Literal["tpe", "random"] = "tpe"
+    """Tree-structured Parzen estimator (multivariate, conditional), or independent random draws."""
+
+    startup_trials: int = Field(10, ge=1, le=10000)
+    """Finished trials before the sampler stops drawing at random."""
+
+    seed: int = Field(0, ge=0, lt=2**31)
+    """Study seed; the seeds of sampler, weights and batches follow from it and the trial's number."""
+
+    pruner: Literal["asha", "none"] = "asha"
+    """Asynchronous successive halving on the mean over folds (Li et al. 2020, arXiv 1810.05934), or no pruning."""
+
+    first_rung: int = Field(4, ge=1, le=1000)
+    """Epochs before the first pruning decision."""
+
+    reduction: int = Field(3, ge=2, le=10)
+    """At each rung the best 1/reduction go on; rungs are at first_rung * reduction^i epochs."""
+
+    references: bool = True
+    """Whether trials 0 and 1 are MedMNIST's cross-entropy recipe and LibAUC as it comes."""
+
+    max_failed_share: float = Field(0.5, gt=0, le=1)
+    """Share of trials failed by their own fault at which the study stops and says so (10 trials at least)."""
+
+
+class Budget(_Section):
+    """How much is spent."""
+
+    trials: int = Field(100, ge=1, le=1_000_000)
+    """Finished trials, pruned ones included."""
+
+    epochs: int = Field(30, ge=1, le=10_000)
+    """Epochs of the fit rows for an unpruned trial; the same number of samples for every resplit."""
+
+
+class StudySpec(BaseModel):
+    """A study file, read and checked."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    dataset: str
+    scoring: Scoring = Scoring()
+    search: Search = Search()
+    budget: Budget = Budget()
+    fixed: dict[str, bool | int | float | str] = {}
+    space: dict[str, Range] = {}
+
+    @property
+    def data(self) -> Dataset:
+        """The dataset it is about."""
+        return find_dataset(self.dataset)
+
+    def config(self, searched: dict[str, Any]) -> TrainConfig:
+        """The training configuration of one trial: fixed settings and its searched values."""
+        return TrainConfig(**{**self.fixed, **searched})
+
+    def canonical(self) -> dict[str, Any]:
+        """What tells one study from another, as plain values; the number of trials is not part of it."""
+        values = self.model_dump(mode="json")
+        del values["budget"]["trials"]
+        return values
+
+    def fingerprint(self) -> str:
+        """Hash of `canonical()`, 16 hexadecimal digits."""
+        text = json.dumps(self.canonical(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def differences(stored: dict[str, Any], asked: dict[str, Any], prefix: str = "") -> list[str]:
+    """Where two canonical specs differ, a line each: `space.margin.low: stored 0.1, asked 0.5`."""
+    lines = []
+    for key in sorted(stored.keys() | asked.keys()):
+        name = f"{prefix}{key}"
+        old, new = stored.get(key, "nothing"), asked.get(key, "nothing")
+        if isinstance(old, dict) and isinstance(new, dict):
+            lines += differences(old, new, f"{name}.")
+        elif old != new:
+            lines.append(f"{name}: stored {_brief(old)}, asked {_brief(new)}")
+    return lines
+
+
+def _brief(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
