@@ -80,9 +80,7 @@ class TrainConfig(BaseModel):
     batching: Annotated[Literal["random", "fixed_share"], Domain()] = "random"
     """Batches drawn at random without replacement, or with a fixed share of positives in each."""
 
-    positive_share: Annotated[float, Domain(0.05, 0.95, "share", when=(("batching", ("fixed_share",)),))] = (
-        0.5
-    )
+    positive_share: Annotated[float, Domain(0.05, 0.95, "share", when=(("batching", ("fixed_share",)),))] = 0.5
     """Share of positives in each batch (DualSampler's `sampling_rate`)."""
 
     augmentation: Annotated[Augmentation, Domain()] = "none"
@@ -90,9 +88,7 @@ class TrainConfig(BaseModel):
 
     augmentation_strength: Annotated[
         float,
-        Domain(
-            0.0, 1.0, "1", when=(("augmentation", tuple(a for a in get_args(Augmentation) if a != "none")),)
-        ),
+        Domain(0.0, 1.0, "1", when=(("augmentation", tuple(a for a in get_args(Augmentation) if a != "none")),)),
     ] = 0.5
     """Strength of the policy: 0 changes nothing, 1 is the strongest that leaves the label readable."""
 
@@ -102,14 +98,10 @@ class TrainConfig(BaseModel):
     weight_average: Annotated[Literal["none", "ema", "swa"], Domain()] = "none"
     """Weights that are scored: the last, their exponential moving average, or their mean over the last epochs."""
 
-    ema_decay: Annotated[float, Domain(0.5, 0.9999, "1 per step", when=(("weight_average", ("ema",)),))] = (
-        0.99
-    )
+    ema_decay: Annotated[float, Domain(0.5, 0.9999, "1 per step", when=(("weight_average", ("ema",)),))] = 0.99
     """Share of the moving average kept at each step."""
 
-    swa_start: Annotated[
-        float, Domain(0.0, 0.95, "share of epochs", when=(("weight_average", ("swa",)),))
-    ] = 0.5
+    swa_start: Annotated[float, Domain(0.0, 0.95, "share of epochs", when=(("weight_average", ("swa",)),))] = 0.5
     """Share of the epochs after which the mean of weights begins. Izmailov et al. 2018, arXiv 1803.05407."""
 
     resplit: Annotated[Resplit, Domain()] = "none"
@@ -129,9 +121,7 @@ class TrainConfig(BaseModel):
 
     @model_validator(mode="after")
     def _inside_domains(self) -> TrainConfig:
-        problems = [
-            problem for name, value in self.model_dump().items() if (problem := problem_of(name, value))
-        ]
+        problems = [problem for name, value in self.model_dump().items() if (problem := problem_of(name, value))]
         if problems:
             raise ValueError("; ".join(problems))
         return self
@@ -147,7 +137,7 @@ class Setting:
     """What is known of one field of TrainConfig. kind: float, int, bool or str; choices: legal values of a choice."""
 
     name: str
-    kind: type
+    kind: type[Any]
     domain: Domain
     default: Any
     choices: tuple[Any, ...] | None
@@ -163,15 +153,12 @@ def settings() -> dict[str, Setting]:
         annotation = get_args(hints[name])[0]
         domain = next(extra for extra in field.metadata if isinstance(extra, Domain))
         choices: tuple[Any, ...] | None = None
+        kind: type[Any] = annotation
         if get_origin(annotation) is Literal:
             choices, kind = get_args(annotation), str
         elif annotation is bool:
-            choices, kind = (False, True), bool
-        else:
-            kind = annotation
-        found[name] = Setting(
-            name, kind, domain, field.default, choices, " ".join((field.description or "").split())
-        )
+            choices = (False, True)
+        found[name] = Setting(name, kind, domain, field.default, choices, " ".join((field.description or "").split()))
     return found
 
 

@@ -78,9 +78,7 @@ def check_spec(table: dict[str, Any], source: str) -> StudySpec:
     """The spec of a parsed study file; raises StudyFileError with every fault, each with the nearest legal name."""
     problems = [f"{key} is no section{did_you_mean(key, _TOP)}" for key in table if key not in _TOP]
     dataset = _check_dataset(table, problems)
-    sections = {
-        name: _check_section(model, name, table.get(name, {}), problems) for name, model in _SECTIONS.items()
-    }
+    sections = {name: _check_section(model, name, table.get(name, {}), problems) for name, model in _SECTIONS.items()}
     fixed, space = _check_settings(table, problems)
     if not problems:
         spec = StudySpec(dataset=dataset, fixed=fixed, space=space, **sections)
@@ -141,9 +139,7 @@ def _check_settings(table: dict[str, Any], problems: list[str]) -> tuple[dict[st
                     problems.append(f"[fixed] {problem}")
                 kept[name] = entry
             elif not isinstance(entry, dict):
-                problems.append(
-                    f"{label} = {entry!r} is a value; give low and high, or choices, or move it to [fixed]"
-                )
+                problems.append(f"{label} = {entry!r} is a value; give low and high, or choices, or move it to [fixed]")
             else:
                 kept[name] = read_range(name, entry, problems)
     problems += [f"{name} stands in [fixed] and in [space]; keep one" for name in fixed if name in space]
@@ -155,8 +151,7 @@ def _faults_of_the_whole(spec: StudySpec) -> list[str]:
     for name in (*spec.fixed, *spec.space):
         if not can_apply(name, spec.fixed, spec.space):
             needs = " and ".join(
-                f"{other} in {{{', '.join(map(str, legal))}}}"
-                for other, legal in settings()[name].domain.when
+                f"{other} in {{{', '.join(map(str, legal))}}}" for other, legal in settings()[name].domain.when
             )
             faults.append(f"{name} can never mean anything here: it needs {needs}")
     if spec.data.labels > 1 and "fixed_share" in _values("batching", spec):

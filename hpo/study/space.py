@@ -43,15 +43,11 @@ Range = Annotated[FloatRange | IntRange | Choices, Field(discriminator="kind")]
 _RANGE_KEYS = ("low", "high", "log", "choices")
 
 
-def read_range(
-    name: str, table: dict[str, Any], problems: list[str]
-) -> FloatRange | IntRange | Choices | None:
+def read_range(name: str, table: dict[str, Any], problems: list[str]) -> FloatRange | IntRange | Choices | None:
     """The entry [space.NAME] of a study file; appends what is wrong to `problems`."""
     where = f"[space.{name}]"
     setting = settings()[name]
-    faults = [
-        f"{where} {key} is no key; legal: {', '.join(_RANGE_KEYS)}" for key in table if key not in _RANGE_KEYS
-    ]
+    faults = [f"{where} {key} is no key; legal: {', '.join(_RANGE_KEYS)}" for key in table if key not in _RANGE_KEYS]
     if "choices" in table:
         faults += _faults_of_choices(where, name, table)
         problems += faults
