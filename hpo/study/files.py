@@ -22,7 +22,7 @@ def builtin_study_file(dataset: str) -> Path:
     """The study file that ships for a dataset: from the wheel, or from `studies/` of a checkout."""
     name = f"{find_dataset(dataset).name}.toml"
     here = Path(__file__).parent
-    return next(p for p in (here / "files" / name, here.parent.parent / "studies" / name) if p.exists())
+    return next(p for p in (here / "shipped" / name, here.parent.parent / "studies" / name) if p.exists())
 
 
 def load_spec(path: Path, overrides: tuple[str, ...] = ()) -> StudySpec:
@@ -45,7 +45,8 @@ def load_spec(path: Path, overrides: tuple[str, ...] = ()) -> StudySpec:
 def apply_overrides(table: dict[str, Any], overrides: tuple[str, ...]) -> None:
     """Puts each `section.key=value` into the table; values are TOML, bare words are strings.
 
-    Fixing a searched setting takes it out of the space; searching a fixed one takes it out of the fixed.
+    Fixing a searched setting takes it out of the space, and with it the settings that then mean nothing; searching a
+    fixed one takes it out of the fixed.
     """
     for text in overrides:
         key, equals, value = text.partition("=")
@@ -60,11 +61,19 @@ def apply_overrides(table: dict[str, Any], overrides: tuple[str, ...]) -> None:
         where[parts[-1]] = _toml_value(value.strip())
         if len(parts) == 2 and parts[0] == "fixed":
             table.get("space", {}).pop(parts[1], None)
+            _take_out_what_means_nothing(table, parts[1], where[parts[1]])
         if len(parts) >= 2 and parts[0] == "space":
             table.get("fixed", {}).pop(parts[1], None)
             if len(parts) == 3:
                 for other in ("low", "high", "log") if parts[2] == "choices" else ("choices",):
                     where.pop(other, None)
+
+
+def _take_out_what_means_nothing(table: dict[str, Any], name: str, value: Any) -> None:
+    for setting in settings().values():
+        if any(other == name and value not in legal for other, legal in setting.domain.when):
+            table.get("space", {}).pop(setting.name, None)
+            table.get("fixed", {}).pop(setting.name, None)
 
 
 def _toml_value(text: str) -> Any:

@@ -1,0 +1,133 @@
+"""Worker processes on this machine: one per GPU, or some that share the cores."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from hpo.errors import OutputError
+
+GRACE_SECONDS = 60.0
+"""Time that a worker gets to finish its step and give its trial back before it is killed."""
+
+
+@dataclass(frozen=True)
+class Seat:
+    """A place for one worker: its device and the number of CPU threads it may use."""
+
+    device: str
+    threads: int
+
+
+@dataclass(frozen=True)
+class LocalPlan:
+    """What each local worker is started with. address: database URL with its password, handed on by environment."""
+
+    study: str
+    address: str
+    data_dir: str
+    seats: tuple[Seat, ...]
+    log_dir: Path
+
+
+def seats(workers: int | None, device: str, gpus: int) -> tuple[Seat, ...]:
+    """Seats for `workers` workers: round robin over GPUs, or sharing the cores of a CPU; by default one per GPU."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    on_gpus = device == "auto" and gpus > 0
+    count = workers or (gpus if on_gpus else 1)
+    threads = max(1, cores // count)
+    return tuple(Seat(f"cuda:{i % gpus}" if on_gpus else device, threads) for i in range(count))
+
+
+@dataclass(frozen=True)
+class WorkerEnd:
+    """How a worker process ended, and the end of its log."""
+
+    name: str
+    code: int
+    log: Path
+
+    def last_lines(self, count: int = 15) -> str:
+        """The last lines of its log."""
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-count:])
+
+
+class LocalWorkers:
+    """The worker processes of one `hpo launch`; leaves none behind."""
+
+    def __init__(self, plan: LocalPlan) -> None:
+        """Starts the workers; raises OutputError if the log folder cannot be written."""
+        self._log_dir = plan.log_dir
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        try:
+            plan.log_dir.mkdir(parents=True, exist_ok=True)
+            for seat_number, seat in enumerate(plan.seats):
+                name = f"{os.uname().nodename}-{os.getpid()}-{seat_number}"
+                self._processes[name] = self._start(plan, seat, name)
+        except OSError as error:
+            self.stop()
+            raise OutputError(f"{plan.log_dir} cannot be written ({error.strerror}); give --log-dir") from None
+
+    def _start(self, plan: LocalPlan, seat: Seat, name: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "hpo", "worker", plan.study, "--worker-name", name]
+        command += ["--device", seat.device, "--threads", str(seat.threads), "--parent", str(os.getpid())]
+        environment = {**os.environ, "HPO_STORAGE": plan.address, "HPO_DATA_DIR": plan.data_dir}
+        with self.log_of(name).open("ab") as log:
+            return subprocess.Popen(
+                command,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def log_of(self, name: str) -> Path:
+        """Where a worker writes what it says."""
+        return self._log_dir / f"{name}.log"
+
+    def running(self) -> int:
+        """Number of workers that have not ended."""
+        return sum(process.poll() is None for process in self._processes.values())
+
+    def failures(self) -> list[WorkerEnd]:
+        """Workers that ended with an exit code other than 0."""
+        return [
+            WorkerEnd(name, process.returncode, self.log_of(name))
+            for name, process in self._processes.items()
+            if process.poll() not in (None, 0)
+        ]
+
+    def stop(self) -> None:
+        """Asks every worker to give its trial back and waits; kills those that take longer than GRACE_SECONDS."""
+        for process in self._processes.values():
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+        deadline = time.monotonic() + GRACE_SECONDS
+        for process in self._processes.values():
+            try:
+                process.wait(max(0.0, deadline - time.monotonic()))
+            except (subprocess.TimeoutExpired, KeyboardInterrupt):
+                process.kill()
+                process.wait()
+
+
+def watch(workers: LocalWorkers, look: Callable[[], None], seconds: float = 1.0) -> list[WorkerEnd]:
+    """Calls `look` every so often until all workers have ended; returns those that failed.
+
+    A KeyboardInterrupt stops the workers first and is then raised again.
+    """
+    try:
+        while workers.running():
+            look()
+            time.sleep(seconds)
+        look()
+    finally:
+        workers.stop()
+    return workers.failures()

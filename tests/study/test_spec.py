@@ -1,0 +1,204 @@
+"""Study files: what is accepted, what is refused, and in which words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hpo.errors import StudyFileError, UsageError
+from hpo.study.catalogue import DATASETS, find_dataset
+from hpo.study.config import TrainConfig, applies, problem_of, settings
+from hpo.study.files import apply_overrides, builtin_study_file, check_spec, load_spec
+from hpo.study.references import CROSS_ENTROPY, LIBAUC, references
+from hpo.study.space import suggestion_order
+from hpo.study.spec import differences
+
+
+def problems_of(table: dict) -> list[str]:
+    with pytest.raises(StudyFileError) as caught:
+        check_spec(table, "a.toml")
+    return caught.value.problems
+
+
+@pytest.mark.parametrize("dataset", [dataset.name for dataset in DATASETS])
+def test_every_dataset_has_a_study_file_that_is_right(dataset: str) -> None:
+    spec = load_spec(builtin_study_file(dataset))
+    assert spec.dataset == dataset
+    searched = {"margin", "learning_rate", "epoch_decay", "weight_decay", "augmentation", "resplit"}
+    assert searched <= spec.space.keys()
+
+
+def test_official_names_are_accepted_in_any_case() -> None:
+    assert find_dataset("AdrenalMNIST3D") is find_dataset("adrenal3d")
+
+
+def test_an_unknown_dataset_is_answered_with_the_nearest() -> None:
+    with pytest.raises(UsageError, match="adrenl3d is no dataset; did you mean adrenal3d?"):
+        find_dataset("adrenl3d")
+
+
+def test_all_faults_are_told_at_once_with_the_nearest_legal_names() -> None:
+    problems = problems_of(
+        {
+            "dataset": "brest",
+            "scorng": {},
+            "scoring": {"folds": 1, "fold": 3},
+            "budget": {"trials": 0},
+            "fixed": {"los": "aucm_v1", "batch_size": 8.5},
+            "space": {
+                "epoch_deacy": {"low": 0.0, "high": 0.1},
+                "margin": {"low": 0.9, "high": 0.5},
+                "learning_rate": {"low": 0.0, "high": 0.1, "log": True},
+                "momentum": {"low": 0.1},
+                "augmentation": {"choices": ["none", "rotat"]},
+                "weight_decay": 0.1,
+            },
+        }
+    )
+    assert problems == [
+        "scorng is no section; did you mean scoring?",
+        "dataset = brest is no dataset; did you mean breast?",
+        "[scoring] fold is no key; did you mean folds?",
+        "[scoring] folds = 1: must be greater than or equal to 2",
+        "[budget] trials = 0: must be greater than or equal to 1",
+        "[fixed] los is no setting of a training run; did you mean loss?",
+        "[fixed] batch_size = 8.5 is not a whole number",
+        "[space.epoch_deacy] is no setting of a training run; did you mean epoch_decay?",
+        "[space.margin] low = 0.9 is above high = 0.5; give low <= high",
+        "[space.learning_rate] low: learning_rate = 0.0 lies outside 1e-06 to 1",
+        "[space.momentum] has no high; give low and high, or choices",
+        "[space.augmentation] augmentation = 'rotat' is not one of: none, flip, shift, affine, crop, noise, "
+        "intensity, cutout, mixup, geometric, full",
+        "[space.weight_decay] = 0.1 is a value; give low and high, or choices, or move it to [fixed]",
+    ]
+
+
+def test_a_setting_in_both_sections_is_refused() -> None:
+    table = {"dataset": "breast", "fixed": {"margin": 0.5}, "space": {"margin": {"low": 0.1, "high": 1.0}}}
+    assert problems_of(table) == ["margin stands in [fixed] and in [space]; keep one"]
+
+
+def test_a_setting_that_can_never_mean_anything_is_refused() -> None:
+    table = {"dataset": "breast", "fixed": {"loss": "cross_entropy"}, "space": {"margin": {"low": 0.1, "high": 1.0}}}
+    assert problems_of(table) == ["margin can never mean anything here: it needs loss in {aucm_v1, aucm_v2}"]
+
+
+def test_a_share_of_positives_is_refused_for_many_labels() -> None:
+    table = {"dataset": "chest", "fixed": {"batching": "fixed_share"}}
+    assert problems_of(table) == ["batching = fixed_share needs one label; chest has 14"]
+
+
+def test_official_selection_is_refused_where_the_official_rows_are_scored_on() -> None:
+    table = {"dataset": "breast", "scoring": {"rows": "official"}, "space": {"resplit": {"choices": ["official"]}}}
+    assert "resplit = official needs official validation rows among the fit rows" in problems_of(table)[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("dataset = [", "is not TOML"),
+        ("", "dataset is missing; give one of: breast"),
+        ('dataset = "breast"\nspace = 3', "space is a value; make it a section"),
+        ('dataset = "breast"\nbudget = 3', "budget is a value; make it a section"),
+    ],
+)
+def test_a_malformed_file_is_one_sentence(tmp_path: Path, text: str, problem: str) -> None:
+    path = tmp_path / "a.toml"
+    path.write_text(text)
+    with pytest.raises(StudyFileError, match=r"a.toml: 1 problem") as caught:
+        load_spec(path)
+    assert problem in caught.value.problems[0]
+
+
+def test_a_missing_file_and_bytes_that_are_no_text_are_sentences(tmp_path: Path) -> None:
+    with pytest.raises(StudyFileError, match="cannot be read: No such file"):
+        load_spec(tmp_path / "none.toml")
+    (tmp_path / "b.toml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(StudyFileError, match="UTF-8"):
+        load_spec(tmp_path / "b.toml")
+
+
+def test_overrides_reach_values_ranges_and_fixed_settings() -> None:
+    path = builtin_study_file("breast")
+    spec = load_spec(path, ("budget.epochs=1", "space.margin.low=0.5", "fixed.loss=aucm_v2", "search.sampler=random"))
+    assert spec.budget.epochs == 1
+    assert spec.space["margin"].low == 0.5
+    assert spec.fixed["loss"] == "aucm_v2"
+    assert "loss" not in spec.space
+    assert spec.search.sampler == "random"
+
+
+def test_an_override_can_turn_a_range_into_choices_and_back() -> None:
+    table = {"dataset": "breast", "space": {"margin": {"low": 0.1, "high": 1.0}}}
+    apply_overrides(table, ("space.margin.choices=[0.6, 1.0]",))
+    assert check_spec(table, "a").space["margin"].choices == (0.6, 1.0)
+    apply_overrides(table, ("space.margin.low=0.2", "space.margin.high=0.4"))
+    assert check_spec(table, "a").space["margin"].high == 0.4
+
+
+@pytest.mark.parametrize("text", ["budget.epochs", "=3", "budget..epochs=3", "dataset.name=3"])
+def test_a_malformed_override_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="--set"):
+        apply_overrides({"dataset": "breast"}, (text,))
+
+
+def test_the_fingerprint_ignores_the_number_of_trials_and_nothing_else() -> None:
+    path = builtin_study_file("breast")
+    spec = load_spec(path)
+    assert load_spec(path, ("budget.trials=7",)).fingerprint() == spec.fingerprint()
+    assert load_spec(path, ("budget.epochs=7",)).fingerprint() != spec.fingerprint()
+
+
+def test_differences_name_both_values() -> None:
+    path = builtin_study_file("breast")
+    stored, asked = load_spec(path), load_spec(path, ("space.margin.low=0.5", "fixed.optimizer=adam"))
+    lines = differences(stored.canonical(), asked.canonical())
+    assert "space.margin.low: stored 0.1, asked 0.5" in lines
+    assert "fixed.optimizer: stored nothing, asked adam" in lines
+
+
+def test_every_setting_has_a_description_and_a_legal_default() -> None:
+    for setting in settings().values():
+        assert setting.description, setting.name
+        assert problem_of(setting.name, setting.default) is None
+
+
+def test_a_configuration_outside_its_domains_cannot_be_made() -> None:
+    with pytest.raises(ValueError, match=r"margin = 1.5 lies outside 0 to 1"):
+        TrainConfig(margin=1.5)
+
+
+def test_conditions_hold_through_chains_and_defaults() -> None:
+    assert applies("positive_share", {"batching": "fixed_share"})
+    assert not applies("positive_share", {})
+    assert not applies("margin", {"loss": "cross_entropy"})
+    assert "positive_share" not in TrainConfig().active()
+
+
+def test_settings_are_suggested_after_those_they_depend_on() -> None:
+    order = suggestion_order(load_spec(builtin_study_file("breast")).space)
+    assert order.index("batching") < order.index("positive_share")
+    assert order.index("loss") < order.index("margin")
+    assert len(order) == len(set(order))
+
+
+def test_references_are_the_published_recipes_and_share_the_fidelity_of_the_study() -> None:
+    spec = load_spec(builtin_study_file("adrenal3d"), ("fixed.input_size=14", "fixed.clip=0.5"))
+    found = references(spec)
+    assert list(found) == [CROSS_ENTROPY, LIBAUC]
+    recipe, libauc = found[CROSS_ENTROPY], found[LIBAUC]
+    assert (recipe.loss, recipe.optimizer, recipe.learning_rate, recipe.clip) == ("cross_entropy", "adam", 1e-3, 0.0)
+    assert (libauc.loss, libauc.learning_rate, libauc.margin, libauc.epoch_decay) == ("aucm_v1", 0.01, 1.0, 0.003)
+    assert {config.batch_size for config in found.values()} == {32}
+    assert {config.input_size for config in found.values()} == {14}
+    assert libauc.clip == 1.0
+
+
+def test_a_study_may_go_without_references() -> None:
+    assert references(load_spec(builtin_study_file("breast"), ("search.references=false",))) == {}
+
+
+def test_fixing_a_setting_takes_out_the_settings_that_then_mean_nothing() -> None:
+    spec = load_spec(builtin_study_file("breast"), ("fixed.loss=cross_entropy",))
+    assert not {"loss", "margin", "epoch_decay", "cross_entropy_share"} & spec.space.keys()
