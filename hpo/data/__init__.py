@@ -1,1 +1,1 @@
-"""Arrays of MedMNIST and digits: files, development rows, resplit, sealed test rows. The only room with medmnist; numpy arrays."""
+"""Arrays of MedMNIST and digits: files, development rows, resplit, sealed test rows. The only room with medmnist."""

@@ -1,0 +1,52 @@
+"""`Development`: the rows that a search may see, train and validation; it has no attribute for test rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpo.data.files import load_arrays, md5
+from hpo.study.catalogue import Dataset
+
+
+@dataclass(frozen=True, eq=False)
+class Development:
+    """Train rows first, then validation rows; the arrays are read-only.
+
+    images: uint8, (N, H, W) or (N, D, H, W). labels: uint8, (N, L), 0 or 1. is_validation: bool, (N,).
+    md5: of the file, or of these arrays where there is no file.
+    """
+
+    dataset: Dataset
+    images: NDArray[np.uint8]
+    labels: NDArray[np.uint8]
+    is_validation: NDArray[np.bool_]
+    md5: str
+
+    def __post_init__(self) -> None:
+        count = len(self.images)
+        if len(self.labels) != count or self.is_validation.shape != (count,) or self.labels.ndim != 2:
+            shapes = f"{self.images.shape}, {self.labels.shape}, {self.is_validation.shape}"
+            raise ValueError(f"images, labels and is_validation are {shapes}; give (N, ...), (N, L) and (N,)")
+        for array in (self.images, self.labels, self.is_validation):
+            array.setflags(write=False)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+def load_development(dataset: Dataset, folder: Path) -> Development:
+    """The development rows of a dataset, from its file in `folder` or, for digits, from scikit-learn.
+
+    Raises DataError if the file is missing, altered, misshapen or out of reach.
+    """
+    arrays = load_arrays(dataset, folder, ("train", "val"))
+    train, validation = len(arrays["train_labels"]), len(arrays["val_labels"])
+    images = np.concatenate([arrays.pop("train_images"), arrays.pop("val_images")])
+    labels = np.concatenate([arrays["train_labels"], arrays["val_labels"]])
+    is_validation = np.repeat([False, True], [train, validation])
+    checksum = dataset.md5 or md5(images.tobytes() + labels.tobytes()).hexdigest()
+    return Development(dataset, images, labels, is_validation, checksum)

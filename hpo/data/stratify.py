@@ -1,0 +1,70 @@
+"""Dividing rows into parts that have the same share of every label."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def deal(
+    labels: NDArray[np.uint8], shares: Sequence[float], generator: np.random.Generator
+) -> tuple[NDArray[np.int64], ...]:
+    """Row numbers of each part, sorted; together they are all rows, once each.
+
+    labels: (N, L) 0 or 1. shares: one per part, adding up to 1.
+    A label at a time, the rarest first, the rows of its rarer class that are not dealt yet go where they are missing
+    most; the rows that are left fill the parts up. So a part misses its due number of a label by less than one row
+    unless labels that occur together force it, and where two rows of a label's rarer class are to be had, no part is
+    without one for being small. Source: a batched form of iterative stratification, Sechidis et al. 2011.
+    """
+    rarer = _rarer_class(labels)
+    part_of = np.full(labels.shape[0], -1, dtype=np.int64)
+    due = np.asarray(shares, dtype=np.float64)
+    for label in np.argsort(rarer.sum(axis=0), kind="stable"):
+        _deal_members(rarer[:, label], part_of, due, generator, at_least_one=True)
+    _deal_members(np.ones(labels.shape[0], dtype=np.bool_), part_of, due, generator, at_least_one=False)
+    return tuple(np.flatnonzero(part_of == part) for part in range(due.size))
+
+
+def _rarer_class(labels: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    is_positive = labels == 1
+    return np.asarray(is_positive ^ (2 * is_positive.sum(axis=0) > labels.shape[0]))
+
+
+def _deal_members(
+    members: NDArray[np.bool_],
+    part_of: NDArray[np.int64],
+    due: NDArray[np.float64],
+    generator: np.random.Generator,
+    at_least_one: bool,
+) -> None:
+    """Deal the members that have no part yet, so that each part comes near its due number of members."""
+    waiting = generator.permutation(np.flatnonzero(members & (part_of < 0)))
+    dealt = np.bincount(part_of[members & (part_of >= 0)], minlength=due.size)
+    counts = _apportion(np.maximum(due * members.sum() - dealt, 0.0), waiting.size, generator)
+    if at_least_one:
+        _lift_empty_parts(counts, dealt)
+    part_of[waiting] = np.repeat(np.arange(due.size), counts)
+
+
+def _apportion(wanted: NDArray[np.float64], count: int, generator: np.random.Generator) -> NDArray[np.int64]:
+    """`count` as whole numbers in the proportions of `wanted`, by largest remainders, ties by lot."""
+    if count == 0:
+        return np.zeros(wanted.size, dtype=np.int64)
+    exact = wanted * (count / wanted.sum())
+    whole: NDArray[np.int64] = np.floor(exact + 1e-9).astype(np.int64)
+    lot = generator.permutation(wanted.size)
+    neediest = lot[np.argsort(-np.round(exact - whole, 9)[lot], kind="stable")]
+    whole[neediest[: count - int(whole.sum())]] += 1
+    return whole
+
+
+def _lift_empty_parts(counts: NDArray[np.int64], dealt: NDArray[np.int64]) -> None:
+    for part in np.flatnonzero(counts + dealt == 0):
+        totals = np.where(counts > 0, counts + dealt, 0)
+        richest = int(totals.argmax())
+        if totals[richest] > 1:
+            counts[richest] -= 1
+            counts[part] += 1

@@ -1,0 +1,61 @@
+"""Fixtures for all tests: the real data, and made arrays of the same form (`tests.arrays`)."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+# `from tests.arrays import ...` works too where pytest starts without the repository on its path.
+if str(REPOSITORY) not in sys.path:
+    sys.path.append(str(REPOSITORY))
+
+from hpo.data.development import Development  # noqa: E402
+from hpo.study.catalogue import Dataset  # noqa: E402
+from tests.arrays import made_development, made_npz  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The folder of real MedMNIST files: HPO_DATA_DIR, else shared/data beside the repository; else skips the test."""
+    named = os.environ.get("HPO_DATA_DIR")
+    folder = Path(named) if named else REPOSITORY.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"no MedMNIST files: {folder} does not exist; set HPO_DATA_DIR")
+    return folder
+
+
+@pytest.fixture
+def make_npz(tmp_path: Path) -> Callable[..., Dataset]:
+    """make_npz(dataset, rows=..., seed=...): writes a small file into tmp_path, returns its dataset."""
+    return lambda dataset, **options: made_npz(dataset, tmp_path, **options)
+
+
+@pytest.fixture
+def make_development() -> Callable[..., Development]:
+    """make_development(dimensions=2, labels=1, rows=(40, 12), ...): a Development in memory."""
+    return partial(made_development)
+
+
+@pytest.fixture
+def development() -> Development:
+    """52 rows of 8 x 8 pixels, one label."""
+    return made_development()
+
+
+@pytest.fixture
+def development_3d() -> Development:
+    """36 rows of 8 x 8 x 8 voxels, one label, masks."""
+    return made_development(dimensions=3, rows=(28, 8), is_mask=True)
+
+
+@pytest.fixture
+def development_multi_label() -> Development:
+    """200 rows of 8 x 8 pixels, 14 labels."""
+    return made_development(labels=14, rows=(160, 40), share=0.1)
