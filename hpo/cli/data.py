@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
+from typing import TYPE_CHECKING
 
 import click
 
 from hpo.cli.options import data_dir_option, json_option, print_json
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+    from hpo.study.catalogue import Dataset
 
 
 @click.group()
@@ -36,9 +43,7 @@ def fetch(datasets: tuple[str, ...], data_dir: str | None) -> None:
     with Progress(*columns, console=Console(file=sys.stderr)) as bars:
         for dataset in _named(datasets):
             bar = bars.add_task(dataset.name, total=None)
-            path = download(
-                dataset, folder, progress=lambda done, total, bar=bar: bars.update(bar, completed=done, total=total)
-            )
+            path = download(dataset, folder, progress=partial(_advance, bars, bar))
             bars.update(bar, description=f"{dataset.name} ok")
             print(path)
 
@@ -82,7 +87,11 @@ def list_(data_dir: str | None, as_json: bool) -> None:
     Console().print(table)
 
 
-def _named(names: tuple[str, ...]):  # type: ignore[no-untyped-def]
+def _advance(bars: Progress, bar: TaskID, done: int, total: int | None) -> None:
+    bars.update(bar, completed=done, total=total)
+
+
+def _named(names: tuple[str, ...]) -> list[Dataset]:
     from hpo.study.catalogue import DATASETS, find_dataset
 
     return [find_dataset(name) for name in names] or [d for d in DATASETS if d.md5]

@@ -11,6 +11,7 @@ import click
 from hpo import __version__
 from hpo.cli.data import data
 from hpo.cli.read import best, dashboard, replay, status, trials
+from hpo.cli.settings import settings_
 from hpo.cli.work import check, launch, worker
 from hpo.errors import HpoError, OutputError
 
@@ -39,7 +40,7 @@ def cli() -> None:
     """
 
 
-for command in (launch, worker, status, trials, best, dashboard, replay, check, data):
+for command in (launch, worker, status, trials, best, dashboard, replay, check, settings_, data):
     cli.add_command(command)
 
 

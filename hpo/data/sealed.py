@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from hpo.data.files import load_arrays
+from hpo.data.files import _load
 from hpo.study.catalogue import Dataset
 
 _SEAL = object()
@@ -70,10 +70,10 @@ class TestRows:
 
     @classmethod
     def open(cls, unsealing: Unsealing, dataset: Dataset, folder: Path) -> TestRows:
-        """Read the test rows of a dataset. Raises TypeError without an Unsealing, DataError as `load_arrays`."""
+        """Read the test rows of a dataset. Raises TypeError without an Unsealing, DataError as `hpo.data.files.load_arrays`."""
         if not isinstance(unsealing, Unsealing):
             raise TypeError(f"TestRows are opened with an Unsealing, not with {type(unsealing).__name__}")
-        arrays = load_arrays(dataset, folder, ("test",))
+        arrays = _load(dataset, folder, ("test",))
         return cls(_SEAL, unsealing, dataset, arrays["test_images"], arrays["test_labels"])
 
     def __len__(self) -> int:

@@ -1,5 +1,0 @@
-"""The command `hpo`."""
-
-
-def main() -> None:
-    """Entry point."""

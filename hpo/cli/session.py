@@ -1,0 +1,144 @@
+"""What `hpo launch` does, step by step: data, study, estimate, workers under a live view, outcome."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from hpo.errors import StudyNotFoundError
+from hpo.launch.local import LocalPlan, LocalWorkers, Seat, WorkerEnd, seats, watch
+
+if TYPE_CHECKING:
+    from hpo.data.development import Development
+    from hpo.launch.estimate import Estimate
+    from hpo.search.storage import Database
+    from hpo.search.study import Study
+    from hpo.study.spec import StudySpec
+
+_HINT = "Ctrl-C stops cleanly; the same command goes on"
+_console = Console(stderr=True, highlight=False)
+
+
+def _talk(line: str) -> None:
+    _console.print(line, soft_wrap=True)
+
+
+def run_launch(
+    spec: StudySpec,
+    *,
+    name: str,
+    keep_trials: bool,
+    workers: int | None,
+    storage: str | None,
+    data_dir: str | None,
+    device: str,
+    log_dir: Path,
+) -> int:
+    """Creates the study or takes it up and runs local workers until its trials are finished; returns the exit code.
+
+    keep_trials: the command line named no number of trials, so a stored one stays.
+    """
+    from hpo.data.development import load_development
+    from hpo.data.folder import data_folder
+    from hpo.search.address import resolve_address, shown
+    from hpo.search.reading import read_status
+    from hpo.search.storage import open_database
+    from hpo.search.study import create_or_take_up
+    from hpo.training.provenance import code_version
+
+    folder = data_folder(data_dir)
+    development = load_development(spec.data, folder)
+    address = resolve_address(storage)
+    database = open_database(address, create=True)
+    if keep_trials:
+        spec = _with_stored_trials(database, name, spec)
+    commit, _ = code_version()
+    study = create_or_take_up(database, name, spec, code_version=commit)
+    status = read_status(study)
+    _talk(f"study [bold]{name}[/] in {shown(address)}: {status.finished} of {status.budget} trials finished")
+    if spec.data.caution and spec.scoring.rows != "official":
+        _talk(f"[yellow]caution:[/] {spec.data.caution}")
+    remaining = status.budget - status.finished
+    if remaining > 0:
+        places = _places(workers, device)
+        _say_estimate(study, development, places, remaining)
+        plan = LocalPlan(name, address.render_as_string(hide_password=False), str(folder), places, log_dir / name)
+        if failures := _work(study, LocalWorkers(plan)):
+            return _tell_failures(failures)
+    _say_outcome(study)
+    return 0
+
+
+def _with_stored_trials(database: Database, name: str, spec: StudySpec) -> StudySpec:
+    from hpo.search.study import open_study
+
+    try:
+        stored = open_study(database, name)
+    except StudyNotFoundError:
+        return spec
+    budget = spec.budget.model_copy(update={"trials": stored.spec.budget.trials})
+    return spec.model_copy(update={"budget": budget})
+
+
+def _places(workers: int | None, device: str) -> tuple[Seat, ...]:
+    from hpo.training.device import choose_device, gpu_count
+
+    choose_device(device)
+    return seats(workers, device, gpu_count())
+
+
+def _say_estimate(study: Study, development: Development, places: tuple[Seat, ...], remaining: int) -> None:
+    from hpo.launch.estimate import LONG_HOURS, advice, measure
+
+    device, threads = places[0].device, sum(place.threads for place in places)
+    with _console.status("measuring a training step"):
+        estimate = measure(study.spec, development, remaining, device, threads, gpus=_gpus(places))
+    _talk(_sentence(estimate, device, len(places)))
+    if estimate.hours > LONG_HOURS:
+        _talk("[yellow]that is long; it starts all the same, and Ctrl-C keeps what is done.[/] Faster would be:")
+        for line in advice(study.spec, on_gpu=_gpus(places) > 0):
+            _talk(f"  - {line.replace('STUDY', study.name)}")
+
+
+def _gpus(places: tuple[Seat, ...]) -> int:
+    return len({place.device for place in places if place.device.startswith("cuda")})
+
+
+def _sentence(estimate: Estimate, device: str, workers: int) -> str:
+    from hpo.cli.text import duration
+
+    return (
+        f"a measured step on {device} with {workers} worker{'s' if workers > 1 else ''} says: one epoch over all folds "
+        f"{duration(estimate.epoch_seconds)}, an unpruned trial {duration(estimate.trial_hours * 3600)}, "
+        f"{estimate.trials} trials with pruning about {duration(estimate.hours * 3600)}"
+    )
+
+
+def _work(study: Study, workers: LocalWorkers) -> list[WorkerEnd]:
+    from hpo.cli.view import LiveView, PlainView
+
+    view = LiveView(study, _console, hint=_HINT) if sys.stderr.isatty() else PlainView(study, _console)
+    try:
+        with view:
+            return watch(workers, view.look)
+    except KeyboardInterrupt:
+        _talk("stopped; every trial keeps its place, and the same command goes on")
+        raise
+
+
+def _tell_failures(failures: list[WorkerEnd]) -> int:
+    for end in failures:
+        _talk(f"[red]worker {end.name} ended with code {end.code}[/]; the end of {end.log}:")
+        print(end.last_lines(), file=sys.stderr)
+    return next((end.code for end in failures if end.code > 1), 1)
+
+
+def _say_outcome(study: Study) -> None:
+    from hpo.cli.view import page, ranked_table
+    from hpo.search.reading import read_best
+
+    page().print(ranked_table(study.name, read_best(study, count=10)))
+    _talk(f"more: hpo trials {study.name}, hpo dashboard {study.name}; more trials: the same command, larger --trials")

@@ -1,0 +1,29 @@
+"""Numbers as people read them."""
+
+from __future__ import annotations
+
+
+def duration(seconds: float | None) -> str:
+    """`45 s`, `12 min`, `3.4 h`, `5.2 days`, or a dash for None."""
+    if seconds is None:
+        return "-"
+    for limit, divisor, unit in ((90, 1, "s"), (5400, 60, "min"), (172_800, 3600, "h")):
+        if seconds < limit:
+            value = seconds / divisor
+            return f"{value:.2g} {unit}" if value < 10 else f"{value:.0f} {unit}"
+    return f"{seconds / 86_400:.1f} days"
+
+
+def with_error(value: float | None, error: float | None) -> str:
+    """`.912 ± .014`, as AUC values are printed in the field."""
+    if value is None:
+        return "-"
+    return auc(value) if error is None else f"{auc(value)} ± {auc(error)}"
+
+
+def auc(value: float | None) -> str:
+    """Three decimals without the leading zero: `.912`."""
+    if value is None:
+        return "-"
+    text = f"{value:.3f}"
+    return text[1:] if text.startswith("0.") else text

@@ -1,0 +1,203 @@
+"""What people look at: the live view, and tables of trials and of the best."""
+
+from __future__ import annotations
+
+import os
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.panel import Panel
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from hpo.cli.text import auc, duration, with_error
+
+if TYPE_CHECKING:
+    from hpo.search.reading import Ranking, StudyStatus, TrialRow, Value
+    from hpo.search.study import Study
+
+PLAIN_SECONDS = 30.0
+"""Where no terminal is, how often a line says how the study stands while no trial finishes."""
+
+RECENT = 6
+
+
+def render_status(status: StudyStatus, recent: list[TrialRow], hint: str = "") -> RenderableType:
+    """The study at a glance: progress, pace, best with its interval, references, workers, latest trials."""
+    return Panel(
+        Group(_progress(status), _standing(status), _workers(status), _latest(recent)),
+        title=f"study [bold]{status.name}[/]",
+        subtitle=hint or None,
+    )
+
+
+def _progress(status: StudyStatus) -> RenderableType:
+    grid = Table.grid(padding=(0, 1))
+    grid.add_row(
+        ProgressBar(total=status.budget, completed=status.finished, width=40),
+        f"[bold]{status.finished}[/] of {status.budget} trials",
+        f"pruned {_share(status.pruned, status.finished)}",
+        f"failed {status.failed}",
+        f"{status.trials_per_hour:.1f} trials/h" if status.trials_per_hour else "- trials/h",
+        f"left {duration(status.seconds_left)}",
+    )
+    return grid
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{part} ({100 * part / whole:.0f} %)" if whole else "0"
+
+
+def _standing(status: StudyStatus) -> RenderableType:
+    lines = [Text.assemble(("best  ", "bold"), _valued(status.best))]
+    lines += [Text.assemble(("      ", ""), _valued(value)) for value in status.references if value != status.best]
+    return Group(*lines)
+
+
+def _valued(value: Value | None) -> str:
+    if value is None:
+        return "no complete trial yet"
+    interval = "" if value.low is None else f"  95 % [{auc(value.low)}, {auc(value.high)}]"
+    reference = f"  reference {value.reference}" if value.reference else ""
+    return f"AUC {with_error(value.auc, value.standard_error)}{interval}  trial {value.number}{reference}"
+
+
+def _workers(status: StudyStatus) -> RenderableType:
+    table = Table("worker", "trial", "epoch", "", "AUC", box=None, pad_edge=False, header_style="dim")
+    for running in status.running:
+        table.add_row(
+            running.worker,
+            str(running.number) + (f" {running.reference}" if running.reference else ""),
+            f"{running.epoch}/{running.epochs}",
+            ProgressBar(total=1.0, completed=running.progress, width=20),
+            with_error(running.auc, running.standard_error),
+        )
+    if not status.running:
+        table.add_row("none yet", "", "", "", "")
+    return table
+
+
+def _latest(rows: list[TrialRow]) -> RenderableType:
+    table = Table("latest", "", "AUC", "epochs", "time", box=None, pad_edge=False, header_style="dim")
+    table.add_column(no_wrap=True, overflow="ellipsis")
+    for row in rows:
+        table.add_row(*_cells(row), _brief(row.params) or row.reference or "", style=_STYLES.get(row.state))
+    return table
+
+
+_STYLES = {"complete": "green", "failed": "red", "running": "cyan"}
+
+
+def _cells(row: TrialRow) -> tuple[str, ...]:
+    return (
+        str(row.number),
+        row.state,
+        with_error(row.auc, row.standard_error),
+        str(row.epochs),
+        duration(row.seconds),
+    )
+
+
+def _brief(params: dict[str, Any]) -> str:
+    parts = (f"{name}={value:.3g}" if isinstance(value, float) else f"{name}={value}" for name, value in params.items())
+    return ", ".join(parts)
+
+
+def page() -> Console:
+    """Standard output; where it is no terminal, wide enough that a program or a pager loses nothing."""
+    console = Console()
+    return console if console.is_terminal or "COLUMNS" in os.environ else Console(width=200)
+
+
+def trials_table(name: str, rows: list[TrialRow]) -> Table:
+    """Every trial, by number."""
+    table = Table("trial", "state", "AUC", "epochs", "time", "settings or reason", title=f"trials of {name}")
+    for row in rows:
+        told = row.reason or row.reference or _brief(row.params)
+        table.add_row(*_cells(row), told, style=_STYLES.get(row.state))
+    return table
+
+
+def ranked_table(name: str, ranking: Ranking) -> RenderableType:
+    """The ranked list of complete trials, references marked, and how far its first value is to be believed."""
+    table = Table("rank", "trial", "AUC", "95 % interval", "configuration", title=f"best of {name}")
+    for best in ranking.trials:
+        value = best.value
+        table.add_row(
+            str(best.rank),
+            str(value.number),
+            with_error(value.auc, value.standard_error),
+            "" if value.low is None else f"{auc(value.low)} to {auc(value.high)}",
+            f"[bold]{value.reference}[/] (reference)" if value.reference else _brief(best.params),
+        )
+    return Group(table, Text(ranking.note, style="dim"))
+
+
+class LiveView:
+    """The status of a study, drawn anew on a terminal at each look."""
+
+    def __init__(self, study: Study, console: Console, hint: str) -> None:
+        self._study, self._hint = study, hint
+        self._live = Live(console=console, auto_refresh=False, transient=False)
+
+    def __enter__(self) -> LiveView:
+        self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
+
+    def look(self) -> None:
+        """Reads the study and draws it."""
+        status, recent = read_view(self._study)
+        self._live.update(render_status(status, recent, self._hint), refresh=True)
+
+
+class PlainView:
+    """The same without a terminal: a line for each trial that ends, and one now and then."""
+
+    def __init__(self, study: Study, console: Console) -> None:
+        self._study, self._console = study, console
+        self._told: set[int] | None = None
+        self._last = time.monotonic()
+
+    def __enter__(self) -> PlainView:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        return
+
+    def look(self) -> None:
+        """Reads the study and tells what is new."""
+        from hpo.search.reading import read_status, read_trials
+
+        rows = [row for row in read_trials(self._study) if row.ended is not None]
+        if self._told is None:
+            self._told = {row.number for row in rows}
+        new = [row for row in rows if row.number not in self._told]
+        if not new and time.monotonic() - self._last < PLAIN_SECONDS:
+            return
+        self._told |= {row.number for row in new}
+        self._last = time.monotonic()
+        for row in new:
+            value = with_error(row.auc, row.standard_error)
+            self._say(f"trial {row.number} {row.state} after {row.epochs} epochs, AUC {value}, {duration(row.seconds)}")
+        status = read_status(self._study)
+        pace = f", {status.trials_per_hour:.1f} trials/h" if status.trials_per_hour else ""
+        left = f", left {duration(status.seconds_left)}" if status.seconds_left else ""
+        self._say(f"{status.finished} of {status.budget} trials, best {_valued(status.best)}{pace}{left}")
+
+    def _say(self, line: str) -> None:
+        self._console.print(line, soft_wrap=True)
+
+
+def read_view(study: Study) -> tuple[StudyStatus, list[TrialRow]]:
+    """What `render_status` draws."""
+    from hpo.search.reading import read_status, read_trials
+
+    ended = [row for row in read_trials(study) if row.ended is not None]
+    return read_status(study), sorted(ended, key=lambda row: -(row.ended or 0.0))[:RECENT]

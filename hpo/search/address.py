@@ -1,0 +1,85 @@
+"""Where a database is: from `--storage`, `HPO_STORAGE` or a file here, to a checked `sqlalchemy.URL`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+
+from hpo.errors import StorageError, did_you_mean
+
+ENVIRONMENT_VARIABLE = "HPO_STORAGE"
+DEFAULT_ADDRESS = "sqlite:///hpo.sqlite3"
+
+_DRIVERS = {
+    "sqlite": "sqlite",
+    "postgresql": "postgresql+psycopg",
+    "mysql": "mysql+pymysql",
+    "mariadb": "mysql+pymysql",
+}
+_EXTRAS = {"postgresql": "hpo[postgres]", "mysql": "hpo[mysql]"}
+_FORM = (
+    "give sqlite:///FILE, or postgresql:// or mysql://USER:PASSWORD@HOST:PORT/DATABASE; "
+    "in a password write @ / : % as %40 %2F %3A %25"
+)
+
+
+def resolve_address(option: str | None) -> URL:
+    """The address of the database: `option`, else HPO_STORAGE, else hpo.sqlite3 in the current folder.
+
+    A SQLite file comes back as an absolute path, so that a worker started elsewhere means the same file.
+    Raises StorageError, without the password, if it is malformed, of an unknown kind, or its driver is missing.
+    """
+    text, source = option, "--storage"
+    if text is None:
+        text, source = os.environ.get(ENVIRONMENT_VARIABLE) or None, ENVIRONMENT_VARIABLE
+    if text is None:
+        text, source = DEFAULT_ADDRESS, "default"
+    url = _with_driver(_parsed(text, source), source)
+    return _absolute(url, source) if url.get_backend_name() == "sqlite" else url
+
+
+def shown(url: URL) -> str:
+    """The address as it may be printed: with *** for the password, and without options, which may hold another."""
+    return url.set(query={}).render_as_string(hide_password=True)
+
+
+def _parsed(text: str, source: str) -> URL:
+    try:
+        url = make_url(text.strip())
+    except (ArgumentError, ValueError):
+        raise StorageError(f"{source} is no database address; {_FORM}") from None
+    if "@" in (url.host or ""):
+        raise StorageError(f"{source} has a bare @ in its user name or password; {_FORM}")
+    return url
+
+
+def _with_driver(url: URL, source: str) -> URL:
+    backend = url.drivername.partition("+")[0]
+    if backend == "postgres":
+        backend = "postgresql"
+    if backend not in _DRIVERS:
+        raise StorageError(f"{source}: {backend} is no database that hpo knows{did_you_mean(backend, _DRIVERS)}")
+    if "+" not in url.drivername:
+        url = url.set(drivername=_DRIVERS[backend])
+    elif backend == "mariadb":
+        url = url.set(drivername=url.drivername.replace("mariadb+", "mysql+", 1))
+    backend = url.get_backend_name()
+    cure = f"pip install '{_EXTRAS.get(backend, 'hpo')}' and write {backend}://"
+    try:
+        dialect = url.get_dialect()
+        dialect.import_dbapi()
+    except (NoSuchModuleError, ImportError):
+        raise StorageError(f"{source}: the driver of {url.drivername}:// is not installed; {cure}") from None
+    if dialect.is_async:
+        raise StorageError(f"{source}: {url.drivername}:// is an asynchronous driver; {cure}")
+    return url
+
+
+def _absolute(url: URL, source: str) -> URL:
+    name = url.database
+    if not name or name == ":memory:" or name.startswith("file:"):
+        raise StorageError(f"{source}: a study needs a file that lasts; give sqlite:///FILE")
+    return url.set(database=str(Path(name).expanduser().absolute()))

@@ -1,0 +1,51 @@
+"""optuna-dashboard on a study, on this machine only."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from socketserver import ThreadingMixIn
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+from hpo.errors import UsageError
+from hpo.search.study import Study
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+
+
+class _Quiet(WSGIRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        """Says nothing: a line for each poll of the page helps nobody."""
+
+
+def serve_dashboard(
+    study: Study,
+    host: str = "127.0.0.1",
+    port: int = 8080,
+    on_ready: Callable[[str], None] = lambda _: None,
+    on_server: Callable[[WSGIServer], None] = lambda _: None,
+) -> None:
+    """Serves the dashboard until interrupted; `on_ready` gets the address that opens on this study.
+
+    port 0 takes any free one. It has no password, so keep `host` on this machine. `on_server` gets the server, whose
+    `shutdown` ends this. Raises UsageError if the port is taken or the host is not this machine's.
+    """
+    from optuna_dashboard import wsgi
+
+    try:
+        server = make_server(host, port, wsgi(study.database.optuna), server_class=_Server, handler_class=_Quiet)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise UsageError(f"port {port} is taken; give --port with another, or 0 for any free one") from None
+        if error.errno in (errno.EACCES, errno.EPERM):
+            raise UsageError(f"port {port} needs more rights; give --port 1024 or above") from None
+        raise UsageError(f"--host {host} --port {port} cannot be listened on: {error.strerror or error}") from None
+    with server:
+        on_ready(f"http://{host}:{server.server_port}/dashboard/studies/{study.study_id}")
+        on_server(server)
+        try:
+            server.serve_forever(poll_interval=0.1)
+        except KeyboardInterrupt:
+            return

@@ -1,0 +1,287 @@
+"""How a study stands, read from hpo's own tables; reading never writes and takes no lock that a writer waits for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Row
+
+from hpo.errors import StudyNotFoundError
+from hpo.search import tables
+from hpo.search.study import Study
+from hpo.search.tables import database_now
+
+RECENT = 20
+"""Finished trials from which the pace is taken."""
+
+_trials = tables.trials.c
+
+AnyRow = Row[*tuple[Any, ...]]
+
+
+@dataclass(frozen=True)
+class Value:
+    """The validation AUC of one trial. low, high: 95 % interval by its standard error, clipped to [0, 1]."""
+
+    number: int
+    auc: float
+    standard_error: float | None
+    low: float | None
+    high: float | None
+    reference: str | None
+
+
+@dataclass(frozen=True)
+class RunningTrial:
+    """A trial that a worker holds. progress: share done; seconds: since its lease was last renewed."""
+
+    number: int
+    worker: str
+    epoch: int
+    epochs: int
+    progress: float
+    auc: float | None
+    standard_error: float | None
+    reference: str | None
+    seconds: float
+
+
+@dataclass(frozen=True)
+class StudyStatus:
+    """A study at a glance.
+
+    finished = complete + pruned + failed. free: begun, given back or left by a worker that died, to be taken up.
+    best: of the complete trials, references included. trials_per_hour, seconds_left: from the last RECENT trials;
+    None if unknown, or if nothing runs.
+    """
+
+    name: str
+    dataset: str
+    budget: int
+    finished: int
+    complete: int
+    pruned: int
+    failed: int
+    running: list[RunningTrial]
+    free: int
+    best: Value | None
+    references: list[Value]
+    trials_per_hour: float | None
+    seconds_left: float | None
+    workers: list[str]
+
+
+@dataclass(frozen=True)
+class TrialRow:
+    """One trial. state: running, free, complete, pruned or failed; auc: its last report; times: seconds since 1970."""
+
+    number: int
+    state: str
+    auc: float | None
+    standard_error: float | None
+    epochs: int
+    params: dict[str, Any]
+    reference: str | None
+    reason: str | None
+    worker: str | None
+    seconds: float | None
+    started: float
+    ended: float | None
+
+
+@dataclass(frozen=True)
+class BestTrial:
+    """A complete trial by rank, with the configuration that it trained."""
+
+    rank: int
+    value: Value
+    config: dict[str, Any]
+    params: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """The best complete trials. chosen_from: complete trials that they are the best of.
+
+    note: why the value of the first is too high to be expected again.
+    """
+
+    trials: list[BestTrial]
+    chosen_from: int
+    note: str
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """One report of a trial. seconds: wall time of the epoch."""
+
+    epoch: int
+    auc: float
+    standard_error: float | None
+    fold_aucs: list[float]
+    training_auc: float | None
+    training_loss: float | None
+    seconds: float
+
+
+def read_status(study: Study) -> StudyStatus:
+    """How the study stands now, in two queries. Raises StudyNotFoundError if it has been deleted."""
+    columns = [column for column in _trials if column.name not in ("record", "reason")]
+    budget = sa.select(tables.studies.c.trials).where(tables.studies.c.study_id == study.study_id)
+    query = sa.select(*columns, database_now().label("now")).where(_trials.study_id == study.study_id)
+    with study.database.reading() as connection:
+        trials = connection.scalar(budget)
+        rows = connection.execute(query.order_by(_trials.place)).all()
+    if trials is None:
+        raise StudyNotFoundError(f"study {study.name} has been deleted from {study.database.address}")
+    outcomes = [row.outcome for row in rows]
+    complete = sorted((row for row in rows if row.outcome == "complete"), key=_by_value)
+    running = [_running(study, row) for row in rows if _is_live(row)]
+    finished = sum(outcome is not None for outcome in outcomes)
+    pace = _pace(rows) if running else None
+    return StudyStatus(
+        name=study.name,
+        dataset=study.spec.dataset,
+        budget=trials,
+        finished=finished,
+        complete=len(complete),
+        pruned=outcomes.count("pruned"),
+        failed=outcomes.count("failed"),
+        running=running,
+        free=sum(row.state != "finished" and not _is_live(row) for row in rows),
+        best=_value(complete[0]) if complete else None,
+        references=[_value(row) for row in rows if row.reference and row.outcome == "complete"],
+        trials_per_hour=pace * 3600 if pace else None,
+        seconds_left=max(trials - finished, 0) / pace if pace else None,
+        workers=sorted({trial.worker for trial in running}),
+    )
+
+
+def read_trials(study: Study) -> list[TrialRow]:
+    """Every trial of the study, by number."""
+    query = sa.select(tables.trials, database_now().label("now")).where(_trials.study_id == study.study_id)
+    with study.database.reading() as connection:
+        rows = connection.execute(query.order_by(_trials.trial_number)).all()
+    return [_trial(row) for row in rows]
+
+
+def read_best(study: Study, count: int = 10) -> Ranking:
+    """The `count` best complete trials with their configurations, best first; references are among them."""
+    query = sa.select(tables.trials).where(_trials.study_id == study.study_id, _trials.outcome == "complete")
+    with study.database.reading() as connection:
+        rows = sorted(connection.execute(query).all(), key=_by_value)
+    best = []
+    for rank, row in enumerate(rows[:count], start=1):
+        record = _record(row)
+        best.append(BestTrial(rank, _value(row), record.get("config", {}), record.get("params", {})))
+    note = (
+        f"The first is the highest of {len(rows)} noisy values, so its value flatters it (the winner's curse); "
+        "the expected value of its configuration is lower."
+    )
+    return Ranking(best, len(rows), note if len(rows) > 1 else "")
+
+
+def read_curve(study: Study, number: int) -> list[CurvePoint]:
+    """The reports of a trial, by epoch. Raises StudyNotFoundError if there is no such trial."""
+    columns = tables.reports.c
+    query = sa.select(tables.reports).where(columns.study_id == study.study_id, columns.trial_number == number)
+    with study.database.reading() as connection:
+        _find(study, connection, number)
+        rows = connection.execute(query.order_by(columns.epoch)).all()
+    return [
+        CurvePoint(
+            row.epoch,
+            row.auc,
+            row.standard_error,
+            json.loads(row.fold_aucs),
+            row.training_auc,
+            row.training_loss,
+            row.seconds,
+        )
+        for row in rows
+    ]
+
+
+def read_record(study: Study, number: int) -> dict[str, Any]:
+    """What a trial needs to be run again: configuration, seeds, code, packages, device, data; {} until it is known.
+
+    Raises StudyNotFoundError if there is no such trial.
+    """
+    with study.database.reading() as connection:
+        return _record(_find(study, connection, number))
+
+
+def _find(study: Study, connection: sa.Connection, number: int) -> AnyRow:
+    query = sa.select(tables.trials).where(_trials.study_id == study.study_id, _trials.trial_number == number)
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        last = connection.scalar(sa.select(sa.func.max(_trials.trial_number)).where(_trials.study_id == study.study_id))
+        there = "it has none yet" if last is None else f"its trials are 0 to {last}"
+        raise StudyNotFoundError(f"study {study.name} has no trial {number}; {there}")
+    return row
+
+
+def _record(row: AnyRow) -> dict[str, Any]:
+    record: dict[str, Any] = json.loads(row.record) if row.record else {}
+    return record
+
+
+def _is_live(row: AnyRow) -> bool:
+    return bool(row.state == "claimed" and row.lease_until >= row.now)
+
+
+def _by_value(row: AnyRow) -> tuple[float, int]:
+    return (-row.auc, row.trial_number)
+
+
+def _value(row: AnyRow) -> Value:
+    low = high = None
+    if row.standard_error is not None:
+        half = 1.959964 * row.standard_error
+        low, high = max(row.auc - half, 0.0), min(row.auc + half, 1.0)
+    return Value(row.trial_number, row.auc, row.standard_error, low, high, row.reference)
+
+
+def _running(study: Study, row: AnyRow) -> RunningTrial:
+    return RunningTrial(
+        number=row.trial_number,
+        worker=row.worker,
+        epoch=row.epoch or 0,
+        epochs=study.spec.budget.epochs,
+        progress=row.progress,
+        auc=row.auc,
+        standard_error=row.standard_error,
+        reference=row.reference,
+        seconds=max(row.now - (row.lease_until - study.lease), 0.0),
+    )
+
+
+def _trial(row: AnyRow) -> TrialRow:
+    record = _record(row)
+    return TrialRow(
+        number=row.trial_number,
+        state=row.outcome or ("running" if _is_live(row) else "free"),
+        auc=row.auc,
+        standard_error=row.standard_error,
+        epochs=row.epoch or 0,
+        params=record.get("params", {}),
+        reference=row.reference,
+        reason=row.reason,
+        worker=row.worker,
+        seconds=record.get("seconds"),
+        started=row.started,
+        ended=row.ended,
+    )
+
+
+def _pace(rows: Sequence[AnyRow]) -> float | None:
+    """Trials per second: the last ones to finish, over the time from the first of them to now."""
+    ends = sorted(row.ended for row in rows if row.ended is not None)[-RECENT:]
+    if len(ends) < 2:
+        return None
+    now = max(row.now for row in rows)
+    return (len(ends) - 1) / float(max(now - ends[0], 1e-3))

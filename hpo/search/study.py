@@ -1,0 +1,160 @@
+"""A study in a database: created, taken up, opened, listed."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from pydantic import ValidationError
+from sqlalchemy.engine import Connection, Row
+
+from hpo.errors import StorageError, StudyConflictError, StudyNotFoundError, UsageError, did_you_mean
+from hpo.search import tables
+from hpo.search.storage import Database
+from hpo.study.spec import StudySpec, differences
+
+LEASE_SECONDS = 60.0
+"""How long a worker keeps its trial without a sign of life, in seconds."""
+
+METRIC = "validation AUC"
+MAX_NAME = 200
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study as a worker or a reader holds it. lease: seconds a worker keeps a trial without a sign of life."""
+
+    database: Database
+    study_id: int
+    name: str
+    spec: StudySpec
+    lease: float = LEASE_SECONDS
+
+
+@dataclass(frozen=True)
+class StudyRow:
+    """One line of the list of studies. created_at: seconds since 1970; trials: the budget."""
+
+    name: str
+    dataset: str
+    trials: int
+    finished: int
+    created_at: float
+
+
+def create_or_take_up(
+    database: Database, name: str, spec: StudySpec, *, code_version: str = "", lease: float = LEASE_SECONDS
+) -> Study:
+    """The study `name`, made if it is not there; if it is, its number of trials becomes that of `spec`.
+
+    Safe if several processes do it at once. Raises StudyConflictError if it exists with another spec, or as a study
+    that is not hpo's; UsageError if the name is empty or too long.
+    """
+    _check_name(name)
+    try:
+        return _take_up(database, name, spec, lease)
+    except StudyNotFoundError:
+        pass
+    from optuna.exceptions import DuplicatedStudyError
+
+    try:
+        study_id = database.write(lambda connection: _create(database, connection, name, spec, code_version))
+    except DuplicatedStudyError:
+        try:
+            return _take_up(database, name, spec, lease)
+        except StudyNotFoundError:
+            raise StudyConflictError(
+                f"{database.address} has an Optuna study {name} that hpo did not make; give another --name"
+            ) from None
+    return Study(database, study_id, name, spec, lease)
+
+
+def open_study(database: Database, name: str, *, lease: float = LEASE_SECONDS) -> Study:
+    """The study `name`. Raises StudyNotFoundError with the nearest name, StorageError if its spec cannot be read."""
+    with database.reading() as connection:
+        row = _row(connection, name)
+        if row is None:
+            names = [str(other) for other in connection.execute(_hpo_studies(tables.studies.c.name)).scalars()]
+            hint = did_you_mean(name, names) if names else "; it holds no study yet"
+            raise StudyNotFoundError(f"{database.address} has no study {name}{hint}")
+    try:
+        spec = StudySpec.model_validate_json(row.spec)
+    except ValidationError as error:
+        raise StorageError(
+            f"study {name} was stored by another version of hpo ({row.code_version or 'unknown'}): {error}"
+        ) from None
+    budget = spec.budget.model_copy(update={"trials": row.trials})
+    return Study(database, row.study_id, name, spec.model_copy(update={"budget": budget}), lease)
+
+
+def list_studies(database: Database) -> list[StudyRow]:
+    """All studies of hpo in the database, oldest first."""
+    finished = (
+        sa.select(sa.func.count())
+        .where(tables.trials.c.study_id == tables.studies.c.study_id, tables.trials.c.state == "finished")
+        .scalar_subquery()
+    )
+    columns = (tables.studies, finished.label("finished"))
+    with database.reading() as connection:
+        rows = connection.execute(_hpo_studies(*columns).order_by(tables.studies.c.study_id)).all()
+    return [
+        StudyRow(row.name, json.loads(row.spec)["dataset"], row.trials, row.finished, row.created_at) for row in rows
+    ]
+
+
+def _check_name(name: str) -> None:
+    if not name.strip() or name != name.strip() or not name.isprintable():
+        raise UsageError(f"--name {name!r}: give a name of printable characters, with no blank at either end")
+    if len(name) > MAX_NAME:
+        raise UsageError(f"--name has {len(name)} characters; at most {MAX_NAME} are kept")
+
+
+def _hpo_studies(*columns: sa.ColumnElement[object] | sa.FromClause) -> sa.Select[tuple[object, ...]]:
+    # The name is compared too: SQLite gives the number of a deleted study to the next one.
+    same = (tables.optuna_studies.c.study_id == tables.studies.c.study_id) & (
+        tables.optuna_studies.c.study_name == tables.studies.c.name
+    )
+    return sa.select(*columns).select_from(tables.studies.join(tables.optuna_studies, same))
+
+
+def _row(connection: Connection, name: str) -> Row[tuple[object, ...]] | None:
+    return connection.execute(_hpo_studies(tables.studies).where(tables.studies.c.name == name)).one_or_none()
+
+
+def _take_up(database: Database, name: str, spec: StudySpec, lease: float) -> Study:
+    stored = open_study(database, name, lease=lease)
+    if lines := differences(stored.spec.canonical(), spec.canonical()):
+        raise StudyConflictError(
+            "\n  ".join([f"study {name} in {database.address} exists with another spec:", *lines])
+            + "\nGive another --name for a new study, or start it with the settings that are stored."
+        )
+    if stored.spec.budget.trials != spec.budget.trials:
+        change = sa.update(tables.studies).where(tables.studies.c.study_id == stored.study_id)
+        database.write(lambda connection: connection.execute(change.values(trials=spec.budget.trials)))
+    return Study(database, stored.study_id, name, spec, lease)
+
+
+def _create(database: Database, connection: Connection, name: str, spec: StudySpec, code_version: str) -> int:
+    import optuna
+
+    storage = database.optuna_within(connection)
+    study_id = storage.create_new_study([optuna.study.StudyDirection.MAXIMIZE], name)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        optuna.load_study(study_name=name, storage=storage).set_metric_names([METRIC])
+    for table in (tables.reports, tables.trials, tables.studies):
+        connection.execute(sa.delete(table).where(table.c.study_id == study_id))
+    connection.execute(
+        sa.insert(tables.studies).values(
+            study_id=study_id,
+            name=name,
+            spec=spec.model_dump_json(),
+            fingerprint=spec.fingerprint(),
+            trials=spec.budget.trials,
+            created_at=tables.database_now(),
+            code_version=code_version,
+        )
+    )
+    return study_id

@@ -1,0 +1,114 @@
+"""Augmentation of a batch on its device, without a loop over its images; 2D and 3D alike."""
+
+from __future__ import annotations
+
+import math
+from itertools import combinations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from hpo.training.policies import Policy
+
+_ASPECT = 0.1
+
+
+def augment(images: Tensor, targets: Tensor, policy: Policy, random: torch.Generator) -> tuple[Tensor, Tensor]:
+    """A batch changed by the parts of `policy`, each image by its own draw.
+
+    images: (B, 1, H, W) or (B, 1, D, H, W) float from 0 to 1. targets: (B, L); only mixup changes them.
+    random: a generator on the images' device. Everything that moves pixels is one affine map and one bilinear
+    interpolation; what comes from outside repeats the border. Order: moves, intensity, noise, cutout, mixup.
+    """
+    if policy.moves:
+        maps = draw_maps(len(images), images.dim() - 2, policy, random)
+        grid = F.affine_grid(maps, list(images.shape), align_corners=False)
+        images = F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    if policy.intensity:
+        images = _change_intensity(images, policy.intensity, random)
+    if policy.noise:
+        spread = policy.noise * _uniform(images, 0.0, 1.0, random)
+        images = images + spread * torch.randn(images.shape, generator=random, device=random.device)
+    if policy.cutout:
+        images = _cut_out(images, policy.cutout, random)
+    if policy.mixup:
+        images, targets = _mix(images, targets, policy.mixup, random)
+    return images, targets
+
+
+def draw_maps(count: int, dimensions: int, policy: Policy, random: torch.Generator) -> Tensor:
+    """(count, d, d + 1) affine maps from places in the new image to places in the old, both from -1 to 1.
+
+    The last axis comes first, as `affine_grid` wants it.
+    """
+    d = dimensions
+
+    def draw(low: float, high: float, *shape: int) -> Tensor:
+        return torch.rand(count, *shape, generator=random, device=random.device) * (high - low) + low
+
+    linear = torch.eye(d, device=random.device).repeat(count, 1, 1)
+    if policy.flip:
+        flips = (draw(0.0, 1.0, d) >= policy.flip) * 2.0 - 1.0
+        if d == 2:
+            flips[:, 1] = 1.0
+        linear = linear * flips[:, None]
+    for i, j in combinations(range(d), 2):
+        linear = linear @ _rotation(draw(-1.0, 1.0) * math.radians(policy.rotation), i, j, d)
+        linear[:, :, j] += linear[:, :, i] * draw(-policy.shear, policy.shear, 1)
+    linear = linear * torch.exp(draw(-policy.scale, policy.scale, 1, 1))
+    shift = 2 * draw(-policy.shift, policy.shift, d)
+    if policy.crop:
+        cut = policy.crop * draw(0.0, 1.0, 1)
+        aspect = 1 + min(_ASPECT, policy.crop) * draw(-1.0, 1.0, d)
+        kept = ((1 - cut) * aspect).clamp(max=1.0)
+        centre = (1 - kept) * draw(-1.0, 1.0, d)
+        shift = shift + (linear @ centre[:, :, None])[:, :, 0]
+        linear = linear * kept[:, None]
+    return torch.cat([linear, shift[:, :, None]], dim=2)
+
+
+def _rotation(angle: Tensor, i: int, j: int, dimensions: int) -> Tensor:
+    turn = torch.eye(dimensions, device=angle.device).repeat(len(angle), 1, 1)
+    turn[:, i, i] = turn[:, j, j] = torch.cos(angle)
+    turn[:, i, j] = -torch.sin(angle)
+    turn[:, j, i] = torch.sin(angle)
+    return turn
+
+
+def _uniform(images: Tensor, low: float, high: float, random: torch.Generator) -> Tensor:
+    """One number per image, (B, 1, ...), so that it multiplies images."""
+    shape = (len(images),) + (1,) * (images.dim() - 1)
+    return torch.rand(shape, generator=random, device=random.device) * (high - low) + low
+
+
+def _change_intensity(images: Tensor, size: float, random: torch.Generator) -> Tensor:
+    gamma = torch.exp(_uniform(images, -size / 2, size / 2, random))
+    contrast = torch.exp(_uniform(images, -size, size, random))
+    brightness = _uniform(images, -size / 3, size / 3, random)
+    images = images.clamp(0.0, 1.0) ** gamma
+    mean = _mean(images)
+    return ((images - mean) * contrast + mean + brightness).clamp(0.0, 1.0)
+
+
+def _cut_out(images: Tensor, size: float, random: torch.Generator) -> Tensor:
+    half = _uniform(images, 0.0, size / 2, random)
+    inside = torch.ones((), dtype=torch.bool, device=images.device)
+    for axis in range(2, images.dim()):
+        edge = images.shape[axis]
+        shape = [1] * images.dim()
+        shape[axis] = edge
+        places = ((torch.arange(edge, device=images.device) + 0.5) / edge).view(shape)
+        inside = inside & ((places - _uniform(images, 0.0, 1.0, random)).abs() < half)
+    return torch.where(inside, _mean(images), images)
+
+
+def _mix(images: Tensor, targets: Tensor, size: float, random: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Zhang et al. 2018, arXiv 1710.09412, with a uniform share, so that each image keeps half of itself or more."""
+    partner = torch.randperm(len(images), generator=random, device=random.device)
+    share = _uniform(images, 0.0, size, random)
+    return torch.lerp(images, images[partner], share), torch.lerp(targets, targets[partner], share.view(-1, 1))
+
+
+def _mean(images: Tensor) -> Tensor:
+    return images.mean(dim=tuple(range(1, images.dim())), keepdim=True)

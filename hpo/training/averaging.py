@@ -1,0 +1,84 @@
+"""Averages of weights: exponential by step, or plain by epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from copy import deepcopy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from hpo.study.config import TrainConfig
+
+
+class WeightAverage:
+    """The weights that are scored: the network's own, or an average in a second network.
+
+    ema: after each step, average += (1 - d)(weights - average), BatchNorm statistics averaged alike; d grows as
+    (1 + t) / (10 + t) up to `ema_decay`, lest the initial weights keep a share in a short run. swa: after each epoch
+    from `swa_start` on, plain mean of the weights; BatchNorm statistics are computed anew from training batches, since
+    those of the averaged networks are not those of the average (Izmailov et al. 2018, arXiv 1803.05407). Until then the
+    last weights are scored.
+    """
+
+    def __init__(self, config: TrainConfig, network: nn.Module, epochs: int) -> None:
+        self._kind = config.weight_average
+        self._decay = config.ema_decay
+        self._first_epoch = min(round(config.swa_start * epochs), epochs - 1)
+        self._count = 0
+        self._average = None if self._kind == "none" else deepcopy(network).requires_grad_(False)
+
+    def after_step(self, network: nn.Module) -> None:
+        """Takes the weights in after a step."""
+        if self._kind == "ema":
+            self._count += 1
+            decay = min(self._decay, (1 + self._count) / (10 + self._count))
+            self._move_towards(network, 1 - decay)
+
+    def after_epoch(self, network: nn.Module, epoch: int) -> bool:
+        """Takes the weights in after `epoch`, counted from 0; True if BatchNorm statistics must be computed anew."""
+        if self._kind != "swa" or epoch < self._first_epoch:
+            return False
+        self._count += 1
+        self._move_towards(network, 1 / self._count)
+        return True
+
+    def choose(self, network: nn.Module) -> nn.Module:
+        """The network to score: the average if there is one yet, else `network`."""
+        return network if self._average is None or self._count == 0 else self._average
+
+    def state_dict(self) -> dict[str, Any]:
+        """Number of weights taken in, and the average."""
+        return {"count": self._count, "average": None if self._average is None else self._average.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Copies the state of an average of the same configuration."""
+        self._count = state["count"]
+        if self._average is not None:
+            self._average.load_state_dict(state["average"])
+
+    @torch.no_grad()
+    def _move_towards(self, network: nn.Module, share: float) -> None:
+        assert self._average is not None
+        torch._foreach_lerp_(_numbers(self._average), _numbers(network), share)
+
+
+@torch.no_grad()
+def refresh_statistics(network: nn.Module, batches: Iterable[Tensor]) -> None:
+    """Makes the BatchNorm statistics of a network the plain mean over forward passes of `batches`."""
+    norms = [m for m in network.modules() if isinstance(m, (nn.BatchNorm2d, nn.BatchNorm3d))]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None
+    network.train()
+    for batch in batches:
+        network(batch)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+
+
+def _numbers(network: nn.Module) -> list[Tensor]:
+    buffers = [buffer for buffer in network.buffers() if buffer.is_floating_point()]
+    return [*(p.detach() for p in network.parameters()), *buffers]

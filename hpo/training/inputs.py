@@ -1,0 +1,50 @@
+"""From stored uint8 images to what the network is given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from hpo.study.catalogue import Dataset
+from hpo.study.config import TrainConfig
+from hpo.training.augmentation import augment
+from hpo.training.policies import Policy, find_policy
+
+_SCORING_MULTIPLIER = 0.5
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """How images of one dataset are prepared under one configuration.
+
+    As MedMNIST does: x / 255, then in 2D (x - 0.5) / 0.5, in 3D nothing; masks are multiplied by U[0, 1] each in
+    training and by 0.5 at scoring, if `shape_multiplier`. Source: MedMNIST/experiments, train_and_eval_pytorch.py.
+    """
+
+    dimensions: int
+    policy: Policy
+    multiplies: bool
+
+    def for_training(self, images: Tensor, targets: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor]:
+        """(B, 1, ...) uint8 and (B, L) targets to an augmented float32 batch; `random` is on their device."""
+        batch, targets = augment(images.float() / 255, targets, self.policy, random)
+        if self.multiplies:
+            shape = (len(batch),) + (1,) * (batch.dim() - 1)
+            batch = batch * torch.rand(shape, generator=random, device=random.device)
+        return self._normalise(batch), targets
+
+    def for_scoring(self, images: Tensor) -> Tensor:
+        """(B, 1, ...) uint8 to a float32 batch."""
+        batch = images.float() / 255
+        return self._normalise(batch * _SCORING_MULTIPLIER if self.multiplies else batch)
+
+    def _normalise(self, batch: Tensor) -> Tensor:
+        return batch * 2 - 1 if self.dimensions == 2 else batch
+
+
+def make_inputs(config: TrainConfig, dataset: Dataset) -> Inputs:
+    """The preparation that a configuration asks for on a dataset."""
+    policy = find_policy(config.augmentation, config.augmentation_strength)
+    return Inputs(dataset.dimensions, policy, dataset.is_mask and config.shape_multiplier)

@@ -1,0 +1,83 @@
+"""Losses on (B, L) logits: AUCM in two versions, and cross-entropy."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from hpo.study.config import Loss
+
+
+def make_loss(name: Loss, labels: int, margin: float) -> AUCMLoss | CrossEntropyLoss:
+    """The loss of that name for `labels` columns."""
+    if name == "cross_entropy":
+        return CrossEntropyLoss()
+    return AUCMLoss(labels, margin, "v1" if name == "aucm_v1" else "v2")
+
+
+class AUCMLoss(nn.Module):
+    """AUC-margin loss of scores sigmoid(logits): min over weights, a, b and max over alpha >= 0, one each per label.
+
+    With s = score, y in [0, 1] the weight of a row as positive and 1 - y as negative (y is soft after mixup),
+    p = mean(y) of the batch, m = margin, E1 and E0 means over positives and negatives:
+
+    v1: (1-p) mean(y (s-a)^2) + p mean((1-y) (s-b)^2) + 2 alpha (p(1-p) m + mean(p (1-y) s - (1-p) y s))
+        - p(1-p) alpha^2
+    v2: E1 (s-a)^2 + E0 (s-b)^2 + 2 alpha (m + E0 s - E1 s) - alpha^2
+
+    v1 equals LibAUC 2.0.1 (`auto=True`); v2 is the formula of its docstring, which its code misses by a parenthesis.
+    The value is the mean over labels. The gradients of a and b are multiplied by the number of labels, so that they
+    follow their label's scores as fast as a loss for that label alone would move them. Where a batch lacks a class of a
+    label, the terms of that class vanish (v1: all terms do). No synchronisation with the device.
+    Source: Yuan et al. 2021, arXiv 2012.03173; LibAUC's docstring of AUCMLoss.
+    """
+
+    def __init__(self, labels: int, margin: float, version: Literal["v1", "v2"]) -> None:
+        super().__init__()
+        self.margin = margin
+        self.version = version
+        self.labels = labels
+        self.a = nn.Parameter(torch.zeros(labels))
+        self.b = nn.Parameter(torch.zeros(labels))
+        self.alpha = nn.Parameter(torch.zeros(labels))
+
+    def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """(B, L) logits of any float type and (B, L) targets in [0, 1] to a float32 scalar."""
+        scores = torch.sigmoid(logits.float())
+        positive = targets.float()
+        negative = 1 - positive
+        a, b = self._full_gradient(self.a), self._full_gradient(self.b)
+        terms = self._v1 if self.version == "v1" else self._v2
+        return terms(scores, positive, negative, a, b).mean()
+
+    def _v1(self, scores: Tensor, positive: Tensor, negative: Tensor, a: Tensor, b: Tensor) -> Tensor:
+        p = positive.mean(0)
+        q = 1 - p
+        squares = q * ((scores - a) ** 2 * positive).mean(0) + p * ((scores - b) ** 2 * negative).mean(0)
+        gap = p * q * self.margin + (p * scores * negative - q * scores * positive).mean(0)
+        return squares + 2 * self.alpha * gap - p * q * self.alpha**2
+
+    def _v2(self, scores: Tensor, positive: Tensor, negative: Tensor, a: Tensor, b: Tensor) -> Tensor:
+        positive = positive / _one_if_zero(positive.sum(0))
+        negative = negative / _one_if_zero(negative.sum(0))
+        squares = ((scores - a) ** 2 * positive + (scores - b) ** 2 * negative).sum(0)
+        gap = self.margin + (scores * (negative - positive)).sum(0)
+        return squares + 2 * self.alpha * gap - self.alpha**2
+
+    def _full_gradient(self, parameter: Tensor) -> Tensor:
+        return parameter if self.labels == 1 else self.labels * parameter - (self.labels - 1) * parameter.detach()
+
+
+class CrossEntropyLoss(nn.Module):
+    """Binary cross-entropy of logits, mean over rows and labels; targets may be soft."""
+
+    def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """(B, L) logits of any float type and (B, L) targets in [0, 1] to a float32 scalar."""
+        return F.binary_cross_entropy_with_logits(logits.float(), targets.float())
+
+
+def _one_if_zero(total: Tensor) -> Tensor:
+    return torch.where(total > 0, total, torch.ones_like(total))

@@ -1,0 +1,239 @@
+"""PESG in place, by groups of tensors, on top of LibAUC's."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from libauc.optimizers import PESG
+from torch import Tensor
+
+from hpo.study.config import TrainConfig
+from hpo.training.loss import AUCMLoss, CrossEntropyLoss
+
+_BLOCK = 1 << 19
+"""Numbers per block on a CPU: what a step touches of a block (about five times 2 MB) stays in the cache between its
+operations. On a GPU one block holds everything."""
+
+_REFERENCE_SPREAD = 0.01
+_ALPHA_MAX = 999.0
+
+
+def make_optimizer(
+    config: TrainConfig,
+    parameters: Iterable[Tensor],
+    loss: AUCMLoss | CrossEntropyLoss,
+    noise: torch.Generator,
+) -> BlockPESG:
+    """The optimizer of a configuration for `parameters` and the loss's a, b, alpha; epoch decay is AUCM's only.
+
+    The reference starts as N(0, 0.01) drawn from `noise`, or as the weights at this moment.
+    """
+    aucm = isinstance(loss, AUCMLoss)
+    return BlockPESG(
+        list(parameters),
+        loss,
+        lr=config.learning_rate,
+        mode=config.optimizer,
+        clip_value=config.clip,
+        weight_decay=config.weight_decay,
+        epoch_decay=config.epoch_decay if aucm else 0.0,
+        momentum=1 - config.momentum,
+        noise=noise if config.reference_weights == "noise" else None,
+    )
+
+
+@dataclass
+class _Block:
+    """Views of the same rows of parameters, reference, sum of weights, and optimizer state; gradients come per step."""
+
+    where: list[tuple[int, int, int]] = field(default_factory=list)
+    size: int = 0
+    parameters: list[Tensor] = field(default_factory=list)
+    reference: list[Tensor] = field(default_factory=list)
+    summed: list[Tensor] = field(default_factory=list)
+    first: list[Tensor] = field(default_factory=list)
+    second: list[Tensor] = field(default_factory=list)
+
+    def add(self, index: int, low: int, high: int, parameter: Tensor, state: list[Tensor]) -> None:
+        """Takes in rows low to high of parameter number `index` and of its optimizer state."""
+        self.where.append((index, low, high))
+        self.size += parameter[low:high].numel()
+        self.parameters.append(parameter.detach()[low:high])
+        for views, values in zip((self.first, self.second), state, strict=False):
+            views.append(values[low:high])
+
+
+class BlockPESG(PESG):  # type: ignore[misc]
+    """LibAUC's PESG with another `step`: the same update within float error, by `torch._foreach_*` in place.
+
+    Differences, each on purpose: clip_value 0 is off; a, b and alpha have shape (L,) and their gradients are expected
+    as AUCMLoss gives them; alpha >= 0 without synchronisation; the reference is drawn from an explicit generator, or is
+    the weights as they are; `update_regularizer` does nothing without epoch decay or without a step since the last;
+    `load_state_dict` leaves its argument whole. `momentum` is LibAUC's: the share of the new gradient.
+    A subclass, so that state dicts and attributes stay LibAUC's; its constructor is called without epoch decay, since
+    it would draw the reference from the global generator. All parameters must have gradients, save a and b.
+    """
+
+    def __init__(
+        self,
+        params: list[Tensor],
+        loss_fn: AUCMLoss | CrossEntropyLoss,
+        *,
+        lr: float,
+        mode: str = "sgd",
+        clip_value: float = 1.0,
+        weight_decay: float = 0.0,
+        epoch_decay: float = 0.0,
+        momentum: float = 0.9,
+        noise: torch.Generator | None = None,
+    ) -> None:
+        dual = loss_fn if isinstance(loss_fn, AUCMLoss) else SimpleNamespace(a=None, b=None, alpha=None, margin=None)
+        super().__init__(
+            params,
+            dual,
+            lr=lr,
+            mode=mode,
+            clip_value=clip_value,
+            weight_decay=weight_decay,
+            epoch_decay=0.0,
+            momentum=momentum,
+            verbose=False,
+            device=params[0].device,
+        )
+        self._blocks: list[_Block] = []
+        self.T: int = 0
+        self.steps: int = 0
+        self.epoch_decay = epoch_decay
+        group = self.param_groups[0]
+        group["epoch_decay"] = epoch_decay
+        if epoch_decay > 0:
+            self.model_ref = [_reference(p, noise) for p in group["params"]]
+            self.model_acc = [torch.zeros_like(p) for p in group["params"]]
+        group["model_ref"], group["model_acc"] = self.model_ref, self.model_acc
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """One update of weights, a, b and alpha from their gradients, which it overwrites."""
+        group = self.param_groups[0]
+        if not self._blocks:
+            self._blocks = self._cut_blocks()
+        gradients = [p.grad for p in group["params"]]
+        self.T += 1
+        self.steps += 1
+        for block in self._blocks:
+            grads = [gradients[index][low:high] for index, low, high in block.where]
+            _add_decay(grads, block, group)
+            if self.mode == "sgd":
+                _descend(grads, block, group, first=self.steps == 1)
+            else:
+                _descend_adam(grads, block, group, self.steps)
+            if block.summed:
+                torch._foreach_add_(block.summed, block.parameters)
+        if self.alpha is not None:
+            gap = self.margin + self.b - self.a
+            self.alpha.add_(gap - self.alpha, alpha=2 * group["lr"]).clamp_(0, _ALPHA_MAX)
+
+    def set_learning_rate(self, learning_rate: float) -> None:
+        """Uses `learning_rate` from the next step on."""
+        self.param_groups[0]["lr"] = learning_rate
+
+    @torch.no_grad()
+    def update_regularizer(self, decay_factor: float | None = None) -> None:
+        """Makes the mean of the weights since the last call the reference, and divides the learning rate by the factor.
+
+        Without epoch decay, or with no step since the last call, the reference stays as it is.
+        """
+        self.update_lr(decay_factor)
+        if self.model_ref is None or self.T == 0:
+            return
+        torch._foreach_copy_(self.model_ref, self.model_acc)
+        torch._foreach_div_(self.model_ref, float(self.T))
+        torch._foreach_zero_(self.model_acc)
+        self.T = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """State of the update: buffers, reference, sum of weights, counts; a, b and alpha are in the loss's."""
+        state: dict[str, Any] = super().state_dict()
+        own = ("a", "b", "alpha", "model_ref", "model_acc")
+        state["param_groups"] = [
+            {key: value for key, value in group.items() if key not in own} for group in state["param_groups"]
+        ]
+        return state
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Copies the state of an optimizer of the same configuration; the argument is neither changed nor shared."""
+        super().load_state_dict(dict(state_dict))
+        for state in self.state.values():
+            state.update({name: value.clone() for name, value in state.items() if isinstance(value, Tensor)})
+        self._blocks = []
+
+    def _cut_blocks(self) -> list[_Block]:
+        params = self.param_groups[0]["params"]
+        names = {"sgd": () if self.momentum == 1 else ("momentum_buffer",), "adam": ("exp_avg", "exp_avg_sq")}[
+            self.mode
+        ]
+        for p in params:
+            for name in names:
+                self.state[p].setdefault(name, torch.zeros_like(p))
+        blocks = [_Block()]
+        limit = _BLOCK if params[0].device.type == "cpu" else math.inf
+        for index, p in enumerate(params):
+            row = p[0].numel()
+            rows = len(p) if limit == math.inf else max(1, int(limit) // row)
+            for low in range(0, len(p), rows):
+                high = min(low + rows, len(p))
+                if blocks[-1].size and blocks[-1].size + (high - low) * row > limit:
+                    blocks.append(_Block())
+                blocks[-1].add(index, low, high, p, [self.state[p][name] for name in names])
+                if self.model_ref is not None:
+                    blocks[-1].reference.append(self.model_ref[index][low:high])
+                    blocks[-1].summed.append(self.model_acc[index][low:high])
+        return blocks
+
+
+def _reference(parameter: Tensor, noise: torch.Generator | None) -> Tensor:
+    if noise is None:
+        return parameter.detach().clone()
+    drawn = torch.empty(parameter.shape, device=noise.device).normal_(0, _REFERENCE_SPREAD, generator=noise)
+    return torch.empty_like(parameter).copy_(drawn)
+
+
+def _add_decay(grads: list[Tensor], block: _Block, group: dict[str, Any]) -> None:
+    """Clips the gradients, then adds epoch_decay (w - reference) + weight_decay w."""
+    clip, epoch_decay, weight_decay = group["clip_value"], group["epoch_decay"], group["weight_decay"]
+    if clip > 0:
+        torch._foreach_clamp_min_(grads, -clip)
+        torch._foreach_clamp_max_(grads, clip)
+    if epoch_decay + weight_decay > 0:
+        torch._foreach_add_(grads, block.parameters, alpha=epoch_decay + weight_decay)
+    if epoch_decay > 0:
+        torch._foreach_add_(grads, block.reference, alpha=-epoch_decay)
+
+
+def _descend(grads: list[Tensor], block: _Block, group: dict[str, Any], first: bool) -> None:
+    """w -= lr * average of gradients; the average starts as the first gradient."""
+    direction = grads
+    if block.first:
+        direction = block.first
+        if first:
+            torch._foreach_copy_(block.first, grads)
+        else:
+            torch._foreach_lerp_(block.first, grads, group["momentum"])
+    torch._foreach_add_(block.parameters, direction, alpha=-group["lr"])
+
+
+def _descend_adam(grads: list[Tensor], block: _Block, group: dict[str, Any], step: int) -> None:
+    """Kingma and Ba 2015, with corrected bias; `step` counts from 1."""
+    beta1, beta2 = group["betas"]
+    torch._foreach_lerp_(block.first, grads, 1 - beta1)
+    torch._foreach_mul_(block.second, beta2)
+    torch._foreach_addcmul_(block.second, grads, grads, 1 - beta2)
+    size = torch._foreach_sqrt(block.second)
+    torch._foreach_div_(size, math.sqrt(1 - beta2**step))
+    torch._foreach_add_(size, group["eps"])
+    torch._foreach_addcdiv_(block.parameters, block.first, size, -group["lr"] / (1 - beta1**step))

@@ -1,0 +1,115 @@
+"""The main job on the digits, through the command, as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.cli.run import hpo
+
+pytestmark = pytest.mark.slow
+
+SMALL = ["--set", "budget.epochs=2", "--set", "search.first_rung=1", "--set", "fixed.batch_size=128"]
+
+
+def finished(folder: Path) -> int:
+    return json.loads(hpo("status", "digits", "--json", cwd=folder).stdout)["finished"]
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a finished study of four trials."""
+    folder = tmp_path_factory.mktemp("launch")
+    run = hpo("launch", "--dataset", "digits", "--trials", "4", *SMALL, cwd=folder)
+    assert run.returncode == 0, run.stderr
+    assert "4 of 4" in run.stderr
+    assert "medmnist-cross-entropy" in run.stdout
+    return folder
+
+
+def test_the_ranked_list_holds_the_references_and_what_was_searched(study: Path) -> None:
+    best = json.loads(hpo("best", "digits", "--json", cwd=study).stdout)
+    assert best
+    rows = json.loads(hpo("trials", "digits", "--json", cwd=study).stdout)
+    assert [row["number"] for row in rows] == [0, 1, 2, 3]
+    assert [row["reference"] for row in rows[:2]] == ["medmnist-cross-entropy", "libauc-as-it-comes"]
+    assert all(row["state"] in ("complete", "pruned") for row in rows)
+    assert all(row["standard_error"] > 0 for row in rows)
+
+
+def test_people_get_tables_on_stdout(study: Path) -> None:
+    for command in ("status", "trials", "best"):
+        run = hpo(command, "digits", cwd=study, COLUMNS="160")
+        assert run.returncode == 0, run.stderr
+        assert "digits" in run.stdout
+        assert "±" in run.stdout
+
+
+def test_a_relaunch_of_a_finished_study_adds_none_and_more_trials_extend_it(study: Path) -> None:
+    again = hpo("launch", "--dataset", "digits", "--trials", "4", *SMALL, cwd=study)
+    assert again.returncode == 0
+    assert finished(study) == 4
+    assert hpo("launch", "--dataset", "digits", "--trials", "5", *SMALL, cwd=study).returncode == 0
+    assert finished(study) == 5
+
+
+def test_a_launch_without_trials_keeps_the_number_of_the_study(study: Path) -> None:
+    before = json.loads(hpo("status", "digits", "--json", cwd=study).stdout)["budget"]
+    assert hpo("launch", "--dataset", "digits", *SMALL, cwd=study).returncode == 0
+    assert json.loads(hpo("status", "digits", "--json", cwd=study).stdout)["budget"] == before
+
+
+def test_a_replayed_trial_is_bit_equal_on_a_cpu(study: Path) -> None:
+    run = hpo("replay", "digits", "1", "--json", "--device", "cpu", cwd=study)
+    assert run.returncode == 0, run.stderr
+    assert json.loads(run.stdout)["bit_equal"] is True
+
+
+def test_a_trial_that_does_not_exist_is_a_sentence(study: Path) -> None:
+    run = hpo("replay", "digits", "99", cwd=study)
+    assert run.returncode == 6
+    assert "99" in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+def test_an_unknown_study_is_answered_with_the_nearest(study: Path) -> None:
+    run = hpo("status", "digts", cwd=study)
+    assert run.returncode == 6
+    assert "did you mean digits?" in run.stderr
+
+
+def test_an_interrupted_launch_stops_cleanly_and_the_same_command_goes_on(tmp_path: Path) -> None:
+    command = ["launch", "--dataset", "digits", "--trials", "3", "--set", "budget.epochs=4"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "hpo", *command],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={key: value for key, value in os.environ.items() if not key.startswith("HPO_")},
+    )
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and not _training(tmp_path):
+        time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    _, talk = process.communicate(timeout=60)
+    assert process.returncode == 130, talk
+    assert "Traceback" not in talk
+    assert not _training(tmp_path)
+
+    again = hpo(*command, cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    rows = json.loads(hpo("trials", "digits", "--json", cwd=tmp_path).stdout)
+    assert [row["number"] for row in rows] == [0, 1, 2]
+
+
+def _training(folder: Path) -> bool:
+    run = hpo("status", "digits", "--json", cwd=folder)
+    return run.returncode == 0 and bool(json.loads(run.stdout)["running"])

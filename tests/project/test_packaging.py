@@ -1,0 +1,62 @@
+"""What is installed: licences, the lock, the files in the wheel."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+LOCK = dict(re.findall(r"^([A-Za-z0-9_.-]+)==([^ ;]+)", (ROOT / "requirements.lock").read_text(), re.MULTILINE))
+EXTRAS_FOR_A_DATABASE = {"psycopg", "psycopg-binary"}
+
+
+def licence(distribution: importlib.metadata.Distribution) -> str:
+    metadata = distribution.metadata
+    classifiers = [line for line in metadata.get_all("Classifier", []) if line.startswith("License")]
+    return " ".join([metadata.get("License-Expression") or "", *classifiers, (metadata.get("License") or "")[:80]])
+
+
+def test_nothing_that_is_installed_is_under_the_gpl() -> None:
+    """The PostgreSQL driver, an optional extra, is under the LGPL, which puts no duty on what imports it."""
+    found = {
+        d.name: licence(d)
+        for d in importlib.metadata.distributions()
+        if re.search(r"GPL|General Public", licence(d)) and d.name.lower() in LOCK
+    }
+    assert found.keys() <= EXTRAS_FOR_A_DATABASE
+    assert all("LGPL" in text for text in found.values())
+
+
+@pytest.mark.parametrize("requirement", PROJECT["dependencies"])
+def test_every_dependency_is_in_the_lock(requirement: str) -> None:
+    assert re.match(r"[A-Za-z0-9_.-]+", requirement)[0] in LOCK
+
+
+def test_the_lock_takes_the_torch_that_has_a_cpu_and_a_cuda_build() -> None:
+    assert LOCK["torch"] == "2.13.0"
+    assert "nvidia-cudnn-cu13" in LOCK
+
+
+def test_what_is_installed_here_is_what_the_lock_says() -> None:
+    for name in ("torch", "libauc", "optuna", "sqlalchemy", "medmnist"):
+        assert importlib.metadata.version(name).split("+")[0] == LOCK[name]
+
+
+@pytest.mark.slow
+def test_the_wheel_carries_the_study_files(tmp_path: Path) -> None:
+    subprocess.run(
+        [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(tmp_path), str(ROOT)],
+        check=True,
+    )
+    (wheel,) = tmp_path.glob("hpo-*.whl")
+    names = set(zipfile.ZipFile(wheel).namelist())
+    assert {f"hpo/study/shipped/{path.name}" for path in (ROOT / "studies").glob("*.toml")} <= names
+    assert "hpo/cli/main.py" in names

@@ -1,0 +1,84 @@
+"""A trainer without networks, and small specs, for tests of the search room."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from hpo.study.config import TrainConfig
+from hpo.study.space import Choices, FloatRange
+from hpo.study.spec import Budget, Search, StudySpec
+
+
+@dataclass(frozen=True)
+class FakeReport:
+    """One epoch, as `hpo.search.trainer.Report` wants it."""
+
+    epoch: int
+    auc: float
+    standard_error: float | None = 0.02
+    fold_aucs: tuple[float, ...] = (0.5, 0.6)
+    training_auc: float | None = 0.7
+    training_loss: float | None = 0.3
+    seconds: float = 0.01
+
+
+class FakeFailure(Exception):  # noqa: N818
+    """A configuration that fails by its own fault."""
+
+
+class FakeTrainer:
+    """Learns at once: the AUC follows from the learning rate and the epoch; `seconds` is slept in each epoch."""
+
+    def __init__(
+        self,
+        epochs: int = 4,
+        seconds: float = 0.0,
+        fails: Callable[[TrainConfig], bool] = lambda _: False,
+        on_epoch: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        self.environment = {"torch": "0.0"}
+        self.data_md5 = "d41d8"
+        self.code_version = "abc1234"
+        self.dirty = False
+        self.failure: type[Exception] = FakeFailure
+        self.trained: list[tuple[TrainConfig, int]] = []
+        self._epochs, self._seconds, self._fails, self._on_epoch = epochs, seconds, fails, on_epoch
+
+    def __call__(self, config: TrainConfig, trial_seed: int, beat: Callable[[float], None]) -> Iterator[FakeReport]:
+        """Reports of one trial."""
+        self.trained.append((config, trial_seed))
+        for epoch in range(1, self._epochs + 1):
+            for step in range(10):
+                beat((epoch - 1 + step / 10) / self._epochs)
+                time.sleep(self._seconds / 10)
+            if self._fails(config):
+                raise FakeFailure("diverged")
+            self._on_epoch(epoch)
+            auc = 0.9 - 0.1 * abs(math.log10(config.learning_rate) + 2) - 0.1 / epoch + (trial_seed % 997) * 1e-9
+            yield FakeReport(epoch, auc, fold_aucs=(auc, auc))
+
+    def peak_memory(self) -> int | None:
+        """Bytes."""
+        return 1024
+
+
+def make_spec(trials: int = 6, *, epochs: int = 4, references: bool = False, **search: Any) -> StudySpec:
+    """A study of a learning rate and a loss with a conditional margin; not pruned unless asked for."""
+    options = {"pruner": "none", "startup_trials": 4, "references": references, **search}
+    return StudySpec(
+        dataset="breast",
+        search=Search(**options),
+        budget=Budget(trials=trials, epochs=epochs),
+        fixed={"schedule": "constant"},
+        space={
+            "learning_rate": FloatRange(low=1e-4, high=0.3, log=True),
+            "weight_decay": FloatRange(low=1e-6, high=1e-2, log=True),
+            "loss": Choices(choices=("aucm_v1", "cross_entropy")),
+            "margin": FloatRange(low=0.1, high=1.0),
+            "batch_size": Choices(choices=(32, 64, 128)),
+        },
+    )

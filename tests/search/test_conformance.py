@@ -1,0 +1,194 @@
+"""One behaviour on every database: SQLite, PostgreSQL, MySQL."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import optuna
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.engine import URL
+
+from hpo.errors import StudyConflictError, StudyStoppedError
+from hpo.search import tables
+from hpo.search.budget import Claim, NothingToClaim, claim, release, renew, store_record
+from hpo.search.ledger import StudyLedger
+from hpo.search.objective import LeaseLost, finish, record_report
+from hpo.search.reading import read_best, read_curve, read_status, read_trials
+from hpo.search.storage import Database, open_database
+from hpo.search.study import Study, create_or_take_up, list_studies, open_study
+from hpo.search.worker import run_worker
+from tests.search.fakes import FakeReport, FakeTrainer, make_spec
+
+
+def _claimed(study: Study, worker: str = "w") -> Claim:
+    held = claim(study, worker)
+    assert isinstance(held, Claim)
+    return held
+
+
+def _end(held: Claim, outcome: str = "complete", auc: float = 0.8) -> bool:
+    return finish(held, outcome, FakeReport(1, auc), {})
+
+
+class TestEveryDatabase:
+    def test_the_clock_is_in_seconds_since_1970(self, any_database: Database) -> None:
+        with any_database.reading() as connection:
+            first = connection.scalar(sa.select(tables.database_now()))
+            time.sleep(0.05)
+            second = connection.scalar(sa.select(tables.database_now()))
+        assert abs(first - time.time()) < 5
+        assert 0.04 < second - first < 2
+
+    def test_a_worker_runs_the_whole_budget_and_a_relaunch_adds_none(self, any_database: Database, name: str) -> None:
+        study = create_or_take_up(any_database, name, make_spec(5, references=True))
+        assert run_worker(study, worker="w", train=FakeTrainer()).finished == 5
+        study = create_or_take_up(any_database, name, make_spec(5, references=True))
+        assert run_worker(study, worker="w", train=FakeTrainer()).finished == 0
+        assert [row.reference for row in read_trials(study)[:2]] == ["medmnist-cross-entropy", "libauc-as-it-comes"]
+        assert read_status(study).complete == 5
+
+    def test_more_trials_are_added_to_a_finished_study(self, any_database: Database, name: str) -> None:
+        run_worker(create_or_take_up(any_database, name, make_spec(3)), worker="w", train=FakeTrainer(1))
+        more = create_or_take_up(any_database, name, make_spec(5))
+        assert run_worker(more, worker="w", train=FakeTrainer(1)).finished == 2
+        fewer = create_or_take_up(any_database, name, make_spec(2))
+        assert run_worker(fewer, worker="w", train=FakeTrainer(1)).finished == 0
+
+    def test_eight_claims_at_once_never_exceed_the_budget(self, any_url: URL, name: str) -> None:
+        databases = [open_database(any_url, create=True) for _ in range(8)]
+        create_or_take_up(databases[0], name, make_spec(5))
+        studies = [open_study(database, name) for database in databases]
+        with ThreadPoolExecutor(8) as pool:
+            claims = list(pool.map(claim, studies, [f"w{i}" for i in range(8)]))
+        numbers = sorted(held.number for held in claims if isinstance(held, Claim))
+        assert numbers == [0, 1, 2, 3, 4]
+        assert claims.count(NothingToClaim.ELSEWHERE) == 3
+        for database in databases:
+            database.close()
+
+    def test_eight_processes_may_make_the_tables_and_the_study_at_once(self, any_url: URL, name: str) -> None:
+        barrier = threading.Barrier(6)
+
+        def make(trials: int) -> int:
+            barrier.wait()
+            database = open_database(any_url, create=True)
+            study_id = create_or_take_up(database, name, make_spec(trials)).study_id
+            database.close()
+            return study_id
+
+        with ThreadPoolExecutor(6) as pool:
+            assert len(set(pool.map(make, [4] * 6))) == 1
+
+    def test_a_trial_whose_lease_ran_out_goes_to_the_next_under_its_own_number(
+        self, any_database: Database, name: str
+    ) -> None:
+        study = create_or_take_up(any_database, name, make_spec(1), lease=0.2)
+        dead = _claimed(study, "dead")
+        assert claim(study, "next") is NothingToClaim.ELSEWHERE
+        time.sleep(0.3)
+        taken = _claimed(study, "next")
+        assert (taken.number, taken.trial_id, taken.fence) == (dead.number, dead.trial_id, 2)
+
+    def test_a_worker_that_lost_its_lease_can_write_nothing(self, any_database: Database, name: str) -> None:
+        study = create_or_take_up(any_database, name, make_spec(1), lease=0.1)
+        late = _claimed(study, "late")
+        time.sleep(0.2)
+        now = _claimed(study, "now")
+        assert not renew(late, 0.5)
+        assert not release(late)
+        assert not store_record(late, {"config": {}})
+        with pytest.raises(LeaseLost):
+            record_report(late, FakeReport(1, 0.9))
+        assert not _end(late, auc=0.9)
+        assert read_curve(study, 0) == []
+        assert _end(now, auc=0.7)
+        assert read_status(study).best.auc == 0.7
+        assert optuna.load_study(study_name=name, storage=any_database.optuna).best_value == 0.7
+
+    def test_a_renewed_lease_is_kept(self, any_database: Database, name: str) -> None:
+        study = create_or_take_up(any_database, name, make_spec(1), lease=0.4)
+        held = _claimed(study)
+        for _ in range(4):
+            time.sleep(0.15)
+            assert renew(held, 0.5)
+        assert claim(study, "other") is NothingToClaim.ELSEWHERE
+        assert read_status(study).running[0].progress == 0.5
+
+    def test_a_released_trial_comes_free_at_once_and_is_running_for_optuna(
+        self, any_database: Database, name: str
+    ) -> None:
+        study = create_or_take_up(any_database, name, make_spec(1))
+        assert release(_claimed(study))
+        assert read_status(study).free == 1
+        shown = optuna.load_study(study_name=name, storage=any_database.optuna).trials
+        assert [trial.state.name for trial in shown] == ["RUNNING"]
+        assert _claimed(study).number == 0
+
+    def test_a_smaller_budget_leaves_a_free_trial_alone(self, any_database: Database, name: str) -> None:
+        study = create_or_take_up(any_database, name, make_spec(2))
+        first, second = _claimed(study), _claimed(study)
+        _end(first)
+        release(second)
+        study = create_or_take_up(any_database, name, make_spec(1))
+        assert claim(study, "w") is NothingToClaim.DONE
+
+    def test_reports_of_a_second_life_replace_those_of_the_first(self, any_database: Database, name: str) -> None:
+        study = create_or_take_up(any_database, name, make_spec(1))
+        first = _claimed(study)
+        record_report(first, FakeReport(1, 0.6))
+        release(first)
+        record_report(_claimed(study), FakeReport(1, 0.7, training_loss=float("nan")))
+        assert [(point.auc, point.training_loss) for point in read_curve(study, 0)] == [(0.7, None)]
+
+    def test_a_study_of_which_half_the_trials_fail_stops(self, any_database: Database, name: str) -> None:
+        study = create_or_take_up(any_database, name, make_spec(30))
+        for number in range(10):
+            finish(_claimed(study), "failed" if number % 2 else "complete", FakeReport(1, 0.5), {}, "diverged")
+        with pytest.raises(StudyStoppedError, match="5 of 10 finished trials failed"):
+            claim(study, "w")
+        assert read_trials(study)[1].reason == "diverged"
+
+    def test_another_spec_under_the_same_name_is_refused_with_the_difference(
+        self, any_database: Database, name: str
+    ) -> None:
+        create_or_take_up(any_database, name, make_spec(3))
+        with pytest.raises(StudyConflictError, match=r"budget\.epochs: stored 4, asked 9") as caught:
+            create_or_take_up(any_database, name, make_spec(3, epochs=9))
+        assert "--name" in str(caught.value)
+
+    def test_a_study_is_listed_and_its_spec_comes_back_as_it_went(self, any_database: Database, name: str) -> None:
+        spec = make_spec(3)
+        create_or_take_up(any_database, name, spec)
+        assert open_study(any_database, name).spec == spec
+        row = next(row for row in list_studies(any_database) if row.name == name)
+        assert (row.dataset, row.trials, row.finished) == ("breast", 3, 0)
+
+    def test_a_study_deleted_through_optuna_takes_its_rows_along_and_its_name_can_be_used_again(
+        self, any_database: Database, name: str
+    ) -> None:
+        study = create_or_take_up(any_database, name, make_spec(2))
+        run_worker(study, worker="w", train=FakeTrainer(1))
+        optuna.delete_study(study_name=name, storage=any_database.optuna)
+        again = create_or_take_up(any_database, name, make_spec(2))
+        assert read_trials(again) == []
+
+    def test_the_ledger_numbers_its_entries(self, any_database: Database) -> None:
+        ledger = StudyLedger(any_database)
+        first = ledger.write("breast", {"margin": 1.0}, "abc", "")
+        assert ledger.write("breast", {"margin": 1.0}, "abc", "again") > first
+
+    def test_the_best_are_ranked_with_clipped_intervals(self, any_database: Database, name: str) -> None:
+        study = create_or_take_up(any_database, name, make_spec(4))
+        for auc in (0.7, 0.99, 0.8):
+            held = _claimed(study)
+            record_report(held, FakeReport(1, auc))
+            _end(held, auc=auc)
+        ranking = read_best(study, count=2)
+        assert [(trial.rank, trial.value.number) for trial in ranking.trials] == [(1, 1), (2, 2)]
+        assert ranking.chosen_from == 3
+        best = ranking.trials[0].value
+        assert best.low == pytest.approx(0.99 - 1.959964 * 0.02)
+        assert best.high == 1.0

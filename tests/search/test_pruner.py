@@ -1,0 +1,76 @@
+"""Asynchronous successive halving, against tables made by hand."""
+
+from __future__ import annotations
+
+import pytest
+
+from hpo.search.budget import Claim, claim
+from hpo.search.objective import record_report
+from hpo.search.pruner import goes_on, rungs
+from hpo.search.reading import read_trials
+from hpo.search.storage import Database
+from hpo.search.study import Study, create_or_take_up
+from hpo.search.worker import run_worker
+from tests.search.fakes import FakeReport, FakeTrainer, make_spec
+
+
+def _pruned_study(database: Database, **options: object) -> Study:
+    return create_or_take_up(database, "study", make_spec(30, epochs=30, pruner="asha", first_rung=2, **options))
+
+
+def _report(study: Study, auc: float, epoch: int = 2) -> bool:
+    held = claim(study, "w")
+    assert isinstance(held, Claim)
+    return record_report(held, FakeReport(epoch, auc))
+
+
+@pytest.mark.parametrize(
+    ("first", "reduction", "epochs", "expected"),
+    [(5, 3, 45, (5, 15)), (5, 3, 46, (5, 15, 45)), (4, 2, 30, (4, 8, 16)), (30, 3, 30, ())],
+)
+def test_rungs_grow_by_the_reduction_and_end_below_the_last_epoch(
+    first: int, reduction: int, epochs: int, expected: tuple[int, ...]
+) -> None:
+    assert rungs(make_spec(epochs=epochs, pruner="asha", first_rung=first, reduction=reduction)) == expected
+
+
+def test_without_a_pruner_there_are_no_rungs() -> None:
+    assert rungs(make_spec(epochs=100, pruner="none")) == ()
+
+
+@pytest.mark.parametrize(
+    ("better", "recorded", "expected"),
+    [(0, 1, True), (1, 2, True), (0, 3, True), (1, 3, False), (1, 5, False), (1, 6, True), (2, 6, False)],
+)
+def test_the_best_third_goes_on(better: int, recorded: int, expected: bool) -> None:
+    assert goes_on(better, recorded, 3) is expected
+
+
+def test_trials_are_stopped_by_their_rank_among_those_recorded_at_the_rung(database: Database) -> None:
+    study = _pruned_study(database)
+    # Of n values at the rung the best n // 3 go on; with one or two, all.
+    table = [(0.5, True), (0.4, True), (0.6, True), (0.55, False), (0.3, False), (0.58, True), (0.59, True)]
+    assert [_report(study, auc) for auc, _ in table] == [expected for _, expected in table]
+
+
+def test_between_rungs_every_trial_goes_on(database: Database) -> None:
+    study = _pruned_study(database)
+    assert all(_report(study, auc, epoch=3) for auc in (0.9, 0.8, 0.1, 0.05))
+
+
+def test_the_decision_is_that_of_the_pure_function_on_any_order(database: Database) -> None:
+    study, seen = _pruned_study(database), []
+    for step in range(20):
+        auc = ((step * 7) % 20) / 20
+        seen.append(auc)
+        better = sum(other > auc for other in seen)
+        assert _report(study, auc) is goes_on(better, len(seen), 3)
+
+
+def test_references_are_never_pruned(database: Database) -> None:
+    study = _pruned_study(database, references=True)
+    run_worker(study, worker="w", train=FakeTrainer(30), limit=12)
+    rows = read_trials(study)
+    assert [row.state for row in rows[:2]] == ["complete", "complete"]
+    assert "pruned" in {row.state for row in rows[2:]}
+    assert {row.epochs for row in rows if row.state == "pruned"} <= {2, 6, 18}

@@ -1,0 +1,140 @@
+"""What a study says of itself."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+import sqlalchemy as sa
+
+from hpo.errors import StudyNotFoundError
+from hpo.search.budget import Claim, claim
+from hpo.search.dashboard import serve_dashboard
+from hpo.search.objective import record_report
+from hpo.search.reading import read_best, read_curve, read_record, read_status, read_trials
+from hpo.search.replay import replay
+from hpo.search.storage import Database
+from hpo.search.study import Study, create_or_take_up, open_study
+from hpo.search.worker import run_worker
+from tests.search.fakes import FakeReport, FakeTrainer, make_spec
+
+
+@pytest.fixture
+def study(database: Database) -> Study:
+    """Five of eight trials finished, references first; a sixth has begun."""
+    study = create_or_take_up(database, "breast", make_spec(8, references=True))
+    run_worker(study, worker="early", train=FakeTrainer(), limit=5)
+    held = claim(study, "late")
+    assert isinstance(held, Claim)
+    record_report(held, FakeReport(1, 0.7))
+    return study
+
+
+def test_the_status_counts_what_is_finished_and_shows_what_runs(study: Study) -> None:
+    status = read_status(study)
+    assert (status.budget, status.finished, status.complete, status.pruned, status.failed) == (8, 5, 5, 0, 0)
+    running = status.running[0]
+    assert (running.number, running.worker, running.epoch, running.epochs) == (5, "late", 1, 4)
+    assert (running.auc, running.progress) == (0.7, 0.25)
+    assert [value.reference for value in status.references] == ["medmnist-cross-entropy", "libauc-as-it-comes"]
+    assert status.workers == ["late"]
+    assert status.trials_per_hour > 0
+    assert status.seconds_left > 0
+
+
+def test_a_study_with_nothing_running_promises_no_end(database: Database) -> None:
+    study = create_or_take_up(database, "empty", make_spec(8))
+    status = read_status(study)
+    assert (status.best, status.trials_per_hour, status.seconds_left) == (None, None, None)
+
+
+def test_every_answer_can_be_written_as_json(study: Study) -> None:
+    answers = [read_status(study), *read_trials(study), read_best(study), *read_curve(study, 0)]
+    for answer in answers:
+        assert json.loads(json.dumps(dataclasses.asdict(answer), allow_nan=False))
+
+
+def test_reading_writes_nothing(study: Study) -> None:
+    statements: list[str] = []
+    sa.event.listen(study.database.engine, "before_cursor_execute", lambda *event: statements.append(event[2]))
+    read_status(study)
+    assert len([text for text in statements if text.startswith("SELECT")]) == 2
+    (
+        read_trials(study),
+        read_best(study),
+        read_curve(study, 0),
+        read_record(study, 0),
+        open_study(study.database, "breast"),
+    )
+    assert {text.split()[0] for text in statements} <= {"SELECT", "BEGIN"}
+    assert not any("IMMEDIATE" in text for text in statements)
+
+
+def test_the_note_on_the_best_says_how_many_it_was_chosen_from(study: Study) -> None:
+    assert "highest of 5 noisy values" in read_best(study).note
+
+
+def test_the_best_hold_their_whole_configuration(study: Study) -> None:
+    assert read_best(study).trials[0].config["schedule"] in ("constant", "step")
+
+
+def test_a_trial_that_is_not_there_is_told_with_those_that_are(study: Study) -> None:
+    for read in (read_curve, read_record):
+        with pytest.raises(StudyNotFoundError, match="has no trial 99; its trials are 0 to 5"):
+            read(study, 99)
+
+
+def test_a_study_that_is_not_there_is_told_with_the_nearest_name(study: Study) -> None:
+    with pytest.raises(StudyNotFoundError, match="did you mean breast?"):
+        open_study(study.database, "braest")
+
+
+def test_a_replay_of_the_same_training_is_bit_equal(study: Study) -> None:
+    seen: list[int] = []
+    again = replay(study, 3, FakeTrainer(), on_epoch=lambda epoch: seen.append(epoch.epoch))
+    assert (again.bit_equal, again.max_difference, again.changed) == (True, 0.0, [])
+    assert seen == [1, 2, 3, 4]
+
+
+def test_a_replay_tells_what_has_changed(study: Study) -> None:
+    train = FakeTrainer(epochs=3)
+    train.environment = {"torch": "9.9"}
+    train.dirty = True
+    again = replay(study, 3, train)
+    assert not again.bit_equal
+    assert again.changed == ["code: then abc1234, now abc1234 with changes", "torch: then 0.0, now 9.9"]
+
+
+def test_a_trial_without_reports_cannot_be_replayed(database: Database) -> None:
+    study = create_or_take_up(database, "study", make_spec(2))
+    claim(study, "w")
+    with pytest.raises(StudyNotFoundError, match="has reported nothing"):
+        replay(study, 0, FakeTrainer())
+
+
+def test_the_dashboard_opens_on_the_study(study: Study) -> None:
+    import threading
+    import urllib.request
+
+    ready = threading.Event()
+    found: list[object] = []
+
+    def note(item: object) -> None:
+        found.append(item)
+        if len(found) == 2:
+            ready.set()
+
+    thread = threading.Thread(target=serve_dashboard, args=(study, "127.0.0.1", 0, note, note))
+    thread.start()
+    try:
+        assert ready.wait(20)
+        address = str(found[0])
+        assert address.endswith(f"/dashboard/studies/{study.study_id}")
+        api = address.replace("/dashboard/", "/api/")
+        with urllib.request.urlopen(api) as answer:
+            detail = json.load(answer)
+        assert len(detail["trials"]) == 6
+    finally:
+        found[1].shutdown()
+        thread.join()

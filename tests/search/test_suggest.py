@@ -1,0 +1,140 @@
+"""From the space to configurations: conditions, seeds, references, and that TPE does model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import optuna
+import pytest
+
+from hpo.search.budget import Claim, claim
+from hpo.search.objective import finish
+from hpo.search.reading import read_record, read_trials
+from hpo.search.storage import Database
+from hpo.search.study import Study, create_or_take_up
+from hpo.search.suggest import distribution, make_sampler, nearest, reference_template, suggest
+from hpo.search.worker import run_worker
+from hpo.study.files import builtin_study_file, load_spec
+from hpo.study.references import references
+from hpo.study.space import Choices, FloatRange, IntRange
+from tests.search.fakes import FakeTrainer, make_spec
+
+
+def _ran(database: Database, trials: int, **options: Any) -> Study:
+    study = create_or_take_up(database, options.pop("name", "study"), make_spec(trials, **options))
+    run_worker(study, worker="w", train=FakeTrainer(1))
+    return study
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random"])
+def test_a_setting_is_suggested_only_where_it_means_something(database: Database, sampler: str) -> None:
+    rows = read_trials(_ran(database, 14, sampler=sampler))
+    assert {row.params["loss"] for row in rows} == {"aucm_v1", "cross_entropy"}
+    for row in rows:
+        assert ("margin" in row.params) == (row.params["loss"] == "aucm_v1")
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random"])
+def test_one_worker_suggests_the_same_trials_again_from_the_same_seed(database: Database, sampler: str) -> None:
+    first, second = (_ran(database, 12, sampler=sampler, seed=7, name=name) for name in ("a", "b"))
+    other = _ran(database, 12, sampler=sampler, seed=8, name="c")
+    params = [[row.params for row in read_trials(study)] for study in (first, second, other)]
+    assert params[0] == params[1]
+    assert params[0] != params[2]
+
+
+def test_no_two_trials_are_the_same(database: Database) -> None:
+    rows = read_trials(_ran(database, 14, references=True))[2:]
+    assert len({str(row.params) for row in rows}) == len(rows)
+
+
+def test_after_the_startup_trials_tpe_models_every_searched_setting(database: Database) -> None:
+    study = _ran(database, 12, references=True)
+    held = claim(create_or_take_up(database, "study", make_spec(13, references=True)), "w")
+    assert isinstance(held, Claim)
+    view = optuna.load_study(study_name="study", storage=database.optuna)
+    sampler = make_sampler(study.spec, held.number)
+    trial = database.optuna.get_trial(held.trial_id)
+    space = sampler.infer_relative_search_space(view, trial)
+    assert set(space) == set(study.spec.space)
+    assert set(sampler.sample_relative(view, trial, space)) == set(study.spec.space)
+
+
+def test_importances_stay_computable_with_references_in_the_study(database: Database) -> None:
+    _ran(database, 14, references=True)
+    shown = optuna.load_study(study_name="study", storage=database.optuna)
+    assert {"learning_rate", "weight_decay", "loss", "batch_size"} <= set(
+        optuna.importance.get_param_importances(shown)
+    )
+
+
+def test_tpe_comes_nearer_to_the_best_learning_rate_than_random_draws(database: Database) -> None:
+    def distance(sampler: str) -> float:
+        rows = read_trials(_ran(database, 40, sampler=sampler, name=sampler))
+        return sum(0.8 - row.auc for row in rows[20:]) / 20
+
+    assert distance("tpe") < 0.5 * distance("random")
+
+
+def test_references_are_trials_0_and_1_marked_for_the_dashboard_with_their_exact_configuration(
+    database: Database,
+) -> None:
+    study = _ran(database, 3, references=True)
+    shown = optuna.load_study(study_name="study", storage=database.optuna).trials
+    assert [trial.user_attrs.get("reference") for trial in shown] == [*references(study.spec), None]
+    assert shown[0].params["weight_decay"] == 1e-6
+    assert shown[0].user_attrs["outside the space"]["weight_decay"] == 0.0
+    config = references(study.spec)["medmnist-cross-entropy"].model_dump()
+    assert read_record(study, 0)["config"] == config
+    assert "margin" not in shown[0].params
+
+
+def test_a_choice_that_a_reference_needs_and_the_space_lacks_is_left_out() -> None:
+    spec = load_spec(builtin_study_file("breast"), ('space.resplit.choices=["none", "holdout"]',))
+    name, config = next(iter(references(spec).items()))
+    template = reference_template(spec, name, config)
+    assert "resplit" not in template.params
+    assert template.user_attrs["outside the space"]["resplit"] == "official"
+
+
+def test_the_values_drawn_before_a_worker_died_stay(database: Database) -> None:
+    study = create_or_take_up(database, "study", make_spec(1))
+    held = claim(study, "w")
+    assert isinstance(held, Claim)
+    assert suggest(held) == suggest(held)
+
+
+def test_a_trial_that_is_taken_up_trains_the_recorded_configuration_with_the_recorded_seed(database: Database) -> None:
+    study = create_or_take_up(database, "study", make_spec(1))
+
+    def die(_: int) -> None:
+        raise MemoryError
+
+    dying, next_one = FakeTrainer(on_epoch=die), FakeTrainer()
+    with pytest.raises(MemoryError):
+        run_worker(study, worker="dying", train=dying)
+    run_worker(study, worker="next", train=next_one)
+    assert dying.trained == next_one.trained
+
+
+def test_a_failed_trial_is_no_observation_of_the_sampler(database: Database) -> None:
+    study = create_or_take_up(database, "study", make_spec(1))
+    held = claim(study, "w")
+    assert isinstance(held, Claim)
+    finish(held, "failed", None, {}, "diverged")
+    trial = optuna.load_study(study_name="study", storage=database.optuna).trials[0]
+    assert (trial.state.name, trial.value, trial.user_attrs["reason"]) == ("FAIL", None, "diverged")
+
+
+def test_ranges_become_distributions_by_type() -> None:
+    assert distribution(FloatRange(low=0.1, high=1.0, log=True)) == optuna.distributions.FloatDistribution(
+        0.1, 1.0, log=True
+    )
+    assert distribution(IntRange(low=4, high=8)) == optuna.distributions.IntDistribution(4, 8)
+    assert distribution(Choices(choices=(True, False))) == optuna.distributions.CategoricalDistribution((True, False))
+
+
+def test_the_nearest_value_of_a_range_is_its_bound() -> None:
+    assert nearest(FloatRange(low=0.1, high=1.0), 0.0) == 0.1
+    assert nearest(IntRange(low=4, high=8), 6) == 6
+    assert nearest(Choices(choices=("a", "b")), "c") is None

@@ -1,0 +1,116 @@
+"""AUCM in two versions and cross-entropy, against LibAUC and against the formulas."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from libauc.losses import AUCMLoss as LibAUCMLoss
+from torch import Tensor
+
+from hpo.training.loss import AUCMLoss, CrossEntropyLoss, make_loss
+
+
+def logits_and_labels(rows: int, labels: int = 1, share: float = 0.3, seed: int = 0) -> tuple[Tensor, Tensor]:
+    random = torch.Generator().manual_seed(seed)
+    logits = torch.randn(rows, labels, generator=random, dtype=torch.float32)
+    targets = (torch.rand(rows, labels, generator=random) < share).float()
+    targets[0], targets[1] = 1.0, 0.0
+    return logits.requires_grad_(), targets
+
+
+def with_state(loss: AUCMLoss, a: float = 0.6, b: float = 0.3, alpha: float = 0.4) -> AUCMLoss:
+    with torch.no_grad():
+        loss.a.fill_(a), loss.b.fill_(b), loss.alpha.fill_(alpha)
+    return loss
+
+
+@pytest.mark.parametrize("margin", [0.0, 0.6, 1.0])
+@pytest.mark.parametrize("seed", range(3))
+def test_v1_of_one_label_equals_libauc_in_value_and_all_gradients(margin: float, seed: int) -> None:
+    logits, targets = logits_and_labels(32, seed=seed)
+    ours = with_state(AUCMLoss(1, margin, "v1"))
+    theirs = LibAUCMLoss(margin=margin, device=torch.device("cpu"))
+    theirs.load_state_dict({name: value.clone() for name, value in ours.state_dict().items()})
+    value = ours(logits, targets)
+    value.backward()
+    gradients = [logits.grad, ours.a.grad, ours.b.grad, ours.alpha.grad]
+    again = logits.detach().clone().requires_grad_()
+    expected = theirs(torch.sigmoid(again), targets)
+    expected.sum().backward()
+    torch.testing.assert_close(value, expected.squeeze())
+    for ours_is, theirs_is in zip(
+        gradients, [again.grad, theirs.a.grad, theirs.b.grad, theirs.alpha.grad], strict=True
+    ):
+        torch.testing.assert_close(ours_is, theirs_is, rtol=1e-5, atol=1e-7)
+
+
+def test_v2_is_the_formula_of_libaucs_docstring() -> None:
+    logits, targets = logits_and_labels(40)
+    loss = with_state(AUCMLoss(1, 0.8, "v2"))
+    s, y = torch.sigmoid(logits.detach()).double().numpy(), targets.numpy() == 1
+    a, b, alpha = 0.6, 0.3, 0.4
+    expected = (
+        ((s[y] - a) ** 2).mean() + ((s[~y] - b) ** 2).mean() + 2 * alpha * (0.8 + s[~y].mean() - s[y].mean()) - alpha**2
+    )
+    assert loss(logits, targets).item() == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_labels_are_averaged_and_a_and_b_move_as_fast_as_alone(version: str) -> None:
+    logits, targets = logits_and_labels(64, labels=3)
+    together = with_state(AUCMLoss(3, 1.0, version))
+    together(logits, targets).backward()
+    values, slopes = [], []
+    for label in range(3):
+        alone = with_state(AUCMLoss(1, 1.0, version))
+        value = alone(logits.detach()[:, label : label + 1], targets[:, label : label + 1])
+        value.backward()
+        values.append(value.item())
+        slopes.append(alone.a.grad.item())
+    assert together(logits, targets).item() == pytest.approx(np.mean(values), rel=1e-5)
+    np.testing.assert_allclose(together.a.grad.numpy(), slopes, rtol=1e-5)
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+@pytest.mark.parametrize("only", [0.0, 1.0])
+def test_a_batch_without_a_class_gives_finite_values_and_gradients(version: str, only: float) -> None:
+    logits, targets = logits_and_labels(16, labels=2)
+    targets[:, 0] = only
+    loss = with_state(AUCMLoss(2, 1.0, version))
+    value = loss(logits, targets)
+    value.backward()
+    for tensor in (value, logits.grad, loss.a.grad, loss.b.grad):
+        assert torch.isfinite(tensor).all()
+    absent = loss.a if only == 0 else loss.b
+    assert absent.grad[0] == 0
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_a_soft_label_counts_as_a_positive_and_a_negative_by_its_weight(version: str) -> None:
+    """Three rows of one image as positive and one as negative equal four rows of label 0.75."""
+    logits = torch.tensor([[0.3], [0.3], [0.3], [0.3], [-1.0], [2.0]])
+    hard = torch.tensor([[1.0], [1.0], [1.0], [0.0], [0.0], [1.0]])
+    soft = torch.tensor([[0.75], [0.75], [0.75], [0.75], [0.0], [1.0]])
+    loss = with_state(AUCMLoss(1, 1.0, version))
+    torch.testing.assert_close(loss(logits, soft), loss(logits, hard))
+
+
+def test_a_b_and_alpha_are_saved() -> None:
+    saved = with_state(AUCMLoss(14, 1.0, "v1")).state_dict()
+    fresh = AUCMLoss(14, 1.0, "v1")
+    fresh.load_state_dict(saved)
+    assert {name: value[0].item() for name, value in fresh.state_dict().items()} == pytest.approx(
+        {"a": 0.6, "b": 0.3, "alpha": 0.4}
+    )
+
+
+def test_bf16_logits_are_scored_in_float32() -> None:
+    logits, targets = logits_and_labels(16)
+    assert AUCMLoss(1, 1.0, "v1")(logits.bfloat16(), targets).dtype == torch.float32
+    assert CrossEntropyLoss()(logits.bfloat16(), targets).dtype == torch.float32
+
+
+def test_a_loss_is_found_by_its_name() -> None:
+    assert isinstance(make_loss("cross_entropy", 1, 1.0), CrossEntropyLoss)
+    assert [make_loss(name, 2, 0.5).version for name in ("aucm_v1", "aucm_v2")] == ["v1", "v2"]

@@ -1,0 +1,199 @@
+"""PESG by blocks, against LibAUC's, torch's SGD and torch's Adam."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+
+import pytest
+import torch
+from libauc.losses import AUCMLoss as LibAUCMLoss
+from libauc.optimizers import PESG
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+import hpo.training.optimizer as optimizer_module
+from hpo.study.config import TrainConfig
+from hpo.training.loss import AUCMLoss, CrossEntropyLoss
+from hpo.training.optimizer import BlockPESG, make_optimizer
+
+
+@pytest.fixture(params=[7, 1 << 19], ids=["many blocks", "one block"], autouse=True)
+def block(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(optimizer_module, "_BLOCK", request.param)
+
+
+def small_network(seed: int = 0) -> nn.Sequential:
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return nn.Sequential(nn.Linear(5, 4), nn.Tanh(), nn.Linear(4, 1)).double()
+
+
+def data(steps: int, seed: int = 1) -> list[tuple[Tensor, Tensor]]:
+    random = torch.Generator().manual_seed(seed)
+    batches = []
+    for _ in range(steps):
+        labels = (torch.rand(16, 1, generator=random) < 0.4).double()
+        labels[0], labels[1] = 1, 0
+        batches.append((torch.randn(16, 5, generator=random, dtype=torch.float64) + labels, labels))
+    return batches
+
+
+def ours(network: nn.Module, loss: AUCMLoss | CrossEntropyLoss, **options: object) -> BlockPESG:
+    return BlockPESG(list(network.parameters()), loss, **options)
+
+
+@pytest.mark.parametrize("mode", ["sgd", "adam"])
+@pytest.mark.parametrize("momentum", [0.1, 0.9, 1.0])
+@pytest.mark.parametrize("epoch_decay", [0.0, 0.05])
+def test_200_steps_equal_libaucs_with_the_regularizer_updated_twice(
+    mode: str, momentum: float, epoch_decay: float
+) -> None:
+    network, twin = small_network(), small_network()
+    loss, their_loss = AUCMLoss(1, 0.9, "v1").double(), LibAUCMLoss(margin=0.9, device=torch.device("cpu")).double()
+    options = {"lr": 0.02, "mode": mode, "clip_value": 0.01, "weight_decay": 1e-3, "momentum": momentum}
+    mine = ours(network, loss, epoch_decay=epoch_decay, **options)
+    theirs = PESG(
+        twin.parameters(), their_loss, epoch_decay=epoch_decay, device=torch.device("cpu"), verbose=False, **options
+    )
+    if epoch_decay:
+        for reference, drawn in zip(theirs.model_ref, mine.model_ref, strict=True):
+            reference.data = drawn.clone()
+        theirs.model_acc = [value.double() for value in theirs.model_acc]
+        theirs.param_groups[0]["model_acc"] = theirs.model_acc
+    for step, (images, labels) in enumerate(data(200)):
+        if step in (80, 150) and epoch_decay:
+            mine.update_regularizer(10)
+            theirs.update_regularizer(10)
+        mine.zero_grad(), theirs.zero_grad()
+        loss(network(images), labels).backward()
+        their_loss(torch.sigmoid(twin(images)), labels).backward()
+        mine.step(), theirs.step()
+    for mine_is, theirs_is in zip(
+        [*network.parameters(), loss.a, loss.b, loss.alpha],
+        [*twin.parameters(), their_loss.a, their_loss.b, their_loss.alpha],
+        strict=True,
+    ):
+        torch.testing.assert_close(mine_is, theirs_is, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+@pytest.mark.parametrize("weight_decay", [0.0, 1e-2])
+def test_with_cross_entropy_sgd_mode_is_torchs_sgd_with_dampening(momentum: float, weight_decay: float) -> None:
+    """PESG averages gradients, buf = m buf + (1 - m) g, which torch calls dampening = momentum."""
+    config = TrainConfig(
+        loss="cross_entropy", learning_rate=0.1, momentum=momentum, weight_decay=weight_decay, clip=0.0
+    )
+    network, twin = small_network(), small_network()
+    mine = make_optimizer(config, network.parameters(), CrossEntropyLoss(), torch.Generator())
+    theirs = torch.optim.SGD(twin.parameters(), 0.1, momentum=momentum, dampening=momentum, weight_decay=weight_decay)
+    compare(network, mine, twin, theirs)
+
+
+@pytest.mark.parametrize("weight_decay", [0.0, 1e-2])
+def test_with_cross_entropy_adam_mode_is_torchs_adam(weight_decay: float) -> None:
+    config = TrainConfig(
+        loss="cross_entropy", optimizer="adam", learning_rate=0.01, weight_decay=weight_decay, clip=0.0
+    )
+    network, twin = small_network(), small_network()
+    mine = make_optimizer(config, network.parameters(), CrossEntropyLoss(), torch.Generator())
+    theirs = torch.optim.Adam(twin.parameters(), 0.01, weight_decay=weight_decay)
+    compare(network, mine, twin, theirs)
+
+
+def compare(network: nn.Module, mine: BlockPESG, twin: nn.Module, theirs: torch.optim.Optimizer) -> None:
+    for images, labels in data(100):
+        for model, optimizer in ((network, mine), (twin, theirs)):
+            optimizer.zero_grad()
+            F.binary_cross_entropy_with_logits(model(images), labels).backward()
+            optimizer.step()
+    for mine_is, theirs_is in zip(network.parameters(), twin.parameters(), strict=True):
+        torch.testing.assert_close(mine_is, theirs_is, rtol=1e-12, atol=1e-14)
+
+
+def test_the_reference_is_noise_of_the_given_generator_or_the_weights_as_they_are() -> None:
+    network, loss = small_network(), AUCMLoss(1, 1.0, "v1")
+    noise = make_optimizer(TrainConfig(), network.parameters(), loss, torch.Generator().manual_seed(3))
+    torch.manual_seed(99)
+    again = make_optimizer(TrainConfig(), network.parameters(), loss, torch.Generator().manual_seed(3))
+    assert all(torch.equal(x, y) for x, y in zip(noise.model_ref, again.model_ref, strict=True))
+    drawn = torch.cat([value.flatten() for value in noise.model_ref])
+    assert 0.005 < drawn.std() < 0.02
+    config = TrainConfig(reference_weights="initial")
+    initial = make_optimizer(config, network.parameters(), loss, torch.Generator())
+    expected = [*network.parameters(), loss.a, loss.b]
+    assert all(torch.equal(x, y) for x, y in zip(initial.model_ref, expected, strict=True))
+
+
+def test_making_it_and_stepping_leaves_global_generators_alone() -> None:
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    network, loss = small_network(), AUCMLoss(1, 1.0, "v1").double()
+    optimizer = make_optimizer(TrainConfig(), network.parameters(), loss, torch.Generator())
+    one_step(network, loss, optimizer)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def one_step(network: nn.Module, loss: nn.Module, optimizer: BlockPESG, seed: int = 1) -> None:
+    [(images, labels)] = data(1, seed)
+    optimizer.zero_grad()
+    loss(network(images), labels).backward()
+    optimizer.step()
+
+
+def test_the_regularizer_can_be_updated_twice_in_a_row_and_without_epoch_decay() -> None:
+    network, loss = small_network(), AUCMLoss(1, 1.0, "v1").double()
+    optimizer = ours(network, loss, lr=0.1, epoch_decay=0.1)
+    one_step(network, loss, optimizer)
+    optimizer.update_regularizer()
+    once = deepcopy(optimizer.model_ref)
+    optimizer.update_regularizer()
+    assert all(torch.equal(x, y) for x, y in zip(once, optimizer.model_ref, strict=True))
+    assert torch.equal(once[0], network[0].weight)
+    without = ours(network, loss, lr=0.1)
+    without.update_regularizer()
+    assert without.model_ref is None
+
+
+def test_alpha_stays_between_zero_and_999() -> None:
+    network, loss = small_network(), AUCMLoss(1, 1.0, "v1").double()
+    optimizer = ours(network, loss, lr=0.5)
+    with torch.no_grad():
+        loss.a.fill_(5.0)
+    one_step(network, loss, optimizer)
+    assert loss.alpha.item() == 0.0
+    with torch.no_grad():
+        loss.b.fill_(5000.0)
+    one_step(network, loss, optimizer)
+    assert loss.alpha.item() == 999.0
+
+
+@pytest.mark.parametrize("mode", ["sgd", "adam"])
+def test_a_saved_optimizer_goes_on_bit_equal_and_its_state_dict_stays_whole(mode: str) -> None:
+    network, loss = small_network(), AUCMLoss(1, 1.0, "v1").double()
+    options = {"lr": 0.05, "mode": mode, "epoch_decay": 0.01, "momentum": 0.2}
+    optimizer = ours(network, loss, **options)
+    for seed in range(5):
+        one_step(network, loss, optimizer, seed)
+    network_2, loss_2 = deepcopy(network), deepcopy(loss)
+    optimizer_2 = ours(network_2, loss_2, **options)
+    saved = optimizer.state_dict()
+    keys = set(saved)
+    optimizer_2.load_state_dict(saved)
+    assert set(saved) == keys
+    for seed in range(5, 10):
+        one_step(network, loss, optimizer, seed)
+        one_step(network_2, loss_2, optimizer_2, seed)
+        optimizer.update_regularizer(), optimizer_2.update_regularizer()
+    for x, y in zip([*network.parameters(), loss.alpha], [*network_2.parameters(), loss_2.alpha], strict=True):
+        assert torch.equal(x, y)
+
+
+def test_several_labels_have_one_a_b_and_alpha_each() -> None:
+    loss = AUCMLoss(3, 1.0, "v1")
+    network = nn.Linear(4, 3)
+    optimizer = ours(network, loss, lr=0.1, epoch_decay=0.01)
+    labels = torch.tensor([[1.0, 0.0, 1.0], [0.0, 1.0, 0.0], [1.0, 1.0, 0.0]])
+    loss(network(torch.randn(3, 4)), labels).backward()
+    optimizer.step()
+    assert (loss.alpha > 0).all()
+    assert loss.a.unique().numel() == 3
