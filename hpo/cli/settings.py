@@ -33,7 +33,7 @@ def domain(setting: Setting) -> str:
     if setting.choices is not None:
         return ", ".join(map(str, setting.choices)).replace("True", "true").replace("False", "false")
     whole = "whole numbers " if setting.kind is int else ""
-    return f"{whole}{setting.domain.low:g} to {setting.domain.high:g} {setting.domain.unit}"
+    return f"{whole}{setting.domain.low:g} to {setting.domain.high:g} {setting.domain.unit}".strip()
 
 
 def condition(setting: Setting) -> str:

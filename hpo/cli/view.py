@@ -82,8 +82,10 @@ def _workers(status: StudyStatus) -> RenderableType:
 
 
 def _latest(rows: list[TrialRow]) -> RenderableType:
-    table = Table("latest", "", "AUC", "epochs", "time", box=None, pad_edge=False, header_style="dim")
-    table.add_column(no_wrap=True, overflow="ellipsis")
+    table = Table(box=None, pad_edge=False, header_style="dim", expand=True)
+    for title, width in (("latest", 6), ("", 8), ("AUC", 11), ("epochs", 6), ("time", 7)):
+        table.add_column(title, min_width=width, no_wrap=True)
+    table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
     for row in rows:
         table.add_row(*_cells(row), _brief(row.params) or row.reference or "", style=_STYLES.get(row.state))
     return table

@@ -52,19 +52,19 @@ class TrainConfig(BaseModel):
     optimizer: Annotated[Literal["sgd", "adam"], Domain()] = "sgd"
     """Mode of PESG. With cross-entropy, no clip and no decay it is plain SGD or Adam."""
 
-    learning_rate: Annotated[float, Domain(1e-6, 1.0, "1")] = 0.01
+    learning_rate: Annotated[float, Domain(1e-6, 1.0)] = 0.01
     """Step size of PESG, for the weights and for a, b, alpha."""
 
-    momentum: Annotated[float, Domain(0.0, 0.99, "1", when=(("optimizer", ("sgd",)),))] = 0.1
+    momentum: Annotated[float, Domain(0.0, 0.99, when=(("optimizer", ("sgd",)),))] = 0.1
     """Share of the gradient average kept at each step, the usual meaning; LibAUC's `momentum` is 1 - this."""
 
-    epoch_decay: Annotated[float, Domain(0.0, 0.2, "1", when=(_AUCM,))] = 0.003
+    epoch_decay: Annotated[float, Domain(0.0, 0.2, when=(_AUCM,))] = 0.003
     """Pull towards the reference weights: lambda_0 of PESG. Yuan et al. 2021, algorithm 1."""
 
     reference_weights: Annotated[Literal["noise", "initial"], Domain(when=(_AUCM,))] = "noise"
     """Reference weights until the regularizer is first updated: LibAUC's N(0, 0.01) noise, or the initial weights."""
 
-    weight_decay: Annotated[float, Domain(0.0, 0.1, "1")] = 1e-4
+    weight_decay: Annotated[float, Domain(0.0, 0.1)] = 1e-4
     """L2 penalty on all weights, norms and biases included, as PESG applies it."""
 
     clip: Annotated[float, Domain(0.0, 1000.0, "gradient")] = 1.0
@@ -88,7 +88,7 @@ class TrainConfig(BaseModel):
 
     augmentation_strength: Annotated[
         float,
-        Domain(0.0, 1.0, "1", when=(("augmentation", tuple(a for a in get_args(Augmentation) if a != "none")),)),
+        Domain(0.0, 1.0, when=(("augmentation", tuple(a for a in get_args(Augmentation) if a != "none")),)),
     ] = 0.5
     """Strength of the policy: 0 changes nothing, 1 is the strongest that leaves the label readable."""
 
