@@ -68,13 +68,15 @@ class Job:
     epochs: int
     batch: int
     precision: str
+    device: str
 
 
 def plain_epochs(job: Job, seed: int) -> Iterator[float]:
     """Trains the plain way; yields the scoring AUC after each epoch."""
     torch.manual_seed(seed)
     development, fold, epochs, batch = job.development, job.fold, job.epochs, job.batch
-    network = resnet18(development.dataset.dimensions, 1)
+    device = torch.device(job.device)
+    network = resnet18(development.dataset.dimensions, 1, seed).to(device)
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
     schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, [max(1, epochs // 2), max(2, epochs * 3 // 4)])
     criterion = nn.BCEWithLogitsLoss()
@@ -85,13 +87,13 @@ def plain_epochs(job: Job, seed: int) -> Iterator[float]:
         network.train()
         for images, labels in training:
             optimizer.zero_grad()
-            loss = criterion(network(images), labels)
+            loss = criterion(network(images.to(device)), labels.to(device))
             loss.backward()
             optimizer.step()
         schedule.step()
         network.eval()
         with torch.no_grad():
-            scores = torch.cat([network(images * (0.5 if masks else 1.0)) for images, _ in scoring])
+            scores = torch.cat([network(images.to(device) * (0.5 if masks else 1.0)).cpu() for images, _ in scoring])
         yield auc(scores[:, 0].numpy(), development.labels[fold.scoring, 0])
 
 
@@ -106,7 +108,7 @@ def fast_epochs(job: Job, seed: int) -> Iterator[float]:
         batch_size=job.batch,
         precision=job.precision,
     )
-    for report in train_trial(config, job.development, (job.fold,), job.epochs, seed, "cpu"):
+    for report in train_trial(config, job.development, (job.fold,), job.epochs, seed, job.device):
         yield report.auc
 
 
@@ -147,25 +149,26 @@ def serve(pipe: Connection, job: Job, fast: bool, seed: int) -> None:
         pipe.send((time.perf_counter() - start, value))
 
 
-def matrix_rate(dtype: torch.dtype, size: int = 2048, rounds: int = 8) -> float:
+def matrix_rate(dtype: torch.dtype, device: str, rounds: int = 8) -> float:
     """Best rate of a square matrix product in GFLOP/s: what this machine can do in this precision."""
-    a = torch.randn(size, size).to(dtype)
+    size = 2048 if device == "cpu" else 8192
+    a = torch.randn(size, size).to(device, dtype)
     best = 0.0
     for _ in range(rounds):
         start = time.perf_counter()
-        a @ a
+        (a @ a).sum().item()
         best = max(best, 2 * size**3 / (time.perf_counter() - start) / 1e9)
     return best
 
 
-def make_job(kind: str, data_dir: str | None, epochs: int, rows: int, precision: str) -> Job:
+def make_job(kind: str, data_dir: str | None, epochs: int, rows: int, precision: str, device: str) -> Job:
     """The training both sides do: official training rows, scored on official validation rows."""
     dataset = find_dataset("breast" if kind == "2d" else "adrenal3d")
     development = load_development(dataset, data_folder(data_dir))
     scoring, fit = np.flatnonzero(development.is_validation), np.flatnonzero(~development.is_validation)
     if kind == "3d":
         fit, scoring = fit[:rows], scoring[: max(16, rows // 4)]
-    return Job(development, Fold(fit, scoring), epochs, 128 if kind == "2d" else 32, precision)
+    return Job(development, Fold(fit, scoring), epochs, 128 if kind == "2d" else 32, precision, device)
 
 
 def run(kind: str, job: Job, seeds: int) -> dict[str, object]:
@@ -184,17 +187,17 @@ def run(kind: str, job: Job, seeds: int) -> dict[str, object]:
         for name, side in sides.items():
             values[name].append(ends[name][1])
             side.end()
-    return summary(kind, seconds, values, len(job.fold.fit))
+    return summary(kind, job.device, seconds, values, len(job.fold.fit))
 
 
 def summary(
-    kind: str, seconds: dict[str, list[float]], values: dict[str, list[float]], samples: int
+    kind: str, device: str, seconds: dict[str, list[float]], values: dict[str, list[float]], samples: int
 ) -> dict[str, object]:
     """The figures of one run: rates, their ratio pair by pair, and the difference of AUCs over seeds."""
     ratios = [a / b for a, b in zip(seconds["plain"], seconds["hpo"], strict=True)]
     gaps = [b - a for a, b in zip(values["plain"], values["hpo"], strict=True)]
     error = statistics.stdev(gaps) / len(gaps) ** 0.5 if len(gaps) > 1 else float("nan")
-    fp32, bf16 = matrix_rate(torch.float32), matrix_rate(torch.bfloat16)
+    fp32, bf16 = matrix_rate(torch.float32, device), matrix_rate(torch.bfloat16, device)
     return {
         "kind": kind,
         "samples_per_second_plain": samples / statistics.median(seconds["plain"]),
@@ -210,7 +213,7 @@ def summary(
         "matrix_gflops_fp32": fp32,
         "matrix_gflops_bf16": bf16,
         "matrix_ratio": bf16 / fp32,
-        "device": describe_device(choose_device("cpu")),
+        "device": describe_device(choose_device(device)),
         "torch": torch.__version__,
         "code": code_version(),
     }
@@ -225,11 +228,12 @@ def main() -> None:
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--rows", type=int, default=64, help="3d: training volumes")
     parser.add_argument("--precision", default="auto", choices=["auto", "bf16", "fp32"])
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--out", type=Path, help="also write the JSON document there")
     given = parser.parse_args()
     seeds = given.seeds or (5 if given.kind == "2d" else 1)
     epochs = given.epochs or (10 if given.kind == "2d" else 3)
-    job = make_job(given.kind, given.data_dir, epochs, given.rows, given.precision)
+    job = make_job(given.kind, given.data_dir, epochs, given.rows, given.precision, given.device)
     figures = run(given.kind, job, seeds)
     text = json.dumps(figures, indent=2, default=str)
     print(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -49,7 +50,9 @@ def run_launch(
     from hpo.search.study import create_or_take_up
     from hpo.training.provenance import code_version
 
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     folder = data_folder(data_dir)
+    places = _places(workers, device)
     development = load_development(spec.data, folder)
     address = resolve_address(storage)
     database = open_database(address, create=True)
@@ -63,7 +66,6 @@ def run_launch(
         _talk(f"[yellow]caution:[/] {spec.data.caution}")
     remaining = status.budget - status.finished
     if remaining > 0:
-        places = _places(workers, device)
         _say_estimate(study, development, places, remaining)
         plan = LocalPlan(name, address.render_as_string(hide_password=False), str(folder), places, log_dir / name)
         if failures := _work(study, LocalWorkers(plan)):

@@ -189,6 +189,9 @@ class PlainView:
             value = with_error(row.auc, row.standard_error)
             self._say(f"trial {row.number} {row.state} after {row.epochs} epochs, AUC {value}, {duration(row.seconds)}")
         status = read_status(self._study)
+        for running in status.running:
+            value = with_error(running.auc, running.standard_error)
+            self._say(f"trial {running.number} runs: epoch {running.epoch} of {running.epochs}, AUC {value}")
         pace = f", {status.trials_per_hour:.1f} trials/h" if status.trials_per_hour else ""
         left = f", left {duration(status.seconds_left)}" if status.seconds_left else ""
         self._say(f"{status.finished} of {status.budget} trials, best {_valued(status.best)}{pace}{left}")

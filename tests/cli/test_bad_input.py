@@ -34,10 +34,10 @@ def refused(run: subprocess.CompletedProcess[str], code: int, *words: str) -> No
         (["launch", "--dataset", "digits", "--set", "space.margin.low=7"], 3, ["lies outside 0 to 1"]),
         (["launch", "--dataset", "digits", "--set", "budget.epochs"], 2, ["section.key=value"]),
         (["launch", "--dataset", "breast", "--data-dir", "empty"], 4, ["breastmnist.npz", "hpo data fetch breast"]),
-        (["launch", "--dataset", "digits", "--storage", "no url"], 5, ["no url"]),
+        (["launch", "--dataset", "digits", "--storage", "no url"], 5, ["no database address", "sqlite:///FILE"]),
         (["launch", "--dataset", "digits", "--storage", "orakel://x/y"], 5, ["orakel"]),
         (["launch", "--dataset", "digits", "--storage", NOBODY_LISTENS], 5, ["127.0.0.1"]),
-        (["launch", "--dataset", "digits", "--storage", "sqlite:////nowhere/at/all.db"], 5, ["/nowhere/at"]),
+        (["launch", "--dataset", "digits", "--storage", "sqlite:////nowhere/at/all.db"], 9, ["/nowhere/at"]),
         (["launch", "--dataset", "digits", "--device", "cuda:7"], 8, ["cuda:7"]),
         (["worker", "nothing"], 5, ["hpo.sqlite3"]),
         (["status", "nothing"], 5, ["hpo.sqlite3"]),
@@ -56,8 +56,10 @@ def test_a_wrong_call_is_one_sentence_and_an_exit_code(
 
 
 def test_a_missing_driver_is_named_with_its_extra(tmp_path: Path) -> None:
-    run = hpo("launch", "--dataset", "digits", "--storage", "oracle+cx_oracle://u@h/d", cwd=tmp_path)
-    refused(run, 5, "cx_oracle")
+    (tmp_path / "hidden").mkdir()
+    (tmp_path / "hidden" / "psycopg.py").write_text("raise ModuleNotFoundError('No module named psycopg')\n")
+    run = hpo("status", "a", "--storage", "postgresql://u@h/d", cwd=tmp_path, PYTHONPATH=str(tmp_path / "hidden"))
+    refused(run, 5, "psycopg", "hpo[postgres]")
 
 
 def test_every_fault_of_every_file_is_told_by_check(tmp_path: Path) -> None:

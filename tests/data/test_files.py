@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
+import re
 import tempfile
 import zipfile
 import zlib
@@ -14,7 +15,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hpo.data.files import file_state, load_arrays, verify
+import hpo
+from hpo.data.files import _load, file_state, load_arrays, verify
 from hpo.errors import DataError
 from hpo.study.catalogue import DATASETS, Dataset, find_dataset
 from tests.arrays import FEW_ROWS, made_arrays, made_npz, written
@@ -59,7 +61,19 @@ def test_only_asked_splits_are_decoded(tmp_path: Path) -> None:
     assert sorted(read) == ["train_images", "train_labels", "val_images", "val_labels"]
     np.testing.assert_array_equal(read["train_images"], arrays["train_images"])
     with pytest.raises((zipfile.BadZipFile, zlib.error)):
-        load_arrays(made, tmp_path, ("test",))
+        _load(made, tmp_path, ("test",))
+
+
+def test_test_rows_are_not_to_be_had_from_the_file_itself(tmp_path: Path) -> None:
+    made = made_npz(BREAST, tmp_path)
+    with pytest.raises(ValueError, match="test rows are sealed"):
+        load_arrays(made, tmp_path, ("train", "test"))
+
+
+def test_only_the_sealed_module_reads_past_the_seal() -> None:
+    root = Path(hpo.__file__).parent
+    users = [str(path.relative_to(root)) for path in root.rglob("*.py") if re.search(r"\b_load\(", path.read_text())]
+    assert sorted(users) == ["data/files.py", "data/sealed.py"]
 
 
 def test_a_missing_file_names_the_command_that_fetches_it(tmp_path: Path) -> None:

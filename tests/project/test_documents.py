@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = [path for path in (ROOT / "README.md", ROOT / "ARCHITECTURE.md", *(ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", *(ROOT / "docs").glob("*.md")]
 PATHS = re.compile(r"`((?:hpo|studies|tests|benchmarks|docs)/[\w./-]+)`")
 COMMANDS = re.compile(r"^\s*(?:\$ )?hpo ([a-z]+)", re.MULTILINE)
 

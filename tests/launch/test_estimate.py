@@ -1,0 +1,39 @@
+"""What `hpo launch` predicts before it starts."""
+
+from __future__ import annotations
+
+import pytest
+
+from hpo.launch.estimate import LONG_HOURS, Estimate, advice, trained_share
+from hpo.study.files import builtin_study_file, load_spec
+
+
+def test_without_pruning_every_epoch_is_trained() -> None:
+    assert trained_share(load_spec(builtin_study_file("breast"), ("search.pruner=none",))) == 1.0
+
+
+def test_with_halving_a_third_passes_each_rung() -> None:
+    """Rungs at 5 and 15 of 45 epochs: 5 epochs for all, 10 for a third, 30 for a ninth, of 45."""
+    spec = load_spec(builtin_study_file("breast"), ("search.first_rung=5", "search.reduction=3", "budget.epochs=45"))
+    assert trained_share(spec) == pytest.approx((5 + 10 / 3 + 30 / 9) / 45)
+
+
+def test_hours_are_epochs_times_trials_over_workers() -> None:
+    estimate = Estimate(epoch_seconds=3600.0, trials=10, epochs=2, trained_share=0.5, workers=5)
+    assert estimate.trial_hours == 2.0
+    assert estimate.hours == 2.0
+
+
+def test_a_3d_study_on_a_cpu_is_told_what_would_be_faster() -> None:
+    spec = load_spec(builtin_study_file("adrenal3d"))
+    lines = advice(spec, on_gpu=False)
+    assert "GPU" in lines[0]
+    assert any("--set fixed.input_size=14" in line and "8 times" in line for line in lines)
+    assert any("--set budget.epochs=15" in line for line in lines)
+    assert any("--set scoring.rows=holdout" in line for line in lines)
+    assert Estimate(300.0, 200, 60, 0.25, 1).hours > LONG_HOURS
+
+
+def test_what_is_small_already_is_not_advised_again() -> None:
+    lines = advice(load_spec(builtin_study_file("digits")), on_gpu=True)
+    assert not any("input_size" in line or "GPU" in line or "holdout" in line for line in lines)
