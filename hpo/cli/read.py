@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -20,16 +21,19 @@ study_argument = click.argument("study_name", metavar="STUDY")
 @click.command()
 @study_argument
 @click.option("--watch", is_flag=True, help="Draw it anew every second, until its trials are finished or Ctrl-C.")
+@click.option("--picture", metavar="FILE.svg", type=click.Path(path_type=Path), help="Draw it into an SVG file.")
 @storage_option
 @json_option
-def status(study_name: str, watch: bool, storage: str | None, as_json: bool) -> None:
+def status(study_name: str, watch: bool, picture: Path | None, storage: str | None, as_json: bool) -> None:
     """Show how STUDY stands: progress, best value with its interval, references, workers."""
     from rich.console import Console
 
-    from hpo.cli.view import LiveView, page, read_view, render_status
+    from hpo.cli.view import LiveView, draw, page, read_view, render_status
     from hpo.search.reading import read_status
 
     study = _open(study_name, storage)
+    if picture is not None:
+        draw(render_status(*read_view(study)), picture, title=f"hpo status {study_name} --watch")
     if as_json:
         print_json(read_status(study))
     elif watch:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
 import time
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hpo.cli.text import auc, duration, with_error
+from hpo.errors import OutputError
 
 if TYPE_CHECKING:
     from hpo.search.reading import Ranking, StudyStatus, TrialRow, Value
@@ -29,22 +32,22 @@ RECENT = 6
 def render_status(status: StudyStatus, recent: list[TrialRow], hint: str = "") -> RenderableType:
     """The study at a glance: progress, pace, best with its interval, references, workers, latest trials."""
     return Panel(
-        Group(_progress(status), _standing(status), _workers(status), _latest(recent)),
+        Group(_progress(status), "", _standing(status), "", _workers(status), "", _latest(recent)),
         title=f"study [bold]{status.name}[/]",
         subtitle=hint or None,
     )
 
 
 def _progress(status: StudyStatus) -> RenderableType:
-    grid = Table.grid(padding=(0, 1))
-    grid.add_row(
-        ProgressBar(total=status.budget, completed=status.finished, width=40),
-        f"[bold]{status.finished}[/] of {status.budget} trials",
-        f"pruned {_share(status.pruned, status.finished)}",
-        f"failed {status.failed}",
-        f"{status.trials_per_hour:.1f} trials/h" if status.trials_per_hour else "- trials/h",
-        f"left {duration(status.seconds_left)}",
-    )
+    told = [f"[bold]{status.finished}[/] of {status.budget} trials", f"pruned {_share(status.pruned, status.finished)}"]
+    if status.failed:
+        told.append(f"[red]failed {status.failed}[/]")
+    if status.trials_per_hour:
+        told.append(f"{status.trials_per_hour:.1f} trials/h")
+    if status.seconds_left:
+        told.append(f"{duration(status.seconds_left)} left")
+    grid = Table.grid(padding=(0, 2))
+    grid.add_row(ProgressBar(total=status.budget, completed=status.finished, width=36), "  ".join(told))
     return grid
 
 
@@ -113,6 +116,16 @@ def page() -> Console:
     """Standard output; where it is no terminal, wide enough that a program or a pager loses nothing."""
     console = Console()
     return console if console.is_terminal or "COLUMNS" in os.environ else Console(width=200)
+
+
+def draw(what: RenderableType, path: Path, title: str) -> None:
+    """Draws what a terminal would show into an SVG file; raises OutputError if it cannot be written."""
+    console = Console(record=True, width=116, file=io.StringIO(), force_terminal=True)
+    console.print(what)
+    try:
+        path.write_text(console.export_svg(title=title), encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror}") from None
 
 
 def trials_table(name: str, rows: list[TrialRow]) -> Table:
