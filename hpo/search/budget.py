@@ -155,7 +155,11 @@ def _take_over(study: Study, worker: str, place: int, connection: Connection) ->
     fence = row.fence + 1
     values = {"state": "claimed", "worker": worker, "fence": fence, "progress": 0.0}
     values |= {"epoch": None, "auc": None, "standard_error": None}
-    connection.execute(sa.update(tables.trials).where(here).values(**values, lease_until=database_now() + study.lease))
+    connection.execute(
+        sa.update(tables.trials)
+        .where(here)
+        .values(**values, lease_until=database_now() + study.lease, started=database_now())
+    )
     record = json.loads(row.record) if row.record else None
     return Claim(study, place, row.trial_number, row.trial_id, fence, worker, row.reference, record)
 

@@ -18,6 +18,9 @@ from hpo.search.tables import database_now
 RECENT = 20
 """Finished trials from which the pace is taken."""
 
+IDLE_SECONDS = 60.0
+"""Seconds without a trial after which the pace is taken anew."""
+
 _trials = tables.trials.c
 
 AnyRow = Row[*tuple[Any, ...]]
@@ -55,8 +58,8 @@ class StudyStatus:
     """A study at a glance.
 
     finished = complete + pruned + failed. free: begun, given back or left by a worker that died, to be taken up.
-    best: of the complete trials, references included. trials_per_hour, seconds_left: from the last RECENT trials;
-    None if unknown, or if nothing runs.
+    best: of the complete trials, references included. trials_per_hour, seconds_left: from the last RECENT trials; None
+    if unknown, or if nothing runs.
     """
 
     name: str
@@ -77,7 +80,7 @@ class StudyStatus:
 
 @dataclass(frozen=True)
 class TrialRow:
-    """One trial. state: running, free, complete, pruned or failed; auc: its last report; times: seconds since 1970."""
+    """One trial. state: running, free, complete, pruned or failed. auc: its last report. Times: seconds since 1970."""
 
     number: int
     state: str
@@ -279,9 +282,12 @@ def _trial(row: AnyRow) -> TrialRow:
 
 
 def _pace(rows: Sequence[AnyRow]) -> float | None:
-    """Trials per second: the last ones to finish, over the time from the first of them to now."""
-    ends = sorted(row.ended for row in rows if row.ended is not None)[-RECENT:]
-    if len(ends) < 2:
-        return None
-    now = max(row.now for row in rows)
-    return (len(ends) - 1) / float(max(now - ends[0], 1e-3))
+    """Trials per second, from the last RECENT to finish since the study last stood idle; None before the first."""
+    now, wave, busy = rows[0].now, 0.0, 0.0
+    for row in sorted(rows, key=lambda row: row.started):
+        if row.started > busy + IDLE_SECONDS:
+            wave = row.started
+        busy = max(busy, row.ended or row.started)
+    ends = sorted(row.ended for row in rows if row.ended is not None and row.ended >= wave)
+    since = ends[-RECENT - 1] if len(ends) > RECENT else wave
+    return min(len(ends), RECENT) / float(max(now - since, 1e-3)) if ends else None

@@ -71,8 +71,8 @@ def distribution(entry: Entry) -> BaseDistribution:
 def reference_template(spec: StudySpec, name: str, config: TrainConfig) -> FrozenTrial:
     """A reference as Optuna's trial: its nearest point of the space, and what differs from it as an attribute.
 
-    Without parameters it would empty the intersection of search spaces on which Optuna's importances rest; at its
-    nearest point the sampler learns from it. The exact configuration is in the trial's record.
+    Without parameters it would take a place among the sampler's best trials and teach it nothing, and would empty the
+    intersection of search spaces that fANOVA needs. The exact configuration is in the trial's record.
     """
     from optuna.trial import TrialState, create_trial
 

@@ -69,7 +69,7 @@ class TestEveryDatabase:
         for database in databases:
             database.close()
 
-    def test_eight_processes_may_make_the_tables_and_the_study_at_once(self, any_url: URL, name: str) -> None:
+    def test_six_openers_may_make_the_tables_and_the_study_at_once(self, any_url: URL, name: str) -> None:
         barrier = threading.Barrier(6)
 
         def make(trials: int) -> int:

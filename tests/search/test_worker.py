@@ -73,11 +73,11 @@ def test_rows_that_a_resplit_cannot_divide_fail_that_trial_only(database: Databa
 
 
 def test_a_worker_that_lost_its_lease_drops_the_trial_and_takes_the_next(database: Database) -> None:
-    study, told = _study(database, 2), []
+    study, told, thefts = _study(database, 2), [], []
 
     def steal(epoch: int) -> None:
-        if epoch == 2 and not told:
-            told.append("stolen")
+        if epoch == 2 and not thefts:
+            thefts.append(epoch)
             with database.engine.begin() as connection:
                 connection.execute(sa.update(tables.trials).where(tables.trials.c.place == 0).values(lease_until=0.0))
             assert isinstance(claim(study, "thief"), Claim)
@@ -89,10 +89,12 @@ def test_a_worker_that_lost_its_lease_drops_the_trial_and_takes_the_next(databas
 
 
 def test_the_lease_is_renewed_while_an_epoch_lasts_longer_than_it(database: Database) -> None:
-    study = _study(database, 1, lease=0.3)
-    worker = threading.Thread(target=run_worker, args=(study,), kwargs={"worker": "w", "train": FakeTrainer(1, 1.0)})
+    study = _study(database, 1, lease=0.8)
+    worker = threading.Thread(target=run_worker, args=(study,), kwargs={"worker": "w", "train": FakeTrainer(1, 2.5)})
     worker.start()
-    time.sleep(0.7)
+    while not read_status(study).running:
+        time.sleep(0.02)
+    time.sleep(1.4)
     running = read_status(study).running
     assert [trial.worker for trial in running] == ["w"]
     assert 0.2 < running[0].progress < 1

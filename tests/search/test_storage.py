@@ -1,0 +1,185 @@
+"""Opening databases: what is made, what is refused, and in which words."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sqlite3
+import time
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.engine import URL
+
+from hpo.errors import OutputError, StorageError
+from hpo.search import tables
+from hpo.search.address import resolve_address
+from hpo.search.storage import Database, open_database
+from hpo.search.study import create_or_take_up, open_study
+from hpo.search.worker import run_worker
+from tests.search.fakes import FakeTrainer, make_spec
+
+
+def _file(path: Path) -> URL:
+    return resolve_address(f"sqlite:///{path}")
+
+
+def test_a_missing_file_is_not_made_by_reading(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="does not exist; give --storage or HPO_STORAGE"):
+        open_database(_file(tmp_path / "none.sqlite3"), create=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_folder_is_told(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="nowhere does not exist"):
+        open_database(_file(tmp_path / "nowhere" / "hpo.sqlite3"), create=True)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_may_not_be_written_to_is_told(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(OutputError, match="may not be written to"):
+        open_database(_file(tmp_path / "hpo.sqlite3"), create=True)
+
+
+def test_a_folder_in_place_of_a_file_is_told(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="is a folder; give a file in it"):
+        open_database(_file(tmp_path), create=True)
+
+
+def test_a_file_that_is_no_database_is_told_and_left_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("not a database " * 100)
+    with pytest.raises(StorageError, match="is not a SQLite database"):
+        open_database(_file(path), create=True)
+    assert path.read_text() == "not a database " * 100
+
+
+def test_a_database_without_a_study_is_told(tmp_path: Path) -> None:
+    sqlite3.connect(tmp_path / "empty.sqlite3").execute("CREATE TABLE mine (a)")
+    with pytest.raises(StorageError, match="holds no hpo study yet"):
+        open_database(_file(tmp_path / "empty.sqlite3"), create=False)
+
+
+def test_tables_of_a_newer_hpo_are_refused(database: Database) -> None:
+    with database.engine.begin() as connection:
+        connection.execute(sa.update(tables.version).values(version=99))
+    with pytest.raises(StorageError, match="tables of version 99, newer than this hpo's 1; update hpo"):
+        open_database(database.url, create=True)
+
+
+def test_a_full_disk_is_told(database: Database) -> None:
+    study = create_or_take_up(database, "study", make_spec(50))
+    with database.engine.connect() as connection:
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
+    sa.event.listen(
+        database.engine, "begin", lambda connection: connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+    )
+    with pytest.raises(OutputError, match="the disk is full; what was committed before is kept"):
+        run_worker(study, worker="w", train=FakeTrainer())
+
+
+def test_paths_with_braces_blanks_and_percent_signs_work(tmp_path: Path) -> None:
+    folder = tmp_path / "my {runs} 50%"
+    folder.mkdir()
+    database = open_database(_file(folder / "a b.sqlite3"), create=True)
+    run_worker(create_or_take_up(database, "study", make_spec(1)), worker="w", train=FakeTrainer(1))
+    assert [path.name for path in folder.iterdir() if path.suffix == ".sqlite3"] == ["a b.sqlite3"]
+
+
+def test_sqlite_is_set_up_for_several_processes(database: Database) -> None:
+    with database.reading() as connection:
+        read = {name: connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in ("journal_mode", "synchronous")}
+        assert read == {"journal_mode": "wal", "synchronous": 1}
+        assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar() == 1
+
+
+def test_a_reader_waits_for_no_writer(database: Database) -> None:
+    create_or_take_up(database, "study", make_spec(1))
+    with database.engine.begin() as connection:
+        connection.execute(sa.update(tables.studies).values(trials=9))
+        started = time.monotonic()
+        assert open_study(database, "study").spec.budget.trials == 1
+        assert time.monotonic() - started < 1
+
+
+def test_what_fails_inside_a_transaction_leaves_neither_optuna_nor_hpo_with_half_of_it(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def half(connection: sa.Connection) -> None:
+        database.optuna_within(connection).create_new_trial(study.study_id)
+        raise ZeroDivisionError
+
+    study = create_or_take_up(database, "study", make_spec(1))
+    with pytest.raises(ZeroDivisionError):
+        database.write(half)
+    assert database.optuna.get_all_trials(study.study_id) == []
+
+
+def test_the_schema_is_not_made_under_optunas_table_of_versions(database: Database) -> None:
+    with database.reading() as connection:
+        names = set(sa.inspect(connection).get_table_names())
+    assert {"hpo_version", "hpo_study", "hpo_trial", "hpo_report", "hpo_ledger", "alembic_version", "trials"} <= names
+
+
+@pytest.mark.parametrize("server", ["postgresql", "mysql"])
+def test_a_server_that_refuses_is_told_in_a_sentence_without_the_password(server: str) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with pytest.raises(StorageError, match="is the server up, on this host and port") as caught:
+        open_database(resolve_address(f"{server}://u:secret@127.0.0.1:{port}/d"), create=True)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("server", ["postgresql", "mysql"])
+def test_an_unknown_database_is_told(server: str, request: pytest.FixtureRequest) -> None:
+    url = request.getfixturevalue(server)
+    if url is None:
+        pytest.skip(f"no {server} server answers")
+    with pytest.raises(StorageError, match="make the database first, or correct its name"):
+        open_database(url.set(database="hpo_is_not_there"), create=True)
+
+
+def test_a_wrong_password_is_told(mysql: URL | None) -> None:
+    if mysql is None:
+        pytest.skip("no mysql server answers")
+    with pytest.raises(StorageError, match="check user name and password") as caught:
+        open_database(mysql.set(password="secret"), create=True)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("server", ["postgresql", "mysql"])
+def test_a_user_whose_password_has_special_characters_can_work(server: str, request: pytest.FixtureRequest) -> None:
+    url = request.getfixturevalue(server)
+    if url is None:
+        pytest.skip(f"no {server} server answers")
+    user, password = f"hpo_{os.getpid()}", "p@ss/w:o%r{d} x"
+    admin = sa.create_engine(url, isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        host = "" if server == "postgresql" else "@'%%'"
+        word = "PASSWORD" if server == "postgresql" else "IDENTIFIED BY"
+        connection.exec_driver_sql(f"CREATE USER {user}{host} {word} '{password.replace('%', '%%')}'")
+        try:
+            grant = "SCHEMA public" if server == "postgresql" else f"{url.database}.*"
+            connection.exec_driver_sql(f"GRANT ALL ON {grant} TO {user}{host}")
+            text = url.set(username=user, password=password).render_as_string(hide_password=False)
+            if server == "mysql":
+                _work(text)
+            else:
+                connection.exec_driver_sql(f"GRANT ALL ON ALL TABLES IN SCHEMA public TO {user}")
+                connection.exec_driver_sql(f"GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO {user}")
+                _work(text)
+        finally:
+            if server == "postgresql":
+                connection.exec_driver_sql(f"REASSIGN OWNED BY {user} TO CURRENT_USER")
+                connection.exec_driver_sql(f"DROP OWNED BY {user}")
+            connection.exec_driver_sql(f"DROP USER {user}{host}")
+
+
+def _work(text: str) -> None:
+    database = open_database(resolve_address(text), create=True)
+    study = create_or_take_up(database, f"special {os.getpid()}", make_spec(1))
+    assert run_worker(study, worker="w", train=FakeTrainer(1)).finished == 1
+    database.close()
