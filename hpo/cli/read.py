@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 import time
 from pathlib import Path
@@ -53,18 +54,27 @@ def _over(status: StudyStatus) -> bool:
 
 @click.command()
 @study_argument
+@click.argument("number", metavar="[TRIAL]", required=False, type=click.IntRange(min=0))
 @storage_option
 @json_option
-def trials(study_name: str, storage: str | None, as_json: bool) -> None:
-    """List every trial of STUDY."""
-    from hpo.cli.view import page, trials_table
-    from hpo.search.reading import read_trials
+def trials(study_name: str, number: int | None, storage: str | None, as_json: bool) -> None:
+    """List every trial of STUDY, or show the curve and the record of one TRIAL."""
+    from hpo.cli.view import page, record_table, trials_table
+    from hpo.search.reading import read_curve, read_record, read_trials
 
-    rows = read_trials(_open(study_name, storage))
+    study = _open(study_name, storage)
+    if number is None:
+        rows = read_trials(study)
+        if as_json:
+            print_json(rows)
+        else:
+            page().print(trials_table(study_name, rows))
+        return
+    record, curve = read_record(study, number), read_curve(study, number)
     if as_json:
-        print_json(rows)
+        print_json({"number": number, "record": record, "curve": [dataclasses.asdict(point) for point in curve]})
     else:
-        page().print(trials_table(study_name, rows))
+        page().print(record_table(study_name, number, record, curve))
 
 
 @click.command()
@@ -135,7 +145,7 @@ def replay(
     study = _open(study_name, storage)
     talk = Console(stderr=True, highlight=False)
     record = read_record(study, number)
-    set_up_process(threads or record.get("threads"))
+    set_up_process(threads or int(record.get("environment", {}).get("threads", 0)) or None)
 
     def tell(epoch: ReplayedEpoch) -> None:
         talk.print(f"epoch {epoch.epoch}: then {auc(epoch.then)}, now {auc(epoch.now)}, {_difference(epoch)}")

@@ -20,7 +20,7 @@ from hpo.cli.text import auc, duration, with_error
 from hpo.errors import OutputError
 
 if TYPE_CHECKING:
-    from hpo.search.reading import Ranking, StudyStatus, TrialRow, Value
+    from hpo.search.reading import CurvePoint, Ranking, StudyStatus, TrialRow, Value
     from hpo.search.study import Study
 
 PLAIN_SECONDS = 30.0
@@ -135,6 +135,26 @@ def trials_table(name: str, rows: list[TrialRow]) -> Table:
         told = row.reason or row.reference or _brief(row.params)
         table.add_row(*_cells(row), told, style=_STYLES.get(row.state))
     return table
+
+
+def record_table(name: str, number: int, record: dict[str, Any], curve: list[CurvePoint]) -> RenderableType:
+    """One trial: its reports, and everything that it takes to run it again."""
+    reports = Table("epoch", "AUC", "folds", "training AUC", "loss", "time", title=f"trial {number} of {name}")
+    for point in curve:
+        reports.add_row(
+            str(point.epoch),
+            with_error(point.auc, point.standard_error),
+            " ".join(auc(value) for value in point.fold_aucs),
+            auc(point.training_auc),
+            "-" if point.training_loss is None else f"{point.training_loss:.4f}",
+            duration(point.seconds),
+        )
+    told = Table("", "", show_header=False, box=None)
+    for key, value in record.items():
+        lines = value.items() if isinstance(value, dict) else [("", value)]
+        for entry, content in lines:
+            told.add_row(f"{key}.{entry}" if entry else key, str(content))
+    return Group(reports, told)
 
 
 def ranked_table(name: str, ranking: Ranking) -> RenderableType:

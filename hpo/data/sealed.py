@@ -70,7 +70,7 @@ class TestRows:
 
     @classmethod
     def open(cls, unsealing: Unsealing, dataset: Dataset, folder: Path) -> TestRows:
-        """Read the test rows of a dataset. Raises TypeError without an Unsealing, DataError as `hpo.data.files.load_arrays`."""
+        """Read the test rows of a dataset. Raises TypeError without an Unsealing, DataError as for development rows."""
         if not isinstance(unsealing, Unsealing):
             raise TypeError(f"TestRows are opened with an Unsealing, not with {type(unsealing).__name__}")
         arrays = _load(dataset, folder, ("test",))

@@ -14,7 +14,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import GenericFunction
 
 SCHEMA_VERSION = 1
-"""Version of the tables below; issue 3's migrations count from here."""
+"""Version of the tables below, from which migrations will count."""
 
 metadata = MetaData()
 

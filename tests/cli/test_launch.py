@@ -113,3 +113,19 @@ def test_an_interrupted_launch_stops_cleanly_and_the_same_command_goes_on(tmp_pa
 def _training(folder: Path) -> bool:
     run = hpo("status", "digits", "--json", cwd=folder)
     return run.returncode == 0 and bool(json.loads(run.stdout)["running"])
+
+
+def test_one_trial_is_shown_with_its_curve_and_everything_it_takes_to_run_it_again(study: Path) -> None:
+    shown = json.loads(hpo("trials", "digits", "0", "--json", cwd=study).stdout)
+    assert [point["epoch"] for point in shown["curve"]] == [1, 2]
+    record = shown["record"]
+    assert record["config"]["loss"] == "cross_entropy"
+    assert {"trial_seed", "study_seed", "code_version", "dirty", "data_md5", "seconds", "peak_memory"} <= record.keys()
+    assert {"python", "torch", "libauc", "optuna", "device name", "threads"} <= record["environment"].keys()
+    assert record["peak_memory"] < 2.5 * 2**30
+
+
+def test_the_live_view_can_be_drawn_into_a_file(study: Path, tmp_path: Path) -> None:
+    run = hpo("status", "digits", "--picture", str(tmp_path / "view.svg"), cwd=study)
+    assert run.returncode == 0, run.stderr
+    assert "medmnist-cross-entropy" in (tmp_path / "view.svg").read_text().replace("&#160;", " ")

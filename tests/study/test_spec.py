@@ -34,7 +34,7 @@ def test_official_names_are_accepted_in_any_case() -> None:
 
 
 def test_an_unknown_dataset_is_answered_with_the_nearest() -> None:
-    with pytest.raises(UsageError, match="adrenl3d is no dataset; did you mean adrenal3d?"):
+    with pytest.raises(UsageError, match=r"adrenl3d is no dataset; did you mean adrenal3d\?"):
         find_dataset("adrenl3d")
 
 
