@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from hpo.errors import StudyNotFoundError
+from hpo.launch.estimate import LONG_HOURS, Estimate, advice, trained_share
 from hpo.launch.local import LocalPlan, LocalWorkers, Seat, WorkerEnd, seats, watch
+from hpo.launch.probe import Probe
 
 if TYPE_CHECKING:
     from hpo.data.development import Development
-    from hpo.launch.estimate import Estimate
     from hpo.search.storage import Database
     from hpo.search.study import Study
     from hpo.study.spec import StudySpec
@@ -48,25 +49,24 @@ def run_launch(
     from hpo.search.reading import read_status
     from hpo.search.storage import open_database
     from hpo.search.study import create_or_take_up
-    from hpo.training.provenance import code_version
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     folder = data_folder(data_dir)
-    places = _places(workers, device)
-    development = load_development(spec.data, folder)
     address = resolve_address(storage)
-    database = open_database(address, create=True)
-    if keep_trials:
-        spec = _with_stored_trials(database, name, spec)
-    commit, _ = code_version()
-    study = create_or_take_up(database, name, spec, code_version=commit)
-    status = read_status(study)
-    _talk(f"study [bold]{name}[/] in {shown(address)}: {status.finished} of {status.budget} trials finished")
-    if spec.data.caution and spec.scoring.rows != "official":
-        _talk(f"[yellow]caution:[/] {spec.data.caution}")
-    remaining = status.budget - status.finished
-    if remaining > 0:
-        _say_estimate(study, development, places, remaining)
+    development = load_development(spec.data, folder)
+    with Probe() as probe:
+        places = seats(workers, device, probe.gpus(device))
+        database = open_database(address, create=True)
+        if keep_trials:
+            spec = _with_stored_trials(database, name, spec)
+        study = create_or_take_up(database, name, spec, code_version=probe.code_version())
+        status = read_status(study)
+        _talk(f"study [bold]{name}[/] in {shown(address)}: {status.finished} of {status.budget} trials finished")
+        if spec.data.caution and spec.scoring.rows != "official":
+            _talk(f"[yellow]caution:[/] {spec.data.caution}")
+        if remaining := max(0, status.budget - status.finished):
+            _say_estimate(probe, study, development, places, remaining)
+    if remaining:
         plan = LocalPlan(name, address.render_as_string(hide_password=False), str(folder), places, log_dir / name)
         if failures := _work(study, LocalWorkers(plan)):
             return _tell_failures(failures)
@@ -85,28 +85,19 @@ def _with_stored_trials(database: Database, name: str, spec: StudySpec) -> Study
     return spec.model_copy(update={"budget": budget})
 
 
-def _places(workers: int | None, device: str) -> tuple[Seat, ...]:
-    from hpo.training.device import choose_device, gpu_count
-
-    choose_device(device)
-    return seats(workers, device, gpu_count())
-
-
-def _say_estimate(study: Study, development: Development, places: tuple[Seat, ...], remaining: int) -> None:
-    from hpo.launch.estimate import LONG_HOURS, advice, measure
-
+def _say_estimate(
+    probe: Probe, study: Study, development: Development, places: tuple[Seat, ...], remaining: int
+) -> None:
     device, threads = places[0].device, sum(place.threads for place in places)
     with _console.status("measuring a training step"):
-        estimate = measure(study.spec, development, remaining, device, threads, gpus=_gpus(places))
+        seconds = probe.epoch_seconds(study.spec, development, device, threads)
+    gpus = len({place.device for place in places if place.device.startswith("cuda")})
+    estimate = Estimate(seconds, remaining, study.spec.budget.epochs, trained_share(study.spec), max(1, gpus))
     _talk(_sentence(estimate, device, len(places)))
     if estimate.hours > LONG_HOURS:
         _talk("[yellow]that is long; it starts all the same, and Ctrl-C keeps what is done.[/] Faster would be:")
-        for line in advice(study.spec, on_gpu=_gpus(places) > 0):
+        for line in advice(study.spec, on_gpu=gpus > 0):
             _talk(f"  - {line.replace('STUDY', study.name)}")
-
-
-def _gpus(places: tuple[Seat, ...]) -> int:
-    return len({place.device for place in places if place.device.startswith("cuda")})
 
 
 def _sentence(estimate: Estimate, device: str, workers: int) -> str:

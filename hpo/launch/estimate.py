@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from hpo.study.references import references
 from hpo.study.spec import StudySpec
-
-if TYPE_CHECKING:
-    from hpo.data.development import Development
 
 LONG_HOURS = 24.0
 """A study longer than this is said to be long before it starts."""
@@ -17,13 +12,17 @@ LONG_HOURS = 24.0
 
 @dataclass(frozen=True)
 class Estimate:
-    """Predicted cost of a study. epoch_seconds: one epoch over all folds; hours: for the trials still to do."""
+    """Predicted cost of a study. epoch_seconds: one epoch over all folds; trials: those still to do.
+
+    devices: GPUs that work side by side, else 1; workers that share one are taken to add nothing, which errs to the
+    long side.
+    """
 
     epoch_seconds: float
     trials: int
     epochs: int
     trained_share: float
-    workers: int
+    devices: int
 
     @property
     def trial_hours(self) -> float:
@@ -33,7 +32,7 @@ class Estimate:
     @property
     def hours(self) -> float:
         """Hours for the trials still to do, with pruning."""
-        return self.trial_hours * self.trained_share * self.trials / self.workers
+        return self.trial_hours * self.trained_share * self.trials / self.devices
 
 
 def trained_share(spec: StudySpec) -> float:
@@ -59,21 +58,3 @@ def advice(spec: StudySpec, on_gpu: bool) -> list[str]:
     if spec.scoring.rows == "kfold" and spec.scoring.folds * spec.scoring.repeats > 1:
         lines.append("one division instead of folds, noisier: --set scoring.rows=holdout")
     return lines
-
-
-def measure(
-    spec: StudySpec, development: Development, remaining: int, device: str, threads: int, gpus: int
-) -> Estimate:
-    """Measures an epoch of a middling configuration on `device` and predicts the trials that remain.
-
-    Workers that share one device or the same cores are taken to add nothing; that errs to the long side.
-    """
-    from hpo.data.rows import scoring_folds
-    from hpo.training.device import set_up_process
-    from hpo.training.estimate import seconds_per_epoch
-
-    set_up_process(threads)
-    config = next(iter(references(spec).values()), None) or spec.config({})
-    folds = scoring_folds(development, spec.scoring, trial_seed=0)
-    seconds = seconds_per_epoch(config, development, folds, device)
-    return Estimate(seconds, remaining, spec.budget.epochs, trained_share(spec), max(1, gpus))

@@ -104,8 +104,10 @@ def _cut_out(images: Tensor, size: float, random: torch.Generator) -> Tensor:
 
 
 def _mix(images: Tensor, targets: Tensor, size: float, random: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Zhang et al. 2018, arXiv 1710.09412, with a uniform share, so that each image keeps half of itself or more."""
-    partner = torch.randperm(len(images), generator=random, device=random.device)
+    """Each image with another; the share is uniform up to `size`. Source: Zhang et al. 2018, arXiv 1710.09412."""
+    order = torch.randperm(len(images), generator=random, device=random.device)
+    partner = torch.empty_like(order)
+    partner[order] = order.roll(1)
     share = _uniform(images, 0.0, size, random)
     return torch.lerp(images, images[partner], share), torch.lerp(targets, targets[partner], share.view(-1, 1))
 

@@ -18,8 +18,8 @@ def test_with_halving_a_third_passes_each_rung() -> None:
     assert trained_share(spec) == pytest.approx((5 + 10 / 3 + 30 / 9) / 45)
 
 
-def test_hours_are_epochs_times_trials_over_workers() -> None:
-    estimate = Estimate(epoch_seconds=3600.0, trials=10, epochs=2, trained_share=0.5, workers=5)
+def test_hours_are_epochs_times_trials_over_devices() -> None:
+    estimate = Estimate(epoch_seconds=3600.0, trials=10, epochs=2, trained_share=0.5, devices=5)
     assert estimate.trial_hours == 2.0
     assert estimate.hours == 2.0
 

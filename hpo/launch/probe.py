@@ -1,0 +1,68 @@
+"""A child process that loads torch to look at the machine, so that the process that watches stays small."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+from concurrent.futures import ProcessPoolExecutor
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from hpo.study.spec import StudySpec
+
+if TYPE_CHECKING:
+    from hpo.data.development import Development
+
+
+class Probe:
+    """The machine as PyTorch sees it; a context that ends its child process."""
+
+    def __init__(self) -> None:
+        self._child = ProcessPoolExecutor(
+            1,
+            mp_context=multiprocessing.get_context("spawn"),
+            initializer=signal.signal,
+            initargs=(signal.SIGINT, signal.SIG_IGN),
+        )
+
+    def __enter__(self) -> Probe:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        self._child.shutdown(wait=error is None, cancel_futures=True)
+
+    def gpus(self, device: str) -> int:
+        """Number of CUDA devices; raises DeviceError if `device` is not there."""
+        return self._child.submit(_gpus, device).result()
+
+    def code_version(self) -> str:
+        """Commit of the code that runs."""
+        return self._child.submit(_code_version).result()
+
+    def epoch_seconds(self, spec: StudySpec, development: Development, device: str, threads: int) -> float:
+        """Measured seconds of one epoch over all folds, scoring included, of a reference configuration."""
+        return self._child.submit(_epoch_seconds, spec, development, device, threads).result()
+
+
+def _gpus(device: str) -> int:
+    from hpo.training.device import choose_device, gpu_count
+
+    choose_device(device)
+    return gpu_count()
+
+
+def _code_version() -> str:
+    from hpo.training.provenance import code_version
+
+    return code_version()[0]
+
+
+def _epoch_seconds(spec: StudySpec, development: Development, device: str, threads: int) -> float:
+    from hpo.data.rows import scoring_folds
+    from hpo.study.references import references
+    from hpo.training.device import set_up_process
+    from hpo.training.estimate import seconds_per_epoch
+
+    set_up_process(threads)
+    config = next(iter(references(spec).values()), None) or spec.config({})
+    return seconds_per_epoch(config, development, scoring_folds(development, spec.scoring, trial_seed=0), device)
