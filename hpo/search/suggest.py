@@ -15,24 +15,23 @@ if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
     from optuna.trial import FrozenTrial
 
-    from hpo.search.budget import Claim
+    from hpo.search.study import Study
 
 Entry = FloatRange | IntRange | Choices
 
 
-def suggest(held: Claim) -> dict[str, Any]:
-    """The searched values of a trial, stored in Optuna as they are drawn; those drawn before a kill stay.
+def suggest(study: Study, number: int, trial_id: int) -> dict[str, Any]:
+    """The searched values of trial `number`, stored in Optuna as they are drawn; those drawn before a kill stay.
 
     A setting that means nothing under the values before it is not drawn.
     """
     import optuna
 
-    study, spec = held.study, held.study.spec
-    storage = study.database.optuna
+    spec, storage = study.spec, study.database.optuna
     storage.get_all_trials(study.study_id, deepcopy=False)
     # A fresh optuna.Study for each trial: one keeps its list of finished trials until its own ask or tell.
-    view = optuna.load_study(study_name=study.name, storage=storage, sampler=make_sampler(spec, held.number))
-    trial = optuna.trial.Trial(view, held.trial_id)
+    view = optuna.load_study(study_name=study.name, storage=storage, sampler=make_sampler(spec, number))
+    trial = optuna.trial.Trial(view, trial_id)
     values: dict[str, Any] = {}
     for name in suggestion_order(spec.space):
         if applies(name, {**spec.fixed, **values}):

@@ -135,7 +135,7 @@ def _train(held: Claim, train: Trainer, heart: _Heartbeat, on_event: Callable[[s
 
 def _new_record(held: Claim) -> dict[str, Any]:
     spec = held.study.spec
-    params = {} if held.reference else suggest(held)
+    params = {} if held.reference else suggest(held.study, held.number, held.trial_id)
     config = references(spec)[held.reference] if held.reference else spec.config(params)
     seed = trial_seed(spec.search.seed, held.number)
     return {"config": config.model_dump(), "params": params, "study_seed": spec.search.seed, "trial_seed": seed}
