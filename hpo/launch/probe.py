@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
+import threading
+import time
 from concurrent.futures import ProcessPoolExecutor
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -21,8 +24,8 @@ class Probe:
         self._child = ProcessPoolExecutor(
             1,
             mp_context=multiprocessing.get_context("spawn"),
-            initializer=signal.signal,
-            initargs=(signal.SIGINT, signal.SIG_IGN),
+            initializer=_live_with_parent,
+            initargs=(os.getpid(),),
         )
 
     def __enter__(self) -> Probe:
@@ -42,6 +45,18 @@ class Probe:
     def epoch_seconds(self, spec: StudySpec, development: Development, device: str, threads: int) -> float:
         """Measured seconds of one epoch over all folds, scoring included, of a reference configuration."""
         return self._child.submit(_epoch_seconds, spec, development, device, threads).result()
+
+
+def _live_with_parent(parent: int) -> None:
+    """Leaves Ctrl-C to the parent, and ends this process if the parent is killed, which Python's pool does not."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _gpus(device: str) -> int:

@@ -1,0 +1,55 @@
+"""The child process that measures: it answers, it passes errors on, and it does not outlive who asked."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from hpo.errors import DeviceError
+from hpo.launch.probe import Probe
+
+pytestmark = pytest.mark.slow
+
+HOLDER = """
+import time
+from hpo.launch.probe import Probe
+if __name__ == "__main__":
+    probe = Probe()
+    probe.gpus("cpu")
+    print(*probe._child._processes, flush=True)
+    time.sleep(600)
+"""
+
+
+def test_a_device_that_is_not_there_is_told_across_the_processes() -> None:
+    with Probe() as probe:
+        assert probe.gpus("cpu") >= 0
+        with pytest.raises(DeviceError, match="cuda:99 is not there"):
+            probe.gpus("cuda:99")
+
+
+def test_the_child_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
+    script = tmp_path / "holder.py"
+    script.write_text(HOLDER)
+    holder = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True)
+    assert holder.stdout is not None
+    child = int(holder.stdout.readline())
+    os.kill(holder.pid, signal.SIGKILL)
+    holder.wait()
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline and _lives(child):
+        time.sleep(0.1)
+    assert not _lives(child)
+
+
+def _lives(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
