@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
+import os
 import statistics
 import time
 from collections.abc import Iterator
@@ -119,7 +120,9 @@ class Side:
         context = multiprocessing.get_context("spawn")
         self.pipe, other = context.Pipe()
         self.process = context.Process(target=serve, args=(other, job, fast, seed), daemon=True)
+        os.environ |= {"OMP_WAIT_POLICY": "passive"} if fast else {}
         self.process.start()
+        os.environ.pop("OMP_WAIT_POLICY", None)
         self.pipe.recv()
 
     def epoch(self) -> tuple[float, float]:

@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+# Before torch is loaded: threads that spin at a barrier slow each other down where tests share the cores.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 # `from tests.arrays import ...` works too where pytest starts without the repository on its path.
