@@ -76,24 +76,26 @@ class BasicBlock(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, width_in, ...) to (B, width, ...), each edge divided by the stride, rounded up."""
-        with _sound_precision(features):
+        features, precision = _soundly(features)
+        with precision:
             out = F.relu(self.bn1(self.conv1(features)), inplace=True)
             projected = self.shortcut(features)
-        with _sound_precision(out):
+        out, precision = _soundly(out)
+        with precision:
             out = self.bn2(self.conv2(out))
         out = out + projected
         return F.relu(out, inplace=True)
 
 
-def _sound_precision(features: Tensor) -> AbstractContextManager[object]:
-    """No autocast for features of edge 1 or 2 on a CPU.
+def _soundly(features: Tensor) -> tuple[Tensor, AbstractContextManager[object]]:
+    """Features to convolve and the precision to do it in: float32 for an edge of 1 or 2 on a CPU, else as it is.
 
     There oneDNN (3.12 at least, in PyTorch 2.13) leaves parts of a bf16 weight gradient as they lay in memory, 1e34 or
-    nan: in 3D inputs of edge 14 meet it, in 2D of edge 4. tests/quirks/test_torch_bf16.py shows it.
+    nan: 3D images of edge 16 or less meet it, 2D images of edge 8 or less. Shown in tests/quirks/test_torch_bf16.py.
     """
-    smallest = min(features.shape[2:])
-    unsound = features.device.type == "cpu" and smallest <= _UNSOUND_EDGE
-    return torch.autocast("cpu", enabled=False) if unsound else nullcontext()
+    if features.device.type == "cpu" and min(features.shape[2:]) <= _UNSOUND_EDGE:
+        return features.float(), torch.autocast("cpu", enabled=False)
+    return features, nullcontext()
 
 
 def _conv(dimensions: int, width_in: int, width: int, kernel: int, stride: int = 1) -> nn.Conv2d | nn.Conv3d:

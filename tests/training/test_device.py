@@ -1,0 +1,85 @@
+"""Device, precision, and what is said about them."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import torch
+
+from hpo.errors import DeviceError
+from hpo.training.device import (
+    choose_device,
+    choose_machine,
+    describe_device,
+    gpu_count,
+    peak_memory_bytes,
+    set_up_process,
+)
+from hpo.training.network import resnet18
+from hpo.training.provenance import code_version, environment
+
+CPU = torch.device("cpu")
+without_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="for machines without a CUDA device")
+
+
+@without_gpu
+def test_auto_is_the_cpu_where_there_is_no_gpu() -> None:
+    assert choose_device("auto") == choose_device("cpu") == CPU
+    assert gpu_count() == 0
+
+
+@without_gpu
+@pytest.mark.parametrize("option", ["cuda", "cuda:1"])
+def test_a_gpu_that_is_not_there_is_refused_in_one_sentence(option: str) -> None:
+    with pytest.raises(
+        DeviceError, match=rf"device {option} is not there: .*no CUDA device; give auto or cpu"
+    ) as refused:
+        choose_device(option)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("option", ["tpu", "cuda:x", "cpu:0", "", "cuda:-1"])
+def test_an_unknown_device_is_refused_with_the_legal_ones(option: str) -> None:
+    with pytest.raises(DeviceError, match="give auto, cpu, cuda or cuda:N"):
+        choose_device(option)
+
+
+def test_precision_is_as_asked_and_the_layout_follows_the_dimensions() -> None:
+    assert choose_machine(CPU, 2, "fp32").dtype == torch.float32
+    assert choose_machine(CPU, 2, "bf16").dtype == torch.bfloat16
+    network = resnet18(2, 1, seed=0)
+    choose_machine(CPU, 2, "fp32").place(network)
+    assert network.blocks[0].conv1.weight.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_a_device_is_described() -> None:
+    described = describe_device(CPU)
+    assert described == describe_device("cpu")
+    assert set(described) == {"name", "cores", "memory", "precision"}
+    assert described["precision"] in ("bf16", "fp32")
+    assert peak_memory_bytes("cpu") > 50e6
+
+
+def test_threads_are_set() -> None:
+    before = torch.get_num_threads()
+    try:
+        set_up_process(1)
+        assert torch.get_num_threads() == 1
+        set_up_process(None)
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_the_environment_is_text_and_names_the_packages() -> None:
+    found = environment("cpu")
+    assert all(isinstance(value, str) and value for value in found.values())
+    assert found["libauc"] == "2.0.1"
+    assert {"python", "platform", "torch", "hpo", "device name", "device precision"} <= set(found)
+
+
+def test_the_code_version_is_a_commit_in_a_checkout() -> None:
+    commit, dirty = code_version()
+    assert re.fullmatch(r"[0-9a-f]{40}|\d+\.\d+.*", commit)
+    assert isinstance(dirty, bool)

@@ -1,0 +1,120 @@
+"""One run: resumed bit-equal, the best epoch kept, usable without scoring rows."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from hpo.data.development import Development
+from hpo.statistics.auc import mean_auc_with_error
+from hpo.study.config import TrainConfig
+from hpo.training.device import choose_machine
+from hpo.training.loss import AUCMLoss, CrossEntropyLoss
+from hpo.training.resident import make_resident
+from hpo.training.run import Run
+
+CPU = torch.device("cpu")
+FIT, SCORING = np.arange(8, 52), np.arange(8)
+
+
+def make_run(development: Development, epochs: int = 3, **settings: Any) -> Run:
+    config = TrainConfig(**({"batch_size": 16, "input_size": 4, "precision": "fp32"} | settings))
+    machine = choose_machine(CPU, 2, config.precision)
+    return Run(config, development, make_resident(development, config.input_size, CPU), FIT, epochs, 0, machine)
+
+
+def train(run: Run, epochs: int | None = None) -> list[Any]:
+    reports = []
+    for epoch in list(run.remaining_epochs())[:epochs]:
+        for batch in run.batches(epoch):
+            run.step(batch)
+        reports.append(run.score(epoch, SCORING))
+    return reports
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"weight_average": "ema", "augmentation": "full", "resplit": "holdout"},
+        {"cross_entropy_share": 0.34, "weight_average": "swa", "swa_start": 0.0},
+        {"optimizer": "adam", "loss": "aucm_v2", "batching": "fixed_share"},
+    ],
+)
+def test_a_resumed_run_ends_bit_equal_to_one_that_never_stopped(
+    development: Development, settings: dict[str, Any]
+) -> None:
+    whole = train(make_run(development, **settings))
+    first = make_run(development, **settings)
+    before = train(first, 2)
+    resumed = make_run(development, **settings)
+    resumed.load_state_dict(deepcopy(first.state_dict()))
+    assert before + train(resumed) == whole
+
+
+def test_a_state_passes_through_a_file_of_plain_tensors(development: Development, tmp_path: Any) -> None:
+    run = make_run(development, weight_average="ema", resplit="holdout")
+    train(run, 2)
+    torch.save(run.state_dict(), tmp_path / "state.pt")
+    resumed = make_run(development, weight_average="ema", resplit="holdout")
+    resumed.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
+    assert train(resumed) == train(run)
+
+
+def test_the_scores_that_count_are_those_at_the_best_selection_auc(development: Development) -> None:
+    run = make_run(development, epochs=5, resplit="holdout", resplit_share=0.4, learning_rate=0.05)
+    assert run.split.selection is not None
+    best, expected = -1.0, None
+    for epoch in run.remaining_epochs():
+        for batch in run.batches(epoch):
+            run.step(batch)
+        scores, selection = (run.scores(run.resident.images[rows]) for rows in (SCORING, run.split.selection))
+        chosen, _ = mean_auc_with_error(selection, development.labels[run.split.selection])
+        if chosen > best:
+            best, expected = chosen, mean_auc_with_error(scores, development.labels[SCORING])
+        report = run.score(epoch, SCORING)
+        assert (report.auc, report.standard_error) == expected
+
+
+def test_training_never_sees_selection_or_scoring_rows(development: Development) -> None:
+    run = make_run(development, resplit="holdout")
+    seen = {int(row) for epoch in range(2) for batch in run.batches(epoch) for row in run_step(run, batch)}
+    assert run.split.selection is not None
+    assert seen == set(run.split.training.tolist())
+    assert not seen & set(run.split.selection.tolist())
+    assert not seen & set(SCORING.tolist())
+
+
+def run_step(run: Run, batch: torch.Tensor) -> list[int]:
+    run.step(batch)
+    return batch.tolist()
+
+
+def test_aucm_takes_over_from_cross_entropy_with_a_fresh_optimizer(development: Development) -> None:
+    run = make_run(development, epochs=4, cross_entropy_share=0.5, reference_weights="initial", schedule="constant")
+    train(run, 2)
+    assert isinstance(run.loss, CrossEntropyLoss)
+    next(run.batches(2))
+    assert isinstance(run.loss, AUCMLoss)
+    assert run.optimizer.steps == 0
+    weights = [*run.network.parameters(), run.loss.a, run.loss.b]
+    assert all(torch.equal(x, y) for x, y in zip(run.optimizer.model_ref, weights, strict=True))
+
+
+def test_the_last_epoch_is_aucms_whatever_the_share_of_cross_entropy(development: Development) -> None:
+    for epochs in (1, 2):
+        run = make_run(development, epochs=epochs, cross_entropy_share=0.9)
+        train(run)
+        assert isinstance(run.loss, AUCMLoss)
+
+
+def test_a_run_needs_no_scoring_rows(development: Development) -> None:
+    run = make_run(development, epochs=1)
+    for epoch in run.remaining_epochs():
+        for batch in run.batches(epoch):
+            run.step(batch)
+        run.finish(epoch)
+    assert run.scores(run.resident.images[:3]).shape == (3, 1)

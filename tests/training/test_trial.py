@@ -1,0 +1,180 @@
+"""A trial from configuration to reports, on a few tiny images."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from hpo.data.development import Development, load_development
+from hpo.data.rows import Fold, scoring_folds
+from hpo.statistics.auc import mean_auc_with_error
+from hpo.study.catalogue import find_dataset
+from hpo.study.config import TrainConfig
+from hpo.study.spec import Scoring
+from hpo.training.estimate import seconds_per_epoch
+from hpo.training.failure import TrainingFailure, memory_failures
+from hpo.training.trial import EpochReport, train_trial
+
+TINY: dict[str, Any] = {"batch_size": 16, "input_size": 4, "precision": "fp32"}
+
+
+def folds_of(development: Development) -> tuple[Fold, ...]:
+    return scoring_folds(development, Scoring(rows="kfold", folds=2), 0)
+
+
+def train(
+    development: Development, epochs: int = 2, seed: int = 0, folds: int = 1, **settings: Any
+) -> list[EpochReport]:
+    config = TrainConfig(**(TINY | settings))
+    return list(train_trial(config, development, folds_of(development)[:folds], epochs, seed, "cpu"))
+
+
+def without_seconds(reports: list[EpochReport]) -> list[dict[str, Any]]:
+    return [{name: value for name, value in vars(report).items() if name != "seconds"} for report in reports]
+
+
+def test_each_epoch_is_reported_over_all_folds(development: Development) -> None:
+    reports = train(development, epochs=3, folds=2)
+    assert [report.epoch for report in reports] == [1, 2, 3]
+    for report in reports:
+        assert len(report.fold_aucs) == 2
+        assert report.auc == pytest.approx(np.mean(report.fold_aucs))
+        assert 0 <= report.auc <= 1
+        assert 0 < report.standard_error < 0.2
+        assert 0 <= report.training_auc <= 1
+        assert math.isfinite(report.training_loss)
+        assert report.seconds > 0
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_equal_arguments_give_bit_equal_reports_whatever_the_global_seeds(
+    development: Development, precision: str
+) -> None:
+    settings = {"precision": precision, "augmentation": "full", "weight_average": "ema", "resplit": "holdout"}
+    torch.manual_seed(1), np.random.seed(1)
+    first = train(development, **settings)
+    torch.manual_seed(2), np.random.seed(2)
+    second = train(development, **settings)
+    assert without_seconds(first) == without_seconds(second)
+    assert without_seconds(first) != without_seconds(train(development, seed=1, **settings))
+
+
+def test_a_trial_leaves_global_generators_alone(development: Development) -> None:
+    before = torch.get_rng_state()
+    train(development, epochs=1, augmentation="full", weight_average="swa")
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"loss": "aucm_v2", "batching": "fixed_share", "augmentation": "mixup"},
+        {"loss": "aucm_v1", "optimizer": "adam", "cross_entropy_share": 0.5, "reference_weights": "initial"},
+        {"loss": "cross_entropy", "schedule": "cosine", "weight_average": "swa", "swa_start": 0.0},
+        {"resplit": "balanced", "schedule": "constant"},
+        {"resplit": "official", "weight_average": "ema"},
+    ],
+)
+def test_every_choice_trains(development: Development, settings: dict[str, Any]) -> None:
+    assert len(train(development, epochs=2, **settings)) == 2
+
+
+def test_several_labels_take_the_same_path(development_multi_label: Development) -> None:
+    report = train(development_multi_label, epochs=1)[0]
+    assert 0.3 < report.auc < 0.7
+
+
+def test_volumes_take_the_same_path(development_3d: Development) -> None:
+    assert len(train(development_3d, epochs=1, augmentation="geometric")) == 1
+
+
+def test_an_epoch_has_as_many_steps_for_every_resplit(development: Development) -> None:
+    """26 fit rows in each of 2 folds, 8 in a batch: 4 steps each; 2 epochs make 16."""
+    for resplit in ("none", "balanced"):
+        shares: list[float] = []
+        config = TrainConfig(**(TINY | {"batch_size": 8, "resplit": resplit}))
+        for _ in train_trial(config, development, folds_of(development), 2, 0, "cpu", shares.append):
+            pass
+        assert len(set(shares)) == 16
+        assert shares == sorted(shares)
+        assert shares[-1] == 1.0
+
+
+def test_what_the_beat_raises_ends_the_trial(development: Development) -> None:
+    class LeaseLostError(Exception):
+        pass
+
+    beats = []
+
+    def beat(share: float) -> None:
+        beats.append(share)
+        if share > 0.5:
+            raise LeaseLostError
+
+    with pytest.raises(LeaseLostError):
+        list(train_trial(TrainConfig(**TINY), development, folds_of(development), 4, 0, "cpu", beat))
+    assert beats[-1] <= 0.7
+
+
+def test_a_loss_that_is_not_finite_ends_in_diverged(development: Development, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A learning rate of 1e30, which no study file can ask for, overflows the weights in a step."""
+    monkeypatch.setattr("hpo.training.run.learning_rate_factor", lambda *_: 1e30)
+    with pytest.raises(TrainingFailure, match=r"at step \d of epoch 1|scores not finite") as failure:
+        train(development, learning_rate=1.0, clip=0.0, loss="cross_entropy")
+    assert failure.value.reason == "diverged"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB\nmore"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory: you tried"),
+        MemoryError(),
+    ],
+)
+def test_memory_that_is_refused_is_a_failure_of_the_configuration(error: Exception) -> None:
+    with pytest.raises(TrainingFailure) as failure, memory_failures():
+        raise error
+    assert failure.value.reason == "out of memory"
+    assert "\n" not in failure.value.detail
+
+
+def test_other_errors_pass() -> None:
+    with pytest.raises(RuntimeError, match="a bug"), memory_failures():
+        raise RuntimeError("a bug")
+
+
+def test_the_standard_error_of_independent_folds_shrinks_with_their_number(development: Development) -> None:
+    report = train(development, epochs=1, folds=2)[0]
+    scores, labels = np.random.default_rng(0).normal(size=(26, 1)), np.arange(26)[:, None] % 2
+    _, one = mean_auc_with_error(scores, labels)
+    assert report.standard_error < one
+
+
+def test_an_estimate_is_of_the_order_of_an_epoch(development: Development) -> None:
+    config = TrainConfig(**TINY)
+    predicted = seconds_per_epoch(config, development, folds_of(development), "cpu")
+    measured = train(development, epochs=2, folds=2)[1].seconds
+    assert predicted / 8 < measured < predicted * 8
+
+
+@pytest.mark.slow
+def test_aucm_learns_digits(tmp_path: Any) -> None:
+    digits = load_development(find_dataset("digits"), tmp_path)
+    folds = scoring_folds(digits, Scoring(rows="holdout"), 0)
+    config = TrainConfig(
+        loss="aucm_v2",
+        batching="fixed_share",
+        learning_rate=0.03,
+        momentum=0.5,
+        batch_size=64,
+        epoch_decay=0.0,
+        schedule="constant",
+    )
+    *_, last = train_trial(config, digits, folds, 4, 1, "cpu")
+    assert last.auc > 0.95
+    assert last.training_auc > 0.95
