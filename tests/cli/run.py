@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 
-def hpo(*arguments: str, cwd: Path, timeout: float = 120, **environment: str) -> subprocess.CompletedProcess[str]:
+def hpo(*arguments: str, cwd: Path, timeout: float = 400, **environment: str) -> subprocess.CompletedProcess[str]:
     """`hpo ARGUMENTS` in a folder; HPO_* variables only as given."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith("HPO_")}
     return subprocess.run(
