@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import gc
 import os
 import platform
 import sys
@@ -19,6 +21,8 @@ from hpo.errors import DeviceError
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 _NEVER_TRIM = 2**31 - 1
 _AMPERE = (8, 0)
+_CLEAR_REFS, _RESET_PEAK = Path("/proc/self/clear_refs"), "5"
+_STATUS = Path("/proc/self/status")
 
 
 @dataclass(frozen=True)
@@ -95,7 +99,7 @@ def set_up_process(threads: int | None = None) -> None:
     """
     if threads is not None:
         torch.set_num_threads(threads)
-    if sys.platform == "linux" and platform.libc_ver()[0] == "glibc":
+    if _on_glibc():
         libc = ctypes.CDLL(None)
         libc.mallopt(_M_MMAP_MAX, 0)
         libc.mallopt(_M_TRIM_THRESHOLD, _NEVER_TRIM)
@@ -121,17 +125,43 @@ def describe_device(device: torch.device | str) -> dict[str, str | int]:
     return {"name": _cpu_name(), "cores": torch.get_num_threads(), "memory": memory, "precision": precision}
 
 
+def start_of_trial(device: torch.device) -> None:
+    """Gives what earlier trials freed back to the system, and counts the peak of memory from here.
+
+    Without it a process that keeps freed memory grows with each trial of another batch size: 1.6 GB became 7 GB in 18.
+    """
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(device)
+        return
+    if _on_glibc():
+        ctypes.CDLL(None).malloc_trim(0)
+    with contextlib.suppress(OSError):
+        _CLEAR_REFS.write_text(_RESET_PEAK)
+
+
 def peak_memory_bytes(device: torch.device | str) -> int:
-    """Most memory held so far: by PyTorch on a CUDA device, by the whole process on a CPU (0 where unknown)."""
+    """Most memory held since `start_of_trial`: by PyTorch on a CUDA device, by the whole process on a CPU.
+
+    Where /proc does not tell, since the process began; 0 where nothing tells.
+    """
     device = choose_device(device) if isinstance(device, str) else device
     if device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(device))
+    with contextlib.suppress(OSError, StopIteration):
+        line = next(line for line in _STATUS.read_text().splitlines() if line.startswith("VmHWM:"))
+        return int(line.split()[1]) * 1024
     try:
         import resource
     except ImportError:
         return 0
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _on_glibc() -> bool:
+    return sys.platform == "linux" and platform.libc_ver()[0] == "glibc"
 
 
 def _cpu_name() -> str:

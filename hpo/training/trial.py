@@ -12,7 +12,7 @@ import numpy as np
 from hpo.data.development import Development
 from hpo.data.rows import Fold
 from hpo.study.config import TrainConfig
-from hpo.training.device import choose_device, choose_machine
+from hpo.training.device import choose_device, choose_machine, start_of_trial
 from hpo.training.failure import TrainingFailure, memory_failures
 from hpo.training.resident import make_resident
 from hpo.training.run import FoldReport, Run
@@ -62,6 +62,7 @@ def train_trial(
         beat(sum(run.steps_done for run in runs) / sum(run.total_steps for run in runs))
 
     with memory_failures():
+        start_of_trial(choose_device(device))
         machine = choose_machine(choose_device(device), development.dataset.dimensions, config.precision)
         resident = make_resident(development, config.input_size, machine.device)
         for number, fold in enumerate(folds):
