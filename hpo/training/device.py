@@ -128,7 +128,7 @@ def describe_device(device: torch.device | str) -> dict[str, str | int]:
 def start_of_trial(device: torch.device) -> None:
     """Gives what earlier trials freed back to the system, and counts the peak of memory from here.
 
-    Without it a process that keeps freed memory grows with each trial of another batch size: 1.6 GB became 7 GB in 18.
+    Without it a process that keeps freed memory grows with each trial of another batch size: 1.6 GB became 7 GB in 8.
     """
     gc.collect()
     if device.type == "cuda":
