@@ -27,6 +27,7 @@ class WeightAverage:
         self._decay = config.ema_decay
         self._first_epoch = min(round(config.swa_start * epochs), epochs - 1)
         self._count = 0
+        self._epochs_taken = 0
         self._average = None if self._kind == "none" else deepcopy(network).requires_grad_(False)
 
     def after_step(self, network: nn.Module) -> None:
@@ -37,11 +38,16 @@ class WeightAverage:
             self._move_towards(network, 1 - decay)
 
     def after_epoch(self, network: nn.Module, epoch: int) -> bool:
-        """Takes the weights in after `epoch`, counted from 0; True if BatchNorm statistics must be computed anew."""
+        """Takes the weights in after `epoch`, counted from 0, once; True if BatchNorm statistics must be computed anew.
+
+        Called again for the same epoch, which was ended before its statistics were there, it only says so.
+        """
         if self._kind != "swa" or epoch < self._first_epoch:
             return False
-        self._count += 1
-        self._move_towards(network, 1 / self._count)
+        if self._epochs_taken <= epoch:
+            self._count += 1
+            self._epochs_taken = epoch + 1
+            self._move_towards(network, 1 / self._count)
         return True
 
     def choose(self, network: nn.Module) -> nn.Module:
@@ -49,12 +55,13 @@ class WeightAverage:
         return network if self._average is None or self._count == 0 else self._average
 
     def state_dict(self) -> dict[str, Any]:
-        """Number of weights taken in, and the average."""
-        return {"count": self._count, "average": None if self._average is None else self._average.state_dict()}
+        """Number of weights and of epochs taken in, and the average."""
+        average = None if self._average is None else self._average.state_dict()
+        return {"count": self._count, "epochs_taken": self._epochs_taken, "average": average}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Copies the state of an average of the same configuration."""
-        self._count = state["count"]
+        self._count, self._epochs_taken = state["count"], state["epochs_taken"]
         if self._average is not None:
             self._average.load_state_dict(state["average"])
 

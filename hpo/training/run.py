@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,11 +14,12 @@ from torch import Tensor, nn
 
 from hpo.data.development import Development
 from hpo.data.resplit import resplit
-from hpo.statistics.auc import OneClassError, mean_auc_with_error
+from hpo.statistics.auc import mean_auc_with_error
 from hpo.study.config import TrainConfig
 from hpo.training.averaging import WeightAverage, refresh_statistics
 from hpo.training.batches import epoch_batches
 from hpo.training.device import Machine
+from hpo.training.epoch import Epoch
 from hpo.training.failure import TrainingFailure
 from hpo.training.inputs import make_inputs
 from hpo.training.loss import make_loss
@@ -47,7 +48,8 @@ class FoldReport:
 class Run:
     """Training of one network; `fit` are row numbers of the development rows that `resident` holds.
 
-    Draws depend on (seed, epoch) only, so that a run resumed from `state_dict` after an epoch goes on as it would have.
+    Draws depend on (seed, epoch) only. `beat` is called after each step and each batch of scoring; where it raises, the
+    run may be saved: one resumed from `state_dict` takes the steps that are left and then scores, as it would have.
     An epoch is ceil(len(fit) / batch_size) steps, whatever the resplit. With `cross_entropy_share` the first epochs
     train with cross-entropy, in the same mode of the optimizer and at the same learning rate; at the switch the
     optimizer starts anew, with empty averages of gradients, a = b = alpha = 0, and its reference drawn, or set to the
@@ -75,7 +77,7 @@ class Run:
         machine.place(self.network)
         self.average = WeightAverage(config, self.network, epochs)
         self.epochs_done = 0
-        self.steps_done = 0
+        self._under_way: Epoch | None = None
         self._best_selection = -math.inf
         self._kept: NDArray[np.float32] | None = None
         share = config.cross_entropy_share if config.loss != "cross_entropy" else 0.0
@@ -87,28 +89,30 @@ class Run:
         """Steps of all its epochs."""
         return self.steps * self.epochs
 
+    @property
+    def steps_done(self) -> int:
+        """Steps taken so far."""
+        return self.epochs_done * self.steps + (self._under_way.steps_done if self._under_way else 0)
+
     def remaining_epochs(self) -> range:
-        """Numbers of the epochs still to train, from 0."""
+        """Numbers of the epochs still to train or to finish, from 0."""
         return range(self.epochs_done, self.epochs)
 
     def batches(self, epoch: int) -> Iterator[Tensor]:
-        """The batches of an epoch, (B,) row numbers on the device; sets loss, learning rate and reference for it."""
-        if epoch == self._switch and epoch > 0:
-            self._start_loss(epoch)
-        if updates_reference(epoch, self.epochs):
-            self.optimizer.update_regularizer()
-        factor = learning_rate_factor(self.config.schedule, epoch, self.epochs)
-        self.optimizer.set_learning_rate(factor * self.config.learning_rate)
+        """The batches of an epoch that are left, (B,) row numbers on the device.
+
+        Sets loss, learning rate and reference where the epoch begins.
+        """
+        under_way = self._under_way
+        if under_way is None or under_way.number != epoch:
+            under_way = self._begin(epoch)
         self.network.train()
-        self._random = generator(self.seed, "augmentation", epoch, device=self.machine.device)
-        self._rows = self._draw_batches("batches", epoch)
-        self._losses: list[Tensor] = []
-        self._logits: list[Tensor] = []
-        yield from self._rows.to(self.machine.device)
+        yield from under_way.rows[under_way.steps_done :].to(self.machine.device)
 
     def step(self, batch: Tensor) -> None:
         """One update from one batch; loss and scores stay on the device."""
-        images, targets = self._prepare(batch, self._random)
+        assert self._under_way is not None
+        images, targets = self._prepare(batch, self._under_way.random)
         with self.machine.autocast():
             logits = self.network(images)
         loss = self.loss(logits, targets)
@@ -117,37 +121,29 @@ class Run:
         self.network.zero_grad()
         self.loss.zero_grad()
         self.average.after_step(self.network)
-        self._losses.append(loss.detach())
-        self._logits.append(logits.detach())
-        self.steps_done += 1
+        self._under_way.losses.append(loss.detach())
+        self._under_way.logits.append(logits.detach())
         self.beat()
 
     def finish(self, epoch: int) -> None:
         """Ends an epoch: raises TrainingFailure if a loss was not finite, and takes the weights into the average."""
-        self.training_loss = self._finite_mean_loss(epoch)
-        if self.average.after_epoch(self.network, epoch):
-            self._refresh_statistics(epoch)
-        self.epochs_done = epoch + 1
+        self._take_into_average(epoch)
+        self._end(epoch)
 
     def score(self, epoch: int, rows: NDArray[np.int64]) -> FoldReport:
-        """Ends an epoch and scores `rows`; raises TrainingFailure if a loss or a score was not finite."""
-        self.finish(epoch)
-        if self.selects_now() or self._kept is None:
-            self._kept = self.scores(self.resident.images[torch.from_numpy(rows).to(self.machine.device)])
-        area, error = mean_auc_with_error(self._kept, self.resident.host_labels[rows])
-        return FoldReport(area, error, self._training_auc(), self.training_loss)
+        """Ends an epoch and scores `rows`; raises TrainingFailure if a loss or a score was not finite.
 
-    def selects_now(self) -> bool:
-        """Whether the weights that are scored now are the best so far on the selection rows; always without such."""
-        if self.split.selection is None:
-            return True
-        rows = self.split.selection
-        scores = self.scores(self.resident.images[torch.from_numpy(rows).to(self.machine.device)])
-        area, _ = mean_auc_with_error(scores, self.resident.host_labels[rows])
-        if area <= self._best_selection:
-            return False
-        self._best_selection = area
-        return True
+        What it changes before its last line it changes to the same again if a beat ends it and it is called anew.
+        """
+        under_way = self._take_into_average(epoch)
+        selection = self._selection_auc()
+        if selection > self._best_selection or self._kept is None:
+            self._kept = self.scores(self._images(rows))
+            self._best_selection = selection if self.split.selection is not None else -math.inf
+        area, error = mean_auc_with_error(self._kept, self.resident.host_labels[rows])
+        training_auc = under_way.training_auc(self.resident.host_labels)
+        self._end(epoch)
+        return FoldReport(area, error, training_auc, self.training_loss)
 
     def scores(self, images: Tensor) -> NDArray[np.float32]:
         """Logits of (N, 1, ...) uint8 images on the device by the weights that are scored, (N, L).
@@ -170,9 +166,10 @@ class Run:
         return self.average.choose(self.network)
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that a run needs to go on after its last finished epoch; tensors are shared with the run."""
+        """Everything that a run needs to go on from its last step; tensors are shared with the run."""
         return {
             "epochs_done": self.epochs_done,
+            "under_way": None if self._under_way is None else self._under_way.state_dict(),
             "network": self.network.state_dict(),
             "loss": self.loss.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -183,15 +180,52 @@ class Run:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Copies the state of a run with equal arguments."""
-        self.epochs_done = state["epochs_done"]
-        self.steps_done = self.epochs_done * self.steps
+        self.epochs_done, under_way = state["epochs_done"], state["under_way"]
+        self._under_way = None
+        if under_way is not None:
+            self._under_way = self._draw(under_way["number"])
+            self._under_way.load_state_dict(under_way)
         self.network.load_state_dict(state["network"])
-        self._start_loss(max(0, self.epochs_done - 1))
+        self._start_loss(max(0, self.epochs_done - 1) if under_way is None else under_way["number"])
         self.loss.load_state_dict(state["loss"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.average.load_state_dict(state["average"])
         self._best_selection = state["best_selection"]
         self._kept = None if state["kept"] is None else state["kept"].numpy().copy()
+
+    def _begin(self, epoch: int) -> Epoch:
+        if epoch == self._switch and epoch > 0:
+            self._start_loss(epoch)
+        if updates_reference(epoch, self.epochs):
+            self.optimizer.update_regularizer()
+        factor = learning_rate_factor(self.config.schedule, epoch, self.epochs)
+        self.optimizer.set_learning_rate(factor * self.config.learning_rate)
+        self._under_way = self._draw(epoch)
+        return self._under_way
+
+    def _draw(self, epoch: int) -> Epoch:
+        random = generator(self.seed, "augmentation", epoch, device=self.machine.device)
+        return Epoch(epoch, self._draw_batches("batches", epoch), random)
+
+    def _take_into_average(self, epoch: int) -> Epoch:
+        assert self._under_way is not None
+        self.training_loss = self._under_way.mean_loss()
+        if self.average.after_epoch(self.network, epoch):
+            self._refresh_statistics(epoch)
+        return self._under_way
+
+    def _end(self, epoch: int) -> None:
+        self.epochs_done, self._under_way = epoch + 1, None
+
+    def _selection_auc(self) -> float:
+        """Of the weights that are scored now, on the selection rows; infinite without such, so that the last count."""
+        rows = self.split.selection
+        if rows is None:
+            return math.inf
+        return mean_auc_with_error(self.scores(self._images(rows)), self.resident.host_labels[rows])[0]
+
+    def _images(self, rows: NDArray[np.int64]) -> Tensor:
+        return self.resident.images[torch.from_numpy(rows).to(self.machine.device)]
 
     def _start_loss(self, epoch: int) -> None:
         labels = self.resident.labels.shape[1]
@@ -212,21 +246,11 @@ class Run:
         random = generator(self.seed, "statistics", epoch, device=self.machine.device)
         batches = self._draw_batches("statistics batches", epoch)[:_STATISTICS_BATCHES].to(self.machine.device)
         with self.machine.autocast():
-            refresh_statistics(self.scored_network(), (self._prepare(batch, random)[0] for batch in batches))
+            refresh_statistics(
+                self.scored_network(), self._beaten(self._prepare(batch, random)[0] for batch in batches)
+            )
 
-    def _finite_mean_loss(self, epoch: int) -> float:
-        losses = torch.stack(self._losses).double().cpu().numpy()
-        if not np.isfinite(losses).all():
-            step = int(np.flatnonzero(~np.isfinite(losses))[0])
-            raise TrainingFailure("diverged", f"loss {losses[step]} at step {step + 1} of epoch {epoch + 1}")
-        return float(losses.mean())
-
-    def _training_auc(self) -> float:
-        scores = torch.cat(self._logits).cpu().numpy()
-        labels = self.resident.host_labels[self._rows.flatten().numpy()]
-        if not np.isfinite(scores).all():
-            raise TrainingFailure("diverged", "scores of training batches not finite")
-        try:
-            return mean_auc_with_error(scores, labels)[0]
-        except OneClassError:
-            return math.nan
+    def _beaten(self, batches: Iterable[Tensor]) -> Iterator[Tensor]:
+        for batch in batches:
+            self.beat()
+            yield batch

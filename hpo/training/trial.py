@@ -5,20 +5,22 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
 from hpo.data.development import Development
 from hpo.data.rows import Fold
 from hpo.study.config import TrainConfig
+from hpo.training.checkpoint import Checkpoint
 from hpo.training.device import choose_device, choose_machine, start_of_trial
 from hpo.training.failure import TrainingFailure, memory_failures
 from hpo.training.resident import make_resident
 from hpo.training.run import FoldReport, Run
 from hpo.training.seeds import derive_seed
 
-__all__ = ["EpochReport", "TrainingFailure", "train_trial"]
+__all__ = ["Checkpoint", "EpochReport", "TrainingFailure", "train_trial"]
 
 
 @dataclass(frozen=True)
@@ -47,39 +49,159 @@ def train_trial(
     seed: int,
     device: str = "auto",
     beat: Callable[[float], None] = lambda _share: None,
+    stop: Callable[[], bool] = lambda: False,
+    checkpoint: Checkpoint | None = None,
+    tell: Callable[[str], None] = lambda _line: None,
 ) -> Iterator[EpochReport]:
     """Train a configuration on all folds in lockstep, one report per epoch; stop by leaving the iterator.
 
     seed: of weights, resplits, batches and augmentation; equal arguments on a CPU with an equal number of threads give
-    bit-equal reports. device: auto, cpu, cuda or cuda:N. beat: called with the share of all steps done, 0 to 1, after
-    every step and scoring batch; what it raises ends the trial and comes out here.
-    Raises TrainingFailure if the configuration diverges or asks for more memory than there is, DeviceError for a device
-    that is not there, DataError if a resplit leaves rows without a class.
+    bit-equal reports, whether or not the trial was interrupted and resumed. beat: called with the share of all steps
+    done, 0 to 1, after every step and scoring batch; what it raises ends the trial and comes out here. stop: asked as
+    often and before each epoch; once true, the state is saved and the iterator ends without an error.
+
+    checkpoint: where the trial goes on from, if there is a file, and what is saved when it is due. To ask for the next
+    report means that the last was taken: it is not given again after that. tell: takes one line for a log.
+
+    device: auto, cpu, cuda or cuda:N. Raises TrainingFailure if the configuration diverges or asks for more memory than
+    there is, DeviceError for a device that is not there, DataError if a resplit leaves rows without a class.
     """
-    runs: list[Run] = []
 
-    def progress() -> None:
-        beat(sum(run.steps_done for run in runs) / sum(run.total_steps for run in runs))
+    def begin() -> _Trial:
+        with memory_failures():
+            return _Trial(config, development, folds, epochs, seed, device, _Ears(beat, stop, checkpoint, tell))
 
-    with memory_failures():
+    trial = begin()
+    if checkpoint is not None and not trial.resume(checkpoint):
+        del trial
+        trial = begin()
+    try:
+        while trial.epoch < epochs:
+            trial.look_up()
+            with memory_failures():
+                report = trial.train_epoch()
+            yield report
+    except _StopAsked:
+        return
+
+
+class _StopAsked(Exception):  # noqa: N818 - the way out of a step, not an error
+    """The caller asked to stop, and the state is saved if it could be."""
+
+
+@dataclass(frozen=True)
+class _Ears:
+    """What a trial listens and talks to."""
+
+    beat: Callable[[float], None]
+    stop: Callable[[], bool]
+    checkpoint: Checkpoint | None
+    tell: Callable[[str], None]
+
+
+class _Trial:
+    """The runs of a trial and its position. epoch: under way, from 0. reports: of the folds that are done with it."""
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        development: Development,
+        folds: tuple[Fold, ...],
+        epochs: int,
+        seed: int,
+        device: str,
+        ears: _Ears,
+    ) -> None:
         start_of_trial(choose_device(device))
         machine = choose_machine(choose_device(device), development.dataset.dimensions, config.precision)
         resident = make_resident(development, config.input_size, machine.device)
-        for number, fold in enumerate(folds):
-            seed_of_fold = derive_seed(seed, "fold", number)
-            runs.append(Run(config, development, resident, fold.fit, epochs, seed_of_fold, machine, progress))
-    for epoch in range(epochs):
-        start = time.perf_counter()
-        with memory_failures():
-            reports = [train_epoch(run, epoch, fold) for run, fold in zip(runs, folds, strict=True)]
-        yield summarise(epoch, reports, time.perf_counter() - start)
+        self.folds, self.ears = folds, ears
+        self.machine = f"{machine.device.type} in {machine.dtype}"
+        self.runs = [
+            Run(
+                config,
+                development,
+                resident,
+                fold.fit,
+                epochs,
+                derive_seed(seed, "fold", number),
+                machine,
+                self.step_done,
+            )
+            for number, fold in enumerate(folds)
+        ]
+        self.epoch = 0
+        self.reports: list[FoldReport] = []
+        self._began: float | None = None
+        self._saved = self._position
 
+    def train_epoch(self) -> EpochReport:
+        """What is left of the epoch under way, fold by fold."""
+        self._began = self._began or time.perf_counter()
+        for run, fold in list(zip(self.runs, self.folds, strict=True))[len(self.reports) :]:
+            for batch in run.batches(self.epoch):
+                run.step(batch)
+            self.reports.append(run.score(self.epoch, fold.scoring))
+        report = summarise(self.epoch, self.reports, time.perf_counter() - self._began)
+        self.epoch += 1
+        self.reports, self._began = [], None
+        return report
 
-def train_epoch(run: Run, epoch: int, fold: Fold) -> FoldReport:
-    """One epoch of one fold."""
-    for batch in run.batches(epoch):
-        run.step(batch)
-    return run.score(epoch, fold.scoring)
+    def step_done(self) -> None:
+        """After each step and scoring batch."""
+        self.ears.beat(self._position[0] / sum(run.total_steps for run in self.runs))
+        self.look_up()
+
+    def look_up(self) -> None:
+        """Saves what is due; raises _StopAsked if the caller wants to stop, having saved."""
+        stopping, checkpoint = self.ears.stop(), self.ears.checkpoint
+        if checkpoint is not None and (stopping or checkpoint.is_due()):
+            self._save(checkpoint)
+        if stopping:
+            raise _StopAsked
+
+    def resume(self, checkpoint: Checkpoint) -> bool:
+        """Goes on from the trial's last file, if there is one; False if that went wrong half-way."""
+        found = checkpoint.load(self.ears.tell)
+        if found is None:
+            return True
+        state, folds = found
+        if state["machine"] != self.machine:
+            self.ears.tell(
+                f"{checkpoint.name} starts anew: it was trained on {state['machine']}, here is {self.machine}"
+            )
+            return True
+        try:
+            for run, fold in zip(self.runs, folds, strict=True):
+                run.load_state_dict(fold)
+        except (OSError, RuntimeError, ValueError, KeyError) as error:
+            self.ears.tell(f"{checkpoint.name} starts anew: its checkpoint went away or does not fit: {error}")
+            return False
+        self.epoch, self.reports = state["epoch"], [FoldReport(**report) for report in state["reports"]]
+        self._began = time.perf_counter() - state["seconds"]
+        self._saved = self._position
+        steps, total = self._position[0], sum(run.total_steps for run in self.runs)
+        self.ears.tell(
+            f"{checkpoint.name} goes on from its checkpoint in epoch {self.epoch + 1}, step {steps} of {total}"
+        )
+        return True
+
+    @property
+    def _position(self) -> tuple[int, int]:
+        """Steps taken over all folds, and folds done with the epoch under way."""
+        return sum(run.steps_done for run in self.runs), len(self.reports)
+
+    def _save(self, checkpoint: Checkpoint) -> None:
+        if self._position == self._saved:
+            return
+        state: dict[str, Any] = {
+            "machine": self.machine,
+            "epoch": self.epoch,
+            "seconds": 0.0 if self._began is None else time.perf_counter() - self._began,
+            "reports": [asdict(report) for report in self.reports],
+        }
+        if checkpoint.save(state, [run.state_dict() for run in self.runs], self.ears.tell):
+            self._saved = self._position
 
 
 def summarise(epoch: int, reports: list[FoldReport], seconds: float) -> EpochReport:

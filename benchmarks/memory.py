@@ -1,0 +1,120 @@
+"""Peak memory of one worker process over several trials, each another configuration of a study's space.
+
+    python benchmarks/memory.py --data-dir DIR --trials 6 --epochs 1
+
+The peak is VmHWM of the process, counted anew from the start of each trial: the program itself, the data, all folds,
+the activations of a batch, and checkpoints, 10 s apart at least. It must not grow from trial to trial; `--limit`
+(2.5 GiB) is what a worker is told to plan for.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hpo.data.development import load_development
+from hpo.data.folder import data_folder
+from hpo.data.rows import scoring_folds
+from hpo.study.config import TrainConfig, applies
+from hpo.study.files import builtin_study_file, load_spec
+from hpo.study.space import Choices, IntRange, suggestion_order
+from hpo.study.spec import StudySpec
+from hpo.training.checkpoint import Checkpoint
+from hpo.training.device import describe_device, peak_memory_bytes, set_up_process
+from hpo.training.provenance import code_version
+from hpo.training.trial import train_trial
+
+GIB = 2**30
+TOLD = ("batch_size", "augmentation", "weight_average", "loss", "optimizer", "resplit")
+
+
+def draw(spec: StudySpec, random: np.random.Generator) -> TrainConfig:
+    """A configuration of the study's space, each setting uniform, or log-uniform where the study says so."""
+    values: dict[str, Any] = {}
+    for name in suggestion_order(spec.space):
+        entry = spec.space[name]
+        if not applies(name, {**spec.fixed, **values}):
+            continue
+        if isinstance(entry, Choices):
+            values[name] = entry.choices[int(random.integers(len(entry.choices)))]
+            continue
+        share = random.random()
+        value = entry.low + share * (entry.high - entry.low)
+        if entry.log:
+            value = entry.low * (entry.high / entry.low) ** share
+        values[name] = round(value) if isinstance(entry, IntRange) else value
+    return spec.config(values)
+
+
+def resident_bytes() -> int:
+    """What the process holds now."""
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmRSS:"))
+    return int(line.split()[1]) * 1024
+
+
+def measure(spec: StudySpec, folder: Path, trials: int, epochs: int, seed: int, threads: int | None) -> dict[str, Any]:
+    """Trains the trials one after the other in this process and returns the figures."""
+    set_up_process(threads)
+    development = load_development(spec.data, folder)
+    random = np.random.default_rng(seed)
+    rows = []
+    with tempfile.TemporaryDirectory() as checkpoints:
+        for number in range(trials):
+            config = draw(spec, random)
+            folds = scoring_folds(development, spec.scoring, number)
+            checkpoint = Checkpoint(Path(checkpoints), number, 1, "benchmark", seconds=10.0)
+            before, start = resident_bytes(), time.perf_counter()
+            for _ in train_trial(config, development, folds, epochs, number, "cpu", checkpoint=checkpoint, tell=print):
+                pass
+            size = checkpoint.path.stat().st_size if checkpoint.exists() else 0
+            row = {name: getattr(config, name) for name in TOLD} | {
+                "peak_gib": round(peak_memory_bytes("cpu") / GIB, 3),
+                "resident_before_gib": round(before / GIB, 3),
+                "checkpoint_mb": round(size / 1e6),
+                "checkpoint_seconds": round(checkpoint.cost, 2),
+                "seconds": round(time.perf_counter() - start, 1),
+            }
+            checkpoint.remove()
+            rows.append(row)
+            print(json.dumps({"trial": number} | row), flush=True)
+    return {
+        "dataset": spec.dataset,
+        "epochs": epochs,
+        "folds": len(folds),
+        "seed": seed,
+        "largest_peak_gib": max(row["peak_gib"] for row in rows),
+        "trials": rows,
+        "device": describe_device("cpu"),
+        "code": code_version(),
+    }
+
+
+def main() -> None:
+    """Parses, runs, prints one JSON document."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--dataset", default="breast")
+    parser.add_argument("--data-dir")
+    parser.add_argument("--trials", type=int, default=20)
+    parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int)
+    parser.add_argument("--limit", type=float, default=2.5, help="GiB")
+    parser.add_argument("--out", type=Path, help="also write the JSON document there")
+    given = parser.parse_args()
+    spec = load_spec(builtin_study_file(given.dataset))
+    figures = measure(spec, data_folder(given.data_dir), given.trials, given.epochs, given.seed, given.threads)
+    figures |= {"limit_gib": given.limit, "within_limit": figures["largest_peak_gib"] <= given.limit}
+    text = json.dumps(figures, indent=2)
+    print(text)
+    if given.out:
+        given.out.write_text(text + "\n")
+
+
+if __name__ == "__main__":
+    main()

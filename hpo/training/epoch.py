@@ -1,0 +1,73 @@
+"""`Epoch`: what a run holds of the epoch under way."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from hpo.statistics.auc import OneClassError, mean_auc_with_error
+from hpo.training.failure import TrainingFailure
+
+
+@dataclass(eq=False)
+class Epoch:
+    """number: from 0. rows: (steps, B) row numbers of its batches, on the CPU. random: the generator of augmentation.
+
+    losses and logits: of the steps taken, scalars and (B, L), on the device.
+    """
+
+    number: int
+    rows: Tensor
+    random: torch.Generator
+    losses: list[Tensor] = field(default_factory=list)
+    logits: list[Tensor] = field(default_factory=list)
+
+    @property
+    def steps_done(self) -> int:
+        """Steps taken."""
+        return len(self.losses)
+
+    def mean_loss(self) -> float:
+        """Mean over the steps taken; raises TrainingFailure if a loss is not finite."""
+        losses = torch.stack(self.losses).double().cpu().numpy()
+        if not np.isfinite(losses).all():
+            step = int(np.flatnonzero(~np.isfinite(losses))[0])
+            raise TrainingFailure("diverged", f"loss {losses[step]} at step {step + 1} of epoch {self.number + 1}")
+        return float(losses.mean())
+
+    def training_auc(self, labels: NDArray[np.uint8]) -> float:
+        """AUC of the batches as they were scored in training, nan if a class is missing.
+
+        labels: (N, L) of the rows that `rows` counts. Raises TrainingFailure if a score is not finite.
+        """
+        scores = torch.cat(self.logits).cpu().numpy()
+        if not np.isfinite(scores).all():
+            raise TrainingFailure("diverged", "scores of training batches not finite")
+        try:
+            return mean_auc_with_error(scores, labels[self.rows.flatten().numpy()])[0]
+        except OneClassError:
+            return math.nan
+
+    def state_dict(self) -> dict[str, Any]:
+        """Its position, generator, losses and logits; the rows are drawn again from the seed."""
+        return {
+            "number": self.number,
+            "random": self.random.get_state(),
+            "losses": torch.stack(self.losses) if self.losses else None,
+            "logits": torch.stack(self.logits) if self.logits else None,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Copies the state of the same epoch."""
+        self.random.set_state(state["random"].clone())
+        self.losses, self.logits = (_taken_apart(state[name], self.random.device) for name in ("losses", "logits"))
+
+
+def _taken_apart(values: Tensor | None, device: torch.device) -> list[Tensor]:
+    return [] if values is None else list(values.clone().to(device).unbind())

@@ -1,0 +1,33 @@
+"""`python -m hpo.training.inspection DEVICE`: what PyTorch sees here, as JSON, from a process of its own.
+
+A driver that crashes, hangs or holds memory does so in that process only.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+import torch
+
+from hpo.errors import DeviceError
+from hpo.training.device import choose_device, describe_device, gpu_count
+
+
+def inspect(option: str) -> dict[str, Any]:
+    """Device of the option, name, memory and free memory in bytes (free: CUDA only), precision, GPUs, versions."""
+    device = choose_device(option)
+    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else None
+    described = describe_device(device)
+    built_for = torch.version.cuda
+    return {**described, "device": str(device), "free": free, "gpus": gpu_count(), "torch": torch.__version__} | {
+        "cuda": built_for
+    }
+
+
+if __name__ == "__main__":
+    try:
+        print(json.dumps(inspect(sys.argv[1])))
+    except DeviceError as error:
+        sys.exit(str(error))

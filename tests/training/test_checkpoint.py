@@ -1,0 +1,240 @@
+"""Files of a running trial: whole or absent, newest first, bounded in number, and never in the way of the trial."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from hpo.training.checkpoint import Checkpoint, remove_checkpoints, trials_with_checkpoints
+
+
+def silent(_line: str) -> None:
+    """Takes a line that no test reads."""
+
+
+def save(checkpoint: Checkpoint, value: float) -> bool:
+    return checkpoint.save({"epoch": 3, "value": value}, [{"weights": torch.full((9,), value)} for _ in "ab"], silent)
+
+
+def load(checkpoint: Checkpoint, told: list[str] | None = None) -> float | None:
+    """The value that was saved, found alike in the trial's part and in each of two folds; None if nothing is found."""
+    found = checkpoint.load(silent if told is None else told.append)
+    if found is None:
+        return None
+    state, folds = found
+    values = [fold["weights"].unique().item() for fold in folds]
+    assert values == [state["value"]] * 2
+    return float(state["value"])
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_file_is_the_owners_alone_and_nothing_else_lies_beside_it(tmp_path: Path) -> None:
+    folder = tmp_path / "study" / "checkpoints"
+    assert save(Checkpoint(folder, 7, 1, "same"), 1.0)
+    assert names(folder) == ["trial-00007.f1.pt"]
+    assert (folder / "trial-00007.f1.pt").stat().st_mode & 0o777 == 0o600
+    assert folder.stat().st_mode & 0o077 == 0
+
+
+def test_a_worker_reads_the_newest_fence_up_to_its_own(tmp_path: Path) -> None:
+    for fence in (10, 9, 3):
+        (tmp_path / "made").mkdir(exist_ok=True)
+        save(Checkpoint(tmp_path / "made", 7, fence, "same"), float(fence))
+        (tmp_path / "made" / f"trial-00007.f{fence}.pt").rename(tmp_path / f"trial-00007.f{fence}.pt")
+    assert [load(Checkpoint(tmp_path, 7, fence, "same")) for fence in (11, 10, 9, 8, 2)] == [10, 10, 9, 3, None]
+    assert load(Checkpoint(tmp_path, 8, 11, "same")) is None
+    assert load(Checkpoint(tmp_path / "missing", 7, 1, "same")) is None
+
+
+def test_older_files_go_when_the_first_own_is_written_and_a_successors_never(tmp_path: Path) -> None:
+    for fence in (1, 3):
+        save(Checkpoint(tmp_path, 7, fence, "same"), float(fence))
+    save(Checkpoint(tmp_path, 6, 1, "same"), 6.0)
+    woken = Checkpoint(tmp_path, 7, 2, "same")
+    save(woken, 2.0), save(woken, 2.5)
+    assert names(tmp_path) == ["trial-00006.f1.pt", "trial-00007.f2.pt", "trial-00007.f3.pt"]
+    assert load(Checkpoint(tmp_path, 7, 4, "same")) == 3.0
+    save(Checkpoint(tmp_path, 7, 4, "same"), 4.0)
+    assert names(tmp_path) == ["trial-00006.f1.pt", "trial-00007.f4.pt"]
+
+
+def test_a_file_of_another_identity_is_passed_over_and_told(tmp_path: Path) -> None:
+    save(Checkpoint(tmp_path, 7, 2, "other"), 2.0)
+    told: list[str] = []
+    assert load(Checkpoint(tmp_path, 7, 3, "same"), told) is None
+    assert len(told) == 1
+    assert "trial 7" in told[0]
+    assert str(tmp_path / "trial-00007.f2.pt") in told[0]
+    assert "other settings" in told[0]
+
+
+def cut_in_half(content: bytes) -> bytes:
+    return content[: len(content) // 2]
+
+
+def with_a_flipped_bit(content: bytes) -> bytes:
+    """One bit of a weight, which PyTorch would load without a word."""
+    place = content.index(torch.full((9,), 2.0).numpy().tobytes())
+    return content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
+
+
+@pytest.mark.parametrize("damage", [cut_in_half, with_a_flipped_bit, lambda _: b"", lambda _: b"no zip at all" * 99])
+def test_a_damaged_file_is_passed_over_for_the_one_before(tmp_path: Path, damage: Any) -> None:
+    save(Checkpoint(tmp_path, 7, 2, "same"), 2.0)
+    newest = tmp_path / "trial-00007.f2.pt"
+    damaged = damage(newest.read_bytes())
+    newest.unlink()
+    save(Checkpoint(tmp_path, 7, 1, "same"), 1.0)
+    newest.write_bytes(damaged)
+    told: list[str] = []
+    assert load(Checkpoint(tmp_path, 7, 3, "same"), told) == 1.0
+    assert len(told) == 1
+    assert "cannot be read" in told[0]
+    assert "\n" not in told[0]
+
+
+def test_a_file_cannot_bring_code(tmp_path: Path) -> None:
+    class Trap:
+        def __reduce__(self) -> tuple[Any, tuple[str]]:
+            return os.mkdir, (str(tmp_path / "sprung"),)
+
+    torch.save({"format": 1, "identity": "same", "trial": {}, "folds": [Trap()]}, tmp_path / "trial-00007.f1.pt")
+    told: list[str] = []
+    assert load(Checkpoint(tmp_path, 7, 1, "same"), told) is None
+    assert len(told) == 1
+    assert not (tmp_path / "sprung").exists()
+
+
+@contextmanager
+def files_of_at_most(size: int) -> Iterator[None]:
+    """A disk that refuses to write, as a full one does, with another number."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_disk_that_refuses_is_told_once_and_leaves_the_file_of_before(tmp_path: Path) -> None:
+    told: list[str] = []
+    checkpoint = Checkpoint(tmp_path, 7, 1, "same")
+    save(checkpoint, 1.0)
+    with files_of_at_most(10_000):
+        for _ in range(2):
+            assert not checkpoint.save({"value": 2.0}, [{"weights": torch.zeros(100_000)}], told.append)
+    assert names(tmp_path) == ["trial-00007.f1.pt"]
+    assert load(checkpoint) == 1.0
+    assert len(told) == 1
+    assert "trial 7 goes on without a checkpoint" in told[0]
+    assert "File too large" in told[0]
+    assert save(checkpoint, 3.0)
+    assert load(checkpoint) == 3.0
+
+
+def test_without_room_nothing_is_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hpo.training.checkpoint.shutil.disk_usage", lambda _: SimpleNamespace(free=5_000_000))
+    told: list[str] = []
+    checkpoint = Checkpoint(tmp_path, 7, 1, "same")
+    assert not checkpoint.save({}, [{"weights": torch.zeros(1_000_000)}], told.append)
+    assert names(tmp_path) == []
+    assert told == [
+        f"trial 7 goes on without a checkpoint: {checkpoint.path} cannot be written: "
+        "it needs 8 MB and the disk has 5 MB left"
+    ]
+
+
+def test_a_folder_that_cannot_be_made_costs_the_checkpoint_only(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    told: list[str] = []
+    assert not Checkpoint(tmp_path / "file" / "study", 7, 1, "same").save({}, [], told.append)
+    assert len(told) == 1
+
+
+def test_every_file_of_a_trial_goes_half_written_ones_too(tmp_path: Path) -> None:
+    for fence in (1, 12):
+        save(Checkpoint(tmp_path, 7, fence, "same"), 1.0)
+    save(Checkpoint(tmp_path, 70, 1, "same"), 1.0)
+    (tmp_path / "trial-00007.f13.pt.part").write_bytes(b"half")
+    (tmp_path / "trial-123456.f1.pt.part").write_bytes(b"half")
+    (tmp_path / "notes.txt").write_text("mine")
+    assert trials_with_checkpoints(tmp_path) == {7, 70, 123456}
+    assert Checkpoint(tmp_path, 7, 12, "same").exists()
+    Checkpoint(tmp_path, 7, 1, "same").remove()
+    assert not Checkpoint(tmp_path, 7, 12, "same").exists()
+    remove_checkpoints(tmp_path, 123456)
+    assert names(tmp_path) == ["notes.txt", "trial-00070.f1.pt"]
+    assert trials_with_checkpoints(tmp_path / "missing") == set()
+
+
+def test_what_was_left_half_written_is_neither_read_nor_in_the_way(tmp_path: Path) -> None:
+    checkpoint = Checkpoint(tmp_path, 7, 1, "same")
+    (tmp_path / "trial-00007.f1.pt.part").write_bytes(b"half")
+    assert load(checkpoint) is None
+    assert save(checkpoint, 1.0)
+    assert names(tmp_path) == ["trial-00007.f1.pt"]
+
+
+def test_a_file_is_due_by_the_clock_and_more_rarely_where_writing_is_slow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Written in 4 s at a share of 2 %: the next 200 s after it."""
+    now = [100.0]
+    monkeypatch.setattr("hpo.training.checkpoint.time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr("hpo.training.checkpoint._write", lambda *_: now.__setitem__(0, now[0] + 4.0))
+    checkpoint = Checkpoint(tmp_path, 7, 1, "same", seconds=60.0)
+    due = []
+    for passed in (59.0, 1.0, None, 60.0, 139.0, 1.0):
+        if passed is None:
+            save(checkpoint, 1.0)
+        now[0] += passed or 0.0
+        due.append(checkpoint.is_due())
+    assert due == [False, True, False, False, False, True]
+
+
+SAVES_FOR_EVER = """
+import sys, torch
+from pathlib import Path
+from hpo.training.checkpoint import Checkpoint
+checkpoint = Checkpoint(Path(sys.argv[1]), 7, 1, "same")
+value = 0.0
+while True:
+    value += 1.0
+    folds = [{"weights": torch.full((1 << 20,), value)} for _ in "ab"]
+    assert checkpoint.save({"value": value}, folds, print)
+    print(value, flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_killed_while_it_writes_leaves_a_whole_file(tmp_path: Path) -> None:
+    for life in range(3):
+        child = subprocess.Popen(
+            [sys.executable, "-c", SAVES_FOR_EVER, str(tmp_path)], stdout=subprocess.PIPE, text=True
+        )
+        try:
+            assert child.stdout is not None
+            written = [float(child.stdout.readline()) for _ in range(3)][-1]
+            time.sleep(0.013 * life)
+        finally:
+            child.send_signal(signal.SIGKILL)
+            child.wait()
+        found = load(Checkpoint(tmp_path, 7, 2, "same"))
+        assert found is not None
+        assert found >= written
+        assert set(names(tmp_path)) <= {"trial-00007.f1.pt", "trial-00007.f1.pt.part"}

@@ -1,0 +1,274 @@
+"""A trial that is stopped anywhere and goes on ends bit-equal to one that was never interrupted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from hpo.data.development import Development
+from hpo.data.rows import scoring_folds
+from hpo.study.config import TrainConfig
+from hpo.study.spec import Scoring
+from hpo.training.checkpoint import Checkpoint, remove_checkpoints
+from hpo.training.run import SCORING_ROWS, Run
+from hpo.training.trial import EpochReport, train_trial
+
+SETTINGS: dict[str, dict[str, Any]] = {
+    "AUCM v1, EMA, selection rows, augmentation": {
+        "weight_average": "ema",
+        "resplit": "holdout",
+        "resplit_share": 0.4,
+        "augmentation": "full",
+    },
+    "AUCM v2 after cross-entropy, SWA": {
+        "loss": "aucm_v2",
+        "cross_entropy_share": 0.5,
+        "weight_average": "swa",
+        "swa_start": 0.0,
+        "reference_weights": "initial",
+    },
+    "Adam, fixed share, mixup, cosine": {
+        "loss": "aucm_v2",
+        "optimizer": "adam",
+        "batching": "fixed_share",
+        "augmentation": "mixup",
+        "schedule": "cosine",
+    },
+    "AUCM v1 in bf16, official selection rows": {"precision": "bf16", "resplit": "official", "momentum": 0.9},
+}
+
+
+@dataclass
+class Life:
+    """One worker's hold on a trial: beats so far, after how many it is told to stop, and what it says."""
+
+    last_beat: int | None = None
+    beats: int = 0
+    told: list[str] = field(default_factory=list)
+
+    def beat(self, share: float) -> None:
+        assert 0 < share <= 1
+        self.beats += 1
+
+    def stop(self) -> bool:
+        return self.last_beat is not None and self.beats >= self.last_beat
+
+
+class AlwaysDue(Checkpoint):
+    """Saves at every chance."""
+
+    def is_due(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def runs(monkeypatch: pytest.MonkeyPatch) -> list[Run]:
+    """Every run made so far; networks are thin and score 8 rows at a time, files are not synced: 0.1 s a trial."""
+    made: list[Run] = []
+
+    class RecordedRun(Run):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            made.append(self)
+
+    monkeypatch.setattr("hpo.training.trial.Run", RecordedRun)
+    monkeypatch.setattr("hpo.training.network._WIDTHS", (4, 4, 8, 8))
+    monkeypatch.setitem(SCORING_ROWS, 2, 8)
+    monkeypatch.setattr("hpo.training.checkpoint.os.fsync", lambda _: None)
+    return made
+
+
+@pytest.fixture
+def trial(development: Development, tmp_path: Path) -> Callable[..., Iterator[EpochReport]]:
+    """trial(settings, life, fence): a trial of 2 epochs on 2 folds; without a fence it has no checkpoint."""
+    folds = scoring_folds(development, Scoring(rows="kfold", folds=2), 0)
+
+    def begin(
+        settings: dict[str, Any], life: Life, fence: int | None = None, kind: type[Checkpoint] = Checkpoint
+    ) -> Iterator[EpochReport]:
+        config = TrainConfig(**({"batch_size": 16, "input_size": 8, "precision": "fp32"} | settings))
+        checkpoint = None if fence is None else kind(tmp_path, 7, fence, "same")
+        return train_trial(
+            config,
+            development,
+            folds,
+            2,
+            0,
+            "cpu",
+            life.beat,
+            stop=life.stop,
+            checkpoint=checkpoint,
+            tell=life.told.append,
+        )
+
+    return begin
+
+
+def told_apart(reports: list[EpochReport]) -> list[dict[str, Any]]:
+    return [{name: value for name, value in vars(report).items() if name != "seconds"} for report in reports]
+
+
+def weights(runs: list[Run]) -> list[torch.Tensor]:
+    """Every number that the last trial's two runs hold, in a fixed order; PESG adds a flag when it is loaded."""
+
+    def tensors(value: Any) -> Iterator[torch.Tensor]:
+        if isinstance(value, torch.Tensor):
+            yield value.clone()
+        elif isinstance(value, dict):
+            for name in value:
+                yield from tensors(value[name])
+        elif isinstance(value, list | tuple):
+            for part in value:
+                yield from tensors(part)
+        elif isinstance(value, float | int) and not isinstance(value, bool):
+            yield torch.tensor(value, dtype=torch.float64)
+
+    return [tensor for run in runs[-2:] for tensor in tensors(run.state_dict())]
+
+
+def bit_equal(one: list[torch.Tensor], other: list[torch.Tensor]) -> bool:
+    return len(one) == len(other) and all(torch.equal(x, y) for x, y in zip(one, other, strict=True))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("name", SETTINGS)
+def test_a_trial_stopped_at_any_step_ends_as_if_it_never_was(
+    name: str, threads: int, trial: Any, runs: Any, tmp_path: Path
+) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        whole = Life()
+        expected, final = told_apart(list(trial(SETTINGS[name], whole))), weights(runs)
+        assert whole.beats >= 2 * 2 * (2 + 4)
+        for last_beat in range(1, whole.beats + 1):
+            stopped, resumed = Life(last_beat), Life()
+            reports = list(trial(SETTINGS[name], stopped, 1))
+            assert stopped.beats == last_beat
+            reports += list(trial(SETTINGS[name], resumed, 2))
+            remove_checkpoints(tmp_path, 7)
+            assert told_apart(reports) == expected, f"stopped at beat {last_beat}"
+            assert bit_equal(weights(runs), final), f"stopped at beat {last_beat}"
+            assert resumed.beats < whole.beats
+            assert len(resumed.told) == 1
+            assert "goes on from its checkpoint" in resumed.told[0]
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_a_trial_of_many_short_lives_ends_as_if_it_had_one(name: str, trial: Any, runs: Any, tmp_path: Path) -> None:
+    """Each life takes up to one step or one whole scoring further: 10 beats are more than any scoring has."""
+    expected, final = told_apart(list(trial(SETTINGS[name], Life()))), weights(runs)
+    reports: list[EpochReport] = []
+    for fence in range(1, 99):
+        life = Life(1 + 9 * (fence % 2))
+        reports += trial(SETTINGS[name], life, fence)
+        assert len(list(tmp_path.iterdir())) == 1
+        if not life.stop():
+            break
+    assert told_apart(reports) == expected
+    assert bit_equal(weights(runs), final)
+    assert fence > 3
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_a_trial_killed_after_a_report_gives_that_report_again_and_goes_on(name: str, trial: Any, runs: Any) -> None:
+    expected, final = told_apart(list(trial(SETTINGS[name], Life()))), weights(runs)
+    killed = trial(SETTINGS[name], Life(), 1, AlwaysDue)
+    first = next(killed)
+    assert told_apart([first]) == expected[:1]
+    del killed
+    assert told_apart(list(trial(SETTINGS[name], Life(), 2))) == expected
+    assert bit_equal(weights(runs), final)
+
+
+def test_a_report_that_was_taken_is_not_given_again(trial: Any, runs: Any) -> None:
+    settings = SETTINGS["AUCM v2 after cross-entropy, SWA"]
+    expected = told_apart(list(trial(settings, Life())))
+    life = Life()
+    reports = trial(settings, life, 1)
+    next(reports)
+    life.last_beat = life.beats
+    assert list(reports) == []
+    assert told_apart(list(trial(settings, Life(), 2))) == expected[1:]
+
+
+def test_a_stop_without_a_checkpoint_ends_without_an_error(trial: Any, runs: Any, tmp_path: Path) -> None:
+    assert list(trial({}, Life(3))) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_trial_told_to_stop_before_its_first_step_leaves_nothing(trial: Any, runs: Any, tmp_path: Path) -> None:
+    assert list(trial({}, Life(0), 1)) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_that_refuses_costs_no_report(trial: Any, runs: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    expected = told_apart(list(trial({}, Life())))
+
+    def refuse(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("hpo.training.checkpoint.torch.save", refuse)
+    life = Life()
+    assert told_apart(list(trial({}, life, 1, AlwaysDue))) == expected
+    assert len(life.told) == 1
+    assert "No space left on device" in life.told[0]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_from_another_precision_is_not_gone_on_with(trial: Any, runs: Any) -> None:
+    expected = told_apart(list(trial({"precision": "bf16"}, Life())))
+    assert list(trial({"precision": "fp32"}, Life(3), 1)) == []
+    life = Life()
+    assert told_apart(list(trial({"precision": "bf16"}, life, 2))) == expected
+    assert "starts anew" in life.told[0]
+
+
+def test_a_file_that_fits_only_in_part_is_not_gone_on_with(trial: Any, runs: Any, monkeypatch: Any) -> None:
+    expected = told_apart(list(trial({}, Life())))
+    assert list(trial({}, Life(3), 1)) == []
+    load, calls = Run.load_state_dict, []
+
+    def fail_at_the_second(run: Run, state: dict[str, Any]) -> None:
+        calls.append(run)
+        if len(calls) == 2:
+            raise OSError("Stale file handle")
+        load(run, state)
+
+    monkeypatch.setattr(Run, "load_state_dict", fail_at_the_second)
+    life = Life()
+    assert told_apart(list(trial({}, life, 2))) == expected
+    assert "starts anew" in life.told[0]
+
+
+def test_seconds_of_an_epoch_count_both_lives(trial: Any, runs: Any) -> None:
+    whole = next(trial({}, Life())).seconds
+    life = Life(6)
+    list(trial({}, life, 1))
+    assert next(trial({}, Life(), 2)).seconds > whole / 8
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_trial_goes_on_on_cuda(development: Development, tmp_path: Path) -> None:
+    """Not bit-equal there, since cuDNN may choose other algorithms; the generators are."""
+    folds = scoring_folds(development, Scoring(rows="kfold", folds=2), 0)
+    config = TrainConfig(augmentation="full", weight_average="ema", optimizer="adam", batch_size=16, input_size=8)
+    whole = list(train_trial(config, development, folds, 2, 0, "cuda"))
+    stopped, resumed = Life(4), Life()
+    for fence, life in enumerate((stopped, resumed), start=1):
+        checkpoint = Checkpoint(tmp_path, 7, fence, "same")
+        reports = list(
+            train_trial(config, development, folds, 2, 0, "cuda", life.beat, life.stop, checkpoint, life.told.append)
+        )
+    assert [report.epoch for report in reports] == [1, 2]
+    assert "goes on" in resumed.told[0]
+    assert reports[-1].training_loss == pytest.approx(whole[-1].training_loss, rel=0.1)
