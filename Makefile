@@ -12,7 +12,7 @@ $(VENV)/.installed: pyproject.toml requirements.lock
 	$(PYTHON) -c 'import sys; sys.exit(0 if (3,11) <= sys.version_info[:2] <= (3,13) else "hpo needs Python 3.11, 3.12 or 3.13; run make PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --progress-bar off -c requirements.lock -e '.[dev,postgres,mysql]'
+	$(BIN)/python -m pip install --quiet --progress-bar off -c requirements.lock -e '.[dev,postgres,mysql,server]'
 	touch $@
 
 demo: setup

@@ -13,6 +13,9 @@ import pytest
 # Before torch is loaded: threads that spin at a barrier slow each other down where tests share the cores.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
+# pytest-xdist sets it for its processes, and pages would be as narrow as that.
+os.environ.pop("COLUMNS", None)
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 # `from tests.arrays import ...` works too where pytest starts without the repository on its path.

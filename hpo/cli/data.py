@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from hpo.cli.completion import complete_datasets
 from hpo.cli.options import data_dir_option, json_option, print_json
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ def data() -> None:
 
 
 @data.command()
-@click.argument("datasets", nargs=-1, metavar="[DATASET]...")
+@click.argument("datasets", nargs=-1, metavar="[DATASET]...", shell_complete=complete_datasets)
 @data_dir_option
 def fetch(datasets: tuple[str, ...], data_dir: str | None) -> None:
     """Download datasets (all seven if none is named); goes on where it was cut off, and checks the MD5."""
@@ -49,7 +50,7 @@ def fetch(datasets: tuple[str, ...], data_dir: str | None) -> None:
 
 
 @data.command()
-@click.argument("datasets", nargs=-1, metavar="[DATASET]...")
+@click.argument("datasets", nargs=-1, metavar="[DATASET]...", shell_complete=complete_datasets)
 @data_dir_option
 def verify(datasets: tuple[str, ...], data_dir: str | None) -> None:
     """Check MD5 and form of files; exit code 4 at the first that is not right."""

@@ -10,10 +10,16 @@ import traceback
 import click
 
 from hpo import __version__
+from hpo.cli.completion import completion
 from hpo.cli.data import data
+from hpo.cli.db import db
+from hpo.cli.doctor import doctor
 from hpo.cli.read import best, dashboard, replay, status, trials
 from hpo.cli.settings import settings_
-from hpo.cli.work import check, launch, worker
+from hpo.cli.slurm import slurm_
+from hpo.cli.stop import stop
+from hpo.cli.work import check, launch
+from hpo.cli.worker import worker
 from hpo.errors import HpoError, OutputError
 
 EXIT_CODES = """\b
@@ -36,12 +42,16 @@ def cli() -> None:
     hpo data fetch adrenal3d                        get the data
     hpo launch --dataset adrenal3d --trials 200     create the study or take it up, and work
     hpo worker adrenal3d                            attach one more worker
+    hpo launch --dataset adrenal3d --on slurm       workers as jobs of a cluster
     hpo status adrenal3d --watch                    look
     hpo best adrenal3d                              the ranked list
     """
 
 
-for command in (launch, worker, status, trials, best, dashboard, replay, check, settings_, data):
+for command in (
+    *(launch, worker, stop, status, trials, best, dashboard, replay, check, settings_),
+    *(data, db, slurm_, doctor, completion),
+):
     cli.add_command(command)
 
 

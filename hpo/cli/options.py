@@ -17,7 +17,8 @@ def storage_option(command: F) -> F:
     return click.option(
         "--storage",
         metavar="URL",
-        help="Database of the study, an SQLAlchemy URL.  [default: $HPO_STORAGE, else sqlite:///hpo.sqlite3]",
+        help="Database of the study: an SQLAlchemy URL, @FILE that holds it (0600), or - for standard input.  "
+        "[default: $HPO_STORAGE, else sqlite:///hpo.sqlite3]",
     )(command)
 
 
@@ -25,6 +26,16 @@ def data_dir_option(command: F) -> F:
     """`--data-dir DIR`."""
     return click.option(
         "--data-dir", metavar="DIR", help="Folder of the MedMNIST files.  [default: $HPO_DATA_DIR, else ~/.medmnist]"
+    )(command)
+
+
+def checkpoint_dir_option(command: F) -> F:
+    """`--checkpoint-dir DIR`."""
+    return click.option(
+        "--checkpoint-dir",
+        metavar="DIR",
+        help="Where running trials keep their state, on a path that all hosts share; none: nowhere.  "
+        "[default: $HPO_CHECKPOINT_DIR, else hpo-checkpoints]",
     )(command)
 
 

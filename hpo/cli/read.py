@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from hpo.cli.completion import complete_studies
 from hpo.cli.options import data_dir_option, device_option, json_option, print_json, storage_option
 
 if TYPE_CHECKING:
     from hpo.search.reading import StudyStatus
     from hpo.search.study import Study
 
-study_argument = click.argument("study_name", metavar="STUDY")
+study_argument = click.argument("study_name", metavar="STUDY", shell_complete=complete_studies)
 
 
 @click.command()
@@ -26,9 +27,13 @@ study_argument = click.argument("study_name", metavar="STUDY")
 @storage_option
 @json_option
 def status(study_name: str, watch: bool, picture: Path | None, storage: str | None, as_json: bool) -> None:
-    """Show how STUDY stands: progress, best value with its interval, references, workers."""
+    """Show how STUDY stands: progress, best value with its interval, references, workers, Slurm jobs.
+
+    Only looks: it marks nothing as dead, and a Slurm that is slow or silent changes nothing but what is shown of it.
+    """
     from rich.console import Console
 
+    from hpo.cli.crew import read_crew
     from hpo.cli.view import LiveView, draw, page, read_view, render_status
     from hpo.search.reading import read_status
 
@@ -36,7 +41,7 @@ def status(study_name: str, watch: bool, picture: Path | None, storage: str | No
     if picture is not None:
         draw(render_status(*read_view(study)), picture, title=f"hpo status {study_name} --watch")
     if as_json:
-        print_json(read_status(study))
+        print_json(dataclasses.asdict(read_status(study)) | read_crew(study).as_json())
     elif watch:
         with LiveView(study, Console(), hint="Ctrl-C ends the view, not the study") as view:
             while True:
@@ -95,23 +100,28 @@ def best(study_name: str, count: int, storage: str | None, as_json: bool) -> Non
 
 
 @click.command()
-@study_argument
+@click.argument("study_name", metavar="[STUDY]", required=False, shell_complete=complete_studies)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; there is no password.")
 @click.option("--port", default=8080, show_default=True, type=click.IntRange(0, 65535), help="0 takes any free one.")
 @click.option("--no-browser", is_flag=True, help="Only print the address.")
 @storage_option
-def dashboard(study_name: str, host: str, port: int, no_browser: bool, storage: str | None) -> None:
-    """Serve optuna-dashboard, open on STUDY, to this machine only. Ctrl-C ends it."""
+def dashboard(study_name: str | None, host: str, port: int, no_browser: bool, storage: str | None) -> None:
+    """Serve optuna-dashboard, open on STUDY or the list of all, to this machine only. Ctrl-C ends it."""
     import webbrowser
 
+    from hpo.search.address import resolve_address
     from hpo.search.dashboard import serve_dashboard
+    from hpo.search.storage import open_database
+    from hpo.search.study import open_study
 
     def ready(address: str) -> None:
         print(address, flush=True)
         if not no_browser and sys.stdout.isatty():
             webbrowser.open(address)
 
-    serve_dashboard(_open(study_name, storage), host=host, port=port, on_ready=ready)
+    database = open_database(resolve_address(storage), create=False)
+    study = open_study(database, study_name) if study_name is not None else None
+    serve_dashboard(database, study, host=host, port=port, on_ready=ready)
 
 
 @click.command()

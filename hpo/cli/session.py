@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from hpo.errors import StudyNotFoundError
+from hpo.errors import DeviceError, StudyNotFoundError
 from hpo.launch.estimate import LONG_HOURS, Estimate, advice, trained_share
 from hpo.launch.local import LocalPlan, LocalWorkers, Seat, WorkerEnd, seats, watch
 from hpo.launch.probe import Probe
@@ -28,6 +28,37 @@ def _talk(line: str) -> None:
     _console.print(line, soft_wrap=True)
 
 
+def create(spec: StudySpec, *, name: str, keep_trials: bool, storage: str | None, data_dir: str | None) -> int:
+    """Creates the study or takes it up, and runs nothing; the data are checked all the same. Returns the exit code."""
+    from hpo.data.development import load_development
+    from hpo.data.folder import data_folder
+    from hpo.training.provenance import code_version
+
+    load_development(spec.data, data_folder(data_dir))
+    take_up(spec, name, storage, keep_trials=keep_trials, code_version=code_version()[0])
+    _talk(f"nothing was started; attach workers with `hpo worker {name}`")
+    return 0
+
+
+def take_up(spec: StudySpec, name: str, storage: str | None, *, keep_trials: bool, code_version: str) -> Study:
+    """The study, made if it is not there, and a line that says how it stands.
+
+    keep_trials: the command line named no number of trials, so a stored one stays.
+    """
+    from hpo.search.address import resolve_address
+    from hpo.search.reading import read_status
+    from hpo.search.storage import open_database
+    from hpo.search.study import create_or_take_up
+
+    database = open_database(resolve_address(storage), create=True)
+    if keep_trials:
+        spec = _with_stored_trials(database, name, spec)
+    study = create_or_take_up(database, name, spec, code_version=code_version)
+    status = read_status(study)
+    _talk(f"study [bold]{name}[/] in {database.address}: {status.finished} of {status.budget} trials finished")
+    return study
+
+
 def run_launch(
     spec: StudySpec,
     *,
@@ -38,6 +69,7 @@ def run_launch(
     data_dir: str | None,
     device: str,
     log_dir: Path,
+    checkpoint_dir: str | None,
 ) -> int:
     """Creates the study or takes it up and runs local workers until its trials are finished; returns the exit code.
 
@@ -45,10 +77,8 @@ def run_launch(
     """
     from hpo.data.development import load_development
     from hpo.data.folder import data_folder
-    from hpo.search.address import resolve_address, shown
+    from hpo.search.address import resolve_address
     from hpo.search.reading import read_status
-    from hpo.search.storage import open_database
-    from hpo.search.study import create_or_take_up
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     folder = data_folder(data_dir)
@@ -56,18 +86,21 @@ def run_launch(
     development = load_development(spec.data, folder)
     with Probe() as probe:
         places = seats(workers, device, probe.gpus(device))
-        database = open_database(address, create=True)
-        if keep_trials:
-            spec = _with_stored_trials(database, name, spec)
-        study = create_or_take_up(database, name, spec, code_version=probe.code_version())
+        study = take_up(spec, name, storage, keep_trials=keep_trials, code_version=probe.code_version())
         status = read_status(study)
-        _talk(f"study [bold]{name}[/] in {shown(address)}: {status.finished} of {status.budget} trials finished")
         if spec.data.caution and spec.scoring.rows != "official":
             _talk(f"[yellow]caution:[/] {spec.data.caution}")
         if remaining := max(0, status.budget - status.finished):
             _say_estimate(probe, study, development, places, remaining)
     if remaining:
-        plan = LocalPlan(name, address.render_as_string(hide_password=False), str(folder), places, log_dir / name)
+        plan = LocalPlan(
+            study=name,
+            address=address.render_as_string(hide_password=False),
+            data_dir=str(folder),
+            checkpoint_dir=checkpoint_dir,
+            seats=places,
+            log_dir=log_dir / study.folder,
+        )
         if failures := _work(study, LocalWorkers(plan)):
             return _tell_failures(failures)
     _say_outcome(study)
@@ -124,8 +157,12 @@ def _work(study: Study, workers: LocalWorkers) -> list[WorkerEnd]:
 
 def _tell_failures(failures: list[WorkerEnd]) -> int:
     for end in failures:
-        _talk(f"[red]worker {end.name} ended with code {end.code}[/]; the end of {end.log}:")
+        how = f"ended with code {end.code}" if end.code > 0 else f"was killed by signal {-end.code} time after time"
+        _talk(f"[red]worker {end.name} {how}[/]; the end of {end.log}:")
         print(end.last_lines(), file=sys.stderr)
+    if any(end.code < 0 for end in failures):
+        _talk("is the memory too small for so many workers? Give fewer --workers; `dmesg` tells who was killed")
+        return DeviceError.exit_code
     return next((end.code for end in failures if end.code > 1), 1)
 
 

@@ -16,10 +16,12 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from hpo.cli.crew import MOST_ROWS, Crew, read_crew, render_crew
 from hpo.cli.text import auc, duration, with_error
 from hpo.errors import OutputError
 
 if TYPE_CHECKING:
+    from hpo.launch.slurm.queue import QueueWatch
     from hpo.search.reading import CurvePoint, Ranking, StudyStatus, TrialRow, Value
     from hpo.search.study import Study
 
@@ -29,10 +31,15 @@ PLAIN_SECONDS = 30.0
 RECENT = 6
 
 
-def render_status(status: StudyStatus, recent: list[TrialRow], hint: str = "") -> RenderableType:
-    """The study at a glance: progress, pace, best with its interval, references, workers, latest trials."""
+def render_status(
+    status: StudyStatus, recent: list[TrialRow], crew: Crew, hint: str = "", most: int | None = None
+) -> RenderableType:
+    """The study at a glance: progress, pace, best with its interval, references, workers, jobs, latest trials.
+
+    most: running trials to list, None for all.
+    """
     return Panel(
-        Group(_progress(status), "", _standing(status), "", _workers(status), "", _latest(recent)),
+        Group(_progress(status), "", _standing(status), "", render_crew(status, crew, most), "", _latest(recent)),
         title=f"study [bold]{status.name}[/]",
         subtitle=hint or None,
     )
@@ -67,21 +74,6 @@ def _valued(value: Value | None) -> str:
     interval = "" if value.low is None else f"  95 % [{auc(value.low)}, {auc(value.high)}]"
     reference = f"  reference {value.reference}" if value.reference else ""
     return f"AUC {with_error(value.auc, value.standard_error)}{interval}  trial {value.number}{reference}"
-
-
-def _workers(status: StudyStatus) -> RenderableType:
-    table = Table("worker", "trial", "epoch", "", "AUC", box=None, pad_edge=False, header_style="dim")
-    for running in status.running:
-        table.add_row(
-            running.worker,
-            str(running.number) + (f" {running.reference}" if running.reference else ""),
-            f"{running.epoch}/{running.epochs}",
-            ProgressBar(total=1.0, completed=running.progress, width=20),
-            with_error(running.auc, running.standard_error),
-        )
-    if not status.running:
-        table.add_row("none yet", "", "", "", "")
-    return table
 
 
 def _latest(rows: list[TrialRow]) -> RenderableType:
@@ -176,7 +168,9 @@ class LiveView:
     """The status of a study, drawn anew on a terminal at each look."""
 
     def __init__(self, study: Study, console: Console, hint: str) -> None:
-        self._study, self._hint = study, hint
+        from hpo.launch.slurm.queue import QueueWatch
+
+        self._study, self._hint, self._queue = study, hint, QueueWatch()
         self._live = Live(console=console, auto_refresh=False, transient=False)
 
     def __enter__(self) -> LiveView:
@@ -188,8 +182,8 @@ class LiveView:
 
     def look(self) -> None:
         """Reads the study and draws it."""
-        status, recent = read_view(self._study)
-        self._live.update(render_status(status, recent, self._hint), refresh=True)
+        view = read_view(self._study, self._queue)
+        self._live.update(render_status(*view, self._hint, MOST_ROWS), refresh=True)
 
 
 class PlainView:
@@ -233,9 +227,10 @@ class PlainView:
         self._console.print(line, soft_wrap=True)
 
 
-def read_view(study: Study) -> tuple[StudyStatus, list[TrialRow]]:
-    """What `render_status` draws."""
+def read_view(study: Study, watch: QueueWatch | None = None) -> tuple[StudyStatus, list[TrialRow], Crew]:
+    """What `render_status` draws; `watch` asks Slurm now and then, without it Slurm is asked once."""
     from hpo.search.reading import read_status, read_trials
 
     ended = [row for row in read_trials(study) if row.ended is not None]
-    return read_status(study), sorted(ended, key=lambda row: -(row.ended or 0.0))[:RECENT]
+    recent = sorted(ended, key=lambda row: -(row.ended or 0.0))[:RECENT]
+    return read_status(study), recent, read_crew(study, watch)

@@ -1,118 +1,149 @@
-"""Commands that work: `hpo launch`, `hpo worker`, `hpo check`."""
+"""`hpo launch` and `hpo check`."""
 
 from __future__ import annotations
 
-import os
-import signal
+import dataclasses
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 import click
 
-from hpo.cli.options import data_dir_option, device_option, json_option, print_json, storage_option
+from hpo.cli.completion import complete_datasets, complete_settings
+from hpo.cli.options import (
+    checkpoint_dir_option,
+    data_dir_option,
+    device_option,
+    json_option,
+    print_json,
+    storage_option,
+)
+from hpo.cli.slurm import slurm_option_names, slurm_options
 from hpo.errors import HpoError, UsageError
 
 if TYPE_CHECKING:
+    from hpo.launch.slurm.plan import SlurmOptions
     from hpo.study.spec import StudySpec
 
 
+class Common(TypedDict):
+    """What every way to launch a study needs."""
+
+    name: str
+    keep_trials: bool
+    storage: str | None
+    data_dir: str | None
+
+
+class Work(TypedDict):
+    """What every way to run workers needs."""
+
+    checkpoint_dir: str | None
+    device: str
+    log_dir: Path
+
+
 @click.command()
-@click.option("--dataset", metavar="NAME", help="One of the eight datasets; its study file ships with hpo.")
+@click.option(
+    "--dataset",
+    metavar="NAME",
+    shell_complete=complete_datasets,
+    help="One of the eight datasets; its study file ships with hpo.",
+)
 @click.option("--study-file", metavar="FILE", type=click.Path(path_type=Path), help="A study file of your own.")
 @click.option("--name", metavar="STUDY", help="Name of the study.  [default: the dataset's short name]")
 @click.option(
     "--trials", metavar="N", type=click.IntRange(min=1), help="Finished trials in all.  [default: the file's]"
 )
-@click.option("--workers", metavar="N", type=click.IntRange(min=1), help="Local workers.  [default: one per GPU, or 1]")
-@click.option("--set", "overrides", metavar="KEY=VALUE", multiple=True, help="Override one entry of the study file.")
+@click.option(
+    "--on",
+    type=click.Choice(("local", "slurm", "none")),
+    default="local",
+    show_default=True,
+    help="Where workers run: here, as an array of Slurm jobs, or nowhere yet (hpo worker attaches them).",
+)
+@click.option(
+    "--workers", metavar="N", type=click.IntRange(min=1), help="Local workers, or jobs.  [default: one per GPU, or 1]"
+)
+@click.option(
+    "--set",
+    "overrides",
+    metavar="KEY=VALUE",
+    multiple=True,
+    shell_complete=complete_settings,
+    help="Override one entry of the study file.",
+)
 @click.option("--log-dir", metavar="DIR", default="hpo-logs", show_default=True, help="Where workers write their logs.")
+@checkpoint_dir_option
 @storage_option
 @data_dir_option
 @device_option
+@slurm_options
+@click.option("--test-only", is_flag=True, help="With --on slurm: ask the cluster about the job, submit nothing.")
+@click.option("--dry-run", is_flag=True, help="With --on slurm: print the script, submit and store nothing.")
 def launch(
     dataset: str | None,
     study_file: Path | None,
     name: str | None,
     trials: int | None,
+    on: str,
     workers: int | None,
     overrides: tuple[str, ...],
     log_dir: str,
+    checkpoint_dir: str | None,
     storage: str | None,
     data_dir: str | None,
     device: str,
+    slurm: SlurmOptions,
+    test_only: bool,
+    dry_run: bool,
 ) -> int:
-    """Create a study or take it up, and run local workers until its trials are finished.
+    """Create a study or take it up, and run workers until its trials are finished.
 
-    Ctrl-C stops cleanly; the same command goes on where it stopped. More --trials extend a finished study.
+    Ctrl-C stops cleanly; the same command goes on where it stopped. More --trials extend a finished study. With --on
+    slurm the workers are jobs, which outlive this command.
     """
     spec = _spec(dataset, study_file, (*overrides, *((f"budget.trials={trials}",) if trials else ())))
 
-    from hpo.cli.session import run_launch
+    from hpo.cli.session import create, run_launch
+    from hpo.cli.slurm import launch_on_slurm
 
-    return run_launch(
-        spec,
-        name=name or spec.dataset,
-        keep_trials=trials is None,
-        workers=workers,
-        storage=storage,
-        data_dir=data_dir,
-        device=device,
-        log_dir=Path(log_dir),
-    )
+    common: Common = {
+        "name": name or spec.dataset,
+        "keep_trials": trials is None,
+        "storage": storage,
+        "data_dir": data_dir,
+    }
+    work: Work = {"checkpoint_dir": checkpoint_dir, "device": device, "log_dir": Path(log_dir)}
+    if on == "slurm":
+        wishes = dataclasses.replace(slurm, workers=workers)
+        return launch_on_slurm(spec, wishes, **common, **work, test_only=test_only, dry_run=dry_run)
+    _refuse_slurm_options(test_only=test_only, dry_run=dry_run)
+    if on == "none":
+        return create(spec, **common)
+    return run_launch(spec, workers=workers, **common, **work)
 
 
-@click.command()
-@click.argument("study_name", metavar="STUDY")
-@click.option("--threads", metavar="N", type=click.IntRange(min=1), help="CPU threads.  [default: all cores]")
-@click.option("--worker-name", metavar="NAME", help="How it is called in tables.  [default: host and process number]")
-@click.option("--parent", type=int, hidden=True, help="Stop when this process is gone.")
-@storage_option
-@data_dir_option
-@device_option
-def worker(
-    study_name: str,
-    threads: int | None,
-    worker_name: str | None,
-    parent: int | None,
-    storage: str | None,
-    data_dir: str | None,
-    device: str,
-) -> int:
-    """Attach one more worker to STUDY; it ends when the study's trials are finished.
+def _refuse_slurm_options(**flags: bool) -> None:
+    from click.core import ParameterSource
 
-    Ctrl-C, SIGTERM or SIGUSR2 stop it within a step; its trial is given back and goes on elsewhere.
-    """
-    from hpo.data.folder import data_folder
-    from hpo.search.address import resolve_address
-    from hpo.search.storage import open_database
-    from hpo.search.study import open_study
-    from hpo.search.trainer import make_trainer
-    from hpo.search.worker import run_worker
-    from hpo.training.device import set_up_process
-
-    signals: list[int] = []
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2):
-        signal.signal(number, lambda received, _frame: signals.append(received))
-    set_up_process(threads)
-    study = open_study(open_database(resolve_address(storage), create=False), study_name)
-    summary = run_worker(
-        study,
-        worker=worker_name or f"{os.uname().nodename}-{os.getpid()}",
-        train=make_trainer(study.spec, data_folder(data_dir), device),
-        stop=lambda: bool(signals) or (parent is not None and os.getppid() != parent),
-        on_event=lambda line: print(line, file=sys.stderr, flush=True),
-    )
-    print(
-        f"{summary.finished} trials finished, {summary.pruned} of them pruned, {summary.failed} failed",
-        file=sys.stderr,
-    )
-    return 130 if summary.interrupted else 0
+    context = click.get_current_context()
+    names = {*slurm_option_names(), *(name for name, given in flags.items() if given)}
+    for name in sorted(names):
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise UsageError(f"--{name.replace('_', '-')} is an option of jobs; give --on slurm with it")
 
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path))
-@click.option("--set", "overrides", metavar="KEY=VALUE", multiple=True, help="Override one entry first.")
+@click.option(
+    "--set",
+    "overrides",
+    metavar="KEY=VALUE",
+    multiple=True,
+    shell_complete=complete_settings,
+    help="Override one entry first.",
+)
 @json_option
 def check(files: tuple[Path, ...], overrides: tuple[str, ...], as_json: bool) -> int:
     """Check study files; every fault of every file is told at once."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -17,6 +18,11 @@ GRACE_SECONDS = 60.0
 """Time that a worker gets to finish its step and give its trial back before it is killed."""
 
 
+MAX_DEATHS = 5
+YOUNG_SECONDS = 60.0
+"""A worker that was killed is started anew, but not after this many deaths in a row at less than this age."""
+
+
 @dataclass(frozen=True)
 class Seat:
     """A place for one worker: its device and the number of CPU threads it may use."""
@@ -27,11 +33,16 @@ class Seat:
 
 @dataclass(frozen=True)
 class LocalPlan:
-    """What each local worker is started with. address: database URL with its password, handed on by environment."""
+    """What each local worker is started with.
+
+    address: database URL with its password, handed on by standard input, so that no list of processes or of their
+    environments shows it. checkpoint_dir: as on the command line.
+    """
 
     study: str
     address: str
     data_dir: str
+    checkpoint_dir: str | None
     seats: tuple[Seat, ...]
     log_dir: Path
 
@@ -63,30 +74,53 @@ class LocalWorkers:
 
     def __init__(self, plan: LocalPlan) -> None:
         """Starts the workers; raises OutputError if the log folder cannot be written."""
-        self._log_dir = plan.log_dir
+        self._plan, self._log_dir = plan, plan.log_dir
+        self._names = {f"{os.uname().nodename}-{os.getpid()}-{number}": seat for number, seat in enumerate(plan.seats)}
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._deaths = dict.fromkeys(self._names, 0)
+        self._began: dict[str, float] = {}
         try:
             plan.log_dir.mkdir(parents=True, exist_ok=True)
-            for seat_number, seat in enumerate(plan.seats):
-                name = f"{os.uname().nodename}-{os.getpid()}-{seat_number}"
-                self._processes[name] = self._start(plan, seat, name)
+            for name in self._names:
+                self._start(name)
         except OSError as error:
             self.stop()
             raise OutputError(f"{plan.log_dir} cannot be written ({error.strerror}); give --log-dir") from None
 
-    def _start(self, plan: LocalPlan, seat: Seat, name: str) -> subprocess.Popen[bytes]:
+    def _start(self, name: str) -> None:
+        plan, seat = self._plan, self._names[name]
         command = [sys.executable, "-m", "hpo", "worker", plan.study, "--worker-name", name]
         command += ["--device", seat.device, "--threads", str(seat.threads), "--parent", str(os.getpid())]
-        environment = {**os.environ, "HPO_STORAGE": plan.address, "HPO_DATA_DIR": plan.data_dir}
+        command += ["--storage", "-", "--data-dir", plan.data_dir]
+        if plan.checkpoint_dir is not None:
+            command += ["--checkpoint-dir", plan.checkpoint_dir]
         with self.log_of(name).open("ab") as log:
-            return subprocess.Popen(
-                command,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True)
+        assert process.stdin is not None
+        # A worker that has ended already is found by its exit code.
+        with contextlib.suppress(BrokenPipeError), process.stdin:
+            process.stdin.write(plan.address.encode() + b"\n")
+        self._processes[name], self._began[name] = process, time.monotonic()
+
+    def revive(self) -> int:
+        """Starts the workers anew that a signal killed, as the system does where memory is short; how many.
+
+        One that was killed MAX_DEATHS times, each time within YOUNG_SECONDS, stays dead.
+        """
+        revived = 0
+        for name, process in list(self._processes.items()):
+            if (process.poll() or 0) >= 0:
+                continue
+            young = time.monotonic() - self._began[name] < YOUNG_SECONDS
+            self._deaths[name] = self._deaths[name] + 1 if young else 1
+            if self._deaths[name] < MAX_DEATHS:
+                with self.log_of(name).open("a") as log:
+                    log.write(
+                        f"hpo launch: the worker was killed by signal {-process.returncode}; it is started anew\n"
+                    )
+                self._start(name)
+                revived += 1
+        return revived
 
     def log_of(self, name: str) -> Path:
         """Where a worker writes what it says."""
@@ -119,12 +153,12 @@ class LocalWorkers:
 
 
 def watch(workers: LocalWorkers, look: Callable[[], None], seconds: float = 1.0) -> list[WorkerEnd]:
-    """Calls `look` every so often until all workers have ended; returns those that failed.
+    """Calls `look` every so often until all workers have ended; returns those that failed. Revives those that died.
 
     A KeyboardInterrupt stops the workers first and is then raised again.
     """
     try:
-        while workers.running():
+        while workers.revive() or workers.running():
             look()
             time.sleep(seconds)
         look()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
+from functools import cache
 from pathlib import Path
 
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
-from hpo.errors import StorageError, did_you_mean
+from hpo.errors import OutputError, StorageError, did_you_mean
 
 ENVIRONMENT_VARIABLE = "HPO_STORAGE"
 DEFAULT_ADDRESS = "sqlite:///hpo.sqlite3"
@@ -22,14 +24,15 @@ _DRIVERS = {
 _EXTRAS = {"postgresql": "hpo[postgres]", "mysql": "hpo[mysql]"}
 _FORM = (
     "give sqlite:///FILE, or postgresql:// or mysql://USER:PASSWORD@HOST:PORT/DATABASE; "
-    "in a password write @ / : % as %40 %2F %3A %25"
+    "in a password write @ / : % as %40 %2F %3A %25; or @FILE for a file that holds it, - to read it from stdin"
 )
 
 
 def resolve_address(option: str | None) -> URL:
     """The address of the database: `option`, else HPO_STORAGE, else hpo.sqlite3 in the current folder.
 
-    A SQLite file comes back as an absolute path, so that a worker started elsewhere means the same file.
+    Either may be `@FILE`, a file that holds the address, or `-`, to read it from standard input. A SQLite file comes
+    back as an absolute path, so that a worker started elsewhere means the same file.
     Raises StorageError, without the password, if it is malformed, of an unknown kind, or its driver is missing.
     """
     text, source = option, "--storage"
@@ -37,13 +40,60 @@ def resolve_address(option: str | None) -> URL:
         text, source = os.environ.get(ENVIRONMENT_VARIABLE) or None, ENVIRONMENT_VARIABLE
     if text is None:
         text, source = DEFAULT_ADDRESS, "default"
+    text = text.strip()
+    if text == "-":
+        text, source = _from_stdin(), "the address on standard input"
+    elif text.startswith("@"):
+        text, source = _from_file(Path(text[1:]).expanduser()), text[1:]
+    return parse_address(text, source)
+
+
+def parse_address(text: str, source: str) -> URL:
+    """A checked address from its text; `source` is named in errors. Raises StorageError, without the password."""
     url = _with_driver(_parsed(text, source), source)
     return _absolute(url, source) if url.get_backend_name() == "sqlite" else url
+
+
+def write_address_file(path: Path, url: URL | str) -> None:
+    """Writes the address, with its password, to a file that only its owner may read, for `--storage @FILE`.
+
+    The file is complete from the moment that it is there. Raises OutputError if it cannot be written.
+    """
+    text = url if isinstance(url, str) else url.render_as_string(hide_password=False)
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        part.unlink(missing_ok=True)
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text + "\n")
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise OutputError(f"{path} cannot be written: {error.strerror}") from None
 
 
 def shown(url: URL) -> str:
     """The address as it may be printed: with *** for the password, and without options, which may hold another."""
     return url.set(query={}).render_as_string(hide_password=True)
+
+
+def _from_file(path: Path) -> str:
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except OSError as error:
+        raise StorageError(f"the address file {path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise StorageError(f"the address file {path} is no text") from None
+    if text := next((line.strip() for line in lines if line.strip()), ""):
+        return text
+    raise StorageError(f"the address file {path} is empty; write the address on its first line")
+
+
+@cache
+def _from_stdin() -> str:
+    if text := sys.stdin.readline().strip():
+        return text
+    raise StorageError("--storage - reads the address from standard input, and nothing was there")
 
 
 def _parsed(text: str, source: str) -> URL:

@@ -2,21 +2,28 @@
 
 A worker claims a place before it trains, holds it by a lease on the database's clock, and shows its fencing number
 with every write. Place n is Optuna's trial n: both rows are made in one transaction, so that a worker that dies
-leaves neither without the other.
+leaves neither without the other. Every transaction here may run twice: a lost answer does no harm.
 """
 
 from __future__ import annotations
 
 import json
+import time
+import uuid
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection
+from sqlalchemy.engine import Connection, Row
 
 from hpo.errors import StudyNotFoundError, StudyStoppedError
 from hpo.search import tables
+from hpo.search.claim import Claim, has_become, update_held
+from hpo.search.ending import failed_by_death
+from hpo.search.life import home_of_lives, is_over
+from hpo.search.optuna_rows import new_trial
+from hpo.search.registry import StopRequest, read_stop_request, touch
 from hpo.search.study import Study
 from hpo.search.suggest import reference_template
 from hpo.search.tables import database_now
@@ -25,7 +32,12 @@ from hpo.study.references import references
 MIN_TRIALS_TO_STOP = 10
 """Finished trials before the share of failed ones can stop a study."""
 
+MAX_LIVES_LOST = 5
+"""Workers that may die on a trial in a row, with no epoch reported between, before its configuration has failed."""
+
 _trials = tables.trials.c
+
+AnyRow = Row[*tuple[Any, ...]]
 
 
 class NothingToClaim(Enum):
@@ -36,141 +48,178 @@ class NothingToClaim(Enum):
 
 
 @dataclass(frozen=True)
-class Claim:
-    """A worker's right to one trial. fence: grows each time the trial changes hands. record: None until stored."""
+class Renewal:
+    """What a sign of life brought back. held: the lease is kept. stop: what the worker is asked to do."""
 
-    study: Study
-    place: int
-    number: int
-    trial_id: int
-    fence: int
-    worker: str
-    reference: str | None
-    record: dict[str, Any] | None
+    held: bool
+    stop: StopRequest | None
 
 
 @dataclass(frozen=True)
-class _Tally:
-    finished: int
-    failed: int
+class _Open:
+    """The study's trials that are not finished. free_place: the first that may be taken up."""
+
     live: int
-    places: int
     free_place: int | None
 
 
 def claim(study: Study, worker: str) -> Claim | NothingToClaim:
-    """A trial for `worker`: the first that is free or whose lease ran out, else a new one if the budget has room.
+    """A trial for `worker`: the first that is free or whose worker is gone, else a new one if the budget has room.
 
-    One transaction under the study's lock, so finished and running trials never exceed the budget.
+    One transaction under the study's lock, so finished and running trials never exceed the budget. A worker is gone
+    when its lease has run out on the database's clock, or its process on this host has ended.
     Raises StudyStoppedError if too many trials failed by their own fault, StudyNotFoundError if the study is gone.
     """
-    return study.database.write(lambda connection: _claim(study, worker, connection))
+    token = str(uuid.uuid4())
+    return study.database.write(lambda connection: _claim(study, worker, token, connection))
 
 
-def renew(held: Claim, progress: float) -> bool:
-    """Prolongs the lease and stores the share of the trial that is done, 0 to 1; False if the lease is lost."""
+def renew(held: Claim, progress: float, *, started: float | None = None) -> Renewal:
+    """Prolongs the lease and stores the share of the trial that is done, 0 to 1.
+
+    started: of the worker, on the database's clock, to be told of requests to stop since then.
+    """
     values = {"lease_until": database_now() + held.study.lease, "progress": progress}
-    return held.study.database.write(lambda connection: update_held(connection, held, values))
+
+    def write(connection: Connection) -> Renewal:
+        kept = update_held(connection, held, values)
+        touch(connection, held.study, held.worker)
+        asked = None if started is None else read_stop_request(connection, held.study, started)
+        return Renewal(kept, asked)
+
+    return held.study.database.write(write)
 
 
-def release(held: Claim) -> bool:
-    """Gives the trial back unfinished: the next worker takes it up. False if the lease was lost."""
-    values = {"state": "free", "lease_until": None, "progress": 0.0}
-    return held.study.database.write(lambda connection: update_held(connection, held, values))
+def release(held: Claim, record: dict[str, Any] | None = None) -> bool:
+    """Gives the trial back unfinished, to be taken up by the next worker; False if the lease was lost.
 
-
-def store_record(held: Claim, record: dict[str, Any]) -> bool:
-    """Stores what the trial needs to be run again; False if the lease is lost."""
-    values = {"record": json.dumps(record)}
-    return held.study.database.write(lambda connection: update_held(connection, held, values))
-
-
-def update_held(connection: Connection, held: Claim, values: dict[str, Any]) -> bool:
-    """Changes the trial's row if it is still held under this fencing number; whether it was."""
-    change = (
-        sa.update(tables.trials)
-        .where(
-            _trials.study_id == held.study.study_id,
-            _trials.place == held.place,
-            _trials.fence == held.fence,
-            _trials.state == "claimed",
-        )
-        .values(values)
+    record: what is to be kept of it, None to leave what is stored.
+    """
+    values: dict[str, Any] = {"state": "free", "lease_until": None}
+    if record is not None:
+        values["record"] = json.dumps(record)
+    return held.study.database.write(
+        lambda connection: update_held(connection, held, values) or has_become(connection, held, "free")
     )
-    return connection.execute(change).rowcount == 1
 
 
-def _claim(study: Study, worker: str, connection: Connection) -> Claim | NothingToClaim:
-    budget = _locked_budget(study, connection)
-    tally = _tally(study, connection)
-    _check_failures(study, tally)
-    if tally.finished >= budget:
-        return NothingToClaim.DONE
-    if tally.finished + tally.live >= budget:
-        return NothingToClaim.ELSEWHERE
-    if tally.free_place is not None:
-        return _take_over(study, worker, tally.free_place, connection)
-    return _new_place(study, worker, tally.places, connection)
+def store_record(held: Claim, record: dict[str, Any], checkpoint: str | None = None) -> bool:
+    """Stores what the trial needs to be run again, and where its checkpoints lie; False if the lease is lost."""
+    values = {"record": json.dumps(record), "checkpoint": checkpoint}
+    return held.study.database.write(lambda connection: update_held(connection, held, values))
 
 
-def _locked_budget(study: Study, connection: Connection) -> int:
+def _claim(study: Study, worker: str, token: str, connection: Connection) -> Claim | NothingToClaim:
+    row = _locked_study(study, connection)
+    if (mine := _claimed_by(token, study, connection)) is not None:
+        return mine
+    _check_failures(study, row.finished, row.failed)
+    finished, budget = row.finished, row.trials
+    while finished < budget:
+        opened = _open_trials(study, connection)
+        if finished + opened.live >= budget:
+            return NothingToClaim.ELSEWHERE
+        if opened.free_place is None:
+            return _new_place(study, worker, token, row.places, connection)
+        held, lost = _take_over(study, worker, token, opened.free_place, connection)
+        if lost < MAX_LIVES_LOST:
+            return held
+        failed_by_death(connection, held, lost)
+        finished += 1
+    return NothingToClaim.DONE
+
+
+def _locked_study(study: Study, connection: Connection) -> AnyRow:
+    columns = tables.studies.c
     query = (
-        sa.select(tables.studies.c.trials)
-        .where(tables.studies.c.study_id == study.study_id, tables.studies.c.name == study.name)
+        sa.select(columns.trials, columns.finished, columns.failed, columns.places)
+        .where(columns.study_id == study.study_id, columns.name == study.name)
         .with_for_update(key_share=True)
     )
-    budget: int | None = connection.scalar(query)
-    if budget is None:
+    row = connection.execute(query).one_or_none()
+    if row is None:
         raise StudyNotFoundError(f"study {study.name} has been deleted from {study.database.address}")
-    return budget
+    return row
 
 
-def _tally(study: Study, connection: Connection) -> _Tally:
-    held = (_trials.state == "claimed") & (_trials.lease_until >= database_now())
-    takeable = (_trials.state != "finished") & sa.not_(held)
-    query = sa.select(
-        sa.func.coalesce(sa.func.sum(sa.case((_trials.state == "finished", 1), else_=0)), 0).label("finished"),
-        sa.func.coalesce(sa.func.sum(sa.case((_trials.outcome == "failed", 1), else_=0)), 0).label("failed"),
-        sa.func.coalesce(sa.func.sum(sa.case((held, 1), else_=0)), 0).label("live"),
-        sa.func.coalesce(sa.func.max(_trials.place) + 1, 0).label("places"),
-        sa.func.min(sa.case((takeable, _trials.place))).label("free_place"),
-    ).where(_trials.study_id == study.study_id)
-    row = connection.execute(query).one()
-    return _Tally(int(row.finished), int(row.failed), int(row.live), int(row.places), row.free_place)
+def _claimed_by(token: str, study: Study, connection: Connection) -> Claim | None:
+    here = (_trials.study_id == study.study_id) & (_trials.state == "claimed") & (_trials.token == token)
+    row = connection.execute(sa.select(tables.trials).where(here)).one_or_none()
+    return None if row is None else _as_claim(study, row)
 
 
-def _check_failures(study: Study, tally: _Tally) -> None:
-    if tally.finished < MIN_TRIALS_TO_STOP or tally.failed < study.spec.search.max_failed_share * tally.finished:
+def _as_claim(study: Study, row: AnyRow, **changed: Any) -> Claim:
+    stored = {
+        "place": row.place,
+        "number": row.trial_number,
+        "trial_id": row.trial_id,
+        "fence": row.fence,
+        "worker": row.worker,
+        "reference": row.reference,
+        "record": json.loads(row.record) if row.record else None,
+        "epoch": row.epoch,
+        "checkpoint": row.checkpoint,
+    }
+    return Claim(study, **{**stored, **changed})
+
+
+def _open_trials(study: Study, connection: Connection) -> _Open:
+    lives = tables.workers.c
+    same_worker = (lives.study_id == _trials.study_id) & (lives.worker == _trials.worker)
+    visible = lives.life.startswith(home_of_lives() or "\0", autoescape=True)
+    query = (
+        sa.select(
+            _trials.place,
+            (_trials.state == "free").label("free"),
+            (_trials.lease_until < database_now()).label("late"),
+            lives.process,
+            lives.life,
+        )
+        .select_from(tables.trials.outerjoin(tables.workers, same_worker & visible))
+        .where(_trials.study_id == study.study_id, _trials.state.in_(("claimed", "free")))
+    )
+    rows = connection.execute(query).all()
+    # Leases run out while a database is away, and their holders have yet to come back and renew them.
+    back = time.monotonic() < study.database.answered_again + study.lease
+    takeable = [
+        row.place
+        for row in rows
+        if row.free or (row.late and not back) or (row.life and is_over(row.process, row.life))
+    ]
+    return _Open(len(rows) - len(takeable), min(takeable, default=None))
+
+
+def _check_failures(study: Study, finished: int, failed: int) -> None:
+    if finished < MIN_TRIALS_TO_STOP or failed < study.spec.search.max_failed_share * finished:
         return
     raise StudyStoppedError(
-        f"study {study.name} has stopped: {tally.failed} of {tally.finished} finished trials failed by their own "
+        f"study {study.name} has stopped: {failed} of {finished} finished trials failed by their own "
         f"fault, a share of {study.spec.search.max_failed_share:g} or more ([search] max_failed_share); "
         "`hpo trials` gives the reasons; narrow the space and start it under another --name"
     )
 
 
-def _take_over(study: Study, worker: str, place: int, connection: Connection) -> Claim:
+def _take_over(study: Study, worker: str, token: str, place: int, connection: Connection) -> tuple[Claim, int]:
+    """The trial at this place under the next fencing number, and how many workers in a row have died on it."""
     here = (_trials.study_id == study.study_id) & (_trials.place == place)
     row = connection.execute(sa.select(tables.trials).where(here)).one()
     fence = row.fence + 1
-    values = {"state": "claimed", "worker": worker, "fence": fence, "progress": 0.0}
-    values |= {"epoch": None, "auc": None, "standard_error": None}
+    lost = row.lives_lost + (row.state == "claimed")
+    values = {"state": "claimed", "worker": worker, "token": token, "fence": fence, "lives_lost": lost}
     connection.execute(
         sa.update(tables.trials)
         .where(here)
         .values(**values, lease_until=database_now() + study.lease, started=database_now())
     )
-    record = json.loads(row.record) if row.record else None
-    return Claim(study, place, row.trial_number, row.trial_id, fence, worker, row.reference, record)
+    return _as_claim(study, row, worker=worker, fence=fence), lost
 
 
-def _new_place(study: Study, worker: str, place: int, connection: Connection) -> Claim:
+def _new_place(study: Study, worker: str, token: str, place: int, connection: Connection) -> Claim:
     known = references(study.spec)
     reference = list(known)[place] if place < len(known) else None
     template = reference_template(study.spec, reference, known[reference]) if reference else None
     storage = study.database.optuna_within(connection)
-    trial_id = storage.create_new_trial(study.study_id, template)
-    number = storage.get_trial(trial_id).number
+    trial_id, number = new_trial(connection, storage, study.study_id, template)
     connection.execute(
         sa.insert(tables.trials).values(
             study_id=study.study_id,
@@ -179,6 +228,7 @@ def _new_place(study: Study, worker: str, place: int, connection: Connection) ->
             trial_id=trial_id,
             state="claimed",
             worker=worker,
+            token=token,
             fence=1,
             lease_until=database_now() + study.lease,
             progress=0.0,
@@ -186,4 +236,7 @@ def _new_place(study: Study, worker: str, place: int, connection: Connection) ->
             reference=reference,
         )
     )
+    counters = tables.studies.c
+    change = sa.update(tables.studies).where(counters.study_id == study.study_id)
+    connection.execute(change.values(places=counters.places + 1))
     return Claim(study, place, number, trial_id, 1, worker, reference, None)

@@ -1,4 +1,4 @@
-"""optuna-dashboard on a study, on this machine only."""
+"""optuna-dashboard on a database, on this machine only."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from socketserver import ThreadingMixIn
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from hpo.errors import UsageError
+from hpo.search.storage import Database
 from hpo.search.study import Study
 
 
@@ -21,13 +22,14 @@ class _Quiet(WSGIRequestHandler):
 
 
 def serve_dashboard(
-    study: Study,
+    database: Database,
+    study: Study | None = None,
     host: str = "127.0.0.1",
     port: int = 8080,
     on_ready: Callable[[str], None] = lambda _: None,
     on_server: Callable[[WSGIServer], None] = lambda _: None,
 ) -> None:
-    """Serves the dashboard until interrupted; `on_ready` gets the address that opens on this study.
+    """Serves the dashboard until interrupted; `on_ready` gets the address that opens on `study`, or on the list of all.
 
     port 0 takes any free one. It has no password, so keep `host` on this machine. `on_server` gets the server, whose
     `shutdown` ends this. Raises UsageError if the port is taken or the host is not this machine's.
@@ -35,7 +37,7 @@ def serve_dashboard(
     from optuna_dashboard import wsgi
 
     try:
-        server = make_server(host, port, wsgi(study.database.optuna), server_class=_Server, handler_class=_Quiet)
+        server = make_server(host, port, wsgi(database.optuna), server_class=_Server, handler_class=_Quiet)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise UsageError(f"port {port} is taken; give --port with another, or 0 for any free one") from None
@@ -43,7 +45,8 @@ def serve_dashboard(
             raise UsageError(f"port {port} needs more rights; give --port 1024 or above") from None
         raise UsageError(f"--host {host} --port {port} cannot be listened on: {error.strerror or error}") from None
     with server:
-        on_ready(f"http://{host}:{server.server_port}/dashboard/studies/{study.study_id}")
+        page = f"/dashboard/studies/{study.study_id}" if study is not None else "/dashboard"
+        on_ready(f"http://{host}:{server.server_port}{page}")
         on_server(server)
         try:
             server.serve_forever(poll_interval=0.1)

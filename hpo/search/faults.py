@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import Enum
 from pathlib import Path
 
 from sqlalchemy.engine import URL
@@ -13,11 +14,65 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from hpo.errors import HpoError, OutputError, StorageError
 from hpo.search.address import shown
+from hpo.search.filesystem import check_local
 
 _OURS = (DataError, IntegrityError, NotSupportedError)
 """Faults of statements: a bug of hpo, which keeps its traceback."""
 
-_PASSING = ("deadlock", "could not serialize", "lock wait timeout", "record has changed since last read")
+_CONFLICT = (
+    "deadlock",
+    "could not serialize",
+    "lock wait timeout",
+    "lock timeout",
+    "record has changed since last read",
+)
+"""Two transactions met; one of them is to run again."""
+
+_BUSY = (
+    "is starting up",
+    "is shutting down",
+    "in recovery mode",
+    "not yet accepting connections",
+    "terminating connection",
+    "server shutdown",
+    "too many clients",
+    "too many connections",
+    "remaining connection slots",
+    "max_user_connections",
+    "database is locked",
+    "all connections of this process",
+)
+"""A server that is there, and can do nothing for us at the moment."""
+
+_OUT_OF_REACH = (
+    "refused",
+    "could not connect",
+    "can't connect",
+    "connection failed",
+    "is the server running",
+    "timeout expired",
+    "timed out",
+    "closed the connection",
+    "connection is closed",
+    "connection is lost",
+    "lost connection",
+    "gone away",
+    "connection reset",
+    "broken pipe",
+    "not connected",
+    "no route to host",
+    "unreachable",
+    "temporary failure in name resolution",
+    "connection was killed",
+    "bad file descriptor",
+    "eof detected",
+    "consuming input failed",
+    "sending query failed",
+    "has been silent",
+)
+
+_LASTING = ("password", "access denied", "authentication", "unknown database", "does not exist", "permission denied")
+"""What no waiting cures."""
 
 _FULL = ("database or disk is full", "no space left", "the table is full", "disk full")
 _UNWRITABLE = ("readonly database", "read-only")
@@ -36,6 +91,15 @@ _ADVICE = (
     (("unable to open",), "check that the path exists and may be written to"),
     (("permission denied",), "the user of this address may not do that; ask for the right"),
 )
+
+
+class Fault(Enum):
+    """What an error of the database means for a transaction that could be run again."""
+
+    NONE = "not the database's, or one that waiting does not cure"
+    CONFLICT = "two transactions met, this one lost"
+    BUSY = "the server is there and takes no work at the moment"
+    OUT_OF_REACH = "no server answers"
 
 
 @contextmanager
@@ -65,17 +129,33 @@ def database_fault(error: BaseException) -> SQLAlchemyError | None:
     return error
 
 
-def passes(error: BaseException) -> bool:
-    """Whether the same transaction may well succeed if run again: a deadlock, or one that could not be ordered."""
+def kind_of(error: BaseException) -> Fault:
+    """What the error means for the transaction that met it."""
     fault = database_fault(error)
-    return fault is not None and any(words in str(fault).lower() for words in _PASSING)
+    if fault is None:
+        return Fault.NONE
+    low = _message(fault).lower()
+    for kind, words in (
+        (Fault.CONFLICT, _CONFLICT),
+        (Fault.BUSY, _BUSY),
+        (Fault.NONE, (*_FULL, *_UNWRITABLE, *_LASTING)),
+        (Fault.OUT_OF_REACH, _OUT_OF_REACH),
+    ):
+        if any(word in low for word in words):
+            return kind
+    lost = isinstance(fault, DBAPIError) and fault.connection_invalidated
+    return Fault.OUT_OF_REACH if lost else Fault.NONE
 
 
 def check_sqlite_folder(url: URL, create: bool) -> None:
-    """Raises StorageError if the file is missing and not to be made, OutputError if its folder does not let it be."""
+    """Raises StorageError if the file is missing and not to be made, or its file system is shared between hosts.
+
+    Raises OutputError if its folder does not let it be made.
+    """
     path = Path(url.database or "")
     if path.is_dir():
         raise StorageError(f"{shown(url)} is a folder; give a file in it")
+    check_local(path)
     if path.exists():
         return
     if not create:

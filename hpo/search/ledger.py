@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from typing import Any
 
 import sqlalchemy as sa
@@ -19,13 +20,21 @@ class StudyLedger:
 
     def write(self, study: str, configuration: dict[str, Any], code_version: str, reason: str) -> int:
         """Number of the entry, committed before this returns. Raises StorageError, OutputError."""
+        token = str(uuid.uuid4())
         entry = sa.insert(tables.ledger).values(
             study=study,
             configuration=json.dumps(configuration, sort_keys=True),
             code_version=code_version,
             time=tables.database_now(),
             reason=reason,
+            token=token,
         )
-        key = self._database.write(lambda connection: connection.execute(entry).inserted_primary_key)
-        assert key is not None
-        return int(key[0])
+        written = sa.select(tables.ledger.c.entry).where(tables.ledger.c.token == token)
+
+        def write(connection: sa.Connection) -> int:
+            # Run again after a lost answer, it must not count as a second opening.
+            if connection.scalar(written) is None:
+                connection.execute(entry)
+            return int(connection.scalars(written).one())
+
+        return self._database.write(write)

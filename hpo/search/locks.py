@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import fcntl
 import os
+import random
+import time
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
@@ -15,7 +18,8 @@ from sqlalchemy.engine import Engine
 from hpo.errors import StorageError
 from hpo.search.address import shown
 
-WAIT_SECONDS = 60
+WAIT_SECONDS = 300
+"""Longest wait for another process that makes or changes the tables."""
 
 
 @contextmanager
@@ -29,19 +33,29 @@ def exclusive(engine: Engine, purpose: str) -> Iterator[None]:
             yield
         return
     name = f"hpo {purpose} {engine.url.database}"
+    number = zlib.crc32(name.encode())
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         if engine.dialect.name == "mysql":
-            name = f"hpo {purpose} {zlib.crc32(name.encode()):08x}"
-            if connection.scalar(sa.select(sa.func.get_lock(name, WAIT_SECONDS))) != 1:
-                raise StorageError(f"{shown(engine.url)}: another process has been making its tables for a minute")
-            release = sa.select(sa.func.release_lock(name))
+            # The limit for stuck transactions would end this session, and its lock, while a long step is at work.
+            connection.exec_driver_sql("SET SESSION wait_timeout = 28800")
+            name = f"hpo {purpose} {number:08x}"
+            take, release = sa.func.get_lock(name, 0), sa.func.release_lock(name)
         else:
-            connection.execute(sa.select(sa.func.pg_advisory_lock(zlib.crc32(name.encode()))))
-            release = sa.select(sa.func.pg_advisory_unlock(zlib.crc32(name.encode())))
+            take, release = sa.func.pg_try_advisory_lock(number), sa.func.pg_advisory_unlock(number)
+        _take(connection, sa.select(take), shown(engine.url))
         try:
             yield
         finally:
-            connection.execute(release)
+            connection.execute(sa.select(release))
+
+
+def _take(connection: sa.Connection, take: sa.Select[Any], address: str) -> None:
+    # Asked again and again: a wait inside the server looks like a server that has fallen silent.
+    end = time.monotonic() + WAIT_SECONDS
+    while not connection.scalar(take):
+        if time.monotonic() > end:
+            raise StorageError(f"{address}: another process has been making its tables for {WAIT_SECONDS} s")
+        time.sleep(random.uniform(0.05, 0.15))
 
 
 @contextmanager

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any, Literal
+from typing import Any
 
 from sqlalchemy.engine import Connection
 
 from hpo.search import tables
-from hpo.search.budget import Claim, update_held
+from hpo.search.claim import Claim, has_become, update_held
+from hpo.search.ending import Outcome, end_trial
+from hpo.search.optuna_rows import write_report
 from hpo.search.pruner import decide, rungs
 from hpo.search.tables import database_now
 from hpo.search.trainer import Report
 
-Outcome = Literal["complete", "pruned", "failed"]
+__all__ = ["LeaseLost", "Outcome", "finish", "record_report"]
 
 
 class LeaseLost(Exception):  # noqa: N818 - an event, not an error
@@ -22,13 +24,20 @@ class LeaseLost(Exception):  # noqa: N818 - an event, not an error
 
 
 def record_report(held: Claim, report: Report) -> bool:
-    """Stores one epoch and prolongs the lease; whether the trial goes on. Raises LeaseLost."""
+    """Stores one epoch and prolongs the lease; whether the trial goes on. Raises LeaseLost.
+
+    A second report of the same epoch, after a resume or a lost answer, replaces the first.
+    """
     return held.study.database.write(lambda connection: _record_report(connection, held, report))
 
 
 def finish(held: Claim, outcome: Outcome, last: Report | None, record: dict[str, Any], reason: str = "") -> bool:
     """Ends the trial in both rooms of the database; False, and nothing written, if the lease was lost."""
-    return held.study.database.write(lambda connection: _finish(connection, held, outcome, last, record, reason))
+    try:
+        held.study.database.write(lambda connection: _finish(connection, held, outcome, last, record, reason))
+    except LeaseLost:
+        return False
+    return True
 
 
 def _record_report(connection: Connection, held: Claim, report: Report) -> bool:
@@ -37,6 +46,7 @@ def _record_report(connection: Connection, held: Claim, report: Report) -> bool:
         **_last_values(report),
         "progress": report.epoch / study.spec.budget.epochs,
         "lease_until": database_now() + study.lease,
+        "lives_lost": 0,
     }
     if not update_held(connection, held, values):
         raise LeaseLost
@@ -56,7 +66,7 @@ def _record_report(connection: Connection, held: Claim, report: Report) -> bool:
             "seconds": report.seconds,
         },
     )
-    _tell_optuna(held, connection, "set_trial_intermediate_value", report.epoch, report.auc)
+    write_report(connection, held.trial_id, report.epoch, report.auc)
     if held.reference or report.epoch not in rungs(study.spec):
         return True
     return decide(connection, study.study_id, report.epoch, report.auc, study.spec.search.reduction)
@@ -64,41 +74,17 @@ def _record_report(connection: Connection, held: Claim, report: Report) -> bool:
 
 def _finish(
     connection: Connection, held: Claim, outcome: Outcome, last: Report | None, record: dict[str, Any], reason: str
-) -> bool:
-    from optuna.trial import TrialState
-
-    values: dict[str, Any] = {
-        "state": "finished",
-        "outcome": outcome,
-        "reason": reason or None,
-        "record": json.dumps(record),
-        "lease_until": None,
-        "ended": database_now(),
-    }
-    if last is not None:
-        values |= _last_values(last)
-    if not update_held(connection, held, values):
-        return False
+) -> None:
+    if has_become(connection, held, "finished"):
+        return
+    values: dict[str, Any] = {"reason": reason or None, "record": json.dumps(record)}
     shown = {"reason": reason, "seconds": record.get("seconds"), "worker": held.worker}
     if last is not None:
+        values |= _last_values(last)
         shown["standard_error"] = last.standard_error
-    for key, value in shown.items():
-        if value not in ("", None):
-            _tell_optuna(held, connection, "set_trial_user_attr", key, value)
-    state = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}[outcome]
-    reached = [last.auc] if last is not None and outcome != "failed" else None
-    _tell_optuna(held, connection, "set_trial_state_values", state, reached)
-    return True
-
-
-def _tell_optuna(held: Claim, connection: Connection, method: str, *arguments: Any) -> None:
-    from optuna.exceptions import UpdateFinishedTrialError
-
-    try:
-        getattr(held.study.database.optuna_within(connection), method)(held.trial_id, *arguments)
-    except UpdateFinishedTrialError:
-        # Someone ended the trial through Optuna, for instance in its dashboard; hpo's own tables decide.
-        return
+    if not end_trial(connection, held, outcome, values, shown):
+        # Raised inside the transaction, so that the study's counters are rolled back with it.
+        raise LeaseLost
 
 
 def _last_values(report: Report) -> dict[str, Any]:

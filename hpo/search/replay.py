@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from hpo.errors import StudyNotFoundError
 from hpo.search.reading import read_curve, read_record
 from hpo.search.study import Study
-from hpo.search.trainer import Trainer
+from hpo.search.trainer import Task, Trainer
 from hpo.study.config import TrainConfig
 
 
@@ -48,7 +48,7 @@ def replay(
         raise StudyNotFoundError(f"trial {number} of study {study.name} has reported nothing that could be compared")
     epochs: list[ReplayedEpoch] = []
     bit_equal = True
-    reports = train(TrainConfig.model_validate(record["config"]), record["trial_seed"], lambda _: None)
+    reports = train(Task(TrainConfig.model_validate(record["config"]), record["trial_seed"], number))
     for then, now in zip(curve, reports, strict=False):
         bit_equal &= then.auc == now.auc and then.fold_aucs == list(now.fold_aucs)
         epochs.append(ReplayedEpoch(now.epoch, then.auc, now.auc, now.auc - then.auc))

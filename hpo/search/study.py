@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 import warnings
 from dataclasses import dataclass
@@ -11,12 +13,12 @@ from pydantic import ValidationError
 from sqlalchemy.engine import Connection, Row
 
 from hpo.errors import StorageError, StudyConflictError, StudyNotFoundError, UsageError, did_you_mean
-from hpo.search import tables
+from hpo.search import hosts, tables
 from hpo.search.storage import Database
 from hpo.study.spec import StudySpec, differences
 
-LEASE_SECONDS = 60.0
-"""How long a worker keeps its trial without a sign of life, in seconds."""
+LEASE_SECONDS = 180.0
+"""How long a worker keeps its trial without a sign of life, in seconds: two minutes of a silent database, and some."""
 
 METRIC = "validation AUC"
 MAX_NAME = 200
@@ -24,13 +26,24 @@ MAX_NAME = 200
 
 @dataclass(frozen=True)
 class Study:
-    """A study as a worker or a reader holds it. lease: seconds a worker keeps a trial without a sign of life."""
+    """A study as a worker or a reader holds it.
+
+    created_at: seconds since 1970. lease: seconds a worker keeps a trial without a sign of life.
+    """
 
     database: Database
     study_id: int
     name: str
     spec: StudySpec
+    created_at: float
     lease: float = LEASE_SECONDS
+
+    @property
+    def folder(self) -> str:
+        """A name for a folder of this study's own: readable, and another for each study that ever had its name."""
+        readable = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in self.name)[:60]
+        born = hashlib.sha256(f"{self.name}:{self.created_at!r}".encode()).hexdigest()[:8]
+        return f"{readable.lstrip('.')}-{born}"
 
 
 @dataclass(frozen=True)
@@ -50,25 +63,25 @@ def create_or_take_up(
     """The study `name`, made if it is not there; if it is, its number of trials becomes that of `spec`.
 
     Safe if several processes do it at once. Raises StudyConflictError if it exists with another spec, or as a study
-    that is not hpo's; UsageError if the name is empty or too long.
+    that is not hpo's; StorageError if another host works on the SQLite file; UsageError if the name is empty or too
+    long.
     """
-    _check_name(name)
+    check_name(name)
+    hosts.check(database)
     try:
         return _take_up(database, name, spec, lease)
     except StudyNotFoundError:
         pass
     from optuna.exceptions import DuplicatedStudyError
 
+    with contextlib.suppress(DuplicatedStudyError):
+        database.write(lambda connection: _create(database, connection, name, spec, code_version))
     try:
-        study_id = database.write(lambda connection: _create(database, connection, name, spec, code_version))
-    except DuplicatedStudyError:
-        try:
-            return _take_up(database, name, spec, lease)
-        except StudyNotFoundError:
-            raise StudyConflictError(
-                f"{database.address} has an Optuna study {name} that hpo did not make; give another --name"
-            ) from None
-    return Study(database, study_id, name, spec, lease)
+        return _take_up(database, name, spec, lease)
+    except StudyNotFoundError:
+        raise StudyConflictError(
+            f"{database.address} has an Optuna study {name} that hpo did not make; give another --name"
+        ) from None
 
 
 def open_study(database: Database, name: str, *, lease: float = LEASE_SECONDS) -> Study:
@@ -86,25 +99,29 @@ def open_study(database: Database, name: str, *, lease: float = LEASE_SECONDS) -
             f"study {name} was stored by another version of hpo ({row.code_version or 'unknown'}): {error}"
         ) from None
     budget = spec.budget.model_copy(update={"trials": row.trials})
-    return Study(database, row.study_id, name, spec.model_copy(update={"budget": budget}), lease)
+    return Study(database, row.study_id, name, spec.model_copy(update={"budget": budget}), row.created_at, lease)
 
 
 def list_studies(database: Database) -> list[StudyRow]:
     """All studies of hpo in the database, oldest first."""
-    finished = (
-        sa.select(sa.func.count())
-        .where(tables.trials.c.study_id == tables.studies.c.study_id, tables.trials.c.state == "finished")
-        .scalar_subquery()
-    )
-    columns = (tables.studies, finished.label("finished"))
     with database.reading() as connection:
-        rows = connection.execute(_hpo_studies(*columns).order_by(tables.studies.c.study_id)).all()
+        rows = connection.execute(_hpo_studies(tables.studies).order_by(tables.studies.c.study_id)).all()
     return [
         StudyRow(row.name, json.loads(row.spec)["dataset"], row.trials, row.finished, row.created_at) for row in rows
     ]
 
 
-def _check_name(name: str) -> None:
+def unfinished(study: Study) -> set[int]:
+    """Numbers of the trials that have begun and not ended."""
+    trials = tables.trials.c
+    query = sa.select(trials.trial_number).where(
+        trials.study_id == study.study_id, trials.state.in_(("claimed", "free"))
+    )
+    return study.database.read(lambda connection: set(connection.scalars(query)))
+
+
+def check_name(name: str) -> None:
+    """Raises UsageError if no study may be called so."""
     if not name.strip() or name != name.strip() or not name.isprintable():
         raise UsageError(f"--name {name!r}: give a name of printable characters, with no blank at either end")
     if len(name) > MAX_NAME:
@@ -133,10 +150,10 @@ def _take_up(database: Database, name: str, spec: StudySpec, lease: float) -> St
     if stored.spec.budget.trials != spec.budget.trials:
         change = sa.update(tables.studies).where(tables.studies.c.study_id == stored.study_id)
         database.write(lambda connection: connection.execute(change.values(trials=spec.budget.trials)))
-    return Study(database, stored.study_id, name, spec, lease)
+    return Study(database, stored.study_id, name, spec, stored.created_at, lease)
 
 
-def _create(database: Database, connection: Connection, name: str, spec: StudySpec, code_version: str) -> int:
+def _create(database: Database, connection: Connection, name: str, spec: StudySpec, code_version: str) -> None:
     import optuna
 
     storage = database.optuna_within(connection)
@@ -144,7 +161,7 @@ def _create(database: Database, connection: Connection, name: str, spec: StudySp
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         optuna.load_study(study_name=name, storage=storage).set_metric_names([METRIC])
-    for table in (tables.reports, tables.trials, tables.studies):
+    for table in (tables.reports, tables.trials, tables.workers, tables.jobs, tables.studies):
         connection.execute(sa.delete(table).where(table.c.study_id == study_id))
     connection.execute(
         sa.insert(tables.studies).values(
@@ -157,4 +174,3 @@ def _create(database: Database, connection: Connection, name: str, spec: StudySp
             code_version=code_version,
         )
     )
-    return study_id

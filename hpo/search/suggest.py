@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from typing import TYPE_CHECKING, Any
 
+from hpo.search.optuna_rows import write_params
 from hpo.search.seeds import trial_seed
 from hpo.study.config import TrainConfig, applies
 from hpo.study.space import Choices, FloatRange, IntRange, suggestion_order
@@ -21,22 +23,54 @@ Entry = FloatRange | IntRange | Choices
 
 
 def suggest(study: Study, number: int, trial_id: int) -> dict[str, Any]:
-    """The searched values of trial `number`, stored in Optuna as they are drawn; those drawn before a kill stay.
+    """The searched values of trial `number`, stored in Optuna in one transaction when all are drawn.
 
     A setting that means nothing under the values before it is not drawn.
     """
     import optuna
 
-    spec, storage = study.spec, study.database.optuna
-    storage.get_all_trials(study.study_id, deepcopy=False)
-    # A fresh optuna.Study for each trial: one keeps its list of finished trials until its own ask or tell.
-    view = optuna.load_study(study_name=study.name, storage=storage, sampler=make_sampler(spec, number))
+    moment: Any = _Moment(study)
+    view = optuna.load_study(study_name=study.name, storage=moment, sampler=make_sampler(study.spec, number))
     trial = optuna.trial.Trial(view, trial_id)
+    space = study.spec.space
     values: dict[str, Any] = {}
-    for name in suggestion_order(spec.space):
-        if applies(name, {**spec.fixed, **values}):
-            values[name] = _draw(trial, name, spec.space[name])
+    for name in suggestion_order(space):
+        if applies(name, {**study.spec.fixed, **values}):
+            values[name] = _draw(trial, name, space[name])
+    study.database.write(lambda connection: write_params(connection, trial_id, moment.drawn))
     return values
+
+
+class _Moment:
+    """Optuna's storage at one moment: all trials are read once, and what is drawn is gathered instead of stored.
+
+    Optuna itself reads the trials that run anew, and writes a transaction, for each setting.
+    """
+
+    def __init__(self, study: Study) -> None:
+        self._study, self._storage = study, study.database.optuna
+        self._trials = self._storage.get_all_trials(study.study_id, deepcopy=False)
+        self.drawn: dict[str, tuple[float, Any]] = {}
+
+    def get_study_id_from_name(self, _name: str) -> int:
+        """The study's number, known already."""
+        return self._study.study_id
+
+    def get_all_trials(self, _study_id: int, deepcopy: bool = True, states: Any = None) -> list[FrozenTrial]:
+        """The trials as they were; in some of the states, or all."""
+        wanted = [trial for trial in self._trials if states is None or trial.state in states]
+        return copy.deepcopy(wanted) if deepcopy else wanted
+
+    def get_trial(self, trial_id: int) -> FrozenTrial:
+        """One trial as it was."""
+        return next(trial for trial in self._trials if trial._trial_id == trial_id)
+
+    def set_trial_param(self, _trial_id: int, name: str, value: float, distribution: Any) -> None:
+        """Notes what was drawn, in Optuna's internal form."""
+        self.drawn[name] = (value, distribution)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._storage, name)
 
 
 def make_sampler(spec: StudySpec, number: int) -> BaseSampler:

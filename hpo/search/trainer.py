@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import os
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from hpo.study.config import TrainConfig
 from hpo.study.spec import StudySpec
+
+if TYPE_CHECKING:
+    from hpo.training.checkpoint import Checkpoint
 
 
 class Report(Protocol):
@@ -29,8 +36,32 @@ class Report(Protocol):
     def seconds(self) -> float: ...
 
 
+@dataclass(frozen=True)
+class Task:
+    """One trial to train, or to go on with from its checkpoint.
+
+    seed: of everything that is drawn. number, fence: name its checkpoints. beat: called with the share of the trial
+    that is done, at least each step; what it raises ends the training. stop: asked each step; true: save a checkpoint
+    and end early, without an error. tell: takes one line for the log. kept_at: where the worker that had it before kept
+    its checkpoints, HOST:FOLDER.
+    """
+
+    config: TrainConfig
+    seed: int
+    number: int
+    fence: int = 1
+    beat: Callable[[float], None] = lambda _share: None
+    stop: Callable[[], bool] = lambda: False
+    tell: Callable[[str], None] = lambda _line: None
+    kept_at: str | None = None
+
+
 class Trainer(Protocol):
-    """Trains one configuration. failure: what it raises if the configuration fails by its own fault."""
+    """Trains trials of one study.
+
+    failure: what it raises if a configuration fails by its own fault. checkpoints: where it keeps the state of trials
+    under way, HOST:FOLDER; None if it keeps none.
+    """
 
     environment: dict[str, str]
     data_md5: str
@@ -38,8 +69,19 @@ class Trainer(Protocol):
     dirty: bool
     failure: type[Exception]
 
-    def __call__(self, config: TrainConfig, trial_seed: int, beat: Callable[[float], None]) -> Iterator[Report]:
-        """Reports after each epoch; calls `beat` with the share of the trial that is done, at least each step."""
+    @property
+    def checkpoints(self) -> str | None: ...
+
+    def __call__(self, task: Task) -> Iterator[Report]:
+        """Reports after each epoch that it trains; those before its checkpoint are not reported again."""
+        ...
+
+    def kept(self) -> set[int]:
+        """Numbers of the trials of which there are checkpoints."""
+        ...
+
+    def forget(self, number: int) -> None:
+        """Removes the checkpoints of a trial that has ended."""
         ...
 
     def peak_memory(self) -> int | None:
@@ -47,17 +89,23 @@ class Trainer(Protocol):
         ...
 
 
-def make_trainer(spec: StudySpec, data_dir: str | Path | None, device: str = "auto") -> Trainer:
-    """The real trainer of a study; loads the data once, from `data_folder(data_dir)`. Raises DataError, DeviceError."""
+def make_trainer(
+    spec: StudySpec, data_dir: str | Path | None, device: str = "auto", checkpoints: Path | None = None
+) -> Trainer:
+    """The real trainer of a study; loads the data once, from `data_folder(data_dir)`.
+
+    checkpoints: a folder of this study's own; None: a trial that is given back begins anew.
+    Raises DataError, DeviceError.
+    """
     from hpo.data.development import load_development
     from hpo.data.folder import data_folder
 
     folder = data_folder(str(data_dir) if data_dir is not None else None)
-    return _StudyTrainer(spec, load_development(spec.data, folder), device)
+    return _StudyTrainer(spec, load_development(spec.data, folder), device, checkpoints)
 
 
 class _StudyTrainer:
-    def __init__(self, spec: StudySpec, development: Any, device: str) -> None:
+    def __init__(self, spec: StudySpec, development: Any, device: str, checkpoints: Path | None) -> None:
         from hpo.training.failure import TrainingFailure
         from hpo.training.provenance import code_version, environment
 
@@ -65,19 +113,69 @@ class _StudyTrainer:
         self.environment = environment(device)
         self.code_version, self.dirty = code_version()
         self.data_md5: str = development.md5
-        self._spec, self._development, self._device = spec, development, device
+        self._spec, self._development, self._device, self._folder = spec, development, device, checkpoints
 
-    def __call__(self, config: TrainConfig, trial_seed: int, beat: Callable[[float], None]) -> Iterator[Report]:
+    @property
+    def checkpoints(self) -> str | None:
+        """HOST:FOLDER, or None if it keeps none."""
+        return None if self._folder is None else f"{os.uname().nodename}:{self._folder}"
+
+    def __call__(self, task: Task) -> Iterator[Report]:
         from hpo.data.rows import scoring_folds
         from hpo.training.trial import train_trial
 
-        folds = scoring_folds(self._development, self._spec.scoring, trial_seed)
-        epochs = self._spec.budget.epochs
         yield from train_trial(
-            config, self._development, folds, epochs=epochs, seed=trial_seed, device=self._device, beat=beat
+            task.config,
+            self._development,
+            scoring_folds(self._development, self._spec.scoring, task.seed),
+            epochs=self._spec.budget.epochs,
+            seed=task.seed,
+            device=self._device,
+            beat=task.beat,
+            stop=task.stop,
+            checkpoint=self._checkpoint(task),
+            tell=task.tell,
         )
 
+    def kept(self) -> set[int]:
+        """Numbers of the trials of which there are checkpoints."""
+        from hpo.training.checkpoint import trials_with_checkpoints
+
+        return set() if self._folder is None else trials_with_checkpoints(self._folder)
+
+    def forget(self, number: int) -> None:
+        """Removes the checkpoints of a trial that has ended."""
+        from hpo.training.checkpoint import remove_checkpoints
+
+        if self._folder is not None:
+            remove_checkpoints(self._folder, number)
+
     def peak_memory(self) -> int | None:
+        """Bytes of device memory at most in use so far, or None if the device does not say."""
         from hpo.training.device import choose_device, peak_memory_bytes
 
         return peak_memory_bytes(choose_device(self._device)) or None
+
+    def _checkpoint(self, task: Task) -> Checkpoint | None:
+        from hpo.training.checkpoint import Checkpoint
+
+        if self._folder is None:
+            return None
+        found = Checkpoint(self._folder, task.number, task.fence, self._identity(task))
+        if task.fence > 1 and not found.exists():
+            before = f", it was last kept in {task.kept_at}" if task.kept_at not in (None, self.checkpoints) else ""
+            task.tell(f"trial {task.number}: begins anew, for no checkpoint of it is in {self.checkpoints}{before}")
+        return found
+
+    def _identity(self, task: Task) -> str:
+        """Everything that a resumed trial must share with its first life to be the same trial."""
+        shared = [
+            task.config.model_dump(),
+            task.seed,
+            self.data_md5,
+            self._spec.fingerprint(),
+            self.code_version,
+            self.environment.get("torch"),
+            self.environment.get("libauc"),
+        ]
+        return hashlib.sha256(json.dumps(shared, sort_keys=True, default=str).encode()).hexdigest()

@@ -2,135 +2,234 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
-from hpo.errors import DataError, StorageError
-from hpo.search.budget import Claim, NothingToClaim, claim, release, renew, store_record
+from hpo.errors import DataError, HpoError
+from hpo.search.budget import NothingToClaim, claim, release, store_record
+from hpo.search.claim import Claim
+from hpo.search.deadline import Deadline, seconds_to_get_anywhere
+from hpo.search.heartbeat import Heartbeat
 from hpo.search.objective import LeaseLost, Outcome, finish, record_report
+from hpo.search.registry import StopRequest, WorkerIdentity, end_worker, register_worker, sign_of_life
 from hpo.search.seeds import trial_seed
-from hpo.search.study import Study
+from hpo.search.study import Study, unfinished
 from hpo.search.suggest import suggest
-from hpo.search.trainer import Report, Trainer, make_trainer
+from hpo.search.trainer import Report, Task, Trainer
 from hpo.study.config import TrainConfig
 from hpo.study.references import references
 
-__all__ = ["Interrupted", "WorkerSummary", "make_trainer", "run_worker"]
+POLL_SECONDS = (2.0, 10.0)
+"""How often a worker with nothing to do asks whether a trial has come free: at first, and after a while."""
 
-POLL_SECONDS = 2.0
-"""How often a worker with nothing to do asks whether a trial has come free."""
+Ending = Literal["done", "limit", "drained", "interrupted", "deadline"]
+
+_SAID: dict[Ending, str] = {
+    "done": "nothing is left to do",
+    "limit": "it has done as many trials as it was to do",
+    "drained": "it was asked to end by `hpo stop`",
+    "interrupted": "it was interrupted",
+    "deadline": "its job ends too soon for another trial",
+}
 
 
 class Interrupted(Exception):  # noqa: N818 - an event, not an error
-    """The worker was asked to stop; its trial has been given back."""
+    """The trial ended early, with its checkpoint saved, because the worker is to stop; ended: why."""
+
+    def __init__(self, ended: Ending) -> None:
+        super().__init__(ended)
+        self.ended = ended
 
 
 @dataclass(frozen=True)
 class WorkerSummary:
-    """What one worker did. finished counts complete, pruned and failed; interrupted: it was asked to stop."""
+    """What one worker did. finished counts complete, pruned and failed; ended: why it took no further trial."""
 
     finished: int
     pruned: int
     failed: int
-    interrupted: bool
+    ended: Ending
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether it ended before its study did, without having been drained: it should be started again."""
+        return self.ended in ("interrupted", "deadline")
+
+    @property
+    def said(self) -> str:
+        """Why it ended, for a reader."""
+        return _SAID[self.ended]
 
 
 def run_worker(
     study: Study,
     *,
-    worker: str,
+    identity: WorkerIdentity,
     train: Trainer,
     stop: Callable[[], bool] = lambda: False,
     on_event: Callable[[str], None] = lambda _: None,
     limit: int | None = None,
     wait: bool = True,
+    deadline: Deadline | None = None,
 ) -> WorkerSummary:
-    """Trains trials until the budget is spent, `limit` trials are done, or `stop` says so.
+    """Trains trials until the budget is spent, `limit` trials are done, or it is to stop.
 
-    wait: whether to stay while the rest of the budget runs elsewhere, to take up a trial whose worker dies.
+    stop: asked at each step; true: the trial is given back with its checkpoint. wait: whether to stay while the rest of
+    the budget runs elsewhere, to take up a trial whose worker dies.
     Raises StudyStoppedError, StorageError, and what is a bug in training, after giving the trial back.
     """
-    ended: list[Outcome] = []
-    interrupted = False
-    while limit is None or len(ended) < limit:
-        if interrupted := stop():
-            break
-        held = claim(study, worker)
-        if held is NothingToClaim.ELSEWHERE and wait:
-            _pause(min(POLL_SECONDS, study.lease / 2), stop)
-            continue
-        if isinstance(held, NothingToClaim):
-            break
+    return _Worker(study, identity, train, stop, on_event, deadline).run(limit, wait)
+
+
+class _Worker:
+    def __init__(
+        self,
+        study: Study,
+        identity: WorkerIdentity,
+        train: Trainer,
+        stop: Callable[[], bool],
+        on_event: Callable[[str], None],
+        deadline: Deadline | None,
+    ) -> None:
+        self._study, self._name, self._train = study, identity.name, train
+        self._stop, self._tell, self._deadline = stop, on_event, deadline
+        self._outcomes: list[Outcome] = []
+        self._started = register_worker(study, identity)
+
+    def run(self, limit: int | None, wait: bool) -> WorkerSummary:
+        """Works until there is a reason to end; the end and its reason are written down."""
         try:
-            ended.append(_run_trial(held, train, stop, on_event))
+            self._tidy()
+            ended = self._work(limit, wait)
+        except BaseException as error:
+            said = str(error) if isinstance(error, HpoError) else f"{type(error).__name__}: {error}"
+            with contextlib.suppress(Exception):
+                self._end(said)
+            raise
+        count = self._outcomes.count
+        summary = WorkerSummary(len(self._outcomes), count("pruned"), count("failed"), ended)
+        self._end(summary.said)
+        return summary
+
+    def _end(self, said: str) -> None:
+        end_worker(self._study, self._name, finished=len(self._outcomes), message=said)
+
+    def _work(self, limit: int | None, wait: bool) -> Ending:
+        polls = 0
+        while limit is None or len(self._outcomes) < limit:
+            said = "waits for trials of other workers" if polls else "takes the next trial"
+            asked = sign_of_life(self._study, self._name, self._started, finished=len(self._outcomes), message=said)
+            if (reason := self._reason_to_end(asked)) is not None:
+                return reason
+            held = claim(self._study, self._name)
+            if held is NothingToClaim.ELSEWHERE and wait:
+                polls += 1
+                self._pause(min(POLL_SECONDS[0] * polls, POLL_SECONDS[1], self._study.lease / 2))
+                continue
+            if isinstance(held, NothingToClaim):
+                return "done"
+            polls = 0
+            try:
+                self._outcomes.append(self._run_trial(held))
+            except LeaseLost:
+                self._tell(f"trial {held.number}: its lease ran out and another worker has it; dropped")
+            except Interrupted as interrupted:
+                self._tell(f"trial {held.number}: given back")
+                return interrupted.ended
+        return "limit"
+
+    def _reason_to_end(self, asked: StopRequest | None) -> Ending | None:
+        if self._stop():
+            return "interrupted"
+        if asked is not None:
+            return "drained"
+        if self._deadline is not None:
+            needed = seconds_to_get_anywhere(self._study, keeps_checkpoints=self._train.checkpoints is not None)
+            if self._deadline.seconds_left() < needed:
+                return "deadline"
+        return None
+
+    def _deadline_near(self) -> bool:
+        return self._deadline is not None and self._deadline.seconds_left() <= 0
+
+    def _pause(self, seconds: float) -> None:
+        until = time.monotonic() + seconds * random.uniform(0.7, 1.3)
+        while time.monotonic() < until and not self._stop() and not self._deadline_near():
+            time.sleep(0.05)
+
+    def _run_trial(self, held: Claim) -> Outcome:
+        record = dict(held.record or {})
+        before, began = record.get("seconds", 0.0), time.monotonic()
+        try:
+            with Heartbeat(held, self._started, lambda: self._stop() or self._deadline_near()) as heart:
+                outcome, last, reason = self._train_trial(held, record, heart)
+                record |= {"seconds": before + time.monotonic() - began, "peak_memory": self._train.peak_memory()}
+                if not finish(held, outcome, last, record, reason):
+                    raise LeaseLost
         except LeaseLost:
-            on_event(f"trial {held.number}: its lease ran out and another worker has it; dropped")
-        except Interrupted:
-            on_event(f"trial {held.number}: given back")
-            interrupted = True
-            break
-    return WorkerSummary(len(ended), ended.count("pruned"), ended.count("failed"), interrupted)
+            raise
+        except BaseException as error:
+            if record:
+                record["seconds"] = before + time.monotonic() - began
+            self._give_back(held, record or None)
+            if isinstance(error, KeyboardInterrupt):
+                raise Interrupted("interrupted") from None
+            raise
+        self._tell(_told(held, outcome, last, reason))
+        self._tidy()
+        return outcome
 
+    def _train_trial(self, held: Claim, record: dict[str, Any], heart: Heartbeat) -> tuple[Outcome, Report | None, str]:
+        train = self._train
+        record |= held.record or _new_record(held)
+        record |= {
+            "code_version": train.code_version,
+            "dirty": train.dirty,
+            "environment": train.environment,
+            "data_md5": train.data_md5,
+            "lives": held.fence,
+        }
+        if not store_record(held, record, train.checkpoints):
+            raise LeaseLost
+        self._tell(_told_at_the_beginning(held))
+        config = TrainConfig.model_validate(record["config"])
+        task = Task(
+            config,
+            record["trial_seed"],
+            held.number,
+            held.fence,
+            beat=heart.beat,
+            stop=heart.stop,
+            tell=self._tell,
+            kept_at=held.checkpoint,
+        )
+        last: Report | None = None
+        try:
+            for last in train(task):
+                if not record_report(held, last):
+                    return "pruned", last, ""
+                heart.beat(last.epoch / held.study.spec.budget.epochs)
+        except (train.failure, DataError) as failure:
+            # The data were read before: what training says of them is the doing of this configuration's resplit.
+            return "failed", last, str(failure)
+        if heart.stopped and (last is None or last.epoch < held.study.spec.budget.epochs):
+            raise Interrupted("drained" if heart.asked else "deadline" if self._deadline_near() else "interrupted")
+        return "complete", last, ""
 
-def _pause(seconds: float, stop: Callable[[], bool]) -> None:
-    until = time.monotonic() + seconds * random.uniform(0.7, 1.3)
-    while time.monotonic() < until and not stop():
-        time.sleep(0.05)
+    def _give_back(self, held: Claim, record: dict[str, Any] | None) -> None:
+        try:
+            release(held, record)
+        except HpoError as error:
+            self._tell(f"trial {held.number}: could not be given back, its lease will run out: {error}")
 
-
-def _run_trial(held: Claim, train: Trainer, stop: Callable[[], bool], on_event: Callable[[str], None]) -> Outcome:
-    try:
-        with _Heartbeat(held, stop) as heart:
-            return _train(held, train, heart, on_event)
-    except LeaseLost:
-        raise
-    except BaseException as error:
-        _give_back(held, on_event)
-        if isinstance(error, KeyboardInterrupt):
-            raise Interrupted from None
-        raise
-
-
-def _give_back(held: Claim, on_event: Callable[[str], None]) -> None:
-    try:
-        release(held)
-    except StorageError as error:
-        on_event(f"trial {held.number}: could not be given back, its lease will run out: {error}")
-
-
-def _train(held: Claim, train: Trainer, heart: _Heartbeat, on_event: Callable[[str], None]) -> Outcome:
-    record = held.record or _new_record(held)
-    config = TrainConfig.model_validate(record["config"])
-    record |= {
-        "code_version": train.code_version,
-        "dirty": train.dirty,
-        "environment": train.environment,
-        "data_md5": train.data_md5,
-    }
-    if not store_record(held, record):
-        raise LeaseLost
-    on_event(f"trial {held.number}: begins" + (f" (reference {held.reference})" if held.reference else ""))
-    began, reason = time.monotonic(), ""
-    last: Report | None = None
-    outcome: Outcome = "complete"
-    try:
-        for last in train(config, record["trial_seed"], heart.beat):
-            if not record_report(held, last):
-                outcome = "pruned"
-                break
-            heart.beat(last.epoch / held.study.spec.budget.epochs)
-    except (train.failure, DataError) as failure:
-        # The data were read before: what training says of them is the doing of this configuration's resplit.
-        outcome, reason = "failed", str(failure)
-    record |= {"seconds": time.monotonic() - began, "peak_memory": train.peak_memory()}
-    if not finish(held, outcome, last, record, reason):
-        raise LeaseLost
-    on_event(_told(held, outcome, last, reason))
-    return outcome
+    def _tidy(self) -> None:
+        """Removes the checkpoints of trials that have ended, here or on another host."""
+        for number in sorted(self._train.kept() - unfinished(self._study)):
+            self._train.forget(number)
 
 
 def _new_record(held: Claim) -> dict[str, Any]:
@@ -141,45 +240,13 @@ def _new_record(held: Claim) -> dict[str, Any]:
     return {"config": config.model_dump(), "params": params, "study_seed": spec.search.seed, "trial_seed": seed}
 
 
+def _told_at_the_beginning(held: Claim) -> str:
+    text = f"trial {held.number}: " + ("begins" if held.fence == 1 else "is taken up")
+    return text + (f" (reference {held.reference})" if held.reference else "")
+
+
 def _told(held: Claim, outcome: Outcome, last: Report | None, reason: str) -> str:
     text = f"trial {held.number}: {outcome}"
     if last is not None:
         text += f" after {last.epoch} of {held.study.spec.budget.epochs} epochs, AUC {last.auc:.4f}"
     return text + (f" ({reason})" if reason else "")
-
-
-class _Heartbeat:
-    """Renews a lease from a thread beside the training loop, which calls `beat` at each step."""
-
-    def __init__(self, held: Claim, stop: Callable[[], bool]) -> None:
-        self._held, self._stop = held, stop
-        self._share = 0.0
-        self._lost = threading.Event()
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="hpo-lease", daemon=True)
-
-    def __enter__(self) -> _Heartbeat:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join()
-
-    def beat(self, share: float) -> None:
-        """Notes how far the trial is, 0 to 1. Raises LeaseLost, or Interrupted if the worker is to stop."""
-        self._share = share
-        if self._lost.is_set():
-            raise LeaseLost
-        if self._stop():
-            raise Interrupted
-
-    def _run(self) -> None:
-        while not self._over.wait(self._held.study.lease / 6):
-            try:
-                if not renew(self._held, self._share):
-                    self._lost.set()
-                    return
-            except StorageError:
-                # The database may come back before the lease runs out; a write in the loop says so if it does not.
-                continue

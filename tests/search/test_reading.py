@@ -10,10 +10,12 @@ import sqlalchemy as sa
 
 from hpo.errors import StudyNotFoundError
 from hpo.search import tables
-from hpo.search.budget import Claim, claim
+from hpo.search.budget import claim
+from hpo.search.claim import Claim
 from hpo.search.dashboard import serve_dashboard
 from hpo.search.objective import record_report
 from hpo.search.reading import read_best, read_curve, read_record, read_status, read_trials
+from hpo.search.registry import this_process
 from hpo.search.replay import replay
 from hpo.search.storage import Database
 from hpo.search.study import Study, create_or_take_up, open_study
@@ -25,7 +27,7 @@ from tests.search.fakes import FakeReport, FakeTrainer, make_spec
 def study(database: Database) -> Study:
     """Five of eight trials finished, references first; a sixth has begun."""
     study = create_or_take_up(database, "breast", make_spec(8, references=True))
-    run_worker(study, worker="early", train=FakeTrainer(), limit=5)
+    run_worker(study, identity=this_process("early"), train=FakeTrainer(), limit=5)
     held = claim(study, "late")
     assert isinstance(held, Claim)
     record_report(held, FakeReport(1, 0.7))
@@ -135,7 +137,7 @@ def test_the_dashboard_opens_on_the_study(study: Study) -> None:
         if len(found) == 2:
             ready.set()
 
-    thread = threading.Thread(target=serve_dashboard, args=(study, "127.0.0.1", 0, note, note))
+    thread = threading.Thread(target=serve_dashboard, args=(study.database, study, "127.0.0.1", 0, note, note))
     thread.start()
     try:
         assert ready.wait(20)

@@ -7,9 +7,11 @@ from typing import Any
 import optuna
 import pytest
 
-from hpo.search.budget import Claim, claim
+from hpo.search.budget import claim
+from hpo.search.claim import Claim
 from hpo.search.objective import finish
 from hpo.search.reading import read_record, read_trials
+from hpo.search.registry import this_process
 from hpo.search.storage import Database
 from hpo.search.study import Study, create_or_take_up
 from hpo.search.suggest import distribution, make_sampler, nearest, reference_template, suggest
@@ -22,7 +24,7 @@ from tests.search.fakes import FakeTrainer, make_spec
 
 def _ran(database: Database, trials: int, **options: Any) -> Study:
     study = create_or_take_up(database, options.pop("name", "study"), make_spec(trials, **options))
-    run_worker(study, worker="w", train=FakeTrainer(1))
+    run_worker(study, identity=this_process("w"), train=FakeTrainer(1))
     return study
 
 
@@ -113,8 +115,8 @@ def test_a_trial_that_is_taken_up_trains_the_recorded_configuration_with_the_rec
 
     dying, next_one = FakeTrainer(on_epoch=die), FakeTrainer()
     with pytest.raises(MemoryError):
-        run_worker(study, worker="dying", train=dying)
-    run_worker(study, worker="next", train=next_one)
+        run_worker(study, identity=this_process("dying"), train=dying)
+    run_worker(study, identity=this_process("next"), train=next_one)
     assert dying.trained == next_one.trained
 
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar
 
 import optuna
 import pytest
@@ -11,8 +16,13 @@ import sqlalchemy as sa
 
 from hpo.errors import DataError
 from hpo.search import tables
-from hpo.search.budget import Claim, claim
+from hpo.search.budget import MAX_LIVES_LOST, NothingToClaim, claim, release
+from hpo.search.claim import Claim
+from hpo.search.deadline import LEAST_SECONDS, Deadline, seconds_to_get_anywhere
+from hpo.search.life import home_of_lives
+from hpo.search.objective import finish, record_report
 from hpo.search.reading import read_record, read_status, read_trials
+from hpo.search.registry import WorkerIdentity, register_worker, this_process
 from hpo.search.storage import Database
 from hpo.search.study import Study, create_or_take_up
 from hpo.search.worker import run_worker
@@ -24,13 +34,13 @@ def _study(database: Database, trials: int = 3, *, lease: float = 60.0) -> Study
 
 
 def test_a_worker_with_a_limit_does_that_many(database: Database) -> None:
-    assert run_worker(_study(database), worker="w", train=FakeTrainer(), limit=2).finished == 2
+    assert run_worker(_study(database), identity=this_process("w"), train=FakeTrainer(), limit=2).finished == 2
     assert read_status(_study(database)).finished == 2
 
 
 def test_a_worker_that_is_told_to_stop_gives_its_trial_back(database: Database) -> None:
     study, steps = _study(database), iter(range(15))
-    summary = run_worker(study, worker="w", train=FakeTrainer(), stop=lambda: next(steps, None) is None)
+    summary = run_worker(study, identity=this_process("w"), train=FakeTrainer(), stop=lambda: next(steps, None) is None)
     assert summary.interrupted
     status = read_status(study)
     assert (status.finished, status.free, status.running) == (0, 1, [])
@@ -41,7 +51,7 @@ def test_a_keyboard_interrupt_gives_the_trial_back(database: Database) -> None:
         raise KeyboardInterrupt
 
     study = _study(database)
-    assert run_worker(study, worker="w", train=FakeTrainer(on_epoch=interrupt)).interrupted
+    assert run_worker(study, identity=this_process("w"), train=FakeTrainer(on_epoch=interrupt)).interrupted
     assert read_status(study).free == 1
 
 
@@ -51,13 +61,15 @@ def test_a_bug_in_training_gives_the_trial_back_and_comes_out(database: Database
 
     study = _study(database)
     with pytest.raises(ZeroDivisionError):
-        run_worker(study, worker="w", train=FakeTrainer(on_epoch=bug))
+        run_worker(study, identity=this_process("w"), train=FakeTrainer(on_epoch=bug))
     assert read_status(study).free == 1
 
 
 def test_a_configuration_that_fails_by_its_own_fault_counts_and_has_its_reason(database: Database) -> None:
     study = _study(database)
-    summary = run_worker(study, worker="w", train=FakeTrainer(fails=lambda config: config.loss == "cross_entropy"))
+    summary = run_worker(
+        study, identity=this_process("w"), train=FakeTrainer(fails=lambda config: config.loss == "cross_entropy")
+    )
     rows = read_trials(study)
     assert summary.finished == 3
     assert summary.failed == sum(row.params["loss"] == "cross_entropy" for row in rows) > 0
@@ -69,7 +81,7 @@ def test_rows_that_a_resplit_cannot_divide_fail_that_trial_only(database: Databa
         raise DataError("no row of label 1 is left to train on")
 
     study = _study(database)
-    assert run_worker(study, worker="w", train=FakeTrainer(on_epoch=refuse)).failed == 3
+    assert run_worker(study, identity=this_process("w"), train=FakeTrainer(on_epoch=refuse)).failed == 3
 
 
 def test_a_worker_that_lost_its_lease_drops_the_trial_and_takes_the_next(database: Database) -> None:
@@ -82,7 +94,9 @@ def test_a_worker_that_lost_its_lease_drops_the_trial_and_takes_the_next(databas
                 connection.execute(sa.update(tables.trials).where(tables.trials.c.place == 0).values(lease_until=0.0))
             assert isinstance(claim(study, "thief"), Claim)
 
-    summary = run_worker(study, worker="w", train=FakeTrainer(on_epoch=steal), on_event=told.append, wait=False)
+    summary = run_worker(
+        study, identity=this_process("w"), train=FakeTrainer(on_epoch=steal), on_event=told.append, wait=False
+    )
     assert summary.finished == 1
     assert "trial 0: its lease ran out and another worker has it; dropped" in told
     assert [row.state for row in read_trials(study)] == ["running", "complete"]
@@ -90,7 +104,9 @@ def test_a_worker_that_lost_its_lease_drops_the_trial_and_takes_the_next(databas
 
 def test_the_lease_is_renewed_while_an_epoch_lasts_longer_than_it(database: Database) -> None:
     study = _study(database, 1, lease=0.8)
-    worker = threading.Thread(target=run_worker, args=(study,), kwargs={"worker": "w", "train": FakeTrainer(1, 2.5)})
+    worker = threading.Thread(
+        target=run_worker, args=(study,), kwargs={"identity": this_process("w"), "train": FakeTrainer(1, 2.5)}
+    )
     worker.start()
     while not read_status(study).running:
         time.sleep(0.02)
@@ -105,8 +121,8 @@ def test_the_lease_is_renewed_while_an_epoch_lasts_longer_than_it(database: Data
 def test_a_worker_waits_for_the_rest_and_takes_up_what_a_dead_one_left(database: Database) -> None:
     study = _study(database, 1, lease=0.4)
     assert isinstance(claim(study, "dead"), Claim)
-    assert run_worker(study, worker="heir", train=FakeTrainer(1), wait=False).finished == 0
-    assert run_worker(study, worker="heir", train=FakeTrainer(1)).finished == 1
+    assert run_worker(study, identity=this_process("heir"), train=FakeTrainer(1), wait=False).finished == 0
+    assert run_worker(study, identity=this_process("heir"), train=FakeTrainer(1)).finished == 1
     assert read_trials(study)[0].worker == "heir"
 
 
@@ -117,24 +133,159 @@ def test_a_trial_that_someone_ended_in_the_dashboard_still_ends_for_hpo(database
             shown.tell(0, state=optuna.trial.TrialState.FAIL)
 
     study = _study(database, 1)
-    assert run_worker(study, worker="w", train=FakeTrainer(on_epoch=end)).finished == 1
+    assert run_worker(study, identity=this_process("w"), train=FakeTrainer(on_epoch=end)).finished == 1
     assert read_trials(study)[0].state == "complete"
 
 
 def test_the_record_holds_what_a_trial_needs_to_be_run_again(database: Database) -> None:
     study = _study(database, 1)
-    run_worker(study, worker="w", train=FakeTrainer())
+    run_worker(study, identity=this_process("w"), train=FakeTrainer())
     record = read_record(study, 0)
     assert set(record) == {
         *("config", "params", "study_seed", "trial_seed", "code_version", "dirty"),
-        *("environment", "data_md5", "seconds", "peak_memory"),
+        *("environment", "data_md5", "seconds", "peak_memory", "lives"),
     }
     assert record["config"]["schedule"] == "constant"
 
 
 def test_optuna_shows_the_last_report_as_the_value_and_every_report_as_a_step(database: Database) -> None:
-    run_worker(_study(database, 1), worker="w", train=FakeTrainer(3))
+    run_worker(_study(database, 1), identity=this_process("w"), train=FakeTrainer(3))
     trial = optuna.load_study(study_name="study", storage=database.optuna).trials[0]
     assert sorted(trial.intermediate_values) == [1, 2, 3]
     assert trial.value == trial.intermediate_values[3]
     assert trial.user_attrs["standard_error"] == FakeReport(1, 0.5).standard_error
+
+
+def test_a_trial_on_which_workers_die_time_after_time_fails_and_the_next_is_claimed(database: Database) -> None:
+    study = _study(database, 2, lease=0.05)
+    for _ in range(MAX_LIVES_LOST):
+        assert isinstance(claim(study, "dies"), Claim)
+        time.sleep(0.1)
+    held = claim(study, "lives")
+    assert isinstance(held, Claim)
+    assert held.number == 1
+    (failed, _) = read_trials(study)
+    assert failed.state == "failed"
+    assert failed.reason is not None
+    assert failed.reason.startswith("its worker died 5 times in a row")
+    assert read_status(study).finished == 1
+    assert optuna.load_study(study_name="study", storage=database.optuna).trials[0].state.name == "FAIL"
+
+
+def test_a_report_or_a_clean_return_between_two_deaths_begins_the_count_anew(database: Database) -> None:
+    study = _study(database, 1, lease=0.05)
+    for life in range(2 * MAX_LIVES_LOST):
+        held = claim(study, "w")
+        assert isinstance(held, Claim)
+        if life % 3 == 0:
+            record_report(held, FakeReport(1, 0.5))
+        time.sleep(0.1)
+    assert read_status(study).finished == 0
+
+
+def test_a_trial_of_a_process_of_this_host_that_was_killed_is_taken_up_at_once(database: Database) -> None:
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    study = _study(database, 1)
+    home = home_of_lives()
+    started = Path(f"/proc/{child.pid}/stat").read_text().rpartition(")")[2].split()[19]
+    register_worker(study, WorkerIdentity("child", "here", child.pid, f"{home}{started}", "cpu"))
+    assert isinstance(claim(study, "child"), Claim)
+    assert claim(study, "heir") is NothingToClaim.ELSEWHERE
+    child.kill()
+    child.wait()
+    assert isinstance(claim(study, "heir"), Claim)
+
+
+def test_after_an_outage_holders_get_the_time_of_a_lease_to_renew_theirs(database: Database) -> None:
+    study = _study(database, 1, lease=0.4)
+    assert isinstance(claim(study, "holder"), Claim)
+    time.sleep(0.5)
+    database.answered_again = time.monotonic()
+    assert claim(study, "next") is NothingToClaim.ELSEWHERE
+    time.sleep(0.5)
+    assert isinstance(claim(study, "next"), Claim)
+
+
+def test_a_claim_whose_answer_was_lost_is_the_same_claim_again(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = _study(database, 2)
+    monkeypatch.setattr(Database, "write", _twice(Database.write))
+    held = claim(study, "w")
+    assert isinstance(held, Claim)
+    assert (held.number, held.fence) == (0, 1)
+    assert record_report(held, FakeReport(1, 0.6))
+    assert finish(held, "complete", FakeReport(1, 0.6), {})
+    assert read_status(study).finished == 1
+    second = claim(study, "w")
+    assert isinstance(second, Claim)
+    assert release(second)
+    assert [row.state for row in read_trials(study)] == ["complete", "free"]
+
+
+def _twice(write: Callable[..., Any]) -> Callable[..., Any]:
+    """Every transaction is committed, its answer lost, and run again, as after a cut connection."""
+
+    def wrapped(self: Database, work: Callable[[sa.Connection], Any], **options: Any) -> Any:
+        write(self, work, **options)
+        return write(self, work, **options)
+
+    return wrapped
+
+
+def test_no_trial_is_begun_that_the_job_of_the_worker_leaves_no_time_for(database: Database) -> None:
+    study = _study(database)
+    summary = run_worker(
+        study, identity=this_process("w"), train=FakeTrainer(), deadline=Deadline(LEAST_SECONDS + 60, margin=61)
+    )
+    assert (summary.finished, summary.ended, summary.interrupted) == (0, "deadline", True)
+    assert read_trials(study) == []
+
+
+def test_without_checkpoints_a_whole_trial_must_fit_into_the_time_that_is_left(database: Database) -> None:
+    study = _study(database, 1)
+    held = claim(study, "w")
+    assert isinstance(held, Claim)
+    record_report(held, FakeReport(1, 0.6, seconds=100.0))
+    assert seconds_to_get_anywhere(study, keeps_checkpoints=True) == 100.0
+    assert seconds_to_get_anywhere(study, keeps_checkpoints=False) == 400.0
+
+
+def test_a_trial_is_given_back_when_the_time_of_the_job_is_up(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hpo.search.deadline.LEAST_SECONDS", 0.1)
+    study = _study(database)
+    summary = run_worker(
+        study, identity=this_process("w"), train=FakeTrainer(4, 0.5), deadline=Deadline(31.0, margin=30.0)
+    )
+    assert (summary.finished, summary.ended) == (0, "deadline")
+    assert read_status(study).free == 1
+
+
+def test_seconds_are_counted_over_all_lives_of_a_trial(database: Database) -> None:
+    study, stops = _study(database, 1), iter([False] * 25 + [True])
+    run_worker(study, identity=this_process("w"), train=FakeTrainer(4, 0.2), stop=lambda: next(stops, True))
+    first = read_record(study, 0)["seconds"]
+    assert first > 0.2
+    run_worker(study, identity=this_process("w"), train=FakeTrainer(1, 0.2))
+    record = read_record(study, 0)
+    assert record["seconds"] > first + 0.2
+    assert record["lives"] == 2
+
+
+def test_checkpoints_of_trials_that_have_ended_are_removed_and_those_of_others_kept(database: Database) -> None:
+    class Keeping(FakeTrainer):
+        files: ClassVar[set[int]] = {0, 7}
+
+        def kept(self) -> set[int]:
+            return set(self.files)
+
+        def forget(self, number: int) -> None:
+            self.files.discard(number)
+
+    study = _study(database, 1)
+    trainer = Keeping(1)
+    assert isinstance(claim(study, "other"), Claim)
+    run_worker(study, identity=this_process("w"), train=trainer, wait=False)
+    assert trainer.files == {0}

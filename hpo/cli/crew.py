@@ -1,0 +1,125 @@
+"""Who works on a study, as people look at it: the workers at their trials, those without one, and Slurm's jobs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from hpo.cli.text import duration, with_error
+
+if TYPE_CHECKING:
+    from hpo.launch.slurm.queue import ArrayState, Queue, QueueWatch
+    from hpo.search.reading import RunningTrial, StudyStatus
+    from hpo.search.registry import WorkerRow
+    from hpo.search.study import Study
+
+MOST_ROWS = 16
+"""Running trials that a live view lists; the others are counted."""
+
+MOST_ARRAYS = 4
+
+
+@dataclass(frozen=True)
+class Crew:
+    """Workers and jobs of a study. lost_after: seconds of silence after which a worker counts as lost."""
+
+    workers: list[WorkerRow]
+    queue: Queue
+    lost_after: float
+
+    def lost(self) -> list[WorkerRow]:
+        """Workers that have not said that they ended, and say nothing any more."""
+        return [worker for worker in self.workers if worker.alive and worker.silent > self.lost_after]
+
+    def idle(self) -> list[WorkerRow]:
+        """Workers that live and hold no trial."""
+        return [
+            worker for worker in self.workers if worker.alive and worker.trial is None and not self._is_lost(worker)
+        ]
+
+    def as_json(self) -> dict[str, Any]:
+        """`workers`, `jobs` and `slurm`, the last one why Slurm does not tell of the jobs, or null."""
+        return {"workers": self.workers, "jobs": self.queue.arrays, "slurm": self.queue.trouble}
+
+    def _is_lost(self, worker: WorkerRow) -> bool:
+        return worker.silent > self.lost_after
+
+
+def read_crew(study: Study, watch: QueueWatch | None = None) -> Crew:
+    """Reads workers and jobs, and asks Slurm for the jobs: at once, or as often as `watch` does. Writes nothing."""
+    from hpo.launch.slurm.queue import read_queue
+    from hpo.search.registry import read_jobs, read_workers
+
+    jobs = read_jobs(study)
+    queue = read_queue(jobs) if watch is None else watch.look(jobs)
+    return Crew(read_workers(study), queue, 2 * study.lease)
+
+
+def render_crew(status: StudyStatus, crew: Crew, most: int | None = None) -> RenderableType:
+    """The trials that run with their workers, `most` of them at most, then the other workers and the jobs."""
+    shown = status.running[:most]
+    by_name = {worker.name: worker for worker in crew.workers}
+    table = Table(
+        "worker", "device", "trial", "epoch", "", "AUC", "heard", box=None, pad_edge=False, header_style="dim"
+    )
+    for running in shown:
+        table.add_row(*_cells(running, by_name.get(running.worker)))
+    if not shown:
+        table.add_row("none at work", *[""] * 6)
+    return Group(table, *_others(crew, len(status.running) - len(shown)), *_jobs(crew.queue))
+
+
+def _cells(running: RunningTrial, worker: WorkerRow | None) -> tuple[RenderableType, ...]:
+    return (
+        escape(running.worker),
+        escape(worker.device) if worker else "",
+        str(running.number) + (f" {running.reference}" if running.reference else ""),
+        f"{running.epoch}/{running.epochs}",
+        ProgressBar(total=1.0, completed=running.progress, width=20),
+        with_error(running.auc, running.standard_error),
+        f"{duration(running.seconds)} ago",
+    )
+
+
+def _others(crew: Crew, hidden: int) -> list[Text]:
+    lines = []
+    idle, lost = crew.idle(), crew.lost()
+    ended = [worker for worker in crew.workers if not worker.alive]
+    told = [f"{hidden} more at work"] if hidden else []
+    told += [f"{len(idle)} without a trial"] if idle else []
+    told += [f"{len(ended)} ended"] if ended else []
+    if told:
+        lines.append(Text("; ".join(told), style="dim"))
+    if lost:
+        longest = max(worker.silent for worker in lost)
+        names = ", ".join(worker.name for worker in lost[:3]) + (" ..." if len(lost) > 3 else "")
+        lines.append(Text(f"{len(lost)} lost without a word, up to {duration(longest)} ago: {names}", style="yellow"))
+    if ended and (message := max(ended, key=lambda worker: worker.ended or 0.0).message):
+        lines.append(Text(f"the last one ended: {message.splitlines()[0]}", style="dim", overflow="ellipsis"))
+    return lines
+
+
+def _jobs(queue: Queue) -> list[Text]:
+    going = [array for array in queue.arrays if not array.over]
+    lines = [Text(_told(array)) for array in going[-MOST_ARRAYS:]]
+    if len(going) > MOST_ARRAYS:
+        lines.insert(0, Text(f"{len(going) - MOST_ARRAYS} earlier jobs", style="dim"))
+    if queue.trouble:
+        lines.append(Text(queue.trouble, style="yellow"))
+    return lines
+
+
+def _told(array: ArrayState) -> str:
+    text = f"job {array.job} on {array.cluster}: {array.tasks} in its array"
+    if array.running is None:
+        return text
+    why = f" ({', '.join(array.reasons)})" if array.reasons else ""
+    return (
+        f"{text}, {array.running} running, {array.waiting} waiting{why}, {array.ended} ended; logs in {array.log_dir}"
+    )

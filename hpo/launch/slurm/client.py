@@ -1,0 +1,142 @@
+"""Slurm's own commands, each run as a process that gets a few seconds to answer."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from hpo.errors import UsageError
+
+SECONDS = 30.0
+"""Time that a command gets where someone waits for what it does."""
+
+LOOK_SECONDS = 5.0
+"""Time that a command gets where someone only looks."""
+
+_SECRET_NAMES = ("HPO_STORAGE", "PGPASSWORD", "MYSQL_PWD")
+_KEPT_SLURM_NAMES = ("SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_CLUSTERS")
+_FORM = "%F|%K|%T|%r|%M|%L|%N"
+_WAITING = ("PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT", "RESV_DEL_HOLD")
+_RUNNING = ("RUNNING", "COMPLETING", "CONFIGURING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT", "RESIZING")
+
+
+class SlurmSilentError(UsageError):
+    """Slurm's commands are not here, or did not answer in time, or have no controller."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One job of an array as `squeue` shows it. task: None if it is no array; used, left: as `squeue` writes times."""
+
+    job: str
+    task: int | None
+    state: str
+    reason: str
+    used: str
+    left: str
+    node: str
+
+    @property
+    def label(self) -> str:
+        """`JOB_TASK`, or `JOB`."""
+        return self.job if self.task is None else f"{self.job}_{self.task}"
+
+    @property
+    def waiting(self) -> bool:
+        """Whether it has not started, or waits for its next life."""
+        return self.state in _WAITING
+
+    @property
+    def running(self) -> bool:
+        """Whether it has a node now."""
+        return self.state in _RUNNING
+
+
+def submit(script: str, environment: Mapping[str, str]) -> str:
+    """Submits a batch script; returns the number of its job. Raises UsageError with what `sbatch` said against it."""
+    answer = _ask(["sbatch", "--parsable"], SECONDS, script, environment)
+    job = answer.stdout.strip().partition(";")[0]
+    if answer.returncode or not job.isdigit():
+        raise UsageError(f"sbatch refused the job: {_said(answer)}")
+    return job
+
+
+def test(script: str, environment: Mapping[str, str]) -> str:
+    """What `sbatch --test-only` says of a script: when and where it would start. Raises UsageError if it would not."""
+    answer = _ask(["sbatch", "--test-only"], SECONDS, script, environment)
+    if answer.returncode:
+        raise UsageError(f"sbatch would refuse the job: {_said(answer)}")
+    return _said(answer)
+
+
+def tasks(jobs: Sequence[str], seconds: float = SECONDS) -> list[Task]:
+    """The jobs of these arrays that Slurm still knows, those that ended a short while ago among them."""
+    if not jobs:
+        return []
+    command = ["squeue", "--noheader", "--array", "--states=all", f"--jobs={','.join(jobs)}", f"--format={_FORM}"]
+    answer = _ask(command, seconds)
+    if answer.returncode:
+        if "Invalid job id" in answer.stderr:
+            return []
+        raise SlurmSilentError(f"squeue: {_said(answer)}")
+    return [_task(line) for line in answer.stdout.splitlines() if line.count("|") == _FORM.count("|")]
+
+
+def cancel(labels: Iterable[str], *, waiting_only: bool = False) -> None:
+    """Cancels jobs, or whole arrays; with waiting_only, those of their jobs that have not started."""
+    if not (named := list(labels)):
+        return
+    # --quiet: a job that has just ended is no error.
+    answer = _ask(["scancel", "--quiet", *(["--state=PENDING"] if waiting_only else []), *named], SECONDS)
+    if answer.returncode and "Invalid job id" not in answer.stderr:
+        raise UsageError(f"scancel: {_said(answer)}")
+
+
+def cluster_name(seconds: float = SECONDS) -> str:
+    """What the cluster calls itself."""
+    answer = _ask(["scontrol", "show", "config"], seconds)
+    match = re.search(r"^ClusterName\s*=\s*(\S+)", answer.stdout, re.MULTILINE)
+    if answer.returncode or match is None:
+        raise SlurmSilentError(f"scontrol: {_said(answer)}")
+    return match[1]
+
+
+def job_environment(environment: Mapping[str, str] = os.environ, secret: str | None = None) -> dict[str, str]:
+    """What a job inherits: no address of a database, nothing that holds its password, nothing of a job around us."""
+    return {
+        name: value
+        for name, value in environment.items()
+        if name not in _SECRET_NAMES
+        and not (secret and len(secret) > 3 and secret in value)
+        and (not name.startswith("SLURM_") or name in _KEPT_SLURM_NAMES)
+    }
+
+
+def _task(line: str) -> Task:
+    job, task, state, reason, used, left, node = (part.strip() for part in line.split("|"))
+    return Task(job, int(task) if task.isdigit() else None, state, reason, used, left, node)
+
+
+def _ask(
+    command: list[str], seconds: float, script: str | None = None, environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    given: dict[str, object] = {"input": script} if script is not None else {"stdin": subprocess.DEVNULL}
+    try:
+        return subprocess.run(  # type: ignore[call-overload,no-any-return]
+            command, env=environment, capture_output=True, text=True, timeout=seconds, check=False, **given
+        )
+    except FileNotFoundError:
+        raise SlurmSilentError(
+            f"{command[0]} is not on this machine; run the command on a login node of the cluster"
+        ) from None
+    except (OSError, subprocess.TimeoutExpired) as error:
+        told = "did not answer" if isinstance(error, subprocess.TimeoutExpired) else str(error.strerror)
+        raise SlurmSilentError(f"{command[0]} {told} within {seconds:.0f} s; try again later") from None
+
+
+def _said(answer: subprocess.CompletedProcess[str]) -> str:
+    lines = [line.split(": error: ")[-1].strip() for line in (answer.stderr + answer.stdout).splitlines()]
+    return "; ".join(line for line in lines if line) or f"{answer.args[0]} ended with code {answer.returncode}"

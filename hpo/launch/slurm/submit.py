@@ -1,0 +1,111 @@
+"""From a plan to a job: the address file, the script beside the logs, `sbatch`, and the study's note of the job."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hpo.errors import HpoError, OutputError
+from hpo.launch.folders import DEFAULT, ENVIRONMENT_VARIABLE, NOWHERE
+from hpo.launch.slurm import client
+from hpo.launch.slurm.address import WorkerAddress, worker_address
+from hpo.launch.slurm.plan import SlurmOptions, SlurmPlan, WorkerCommand, make_plan
+from hpo.launch.slurm.script import render
+
+if TYPE_CHECKING:
+    from hpo.search.study import Study
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A job that can be submitted. script: for `sbatch`; address: what its workers need to be there before."""
+
+    plan: SlurmPlan
+    address: WorkerAddress
+    script: str
+
+
+@dataclass(frozen=True)
+class Submission:
+    """An array that Slurm took. job: its number; tasks: jobs in it; workers: in all of them."""
+
+    cluster: str
+    job: str
+    tasks: int
+    workers: int
+    log_dir: Path
+    script: Path
+
+
+def prepare(
+    study: str,
+    options: SlurmOptions,
+    *,
+    storage: str | None,
+    data_dir: Path,
+    checkpoint_dir: str | None,
+    log_dir: Path,
+    device: str,
+) -> Prepared:
+    """Checks everything that can be checked without Slurm and the database, and writes nothing.
+
+    checkpoint_dir: as on the command line. log_dir: folder of all logs; those of jobs go to `slurm` in it.
+    Raises UsageError, StorageError.
+    """
+    folder = log_dir.expanduser().absolute() / "slurm"
+    if not str(folder).isprintable() or set('"\\') & set(str(folder)):
+        raise OutputError(f"--log-dir {str(log_dir)!r}: sbatch takes no quote or backslash in the name of a log")
+    address = worker_address(storage, study, folder, one_node=options.one_node)
+    command = WorkerCommand(
+        study=study,
+        address_file=address.file,
+        database_host=address.host,
+        data_dir=data_dir.expanduser().absolute(),
+        checkpoint_dir=_checkpoints(checkpoint_dir),
+        log_dir=folder,
+        device=device,
+    )
+    plan = make_plan(options, command)
+    return Prepared(plan, address, render(plan))
+
+
+def test_only(prepared: Prepared) -> str:
+    """What the cluster says of the job: when and where it would start. Raises UsageError if it would be refused."""
+    return client.test(prepared.script, client.job_environment(secret=prepared.address.secret))
+
+
+def submit_study(study: Study, prepared: Prepared) -> Submission:
+    """Submits the workers of a study and notes their job in it; what fails after `sbatch` cancels the job again.
+
+    Raises UsageError if Slurm refuses, OutputError, StorageError.
+    """
+    from hpo.search.registry import record_job
+
+    plan = prepared.plan
+    cluster = client.cluster_name()
+    _make_folder(plan.log_dir)
+    prepared.address.write()
+    job = client.submit(prepared.script, client.job_environment(secret=prepared.address.secret))
+    try:
+        script = plan.log_dir / f"{job}.sh"
+        script.write_text(prepared.script, encoding="utf-8")
+        record_job(study, cluster=cluster, job=job, tasks=plan.tasks, log_dir=str(plan.log_dir))
+    except (HpoError, OSError):
+        client.cancel([job])
+        raise
+    return Submission(cluster, job, plan.tasks, plan.tasks * plan.workers, plan.log_dir, script)
+
+
+def _checkpoints(option: str | None) -> str:
+    """As `hpo worker` reads it, but whole, since a job may start in another folder."""
+    chosen = option or os.environ.get(ENVIRONMENT_VARIABLE) or DEFAULT
+    return chosen if chosen == NOWHERE else str(Path(chosen).expanduser().absolute())
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be written ({error.strerror}); give --log-dir") from None

@@ -1,0 +1,151 @@
+"""Engines with the settings that many workers on one database need: few connections, and none that hangs for ever."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Generator
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import URL, Connection, Engine
+
+CONNECT_TIMEOUT = 10
+"""Seconds to wait for a database server to take a connection."""
+
+BUSY_TIMEOUT = 60
+"""Seconds to wait for another writer of a SQLite file."""
+
+SILENCE_SECONDS = 45.0
+"""Seconds without a byte from a server that was asked something, after which the connection is given up."""
+
+LOCK_SECONDS = 20
+"""Seconds to wait for a lock of a server, well below SILENCE_SECONDS; the transaction is run again after it."""
+
+STUCK_SECONDS = 60
+"""Seconds after which a server ends a transaction whose client says nothing: a stopped worker holds up all others."""
+
+IDLE_SECONDS = 1.0
+"""Seconds after which connections that nobody uses are closed, so that idle workers hold none."""
+
+
+def make_engine(url: URL) -> Engine:
+    """An engine for one process: on a server two connections at most, one for the loop and one for the heartbeat."""
+    if url.get_backend_name() == "sqlite":
+        engine = sa.create_engine(url, connect_args=driver_arguments(url), pool_size=2, max_overflow=3)
+        sa.event.listen(engine, "connect", _set_up_sqlite)
+        sa.event.listen(engine, "begin", _begin_sqlite)
+        return engine
+    engine = sa.create_engine(
+        url, connect_args=driver_arguments(url), pool_pre_ping=True, pool_size=1, max_overflow=1, pool_timeout=60
+    )
+    guard_connections(engine)
+    _IdleConnections(engine)
+    return engine
+
+
+def driver_arguments(url: URL) -> dict[str, Any]:
+    """What the driver's `connect` gets beside the address; an option of the address goes before ours."""
+    backend = url.get_backend_name()
+    if backend == "sqlite":
+        return {"timeout": BUSY_TIMEOUT}
+    if backend == "mysql":
+        # max_execution_time and idle_transaction_timeout are each of one kind of server; wait_timeout is of both.
+        setup = f"SET SESSION wait_timeout = {STUCK_SECONDS}, innodb_lock_wait_timeout = {LOCK_SECONDS}"
+        limits = {"read_timeout": SILENCE_SECONDS, "write_timeout": SILENCE_SECONDS}
+        return _unless_given(url, {"connect_timeout": CONNECT_TIMEOUT, "init_command": setup, **limits})
+    arguments: dict[str, Any] = {"connect_timeout": CONNECT_TIMEOUT}
+    # Client and server each find out that the other's host is gone: keepalives while they wait, the timeout while
+    # they send. The server's part frees the locks of a worker whose node died.
+    arguments |= {"keepalives": 1, "keepalives_idle": 20, "keepalives_interval": 5, "keepalives_count": 5}
+    arguments |= {"tcp_user_timeout": int(SILENCE_SECONDS * 1000)}
+    settings = {
+        "lock_timeout": f"{LOCK_SECONDS}s",
+        "idle_in_transaction_session_timeout": f"{STUCK_SECONDS}s",
+        "tcp_keepalives_idle": "20",
+        "tcp_keepalives_interval": "5",
+        "tcp_keepalives_count": "5",
+    }
+    arguments["options"] = " ".join(f"-c {name}={value}" for name, value in settings.items())
+    return _unless_given(url, arguments)
+
+
+def guard_connections(engine: Engine) -> None:
+    """Gives up a PostgreSQL connection whose server has been silent for SILENCE_SECONDS.
+
+    libpq has no such limit: TCP's own timers end only a connection whose other host is gone, not one whose server
+    process, or a proxy before it, has stopped.
+    """
+    if engine.dialect.driver == "psycopg":
+        sa.event.listen(engine, "do_connect", _connect_guarded)
+
+
+def _unless_given(url: URL, arguments: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in arguments.items() if name not in url.query}
+
+
+def _connect_guarded(_dialect: Any, _record: Any, arguments: list[Any], options: dict[str, Any]) -> Any:
+    return _guarded_class().connect(*arguments, **options)
+
+
+def _guarded_class() -> Any:
+    import psycopg
+    from psycopg.errors import _WaitTimeout
+
+    class GuardedConnection(psycopg.Connection[Any]):
+        def wait(self, gen: Generator[Any, Any, Any], interval: float = 0.1, timeout: float | None = None) -> Any:
+            try:
+                return super().wait(gen, interval, timeout=SILENCE_SECONDS if timeout is None else timeout)
+            except _WaitTimeout:
+                if timeout is not None:
+                    raise
+                self.close()
+                raise psycopg.OperationalError(f"the server has been silent for {SILENCE_SECONDS:.0f} s") from None
+
+    return GuardedConnection
+
+
+def _set_up_sqlite(connection: Any, _record: Any) -> None:
+    # The driver's own BEGIN is deferred: two workers would both read before either writes. See _begin_sqlite.
+    connection.isolation_level = None
+    for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    reading = connection.get_execution_options().get("hpo_reading", False)
+    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+
+class _IdleConnections:
+    """Closes an engine's connections when none has been used for IDLE_SECONDS.
+
+    A worker speaks to its server for milliseconds in a minute. One connect costs some milliseconds; held connections
+    would let no more than 97 workers at a PostgreSQL as it comes.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._returned = 0.0
+        self._lock = threading.Lock()
+        self._waiting = False
+        sa.event.listen(engine, "checkin", self._on_return)
+
+    def _on_return(self, _connection: Any, _record: Any) -> None:
+        with self._lock:
+            self._returned = time.monotonic()
+            if self._waiting:
+                return
+            self._waiting = True
+        threading.Thread(target=self._wait, name="hpo-idle-connections", daemon=True).start()
+
+    def _wait(self) -> None:
+        while True:
+            time.sleep(max(0.05, self._returned + IDLE_SECONDS - time.monotonic()))
+            with self._lock:
+                pool = self._engine.pool
+                assert isinstance(pool, sa.QueuePool)
+                if time.monotonic() - self._returned >= IDLE_SECONDS and pool.checkedout() == 0:
+                    self._waiting = False
+                    break
+        self._engine.dispose()

@@ -1,0 +1,119 @@
+"""Shell completion: the scripts, and what they complete, asked as a shell asks."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from hpo.search.address import resolve_address
+from hpo.search.storage import open_database
+from hpo.search.study import create_or_take_up
+from hpo.study.files import builtin_study_file, load_spec
+from tests.cli.run import hpo
+
+
+def completed(folder: Path, line: str, **environment: str) -> list[str]:
+    """What zsh would offer for the last word of a line; zsh gets a type, a value and a help line for each."""
+    words = line.split(" ")
+    # click takes the name of the program from the variable; python -m hpo goes by another name.
+    code = "import sys; sys.argv = ['hpo']; from hpo.cli import main; main()"
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=folder,
+        env={
+            "PATH": "/usr/bin:/bin",
+            "HOME": str(folder),
+            "_HPO_COMPLETE": "zsh_complete",
+            "COMP_WORDS": line,
+            "COMP_CWORD": str(len(words) - 1),
+            **environment,
+        },
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert run.stderr == ""
+    return run.stdout.splitlines()[1::3]
+
+
+@pytest.fixture
+def studies(tmp_path: Path) -> Path:
+    """A folder with a database of three studies."""
+    database = open_database(resolve_address(f"sqlite:///{tmp_path}/hpo.sqlite3"), create=True)
+    for name in ("alpha", "alpine", "beta"):
+        create_or_take_up(database, name, load_spec(builtin_study_file("digits")))
+    database.close()
+    return tmp_path
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_script_of_each_shell_is_sound(tmp_path: Path, shell: str) -> None:
+    run = hpo("completion", shell, cwd=tmp_path)
+    assert run.returncode == 0
+    assert "_HPO_COMPLETE" in run.stdout
+    if shutil.which(shell):
+        checked = subprocess.run([shell, "-n"], input=run.stdout, text=True, capture_output=True, check=False)
+        assert checked.returncode == 0, checked.stderr
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+def test_bash_completes_a_command_by_the_script_that_is_printed(tmp_path: Path) -> None:
+    (tmp_path / "hpo").write_text(f'#!/bin/sh\nexec "{Path(sys.executable).parent}/hpo" "$@"\n')
+    (tmp_path / "hpo").chmod(0o755)
+    script = (
+        f'PATH="{tmp_path}:$PATH"; eval "$(hpo completion bash)"; '
+        'COMP_WORDS=(hpo sta); COMP_CWORD=1; _hpo_completion hpo; echo "${COMPREPLY[@]}"'
+    )
+    run = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
+    assert run.stdout.split() == ["status"], run.stderr
+
+
+def test_an_unknown_shell_is_refused(tmp_path: Path) -> None:
+    run = hpo("completion", "tcsh", cwd=tmp_path)
+    assert run.returncode == 2
+    assert "tcsh" in run.stderr
+
+
+def test_datasets_are_completed(tmp_path: Path) -> None:
+    assert completed(tmp_path, "hpo launch --dataset n") == ["nodule3d"]
+    assert completed(tmp_path, "hpo data fetch p") == ["pneumonia"]
+
+
+@pytest.mark.parametrize("command", ["status", "trials", "best", "worker", "dashboard", "replay"])
+def test_studies_are_completed_from_the_database(studies: Path, command: str) -> None:
+    assert completed(studies, f"hpo {command} al") == ["alpha", "alpine"]
+
+
+def test_studies_are_completed_from_the_database_that_the_line_names(studies: Path, tmp_path: Path) -> None:
+    address = f"sqlite:///{studies}/hpo.sqlite3"
+    assert completed(tmp_path, f"hpo status --storage {address} b") == ["beta"]
+    assert completed(tmp_path, "hpo status b", HPO_STORAGE=address) == ["beta"]
+
+
+def test_no_database_is_no_study_and_no_noise(tmp_path: Path) -> None:
+    assert completed(tmp_path, "hpo status a") == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_database_that_says_nothing_does_not_hold_the_shell(tmp_path: Path) -> None:
+    """The server takes the connection and never answers; loading the packages takes most of what is left."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        threading.Thread(target=silent.accept, daemon=True).start()
+        before = time.monotonic()
+        assert completed(tmp_path, "hpo status a", HPO_STORAGE=f"postgresql://u@127.0.0.1:{port}/d") == []
+        assert time.monotonic() - before < 8
+
+
+def test_settings_are_completed_up_to_the_value(tmp_path: Path) -> None:
+    assert completed(tmp_path, "hpo launch --set budget.e") == ["budget.epochs="]
+    assert completed(tmp_path, "hpo launch --set space.margin.l") == ["space.margin.low=", "space.margin.log="]
+    assert "fixed.optimizer=" in completed(tmp_path, "hpo check --set fixed.opt")

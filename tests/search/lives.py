@@ -1,0 +1,33 @@
+"""Short lives of trials, without a worker: claimed, reported, ended."""
+
+from __future__ import annotations
+
+from hpo.search.budget import claim
+from hpo.search.claim import Claim
+from hpo.search.objective import finish, record_report
+from hpo.search.study import Study
+from hpo.search.suggest import suggest
+from tests.search.fakes import FakeReport
+
+
+def claimed(study: Study, worker: str = "w") -> Claim:
+    """A trial for a worker; fails the test if there is none."""
+    held = claim(study, worker)
+    assert isinstance(held, Claim)
+    return held
+
+
+def ended(held: Claim, outcome: str = "complete", auc: float = 0.8) -> bool:
+    """Whether the trial could be ended by this claim."""
+    return finish(held, outcome, FakeReport(1, auc), {"config": {}, "params": {}})  # type: ignore[arg-type]
+
+
+def trained(study: Study, aucs: tuple[float, ...] = (0.7, 0.9, 0.8)) -> None:
+    """Ends one trial of two reports for each AUC, with parameters that the sampler drew."""
+    for auc in aucs:
+        held = claimed(study)
+        params = {} if held.reference else suggest(study, held.number, held.trial_id)
+        for epoch in (1, 2):
+            record_report(held, FakeReport(epoch, auc - 0.1 / epoch))
+        config = study.spec.config(params).model_dump()
+        assert finish(held, "complete", FakeReport(2, auc), {"config": config, "params": params})

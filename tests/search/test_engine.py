@@ -1,0 +1,94 @@
+"""Settings of connections: locks that are waited for, and stuck transactions that are ended."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.engine import URL
+
+from hpo.search import engine as engine_module
+from hpo.search import tables
+from hpo.search.engine import driver_arguments, make_engine
+from hpo.search.storage import Database, open_database
+from hpo.search.study import create_or_take_up, open_study
+from tests.search.fakes import make_spec
+
+
+class TestEveryDatabase:
+    def test_a_lock_that_is_held_longer_than_a_statement_waits_is_waited_for(
+        self, any_url: URL, name: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(engine_module, "LOCK_SECONDS", 1)
+        monkeypatch.setattr(engine_module, "BUSY_TIMEOUT", 1)
+        holder, waiter = open_database(any_url, create=True), open_database(any_url, create=False)
+        study = create_or_take_up(holder, name, make_spec(1))
+        held, change = threading.Event(), sa.update(tables.studies).where(tables.studies.c.study_id == study.study_id)
+
+        def hold() -> None:
+            with holder.engine.begin() as connection:
+                connection.execute(change.values(trials=5))
+                held.set()
+                time.sleep(2.5)
+
+        thread = threading.Thread(target=hold)
+        thread.start()
+        held.wait(5)
+        waiter.write(lambda connection: connection.execute(change.values(trials=7)))
+        thread.join()
+        assert open_study(waiter, name).spec.budget.trials == 7
+        for database in (holder, waiter):
+            database.close()
+
+
+def test_postgresql_ends_the_transaction_of_a_stopped_worker(
+    postgresql: URL, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _stopped_worker_holds_up_nobody(postgresql, name, monkeypatch)
+
+
+def test_mysql_ends_the_transaction_of_a_stopped_worker(mysql: URL, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    _stopped_worker_holds_up_nobody(mysql, name, monkeypatch)
+
+
+def _stopped_worker_holds_up_nobody(url: URL, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_module, "STUCK_SECONDS", 2)
+    open_database(url, create=True).close()
+    stopped, other = open_database(url, create=False), open_database(url, create=False)
+    study = create_or_take_up(stopped, name, make_spec(1))
+    change = sa.update(tables.studies).where(tables.studies.c.study_id == study.study_id)
+    with stopped.engine.connect() as connection:
+        connection.execute(change.values(trials=5))
+        started = time.monotonic()
+        # The stopped worker says nothing more; the other one gets its lock.
+        other.write(lambda there: there.execute(change.values(trials=7)))
+        assert 1 < time.monotonic() - started < 15
+        connection.invalidate()
+    assert open_study(other, name).spec.budget.trials == 7
+    for database in (stopped, other):
+        database.close()
+
+
+def test_an_option_of_the_address_goes_before_ours() -> None:
+    url = sa.make_url("postgresql+psycopg://u@h/d?connect_timeout=3&tcp_user_timeout=7")
+    arguments = driver_arguments(url)
+    assert "connect_timeout" not in arguments
+    assert "tcp_user_timeout" not in arguments
+    assert arguments["keepalives"] == 1
+
+
+def test_connections_of_mysql_and_postgresql_are_few() -> None:
+    for address in ("postgresql+psycopg://u@h/d", "mysql+pymysql://u@h/d"):
+        pool = make_engine(sa.make_url(address)).pool
+        assert isinstance(pool, sa.QueuePool)
+        assert (pool.size(), pool._max_overflow) == (1, 1)
+
+
+def test_a_connection_is_given_back_after_an_error(database: Database) -> None:
+    for _ in range(10):
+        with pytest.raises(ZeroDivisionError):
+            database.write(lambda connection: 1 // 0)
+    assert isinstance(database.engine.pool, sa.QueuePool)
+    assert database.engine.pool.checkedout() == 0

@@ -1,0 +1,124 @@
+"""What `hpo doctor` finds out about a database, on each kind of it, without changing a row."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.engine import URL
+
+from hpo.errors import OutputError, StorageError
+from hpo.launch.health import database as database_room
+from hpo.launch.health.database import DatabaseCheck
+from hpo.launch.health.finding import Check, Finding, run_checks
+from hpo.search import health, tables
+from hpo.search.address import resolve_address
+from hpo.search.health import Clock
+from hpo.search.storage import Database, open_database
+from hpo.search.study import create_or_take_up
+from hpo.study.files import builtin_study_file, load_spec
+
+
+def verdicts(findings: list[Finding]) -> dict[str, str]:
+    return {finding.check: finding.verdict for finding in findings}
+
+
+def look(url: URL, study: str | None = None) -> list[Finding]:
+    return list(DatabaseCheck(url.render_as_string(hide_password=False), study).look())
+
+
+def test_a_database_in_order_is_ok_and_tells_of_its_study(any_database: Database, name: str) -> None:
+    create_or_take_up(any_database, name, load_spec(builtin_study_file("digits")))
+    found = look(any_database.url, name)
+    assert {finding.verdict for finding in found} == {"ok"}, found
+    assert f"{name} on digits: 0 of" in next(finding.text for finding in found if finding.check == "study")
+
+
+def test_a_study_that_is_not_there_is_a_fault_of_its_kind(database: Database) -> None:
+    (finding,) = [finding for finding in look(database.url, "nothing") if finding.verdict != "ok"]
+    assert (finding.check, finding.exit_code) == ("study", 6)
+
+
+def test_a_database_of_another_version_is_a_fault_that_says_what_to_run(database: Database) -> None:
+    database.write(lambda connection: connection.execute(sa.update(tables.version).values(version=1)))
+    (older,) = [finding for finding in look(database.url) if finding.check == "tables"]
+    assert (older.verdict, older.exit_code) == ("fault", 5)
+    assert "hpo db upgrade" in older.cure
+    database.write(lambda connection: connection.execute(sa.update(tables.version).values(version=99)))
+    (newer,) = [finding for finding in look(database.url) if finding.check == "tables"]
+    assert "update hpo" in newer.cure
+
+
+def test_tables_of_another_optuna_are_a_fault(database: Database) -> None:
+    database.write(lambda connection: connection.exec_driver_sql("UPDATE alembic_version SET version_num = 'v0.9.0.a'"))
+    assert verdicts(look(database.url))["tables"] == "fault"
+
+
+def test_a_database_without_tables_is_a_warning_and_with_a_study_asked_for_a_fault(tmp_path: Path) -> None:
+    url = resolve_address(f"sqlite:///{tmp_path}/empty.db")
+    Path(url.database or "").touch()
+    assert verdicts(look(url))["tables"] == "warning"
+    assert verdicts(look(url, "digits"))["study"] == "fault"
+
+
+def test_a_file_that_is_not_there_yet_is_not_made_by_looking(tmp_path: Path) -> None:
+    url = resolve_address(f"sqlite:///{tmp_path}/none.db")
+    assert verdicts(look(url)) == {"database": "warning"}
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_looking_changes_no_row(any_database: Database, name: str) -> None:
+    create_or_take_up(any_database, name, load_spec(builtin_study_file("digits")))
+
+    def rows() -> dict[str, list[sa.Row[tuple[object, ...]]]]:
+        with any_database.reading() as connection:
+            return {table.name: list(connection.execute(sa.select(table))) for table in tables.own_tables}
+
+    before = rows()
+    look(any_database.url, name)
+    assert rows() == before
+
+
+def test_a_user_who_may_only_read_is_a_fault(postgresql: URL) -> None:
+    open_database(postgresql, create=True).close()
+    role = f"hpo_reader_{os.getpid()}"
+    admin = sa.create_engine(postgresql, isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.exec_driver_sql(f"CREATE ROLE {role} LOGIN")
+        connection.exec_driver_sql(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}")
+    try:
+        found = look(postgresql.set(username=role))
+    finally:
+        with admin.connect() as connection:
+            connection.exec_driver_sql(f"DROP OWNED BY {role}")
+            connection.exec_driver_sql(f"DROP ROLE {role}")
+        admin.dispose()
+    (refused,) = [finding for finding in found if finding.verdict == "fault"]
+    assert refused.exit_code == OutputError.exit_code
+    assert "permission denied" in refused.text
+
+
+def test_a_server_that_nobody_runs_is_a_storage_error_without_the_password() -> None:
+    url = resolve_address("postgresql://u:s3cret@127.0.0.1:9/db")
+    (finding,) = list(run_checks([Check("database", lambda: look(url), StorageError)]))
+    assert (finding.verdict, finding.exit_code) == ("fault", 5)
+    assert "s3cret" not in finding.text
+
+
+@pytest.mark.parametrize(
+    ("ahead", "uncertainty", "verdict"),
+    [(0.5, 0.01, "ok"), (-2.5, 0.01, "warning"), (2.5, 1.0, "ok"), (31.0, 0.01, "fault"), (-31.0, 0.01, "fault")],
+)
+def test_a_clock_that_is_off_warns_above_two_and_faults_above_thirty_seconds(
+    postgresql: URL, monkeypatch: pytest.MonkeyPatch, ahead: float, uncertainty: float, verdict: str
+) -> None:
+    """What the answer's own time leaves open does not count against the clock: 2.5 s within 1 s is 1.5 s at least."""
+    monkeypatch.setattr(health.Examined, "clock", lambda self: Clock(ahead, uncertainty))
+    assert verdicts(look(postgresql))["clock"] == verdict
+
+
+def test_a_server_with_few_connections_left_is_a_warning(postgresql: URL, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database_room, "_FEW_WORKERS", 10**6)
+    assert any("connections" in f.text and f.verdict == "warning" for f in look(postgresql))

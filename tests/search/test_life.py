@@ -1,0 +1,46 @@
+"""Whether a process has ended, as another on the same host sees it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from hpo.search.life import home_of_lives, is_over, this_life
+
+
+def _life_of_a_child() -> tuple[subprocess.Popen[str], str]:
+    code = "from hpo.search.life import this_life; print(this_life(), flush=True); input()"
+    child = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=Path.cwd()
+    )
+    assert child.stdout is not None
+    return child, child.stdout.readline().strip()
+
+
+def test_a_process_that_runs_is_not_over_and_one_that_was_killed_is() -> None:
+    child, life = _life_of_a_child()
+    assert life.startswith(home_of_lives())
+    assert not is_over(child.pid, life)
+    child.kill()
+    child.wait()
+    assert is_over(child.pid, life)
+
+
+def test_a_process_that_was_killed_and_not_waited_for_is_over() -> None:
+    child, life = _life_of_a_child()
+    child.kill()
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    assert is_over(child.pid, life)
+    child.wait()
+
+
+def test_another_process_of_the_same_number_is_another_life() -> None:
+    home, _, started = this_life().rpartition("/")
+    assert is_over(os.getpid(), f"{home}/{int(started) - 1}")
+
+
+def test_of_a_process_on_another_host_or_without_a_life_nothing_is_said() -> None:
+    assert not is_over(2**22 - 1, "another-boot/4026531836/1")
+    assert not is_over(2**22 - 1, "")

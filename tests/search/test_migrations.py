@@ -1,0 +1,193 @@
+"""Tables of an earlier hpo become those of this one, and what is in them stays."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.engine import URL
+
+from hpo.errors import StorageError
+from hpo.search import migrations, tables
+from hpo.search.address import resolve_address
+from hpo.search.engine import make_engine
+from hpo.search.migrations import upgrade
+from hpo.search.optuna_storage import plain_storage
+from hpo.search.reading import read_best, read_curve, read_status
+from hpo.search.storage import open_database
+from hpo.search.study import open_study
+from tests.search.conftest import throw_away
+from tests.search.lives import claimed, ended
+
+VERSION_1 = Path(__file__).parent / "old" / "version-1.sql"
+"""As hpo 0.1.0 left it: three trials of six finished, the fourth begun by a worker that was killed."""
+
+
+def _old_file(folder: Path) -> URL:
+    path = folder / "old.sqlite3"
+    connection = sqlite3.connect(path)
+    connection.executescript(VERSION_1.read_text())
+    connection.close()
+    return resolve_address(f"sqlite:///{path}")
+
+
+@pytest.fixture(params=["sqlite", "postgresql", "mysql"])
+def old_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[URL]:
+    """A database of version 1 on each backend: the kept file, or its own tables and rows moved to a server."""
+    source = _old_file(tmp_path)
+    if request.param == "sqlite":
+        yield source
+        return
+    for url in throw_away(request.param, "old"):
+        plain_storage(url, create=True)
+        _move_own_tables(source, url)
+        yield url
+
+
+def _move_own_tables(source: URL, target: URL) -> None:
+    """Optuna's rows are left behind, but for the study, which own rows refer to."""
+    metadata = sa.MetaData()
+    source_engine, target_engine = sa.create_engine(source), make_engine(target)
+    metadata.reflect(source_engine, only=lambda table, _: table.startswith("hpo_"))
+    own = [table for table in metadata.sorted_tables if table.name.startswith("hpo_")]
+    for table in own:
+        # SQLite's ledger numbers its rows by itself; elsewhere that has to be said.
+        for column in table.columns:
+            column.autoincrement = table.name == "hpo_ledger" and column.primary_key
+            column.type = sa.Double() if str(column.type) == "DOUBLE" else column.type
+    plain_storage(target).create_new_study([optuna.study.StudyDirection.MAXIMIZE], "old study")
+    with source_engine.connect() as reading, target_engine.begin() as writing:
+        metadata.create_all(writing, tables=own)
+        for table in own:
+            if rows := [dict(row._mapping) for row in reading.execute(sa.select(table))]:
+                writing.execute(sa.insert(table), rows)
+    source_engine.dispose()
+    target_engine.dispose()
+
+
+def _shape(engine: sa.Engine) -> dict[str, Any]:
+    """Tables of hpo with what can be told of their columns, keys and indices."""
+    inspector = sa.inspect(engine)
+    own = [table.name for table in tables.own_tables]
+    return {
+        name: {
+            "columns": {
+                column["name"]: (str(column["type"]), column["nullable"], _plain_default(column["default"]))
+                for column in inspector.get_columns(name)
+            },
+            "key": inspector.get_pk_constraint(name)["constrained_columns"],
+            "foreign": sorted(
+                (key["referred_table"], *key["constrained_columns"], str(key["options"]))
+                for key in inspector.get_foreign_keys(name)
+            ),
+            "indices": sorted(
+                (str(index["name"]), *map(str, index["column_names"]), bool(index["unique"]))
+                for index in inspector.get_indexes(name)
+            ),
+        }
+        for name in own
+    }
+
+
+def _plain_default(default: str | None) -> str | None:
+    return default if default is None else default.strip("'()").replace("false", "0")
+
+
+class TestEveryDatabase:
+    def test_upgraded_tables_are_those_that_are_made_anew(self, old_url: URL, tmp_path: Path) -> None:
+        assert upgrade(old_url) == migrations.Upgrade(before=1, after=tables.SCHEMA_VERSION, optuna=False)
+        upgraded = make_engine(old_url)
+        backend = old_url.get_backend_name()
+        news = (
+            [resolve_address(f"sqlite:///{tmp_path}/new.sqlite3")]
+            if backend == "sqlite"
+            else throw_away(backend, "new")
+        )
+        for new in news:
+            fresh = open_database(new, create=True)
+            assert _shape(upgraded) == _shape(fresh.engine)
+            fresh.close()
+        upgraded.dispose()
+
+    def test_a_second_upgrade_changes_nothing(self, old_url: URL) -> None:
+        upgrade(old_url)
+        assert upgrade(old_url).before == tables.SCHEMA_VERSION
+
+    def test_an_upgrade_that_was_cut_off_is_carried_to_its_end(
+        self, old_url: URL, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def cut_off(operations: Any, connection: sa.Connection) -> None:
+            step(operations, connection)
+            raise KeyboardInterrupt
+
+        step = migrations.STEPS[1]
+        with monkeypatch.context() as patch:
+            patch.setitem(migrations.STEPS, 1, cut_off)
+            with pytest.raises(KeyboardInterrupt):
+                upgrade(old_url)
+        assert upgrade(old_url).before == 1
+        open_database(old_url, create=False).close()
+
+
+def test_tables_of_an_older_hpo_are_refused_with_the_cure(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match=r"version 1, older than this hpo's .; run `hpo db upgrade`"):
+        open_database(_old_file(tmp_path), create=True)
+
+
+def test_an_old_study_still_reads_and_goes_on_after_the_upgrade(tmp_path: Path) -> None:
+    url = _old_file(tmp_path)
+    upgrade(url)
+    database = open_database(url, create=False)
+    study = open_study(database, "old study")
+    status = read_status(study)
+    assert (status.budget, status.finished, status.free) == (6, 3, 1)
+    assert [point.epoch for point in read_curve(study, 0)] == [1, 2, 3, 4]
+    before = read_best(study, count=3)
+    killed = claimed(study)
+    assert (killed.number, killed.fence) == (3, 2)
+    assert ended(killed, auc=0.6)
+    assert ended(claimed(study), auc=0.5)
+    assert [trial.value for trial in read_best(study, count=3).trials] == [trial.value for trial in before.trials]
+    assert read_status(study).finished == 5
+    database.close()
+
+
+def test_optunas_older_tables_are_upgraded_too(tmp_path: Path) -> None:
+    url = _old_file(tmp_path)
+    connection = sqlite3.connect(str(url.database))
+    connection.executescript("DROP INDEX ix_trials_study_id; UPDATE alembic_version SET version_num = 'v3.0.0.d';")
+    connection.close()
+    with pytest.raises(StorageError, match=r"tables of another Optuna .* run `hpo db upgrade`"):
+        plain_storage(url)
+    assert upgrade(url).optuna
+    assert plain_storage(url).get_current_version() == plain_storage(url).get_head_version()
+
+
+def test_tables_of_a_newer_optuna_are_refused(tmp_path: Path) -> None:
+    url = _old_file(tmp_path)
+    connection = sqlite3.connect(str(url.database))
+    connection.executescript("UPDATE alembic_version SET version_num = 'v99.0.0';")
+    connection.close()
+    with pytest.raises(StorageError, match="newer Optuna than is installed here; update Optuna"):
+        upgrade(url)
+
+
+def test_there_is_a_step_from_each_earlier_version() -> None:
+    assert list(migrations.STEPS) == list(range(1, tables.SCHEMA_VERSION))
+
+
+def test_nothing_to_upgrade_is_told(tmp_path: Path) -> None:
+    sqlite3.connect(tmp_path / "empty.sqlite3").execute("CREATE TABLE mine (a)")
+    with pytest.raises(StorageError, match="holds no hpo tables; `hpo db init` makes them"):
+        upgrade(resolve_address(f"sqlite:///{tmp_path}/empty.sqlite3"))
+
+
+def test_the_kept_file_is_what_an_earlier_hpo_made() -> None:
+    text = VERSION_1.read_text()
+    assert "lives_lost" not in text
+    assert VERSION_1.stat().st_size < 50_000

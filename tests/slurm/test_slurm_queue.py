@@ -1,0 +1,199 @@
+"""What is seen of the jobs of a study, and how its work is ended, with a stand-in for Slurm."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+import sqlalchemy as sa
+
+from hpo.cli.crew import read_crew, render_crew
+from hpo.cli.view import page
+from hpo.launch.slurm import client
+from hpo.launch.slurm.queue import ArrayState, Queue, QueueWatch, read_queue
+from hpo.launch.slurm.stop import stop_study
+from hpo.search import tables
+from hpo.search.budget import Claim, claim
+from hpo.search.reading import read_status
+from hpo.search.registry import (
+    StopRequest,
+    end_worker,
+    read_jobs,
+    read_stop_request,
+    record_job,
+    register_worker,
+    this_process,
+)
+from hpo.search.storage import Database
+from hpo.search.study import Study, create_or_take_up
+from tests.search.fakes import make_spec
+from tests.slurm.fake import FakeSlurm
+
+
+@pytest.fixture
+def study(database: Database) -> Study:
+    """A study with an array of three jobs here, and one on another cluster."""
+    study = create_or_take_up(database, "digits", make_spec(8))
+    record_job(study, cluster="testcluster", job="4711", tasks=3, log_dir="/logs")
+    record_job(study, cluster="faraway", job="12", tasks=9, log_dir="/far/logs")
+    return study
+
+
+def worker(study: Study, name: str, job: str | None = None) -> float:
+    return register_worker(study, this_process(name, device="cuda", job=job))
+
+
+def array(queue: Queue, cluster: str = "testcluster") -> ArrayState:
+    (found,) = (state for state in queue.arrays if state.cluster == cluster)
+    return found
+
+
+def request(study: Study, started: float) -> StopRequest | None:
+    with study.database.reading() as connection:
+        return read_stop_request(connection, study, started)
+
+
+def shown(study: Study) -> str:
+    console = page()
+    with console.capture() as capture:
+        console.print(render_crew(read_status(study), read_crew(study)))
+    return capture.get()
+
+
+def test_jobs_are_counted_by_what_they_do(slurm: FakeSlurm, study: Study) -> None:
+    slurm.queue("4711|0|RUNNING", "4711|1|COMPLETED", "4711|2|PENDING|Priority")
+    queue = read_queue(read_jobs(study))
+    here, far = (array(queue, cluster) for cluster in ("testcluster", "faraway"))
+    assert (here.running, here.waiting, here.ended, here.reasons) == (1, 1, 1, ("Priority",))
+    assert (far.cluster, far.running, far.waiting, far.ended) == ("faraway", None, None, None)
+    assert queue.trouble is None
+    assert slurm.calls("squeue")[0].split()[3] == "--jobs=4711"
+
+
+def test_jobs_that_slurm_has_forgotten_have_ended(slurm: FakeSlurm, study: Study) -> None:
+    slurm.answers("squeue", error="slurm_load_jobs error: Invalid job id specified\n", code=1)
+    assert array(read_queue(read_jobs(study))).over
+
+
+def test_a_job_that_is_requeued_waits(slurm: FakeSlurm, study: Study) -> None:
+    slurm.queue("4711|0|REQUEUED|BeginTime", "4711|1|REQUEUE_HOLD", "4711|2|COMPLETING")
+    queue = read_queue(read_jobs(study))
+    assert queue.trouble is None
+    here = array(queue)
+    assert (here.waiting, here.running) == (2, 1)
+
+
+def test_a_study_without_jobs_asks_slurm_nothing(slurm: FakeSlurm, database: Database) -> None:
+    study = create_or_take_up(database, "local", make_spec(2))
+    assert read_queue(read_jobs(study)).arrays == ()
+    assert slurm.calls("scontrol") == slurm.calls("squeue") == []
+
+
+def test_a_slurm_that_fails_changes_nothing_but_what_is_shown_of_it(slurm: FakeSlurm, study: Study) -> None:
+    slurm.answers("squeue", error="slurm_load_jobs error: Unable to contact slurm controller\n", code=1)
+    worker(study, "w1", "4711_0")
+    text = shown(study)
+    assert "Slurm does not answer: squeue: slurm_load_jobs error: Unable to contact" in text
+    assert "1 without a trial" in text
+
+
+def test_a_slow_slurm_does_not_hold_up_a_view_that_is_drawn_anew(slurm: FakeSlurm, study: Study) -> None:
+    slurm.queue("4711|0|RUNNING")
+    slurm.answers("scontrol", "ClusterName = testcluster\n", seconds=0.5)
+    watch, jobs = QueueWatch(every=60), read_jobs(study)
+    began = time.monotonic()
+    assert watch.look(jobs).arrays == ()
+    assert time.monotonic() - began < 0.3
+    while not watch.look(jobs).arrays:
+        assert time.monotonic() - began < 10
+        time.sleep(0.05)
+    assert len(slurm.calls("squeue")) == 1
+
+
+def test_workers_are_shown_with_what_they_hold_and_how_they_ended(slurm: FakeSlurm, study: Study) -> None:
+    slurm.queue("4711|0|RUNNING")
+    for name in ("busy", "idle", "gone"):
+        worker(study, name, "4711_0")
+    worker(study, "ended")
+    assert isinstance(claim(study, "busy"), Claim)
+    end_worker(study, "ended", finished=2, message="the disk was full")
+    silence = tables.workers.c.worker == "gone"
+    with study.database.engine.begin() as connection:
+        connection.execute(sa.update(tables.workers).where(silence).values(seen=tables.workers.c.seen - 3600))
+    text = shown(study)
+    (busy,) = [line for line in text.splitlines() if line.startswith("busy")]
+    assert "cuda" in busy
+    assert "0/4" in busy
+    assert "1 without a trial; 1 ended" in text
+    assert "1 lost without a word, up to 60 min ago: gone" in text
+    assert "the last one ended: the disk was full" in text
+    assert "job 4711 on testcluster: 3 in its array, 1 running, 0 waiting, 2 ended; logs in /logs" in text
+
+
+def test_a_look_writes_nothing(slurm: FakeSlurm, study: Study) -> None:
+    worker(study, "w1", "4711_0")
+    slurm.queue("4711|0|RUNNING")
+    statements: list[str] = []
+    sa.event.listen(study.database.engine, "before_cursor_execute", lambda *event: statements.append(event[2]))
+    crew = read_crew(study)
+    assert statements
+    assert {text.split()[0] for text in statements} <= {"SELECT", "BEGIN"}
+    assert slurm.calls("scancel") == []
+    assert all(call == "show config" for call in slurm.calls("scontrol"))
+    from hpo.cli.options import _plain
+
+    document = json.loads(json.dumps(_plain(crew.as_json()), allow_nan=False))
+    assert document["workers"][0]["job"] == "4711_0"
+    assert {job["job"]: job["running"] for job in document["jobs"]} == {"4711": 1, "12": None}
+
+
+def test_a_drain_cancels_what_waits_and_lets_workers_finish(slurm: FakeSlurm, study: Study) -> None:
+    started = worker(study, "w0", "4711_0")
+    slurm.queue("4711|0|RUNNING", "4711|1|PENDING", "4711|2|COMPLETED")
+    done = stop_study(study, at_once=False, cancel_running=False)
+    assert (done.asked, done.waiting, done.running) == (1, 1, 0)
+    assert set(slurm.calls("scancel")) == {"--quiet --state=PENDING 4711_1"}
+    assert done.elsewhere == ["faraway:12"]
+    assert request(study, started) == StopRequest(at_once=False)
+
+
+def test_now_asks_for_the_trials_at_once(slurm: FakeSlurm, study: Study) -> None:
+    started = worker(study, "w0")
+    stop_study(study, at_once=True, cancel_running=False)
+    assert request(study, started) == StopRequest(at_once=True)
+
+
+def test_a_job_that_runs_without_a_worker_yet_is_cancelled_since_it_would_come_too_late_to_be_asked(
+    slurm: FakeSlurm, study: Study
+) -> None:
+    worker(study, "w0", "4711_0")
+    slurm.queue("4711|0|RUNNING", "4711|1|RUNNING")
+    done = stop_study(study, at_once=False, cancel_running=False)
+    assert (done.waiting, done.running) == (0, 1)
+    assert slurm.calls("scancel") == ["--quiet 4711_1"]
+
+
+def test_cancel_ends_the_jobs_that_run_too(slurm: FakeSlurm, study: Study) -> None:
+    worker(study, "w0", "4711_0")
+    slurm.queue("4711|0|RUNNING", "4711|1|PENDING")
+    done = stop_study(study, at_once=True, cancel_running=True)
+    assert (done.waiting, done.running) == (1, 1)
+    assert slurm.calls("scancel")[-1] == "--quiet 4711_0"
+
+
+def test_workers_are_asked_to_end_even_if_slurm_does_not_answer_and_that_is_told(
+    slurm: FakeSlurm, study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = worker(study, "w0", "4711_0")
+    slurm.no_more(monkeypatch)
+    done = stop_study(study, at_once=False, cancel_running=False)
+    assert done.asked == 1
+    assert request(study, started) is not None
+    assert "scontrol is not on this machine" in done.trouble[0]
+
+
+def test_a_job_on_its_own_has_no_task(slurm: FakeSlurm) -> None:
+    slurm.queue("99|N/A|RUNNING")
+    (task,) = client.tasks(["99"])
+    assert (task.label, task.task, task.running) == ("99", None, True)

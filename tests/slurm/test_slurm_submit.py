@@ -1,0 +1,161 @@
+"""A launch on Slurm, up to what `sbatch` gets, with a stand-in for Slurm."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from hpo.errors import HpoError, StorageError, UsageError
+from hpo.launch.slurm import client
+from hpo.launch.slurm.plan import SlurmOptions
+from hpo.launch.slurm.submit import Prepared, prepare, submit_study
+from hpo.launch.slurm.submit import test_only as ask_the_cluster
+from hpo.search import registry
+from hpo.search.storage import Database
+from hpo.search.study import Study, create_or_take_up
+from tests.search.fakes import make_spec
+from tests.slurm.fake import FakeSlurm
+
+SECRET = "s3cret-w0rd"
+SERVER = f"postgresql://me:{SECRET}@db1:5432/hpo"
+
+
+@pytest.fixture
+def study(database: Database) -> Study:
+    return create_or_take_up(database, "digits", make_spec(8))
+
+
+def prepared(tmp_path: Path, storage: str | None = SERVER, **wishes: object) -> Prepared:
+    return prepare(
+        "digits",
+        SlurmOptions(**wishes),
+        storage=storage,
+        data_dir=tmp_path / "data",
+        checkpoint_dir=None,
+        log_dir=tmp_path / "logs",
+        device="auto",
+    )
+
+
+def test_a_submitted_array_is_noted_in_its_study(slurm: FakeSlurm, study: Study, tmp_path: Path) -> None:
+    done = submit_study(study, prepared(tmp_path, workers=3, workers_per_gpu=2))
+    assert (done.cluster, done.job, done.tasks, done.workers) == ("testcluster", "4711", 3, 6)
+    (row,) = registry.read_jobs(study)
+    assert (row.cluster, row.job, row.tasks, row.log_dir) == ("testcluster", "4711", 3, str(tmp_path / "logs/slurm"))
+    assert slurm.calls("sbatch") == ["--parsable"]
+    assert done.script.read_text() == slurm.script()
+
+
+def test_the_password_is_in_a_file_for_its_owner_and_nowhere_else(
+    slurm: FakeSlurm, study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HPO_STORAGE", SERVER)
+    monkeypatch.setenv("PGPASSWORD", SECRET)
+    monkeypatch.setenv("DATABASE_URL", f"{SERVER}?sslmode=require")
+    monkeypatch.setenv("HARMLESS", "kept")
+    job = prepared(tmp_path, storage=None)
+    assert SECRET not in repr(job)
+    submit_study(study, job)
+    assert stat.S_IMODE(job.address.file.stat().st_mode) == 0o600
+    assert f"HPO_STORAGE=@{job.address.file}" in job.script
+    inherited = slurm.environment()
+    assert inherited["HARMLESS"] == "kept"
+    assert not {"HPO_STORAGE", "PGPASSWORD", "DATABASE_URL"} & inherited.keys()
+    holders = [path for path in tmp_path.rglob("*") if path.is_file() and SECRET.encode() in path.read_bytes()]
+    assert holders == [job.address.file]
+
+
+def test_a_password_that_only_postgresql_s_own_variable_held_reaches_the_workers_too(
+    slurm: FakeSlurm, study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGPASSWORD", SECRET)
+    job = prepared(tmp_path, storage="postgresql://me@db1/hpo")
+    submit_study(study, job)
+    assert f"me:{SECRET}@db1" in job.address.file.read_text()
+
+
+def test_an_address_file_of_the_user_is_used_as_it_is(
+    slurm: FakeSlurm, study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    own = tmp_path / "my.address"
+    own.write_text(SERVER)
+    own.chmod(0o600)
+    job = prepared(tmp_path, storage="@my.address")
+    submit_study(study, job)
+    assert job.address.file == own
+    assert list((tmp_path / "logs" / "slurm").glob("*.address")) == []
+
+
+def test_what_sbatch_says_against_a_job_is_told_and_nothing_is_noted(
+    slurm: FakeSlurm, study: Study, tmp_path: Path
+) -> None:
+    slurm.answers("sbatch", error="sbatch: error: Batch job submission failed: Invalid account\n", code=1)
+    with pytest.raises(UsageError, match="sbatch refused the job: Batch job submission failed: Invalid account"):
+        submit_study(study, prepared(tmp_path))
+    assert registry.read_jobs(study) == []
+
+
+def test_a_job_that_cannot_be_noted_is_cancelled_again(
+    slurm: FakeSlurm, study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise StorageError("the database is gone")
+
+    monkeypatch.setattr(registry, "record_job", fails)
+    with pytest.raises(StorageError, match="gone"):
+        submit_study(study, prepared(tmp_path))
+    assert slurm.calls("scancel") == ["--quiet 4711"]
+
+
+def test_the_cluster_may_be_asked_without_submitting(slurm: FakeSlurm, tmp_path: Path) -> None:
+    slurm.answers("sbatch", error="sbatch: Job 12 to start at 2026-11-22T16:09:01 using 4 processors\n")
+    assert "to start at" in ask_the_cluster(prepared(tmp_path))
+    assert slurm.calls("sbatch") == ["--test-only"]
+    assert not (tmp_path / "logs").exists()
+
+
+@pytest.mark.parametrize(
+    ("storage", "words"),
+    [
+        (None, "a SQLite file serves one host.*hpo db serve.*--one-node"),
+        ("sqlite:////tmp/a.db", "a SQLite file serves one host.*hpo db serve"),
+        ("postgresql://me@localhost/hpo", "other hosts do not find a database at localhost"),
+        ("mysql://me@127.0.0.1/hpo", "other hosts do not find a database at 127.0.0.1"),
+        ("postgresql:///hpo", "at a local socket"),
+    ],
+)
+def test_an_address_that_other_hosts_cannot_use_is_refused(
+    slurm: FakeSlurm, tmp_path: Path, storage: str | None, words: str
+) -> None:
+    with pytest.raises(StorageError, match=words):
+        prepared(tmp_path, storage=storage)
+
+
+def test_one_node_keeps_every_job_on_this_host(
+    slurm: FakeSlurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = prepared(tmp_path, storage="sqlite:///a.db", one_node=True)
+    assert job.plan.node is not None
+    assert f"#SBATCH --nodelist={job.plan.node}" in job.script
+
+
+def test_a_machine_without_slurm_is_a_sentence(
+    slurm: FakeSlurm, study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slurm.no_more(monkeypatch)
+    with pytest.raises(HpoError, match="scontrol is not on this machine; run the command on a login node"):
+        submit_study(study, prepared(tmp_path))
+
+
+def test_a_slurm_that_is_silent_is_not_waited_for(slurm: FakeSlurm) -> None:
+    slurm.answers("squeue", seconds=5)
+    with pytest.raises(client.SlurmSilentError, match="squeue did not answer within 0 s"):
+        client.tasks(["1"], seconds=0.3)
+
+
+def test_a_job_does_not_inherit_the_job_that_submits_it() -> None:
+    around = {"SLURM_JOB_ID": "1", "SLURM_MEM_PER_CPU": "100", "SLURM_CONF": "/etc/slurm.conf", "HOME": "/home/me"}
+    assert client.job_environment(around) == {"SLURM_CONF": "/etc/slurm.conf", "HOME": "/home/me"}
