@@ -1,0 +1,1 @@
+"""What the database costs a trial, for hpo and for stock Optuna; started by `benchmarks/service.py`."""

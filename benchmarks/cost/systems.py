@@ -1,0 +1,151 @@
+"""One trial through the database, timed step by step: as hpo does it, and as stock Optuna does it."""
+
+from __future__ import annotations
+
+import random
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import optuna
+
+from benchmarks.cost.question import EPOCHS, FIRST_RUNG, REDUCTION, SPEC, STARTUP, STUDY, random_auc
+from hpo.search.address import resolve_address
+from hpo.search.budget import claim, store_record
+from hpo.search.claim import Claim
+from hpo.search.objective import finish, record_report
+from hpo.search.seeds import trial_seed
+from hpo.search.storage import open_database
+from hpo.search.study import open_study
+from hpo.search.suggest import distribution, suggest
+
+Step = Literal["claim", "suggest", "report", "tell"]
+Note = Callable[[Step, float], None]
+Name = Literal["hpo", "stock", "stock median"]
+
+_CACHE = ("_studies", "_trial_id_to_study_id_and_number", "_study_id_and_number_to_trial_id")
+
+
+@dataclass(frozen=True)
+class FreeReport:
+    """A report that cost nothing."""
+
+    epoch: int
+    auc: float
+    standard_error: float | None = 0.01
+    fold_aucs: tuple[float, ...] = (0.8, 0.8, 0.8, 0.8, 0.8)
+    training_auc: float | None = 0.9
+    training_loss: float | None = 0.1
+    seconds: float = 10.0
+
+
+class System(Protocol):
+    """A worker that is connected to the study."""
+
+    storage: Any
+
+    def trial(self, note: Note, over: Callable[[], bool]) -> None:
+        """One trial with EPOCHS reports, whatever is decided of it; fewer if it is `over`."""
+        ...
+
+    def close(self) -> None:
+        """Closes its connections."""
+        ...
+
+
+class Hpo:
+    """As `hpo.search.worker` calls the database."""
+
+    def __init__(self, address: str, worker: str) -> None:
+        self._study = open_study(open_database(resolve_address(address), create=False), STUDY)
+        self._worker, self._chance = worker, random.Random(worker)
+        self.storage = self._study.database.optuna
+
+    def trial(self, note: Note, over: Callable[[], bool]) -> None:
+        """One trial."""
+        with _timed(note, "claim"):
+            held = claim(self._study, self._worker)
+        if not isinstance(held, Claim):
+            raise RuntimeError("the study that is measured has no trial left")
+        with _timed(note, "suggest"):
+            params = suggest(self._study, held.number, held.trial_id)
+            record = {"config": SPEC.config(params).model_dump(), "params": params, "study_seed": 0, "trial_seed": 0}
+            store_record(held, record)
+        for epoch in _epochs(over):
+            last = FreeReport(epoch, random_auc(self._chance))
+            with _timed(note, "report"):
+                record_report(held, last)
+        with _timed(note, "tell"):
+            finish(held, "complete", last, record)
+
+    def close(self) -> None:
+        """Closes its connections."""
+        self._study.database.close()
+
+
+class Stock:
+    """Optuna as its documents say, with the same sampler settings; its pruner by halving, or by the median."""
+
+    def __init__(self, address: str, worker: str, *, median: bool = False) -> None:
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        arguments = {"connect_args": {"timeout": 60}} if address.startswith("sqlite") else {}
+        self._rdb = optuna.storages.RDBStorage(address, engine_kwargs=arguments, skip_table_creation=True)
+        self.storage = optuna.storages.get_storage(self._rdb)
+        self._chance = random.Random(worker)
+        seed = trial_seed(0, self._chance.randrange(2**30), "sampler")
+        sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=STARTUP, multivariate=True, group=True)
+        pruner: optuna.pruners.BasePruner = optuna.pruners.SuccessiveHalvingPruner(FIRST_RUNG, REDUCTION)
+        if median:
+            pruner = optuna.pruners.MedianPruner()
+        self._study = optuna.load_study(study_name=STUDY, storage=self.storage, sampler=sampler, pruner=pruner)
+        self._space = {name: distribution(entry) for name, entry in SPEC.space.items()}
+
+    def trial(self, note: Note, over: Callable[[], bool]) -> None:
+        """One trial."""
+        with _timed(note, "claim"):
+            trial = self._study.ask()
+        with _timed(note, "suggest"):
+            for name, entry in self._space.items():
+                trial._suggest(name, entry)
+        auc = 0.0
+        for epoch in _epochs(over):
+            auc = random_auc(self._chance)
+            with _timed(note, "report"):
+                trial.report(auc, epoch)
+                trial.should_prune()
+        with _timed(note, "tell"):
+            self._study.tell(trial, auc)
+
+    def close(self) -> None:
+        """Closes its connections."""
+        self._rdb.scoped_session.remove()
+        self._rdb.engine.dispose()
+
+
+def connect(name: Name, address: str, worker: str) -> System:
+    """A worker of this system."""
+    return Hpo(address, worker) if name == "hpo" else Stock(address, worker, median=name == "stock median")
+
+
+def share_cache(warm: System, cold: System) -> None:
+    """Gives a worker the list of finished trials that another has read, so that not each has to read them first."""
+    for attribute in _CACHE:
+        setattr(cold.storage, attribute, getattr(warm.storage, attribute))
+
+
+def _epochs(over: Callable[[], bool], at_least: int = 3) -> Iterator[int]:
+    for epoch in range(1, EPOCHS + 1):
+        if epoch > at_least and over():
+            return
+        yield epoch
+
+
+@contextmanager
+def _timed(note: Note, step: Step) -> Iterator[None]:
+    start = time.perf_counter()
+    yield
+    note(step, time.perf_counter() - start)

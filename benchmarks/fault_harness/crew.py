@@ -1,0 +1,191 @@
+"""Keeps a number of workers alive, as a cluster does, and lets faults befall them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from benchmarks.fault_harness.disk import SmallDisk
+from benchmarks.fault_harness.orders import Orders
+from benchmarks.fault_harness.schedule import Fault
+from benchmarks.fault_harness.servers import Server
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+TICK = 0.05
+AGAIN_AFTER = 0.5
+"""Seconds until a worker that ended before its study did is started again."""
+
+WRONG_BY = (0.0, 7200.0, -86400.0, 31.0)
+"""Seconds by which the wall clocks of the workers are wrong, in turn."""
+
+LIFE = 1.0
+"""Seconds after which a worker is one that works."""
+
+INTERRUPTED = 130
+
+SPOKEN = range(2, 11)
+"""Exit codes of hpo after one sentence that tells a user what to do; see `hpo.errors`."""
+
+ERROR, SENTENCE = "workers that died of an error", "workers that ended with a sentence"
+
+
+@dataclass
+class _Slot:
+    process: int | None = None
+    life: int = 0
+    done: bool = False
+    struck: bool = False
+    again_at: float = 0.0
+    began: float = 0.0
+
+
+class Crew:
+    """Workers in slots; a slot's worker that ends too early is started again under a new name."""
+
+    def __init__(self, orders: Orders, workers: int, server: Server, disk: SmallDisk, logs: Path) -> None:
+        self.counts: Counter[str] = Counter()
+        """Faults by kind, and how workers ended."""
+        self._orders, self._server, self._disk, self._logs = orders, server, disk, logs
+        self._slots = [_Slot() for _ in range(workers)]
+        self._thaw: list[tuple[float, int]] = []
+        self._lived = False
+        self._errands: list[threading.Thread] = []
+        self._nursery = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.fault_harness.nursery"],
+            cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    def run(self, trials: int, faults: list[Fault], limit: float) -> bool:
+        """Works with this budget until every worker has ended of itself; false if it took more than `limit` seconds,
+        or if each of many workers ended as soon as it began."""
+        self._orders = replace(self._orders, trials=trials)
+        for slot in self._slots:
+            slot.done, slot.again_at = False, 0.0
+        began, left = time.monotonic(), list(faults)
+        while not all(slot.done for slot in self._slots):
+            now = time.monotonic() - began
+            if now > limit or self._hopeless():
+                self._kill_all()
+                return False
+            while left and left[0].at <= now:
+                self._strike(left.pop(0))
+            self._thaw_due()
+            self._collect()
+            self._start_missing()
+            time.sleep(TICK)
+        for errand in self._errands:
+            errand.join()
+        return True
+
+    def close(self) -> None:
+        """Kills what is left of the workers."""
+        self._kill_all()
+        if self._nursery.stdin is not None:
+            self._nursery.stdin.close()
+        self._nursery.wait()
+
+    def _hopeless(self) -> bool:
+        return not self._lived and self.counts["workers ended"] > 3 * len(self._slots)
+
+    def _start_missing(self) -> None:
+        for number, slot in enumerate(self._slots):
+            if slot.done or slot.process is not None or time.monotonic() < slot.again_at:
+                continue
+            slot.life += 1
+            worker = f"w{number:02d}-{slot.life}"
+            offset = WRONG_BY[number % len(WRONG_BY)]
+            orders = replace(self._orders, worker=worker, clock_offset=offset)
+            slot.process = self._ask({"start": asdict(orders), "log": str(self._logs / f"{worker}.log")})["pid"]
+            slot.struck = False
+            slot.began = time.monotonic()
+            self.counts["workers started"] += 1
+
+    def _collect(self) -> None:
+        ended = {int(process): code for process, code in self._ask({"ended": True})["ended"].items()}
+        for slot in self._slots:
+            if slot.process not in ended:
+                continue
+            code = ended[slot.process]
+            self.counts["workers ended"] += 1
+            self._lived |= time.monotonic() - slot.began > LIFE or code == 0
+            slot.process, slot.again_at = None, time.monotonic() + AGAIN_AFTER
+            if code == 0:
+                slot.done = True
+            elif not slot.struck and code != INTERRUPTED:
+                self.counts[SENTENCE if code in SPOKEN else ERROR] += 1
+
+    def _strike(self, fault: Fault) -> None:
+        if fault.kind == "restart":
+            self._in_background(lambda: self._server.restart(crash=self.counts["restart"] % 2 == 0))
+        elif fault.kind == "full disk":
+            self._in_background(lambda: self._fill_for(fault.seconds))
+        elif fault.kind == "relaunch":
+            for slot in self._slots:
+                self._signal(slot, signal.SIGTERM)
+        elif not self._strike_one(fault):
+            return
+        self.counts[fault.kind] += 1
+
+    def _strike_one(self, fault: Fault) -> bool:
+        order = self._slots[fault.slot :] + self._slots[: fault.slot]
+        slot = next((slot for slot in order if slot.process is not None), None)
+        if slot is None or slot.process is None:
+            return False
+        if fault.kind == "freeze":
+            self._thaw.append((time.monotonic() + fault.seconds, slot.process))
+            os.kill(slot.process, signal.SIGSTOP)
+        else:
+            self._signal(slot, signal.SIGKILL if fault.kind == "kill" else signal.SIGTERM)
+        return True
+
+    @staticmethod
+    def _signal(slot: _Slot, number: signal.Signals) -> None:
+        # The nursery has not reaped it yet, or `_collect` would have cleared the slot: the number is still its own.
+        if slot.process is not None:
+            slot.struck = True
+            os.kill(slot.process, number)
+
+    def _thaw_due(self) -> None:
+        now, living = time.monotonic(), {slot.process for slot in self._slots}
+        for due, process in self._thaw:
+            if due <= now and process in living:
+                os.kill(process, signal.SIGCONT)
+        self._thaw = [(due, process) for due, process in self._thaw if due > now]
+
+    def _fill_for(self, seconds: float) -> None:
+        self._disk.fill()
+        time.sleep(seconds)
+        self._disk.free()
+
+    def _in_background(self, errand: Any) -> None:
+        thread = threading.Thread(target=errand)
+        thread.start()
+        self._errands.append(thread)
+
+    def _kill_all(self) -> None:
+        for slot in self._slots:
+            self._signal(slot, signal.SIGKILL)
+        while any(slot.process is not None for slot in self._slots):
+            self._collect()
+            time.sleep(TICK)
+        for errand in self._errands:
+            errand.join()
+
+    def _ask(self, question: dict[str, Any]) -> dict[str, Any]:
+        if self._nursery.stdin is None or self._nursery.stdout is None:
+            raise RuntimeError("the nursery has no pipes")
+        print(json.dumps(question), file=self._nursery.stdin, flush=True)
+        answer = self._nursery.stdout.readline()
+        if not answer:
+            raise RuntimeError("the nursery has ended")
+        found: dict[str, Any] = json.loads(answer)
+        return found

@@ -1,0 +1,81 @@
+"""One worker of hpo with a stand-in for training, and a journal of everything that the database accepted from it."""
+
+from __future__ import annotations
+
+import functools
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchmarks.fault_harness.journal import Journal
+from benchmarks.fault_harness.orders import Orders, skew_clock
+from benchmarks.fault_harness.stand_in import StandIn
+from hpo.errors import HpoError
+from hpo.search import budget, objective
+from hpo.search.address import resolve_address
+from hpo.search.registry import this_process
+from hpo.search.storage import open_database
+from hpo.search.study import open_study
+from hpo.search.worker import run_worker
+
+INTERRUPTED = 130
+
+
+def work(orders: Orders) -> int:
+    """Works until the study is finished or SIGTERM comes; returns an exit code of hpo."""
+    stopping = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stopping.set())
+    journal = Journal(Path(orders.journals), orders.worker)
+    write_down(journal)
+    skew_clock(orders.clock_offset)
+    train = StandIn(orders.epochs, orders.epoch_seconds, Path(orders.checkpoints))
+    try:
+        study = open_study(
+            open_database(resolve_address(orders.address), create=False), orders.study, lease=orders.lease
+        )
+        run_worker(study, identity=this_process(orders.worker), train=train, stop=stopping.is_set, on_event=print)
+    except HpoError as error:
+        print(error)
+        return error.exit_code
+    return INTERRUPTED if stopping.is_set() else 0
+
+
+def write_down(journal: Journal) -> None:
+    """Has every claim, and every write under a lease that was accepted, noted with its fencing number."""
+
+    def noted(event: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(call)
+        def wrapper(first: Any, *arguments: Any, **named: Any) -> Any:
+            began = time.monotonic()
+            result = call(first, *arguments, **named)
+            held = result if event == "claim" else first
+            # A report that is told False is accepted and pruned; any other write that is told False is refused.
+            if hasattr(held, "fence") and (event == "report" or getattr(result, "held", result) is not False):
+                journal.note(event, began, trial=held.number, fence=held.fence, **_more(event, arguments))
+            return result
+
+        return wrapper
+
+    _replace(budget.claim, noted("claim", budget.claim))
+    _replace(budget.renew, noted("renew", budget.renew))
+    _replace(budget.release, noted("release", budget.release))
+    _replace(objective.record_report, noted("report", objective.record_report))
+    _replace(objective.finish, noted("finish", objective.finish))
+
+
+def _more(event: str, arguments: tuple[Any, ...]) -> dict[str, Any]:
+    if event == "report":
+        return {"epoch": arguments[0].epoch, "auc": arguments[0].auc}
+    return {"outcome": arguments[0]} if event == "finish" else {}
+
+
+def _replace(original: Any, wrapper: Any) -> None:
+    for name, module in list(sys.modules.items()):
+        if name.startswith("hpo.search"):
+            for attribute, value in list(vars(module).items()):
+                if value is original:
+                    setattr(module, attribute, wrapper)
