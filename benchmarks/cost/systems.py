@@ -71,9 +71,10 @@ class Hpo:
         if not isinstance(held, Claim):
             raise RuntimeError("the study that is measured has no trial left")
         with _timed(note, "suggest"):
-            params = suggest(self._study, held.number, held.trial_id)
+            suggestion = suggest(self._study, held.number, held.trial_id)
+            params = suggestion.values
             record = {"config": SPEC.config(params).model_dump(), "params": params, "study_seed": 0, "trial_seed": 0}
-            store_record(held, record)
+            store_record(held, record, drawn=suggestion.drawn)
         for epoch in _epochs(over):
             last = FreeReport(epoch, random_auc(self._chance))
             with _timed(note, "report"):

@@ -7,6 +7,7 @@ leaves neither without the other. Every transaction here may run twice: a lost a
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 import uuid
@@ -22,7 +23,7 @@ from hpo.search import tables
 from hpo.search.claim import Claim, has_become, update_held
 from hpo.search.ending import failed_by_death
 from hpo.search.life import home_of_lives, is_over
-from hpo.search.optuna_rows import new_trial
+from hpo.search.optuna_rows import Drawn, new_trial, new_trial_like, write_params
 from hpo.search.registry import StopRequest, read_stop_request, touch
 from hpo.search.study import Study
 from hpo.search.suggest import reference_template
@@ -71,7 +72,12 @@ def claim(study: Study, worker: str) -> Claim | NothingToClaim:
     Raises StudyStoppedError if too many trials failed by their own fault, StudyNotFoundError if the study is gone.
     """
     token = str(uuid.uuid4())
-    return study.database.write(lambda connection: _claim(study, worker, token, connection))
+    tries = itertools.count()
+
+    def write(connection: Connection) -> Claim | NothingToClaim:
+        return _claim(study, worker, token, connection, again=next(tries) > 0)
+
+    return study.database.write(write)
 
 
 def renew(held: Claim, progress: float, *, started: float | None = None) -> Renewal:
@@ -103,15 +109,27 @@ def release(held: Claim, record: dict[str, Any] | None = None) -> bool:
     )
 
 
-def store_record(held: Claim, record: dict[str, Any], checkpoint: str | None = None) -> bool:
-    """Stores what the trial needs to be run again, and where its checkpoints lie; False if the lease is lost."""
+def store_record(
+    held: Claim, record: dict[str, Any], checkpoint: str | None = None, drawn: Drawn | None = None
+) -> bool:
+    """Stores what the trial needs to be run again, and where its checkpoints lie; False if the lease is lost.
+
+    drawn: of a trial that is new, for Optuna's tables.
+    """
     values = {"record": json.dumps(record), "checkpoint": checkpoint}
-    return held.study.database.write(lambda connection: update_held(connection, held, values))
+
+    def write(connection: Connection) -> bool:
+        if not update_held(connection, held, values):
+            return False
+        write_params(connection, held.trial_id, drawn or {})
+        return True
+
+    return held.study.database.write(write)
 
 
-def _claim(study: Study, worker: str, token: str, connection: Connection) -> Claim | NothingToClaim:
+def _claim(study: Study, worker: str, token: str, connection: Connection, *, again: bool) -> Claim | NothingToClaim:
     row = _locked_study(study, connection)
-    if (mine := _claimed_by(token, study, connection)) is not None:
+    if again and (mine := _claimed_by(token, study, connection)) is not None:
         return mine
     _check_failures(study, row.finished, row.failed)
     finished, budget = row.finished, row.trials
@@ -217,9 +235,12 @@ def _take_over(study: Study, worker: str, token: str, place: int, connection: Co
 def _new_place(study: Study, worker: str, token: str, place: int, connection: Connection) -> Claim:
     known = references(study.spec)
     reference = list(known)[place] if place < len(known) else None
-    template = reference_template(study.spec, reference, known[reference]) if reference else None
-    storage = study.database.optuna_within(connection)
-    trial_id, number = new_trial(connection, storage, study.study_id, template)
+    if reference:
+        template = reference_template(study.spec, reference, known[reference])
+        storage = study.database.optuna_within(connection)
+        trial_id, number = new_trial_like(connection, storage, study.study_id, template)
+    else:
+        trial_id, number = new_trial(connection, study.study_id)
     connection.execute(
         sa.insert(tables.trials).values(
             study_id=study.study_id,

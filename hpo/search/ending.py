@@ -20,18 +20,19 @@ _OPTUNA_STATES: dict[Outcome, str] = {"complete": "COMPLETE", "pruned": "PRUNED"
 def end_trial(
     connection: Connection, held: Claim, outcome: Outcome, values: dict[str, Any], shown: dict[str, Any]
 ) -> bool:
-    """Ends the trial if it is still held; whether it was. If not, the transaction must be rolled back.
+    """Ends the trial if it is still held; whether it was.
 
     values: further columns of its row. shown: attributes for Optuna's readers; those that are None or empty are left
-    out. The study's row is locked first, as a claim does, so that the two never wait for each other.
+    out. The study's row, which every claim locks, comes last, to be locked as shortly as can be. A claim that takes
+    over the very trial that ends here waits for it the other way round; the database finds that and one runs again.
     """
-    count_ended(connection, held.study.study_id, failed=outcome == "failed")
     ended = {"state": "finished", "outcome": outcome, "lease_until": None, "ended": database_now(), **values}
     if not update_held(connection, held, ended):
         return False
     reached = None if outcome == "failed" else _last_auc(connection, held, values)
     attributes = {key: value for key, value in shown.items() if value not in ("", None)}
     write_end(connection, held.trial_id, _OPTUNA_STATES[outcome], reached, attributes)
+    count_ended(connection, held.study.study_id, failed=outcome == "failed")
     return True
 
 

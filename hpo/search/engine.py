@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import sqlite3
 import threading
 import time
 from collections.abc import Generator
@@ -15,6 +17,9 @@ CONNECT_TIMEOUT = 10
 
 BUSY_TIMEOUT = 60
 """Seconds to wait for another writer of a SQLite file."""
+
+_ASK_AGAIN = (0.001, 0.006)
+"""Seconds between two tries to take a SQLite file's write lock."""
 
 SILENCE_SECONDS = 45.0
 """Seconds without a byte from a server that was asked something, after which the connection is given up."""
@@ -36,9 +41,7 @@ def make_engine(url: URL) -> Engine:
         sa.event.listen(engine, "connect", _set_up_sqlite)
         sa.event.listen(engine, "begin", _begin_sqlite)
         return engine
-    engine = sa.create_engine(
-        url, connect_args=driver_arguments(url), pool_pre_ping=True, pool_size=1, max_overflow=1, pool_timeout=60
-    )
+    engine = sa.create_engine(url, connect_args=driver_arguments(url), pool_size=1, max_overflow=1, pool_timeout=60)
     guard_connections(engine)
     _IdleConnections(engine)
     return engine
@@ -113,8 +116,35 @@ def _set_up_sqlite(connection: Any, _record: Any) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    reading = connection.get_execution_options().get("hpo_reading", False)
-    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+    if connection.get_execution_options().get("hpo_reading", False):
+        connection.exec_driver_sql("BEGIN")
+        return
+    raw: Any = connection.connection.dbapi_connection
+    raw.execute("PRAGMA busy_timeout = 0")
+    try:
+        if not _begun_to_write(raw):
+            # Once more, through SQLAlchemy, whose error says what is the matter.
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+    finally:
+        raw.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT * 1000}")
+
+
+def _begun_to_write(connection: Any) -> bool:
+    """Asks for the file's write lock every few milliseconds, for BUSY_TIMEOUT seconds; whether it was given.
+
+    SQLite's own handler waits longer with each try, up to 100 ms: whoever has waited longest asks least often.
+    """
+    end = time.monotonic() + BUSY_TIMEOUT
+    while time.monotonic() < end:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorname != "SQLITE_BUSY":
+                return False
+            time.sleep(random.uniform(*_ASK_AGAIN))
+        else:
+            return True
+    return False
 
 
 class _IdleConnections:

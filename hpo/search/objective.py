@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from typing import Any
@@ -33,11 +34,14 @@ def record_report(held: Claim, report: Report) -> bool:
 
 def finish(held: Claim, outcome: Outcome, last: Report | None, record: dict[str, Any], reason: str = "") -> bool:
     """Ends the trial in both rooms of the database; False, and nothing written, if the lease was lost."""
-    try:
-        held.study.database.write(lambda connection: _finish(connection, held, outcome, last, record, reason))
-    except LeaseLost:
-        return False
-    return True
+    tries = itertools.count()
+
+    def write(connection: Connection) -> bool:
+        if next(tries) > 0 and has_become(connection, held, "finished"):
+            return True
+        return _finish(connection, held, outcome, last, record, reason)
+
+    return held.study.database.write(write)
 
 
 def _record_report(connection: Connection, held: Claim, report: Report) -> bool:
@@ -74,17 +78,13 @@ def _record_report(connection: Connection, held: Claim, report: Report) -> bool:
 
 def _finish(
     connection: Connection, held: Claim, outcome: Outcome, last: Report | None, record: dict[str, Any], reason: str
-) -> None:
-    if has_become(connection, held, "finished"):
-        return
+) -> bool:
     values: dict[str, Any] = {"reason": reason or None, "record": json.dumps(record)}
     shown = {"reason": reason, "seconds": record.get("seconds"), "worker": held.worker}
     if last is not None:
         values |= _last_values(last)
         shown["standard_error"] = last.standard_error
-    if not end_trial(connection, held, outcome, values, shown):
-        # Raised inside the transaction, so that the study's counters are rolled back with it.
-        raise LeaseLost
+    return end_trial(connection, held, outcome, values, shown)
 
 
 def _last_values(report: Report) -> dict[str, Any]:

@@ -16,19 +16,43 @@ from sqlalchemy.engine import Connection
 
 from hpo.search.tables import upsert_rows
 
+Drawn = dict[str, tuple[float, Any]]
+"""Name of a setting to its value in Optuna's internal form and its distribution."""
 
-def new_trial(connection: Connection, storage: Any, study_id: int, template: Any) -> tuple[int, int]:
-    """Makes a trial through Optuna's storage on this transaction; its id and its number."""
+
+def new_trial(connection: Connection, study_id: int) -> tuple[int, int]:
+    """Makes a running trial without parameters; its id and its number, the next of the study.
+
+    Optuna's row of the study is locked, as Optuna does, so that a trial made through it gets another number.
+    """
+    from optuna.storages._rdb import models
+    from optuna.trial import TrialState
+
+    studies: Any = models.StudyModel.__table__
+    connection.execute(sa.select(studies.c.study_id).where(studies.c.study_id == study_id).with_for_update())
+    trials: Any = models.TrialModel.__table__
+    last = sa.select(trials.c.number).where(trials.c.study_id == study_id).order_by(trials.c.trial_id.desc()).limit(1)
+    newest = connection.scalar(last)
+    number = 0 if newest is None else int(newest) + 1
+    row = {"number": number, "study_id": study_id, "state": TrialState.RUNNING, "datetime_start": datetime.now()}
+    key = connection.execute(sa.insert(trials).values(row)).inserted_primary_key
+    assert key is not None
+    return int(key[0]), number
+
+
+def new_trial_like(connection: Connection, storage: Any, study_id: int, template: Any) -> tuple[int, int]:
+    """Makes a trial from Optuna's template through Optuna's storage on this transaction; its id and its number."""
     from optuna.storages._rdb import models
 
     trial_id = int(storage.create_new_trial(study_id, template))
-    trials = models.TrialModel.__table__
-    number: int = connection.execute(sa.select(trials.c.number).where(trials.c.trial_id == trial_id)).scalar_one()
-    return trial_id, number
+    trials: Any = models.TrialModel.__table__
+    return trial_id, int(
+        connection.execute(sa.select(trials.c.number).where(trials.c.trial_id == trial_id)).scalar_one()
+    )
 
 
-def write_params(connection: Connection, trial_id: int, drawn: dict[str, tuple[float, Any]]) -> None:
-    """Stores what was drawn: name to (value in Optuna's internal form, distribution)."""
+def write_params(connection: Connection, trial_id: int, drawn: Drawn) -> None:
+    """Stores what was drawn."""
     from optuna.distributions import distribution_to_json
     from optuna.storages._rdb import models
 

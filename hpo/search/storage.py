@@ -24,6 +24,8 @@ from hpo.search.outage import OUTAGE_SECONDS, READING_SECONDS, Patience, persist
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage, RDBStorage
 
+    from hpo.search.optuna_trials import SeenTrials
+
 T = TypeVar("T")
 
 
@@ -42,6 +44,7 @@ class Database:
         self.outage = outage
         self.on_outage: Callable[[str], None] = logging.getLogger("hpo").warning
         self.answered_again = -math.inf
+        self.trials: dict[int, SeenTrials] = {}
 
     @property
     def address(self) -> str:
@@ -77,8 +80,20 @@ class Database:
     def reading(self) -> Iterator[Connection]:
         """A transaction that only reads, and waits for no writer; an outage is sat out for READING_SECONDS at most."""
         seconds = min(self.outage, READING_SECONDS)
-        with as_hpo_error(self.url), self._persist(self.engine.connect, seconds) as connection:
-            yield connection.execution_options(hpo_reading=True)
+        with as_hpo_error(self.url), self._persist(self._living_connection, seconds) as connection:
+            yield connection
+
+    def _living_connection(self) -> Connection:
+        # What is done with it is not run again, so it must not be one that the server has closed meanwhile.
+        connection = self.engine.connect().execution_options(hpo_reading=True)
+        if self.url.get_backend_name() == "sqlite":
+            return connection
+        try:
+            connection.exec_driver_sql("SELECT 1")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
 
     @cached_property
     def optuna(self) -> BaseStorage:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import copy
 import warnings
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from hpo.search.optuna_rows import write_params
+from hpo.search.optuna_trials import SeenTrials
 from hpo.search.seeds import trial_seed
 from hpo.study.config import TrainConfig, applies
 from hpo.study.space import Choices, FloatRange, IntRange, suggestion_order
@@ -22,8 +23,16 @@ if TYPE_CHECKING:
 Entry = FloatRange | IntRange | Choices
 
 
-def suggest(study: Study, number: int, trial_id: int) -> dict[str, Any]:
-    """The searched values of trial `number`, stored in Optuna in one transaction when all are drawn.
+@dataclass(frozen=True)
+class Suggestion:
+    """What was drawn for a trial. drawn: the same for Optuna's tables, see `optuna_rows.write_params`."""
+
+    values: dict[str, Any]
+    drawn: dict[str, tuple[float, BaseDistribution]]
+
+
+def suggest(study: Study, number: int, trial_id: int) -> Suggestion:
+    """The searched values of trial `number`, not stored yet.
 
     A setting that means nothing under the values before it is not drawn.
     """
@@ -37,8 +46,7 @@ def suggest(study: Study, number: int, trial_id: int) -> dict[str, Any]:
     for name in suggestion_order(space):
         if applies(name, {**study.spec.fixed, **values}):
             values[name] = _draw(trial, name, space[name])
-    study.database.write(lambda connection: write_params(connection, trial_id, moment.drawn))
-    return values
+    return Suggestion(values, moment.drawn)
 
 
 class _Moment:
@@ -49,12 +57,23 @@ class _Moment:
 
     def __init__(self, study: Study) -> None:
         self._study, self._storage = study, study.database.optuna
-        self._trials = self._storage.get_all_trials(study.study_id, deepcopy=False)
+        seen = study.database.trials.setdefault(study.study_id, SeenTrials(study.study_id))
+        self._trials = study.database.read(seen.look)
         self.drawn: dict[str, tuple[float, Any]] = {}
 
     def get_study_id_from_name(self, _name: str) -> int:
         """The study's number, known already."""
         return self._study.study_id
+
+    def get_study_name_from_id(self, _study_id: int) -> str:
+        """The study's name, known already."""
+        return self._study.name
+
+    def get_study_directions(self, _study_id: int) -> list[Any]:
+        """AUC is maximized."""
+        from optuna.study import StudyDirection
+
+        return [StudyDirection.MAXIMIZE]
 
     def get_all_trials(self, _study_id: int, deepcopy: bool = True, states: Any = None) -> list[FrozenTrial]:
         """The trials as they were; in some of the states, or all."""
@@ -63,11 +82,14 @@ class _Moment:
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
         """One trial as it was."""
-        return next(trial for trial in self._trials if trial._trial_id == trial_id)
+        return next(trial for trial in reversed(self._trials) if trial._trial_id == trial_id)
 
     def set_trial_param(self, _trial_id: int, name: str, value: float, distribution: Any) -> None:
         """Notes what was drawn, in Optuna's internal form."""
         self.drawn[name] = (value, distribution)
+
+    def set_trial_system_attr(self, _trial_id: int, _key: str, _value: Any) -> None:
+        """Drops what a sampler notes for others about settings that it has drawn and not stored; ours are stored."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._storage, name)

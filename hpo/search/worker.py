@@ -15,6 +15,7 @@ from hpo.search.claim import Claim
 from hpo.search.deadline import Deadline, seconds_to_get_anywhere
 from hpo.search.heartbeat import Heartbeat
 from hpo.search.objective import LeaseLost, Outcome, finish, record_report
+from hpo.search.optuna_rows import Drawn
 from hpo.search.registry import StopRequest, WorkerIdentity, end_worker, register_worker, sign_of_life
 from hpo.search.seeds import trial_seed
 from hpo.search.study import Study, unfinished
@@ -185,7 +186,9 @@ class _Worker:
 
     def _train_trial(self, held: Claim, record: dict[str, Any], heart: Heartbeat) -> tuple[Outcome, Report | None, str]:
         train = self._train
-        record |= held.record or _new_record(held)
+        drawn: Drawn = {}
+        if not record:
+            record |= _new_record(held, drawn)
         record |= {
             "code_version": train.code_version,
             "dirty": train.dirty,
@@ -193,7 +196,7 @@ class _Worker:
             "data_md5": train.data_md5,
             "lives": held.fence,
         }
-        if not store_record(held, record, train.checkpoints):
+        if not store_record(held, record, train.checkpoints, drawn):
             raise LeaseLost
         self._tell(_told_at_the_beginning(held))
         config = TrainConfig.model_validate(record["config"])
@@ -232,9 +235,14 @@ class _Worker:
             self._train.forget(number)
 
 
-def _new_record(held: Claim) -> dict[str, Any]:
+def _new_record(held: Claim, drawn: Drawn) -> dict[str, Any]:
+    """The record of a new trial; what was drawn for it goes into `drawn`."""
     spec = held.study.spec
-    params = {} if held.reference else suggest(held.study, held.number, held.trial_id)
+    params: dict[str, Any] = {}
+    if not held.reference:
+        suggestion = suggest(held.study, held.number, held.trial_id)
+        params = suggestion.values
+        drawn |= suggestion.drawn
     config = references(spec)[held.reference] if held.reference else spec.config(params)
     seed = trial_seed(spec.search.seed, held.number)
     return {"config": config.model_dump(), "params": params, "study_seed": spec.search.seed, "trial_seed": seed}

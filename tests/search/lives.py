@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hpo.search.budget import claim
+from hpo.search.budget import claim, store_record
 from hpo.search.claim import Claim
 from hpo.search.objective import finish, record_report
 from hpo.search.study import Study
@@ -26,7 +26,11 @@ def trained(study: Study, aucs: tuple[float, ...] = (0.7, 0.9, 0.8)) -> None:
     """Ends one trial of two reports for each AUC, with parameters that the sampler drew."""
     for auc in aucs:
         held = claimed(study)
-        params = {} if held.reference else suggest(study, held.number, held.trial_id)
+        params: dict[str, object] = {}
+        if not held.reference:
+            suggestion = suggest(study, held.number, held.trial_id)
+            params = suggestion.values
+            assert store_record(held, {"params": params}, drawn=suggestion.drawn)
         for epoch in (1, 2):
             record_report(held, FakeReport(epoch, auc - 0.1 / epoch))
         config = study.spec.config(params).model_dump()

@@ -99,7 +99,7 @@ def test_a_choice_that_a_reference_needs_and_the_space_lacks_is_left_out() -> No
     assert template.user_attrs["outside the space"]["resplit"] == "official"
 
 
-def test_the_values_drawn_before_a_worker_died_stay(database: Database) -> None:
+def test_values_that_a_worker_drew_and_did_not_store_before_it_died_are_drawn_again(database: Database) -> None:
     study = create_or_take_up(database, "study", make_spec(1))
     held = claim(study, "w")
     assert isinstance(held, Claim)
