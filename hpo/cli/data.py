@@ -10,6 +10,7 @@ import click
 
 from hpo.cli.completion import complete_datasets
 from hpo.cli.options import data_dir_option, json_option, print_json
+from hpo.errors import DataError
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -52,15 +53,23 @@ def fetch(datasets: tuple[str, ...], data_dir: str | None) -> None:
 @data.command()
 @click.argument("datasets", nargs=-1, metavar="[DATASET]...", shell_complete=complete_datasets)
 @data_dir_option
-def verify(datasets: tuple[str, ...], data_dir: str | None) -> None:
-    """Check MD5 and form of files; exit code 4 at the first that is not right."""
-    from hpo.data.files import verify as verify_file
+@json_option
+def verify(datasets: tuple[str, ...], data_dir: str | None, as_json: bool) -> int:
+    """Check MD5 and form of files, all of them; exit code 4 if one is not right."""
+    from hpo.data.files import file_state
     from hpo.data.folder import data_folder
 
     folder = data_folder(data_dir)
-    for dataset in _named(datasets):
-        verify_file(dataset, folder)
-        print(f"{dataset.name}: ok")
+    states = [file_state(dataset, folder) for dataset in _named(datasets)]
+    if as_json:
+        print_json([{**vars(state), "path": str(state.path)} for state in states])
+    faults = [state for state in states if state.detail]
+    for state in states:
+        if state.detail:
+            print(f"hpo: {state.detail}", file=sys.stderr)
+        elif not as_json:
+            print(f"{state.dataset}: ok")
+    return DataError.exit_code if faults else 0
 
 
 @data.command("list")
