@@ -25,7 +25,6 @@ from hpo.cli.options import (
 if TYPE_CHECKING:
     from hpo.launch.slurm.plan import SlurmOptions
     from hpo.launch.slurm.submit import Prepared
-    from hpo.search.storage import Database
     from hpo.study.spec import StudySpec
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -146,21 +145,15 @@ def launch_on_slurm(
 
 
 def _submit(spec: StudySpec, job: Prepared, name: str, keep_trials: bool, storage: str | None) -> int:
+    from hpo.cli.session import take_up
     from hpo.data.development import load_development
     from hpo.launch.slurm.submit import submit_study
-    from hpo.search.address import resolve_address
     from hpo.search.reading import read_status
-    from hpo.search.storage import open_database
-    from hpo.search.study import create_or_take_up
     from hpo.training.provenance import code_version
 
     load_development(spec.data, job.plan.command.data_dir)
-    database = open_database(resolve_address(storage), create=True)
-    if keep_trials:
-        spec = _with_stored_trials(database, name, spec)
-    study = create_or_take_up(database, name, spec, code_version=code_version()[0])
+    study = take_up(spec, name, storage, keep_trials=keep_trials, code_version=code_version()[0])
     status = read_status(study)
-    _talk(f"study {name} in {database.address}: {status.finished} of {status.budget} trials finished")
     if status.finished >= status.budget:
         _talk(f"nothing is left to do, so nothing was submitted; more trials: a larger --trials; hpo best {name}")
         return 0
@@ -255,17 +248,6 @@ def _print_script(job: Prepared) -> int:
     if job.address.text is not None and not job.address.file.exists():
         _talk(f"hpo: the script reads {job.address.file}, which `hpo launch --on slurm` writes")
     return 0
-
-
-def _with_stored_trials(database: Database, name: str, spec: StudySpec) -> StudySpec:
-    from hpo.errors import StudyNotFoundError
-    from hpo.search.study import open_study
-
-    try:
-        stored = open_study(database, name).spec.budget.trials
-    except StudyNotFoundError:
-        return spec
-    return spec.model_copy(update={"budget": spec.budget.model_copy(update={"trials": stored})})
 
 
 def _talk(line: str) -> None:
