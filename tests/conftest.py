@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -15,6 +16,9 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 # pytest-xdist sets it for its processes, and pages would be as narrow as that.
 os.environ.pop("COLUMNS", None)
+
+# A shell starts what it puts in the background with Ctrl-C ignored, and processes of tests would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 

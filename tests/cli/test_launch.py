@@ -99,7 +99,7 @@ def test_an_interrupted_launch_stops_cleanly_and_the_same_command_goes_on(tmp_pa
     while time.monotonic() < deadline and not _training(tmp_path):
         time.sleep(0.5)
     process.send_signal(signal.SIGINT)
-    _, talk = process.communicate(timeout=180)
+    _, talk = process.communicate(timeout=600)
     assert process.returncode == 130, talk
     assert "Traceback" not in talk
     assert not _training(tmp_path)

@@ -7,7 +7,6 @@ import pwd
 import re
 import shlex
 import shutil
-import signal
 import socket
 import stat
 import subprocess
@@ -291,7 +290,7 @@ def test_what_the_services_run_makes_a_study_works_on_it_and_shows_it(tmp_path: 
         probe = [word.replace("8080", port) for word in SERVICES["dashboard"]["healthcheck"]["test"][1:]]
         assert healthy(probe, container.environment), "the dashboard's health check never passed"
     finally:
-        dashboard.send_signal(signal.SIGINT)
+        dashboard.terminate()
         dashboard.wait(30)
     said = "".join(run.stdout + run.stderr for run in (migrated, launched, worked))
     assert not any(secret in said for secret in (PASSWORD, "p%40ss"))

@@ -136,8 +136,7 @@ def bit_equal(one: list[torch.Tensor], other: list[torch.Tensor]) -> bool:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize("name", SETTINGS)
+@pytest.mark.parametrize(("name", "threads"), zip(SETTINGS, (2, 1, 2, 2), strict=True))
 def test_a_trial_stopped_at_any_step_ends_as_if_it_never_was(
     name: str, threads: int, trial: Any, runs: Any, tmp_path: Path
 ) -> None:
