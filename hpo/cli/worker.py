@@ -5,11 +5,16 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
 from hpo.cli.completion import complete_studies
 from hpo.cli.options import checkpoint_dir_option, data_dir_option, device_option, storage_option
+
+if TYPE_CHECKING:
+    from hpo.launch.allocation import Allocation
+    from hpo.search.deadline import Deadline
 
 DEADLINE_MARGIN = 60.0
 """Seconds before the end of its Slurm job at which a worker gives its trial back, should no signal have come before."""
@@ -41,15 +46,12 @@ def worker(
     Ctrl-C, SIGTERM or SIGUSR2 stop it within a step: its trial is given back with its checkpoint and goes on elsewhere,
     and it ends with code 130. In a Slurm job it knows the walltime and begins nothing that it cannot get anywhere with.
     """
-    signals: list[int] = []
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2):
-        signal.signal(number, lambda received, _frame: signals.append(received))
+    signals = _signals()
 
     from hpo.data.folder import data_folder
     from hpo.launch.allocation import current_allocation
     from hpo.launch.folders import checkpoint_folder
     from hpo.search.address import resolve_address
-    from hpo.search.deadline import Deadline
     from hpo.search.registry import this_process
     from hpo.search.storage import open_database
     from hpo.search.study import open_study
@@ -58,8 +60,6 @@ def worker(
     from hpo.training.device import set_up_process
 
     allocation = current_allocation()
-    left = allocation.seconds_left() if allocation is not None else None
-    deadline = None if left is None else Deadline(left, DEADLINE_MARGIN)
     set_up_process(threads)
     # A job was submitted after its address had been tried.
     known_good = allocation is not None
@@ -73,12 +73,27 @@ def worker(
         stop=lambda: bool(signals) or (parent is not None and os.getppid() != parent),
         on_event=_say,
         limit=limit,
-        deadline=deadline,
+        deadline=_deadline(allocation),
     )
     _say(
         f"{summary.finished} trials finished, {summary.pruned} of them pruned, {summary.failed} failed; {summary.said}"
     )
     return 130 if summary.interrupted else 0
+
+
+def _signals() -> list[int]:
+    """The signals that have asked this process to stop, as they come."""
+    received: list[int] = []
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2):
+        signal.signal(number, lambda came, _frame: received.append(came))
+    return received
+
+
+def _deadline(allocation: Allocation | None) -> Deadline | None:
+    from hpo.search.deadline import Deadline
+
+    left = allocation.seconds_left() if allocation is not None else None
+    return None if left is None else Deadline(left, DEADLINE_MARGIN)
 
 
 def _say(line: str) -> None:

@@ -30,18 +30,23 @@ LOCK_SECONDS = 20
 STUCK_SECONDS = 60
 """Seconds after which a server ends a transaction whose client says nothing: a stopped worker holds up all others."""
 
+CONNECTIONS = 2
+"""Connections of one process to a server at most: one for the loop and one for the heartbeat."""
+
 IDLE_SECONDS = 1.0
 """Seconds after which connections that nobody uses are closed, so that idle workers hold none."""
 
 
 def make_engine(url: URL) -> Engine:
-    """An engine for one process: on a server two connections at most, one for the loop and one for the heartbeat."""
+    """An engine for one process, with CONNECTIONS to a server at most."""
     if url.get_backend_name() == "sqlite":
         engine = sa.create_engine(url, connect_args=driver_arguments(url), pool_size=2, max_overflow=3)
         sa.event.listen(engine, "connect", _set_up_sqlite)
         sa.event.listen(engine, "begin", _begin_sqlite)
         return engine
-    engine = sa.create_engine(url, connect_args=driver_arguments(url), pool_size=1, max_overflow=1, pool_timeout=60)
+    engine = sa.create_engine(
+        url, connect_args=driver_arguments(url), pool_size=1, max_overflow=CONNECTIONS - 1, pool_timeout=60
+    )
     guard_connections(engine)
     _IdleConnections(engine)
     return engine

@@ -12,11 +12,11 @@ from pathlib import Path
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, Connection
 from sqlalchemy.exc import DatabaseError
-from sqlalchemy.pool import NullPool, QueuePool
+from sqlalchemy.pool import NullPool
 
 from hpo.search import tables
 from hpo.search.address import resolve_address, shown
-from hpo.search.engine import make_engine
+from hpo.search.engine import CONNECTIONS, make_engine
 from hpo.search.faults import as_hpo_error, check_sqlite_folder
 from hpo.search.filesystem import check_local
 
@@ -146,7 +146,7 @@ class Examined:
         else:
             allowed = self._scalar("SELECT @@max_connections")
             used = int(self._connection.exec_driver_sql("SHOW STATUS LIKE 'Threads_connected'").one()[1])
-        return Connections(allowed, used, _per_worker(self.place.url))
+        return Connections(allowed, used, CONNECTIONS)
 
     def clock(self) -> Clock:
         """The database's clock beside this host's; of three answers the fastest."""
@@ -206,14 +206,6 @@ def _plain_engine(url: URL) -> sa.Engine:
     if url.get_backend_name() != "sqlite":
         return make_engine(url)
     return sa.create_engine(url, poolclass=NullPool, connect_args={"timeout": _SQLITE_TIMEOUT})
-
-
-def _per_worker(url: URL) -> int:
-    engine = make_engine(url)
-    pool = engine.pool
-    engine.dispose()
-    # `overflow` of a pool that is not used yet is minus its size; what may come on top has no public name.
-    return pool.size() + max(0, int(getattr(pool, "_max_overflow", 0))) if isinstance(pool, QueuePool) else 1
 
 
 def _optuna_head() -> str:

@@ -85,10 +85,7 @@ def _patient_class() -> type[RDBStorage]:
 def _speaks_to_the_database(name: str) -> bool:
     if name in (*_NOT_TWICE, *_LOCAL) or not callable(getattr(RDBStorage, name)) or name.endswith("_without_commit"):
         return False
-    # What Optuna's cache calls on its backend, public or not.
-    return name.startswith(
-        ("get_", "set_", "delete_", "record_", "_get_trials", "_get_best", "_get_stale", "_set_trial")
-    )
+    return name.startswith(_CALLED)
 
 
 def _through_run(method: Callable[..., Any]) -> Callable[..., Any]:

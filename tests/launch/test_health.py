@@ -79,7 +79,7 @@ def test_a_file_where_a_folder_should_be_is_a_fault(tmp_path: Path) -> None:
     assert (finding.verdict, finding.exit_code) == ("fault", 9)
 
 
-@pytest.mark.parametrize(("free", "verdict"), [(100 * 2**20, "fault"), (2**30, "warning"), (2**32, "ok")])
+@pytest.mark.parametrize(("free", "verdict"), [(100 * 2**20, "fault"), (2**30, "warning"), (2**33, "ok")])
 def test_little_room_warns_and_none_is_a_fault(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int, verdict: str
 ) -> None:
