@@ -13,8 +13,8 @@ from hpo.launch.health.finding import Finding, fault, ok, warning
 
 _GIB = 2**30
 LITTLE, TOO_LITTLE = 5 * _GIB, _GIB // 5
-"""Bytes free below which there is a warning, and a fault. A trial of 5 folds in 2D keeps a checkpoint of about 1 GB, and
-its next one beside it while that is written."""
+"""Bytes free below which there is a warning, and a fault. A trial of 5 folds in 2D keeps a checkpoint of about 1 GB,
+and its next one beside it while that is written."""
 
 _FEW_FILES = 1000
 
