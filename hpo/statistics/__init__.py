@@ -1,1 +1,1 @@
-"""AUC with standard errors, in plain numpy."""
+"""What results are worth: AUC and accuracy with errors, intervals, comparisons, tests, curves; plain numpy."""

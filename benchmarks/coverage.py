@@ -1,0 +1,231 @@
+"""How often a 95 % interval holds the true value, on simulated scores of 22 positives and 76 negatives.
+
+    python benchmarks/coverage.py                          # 2000 simulations of each case, under two minutes
+    python benchmarks/coverage.py --simulations 10000 --aucs 0.8 0.9 0.95 0.98
+
+Scores are normal. A row has a part that all networks see alike (70 % of the variance) and one for each network;
+the networks of a configuration differ in how far they move the positives, so that their AUCs scatter by about .02.
+Of two configurations compared, the second has an AUC lower by .03. For cross-validation a linear rule is trained on 78
+and scored on 20 of 98 rows, with two sets of features that are equally good, so that the true difference is 0.
+
+"error" is what a coverage itself is uncertain by; "misses below" the share of intervals that lie below the truth.
+Methods marked x answer another question (these very networks, or these very rows) and are shown for the difference.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpo.statistics.auc import auc as area
+from hpo.statistics.bootstrap import bootstrap_difference, bootstrap_interval
+from hpo.statistics.delong import delong_interval, delong_test, difference_of_networks, mean_of_networks
+from hpo.statistics.estimate import Comparison, Estimate, compared
+from hpo.statistics.measured import measured_auc
+from hpo.statistics.resampled import corrected_difference
+from hpo.statistics.seeds import difference_over_seeds, mean_on_these_rows, mean_over_seeds
+
+LABELS = np.repeat(np.array([1, 0]), [22, 76])
+DRAWS = 600
+SHARED = 0.7
+TRAINING_SPREAD = 0.15
+LOWER_BY = 0.03
+REPEATS, FOLDS, FEATURES = 5, 5, 8
+
+Answers = dict[str, Estimate | Comparison]
+Case = Callable[[np.random.Generator], Answers]
+
+
+@dataclass
+class Count:
+    """How the intervals of one method fell."""
+
+    method: str
+    truth: float
+    simulations: int = 0
+    below: int = 0
+    above: int = 0
+    width: float = 0.0
+
+    def add(self, answer: Estimate | Comparison) -> None:
+        """Counts one interval."""
+        self.simulations += 1
+        self.below += answer.high < self.truth
+        self.above += answer.low > self.truth
+        self.width += answer.high - answer.low
+
+    @property
+    def coverage(self) -> float:
+        """Share of the intervals that held the truth."""
+        return 1 - (self.below + self.above) / self.simulations
+
+    @property
+    def error(self) -> float:
+        """Standard error of a coverage of 95 % from so many simulations."""
+        return math.sqrt(0.95 * 0.05 / self.simulations)
+
+
+def shift(auc: float, spread: float = 0.0) -> float:
+    """How far positives are moved, in standard deviations of a score, for this mean AUC over networks.
+
+    Networks whose shift is N(d, spread^2) have the mean AUC Phi(d / sqrt(2 + spread^2)).
+    """
+    return NormalDist().inv_cdf(auc) * math.sqrt(2 + spread**2)
+
+
+def scores(
+    random: np.random.Generator, common: NDArray[np.float64], auc: float, networks: int, spread: float
+) -> NDArray[np.float64]:
+    """Scores of networks of one configuration, (networks, rows), whose rows share the part `common`, (rows,)."""
+    shifts = shift(auc, spread) + spread * random.normal(size=(networks, 1))
+    own = random.normal(size=(networks, LABELS.size))
+    return math.sqrt(SHARED) * common + math.sqrt(1 - SHARED) * own + shifts * LABELS
+
+
+def one_network(auc: float) -> Case:
+    """Intervals of the AUC of one network."""
+
+    def answers(random: np.random.Generator) -> Answers:
+        network = scores(random, random.normal(size=LABELS.size), auc, 1, 0.0)[0]
+        seed = int(random.integers(2**31))
+        return {
+            "DeLong, plain": delong_interval(network, LABELS, scale="plain"),
+            "DeLong, logit": delong_interval(network, LABELS),
+            "bootstrap, percentile": bootstrap_interval(network, LABELS, DRAWS, seed, method="percentile"),
+            "bootstrap, BCa": bootstrap_interval(network, LABELS, DRAWS, seed),
+        }
+
+    return answers
+
+
+def two_networks(auc: float) -> Case:
+    """Intervals of the difference of two networks, the second worse."""
+
+    def answers(random: np.random.Generator) -> Answers:
+        common, seed = random.normal(size=LABELS.size), int(random.integers(2**31))
+        one, other = (scores(random, common, value, 1, 0.0)[0] for value in (auc, auc - LOWER_BY))
+        return {
+            "DeLong, paired": delong_test(one, other, LABELS),
+            "bootstrap, paired, percentile": bootstrap_difference(one, other, LABELS, DRAWS, seed),
+            "bootstrap, paired, BCa": bootstrap_difference(one, other, LABELS, DRAWS, seed, method="bca"),
+        }
+
+    return answers
+
+
+def several_seeds(auc: float, networks: int) -> Case:
+    """Intervals of the mean AUC of a configuration over seeds and rows."""
+
+    def answers(random: np.random.Generator) -> Answers:
+        common = random.normal(size=LABELS.size)
+        measured = measured_auc(scores(random, common, auc, networks, TRAINING_SPREAD), LABELS)
+        return {
+            "seeds and rows, logit": mean_over_seeds(measured),
+            "seeds and rows, plain": mean_over_seeds(measured, scale="plain"),
+            "x rows only": mean_of_networks(measured),
+            "x seeds only": mean_on_these_rows(measured.values),
+        }
+
+    return answers
+
+
+def two_configurations(auc: float, networks: int) -> Case:
+    """Intervals of the difference of two configurations over seeds and rows, the second worse."""
+
+    def answers(random: np.random.Generator) -> Answers:
+        common = random.normal(size=LABELS.size)
+        one, other = (
+            measured_auc(scores(random, common, value, networks, TRAINING_SPREAD), LABELS)
+            for value in (auc, auc - LOWER_BY)
+        )
+        return {
+            "seeds and rows": difference_over_seeds(one, other),
+            "seeds and rows, matched": difference_over_seeds(one, other, matched=True),
+            "x rows only": difference_of_networks(one, other),
+        }
+
+    return answers
+
+
+def cross_validation(auc: float) -> Case:
+    """Intervals of the difference of two equally good rules, over repeated cross-validation."""
+    distance = shift(auc) / math.sqrt(FEATURES)
+
+    def answers(random: np.random.Generator) -> Answers:
+        rows = random.normal(size=(2, LABELS.size, FEATURES)) + distance * LABELS[:, None]
+        differences = np.empty((REPEATS, FOLDS))
+        for repeat in range(REPEATS):
+            fold = np.empty(LABELS.size, dtype=np.int64)
+            for label in (0, 1):
+                places = np.flatnonzero(label == LABELS)
+                fold[random.permutation(places)] = np.arange(places.size) % FOLDS
+            for scored in range(FOLDS):
+                fit, held = fold != scored, fold == scored
+                rules = [table[fit & (LABELS == 1)].mean(0) - table[fit & (LABELS == 0)].mean(0) for table in rows]
+                one, other = (table[held] @ rule for table, rule in zip(rows, rules, strict=True))
+                differences[repeat, scored] = area(one, LABELS[held]) - area(other, LABELS[held])
+        count = differences.size
+        plain = float(differences.std(ddof=1) / math.sqrt(count))
+        return {
+            "corrected resampled t": corrected_difference(differences),
+            "x plain t over folds": compared(float(differences.mean()), plain, 0.95, count - 1),
+        }
+
+    return answers
+
+
+def cases(auc: float) -> Iterator[tuple[str, float, Case]]:
+    """Name, truth and simulation of every case at this AUC."""
+    yield "one network", auc, one_network(auc)
+    yield "two networks", LOWER_BY, two_networks(auc)
+    for networks in (3, 5, 10):
+        yield f"{networks} seeds", auc, several_seeds(auc, networks)
+    for networks in (3, 5, 10):
+        yield f"2 x {networks} seeds", LOWER_BY, two_configurations(auc, networks)
+    yield f"{REPEATS} x {FOLDS} folds", 0.0, cross_validation(auc)
+
+
+def covered(case: Case, truth: float, simulations: int, seed: int) -> list[Count]:
+    """How the intervals of each method of a case fell in so many simulations."""
+    random = np.random.default_rng(seed)
+    counts: dict[str, Count] = {}
+    for _ in range(simulations):
+        for method, answer in case(random).items():
+            counts.setdefault(method, Count(method, truth)).add(answer)
+    return list(counts.values())
+
+
+def main() -> None:
+    """Parses, simulates, prints a table, and with --json the figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--simulations", type=int, default=2000)
+    parser.add_argument("--aucs", type=float, nargs="+", default=[0.8, 0.9])
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", action="store_true")
+    given = parser.parse_args()
+    started, figures = time.perf_counter(), []
+    print("| AUC | case | method | coverage | error | misses below | misses above | mean width |")
+    print("|---|---|---|---|---|---|---|---|")
+    for auc in given.aucs:
+        for name, truth, case in cases(auc):
+            for count in covered(case, truth, given.simulations, given.seed):
+                shares = (count.below / count.simulations, count.above / count.simulations)
+                width = count.width / count.simulations
+                told = f"{count.coverage:.3f} | {count.error:.3f} | {shares[0]:.3f} | {shares[1]:.3f} | {width:.3f}"
+                print(f"| {auc} | {name} | {count.method} | {told} |", flush=True)
+                figures.append({"auc": auc, "case": name} | vars(count) | {"coverage": count.coverage})
+    print(f"\n{given.simulations} simulations of each case, {time.perf_counter() - started:.0f} s")
+    if given.json:
+        print(json.dumps(figures, indent=2))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,192 @@
+"""The bootstrap of rows: each draw against the AUC of the rows drawn, intervals against scipy's and DeLong's."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy import stats
+
+from hpo.statistics import bootstrap
+from hpo.statistics.auc import OneClassError, auc, mean_auc_with_error
+from hpo.statistics.bootstrap import bootstrap_areas, bootstrap_difference, bootstrap_interval
+from hpo.statistics.delong import delong_interval, delong_test
+
+LABELS = np.repeat(np.array([1, 0]), [22, 76])
+
+
+def drawn(networks: int, seed: int, distinct: int | None = None) -> NDArray:
+    generator = np.random.default_rng(seed)
+    scores = generator.normal(size=(networks, LABELS.size)) + generator.normal(size=LABELS.size) + 1.8 * LABELS
+    return scores if distinct is None else np.round(scores * distinct)
+
+
+def repeated(values: NDArray, weights: NDArray) -> NDArray:
+    return np.repeat(values, weights, axis=0)
+
+
+@pytest.mark.parametrize("distinct", [None, 1])
+def test_each_draw_is_the_auc_of_its_rows_with_and_without_ties(
+    distinct: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights: list[NDArray] = []
+
+    def remembered(rows: int, draws: int, random: np.random.Generator) -> NDArray:
+        places = random.integers(rows, size=(rows, draws))
+        weights.append(np.stack([np.bincount(column, minlength=rows) for column in places.T], axis=1))
+        return weights[-1]
+
+    monkeypatch.setattr(bootstrap, "_drawn", remembered)
+    scores = drawn(2, 0, distinct)
+    areas = bootstrap_areas(scores, LABELS, draws=30)
+    positives, negatives = weights
+    for network in range(2):
+        for draw in range(30):
+            counts = np.concatenate([positives[:, draw], negatives[:, draw]])
+            expected = auc(repeated(scores[network], counts), repeated(LABELS, counts))
+            assert areas[network, draw] == pytest.approx(expected, abs=1e-14)
+
+
+def test_each_draw_of_several_labels_is_their_mean_auc_without_labels_that_lack_a_class(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    generator = np.random.default_rng(1)
+    labels = (generator.random((40, 4)) < np.array([0.3, 0.5, 0.04, 0.0])).astype(np.uint8)
+    labels[0, 2] = 1
+    scores = generator.normal(size=(1, 40, 4)) + labels
+    weights: list[NDArray] = []
+    honest = bootstrap._drawn
+
+    def remembered(rows: int, draws: int, random: np.random.Generator) -> NDArray:
+        weights.append(honest(rows, draws, random))
+        return weights[-1]
+
+    monkeypatch.setattr(bootstrap, "_drawn", remembered)
+    areas = bootstrap_areas(scores, labels, draws=40)
+    lacking = 0
+    for draw in range(40):
+        rows, given = repeated(scores[0], weights[0][:, draw]), repeated(labels, weights[0][:, draw])
+        lacking += not given[:, 2].any()
+        assert areas[0, draw] == pytest.approx(mean_auc_with_error(rows, given)[0], abs=1e-13)
+    assert lacking > 0
+
+
+def test_draws_are_of_as_many_rows_and_each_row_is_as_likely() -> None:
+    weights = bootstrap._drawn(10, 20_000, np.random.default_rng(0))
+    assert (weights.sum(axis=0) == 10).all()
+    # The mean of 20 000 draws of Binomial(10, 1/10) has a standard deviation of 0.0067.
+    assert np.abs(weights.mean(axis=1) - 1).max() < 0.03
+    assert weights.var(axis=1) == pytest.approx(np.full(10, 0.9), abs=0.06)
+
+
+def test_the_same_seed_gives_the_same_draws_and_another_seed_others() -> None:
+    scores = drawn(1, 2)
+    assert (bootstrap_areas(scores, LABELS, 50, seed=3) == bootstrap_areas(scores, LABELS, 50, seed=3)).all()
+    assert (bootstrap_areas(scores, LABELS, 50, seed=3) != bootstrap_areas(scores, LABELS, 50, seed=4)).any()
+
+
+def test_draws_in_several_portions_are_as_many_and_as_good(monkeypatch: pytest.MonkeyPatch) -> None:
+    scores = drawn(2, 2)
+    monkeypatch.setattr(bootstrap, "WEIGHTS_AT_ONCE", 98 * 64)
+    areas = bootstrap_areas(scores, LABELS, 1000)
+    assert areas.shape == (2, 1000)
+    assert np.unique(areas[0]).size > 200
+    assert areas[0].std() == pytest.approx(delong_interval(scores[0], LABELS).error, rel=0.1)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_bca_interval_is_scipys_but_for_the_draws(seed: int) -> None:
+    scores = drawn(1, seed)[0]
+
+    def area(positives: NDArray, negatives: NDArray, axis: int = -1) -> NDArray:
+        wins = positives[..., :, None] > negatives[..., None, :]
+        return wins.mean(axis=(-2, -1))
+
+    theirs = stats.bootstrap(
+        (scores[:22], scores[22:]),
+        area,
+        n_resamples=4000,
+        batch=500,
+        method="BCa",
+        rng=np.random.default_rng(0),
+    ).confidence_interval
+    ours = bootstrap_interval(scores, LABELS, draws=20_000)
+    # A quantile at 2.5 % of 4000 draws has a standard deviation of 0.04 errors; two ends, three seeds.
+    assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=0.15 * ours.error)
+
+
+def test_percentile_interval_is_the_quantiles_of_the_draws() -> None:
+    scores = drawn(1, 5)
+    low, high = np.quantile(bootstrap_areas(scores, LABELS, 500, seed=1)[0], [0.05, 0.95])
+    estimate = bootstrap_interval(scores[0], LABELS, 500, seed=1, confidence=0.9, method="percentile")
+    assert (estimate.low, estimate.high) == pytest.approx((low, high))
+    assert estimate.value == pytest.approx(auc(scores[0], LABELS))
+
+
+def test_the_error_is_delongs_but_for_the_draws() -> None:
+    scores = drawn(1, 6)[0]
+    assert bootstrap_interval(scores, LABELS, 4000).error == pytest.approx(
+        delong_interval(scores, LABELS).error, rel=0.06
+    )
+
+
+def test_the_paired_difference_agrees_with_delongs_test() -> None:
+    scores = drawn(2, 7)
+    ours, delong = bootstrap_difference(scores[0], scores[1], LABELS, 4000), delong_test(scores[0], scores[1], LABELS)
+    assert ours.difference == pytest.approx(delong.difference)
+    assert ours.error == pytest.approx(delong.error, rel=0.06)
+    assert (ours.low, ours.high) == pytest.approx((delong.low, delong.high), abs=0.3 * delong.error)
+    assert ours.p == pytest.approx(delong.p, abs=0.06)
+
+
+def test_a_difference_of_means_draws_the_same_rows_for_all_networks() -> None:
+    scores = drawn(3, 8)
+    shifted = bootstrap_difference(scores, 5 * scores + 1, LABELS, 200)
+    assert (shifted.difference, shifted.low, shifted.high, shifted.p) == (0.0, 0.0, 0.0, 1.0)
+
+
+def test_a_clear_difference_has_the_smallest_p_that_so_many_draws_can_show() -> None:
+    scores = drawn(1, 9)[0]
+    comparison = bootstrap_difference(scores, -scores, LABELS, 999)
+    assert comparison.p == pytest.approx(2 / 1000)
+    assert comparison.told_apart
+
+
+def test_a_perfect_ranking_has_the_interval_of_throws_that_all_fell_the_same_way() -> None:
+    estimate = bootstrap_interval(np.arange(98.0), LABELS[::-1], 100)
+    assert (estimate.value, estimate.high) == (1.0, 1.0)
+    assert estimate.low == pytest.approx(0.025 ** (1 / 22))
+
+
+def test_a_perfect_network_against_a_constant_one_says_nothing_for_lack_of_spread() -> None:
+    comparison = bootstrap_difference(np.arange(98.0), np.zeros(98), LABELS[::-1], 100)
+    assert math.isnan(comparison.p)
+    assert (comparison.low, comparison.high) == (-1.0, 1.0)
+
+
+def test_too_few_draws_raise() -> None:
+    with pytest.raises(ValueError, match="draws is 0"):
+        bootstrap_areas(drawn(1, 0), LABELS, 0)
+    with pytest.raises(ValueError, match="needs 100 or more"):
+        bootstrap_interval(drawn(1, 0)[0], LABELS, 99)
+    with pytest.raises(ValueError, match="needs 100 or more"):
+        bootstrap_difference(drawn(1, 0)[0], drawn(1, 1)[0], LABELS, 1)
+
+
+def test_other_rows_and_labels_of_one_class_raise() -> None:
+    scores = drawn(1, 0)[0]
+    with pytest.raises(ValueError, match="same rows"):
+        bootstrap_difference(scores, scores[:50], LABELS)
+    with pytest.raises(OneClassError):
+        bootstrap_interval(scores, np.zeros(98))
+
+
+def test_labels_of_one_class_raise_before_and_within_the_draws() -> None:
+    with pytest.raises(OneClassError, match="none of 1 labels"):
+        bootstrap_areas(drawn(1, 0), np.zeros(98))
+    with pytest.raises(OneClassError, match="none of 2 labels"):
+        bootstrap_areas(np.zeros((1, 5, 2)), np.zeros((5, 2)))
+    with pytest.raises(OneClassError, match="draw of 3 rows"):
+        bootstrap_areas(np.zeros((1, 3, 1)), np.array([[0], [0], [1]]), 100)

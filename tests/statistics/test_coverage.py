@@ -1,0 +1,89 @@
+"""Intervals hold the truth as often as they say, at 22 positives and 76 negatives: cases of `benchmarks/coverage.py`.
+
+Seeds are fixed; with others, a coverage of 95 % from S simulations has a standard deviation of sqrt(.95 * .05 / S):
+1.5 % for 200, 0.5 % for 2000.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from benchmarks.coverage import (
+    LOWER_BY,
+    Case,
+    covered,
+    cross_validation,
+    one_network,
+    scores,
+    several_seeds,
+    shift,
+    two_configurations,
+    two_networks,
+)
+from hpo.statistics.auc import auc
+
+# Measured to cover 90 to 94 %: plain intervals are symmetric about a value that is not, and the paired bootstrap is too
+# narrow for so few positives. A result rests on the other methods.
+KNOWN_TO_FALL_SHORT = {
+    "DeLong, plain",
+    "seeds and rows, plain",
+    "bootstrap, percentile",
+    "bootstrap, paired, percentile",
+    "bootstrap, paired, BCa",
+}
+
+
+def coverages(case: Case, truth: float, simulations: int) -> dict[str, float]:
+    counts = covered(case, truth, simulations, seed=1)
+    return {count.method: count.coverage for count in counts if not count.method.startswith("x ")}
+
+
+@pytest.mark.parametrize("auc_", [0.8, 0.9])
+def test_intervals_over_seeds_and_rows_cover_as_they_say(auc_: float) -> None:
+    assert 0.92 <= coverages(several_seeds(auc_, 3), auc_, 200)["seeds and rows, logit"] <= 0.98
+    assert 0.92 <= coverages(two_configurations(auc_, 3), LOWER_BY, 200)["seeds and rows"] <= 0.98
+
+
+def test_intervals_of_one_network_cover_as_they_say() -> None:
+    found = coverages(one_network(0.9), 0.9, 150)
+    assert all(0.915 <= share <= 0.985 for name, share in found.items() if name not in KNOWN_TO_FALL_SHORT), found
+
+
+def test_networks_of_one_configuration_have_the_mean_auc_that_the_simulation_calls_true() -> None:
+    generator = np.random.default_rng(0)
+    labels = np.repeat([1, 0], [22, 76])
+    areas = [auc(scores(generator, generator.normal(size=98), 0.9, 1, 0.5)[0], labels) for _ in range(2000)]
+    assert np.mean(areas) == pytest.approx(0.9, abs=4 * np.std(areas) / np.sqrt(2000))
+    assert shift(0.5) == 0.0
+
+
+def test_a_plain_t_test_over_folds_would_cover_far_less() -> None:
+    counts = {count.method: count.coverage for count in covered(cross_validation(0.9), 0.0, 80, seed=1)}
+    assert counts["x plain t over folds"] < 0.75 < 0.88 < counts["corrected resampled t"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("auc_", [0.8, 0.9])
+@pytest.mark.parametrize("name", ["one network", "two networks", "3 seeds", "5 seeds", "2 x 3 seeds", "2 x 5 seeds"])
+def test_coverage_is_within_two_points(name: str, auc_: float) -> None:
+    case, truth = {
+        "one network": (one_network(auc_), auc_),
+        "two networks": (two_networks(auc_), LOWER_BY),
+        "3 seeds": (several_seeds(auc_, 3), auc_),
+        "5 seeds": (several_seeds(auc_, 5), auc_),
+        "2 x 3 seeds": (two_configurations(auc_, 3), LOWER_BY),
+        "2 x 5 seeds": (two_configurations(auc_, 5), LOWER_BY),
+    }[name]
+    found = {
+        method: share for method, share in coverages(case, truth, 2000).items() if method not in KNOWN_TO_FALL_SHORT
+    }
+    assert found
+    assert all(0.93 <= share <= 0.97 for share in found.values()), found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("auc_", [0.8, 0.9])
+def test_coverage_over_folds_is_within_three_points(auc_: float) -> None:
+    # The correction is an approximation: how much folds share depends on what is trained.
+    assert 0.92 <= coverages(cross_validation(auc_), 0.0, 2000)["corrected resampled t"] <= 0.98

@@ -1,0 +1,125 @@
+"""Tests over data sets against Demsar's published example, scipy, and enumeration of all signs."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy import stats
+
+from hpo.statistics.datasets import friedman_test, mean_ranks, sign_test, signed_rank_test
+
+# Demsar 2006, table 2: AUC of C4.5 and of C4.5+m on 14 data sets.
+C45 = np.array([763, 599, 954, 628, 882, 936, 661, 583, 775, 1000, 940, 619, 972, 957])
+C45_M = np.array([768, 591, 971, 661, 888, 931, 668, 583, 838, 1000, 962, 666, 981, 978])
+
+
+def enumerated(differences: NDArray) -> float:
+    """Two-sided p of the sum of ranks with a plus over all signs of the differences that are not zero."""
+    ranks = stats.rankdata(np.abs(differences))[differences != 0]
+    sums = [
+        sum(rank for rank, plus in zip(ranks, signs, strict=True) if plus)
+        for signs in itertools.product((False, True), repeat=ranks.size)
+    ]
+    observed = min(ranks[differences[differences != 0] > 0].sum(), ranks[differences[differences != 0] < 0].sum())
+    return min(1.0, 2 * float(np.mean(np.array(sums) <= observed + 1e-9)))
+
+
+def test_sums_of_ranks_are_those_of_demsars_example() -> None:
+    result = signed_rank_test(C45_M - C45)
+    assert (result.above, result.below, result.datasets) == (93.0, 12.0, 14)
+    # The paper rejects at 5 %, since 12 is below the critical value of 21 for 14 data sets.
+    assert result.p < 0.05
+
+
+def test_the_sign_test_counts_and_splits_ties_as_demsar_says() -> None:
+    # 10 wins, 2 losses, 2 ties: 11 of 14. P(X >= 11) = (364 + 91 + 14 + 1) / 2^14.
+    result = sign_test(C45_M - C45)
+    assert (result.wins, result.losses, result.ties) == (10, 2, 2)
+    assert result.p == pytest.approx(2 * 470 / 2**14)
+
+
+def test_one_tie_of_an_odd_number_is_left_out_of_the_sign_test() -> None:
+    assert sign_test(np.array([1, 1, 1, 1, 0])).p == sign_test(np.array([1, 1, 1, 1])).p == pytest.approx(2 / 16)
+
+
+def test_seven_wins_of_seven_have_the_p_of_seven_throws() -> None:
+    assert sign_test(np.arange(1.0, 8)).p == pytest.approx(2 / 128)
+    assert signed_rank_test(np.arange(1.0, 8)).p == pytest.approx(2 / 128)
+
+
+@pytest.mark.parametrize("size", [1, 4, 7, 14, 25])
+@pytest.mark.parametrize("seed", range(3))
+def test_exact_p_without_ties_equals_scipys(size: int, seed: int) -> None:
+    differences = np.random.default_rng(seed).normal(0.4, 1, size)
+    assert signed_rank_test(differences).p == pytest.approx(stats.wilcoxon(differences, method="exact").pvalue)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_exact_p_with_ties_and_zeros_equals_the_enumeration_of_all_signs(seed: int) -> None:
+    differences = np.random.default_rng(seed).integers(-2, 4, size=9)
+    zeros = int((differences == 0).sum())
+    kept = np.delete(differences, np.flatnonzero(differences == 0)[:1]) if zeros % 2 else differences
+    assert signed_rank_test(differences).p == pytest.approx(enumerated(kept))
+
+
+def test_the_two_sums_of_ranks_add_up_to_all_ranks() -> None:
+    result = signed_rank_test(np.array([0, 0, 1, -1, 3, 2]))
+    assert result.above + result.below == 21
+    assert (result.above, result.below) == (1.5 + 3.5 + 6 + 5, 1.5 + 3.5)
+
+
+def test_beyond_25_data_sets_p_is_scipys_normal_approximation() -> None:
+    differences = np.random.default_rng(0).normal(0.3, 1, 60)
+    theirs = stats.wilcoxon(differences, method="asymptotic", correction=False).pvalue
+    assert signed_rank_test(differences).p == pytest.approx(theirs)
+
+
+def test_data_sets_that_are_all_equal_have_p_one() -> None:
+    for size in (1, 4, 30):
+        assert sign_test(np.zeros(size)).p == 1.0
+        assert signed_rank_test(np.zeros(size)).p == 1.0
+
+
+def test_swapped_methods_have_the_same_p() -> None:
+    differences = C45_M - C45
+    assert signed_rank_test(-differences).p == signed_rank_test(differences).p
+    assert sign_test(-differences).p == sign_test(differences).p
+
+
+def test_mean_ranks_give_the_best_one_and_split_ties() -> None:
+    assert mean_ranks(np.array([[0.9, 0.8, 0.7], [0.5, 0.5, 0.1]])) == pytest.approx([1.25, 1.75, 3.0])
+
+
+@pytest.mark.parametrize("distinct", [1000, 3])
+def test_friedmans_chi_square_equals_scipys_with_and_without_ties(distinct: int) -> None:
+    values = np.random.default_rng(1).integers(0, distinct, size=(7, 4)) + np.array([0, 0, distinct // 3, 0])
+    result = friedman_test(values)
+    assert result.chi_square == pytest.approx(stats.friedmanchisquare(*values.T).statistic)
+    f = 6 * result.chi_square / (7 * 3 - result.chi_square)
+    assert (result.f, result.p) == pytest.approx((f, stats.f.sf(f, 3, 18)))
+
+
+def test_friedmans_p_where_all_data_sets_agree_is_the_share_of_rankings_that_do() -> None:
+    result = friedman_test(np.tile([0.1, 0.2, 0.3], (4, 1)))
+    assert result.mean_ranks == (3.0, 2.0, 1.0)
+    assert math.isinf(result.f)
+    assert result.p == pytest.approx(1 / 6**3)
+
+
+def test_methods_that_are_all_equal_have_friedmans_p_one() -> None:
+    assert friedman_test(np.ones((5, 3))).p == 1.0
+
+
+def test_missing_data_sets_raise_rather_than_being_ranked() -> None:
+    with pytest.raises(ValueError, match="missing"):
+        sign_test(np.array([0.1, np.nan]))
+    with pytest.raises(ValueError, match="missing"):
+        mean_ranks(np.array([[0.1, np.nan]]))
+    with pytest.raises(ValueError, match="two data sets"):
+        friedman_test(np.ones((1, 3)))
+    with pytest.raises(ValueError, match="one for each"):
+        signed_rank_test(np.ones((2, 3)))
