@@ -11,7 +11,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from hpo.cli.text import duration, with_error
+from hpo.text import duration, with_error
 
 if TYPE_CHECKING:
     from hpo.launch.slurm.queue import ArrayState, Queue, QueueWatch

@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 
 import click
 
+from hpo.launch.counts import AUTO, Count
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -37,6 +39,20 @@ def checkpoint_dir_option(command: F) -> F:
         help="Where running trials keep their state, on a path that all hosts share; none: nowhere.  "
         "[default: $HPO_CHECKPOINT_DIR, else hpo-checkpoints]",
     )(command)
+
+
+class CountOrAuto(click.ParamType):  # type: ignore[type-arg]
+    """A number of workers from 1, or `auto`."""
+
+    name = "number or auto"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Count:
+        """The number, or the word; fails with what is legal."""
+        if value == AUTO:
+            return AUTO
+        if not str(value).isdecimal() or int(value) < 1:
+            self.fail(f"{value!r} is neither a number from 1 nor auto", param, ctx)
+        return int(value)
 
 
 def device_option(command: F) -> F:

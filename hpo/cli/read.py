@@ -144,12 +144,12 @@ def replay(
     """Train TRIAL of STUDY again from its record and compare, report by report; bit-equal on the same CPU."""
     from rich.console import Console
 
-    from hpo.cli.text import auc
     from hpo.data.folder import data_folder
     from hpo.search.reading import read_record
     from hpo.search.replay import ReplayedEpoch
     from hpo.search.replay import replay as replay_trial
     from hpo.search.trainer import make_trainer
+    from hpo.text import auc
     from hpo.training.device import set_up_process
 
     study = _open(study_name, storage)

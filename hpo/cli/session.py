@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from hpo.errors import DeviceError, StudyNotFoundError
+from hpo.errors import DeviceError, StudyNotFoundError, UsageError
+from hpo.launch.counts import AUTO, Count
 from hpo.launch.estimate import LONG_HOURS, Estimate, advice, trained_share
 from hpo.launch.local import LocalPlan, LocalWorkers, Seat, WorkerEnd, seats, watch
+from hpo.launch.packing.measure import workers_per_device
 from hpo.launch.probe import Probe
 
 if TYPE_CHECKING:
@@ -64,33 +66,40 @@ def run_launch(
     *,
     name: str,
     keep_trials: bool,
-    workers: int | None,
+    workers: Count | None,
     storage: str | None,
     data_dir: str | None,
     device: str,
     log_dir: Path,
     checkpoint_dir: str | None,
+    workers_per_gpu: Count | None = None,
+    ranked: bool = True,
 ) -> int:
     """Creates the study or takes it up and runs local workers until its trials are finished; returns the exit code.
 
-    keep_trials: the command line named no number of trials, so a stored one stays.
+    keep_trials: the command line named no number of trials, so a stored one stays. workers: all of them;
+    workers_per_gpu: on each GPU, or on a machine without; auto measures either. ranked: whether the ranked list of
+    trials is printed at the end.
     """
     from hpo.data.development import load_development
     from hpo.data.folder import data_folder
     from hpo.search.address import resolve_address
     from hpo.search.reading import read_status
 
+    if workers is not None and workers_per_gpu is not None:
+        raise UsageError("give --workers, all of them, or --workers-per-gpu, those on each GPU, one of the two")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     folder = data_folder(data_dir)
     address = resolve_address(storage)
     development = load_development(spec.data, folder)
     with Probe() as probe:
-        places = seats(workers, device, probe.gpus(device))
+        probe.gpus(device)
         study = take_up(spec, name, storage, keep_trials=keep_trials, code_version=probe.code_version())
         status = read_status(study)
         if spec.data.caution and spec.scoring.rows != "official":
             _talk(f"[yellow]caution:[/] {spec.data.caution}")
         if remaining := max(0, status.budget - status.finished):
+            places = _places(workers, workers_per_gpu, device, probe, study, development)
             _say_estimate(probe, study, development, places, remaining)
     if remaining:
         plan = LocalPlan(
@@ -103,7 +112,8 @@ def run_launch(
         )
         if failures := _work(study, LocalWorkers(plan)):
             return _tell_failures(failures)
-    _say_outcome(study)
+    if ranked:
+        _say_outcome(study)
     return 0
 
 
@@ -116,6 +126,23 @@ def _with_stored_trials(database: Database, name: str, spec: StudySpec) -> Study
         return spec
     budget = spec.budget.model_copy(update={"trials": stored.spec.budget.trials})
     return spec.model_copy(update={"budget": budget})
+
+
+def _places(
+    workers: Count | None,
+    workers_per_gpu: Count | None,
+    device: str,
+    probe: Probe,
+    study: Study,
+    development: Development,
+) -> tuple[Seat, ...]:
+    per_device = workers_per_gpu
+    if AUTO in (workers, per_device):
+        _talk("measuring how many workers a device bears, which takes a minute or two")
+        workers, per_device = None, workers_per_device(study.spec, development, device, probe, _talk)
+    assert workers != AUTO
+    assert per_device != AUTO
+    return seats(workers, device, probe.gpus(device), per_device=per_device)
 
 
 def _say_estimate(
@@ -134,7 +161,7 @@ def _say_estimate(
 
 
 def _sentence(estimate: Estimate, device: str, workers: int) -> str:
-    from hpo.cli.text import duration
+    from hpo.text import duration
 
     return (
         f"a measured step on {device} with {workers} worker{'s' if workers > 1 else ''} says: one epoch over all folds "

@@ -14,6 +14,7 @@ import click
 
 from hpo.cli.completion import complete_studies
 from hpo.cli.options import (
+    CountOrAuto,
     checkpoint_dir_option,
     data_dir_option,
     device_option,
@@ -21,6 +22,7 @@ from hpo.cli.options import (
     print_json,
     storage_option,
 )
+from hpo.launch.counts import AUTO
 
 if TYPE_CHECKING:
     from hpo.launch.slurm.plan import SlurmOptions
@@ -37,10 +39,9 @@ _OPTIONS = (
     ),
     click.option(
         "--workers-per-gpu",
-        metavar="N",
-        type=click.IntRange(min=1),
-        default=1,
-        help="Workers that share a GPU, or a job without one.  [default: 1]",
+        metavar="N|auto",
+        type=CountOrAuto(),
+        help="Workers that share a GPU, or a machine or job without one; auto: as many as pay.  [default: 1]",
     ),
     click.option("--account", metavar="NAME", help="Account that pays for the jobs."),
     click.option("--partition", metavar="NAME", help="Partition.  [default: the preset's]"),
@@ -92,8 +93,8 @@ def slurm_options(command: F) -> F:
 
 
 def slurm_option_names() -> set[str]:
-    """Names of the parameters that `slurm_options` adds."""
-    return {name for option in _OPTIONS for name in _parameter_names(option)}
+    """Names of the parameters that `slurm_options` adds and that mean nothing without jobs."""
+    return {name for option in _OPTIONS for name in _parameter_names(option)} - {"workers_per_gpu"}
 
 
 def _parameter_names(option: Callable[[F], F]) -> list[str]:
@@ -160,8 +161,10 @@ def _submit(spec: StudySpec, job: Prepared, name: str, keep_trials: bool, storag
     done = submit_study(study, job)
     print(done.job)
     each = f", {job.plan.workers} workers in each" if job.plan.workers > 1 else ""
+    if job.plan.per_device == AUTO:
+        each = ", each with as many workers as it measures to pay"
     _talk(f"job {done.job} on {done.cluster}: {done.tasks} in its array{each}; logs in {done.log_dir}")
-    if done.workers > status.budget - status.finished:
+    if job.plan.per_device != AUTO and done.workers > status.budget - status.finished:
         _talk(f"that is more workers than the {status.budget - status.finished} trials that are left")
     _talk(f"look: hpo status {quote(name)} --watch; end: hpo stop {quote(name)}")
     return 0
@@ -169,7 +172,7 @@ def _submit(spec: StudySpec, job: Prepared, name: str, keep_trials: bool, storag
 
 @click.group("slurm")
 def slurm_() -> None:
-    """Show what `hpo launch --on slurm` would submit."""
+    """Show what `hpo launch --on slurm` would submit, and what its jobs ask."""
 
 
 @slurm_.command()
@@ -206,6 +209,28 @@ def script(
             device=device,
         )
     )
+
+
+@slurm_.command()
+@click.argument("study_name", metavar="STUDY", shell_complete=complete_studies)
+@storage_option
+@data_dir_option
+@device_option
+def measure(study_name: str, storage: str | None, data_dir: str | None, device: str) -> int:
+    """Print how many workers on each device of this machine do the most for STUDY; a job with auto asks this."""
+    from hpo.data.development import load_development
+    from hpo.data.folder import data_folder
+    from hpo.launch.packing.measure import workers_per_device
+    from hpo.launch.probe import Probe
+    from hpo.search.address import resolve_address
+    from hpo.search.storage import open_database
+    from hpo.search.study import open_study
+
+    spec = open_study(open_database(resolve_address(storage), create=False), study_name).spec
+    development = load_development(spec.data, data_folder(data_dir))
+    with Probe() as probe:
+        print(workers_per_device(spec, development, device, probe, _talk))
+    return 0
 
 
 @slurm_.command()

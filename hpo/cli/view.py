@@ -17,8 +17,8 @@ from rich.table import Table
 from rich.text import Text
 
 from hpo.cli.crew import MOST_ROWS, Crew, read_crew, render_crew
-from hpo.cli.text import auc, duration, with_error
 from hpo.errors import OutputError
+from hpo.text import auc, duration, with_error
 
 if TYPE_CHECKING:
     from hpo.launch.slurm.queue import QueueWatch
@@ -82,7 +82,7 @@ def _latest(rows: list[TrialRow]) -> RenderableType:
         table.add_column(title, min_width=width, no_wrap=True)
     table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
     for row in rows:
-        table.add_row(*_cells(row), _brief(row.params) or row.reference or "", style=_STYLES.get(row.state))
+        table.add_row(*_cells(row), row.label or _brief(row.params), style=_STYLES.get(row.state))
     return table
 
 
@@ -124,7 +124,7 @@ def trials_table(name: str, rows: list[TrialRow]) -> Table:
     """Every trial, by number."""
     table = Table("trial", "state", "AUC", "epochs", "time", "settings or reason", title=f"trials of {name}")
     for row in rows:
-        told = row.reason or row.reference or _brief(row.params)
+        told = ": ".join(part for part in (row.label, row.reason or _brief(row.params)) if part)
         table.add_row(*_cells(row), told, style=_STYLES.get(row.state))
     return table
 
@@ -159,7 +159,7 @@ def ranked_table(name: str, ranking: Ranking) -> RenderableType:
             str(value.number),
             with_error(value.auc, value.standard_error),
             "" if value.low is None else f"{auc(value.low)} to {auc(value.high)}",
-            f"[bold]{value.reference}[/] (reference)" if value.reference else _brief(best.params),
+            f"[bold]{best.label}[/] (reference)" if value.reference else best.label or _brief(best.params),
         )
     return Group(table, Text(ranking.note, style="dim"))
 

@@ -11,6 +11,7 @@ import click
 
 from hpo.cli.completion import complete_datasets, complete_settings
 from hpo.cli.options import (
+    CountOrAuto,
     checkpoint_dir_option,
     data_dir_option,
     device_option,
@@ -22,6 +23,7 @@ from hpo.cli.slurm import slurm_option_names, slurm_options
 from hpo.errors import HpoError, UsageError
 
 if TYPE_CHECKING:
+    from hpo.launch.counts import Count
     from hpo.launch.slurm.plan import SlurmOptions
     from hpo.study.spec import StudySpec
 
@@ -63,7 +65,10 @@ class Work(TypedDict):
     help="Where workers run: here, as an array of Slurm jobs, or nowhere yet (hpo worker attaches them).",
 )
 @click.option(
-    "--workers", metavar="N", type=click.IntRange(min=1), help="Local workers, or jobs.  [default: one per GPU, or 1]"
+    "--workers",
+    metavar="N|auto",
+    type=CountOrAuto(),
+    help="Local workers, or jobs; auto: as many local workers as pay.  [default: one per GPU, or 1]",
 )
 @click.option(
     "--set",
@@ -87,7 +92,7 @@ def launch(
     name: str | None,
     trials: int | None,
     on: str,
-    workers: int | None,
+    workers: Count | None,
     overrides: tuple[str, ...],
     log_dir: str,
     checkpoint_dir: str | None,
@@ -118,13 +123,14 @@ def launch(
     if on == "slurm":
         wishes = dataclasses.replace(slurm, workers=workers)
         return launch_on_slurm(spec, wishes, **common, **work, test_only=test_only, dry_run=dry_run)
-    _refuse_slurm_options(test_only=test_only, dry_run=dry_run)
+    refuse_slurm_options(test_only=test_only, dry_run=dry_run)
     if on == "none":
         return create(spec, **common)
-    return run_launch(spec, workers=workers, **common, **work)
+    return run_launch(spec, workers=workers, workers_per_gpu=slurm.workers_per_gpu, **common, **work)
 
 
-def _refuse_slurm_options(**flags: bool) -> None:
+def refuse_slurm_options(**flags: bool) -> None:
+    """Raises UsageError if an option of jobs, or one of these flags, was given though no jobs are asked for."""
     from click.core import ParameterSource
 
     context = click.get_current_context()
