@@ -70,14 +70,11 @@ def complete_settings(_context: click.Context, _parameter: click.Parameter, begu
 
 
 def _section_keys() -> dict[str, str]:
-    from pydantic import BaseModel
+    from hpo.study.files import SECTIONS
 
-    from hpo.study.spec import Budget, Scoring, Search
-
-    sections: dict[str, type[BaseModel]] = {"scoring": Scoring, "search": Search, "budget": Budget}
     return {
         f"{section}.{name}": field.description or ""
-        for section, model in sections.items()
+        for section, model in SECTIONS.items()
         for name, field in model.model_fields.items()
     }
 

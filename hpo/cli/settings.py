@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, get_args, get_origin
 
 import click
 
 from hpo.cli.options import json_option, print_json
 
 if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
+
     from hpo.study.config import Setting
 
 
@@ -56,7 +58,34 @@ def _page(rows: list[Setting]) -> str:
         default = str(row.default).lower() if row.kind is bool else row.default
         cells = (f"`{row.name}`", domain(row), default, condition(row), row.description)
         lines.append(f"| {' | '.join(map(str, cells))} |")
+    lines += _sections()
     return "\n".join(lines) + "\n"
+
+
+def _sections() -> list[str]:
+    from hpo.study.files import SECTIONS
+
+    lines = ["", "# Sections of a study file"]
+    for section, model in SECTIONS.items():
+        about = " ".join((model.__doc__ or "").split())
+        lines += ["", f"## `[{section}]`", "", about, "", "| key | legal | default | meaning |", "|---|---|---|---|"]
+        for name, field in model.model_fields.items():
+            default = str(field.default).lower() if isinstance(field.default, bool) else field.default
+            cells = (f"`{name}`", _legal(field), default, " ".join((field.description or "").split()))
+            lines.append(f"| {' | '.join(map(str, cells))} |")
+    return lines
+
+
+def _legal(field: FieldInfo) -> str:
+    """Choices of a key, or its bounds."""
+    if get_origin(field.annotation) is Literal:
+        return ", ".join(get_args(field.annotation))
+    names = ("ge", "gt", "le", "lt")
+    bounds = {name: getattr(bound, name) for bound in field.metadata for name in names if hasattr(bound, name)}
+    low, high = bounds.get("ge", bounds.get("gt")), bounds.get("le", bounds.get("lt"))
+    if low is None:
+        return "true, false"
+    return f"{'above ' if 'gt' in bounds else ''}{low} to {'below ' if 'lt' in bounds else ''}{high}"
 
 
 def _print_table(rows: list[Setting]) -> None:

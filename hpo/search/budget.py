@@ -21,14 +21,16 @@ from sqlalchemy.engine import Connection, Row
 from hpo.errors import StudyNotFoundError, StudyStoppedError
 from hpo.search import tables
 from hpo.search.claim import Claim, has_become, update_held
-from hpo.search.ending import failed_by_death
+from hpo.search.ending import dropped, failed_by_death
 from hpo.search.life import home_of_lives, is_over
 from hpo.search.optuna_rows import Drawn, new_trial, new_trial_like, write_params
+from hpo.search.racing import Exit, race
 from hpo.search.registry import StopRequest, read_stop_request, touch
+from hpo.search.repeats import read_results
 from hpo.search.study import Study
-from hpo.search.suggest import reference_template
+from hpo.search.suggest import planned_template
 from hpo.search.tables import database_now
-from hpo.study.references import references
+from hpo.study.planned import planned_trial
 
 MIN_TRIALS_TO_STOP = 10
 """Finished trials before the share of failed ones can stop a study."""
@@ -132,19 +134,45 @@ def _claim(study: Study, worker: str, token: str, connection: Connection, *, aga
     if again and (mine := _claimed_by(token, study, connection)) is not None:
         return mine
     _check_failures(study, row.finished, row.failed)
-    finished, budget = row.finished, row.trials
+    finished, budget, places = row.finished, row.trials, row.places
+    exits: dict[int, Exit] | None = None
     while finished < budget:
         opened = _open_trials(study, connection)
         if finished + opened.live >= budget:
             return NothingToClaim.ELSEWHERE
         if opened.free_place is None:
-            return _new_place(study, worker, token, row.places, connection)
-        held, lost = _take_over(study, worker, token, opened.free_place, connection)
-        if lost < MAX_LIVES_LOST:
+            held, lost = _new_place(study, worker, token, places, connection), 0
+            places += 1
+        else:
+            held, lost = _take_over(study, worker, token, opened.free_place, connection)
+        if exits is None:
+            exits = _exits(study, connection)
+        left = _left_before(held, exits)
+        if left is not None:
+            dropped(connection, held, left.reason)
+        elif lost >= MAX_LIVES_LOST:
+            failed_by_death(connection, held, lost)
+        else:
             return held
-        failed_by_death(connection, held, lost)
         finished += 1
     return NothingToClaim.DONE
+
+
+def _exits(study: Study, connection: Connection) -> dict[int, Exit]:
+    """The candidates of a confirmation that are trained no further; none in a search."""
+    plan = study.spec.plan
+    if plan is None or plan.racing_level == 0:
+        return {}
+    return race(plan, read_results(connection, study), study.spec.scoring)
+
+
+def _left_before(held: Claim, exits: dict[int, Exit]) -> Exit | None:
+    """The exit of the trial's candidate, if it left the race in a repeat before this one."""
+    if not exits or held.study.spec.plan is None:
+        return None
+    candidate, repeat = held.study.spec.plan.at(held.place)
+    found = exits.get(candidate)
+    return found if found is not None and found.repeat < repeat else None
 
 
 def _locked_study(study: Study, connection: Connection) -> AnyRow:
@@ -233,14 +261,14 @@ def _take_over(study: Study, worker: str, token: str, place: int, connection: Co
 
 
 def _new_place(study: Study, worker: str, token: str, place: int, connection: Connection) -> Claim:
-    known = references(study.spec)
-    reference = list(known)[place] if place < len(known) else None
-    if reference:
-        template = reference_template(study.spec, reference, known[reference])
+    planned = planned_trial(study.spec, place)
+    if planned is None:
+        trial_id, number = new_trial(connection, study.study_id)
+    else:
+        template = planned_template(study.spec, planned)
         storage = study.database.optuna_within(connection)
         trial_id, number = new_trial_like(connection, storage, study.study_id, template)
-    else:
-        trial_id, number = new_trial(connection, study.study_id)
+    reference = None if planned is None else planned.reference
     connection.execute(
         sa.insert(tables.trials).values(
             study_id=study.study_id,

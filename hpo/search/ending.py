@@ -60,3 +60,8 @@ def failed_by_death(connection: Connection, held: Claim, deaths: int) -> bool:
         "worker's log and `dmesg` tell"
     )
     return end_trial(connection, held, "failed", {"reason": reason}, {"reason": reason})
+
+
+def dropped(connection: Connection, held: Claim, reason: str) -> bool:
+    """Ends a planned trial whose candidate has left the race; it counts as pruned, with the reason."""
+    return end_trial(connection, held, "pruned", {"reason": reason}, {"reason": reason})

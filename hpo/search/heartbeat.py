@@ -57,7 +57,7 @@ class Heartbeat:
         while not self._over.wait(self._held.study.lease / BEATS_PER_LEASE):
             try:
                 renewal = renew(self._held, self._share, started=self._started)
-            except HpoError:
+            except (HpoError, MemoryError):
                 # The database may come back before the lease runs out; a write in the loop says so if it does not.
                 continue
             if renewal.stop is not None and renewal.stop.at_once:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -38,3 +40,32 @@ class StudyLedger:
             return int(connection.scalars(written).one())
 
         return self._database.write(write)
+
+
+@dataclass(frozen=True)
+class Opening:
+    """One row of the ledger. seconds: since 1970, by the database's clock. reason: "" for a first opening."""
+
+    row: int
+    study: str
+    configuration: dict[str, Any]
+    code_version: str
+    seconds: float
+    reason: str
+
+    @property
+    def when(self) -> str:
+        """Its time, in UTC."""
+        return datetime.fromtimestamp(self.seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def read_openings(database: Database, dataset: str) -> list[Opening]:
+    """Every opening of the test rows of a dataset that this database knows of, oldest first. Raises StorageError."""
+    query = sa.select(tables.ledger).order_by(tables.ledger.c.entry)
+    with database.reading() as connection:
+        rows = connection.execute(query).all()
+    openings = [
+        Opening(row.entry, row.study, json.loads(row.configuration), row.code_version, row.time, row.reason)
+        for row in rows
+    ]
+    return [opening for opening in openings if opening.configuration.get("dataset") == dataset]

@@ -12,14 +12,9 @@ from sqlalchemy.engine import Row
 
 from hpo.errors import StudyNotFoundError
 from hpo.search import tables
+from hpo.search.pace import pace
 from hpo.search.study import Study
 from hpo.search.tables import database_now
-
-RECENT = 20
-"""Finished trials from which the pace is taken."""
-
-IDLE_SECONDS = 60.0
-"""Seconds without a trial after which the pace is taken anew."""
 
 _trials = tables.trials.c
 
@@ -58,8 +53,8 @@ class StudyStatus:
     """A study at a glance.
 
     finished = complete + pruned + failed. free: begun, given back or left by a worker that died, to be taken up.
-    best: of the complete trials, references included. trials_per_hour, seconds_left: from the last RECENT trials; None
-    if unknown, or if nothing runs.
+    best: of the complete trials, references included. trials_per_hour, seconds_left: see `pace`; None if unknown,
+    or if nothing runs.
     """
 
     name: str
@@ -80,7 +75,10 @@ class StudyStatus:
 
 @dataclass(frozen=True)
 class TrialRow:
-    """One trial. state: running, free, complete, pruned or failed. auc: its last report. Times: seconds since 1970."""
+    """One trial. state: running, free, complete, pruned or failed. auc: its last report. Times: seconds since 1970.
+
+    candidate, repeat: in a confirmation, which configuration it trains, and for which time, from 1.
+    """
 
     number: int
     state: str
@@ -94,16 +92,30 @@ class TrialRow:
     seconds: float | None
     started: float
     ended: float | None
+    candidate: str | None = None
+    repeat: int | None = None
+
+    @property
+    def label(self) -> str:
+        """What it is called where it has a name: a reference's, or its candidate's and its repeat; else ""."""
+        return _label(self.candidate or self.reference, self.repeat)
 
 
 @dataclass(frozen=True)
 class BestTrial:
-    """A complete trial by rank, with the configuration that it trained."""
+    """A complete trial by rank, with the configuration that it trained. candidate, repeat: as in `TrialRow`."""
 
     rank: int
     value: Value
     config: dict[str, Any]
     params: dict[str, Any]
+    candidate: str | None = None
+    repeat: int | None = None
+
+    @property
+    def label(self) -> str:
+        """As in `TrialRow`."""
+        return _label(self.candidate or self.value.reference, self.repeat)
 
 
 @dataclass(frozen=True)
@@ -145,7 +157,7 @@ def read_status(study: Study) -> StudyStatus:
     complete = sorted((row for row in rows if row.outcome == "complete"), key=_by_value)
     running = [_running(study, row) for row in rows if _is_live(row)]
     finished = sum(outcome is not None for outcome in outcomes)
-    pace = _pace(rows) if running else None
+    speed = pace(rows) if running else None
     return StudyStatus(
         name=study.name,
         dataset=study.spec.dataset,
@@ -157,9 +169,9 @@ def read_status(study: Study) -> StudyStatus:
         running=running,
         free=sum(row.state != "finished" and not _is_live(row) for row in rows),
         best=_value(complete[0]) if complete else None,
-        references=[_value(row) for row in rows if row.reference and row.outcome == "complete"],
-        trials_per_hour=pace * 3600 if pace else None,
-        seconds_left=max(trials - finished, 0) / pace if pace else None,
+        references=_latest_references(rows),
+        trials_per_hour=speed * 3600 if speed else None,
+        seconds_left=max(trials - finished, 0) / speed if speed else None,
         workers=sorted({trial.worker for trial in running}),
     )
 
@@ -169,7 +181,7 @@ def read_trials(study: Study) -> list[TrialRow]:
     query = sa.select(tables.trials, database_now().label("now")).where(_trials.study_id == study.study_id)
     with study.database.reading() as connection:
         rows = connection.execute(query.order_by(_trials.trial_number)).all()
-    return [_trial(row) for row in rows]
+    return [_trial(study, row) for row in rows]
 
 
 def read_best(study: Study, count: int = 10) -> Ranking:
@@ -180,7 +192,13 @@ def read_best(study: Study, count: int = 10) -> Ranking:
     best = []
     for rank, row in enumerate(rows[:count], start=1):
         record = _record(row)
-        best.append(BestTrial(rank, _value(row), record.get("config", {}), record.get("params", {})))
+        config, params = record.get("config", {}), record.get("params", {})
+        best.append(BestTrial(rank, _value(row), config, params, *_planned(study, row)))
+    if study.spec.plan is not None:
+        search = study.spec.plan.search
+        return Ranking(
+            best, len(rows), f"Each is one repeat of a candidate; `hpo confirm {search}` compares the means."
+        )
     note = (
         f"The first is the highest of {len(rows)} noisy values, so its value flatters it (the winner's curse); "
         "the expected value of its configuration is lower."
@@ -263,8 +281,27 @@ def _running(study: Study, row: AnyRow) -> RunningTrial:
     )
 
 
-def _trial(row: AnyRow) -> TrialRow:
+def _label(name: str | None, repeat: int | None) -> str:
+    return f"{name}, repeat {repeat}" if repeat is not None else name or ""
+
+
+def _planned(study: Study, row: AnyRow) -> tuple[str | None, int | None]:
+    """In a confirmation, the candidate of a trial and its repeat, from 1."""
+    if study.spec.plan is None:
+        return None, None
+    candidate, repeat = study.spec.plan.at(row.place)
+    return study.spec.plan.candidates[candidate].name, repeat + 1
+
+
+def _latest_references(rows: Sequence[AnyRow]) -> list[Value]:
+    """Each reference once, by its last trial: in a confirmation it has one for each repeat."""
+    last = {row.reference: row for row in rows if row.reference and row.outcome == "complete"}
+    return [_value(row) for row in last.values()]
+
+
+def _trial(study: Study, row: AnyRow) -> TrialRow:
     record = _record(row)
+    candidate, repeat = _planned(study, row)
     return TrialRow(
         number=row.trial_number,
         state=row.outcome or ("running" if _is_live(row) else "free"),
@@ -278,16 +315,6 @@ def _trial(row: AnyRow) -> TrialRow:
         seconds=record.get("seconds"),
         started=row.started,
         ended=row.ended,
+        candidate=candidate,
+        repeat=repeat,
     )
-
-
-def _pace(rows: Sequence[AnyRow]) -> float | None:
-    """Trials per second, from the last RECENT to finish since the study last stood idle; None before the first."""
-    now, wave, busy = rows[0].now, 0.0, 0.0
-    for row in sorted(rows, key=lambda row: row.started):
-        if row.started > busy + IDLE_SECONDS:
-            wave = row.started
-        busy = max(busy, row.ended or row.started)
-    ends = sorted(row.ended for row in rows if row.ended is not None and row.ended >= wave)
-    since = ends[-RECENT - 1] if len(ends) > RECENT else wave
-    return min(len(ends), RECENT) / float(max(now - since, 1e-3)) if ends else None

@@ -48,7 +48,8 @@ def replay(
         raise StudyNotFoundError(f"trial {number} of study {study.name} has reported nothing that could be compared")
     epochs: list[ReplayedEpoch] = []
     bit_equal = True
-    reports = train(Task(TrainConfig.model_validate(record["config"]), record["trial_seed"], number))
+    config = TrainConfig.model_validate(record["config"])
+    reports = train(Task(config, record["trial_seed"], number, scoring_seed=record.get("scoring_seed")))
     for then, now in zip(curve, reports, strict=False):
         bit_equal &= then.auc == now.auc and then.fold_aucs == list(now.fold_aucs)
         epochs.append(ReplayedEpoch(now.epoch, then.auc, now.auc, now.auc - then.auc))

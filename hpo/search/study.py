@@ -142,6 +142,12 @@ def _row(connection: Connection, name: str) -> Row[tuple[object, ...]] | None:
 
 def _take_up(database: Database, name: str, spec: StudySpec, lease: float) -> Study:
     stored = open_study(database, name, lease=lease)
+    if stored.spec.plan is not None and spec.plan is None:
+        search = stored.spec.plan.search
+        raise StudyConflictError(
+            f"study {name} is the confirmation of {search}; `hpo confirm {search}` goes on with it, and a larger "
+            f"--seeds makes it longer"
+        )
     if lines := differences(stored.spec.canonical(), spec.canonical()):
         raise StudyConflictError(
             "\n  ".join([f"study {name} in {database.address} exists with another spec:", *lines])

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from hpo.search.optuna_trials import SeenTrials
 from hpo.search.seeds import trial_seed
-from hpo.study.config import TrainConfig, applies
+from hpo.study.config import applies
+from hpo.study.planned import PlannedTrial
 from hpo.study.space import Choices, FloatRange, IntRange, suggestion_order
 from hpo.study.spec import StudySpec
 
@@ -123,15 +124,15 @@ def distribution(entry: Entry) -> BaseDistribution:
     return FloatDistribution(entry.low, entry.high, log=entry.log)
 
 
-def reference_template(spec: StudySpec, name: str, config: TrainConfig) -> FrozenTrial:
-    """A reference as Optuna's trial: its nearest point of the space, and what differs from it as an attribute.
+def planned_template(spec: StudySpec, planned: PlannedTrial) -> FrozenTrial:
+    """A planned trial as Optuna's trial: its nearest point of the space, and what differs from it as an attribute.
 
-    Without parameters it would take a place among the sampler's best trials and teach it nothing, and would empty the
-    intersection of search spaces that fANOVA needs. The exact configuration is in the trial's record.
+    Without parameters a reference would take a place among the sampler's best trials and teach it nothing, and would
+    empty the intersection of search spaces that fANOVA needs. The exact configuration is in the trial's record.
     """
     from optuna.trial import TrialState, create_trial
 
-    values, params = config.model_dump(), {}
+    values, params = planned.config.model_dump(), {}
     outside = {key: value for key, value in spec.config({}).model_dump().items() if key not in spec.space}
     different = {key: values[key] for key, value in outside.items() if values[key] != value and applies(key, values)}
     for key in suggestion_order(spec.space):
@@ -142,11 +143,14 @@ def reference_template(spec: StudySpec, name: str, config: TrainConfig) -> Froze
             params[key] = near
         if near != values[key]:
             different[key] = values[key]
+    told: dict[str, Any] = {"reference": planned.name} if planned.is_reference else {"candidate": planned.name}
+    if planned.repeat is not None:
+        told["repeat"] = planned.repeat + 1
     return create_trial(
         state=TrialState.RUNNING,
         params=params,
         distributions={key: distribution(spec.space[key]) for key in params},
-        user_attrs={"reference": name, "outside the space": different},
+        user_attrs={**told, "outside the space": different},
     )
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from hpo.study.config import TrainConfig
-from hpo.study.spec import StudySpec
+from hpo.study.spec import Scoring, StudySpec
 
 if TYPE_CHECKING:
     from hpo.training.checkpoint import Checkpoint
@@ -54,6 +54,7 @@ class Task:
     stop: Callable[[], bool] = lambda: False
     tell: Callable[[str], None] = lambda _line: None
     kept_at: str | None = None
+    scoring_seed: int | None = None
 
 
 class Trainer(Protocol):
@@ -127,7 +128,7 @@ class _StudyTrainer:
         yield from train_trial(
             task.config,
             self._development,
-            scoring_folds(self._development, self._spec.scoring, task.seed),
+            scoring_folds(self._development, self._scoring(task), task.seed),
             epochs=self._spec.budget.epochs,
             seed=task.seed,
             device=self._device,
@@ -156,6 +157,10 @@ class _StudyTrainer:
 
         return peak_memory_bytes(choose_device(self._device)) or None
 
+    def _scoring(self, task: Task) -> Scoring:
+        scoring = self._spec.scoring
+        return scoring if task.scoring_seed is None else scoring.model_copy(update={"seed": task.scoring_seed})
+
     def _checkpoint(self, task: Task) -> Checkpoint | None:
         from hpo.training.checkpoint import Checkpoint
 
@@ -172,6 +177,7 @@ class _StudyTrainer:
         shared = [
             task.config.model_dump(),
             task.seed,
+            task.scoring_seed,
             self.data_md5,
             self._spec.fingerprint(),
             self.code_version,

@@ -17,12 +17,12 @@ from hpo.search.heartbeat import Heartbeat
 from hpo.search.objective import LeaseLost, Outcome, finish, record_report
 from hpo.search.optuna_rows import Drawn
 from hpo.search.registry import StopRequest, WorkerIdentity, end_worker, register_worker, sign_of_life
-from hpo.search.seeds import trial_seed
+from hpo.search.seeds import seeds_of
 from hpo.search.study import Study, unfinished
 from hpo.search.suggest import suggest
 from hpo.search.trainer import Report, Task, Trainer
 from hpo.study.config import TrainConfig
-from hpo.study.references import references
+from hpo.study.planned import planned_trial
 
 POLL_SECONDS = (2.0, 10.0)
 """How often a worker with nothing to do asks whether a trial has come free: at first, and after a while."""
@@ -209,6 +209,7 @@ class _Worker:
             stop=heart.stop,
             tell=self._tell,
             kept_at=held.checkpoint,
+            scoring_seed=record.get("scoring_seed"),
         )
         last: Report | None = None
         try:
@@ -237,20 +238,28 @@ class _Worker:
 
 def _new_record(held: Claim, drawn: Drawn) -> dict[str, Any]:
     """The record of a new trial; what was drawn for it goes into `drawn`."""
-    spec = held.study.spec
-    params: dict[str, Any] = {}
-    if not held.reference:
+    spec, study_seed = held.study.spec, held.study.spec.search.seed
+    planned = planned_trial(spec, held.place)
+    if planned is None:
         suggestion = suggest(held.study, held.number, held.trial_id)
-        params = suggestion.values
+        params, config = suggestion.values, spec.config(suggestion.values)
         drawn |= suggestion.drawn
-    config = references(spec)[held.reference] if held.reference else spec.config(params)
-    seed = trial_seed(spec.search.seed, held.number)
-    return {"config": config.model_dump(), "params": params, "study_seed": spec.search.seed, "trial_seed": seed}
+    else:
+        params, config = {} if planned.is_reference else spec.searched_values(planned.config), planned.config
+    record = {"config": config.model_dump(), "params": params, "study_seed": study_seed}
+    record |= seeds_of(study_seed, held.number, planned)
+    if planned is not None and planned.repeat is not None:
+        record |= {"candidate": planned.name, "repeat": planned.repeat + 1}
+    return record
 
 
 def _told_at_the_beginning(held: Claim) -> str:
     text = f"trial {held.number}: " + ("begins" if held.fence == 1 else "is taken up")
-    return text + (f" (reference {held.reference})" if held.reference else "")
+    planned = planned_trial(held.study.spec, held.place)
+    if planned is None:
+        return text
+    name = f"reference {planned.name}" if planned.is_reference else planned.name
+    return text + (f" ({name})" if planned.repeat is None else f" ({name}, repeat {planned.repeat + 1})")
 
 
 def _told(held: Claim, outcome: Outcome, last: Report | None, reason: str) -> str:

@@ -12,10 +12,12 @@ from hpo.errors import StudyFileError, UsageError, did_you_mean
 from hpo.study.catalogue import DATASETS, find_dataset
 from hpo.study.config import problem_of, settings
 from hpo.study.space import can_apply, read_range
-from hpo.study.spec import Budget, Scoring, Search, StudySpec
+from hpo.study.spec import Budget, Confirm, Scoring, Search, StudySpec
 
-_SECTIONS: dict[str, type[BaseModel]] = {"scoring": Scoring, "search": Search, "budget": Budget}
-_TOP = ("dataset", *_SECTIONS, "fixed", "space")
+SECTIONS: dict[str, type[BaseModel]] = {"scoring": Scoring, "search": Search, "budget": Budget, "confirm": Confirm}
+"""Sections of a study file beside those of settings, [fixed] and [space.SETTING]."""
+
+_TOP = ("dataset", *SECTIONS, "fixed", "space")
 
 
 def builtin_study_file(dataset: str) -> Path:
@@ -87,7 +89,7 @@ def check_spec(table: dict[str, Any], source: str) -> StudySpec:
     """The spec of a parsed study file; raises StudyFileError with every fault, each with the nearest legal name."""
     problems = [f"{key} is no section{did_you_mean(key, _TOP)}" for key in table if key not in _TOP]
     dataset = _check_dataset(table, problems)
-    sections = {name: _check_section(model, name, table.get(name, {}), problems) for name, model in _SECTIONS.items()}
+    sections = {name: _check_section(model, name, table.get(name, {}), problems) for name, model in SECTIONS.items()}
     fixed, space = _check_settings(table, problems)
     if not problems:
         spec = StudySpec(dataset=dataset, fixed=fixed, space=space, **sections)

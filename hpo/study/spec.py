@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from hpo.study.catalogue import Dataset, find_dataset
 from hpo.study.config import TrainConfig
+from hpo.study.plan import Plan
 from hpo.study.space import Range
 
 
@@ -74,8 +75,25 @@ class Budget(_Section):
     """Epochs of the fit rows for an unpruned trial; the same number of samples for every resplit."""
 
 
+class Confirm(_Section):
+    """How the winner of the search is found by `hpo confirm`; laid down before the search."""
+
+    rule: Literal["best mean"] = "best mean"
+    """The winner: the highest mean over all repeats among candidates that finished every one. A reference can win."""
+
+    top: int = Field(8, ge=1, le=30)
+    """Number of distinct configurations that are trained again, the best complete ones; the references come on top."""
+
+    seeds: int = Field(5, ge=1, le=50)
+    """Repeats of each, all with new seeds and, unless the rows are official, on new folds."""
+
+    racing_level: float = Field(0.01, ge=0, le=0.2)
+    """A candidate is dropped after a repeat, from the second on, if the interval of its paired difference to the
+    leader, of confidence 1 - racing_level, lies below zero; 0 drops none. References are never dropped."""
+
+
 class StudySpec(BaseModel):
-    """A study file, read and checked."""
+    """A study file, read and checked; or a confirmation, which has a plan and comes from no file."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -83,8 +101,10 @@ class StudySpec(BaseModel):
     scoring: Scoring = Scoring()
     search: Search = Search()
     budget: Budget = Budget()
+    confirm: Confirm = Confirm()
     fixed: dict[str, bool | int | float | str] = {}
     space: dict[str, Range] = {}
+    plan: Plan | None = None
 
     @property
     def data(self) -> Dataset:
@@ -95,11 +115,20 @@ class StudySpec(BaseModel):
         """The training configuration of one trial: fixed settings and its searched values."""
         return TrainConfig(**{**self.fixed, **searched})
 
+    def searched_values(self, config: TrainConfig) -> dict[str, Any]:
+        """Of a configuration, the values of the searched settings that mean something under it."""
+        active = config.active()
+        return {name: active[name] for name in self.space if name in active}
+
     def canonical(self) -> dict[str, Any]:
-        """What tells one study from another, as plain values; the number of trials is not part of it."""
+        """What tells one study from another, as plain values; the number of trials is not part of it.
+
+        What came into specs later is left out where it is as before, so that older studies keep their fingerprints.
+        """
         values = self.model_dump(mode="json")
         del values["budget"]["trials"]
-        return values
+        values["confirm"] = self.confirm.model_dump(mode="json", exclude_defaults=True)
+        return {key: value for key, value in values.items() if key not in ("confirm", "plan") or value}
 
     def fingerprint(self) -> str:
         """Hash of `canonical()`, 16 hexadecimal digits."""

@@ -48,12 +48,14 @@ class FakeTrainer:
         self.failure: type[Exception] = FakeFailure
         self.checkpoints: str | None = None
         self.trained: list[tuple[TrainConfig, int]] = []
+        self.divided: list[int | None] = []
         self._epochs, self._seconds, self._fails, self._on_epoch = epochs, seconds, fails, on_epoch
 
     def __call__(self, task: Task) -> Iterator[FakeReport]:
         """Reports of one trial; it begins anew each time."""
         config = task.config
         self.trained.append((config, task.seed))
+        self.divided.append(task.scoring_seed)
         for epoch in range(1, self._epochs + 1):
             for step in range(10):
                 task.beat((epoch - 1 + step / 10) / self._epochs)

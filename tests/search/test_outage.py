@@ -283,16 +283,14 @@ def test_a_worker_that_does_nothing_holds_no_connection(postgresql: URL) -> None
     opened = [open_database(postgresql, create=True) for _ in range(8)]
     for database in opened:
         create_or_take_up(database, f"idle {os.getpid()}", make_spec(1))
-    end = time.monotonic() + 10
-    while _connections(postgresql) and time.monotonic() < end:
-        time.sleep(0.1)
-    assert _connections(postgresql) == 0
+    _wait_until_none_is_connected(postgresql)
     for database in opened:
         assert read_status(create_or_take_up(database, f"idle {os.getpid()}", make_spec(1))).finished == 0
         database.close()
 
 
 def test_a_worker_holds_two_connections_at_most(postgresql: URL) -> None:
+    _wait_until_none_is_connected(postgresql)
     database = open_database(postgresql, create=True)
     study = create_or_take_up(database, f"busy {os.getpid()}", make_spec(1))
     most, over = 0, threading.Event()
@@ -311,6 +309,13 @@ def test_a_worker_holds_two_connections_at_most(postgresql: URL) -> None:
         thread.join()
     assert most == 2
     database.close()
+
+
+def _wait_until_none_is_connected(url: URL) -> None:
+    end = time.monotonic() + 10
+    while _connections(url) and time.monotonic() < end:
+        time.sleep(0.1)
+    assert _connections(url) == 0
 
 
 def _connections(url: URL) -> int:

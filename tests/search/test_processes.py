@@ -13,10 +13,11 @@ import optuna
 import pytest
 from sqlalchemy.engine import URL
 
-from hpo.search.reading import read_status, read_trials
+from hpo.search.reading import read_record, read_status, read_trials
 from hpo.search.storage import open_database
 from hpo.search.study import Study, create_or_take_up
 from tests.search.fakes import make_spec
+from tests.search.planned import make_confirmation, make_plan
 
 pytestmark = pytest.mark.slow
 
@@ -47,6 +48,18 @@ def test_four_processes_finish_exactly_the_budget_and_a_larger_one_adds_the_rest
     assert [trial.number for trial in shown] == list(range(20))
     assert {trial.state.name for trial in shown} == {"COMPLETE"}
     assert len({str(trial.params) for trial in shown}) == 20
+    database.close()
+
+
+def test_four_processes_train_every_candidate_of_a_confirmation_once_in_each_repeat(any_url: URL, name: str) -> None:
+    database = open_database(any_url, create=True)
+    spec = make_confirmation(make_plan(references=1, others=3), repeats=3, epochs=2)
+    study = create_or_take_up(database, name, spec)
+    assert sum(_finished_by([_start(study, f"w{i}") for i in range(4)])) == 12
+    places = sorted((row.candidate or "", row.repeat) for row in read_trials(study))
+    assert places == [(candidate.name, repeat) for candidate in make_plan(1, 3).candidates for repeat in (1, 2, 3)]
+    seeds = {(row.repeat, read_record(study, row.number)["scoring_seed"]) for row in read_trials(study)}
+    assert len(seeds) == 3
     database.close()
 
 

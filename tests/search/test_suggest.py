@@ -14,9 +14,10 @@ from hpo.search.reading import read_record, read_trials
 from hpo.search.registry import this_process
 from hpo.search.storage import Database
 from hpo.search.study import Study, create_or_take_up
-from hpo.search.suggest import distribution, make_sampler, nearest, reference_template, suggest
+from hpo.search.suggest import distribution, make_sampler, nearest, planned_template, suggest
 from hpo.search.worker import run_worker
 from hpo.study.files import builtin_study_file, load_spec
+from hpo.study.planned import PlannedTrial
 from hpo.study.references import references
 from hpo.study.space import Choices, FloatRange, IntRange
 from tests.search.fakes import FakeTrainer, make_spec
@@ -94,7 +95,7 @@ def test_references_are_trials_0_and_1_marked_for_the_dashboard_with_their_exact
 def test_a_choice_that_a_reference_needs_and_the_space_lacks_is_left_out() -> None:
     spec = load_spec(builtin_study_file("breast"), ('space.resplit.choices=["none", "holdout"]',))
     name, config = next(iter(references(spec).items()))
-    template = reference_template(spec, name, config)
+    template = planned_template(spec, PlannedTrial(name, config, is_reference=True))
     assert "resplit" not in template.params
     assert template.user_attrs["outside the space"]["resplit"] == "official"
 

@@ -1,0 +1,141 @@
+"""Commands that lead from a finished search to a result: `hpo confirm`."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from hpo.cli.completion import complete_studies
+from hpo.cli.options import (
+    CountOrAuto,
+    checkpoint_dir_option,
+    data_dir_option,
+    device_option,
+    json_option,
+    print_json,
+    storage_option,
+)
+from hpo.cli.slurm import slurm_options
+from hpo.cli.work import Common, Work, refuse_slurm_options
+
+if TYPE_CHECKING:
+    from hpo.launch.counts import Count
+    from hpo.launch.slurm.plan import SlurmOptions
+    from hpo.outcome.standings import Confirmation
+    from hpo.search.storage import Database
+    from hpo.study.spec import StudySpec
+
+
+@click.command()
+@click.argument("study_name", metavar="STUDY", shell_complete=complete_studies)
+@click.option(
+    "--top",
+    metavar="N",
+    type=click.IntRange(1, 30),
+    help="Configurations besides the references.  [default: the file's]",
+)
+@click.option("--seeds", metavar="N", type=click.IntRange(1, 50), help="Repeats of each.  [default: the file's]")
+@click.option("--no-racing", is_flag=True, help="Train every repeat, also of candidates that are clearly worse.")
+@click.option("--name", metavar="STUDY", help="Name of the confirmation.  [default: STUDY-confirm]")
+@click.option(
+    "--on",
+    type=click.Choice(("local", "slurm", "none")),
+    default="local",
+    show_default=True,
+    help="Where workers run: here, as an array of Slurm jobs, or nowhere yet (hpo worker attaches them).",
+)
+@click.option(
+    "--workers",
+    metavar="N|auto",
+    type=CountOrAuto(),
+    help="Local workers, or jobs; auto: as many local workers as pay.  [default: one per GPU, or 1]",
+)
+@click.option("--log-dir", metavar="DIR", default="hpo-logs", show_default=True, help="Where workers write their logs.")
+@checkpoint_dir_option
+@storage_option
+@data_dir_option
+@device_option
+@slurm_options
+@json_option
+def confirm(
+    study_name: str,
+    top: int | None,
+    seeds: int | None,
+    no_racing: bool,
+    name: str | None,
+    on: str,
+    workers: Count | None,
+    log_dir: str,
+    checkpoint_dir: str | None,
+    storage: str | None,
+    data_dir: str | None,
+    device: str,
+    slurm: SlurmOptions,
+    as_json: bool,
+) -> int:
+    """Train the best configurations of STUDY and its references again, and tell which of them wins.
+
+    New seeds, new folds, no pruning, paired: a study of its own, which any worker can help with. Ctrl-C stops cleanly;
+    the same command goes on, and prints the result once all is done. A larger --seeds adds repeats.
+    """
+    from hpo.outcome.preparation import Wishes, confirmation_name, prepare_confirmation
+    from hpo.search.address import resolve_address
+    from hpo.search.storage import open_database
+    from hpo.search.study import open_study
+
+    if on != "slurm":
+        refuse_slurm_options()
+    database = open_database(resolve_address(storage), create=False)
+    wishes = Wishes(top, seeds, racing=not no_racing)
+    name = name or confirmation_name(study_name)
+    prepared = prepare_confirmation(open_study(database, study_name), name, wishes)
+    for note in prepared.notes:
+        print(note, file=sys.stderr)
+    if not _is_done(database, name, prepared.spec):
+        common: Common = {"name": name, "keep_trials": False, "storage": storage, "data_dir": data_dir}
+        work: Work = {"checkpoint_dir": checkpoint_dir, "device": device, "log_dir": Path(log_dir)}
+        if code := _train(prepared.spec, on, dataclasses.replace(slurm, workers=workers), common, work):
+            return code
+    _print(database, name, as_json)
+    return 0
+
+
+def _is_done(database: Database, name: str, spec: StudySpec) -> bool:
+    from hpo.errors import StudyNotFoundError
+    from hpo.search.reading import read_status
+    from hpo.search.study import open_study
+
+    try:
+        return read_status(open_study(database, name)).finished >= spec.budget.trials
+    except StudyNotFoundError:
+        return False
+
+
+def _train(spec: StudySpec, on: str, slurm: SlurmOptions, common: Common, work: Work) -> int:
+    from hpo.cli.session import create, run_launch
+    from hpo.cli.slurm import launch_on_slurm
+
+    if on == "slurm":
+        return launch_on_slurm(spec, slurm, **common, **work)
+    if on == "none":
+        return create(spec, **common)
+    return run_launch(
+        spec, workers=slurm.workers, workers_per_gpu=slurm.workers_per_gpu, ranked=False, **common, **work
+    )
+
+
+def _print(database: Database, name: str, as_json: bool) -> None:
+    from hpo.cli.standings import standings_table
+    from hpo.cli.view import page
+    from hpo.outcome.standings import read_confirmation
+    from hpo.search.study import open_study
+
+    found: Confirmation = read_confirmation(open_study(database, name))
+    if as_json:
+        print_json(found)
+    elif found.whole:
+        page().print(standings_table(found))

@@ -1,0 +1,66 @@
+"""What people see of a confirmation: a line for each candidate, and the winner in a sentence."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from hpo.text import with_error
+
+if TYPE_CHECKING:
+    from hpo.outcome.standings import Confirmation, Difference, Standing
+
+
+def standings_table(found: Confirmation) -> RenderableType:
+    """Every candidate with its value in the search, its mean over repeats, and whom it can be told apart from."""
+    title = f"{found.name}: {found.whole} of {found.repeats} repeats"
+    table = Table("rank", "candidate", "in the search", "confirmed", "flattered by", "repeats", "compared", title=title)
+    for row in found.standings:
+        name = f"[bold]{row.candidate}[/] (reference)" if row.is_reference else row.candidate
+        table.add_row(
+            "-" if row.rank is None else str(row.rank),
+            name,
+            with_error(row.search_auc, row.search_error),
+            with_error(row.mean, row.standard_error),
+            "-" if row.flattered is None else signed(row.flattered),
+            str(row.repeats),
+            "\n".join([*map(_compared, row.differences), *([row.note] if row.note else [])]),
+            style="green" if row.candidate == found.winner else "dim" if row.rank is None else None,
+        )
+    return Group(table, Text(verdict_of(found), style="bold"), *(Text(note, style="dim") for note in found.notes))
+
+
+def verdict_of(found: Confirmation) -> str:
+    """The winner, or how far the confirmation is, in words."""
+    if not found.done:
+        standing = f"; {found.leader} leads" if found.leader else ""
+        return f"{found.whole} of {found.repeats} repeats are whole{standing}; the same command goes on."
+    if found.winner is None:
+        return "There is no winner: no candidate finished every repeat."
+    first = next(row for row in found.standings if row.candidate == found.winner)
+    kind = "the reference " if first.is_reference else ""
+    repeats = f"{first.repeats} repeat{'s' if first.repeats > 1 else ''}"
+    told = (
+        f"The winner by the rule of the study file ({found.rule}) is {kind}{first.candidate}, AUC {_mean(first)} over "
+    )
+    return told + "; ".join([repeats, *map(_compared, first.differences)]) + "."
+
+
+def signed(value: float) -> str:
+    """A difference of AUC with its sign: `+.021`."""
+    return f"{value:+.3f}".replace("0.", ".", 1)
+
+
+def _mean(row: Standing) -> str:
+    return with_error(row.mean, row.standard_error)
+
+
+def _compared(found: Difference) -> str:
+    than = "from" if found.verdict == "cannot be told apart" else "than"
+    interval = ""
+    if found.low is not None and found.high is not None:
+        interval = f" [{signed(found.low)}, {signed(found.high)}]"
+    return f"{found.verdict} {than} {found.to}: {signed(found.difference)}{interval}"

@@ -1,0 +1,65 @@
+"""Which configurations of a search are worth training again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hpo.search.reading import BestTrial, read_best
+from hpo.search.study import Study
+from hpo.study.catalogue import Dataset
+from hpo.study.config import TrainConfig
+from hpo.study.plan import Candidate
+from hpo.study.references import references
+
+EVERY = 1_000_000_000
+
+
+def choose_candidates(search: Study, top: int) -> tuple[Candidate, ...]:
+    """The references of a search, then its `top` best distinct configurations, fewer if there are no more.
+
+    Complete trials only: the value of a pruned one is of an earlier epoch. Of configurations that mean the same, the
+    best trial stands for all; one that means the same as a reference is left to the reference.
+    """
+    ranked = read_best(search, count=EVERY).trials
+    chosen = _references(search, ranked)
+    seen = [meaning(candidate.config, search.spec.data) for candidate in chosen]
+    for trial in ranked:
+        if len(chosen) - len(references(search.spec)) == top:
+            break
+        config = TrainConfig.model_validate(trial.config)
+        mean = meaning(config, search.spec.data)
+        if trial.value.reference is None and mean not in seen:
+            seen.append(mean)
+            chosen.append(_candidate(f"trial {trial.value.number}", config, trial))
+    return tuple(chosen)
+
+
+def meaning(config: TrainConfig, dataset: Dataset) -> dict[str, Any]:
+    """The settings of a configuration that mean something, with what the dataset makes of them."""
+    values = config.active()
+    values["input_size"] = min(config.input_size, dataset.size)
+    if not dataset.is_mask:
+        del values["shape_multiplier"]
+    return values
+
+
+def _references(search: Study, ranked: list[BestTrial]) -> list[Candidate]:
+    trials = {trial.value.reference: trial for trial in ranked}
+    return [
+        _candidate(name, config, trials.get(name), is_reference=True)
+        for name, config in references(search.spec).items()
+    ]
+
+
+def _candidate(name: str, config: TrainConfig, trial: BestTrial | None, *, is_reference: bool = False) -> Candidate:
+    if trial is None:
+        return Candidate(name=name, config=config, is_reference=is_reference)
+    value = trial.value
+    return Candidate(
+        name=name,
+        config=config,
+        is_reference=is_reference,
+        trial=value.number,
+        auc=value.auc,
+        standard_error=value.standard_error,
+    )

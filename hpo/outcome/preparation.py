@@ -1,0 +1,146 @@
+"""The study that confirms a search: derived from it once, then gone on with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from hpo.errors import StudyConflictError, StudyNotFoundError, UsageError
+from hpo.outcome.candidates import choose_candidates
+from hpo.search.reading import StudyStatus, read_record, read_status
+from hpo.search.seeds import trial_seed
+from hpo.search.study import Study, open_study
+from hpo.study.config import TrainConfig
+from hpo.study.plan import Candidate, Plan
+from hpo.study.spec import StudySpec
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the command line asks of a confirmation. None: as the study file says, or as it was begun.
+
+    racing: False trains every repeat of every candidate, whatever the study file says.
+    """
+
+    top: int | None = None
+    seeds: int | None = None
+    racing: bool = True
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """The spec of a confirmation, and what there is to say of it, a sentence each."""
+
+    spec: StudySpec
+    notes: list[str] = field(default_factory=list)
+
+
+def confirmation_name(search: str) -> str:
+    """What the confirmation of a search is called unless it is given a name."""
+    return f"{search}-confirm"
+
+
+def prepare_confirmation(search: Study, name: str, wishes: Wishes) -> Preparation:
+    """The spec of the confirmation `name`: the one that is stored, with more seeds if asked, else one made anew.
+
+    Writes nothing. Raises UsageError if the search is itself a confirmation, still runs, or has nothing to confirm;
+    StudyConflictError if `name` is another study, or was begun with other wishes.
+    """
+    if search.spec.plan is not None:
+        of = search.spec.plan.search
+        raise UsageError(f"study {search.name} is itself the confirmation of {of}; run `hpo confirm {of}`")
+    try:
+        stored = open_study(search.database, name)
+    except StudyNotFoundError:
+        return _made(search, name, wishes)
+    return _taken_up(search, stored, wishes)
+
+
+def _made(search: Study, name: str, wishes: Wishes) -> Preparation:
+    status, rules = read_status(search), search.spec.confirm
+    if status.running:
+        raise UsageError(
+            f"study {search.name} still runs ({len(status.running)} trials); wait for its end, or end it with "
+            f"`hpo stop {search.name}`"
+        )
+    top = wishes.top or rules.top
+    candidates = choose_candidates(search, top)
+    found = sum(not candidate.is_reference for candidate in candidates)
+    if not found:
+        raise UsageError(
+            f"study {search.name} has no complete trial beside the references: there is nothing to confirm"
+        )
+    seeds = wishes.seeds or rules.seeds
+    plan = Plan(
+        search=search.name,
+        candidates=candidates,
+        top=top,
+        racing_level=rules.racing_level if wishes.racing else 0.0,
+    )
+    return Preparation(_spec(search, name, plan, seeds), _notes(search, status, wishes, top, found))
+
+
+def _spec(search: Study, name: str, plan: Plan, seeds: int) -> StudySpec:
+    """The search's spec, but unpruned, under another seed, with one division into folds for each repeat."""
+    spec = search.spec
+    return spec.model_copy(
+        update={
+            "scoring": spec.scoring.model_copy(update={"repeats": 1}),
+            "search": spec.search.model_copy(
+                update={
+                    "pruner": "none",
+                    "seed": trial_seed(spec.search.seed, 0, f"confirmation {name}"),
+                    "max_failed_share": 1.0,
+                }
+            ),
+            "budget": spec.budget.model_copy(update={"trials": seeds * len(plan.candidates)}),
+            "plan": plan,
+        }
+    )
+
+
+def _notes(search: Study, status: StudyStatus, wishes: Wishes, top: int, found: int) -> list[str]:
+    rules, notes = search.spec.confirm, []
+    for option, given, written in (("top", wishes.top, rules.top), ("seeds", wishes.seeds, rules.seeds)):
+        if given is not None and given != written:
+            notes.append(f"--{option} {given} takes the place of the {written} that the study file says")
+    if not wishes.racing and rules.racing_level > 0:
+        notes.append("--no-racing: every candidate is trained in every repeat, whatever the study file says")
+    if found < top:
+        notes.append(f"only {found} distinct configurations are complete, not {top}; these are taken")
+    if status.finished < status.budget:
+        notes.append(f"the search stopped after {status.finished} of {status.budget} trials; these are chosen from")
+    if search.spec.scoring.rows == "official":
+        notes.append("the scoring rows are the official ones and cannot be drawn anew: only the seeds are new")
+    return notes
+
+
+def _taken_up(search: Study, stored: Study, wishes: Wishes) -> Preparation:
+    plan, spec = stored.spec.plan, stored.spec
+    if plan is None:
+        raise StudyConflictError(f"study {stored.name} is no confirmation; give another --name")
+    if not all(_comes_from(search, candidate) for candidate in plan.candidates):
+        raise StudyConflictError(
+            f"study {stored.name} confirms another search than the {search.name} of today; give another --name"
+        )
+    seeds = spec.budget.trials // len(plan.candidates)
+    if wishes.top is not None and wishes.top != plan.top:
+        raise StudyConflictError(f"study {stored.name} was begun with --top {plan.top}; for others give another --name")
+    if not wishes.racing and plan.racing_level > 0:
+        raise StudyConflictError(f"study {stored.name} was begun with racing; to do without give another --name")
+    if wishes.seeds is not None and wishes.seeds < seeds:
+        raise StudyConflictError(
+            f"study {stored.name} has {seeds} seeds; more can be added by a larger --seeds, but none taken away"
+        )
+    trials = (wishes.seeds or seeds) * len(plan.candidates)
+    return Preparation(spec.model_copy(update={"budget": spec.budget.model_copy(update={"trials": trials})}))
+
+
+def _comes_from(search: Study, candidate: Candidate) -> bool:
+    """Whether the search still has the trial that a candidate stands for: a study may be deleted and made again."""
+    if candidate.is_reference or candidate.trial is None:
+        return True
+    try:
+        record = read_record(search, candidate.trial)
+    except StudyNotFoundError:
+        return False
+    return bool(record) and TrainConfig.model_validate(record["config"]) == candidate.config

@@ -1,0 +1,214 @@
+"""What a confirmation says: means over repeats, paired differences, and the winner by the rule of the study file."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+from hpo.search.racing import Exit, race
+from hpo.search.reading import read_status
+from hpo.search.repeats import Results, difference_over, mean_over, read_results
+from hpo.search.study import Study
+from hpo.statistics.estimate import Comparison
+from hpo.study.plan import Plan
+from hpo.study.spec import StudySpec
+
+Verdict = Literal["better", "worse", "cannot be told apart"]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A candidate minus another, over the repeats that both finished. low, high: 95 % interval, None without spread."""
+
+    to: str
+    repeats: int
+    difference: float
+    low: float | None
+    high: float | None
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A candidate and what its repeats say.
+
+    search_auc, search_error: of its trial in the search. mean, standard_error, low, high: over its whole repeats, with
+    a 95 % interval. flattered: search_auc minus mean. rank: by mean among those that can win, None for the others.
+    note: why it cannot win.
+    """
+
+    rank: int | None
+    candidate: str
+    is_reference: bool
+    trial: int | None
+    search_auc: float | None
+    search_error: float | None
+    repeats: int
+    mean: float | None
+    standard_error: float | None
+    low: float | None
+    high: float | None
+    flattered: float | None
+    differences: list[Difference]
+    note: str
+
+
+@dataclass(frozen=True)
+class Confirmation:
+    """A confirmation as it stands.
+
+    repeats: planned. whole: those that every candidate still in the race has ended; only these count. winner: None
+    until all is done, and if no candidate finished every repeat. leader: the winner if it ended now.
+    """
+
+    name: str
+    search: str
+    dataset: str
+    rows: str
+    rule: str
+    repeats: int
+    whole: int
+    done: bool
+    winner: str | None
+    leader: str | None
+    standings: list[Standing]
+    notes: list[str]
+
+
+def read_confirmation(study: Study) -> Confirmation:
+    """The standing of a confirmation, candidates by their mean, those that cannot win last."""
+    plan = study.spec.plan
+    assert plan is not None, study.name
+    with study.database.reading() as connection:
+        results = read_results(connection, study)
+    status = read_status(study)
+    return judge(study.name, study.spec, plan, results, done=status.finished >= status.budget)
+
+
+def judge(name: str, spec: StudySpec, plan: Plan, results: Results, *, done: bool) -> Confirmation:
+    """The standing that results amount to; done: whether every planned trial has ended."""
+    table = _Table(spec, plan, results)
+    order = table.order
+    leader = plan.candidates[order[0]].name if order else None
+    ranked = [*order, *(number for number in range(len(plan.candidates)) if number not in order)]
+    return Confirmation(
+        name=name,
+        search=plan.search,
+        dataset=spec.dataset,
+        rows=spec.scoring.rows,
+        rule=spec.confirm.rule,
+        repeats=table.repeats,
+        whole=table.whole,
+        done=done,
+        winner=leader if done else None,
+        leader=leader,
+        standings=[table.standing(number) for number in ranked],
+        notes=_notes(spec, plan),
+    )
+
+
+class _Table:
+    """The results by candidate, cut to whole repeats."""
+
+    def __init__(self, spec: StudySpec, plan: Plan, results: Results) -> None:
+        self._spec, self._plan, self._results = spec, plan, results
+        self._numbers = range(len(plan.candidates))
+        self._exits: dict[int, Exit] = race(plan, results, spec.scoring)
+        self.repeats = spec.budget.trials // len(plan.candidates)
+
+    @cached_property
+    def whole(self) -> int:
+        """Repeats that every candidate has ended, or has left the race before."""
+        for repeat in range(self.repeats):
+            if any(not self._ended(number, repeat) for number in self._numbers):
+                return repeat
+        return self.repeats
+
+    @cached_property
+    def order(self) -> list[int]:
+        """Candidates that finished every whole repeat, best mean first; of equal ones the first planned."""
+        able = [number for number in self._numbers if self.whole and len(self._finished(number)) == self.whole]
+        return sorted(able, key=lambda number: (-self._mean(number, self._finished(number)), number))
+
+    def standing(self, number: int) -> Standing:
+        """One candidate: its mean, and its differences to each reference and to the leader, or to the runner-up."""
+        candidate, repeats = self._plan.candidates[number], self._finished(number)
+        mean = self._mean(number, repeats) if repeats else None
+        estimate = mean_over(self._rows(number, repeats), self._spec.scoring) if repeats else None
+        return Standing(
+            rank=self.order.index(number) + 1 if number in self.order else None,
+            candidate=candidate.name,
+            is_reference=candidate.is_reference,
+            trial=candidate.trial,
+            search_auc=candidate.auc,
+            search_error=candidate.standard_error,
+            repeats=len(repeats),
+            mean=mean,
+            standard_error=estimate.error if estimate is not None else None,
+            low=estimate.low if estimate is not None else None,
+            high=estimate.high if estimate is not None else None,
+            flattered=candidate.auc - mean if candidate.auc is not None and mean is not None else None,
+            differences=[found for other in self._opponents(number) if (found := self._difference(number, other))],
+            note=self._note(number),
+        )
+
+    def _ended(self, number: int, repeat: int) -> bool:
+        left = self._exits.get(number)
+        return (number, repeat) in self._results or (left is not None and left.repeat < repeat)
+
+    def _finished(self, number: int) -> list[int]:
+        return [repeat for repeat in range(self.whole) if self._results.get((number, repeat)) is not None]
+
+    def _rows(self, number: int, repeats: list[int]) -> list[tuple[float, ...]]:
+        return [row for repeat in repeats if (row := self._results[number, repeat]) is not None]
+
+    def _mean(self, number: int, repeats: list[int]) -> float:
+        folds = [auc for row in self._rows(number, repeats) for auc in row]
+        return math.fsum(folds) / len(folds)
+
+    def _opponents(self, number: int) -> list[int]:
+        against = [other for other in self._numbers if self._plan.candidates[other].is_reference]
+        if self.order:
+            leader, *followers = self.order
+            against += followers[:1] if number == leader else [leader]
+        return [other for other in dict.fromkeys(against) if other != number]
+
+    def _difference(self, number: int, other: int) -> Difference | None:
+        common = [repeat for repeat in self._finished(number) if repeat in self._finished(other)]
+        if not common:
+            return None
+        first, second = self._rows(number, common), self._rows(other, common)
+        found = difference_over(first, second, self._spec.scoring)
+        name = self._plan.candidates[other].name
+        if found is None:
+            alone = self._mean(number, common) - self._mean(other, common)
+            return Difference(name, len(common), alone, None, None, "cannot be told apart")
+        return Difference(name, len(common), found.difference, found.low, found.high, verdict(found))
+
+    def _note(self, number: int) -> str:
+        if number in self._exits:
+            return self._exits[number].reason
+        failed = [repeat + 1 for repeat in range(self.whole) if self._results.get((number, repeat), ()) is None]
+        return f"failed in repeat {', '.join(map(str, failed))}" if failed else ""
+
+
+def verdict(found: Comparison) -> Verdict:
+    """An interval in words."""
+    if not found.told_apart:
+        return "cannot be told apart"
+    return "better" if found.difference > 0 else "worse"
+
+
+def _notes(spec: StudySpec, plan: Plan) -> list[str]:
+    notes = [
+        "Intervals are 95 % each, by the corrected resampled t-test, and not adjusted for how many there are.",
+        f"The highest of {len(plan.candidates)} means still flatters its candidate, if less than the search does; only "
+        "test rows, opened once, are free of that.",
+    ]
+    if spec.scoring.rows == "official":
+        notes.append(
+            "Every repeat was scored on the same official rows: the intervals are about seeds, not about rows."
+        )
+    return notes

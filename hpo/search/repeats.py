@@ -1,0 +1,95 @@
+"""What the trials of a confirmation have yielded, and how two of its candidates compare."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from hpo.search import tables
+from hpo.search.study import Study
+from hpo.statistics.estimate import CONFIDENCE, Comparison, Estimate, compared, share_estimate
+from hpo.statistics.resampled import corrected_difference, corrected_mean
+from hpo.study.spec import Scoring
+
+Results = Mapping[tuple[int, int], tuple[float, ...] | None]
+"""(candidate, repeat), both from 0, to the AUC of each fold after the last epoch; None where the trial failed. Trials
+that have not ended, or were dropped, are missing."""
+
+_trials, _reports = tables.trials.c, tables.reports.c
+
+
+def read_results(connection: Connection, study: Study) -> Results:
+    """The results of a confirmation so far. The study must have a plan."""
+    plan = study.spec.plan
+    assert plan is not None, study.name
+    last = (
+        (_reports.study_id == _trials.study_id)
+        & (_reports.trial_number == _trials.trial_number)
+        & (_reports.epoch == _trials.epoch)
+    )
+    query = (
+        sa.select(_trials.place, _trials.outcome, _reports.fold_aucs)
+        .select_from(tables.trials.outerjoin(tables.reports, last))
+        .where(_trials.study_id == study.study_id, _trials.outcome.in_(("complete", "failed")))
+    )
+    return {
+        plan.at(row.place): tuple(json.loads(row.fold_aucs)) if row.outcome == "complete" else None
+        for row in connection.execute(query)
+    }
+
+
+def rows_of(results: Results, candidate: int, repeats: Iterable[int]) -> list[tuple[float, ...]] | None:
+    """The fold AUCs of a candidate in these repeats, all of which have ended; None if one of them failed."""
+    rows = []
+    for repeat in repeats:
+        row = results[candidate, repeat]
+        if row is None:
+            return None
+        rows.append(row)
+    return rows
+
+
+def mean_over(values: Sequence[Sequence[float]], scoring: Scoring) -> Estimate | None:
+    """Mean AUC over repeats and folds, with its interval; None if there is but one value, which shows no spread.
+
+    values: one row of fold AUCs for each repeat. See `difference_over`.
+    """
+    array = np.array(values)
+    if array.size < 2:
+        return None
+    if array.shape[1] > 1:
+        return corrected_mean(array)
+    value, error = float(array.mean()), _corrected_error(array, scoring)
+    return share_estimate(value, error, array.size, CONFIDENCE, array.size - 1, scale="logit")
+
+
+def difference_over(
+    first: Sequence[Sequence[float]],
+    second: Sequence[Sequence[float]],
+    scoring: Scoring,
+    confidence: float = CONFIDENCE,
+) -> Comparison | None:
+    """Mean paired difference (first minus second) with its interval, by the corrected resampled t-test.
+
+    first, second: one row of fold AUCs for each repeat, the same repeats in both. None if there is but one value.
+    With one division for each repeat, the part of the variance that comes from shared training rows follows from the
+    share that is scored on. With official rows nothing but the seeds varies: the interval then holds for those rows.
+    Source: Nadeau and Bengio 2003, Machine Learning 52:239.
+    """
+    differences = np.array(first) - np.array(second)
+    if differences.size < 2:
+        return None
+    if differences.shape[1] > 1:
+        return corrected_difference(differences, confidence)
+    error = _corrected_error(differences, scoring)
+    return compared(float(differences.mean()), error, confidence, differences.size - 1, reach=1.0)
+
+
+def _corrected_error(values: np.ndarray[tuple[int, ...], np.dtype[np.float64]], scoring: Scoring) -> float:
+    shared = 0.0 if scoring.rows == "official" else scoring.share / (1 - scoring.share)
+    return math.sqrt((1 / values.size + shared) * float(values.var(ddof=1)))

@@ -1,0 +1,37 @@
+"""Which trials of a study are laid down before it begins: the references of a search, every trial of a confirmation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hpo.study.config import TrainConfig
+from hpo.study.references import references
+from hpo.study.spec import StudySpec
+
+
+@dataclass(frozen=True)
+class PlannedTrial:
+    """A trial whose configuration no sampler draws. repeat: from 0 in a confirmation, None in a search."""
+
+    name: str
+    config: TrainConfig
+    is_reference: bool
+    repeat: int | None = None
+
+    @property
+    def reference(self) -> str | None:
+        """Its name if it is a reference."""
+        return self.name if self.is_reference else None
+
+
+def planned_trial(spec: StudySpec, place: int) -> PlannedTrial | None:
+    """The trial that is laid down for a place of the budget, from 0; None if the sampler draws it."""
+    if spec.plan is not None:
+        number, repeat = spec.plan.at(place)
+        candidate = spec.plan.candidates[number]
+        return PlannedTrial(candidate.name, candidate.config, candidate.is_reference, repeat)
+    known = references(spec)
+    if place >= len(known):
+        return None
+    name = list(known)[place]
+    return PlannedTrial(name, known[name], is_reference=True)

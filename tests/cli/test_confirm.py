@@ -1,0 +1,129 @@
+"""`hpo confirm` on the digits, as a user runs it, with a worker killed on the way."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.run import hpo
+
+pytestmark = pytest.mark.slow
+
+SMALL = [
+    *("--set", "budget.epochs=1", "--set", "scoring.rows=holdout", "--set", "scoring.share=0.5"),
+    *("--set", "search.pruner=none", "--set", "fixed.batch_size=128"),
+]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a search of four trials and its confirmation, 4 candidates and 2 repeats, a worker killed on it."""
+    folder = tmp_path_factory.mktemp("confirm")
+    run = hpo("launch", "--dataset", "digits", "--trials", "4", *SMALL, cwd=folder)
+    assert run.returncode == 0, run.stderr
+    made = hpo("confirm", "digits", "--top", "2", "--seeds", "2", "--on", "none", cwd=folder)
+    assert made.returncode == 0, made.stderr
+    assert "attach workers with `hpo worker digits-confirm`" in made.stderr
+    assert "--top 2 takes the place of the 8 that the study file says" in made.stderr
+    assert made.stdout == ""
+    _kill_a_worker(folder)
+    return folder
+
+
+def _kill_a_worker(folder: Path) -> None:
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("HPO_")}
+    worker = subprocess.Popen([sys.executable, "-m", "hpo", "worker", "digits-confirm"], cwd=folder, env=environment)
+    deadline = time.monotonic() + 300
+    try:
+        while _status(folder)["finished"] < 1 or not _status(folder)["running"]:
+            assert time.monotonic() < deadline
+    finally:
+        worker.kill()
+        worker.wait()
+
+
+def _status(folder: Path) -> dict[str, Any]:
+    run = hpo("status", "digits-confirm", "--json", cwd=folder)
+    assert run.returncode == 0, run.stderr
+    found: dict[str, Any] = json.loads(run.stdout)
+    return found
+
+
+@pytest.fixture(scope="module")
+def confirmed(folder: Path) -> dict[str, Any]:
+    """What the same command prints when it has done the rest."""
+    run = hpo("confirm", "digits", "--json", cwd=folder)
+    assert run.returncode == 0, run.stderr
+    found: dict[str, Any] = json.loads(run.stdout)
+    return found
+
+
+def test_the_budget_is_exact_though_a_worker_was_killed(folder: Path, confirmed: dict[str, Any]) -> None:
+    rows = json.loads(hpo("trials", "digits-confirm", "--json", cwd=folder).stdout)
+    assert [row["number"] for row in rows] == list(range(8))
+    assert {row["state"] for row in rows} == {"complete"}
+    assert [row["repeat"] for row in rows] == [1] * 4 + [2] * 4
+    assert (confirmed["done"], confirmed["whole"], confirmed["repeats"]) == (True, 2, 2)
+
+
+def test_trials_of_a_repeat_are_paired_and_differ_from_those_of_the_search(
+    folder: Path, confirmed: dict[str, Any]
+) -> None:
+    records = [_record(folder, "digits-confirm", number) for number in range(8)]
+    seeds = [(record["trial_seed"], record["scoring_seed"]) for record in records]
+    assert seeds == [seeds[0]] * 4 + [seeds[4]] * 4
+    assert seeds[0] != seeds[4]
+    assert "scoring_seed" not in _record(folder, "digits", 2)
+
+
+def _record(folder: Path, study: str, number: int) -> dict[str, Any]:
+    record: dict[str, Any] = json.loads(hpo("trials", study, str(number), "--json", cwd=folder).stdout)["record"]
+    return record
+
+
+def test_the_winner_is_the_best_mean_and_every_difference_is_judged(confirmed: dict[str, Any]) -> None:
+    standings = confirmed["standings"]
+    means = [row["mean"] for row in standings]
+    assert means == sorted(means, reverse=True)
+    assert confirmed["winner"] == standings[0]["candidate"]
+    assert {row["candidate"] for row in standings} >= {"medmnist-cross-entropy", "libauc-as-it-comes"}
+    assert all(row["repeats"] == 2 and row["search_auc"] is not None for row in standings)
+    verdicts = {difference["verdict"] for row in standings for difference in row["differences"]}
+    assert verdicts <= {"better", "worse", "cannot be told apart"}
+
+
+def test_asked_again_it_prints_the_same_result_and_trains_nothing(folder: Path, confirmed: dict[str, Any]) -> None:
+    began = time.monotonic()
+    again = hpo("confirm", "digits", "--json", cwd=folder)
+    assert json.loads(again.stdout) == confirmed
+    assert time.monotonic() - began < 20
+    table = hpo("confirm", "digits", cwd=folder).stdout
+    assert "The winner by the rule of the study file (best mean) is" in table
+
+
+def test_a_confirmed_trial_is_replayed_bit_equal(folder: Path, confirmed: dict[str, Any]) -> None:
+    run = hpo("replay", "digits-confirm", "5", "--json", "--device", "cpu", cwd=folder)
+    assert json.loads(run.stdout)["bit_equal"] is True, run.stderr
+
+
+def test_every_other_command_reads_a_confirmation(folder: Path, confirmed: dict[str, Any]) -> None:
+    for command in ("status", "trials", "best"):
+        run = hpo(command, "digits-confirm", cwd=folder)
+        assert run.returncode == 0, run.stderr
+        assert "digits-confirm" in run.stdout
+
+
+def test_a_launch_on_it_is_refused_with_the_command_that_is_meant(folder: Path, confirmed: dict[str, Any]) -> None:
+    run = hpo("launch", "--dataset", "digits", "--name", "digits-confirm", "--trials", "20", *SMALL, cwd=folder)
+    assert run.returncode == 7
+    assert "`hpo confirm digits` goes on with it" in run.stderr
+    fewer = hpo("confirm", "digits", "--seeds", "1", cwd=folder)
+    assert fewer.returncode == 7
+    assert "more can be added" in fewer.stderr

@@ -1,0 +1,93 @@
+"""A trial that asks for more memory than the part of its worker fails by itself, and everybody else goes on."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.cli.run import hpo
+
+pytestmark = pytest.mark.slow
+
+KIBIBYTES = 900_000
+"""Of private memory for each process: enough for a batch of 32 digits, and far too little for one of 1,024."""
+
+SETTINGS = (
+    *("scoring.rows=holdout", "budget.epochs=1", "search.first_rung=1"),
+    *("search.references=false", "search.sampler=random", "space.batch_size.choices=[32,1024]"),
+)
+STUDY = ["--dataset", "digits", "--trials", "5", *(word for entry in SETTINGS for word in ("--set", entry))]
+
+
+def limited(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """`hpo ARGUMENTS` and every process that it starts, with so little memory."""
+    command = shlex.join([sys.executable, "-m", "hpo", *arguments])
+    return subprocess.run(
+        ["bash", "-c", f"ulimit -d {KIBIBYTES}; exec {command}"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+
+
+def trials(folder: Path) -> list[dict[str, Any]]:
+    """Each trial as the list and as its own page have it."""
+    listed = json.loads(hpo("trials", "digits", "--json", cwd=folder).stdout)
+    shown = [hpo("trials", "digits", str(row["number"]), "--json", cwd=folder).stdout for row in listed]
+    return [{**row, **json.loads(text)} for row, text in zip(listed, shown, strict=True)]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits of Linux")
+def test_of_two_workers_only_the_trials_that_are_too_large_fail(tmp_path: Path) -> None:
+    run = limited("launch", *STUDY, "--device", "cpu", "--workers", "2", folder=tmp_path)
+    assert run.returncode == 0, run.stderr
+    shown = trials(tmp_path)
+    assert len(shown) == 5
+    assert {trial["record"]["config"]["batch_size"] for trial in shown} == {32, 1024}
+    for trial in shown:
+        if trial["record"]["config"]["batch_size"] == 1024:
+            assert trial["state"] == "failed"
+            assert "out of memory: " in trial["reason"]
+        else:
+            assert trial["state"] == "complete"
+    logs = "".join(log.read_text() for log in tmp_path.rglob("*.log"))
+    assert "the worker goes on as a new one" in logs
+    assert "Traceback" not in logs
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits of Linux")
+def test_a_worker_that_goes_on_as_a_new_process_keeps_its_limit_of_trials(tmp_path: Path) -> None:
+    assert hpo("launch", *STUDY, "--on", "none", cwd=tmp_path).returncode == 0
+    run = limited("worker", "digits", "--limit", "3", "--worker-name", "w", "--threads", "1", folder=tmp_path)
+    assert run.returncode == 0, run.stderr
+    assert "the worker goes on as a new one" in run.stderr
+    assert [trial["number"] for trial in trials(tmp_path)] == [0, 1, 2]
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_on_a_gpu_only_the_trial_that_is_too_large_fails(tmp_path: Path) -> None:
+    """So many workers share the GPU that each may hold a hundredth of it at most."""
+    assert hpo("launch", *STUDY, "--on", "none", cwd=tmp_path).returncode == 0
+    workers = [
+        subprocess.Popen(
+            [sys.executable, "-m", "hpo", "worker", "digits", "--device", "cuda", "--sharing", "1000"], cwd=tmp_path
+        )
+        for _ in range(2)
+    ]
+    assert [worker.wait(600) for worker in workers] == [0, 0]
+    most = torch.cuda.get_device_properties(0).total_memory // 100
+    for trial in trials(tmp_path):
+        if trial["state"] == "failed":
+            assert "out of memory: " in trial["reason"]
+        else:
+            assert trial["record"]["peak_memory"] <= most

@@ -1,0 +1,62 @@
+"""How many workers a launch starts: a number, or as many as pay."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import pytest
+
+from hpo.cli.options import CountOrAuto
+from hpo.cli.session import run_launch
+from hpo.errors import UsageError
+from hpo.study.files import builtin_study_file, load_spec
+from tests.cli.run import hpo
+
+SMALL = ["--set", "budget.epochs=1", "--set", "search.first_rung=1", "--set", "scoring.rows=holdout"]
+
+
+@pytest.mark.parametrize(("text", "value"), [("1", 1), ("12", 12), ("auto", "auto")])
+def test_a_count_is_a_number_or_a_word(text: str, value: object) -> None:
+    assert CountOrAuto().convert(text, None, None) == value
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "1.5", "Auto", "many", ""])
+def test_another_count_is_refused_with_the_legal_ones(text: str) -> None:
+    with pytest.raises(click.BadParameter, match="is neither a number from 1 nor auto"):
+        CountOrAuto().convert(text, None, None)
+
+
+def test_all_workers_and_those_on_each_gpu_are_not_both_given(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="one of the two"):
+        run_launch(
+            load_spec(builtin_study_file("digits"), ()),
+            name="s",
+            keep_trials=False,
+            workers=2,
+            workers_per_gpu=2,
+            storage=f"sqlite:///{tmp_path}/s.db",
+            data_dir=None,
+            device="cpu",
+            log_dir=tmp_path,
+            checkpoint_dir=None,
+        )
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_a_launch_on_auto_measures_and_the_next_one_remembers(tmp_path: Path) -> None:
+    """One core for each worker at least, so that the number is at most that of the cores."""
+    command = ["launch", "--dataset", "digits", *SMALL, "--device", "cpu"]
+    first = hpo(*command, "--trials", "1", "--workers", "auto", cwd=tmp_path, XDG_CACHE_HOME=str(tmp_path / "cache"))
+    assert first.returncode == 0, first.stderr
+    assert "1 worker on a device train " in first.stderr
+    assert "settled on " in first.stderr
+    again = hpo(
+        *(*command, "--trials", "2", "--workers-per-gpu", "auto"), cwd=tmp_path, XDG_CACHE_HOME=str(tmp_path / "cache")
+    )
+    assert again.returncode == 0, again.stderr
+    assert "found before: 1 worker on a device train " in again.stderr
+    asked = hpo("slurm", "measure", "digits", "--device", "cpu", cwd=tmp_path, XDG_CACHE_HOME=str(tmp_path / "cache"))
+    assert asked.returncode == 0, asked.stderr
+    assert int(asked.stdout) >= 1

@@ -1,0 +1,152 @@
+"""What a confirmation says."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from hpo.cli.standings import verdict_of
+from hpo.outcome.standings import Confirmation, Difference, judge, read_confirmation
+from hpo.search.registry import this_process
+from hpo.search.repeats import Results
+from hpo.search.storage import Database
+from hpo.search.study import create_or_take_up
+from hpo.search.worker import run_worker
+from hpo.study.spec import Scoring
+from tests.search.fakes import FakeTrainer
+from tests.search.planned import make_confirmation, make_plan, simulated
+
+
+def _judged(
+    results: Results,
+    others: int = 2,
+    repeats: int = 4,
+    *,
+    done: bool = True,
+    racing_level: float = 0.0,
+    **scoring: object,
+) -> Confirmation:
+    plan = make_plan(references=1, others=others, racing_level=racing_level)
+    spec = make_confirmation(plan, repeats).model_copy(update={"scoring": Scoring(**scoring)})  # type: ignore[arg-type]
+    return judge("search-confirm", spec, plan, results, done=done)
+
+
+def _difference(found: Confirmation, candidate: str, to: str) -> Difference:
+    row = next(row for row in found.standings if row.candidate == candidate)
+    return next(difference for difference in row.differences if difference.to == to)
+
+
+def test_the_winner_has_the_best_mean_and_is_compared_with_references_and_the_runner_up() -> None:
+    found = _judged(simulated([0.80, 0.90, 0.89], repeats=4))
+    assert (found.winner, found.whole, found.done) == ("trial 0", 4, True)
+    assert [(row.rank, row.candidate) for row in found.standings] == [
+        (1, "trial 0"),
+        (2, "trial 1"),
+        (3, "reference 0"),
+    ]
+    assert [difference.to for difference in found.standings[0].differences] == ["reference 0", "trial 1"]
+    assert [difference.to for difference in found.standings[1].differences] == ["reference 0", "trial 0"]
+    assert [difference.to for difference in found.standings[2].differences] == ["trial 0"]
+    assert _difference(found, "trial 0", "reference 0").verdict == "better"
+    assert _difference(found, "reference 0", "trial 0").verdict == "worse"
+    assert _difference(found, "trial 0", "trial 1").verdict == "cannot be told apart"
+
+
+def test_a_difference_and_its_interval_are_those_of_the_corrected_t_test() -> None:
+    results = simulated([0.80, 0.90, 0.89], repeats=4)
+    found = _difference(_judged(results), "trial 0", "reference 0")
+    differences = np.array([[np.array(results[1, r]) - np.array(results[0, r])] for r in range(4)]).ravel()
+    error = math.sqrt((1 / 20 + 1 / 4) * differences.var(ddof=1))
+    assert found.difference == pytest.approx(differences.mean())
+    assert found.low == pytest.approx(differences.mean() - 2.093024 * error, abs=1e-6)  # t of 19 degrees, 97.5 %
+
+
+def test_with_one_division_a_repeat_the_shared_rows_follow_from_the_share() -> None:
+    results = simulated([0.80, 0.90, 0.89], repeats=4, folds=1)
+    found = _difference(_judged(results, rows="holdout", share=0.2), "trial 0", "reference 0")
+    differences = np.array([results[1, r][0] - results[0, r][0] for r in range(4)])  # type: ignore[index]
+    error = math.sqrt((1 / 4 + 0.2 / 0.8) * differences.var(ddof=1))
+    assert found.high == pytest.approx(differences.mean() + 3.182446 * error, abs=1e-6)  # t of 3 degrees, 97.5 %
+    official = _difference(_judged(results, rows="official"), "trial 0", "reference 0")
+    assert official.high == pytest.approx(differences.mean() + 3.182446 * math.sqrt(1 / 4) * differences.std(ddof=1))
+
+
+def test_the_value_in_the_search_stands_beside_the_mean_with_what_it_flattered_by() -> None:
+    row = _judged(simulated([0.80, 0.86, 0.84], repeats=4)).standings[0]
+    assert row.search_auc == 0.9
+    assert row.mean is not None
+    assert row.flattered == pytest.approx(0.9 - row.mean)
+    assert row.low is not None
+    assert row.high is not None
+    assert row.low < row.mean < row.high < 1
+
+
+def test_a_reference_can_win() -> None:
+    found = _judged(simulated([0.92, 0.80, 0.81], repeats=4))
+    assert found.winner == "reference 0"
+    assert "is the reference reference 0, AUC .918" in verdict_of(found)
+
+
+def test_before_all_is_done_there_is_a_leader_and_no_winner_and_only_whole_repeats_count() -> None:
+    results = simulated([0.80, 0.90, 0.89], repeats=4)
+    del results[2, 3]
+    found = _judged(results, done=False)
+    assert (found.winner, found.leader, found.whole) == (None, "trial 0", 3)
+    assert {row.repeats for row in found.standings} == {3}
+    assert verdict_of(found) == "3 of 4 repeats are whole; trial 0 leads; the same command goes on."
+    assert _judged({}, done=False).leader is None
+
+
+def test_a_dropped_candidate_cannot_win_is_shown_last_and_compared_over_the_repeats_it_had() -> None:
+    results = {
+        key: value for key, value in simulated([0.80, 0.90, 0.70], repeats=4).items() if key[0] < 2 or key[1] < 2
+    }
+    found = _judged(results, racing_level=0.01)
+    last = found.standings[-1]
+    assert (found.whole, last.candidate, last.rank, last.repeats) == (4, "trial 1", None, 2)
+    assert last.note.startswith("dropped by racing after repeat 2")
+    assert [(difference.to, difference.repeats) for difference in last.differences] == [
+        ("reference 0", 2),
+        ("trial 0", 2),
+    ]
+
+
+def test_a_candidate_that_failed_once_cannot_win_whatever_its_mean() -> None:
+    results = simulated([0.80, 0.90, 0.99], repeats=4)
+    results[2, 1] = None
+    found = _judged(results)
+    assert found.winner == "trial 0"
+    assert found.standings[-1].note == "failed in repeat 2"
+
+
+def test_if_every_candidate_failed_there_is_no_winner() -> None:
+    results = dict.fromkeys(simulated([0.8, 0.9, 0.9], repeats=4))
+    found = _judged(results)
+    assert (found.winner, found.standings[0].mean) == (None, None)
+    assert verdict_of(found) == "There is no winner: no candidate finished every repeat."
+
+
+def test_a_single_value_shows_no_spread_and_nothing_can_be_told_apart() -> None:
+    found = _judged(simulated([0.5, 0.9, 0.6], repeats=1, folds=1), repeats=1, rows="holdout")
+    difference = _difference(found, "trial 0", "reference 0")
+    assert (difference.low, difference.high, difference.verdict) == (None, None, "cannot be told apart")
+    assert found.standings[0].standard_error is None
+
+
+def test_official_rows_are_named_as_the_limit_of_what_is_said() -> None:
+    found = _judged(simulated([0.8, 0.9, 0.9], repeats=4, folds=1), rows="official")
+    assert "the intervals are about seeds, not about rows" in found.notes[-1]
+
+
+def test_what_workers_have_stored_is_what_is_judged(database: Database) -> None:
+    study = create_or_take_up(database, "c", make_confirmation(make_plan(1, 2), repeats=3))
+    run_worker(study, identity=this_process("w"), train=FakeTrainer(2), limit=7)
+    found = read_confirmation(study)
+    assert (found.name, found.search, found.dataset, found.done, found.whole) == ("c", "search", "breast", False, 2)
+    run_worker(study, identity=this_process("w"), train=FakeTrainer(2))
+    found = read_confirmation(study)
+    assert (found.done, found.winner) == (True, "trial 0")
+    # FakeTrainer: .9 at a learning rate of .01, less .1 / 2 epochs.
+    assert found.standings[0].mean == pytest.approx(0.85, abs=1e-5)
