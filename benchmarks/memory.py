@@ -1,10 +1,12 @@
 """Peak memory of one worker process over several trials, each another configuration of a study's space.
 
     python benchmarks/memory.py --data-dir DIR --trials 6 --epochs 1
+    python benchmarks/memory.py --dataset chest --trials 2 --epochs 1 --rows 600 --limit 4 --set fixed.batch_size=512
 
 The peak is VmHWM of the process, counted anew from the start of each trial: the program itself, the data, all folds,
 the activations of a batch, and checkpoints, 10 s apart at least. It must not grow from trial to trial; `--limit`
-(2.5 GiB) is what a worker is told to plan for.
+(2.5 GiB) is what a worker is told to plan for. A dataset whose file is not there is made up in its full size: random
+images and labels. `--rows` bounds how many rows each fold trains on and scores; all of them are held all the same.
 """
 
 from __future__ import annotations
@@ -18,12 +20,13 @@ from typing import Any
 
 import numpy as np
 
-from hpo.data.development import load_development
+from benchmarks.drawing import draw
+from hpo.data.development import Development, load_development
+from hpo.data.files import file_state
 from hpo.data.folder import data_folder
-from hpo.data.rows import scoring_folds
-from hpo.study.config import TrainConfig, applies
+from hpo.data.rows import Fold, scoring_folds
+from hpo.study.catalogue import Dataset
 from hpo.study.files import builtin_study_file, load_spec
-from hpo.study.space import Choices, IntRange, suggestion_order
 from hpo.study.spec import StudySpec
 from hpo.training.checkpoint import Checkpoint
 from hpo.training.device import describe_device, peak_memory_bytes, set_up_process
@@ -34,22 +37,28 @@ GIB = 2**30
 TOLD = ("batch_size", "augmentation", "weight_average", "loss", "optimizer", "resplit")
 
 
-def draw(spec: StudySpec, random: np.random.Generator) -> TrainConfig:
-    """A configuration of the study's space, each setting uniform, or log-uniform where the study says so."""
-    values: dict[str, Any] = {}
-    for name in suggestion_order(spec.space):
-        entry = spec.space[name]
-        if not applies(name, {**spec.fixed, **values}):
-            continue
-        if isinstance(entry, Choices):
-            values[name] = entry.choices[int(random.integers(len(entry.choices)))]
-            continue
-        share = random.random()
-        value = entry.low + share * (entry.high - entry.low)
-        if entry.log:
-            value = entry.low * (entry.high / entry.low) ** share
-        values[name] = round(value) if isinstance(entry, IntRange) else value
-    return spec.config(values)
+def development_rows(dataset: Dataset, folder: Path) -> tuple[Development, bool]:
+    """The development rows, made up if their file is not there, and whether they are."""
+    if file_state(dataset, folder).state != "missing":
+        return load_development(dataset, folder), False
+    random = np.random.default_rng(0)
+    count = dataset.development_rows
+    images = random.integers(0, 256, (count, *dataset.image_shape), dtype=np.uint8)
+    labels = (random.integers(0, 10, (count, dataset.labels), dtype=np.uint8) == 0).astype(np.uint8)
+    is_validation = np.repeat([False, True], dataset.rows[:2])
+    return Development(dataset, images, labels, is_validation, "made up"), True
+
+
+def bounded(folds: tuple[Fold, ...], rows: int | None) -> tuple[Fold, ...]:
+    """Folds with no more than so many rows to fit and to score, spread over those they have."""
+    if rows is None:
+        return folds
+    return tuple(Fold(_spread(fold.fit, rows), _spread(fold.scoring, rows)) for fold in folds)
+
+
+def _spread(rows: np.ndarray, count: int) -> np.ndarray:
+    places = np.linspace(0, rows.size - 1, min(count, rows.size)).astype(np.int64)
+    return rows[places]
 
 
 def resident_bytes() -> int:
@@ -58,16 +67,18 @@ def resident_bytes() -> int:
     return int(line.split()[1]) * 1024
 
 
-def measure(spec: StudySpec, folder: Path, trials: int, epochs: int, seed: int, threads: int | None) -> dict[str, Any]:
+def measure(
+    spec: StudySpec, folder: Path, trials: int, epochs: int, seed: int, threads: int | None, most_rows: int | None
+) -> dict[str, Any]:
     """Trains the trials one after the other in this process and returns the figures."""
     set_up_process(threads)
-    development = load_development(spec.data, folder)
+    development, is_made_up = development_rows(spec.data, folder)
     random = np.random.default_rng(seed)
     rows = []
     with tempfile.TemporaryDirectory() as checkpoints:
         for number in range(trials):
             config = draw(spec, random)
-            folds = scoring_folds(development, spec.scoring, number)
+            folds = bounded(scoring_folds(development, spec.scoring, number), most_rows)
             checkpoint = Checkpoint(Path(checkpoints), number, 1, "benchmark", seconds=10.0)
             before, start = resident_bytes(), time.perf_counter()
             for _ in train_trial(config, development, folds, epochs, number, "cpu", checkpoint=checkpoint, tell=print):
@@ -85,6 +96,9 @@ def measure(spec: StudySpec, folder: Path, trials: int, epochs: int, seed: int, 
             print(json.dumps({"trial": number} | row), flush=True)
     return {
         "dataset": spec.dataset,
+        "made_up": is_made_up,
+        "rows": len(development),
+        "rows_trained_on": len(folds[0].fit),
         "epochs": epochs,
         "folds": len(folds),
         "seed": seed,
@@ -104,11 +118,14 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int)
+    parser.add_argument("--rows", type=int, help="most rows that a fold trains on and scores")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as of `hpo launch`")
     parser.add_argument("--limit", type=float, default=2.5, help="GiB")
     parser.add_argument("--out", type=Path, help="also write the JSON document there")
     given = parser.parse_args()
-    spec = load_spec(builtin_study_file(given.dataset))
-    figures = measure(spec, data_folder(given.data_dir), given.trials, given.epochs, given.seed, given.threads)
+    spec = load_spec(builtin_study_file(given.dataset), tuple(given.set))
+    folder = data_folder(given.data_dir)
+    figures = measure(spec, folder, given.trials, given.epochs, given.seed, given.threads, given.rows)
     figures |= {"limit_gib": given.limit, "within_limit": figures["largest_peak_gib"] <= given.limit}
     text = json.dumps(figures, indent=2)
     print(text)

@@ -1,247 +1,117 @@
-"""Samples per second of hpo's training beside a plain PyTorch loop, as ratios of one run.
+"""Samples per second of hpo's training beside plain loops, as ratios of one run; folds, packing, hours of a study.
 
-    python benchmarks/training.py 2d --data-dir DIR      BreastMNIST, official rows, batch 128, 5 seeds
-    python benchmarks/training.py 3d --data-dir DIR      AdrenalMNIST3D, 64 training volumes, batch 32
+    python benchmarks/training.py 2d --data-dir DIR          BreastMNIST, official rows, batch 128, 5 seeds
+    python benchmarks/training.py 3d --data-dir DIR          AdrenalMNIST3D, 64 training volumes, batch 32
+    python benchmarks/training.py folds --data-dir DIR       a trial's folds one after the other and side by side
+    python benchmarks/training.py packed --data-dir DIR      several trials at once on one device
+    python benchmarks/training.py hours --data-dir DIR       hours of the AdrenalMNIST3D study on this device
 
-The plain loop is MedMNIST's recipe as its examples write it: DataLoader, fp32, default memory format, the same
-network, cross-entropy, Adam 1e-3. hpo trains the same configuration through its public door. Each has a process of
-its own; their epochs take turns, each with its scoring, and the ratio is taken pair by pair, so that a machine that
-slows down slows both.
+Beside hpo: `medmnist`, its recipe as a plain PyTorch loop (DataLoader, fp32, default memory format, cross-entropy, Adam
+1e-3), and `libauc`, a loop as LibAUC's examples write it (DualSampler, shipped AUCMLoss and PESG, fp32). hpo trains the
+same network, data, batch and settings through its public door, in the precision that it takes by itself. Each has a
+process of its own; their epochs take turns, each with its scoring, and the ratio is taken pair by pair, so that a
+machine that slows down slows both. Share of the machine: the arithmetic of the steps against its own matrix products.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
-import os
-import statistics
-import time
-from collections.abc import Iterator
-from dataclasses import dataclass
-from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
-from torch import nn
-from torch.utils.data import DataLoader, Dataset
 
-from hpo.data.development import Development, load_development
-from hpo.data.folder import data_folder
-from hpo.data.rows import Fold
-from hpo.statistics.auc import auc
-from hpo.study.catalogue import find_dataset
-from hpo.study.config import TrainConfig
-from hpo.training.device import choose_device, describe_device, set_up_process
-from hpo.training.network import resnet18
+from benchmarks.beside.compare import PAIRS, compare, machine_rates, shares_of_machine
+from benchmarks.beside.folds import compare_ways, pack
+from benchmarks.beside.hours import predict
+from benchmarks.beside.job import BATCH, Job, k_folds, load_rows, official_fold
+from hpo.study.files import builtin_study_file, load_spec
+from hpo.training.device import choose_device, choose_machine, describe_device
 from hpo.training.provenance import code_version
-from hpo.training.trial import train_trial
+
+KINDS = ("2d", "3d", "folds", "packed", "hours")
+ROWS_3D = 64
+SCORED_3D = 16
 
 
-class Rows(Dataset):
-    """Rows of a development set as MedMNIST's dataset class gives them: one float image of 3 channels at a time."""
-
-    def __init__(self, development: Development, rows: np.ndarray, mask_factor: bool) -> None:
-        self.images = development.images[rows]
-        self.labels = development.labels[rows]
-        self.flat = development.dataset.dimensions == 2
-        self.mask_factor = mask_factor
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, row: int) -> tuple[torch.Tensor, torch.Tensor]:
-        image = torch.from_numpy(self.images[row].astype(np.float32) / 255)
-        if self.mask_factor:
-            image = image * torch.rand(())
-        if self.flat:
-            image = (image - 0.5) / 0.5
-        return image.unsqueeze(0).repeat(3, *[1] * image.ndim), torch.from_numpy(self.labels[row].astype(np.float32))
-
-
-@dataclass(frozen=True)
-class Job:
-    """What both sides train."""
-
-    development: Development
-    fold: Fold
-    epochs: int
-    batch: int
-    precision: str
-    device: str
-
-
-def plain_epochs(job: Job, seed: int) -> Iterator[float]:
-    """Trains the plain way; yields the scoring AUC after each epoch."""
-    torch.manual_seed(seed)
-    development, fold, epochs, batch = job.development, job.fold, job.epochs, job.batch
-    device = torch.device(job.device)
-    network = resnet18(development.dataset.dimensions, 1, seed).to(device)
-    optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
-    schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, [max(1, epochs // 2), max(2, epochs * 3 // 4)])
-    criterion = nn.BCEWithLogitsLoss()
-    masks = development.dataset.is_mask
-    training = DataLoader(Rows(development, fold.fit, masks), batch_size=batch, shuffle=True, drop_last=False)
-    scoring = DataLoader(Rows(development, fold.scoring, False), batch_size=batch)
-    for _ in range(epochs):
-        network.train()
-        for images, labels in training:
-            optimizer.zero_grad()
-            loss = criterion(network(images.to(device)), labels.to(device))
-            loss.backward()
-            optimizer.step()
-        schedule.step()
-        network.eval()
-        with torch.no_grad():
-            scores = torch.cat([network(images.to(device) * (0.5 if masks else 1.0)).cpu() for images, _ in scoring])
-        yield auc(scores[:, 0].numpy(), development.labels[fold.scoring, 0])
-
-
-def fast_epochs(job: Job, seed: int) -> Iterator[float]:
-    """Trains hpo's way; yields the scoring AUC after each epoch."""
-    config = TrainConfig(
-        loss="cross_entropy",
-        optimizer="adam",
-        learning_rate=1e-3,
-        weight_decay=0.0,
-        clip=0.0,
-        batch_size=job.batch,
-        precision=job.precision,
-    )
-    for report in train_trial(config, job.development, (job.fold,), job.epochs, seed, job.device):
-        yield report.auc
-
-
-class Side:
-    """One of the two ways in a process of its own, so that neither has the other's allocator or thread settings."""
-
-    def __init__(self, job: Job, fast: bool, seed: int) -> None:
-        context = multiprocessing.get_context("spawn")
-        self.pipe, other = context.Pipe()
-        self.process = context.Process(target=serve, args=(other, job, fast, seed), daemon=True)
-        os.environ |= {"OMP_WAIT_POLICY": "passive"} if fast else {}
-        self.process.start()
-        os.environ.pop("OMP_WAIT_POLICY", None)
-        self.pipe.recv()
-
-    def epoch(self) -> tuple[float, float]:
-        """Seconds and scoring AUC of the next epoch."""
-        self.pipe.send("next")
-        seconds, value = self.pipe.recv()
-        return seconds, value
-
-    def end(self) -> None:
-        """Ends the process."""
-        self.process.terminate()
-        self.process.join()
-
-
-def serve(pipe: Connection, job: Job, fast: bool, seed: int) -> None:
-    """Runs in the process of a side: one epoch for each message."""
-    if fast:
-        set_up_process(None)
-        epochs = fast_epochs(job, seed)
+def make_job(given: argparse.Namespace) -> Job:
+    """The training that all sides do; on few rows in 3D few are scored, too."""
+    dataset = given.dataset or ("adrenal3d" if given.kind == "3d" else "breast")
+    rows = given.rows or (ROWS_3D if given.kind == "3d" else None)
+    development, training = load_rows(dataset, given.data_dir, given.input_size, rows)
+    if given.kind in ("folds", "packed"):
+        folds = k_folds(development, training, given.folds)
     else:
-        epochs = plain_epochs(job, seed)
-    pipe.send("ready")
-    while True:
-        pipe.recv()
-        start = time.perf_counter()
-        value = next(epochs)
-        pipe.send((time.perf_counter() - start, value))
+        scored = max(SCORED_3D, rows // 4) if rows and development.dataset.dimensions == 3 else None
+        folds = (official_fold(development, training, scored),)
+    epochs = given.epochs or (10 if given.kind == "2d" else 3)
+    batch = given.batch or BATCH[development.dataset.dimensions]
+    return Job(development, folds, epochs, batch, given.precision, given.device, given.loaders)
 
 
-def matrix_rate(dtype: torch.dtype, device: str, rounds: int = 8) -> float:
-    """Best rate of a square matrix product in GFLOP/s: what this machine can do in this precision."""
-    size = 2048 if device == "cpu" else 8192
-    a = torch.randn(size, size).to(device, dtype)
-    best = 0.0
-    for _ in range(rounds):
-        start = time.perf_counter()
-        (a @ a).sum().item()
-        best = max(best, 2 * size**3 / (time.perf_counter() - start) / 1e9)
-    return best
+def beside(given: argparse.Namespace, job: Job) -> dict[str, Any]:
+    """hpo beside each loop asked for, and the shares of the machine's rate, the better of before and after."""
+    seeds = given.seeds or (5 if job.development.dataset.dimensions == 2 else 1)
+    before = machine_rates(job.device)
+    found: dict[str, Any] = {name: compare(job, name, seeds) for name in given.against}
+    machine = {precision: max(before[precision], rate) for precision, rate in machine_rates(job.device).items()}
+    for pair in found.values():
+        for side in ("plain", "hpo"):
+            if (rate := pair.get(f"step_samples_per_second_{side}")) is not None:
+                pair[f"share_of_machine_{side}"] = shares_of_machine(job, rate, machine)
+    return {"beside": found, "matrix_gflops": machine}
 
 
-def make_job(kind: str, data_dir: str | None, epochs: int, rows: int, precision: str, device: str) -> Job:
-    """The training both sides do: official training rows, scored on official validation rows."""
-    dataset = find_dataset("breast" if kind == "2d" else "adrenal3d")
-    development = load_development(dataset, data_folder(data_dir))
-    scoring, fit = np.flatnonzero(development.is_validation), np.flatnonzero(~development.is_validation)
-    if kind == "3d":
-        fit, scoring = fit[:rows], scoring[: max(16, rows // 4)]
-    return Job(development, Fold(fit, scoring), epochs, 128 if kind == "2d" else 32, precision, device)
-
-
-def run(kind: str, job: Job, seeds: int) -> dict[str, object]:
-    """Runs both sides in turns and returns the figures; the first epoch of the first seed warms up."""
-    seconds: dict[str, list[float]] = {"plain": [], "hpo": []}
-    values: dict[str, list[float]] = {"plain": [], "hpo": []}
-    for seed in range(seeds):
-        sides = {"plain": Side(job, False, seed), "hpo": Side(job, True, seed)}
-        for epoch in range(job.epochs):
-            ends = {name: side.epoch() for name, side in sides.items()}
-            if seed or epoch:
-                for name, (took, _) in ends.items():
-                    seconds[name].append(took)
-            told = ", ".join(f"{name} {took:.2f} s AUC {value:.3f}" for name, (took, value) in ends.items())
-            print(f"seed {seed} epoch {epoch + 1}: {told}", flush=True)
-        for name, side in sides.items():
-            values[name].append(ends[name][1])
-            side.end()
-    return summary(kind, job, seconds, values)
-
-
-def summary(kind: str, job: Job, seconds: dict[str, list[float]], values: dict[str, list[float]]) -> dict[str, object]:
-    """The figures of one run: rates, their ratio pair by pair, and the difference of AUCs over seeds.
-
-    The plain loop's last batch is short; hpo's batches are all full, so its epoch trains a few samples more.
-    """
-    rows = len(job.fold.fit)
-    samples = {"plain": rows, "hpo": -(-rows // job.batch) * job.batch}
-    rates = {side: [samples[side] / took for took in seconds[side]] for side in seconds}
-    ratios = [fast / plain for plain, fast in zip(rates["plain"], rates["hpo"], strict=True)]
-    gaps = [b - a for a, b in zip(values["plain"], values["hpo"], strict=True)]
-    error = statistics.stdev(gaps) / len(gaps) ** 0.5 if len(gaps) > 1 else float("nan")
-    fp32, bf16 = matrix_rate(torch.float32, job.device), matrix_rate(torch.bfloat16, job.device)
-    return {
-        "kind": kind,
-        "samples_per_second_plain": statistics.median(rates["plain"]),
-        "samples_per_second_hpo": statistics.median(rates["hpo"]),
-        "ratio_median": statistics.median(ratios),
-        "ratio_min": min(ratios),
-        "ratio_max": max(ratios),
-        "pairs": len(ratios),
-        "auc_plain": values["plain"],
-        "auc_hpo": values["hpo"],
-        "auc_difference_mean": statistics.mean(gaps),
-        "auc_difference_standard_error": error,
-        "matrix_gflops_fp32": fp32,
-        "matrix_gflops_bf16": bf16,
-        "matrix_ratio": bf16 / fp32,
-        "device": describe_device(choose_device(job.device)),
-        "torch": torch.__version__,
-        "code": code_version(),
+def measure(given: argparse.Namespace) -> dict[str, Any]:
+    """Runs what was asked for and returns its figures."""
+    if given.kind == "hours":
+        dataset = given.dataset or "adrenal3d"
+        return predict(dataset, given.data_dir, given.device, given.drawn, given.finished, given.workers)
+    job = make_job(given)
+    trial_epochs = load_spec(builtin_study_file(job.development.dataset.name)).budget.epochs
+    if given.kind == "folds":
+        found = compare_ways(job, "aucm", given.seeds or 1, trial_epochs)
+    elif given.kind == "packed":
+        found = pack(job, "aucm", given.at_once, trial_epochs)
+    else:
+        found = beside(given, job)
+    machine = choose_machine(choose_device(job.device), job.development.dataset.dimensions, job.precision)
+    shown = {
+        "dataset": job.development.dataset.name,
+        "rows": len(job.fold.fit),
+        "input_size": job.development.images.shape[1],
+        "batch": job.batch,
+        "epochs": job.epochs,
+        "precision_of_hpo": str(machine.dtype).removeprefix("torch."),
     }
+    return shown | found
 
 
 def main() -> None:
     """Parses, runs, prints one JSON document."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("kind", choices=["2d", "3d"])
+    parser.add_argument("kind", choices=KINDS)
+    parser.add_argument("--dataset", help="breast; adrenal3d for 3d and hours")
     parser.add_argument("--data-dir")
+    parser.add_argument("--against", nargs="+", choices=sorted(PAIRS), default=sorted(PAIRS, reverse=True))
     parser.add_argument("--seeds", type=int)
     parser.add_argument("--epochs", type=int)
-    parser.add_argument("--rows", type=int, default=64, help="3d: training volumes")
-    parser.add_argument("--precision", default="auto", choices=["auto", "bf16", "fp32"])
+    parser.add_argument("--rows", type=int, help="training rows, stratified; 64 for 3d, else all official ones")
+    parser.add_argument("--input-size", type=int, default=28, help="all sides train on images shrunk to this edge")
+    parser.add_argument("--batch", type=int, help="128 in 2D, 32 in 3D")
+    parser.add_argument("--folds", type=int, default=5, help="folds, packed: folds of a trial")
+    parser.add_argument("--at-once", nargs="+", type=int, default=[1, 2], help="packed: processes on the device")
+    parser.add_argument("--drawn", type=int, default=3, help="hours: configurations to measure")
+    parser.add_argument("--finished", type=Path, help="hours: a list of finished trials, for the share of epochs")
+    parser.add_argument("--workers", type=int, default=1, help="hours: workers that shared the device for --finished")
+    parser.add_argument("--loaders", type=int, default=0, help="processes of the plain loops' DataLoader")
+    parser.add_argument("--precision", default="auto", choices=["auto", "bf16", "fp32"], help="of hpo")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--out", type=Path, help="also write the JSON document there")
     given = parser.parse_args()
-    seeds = given.seeds or (5 if given.kind == "2d" else 1)
-    epochs = given.epochs or (10 if given.kind == "2d" else 3)
-    job = make_job(given.kind, given.data_dir, epochs, given.rows, given.precision, given.device)
-    figures = run(given.kind, job, seeds)
+    figures = {"kind": given.kind} | measure(given)
+    figures |= {"device": describe_device(given.device), "torch": torch.__version__, "code": code_version()}
     text = json.dumps(figures, indent=2, default=str)
     print(text)
     if given.out:

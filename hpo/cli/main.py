@@ -14,7 +14,9 @@ from hpo.cli.completion import completion
 from hpo.cli.data import data
 from hpo.cli.db import db
 from hpo.cli.doctor import doctor
+from hpo.cli.outcome import confirm
 from hpo.cli.read import best, dashboard, replay, status, trials
+from hpo.cli.result import export, finalize, predict, report
 from hpo.cli.settings import settings_
 from hpo.cli.slurm import slurm_
 from hpo.cli.stop import stop
@@ -45,12 +47,13 @@ def cli() -> None:
     hpo launch --dataset adrenal3d --on slurm       workers as jobs of a cluster
     hpo status adrenal3d --watch                    look
     hpo best adrenal3d                              the ranked list
+    hpo confirm adrenal3d                           the best again, on new seeds and folds
     """
 
 
 for command in (
-    *(launch, worker, stop, status, trials, best, dashboard, replay, check, settings_),
-    *(data, db, slurm_, doctor, completion),
+    *(launch, worker, stop, status, trials, best, confirm, dashboard, replay, check, settings_),
+    *(finalize, report, export, predict, data, db, slurm_, doctor, completion),
 ):
     cli.add_command(command)
 

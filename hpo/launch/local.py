@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hpo.errors import OutputError
+from hpo.training.limits import usable_cores
 
 GRACE_SECONDS = 60.0
 """Time that a worker gets to finish its step and give its trial back before it is killed."""
@@ -25,10 +26,11 @@ YOUNG_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Seat:
-    """A place for one worker: its device and the number of CPU threads it may use."""
+    """A place for one worker: its device, the CPU threads it may use, and how many share the device, it included."""
 
     device: str
     threads: int
+    sharing: int = 1
 
 
 @dataclass(frozen=True)
@@ -47,13 +49,21 @@ class LocalPlan:
     log_dir: Path
 
 
-def seats(workers: int | None, device: str, gpus: int) -> tuple[Seat, ...]:
-    """Seats for `workers` workers: round robin over GPUs, or sharing the cores of a CPU; by default one per GPU."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    on_gpus = device == "auto" and gpus > 0
-    count = workers or (gpus if on_gpus else 1)
-    threads = max(1, cores // count)
-    return tuple(Seat(f"cuda:{i % gpus}" if on_gpus else device, threads) for i in range(count))
+def seats(workers: int | None, device: str, gpus: int, *, per_device: int | None = None) -> tuple[Seat, ...]:
+    """Seats for workers: round robin over GPUs, or sharing the cores of a CPU.
+
+    workers: all of them; per_device: on each GPU, or on a machine that is used without; by default 1 per device.
+    """
+    devices = devices_of(device, gpus)
+    count = workers or (per_device or 1) * len(devices)
+    threads = max(1, usable_cores() // count)
+    names = [devices[number % len(devices)] for number in range(count)]
+    return tuple(Seat(name, threads, names.count(name)) for name in names)
+
+
+def devices_of(device: str, gpus: int) -> tuple[str, ...]:
+    """The devices that workers of an option share out: every GPU for `auto`, if there is one."""
+    return tuple(f"cuda:{number}" for number in range(gpus)) if device == "auto" and gpus else (device,)
 
 
 @dataclass(frozen=True)
@@ -90,8 +100,8 @@ class LocalWorkers:
     def _start(self, name: str) -> None:
         plan, seat = self._plan, self._names[name]
         command = [sys.executable, "-m", "hpo", "worker", plan.study, "--worker-name", name]
-        command += ["--device", seat.device, "--threads", str(seat.threads), "--parent", str(os.getpid())]
-        command += ["--storage", "-", "--data-dir", plan.data_dir]
+        command += ["--device", seat.device, "--threads", str(seat.threads), "--sharing", str(seat.sharing)]
+        command += ["--parent", str(os.getpid()), "--storage", "-", "--data-dir", plan.data_dir]
         if plan.checkpoint_dir is not None:
             command += ["--checkpoint-dir", plan.checkpoint_dir]
         with self.log_of(name).open("ab") as log:

@@ -9,7 +9,7 @@ import threading
 import time
 from concurrent.futures import ProcessPoolExecutor
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hpo.study.spec import StudySpec
 
@@ -24,7 +24,7 @@ class Probe:
         self._child = ProcessPoolExecutor(
             1,
             mp_context=multiprocessing.get_context("spawn"),
-            initializer=_live_with_parent,
+            initializer=live_with_parent,
             initargs=(os.getpid(),),
         )
 
@@ -38,6 +38,10 @@ class Probe:
         """Number of CUDA devices; raises DeviceError if `device` is not there."""
         return self._child.submit(_gpus, device).result()
 
+    def surroundings(self, device: str) -> dict[str, Any]:
+        """Of a device: `kind` (cpu, cuda), `memory` and `context` in bytes, and `environment` with all versions."""
+        return self._child.submit(_surroundings, device).result()
+
     def code_version(self) -> str:
         """Commit of the code that runs."""
         return self._child.submit(_code_version).result()
@@ -47,7 +51,7 @@ class Probe:
         return self._child.submit(_epoch_seconds, spec, development, device, threads).result()
 
 
-def _live_with_parent(parent: int) -> None:
+def live_with_parent(parent: int) -> None:
     """Leaves Ctrl-C to the parent, and ends this process if the parent is killed, which Python's pool does not."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
@@ -64,6 +68,15 @@ def _gpus(device: str) -> int:
 
     choose_device(device)
     return gpu_count()
+
+
+def _surroundings(device: str) -> dict[str, Any]:
+    from hpo.training.device import CONTEXT_BYTES, choose_device, describe_device
+    from hpo.training.provenance import environment
+
+    kind, described = choose_device(device).type, describe_device(device)
+    context = 0 if kind == "cpu" else CONTEXT_BYTES
+    return {"kind": kind, "memory": described["memory"], "context": context, "environment": environment(device)}
 
 
 def _code_version() -> str:

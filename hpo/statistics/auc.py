@@ -21,8 +21,7 @@ def auc(scores: Array, labels: Array) -> float:
     Raises OneClassError if all labels are equal, ValueError for nan among the scores or arrays of unequal form.
     """
     _check(scores, labels, dimensions=1)
-    positives, negatives = _classes(scores, labels)
-    return float(_doubled_ranks(positives, negatives).sum() / (2 * positives.size * negatives.size))
+    return _area_and_influences(scores, labels)[0]
 
 
 def auc_with_error(scores: Array, labels: Array) -> tuple[float, float]:
@@ -46,13 +45,14 @@ def mean_auc_with_error(scores: Array, labels: Array) -> tuple[float, float]:
     Raises OneClassError if no label has both classes, else as `auc`. Source: DeLong et al. 1988; Sun and Xu 2014.
     """
     _check(scores, labels, dimensions=2)
-    both = np.flatnonzero((labels == 0).any(axis=0) & (labels == 1).any(axis=0))
+    positives = labels.sum(axis=0, dtype=np.int64)
+    both = np.flatnonzero((positives > 0) & (positives < labels.shape[0]))
     if not both.size:
         raise OneClassError(f"none of {labels.shape[1]} labels has both classes among {labels.shape[0]} rows")
     areas = []
     total = np.zeros(labels.shape[0])
-    for label in both:
-        area, influences = _area_and_influences(scores[:, label], labels[:, label])
+    for column, classes in zip(np.ascontiguousarray(scores.T[both]), np.ascontiguousarray(labels.T[both]), strict=True):
+        area, influences = _area_and_influences(column, classes)
         areas.append(area)
         total += influences
     return float(np.mean(areas)), float(np.sqrt(np.square(total).sum()) / both.size)
@@ -68,29 +68,35 @@ def _check(scores: Array, labels: Array, dimensions: int) -> None:
         raise ValueError("labels hold other values than 0 and 1")
 
 
-def _classes(scores: Array, labels: Array) -> tuple[Array, Array]:
-    positives, negatives = scores[labels == 1], scores[labels == 0]
-    if not positives.size or not negatives.size:
-        raise OneClassError(f"{positives.size} positives and {negatives.size} negatives; the AUC needs one of each")
-    return positives, negatives
-
-
-def _doubled_ranks(scores: Array, others: Array) -> NDArray[np.int64]:
-    """Twice the number of `others` below each score, those equal to it counted one half. (N,) int64."""
-    ordered = np.sort(others)
-    below = np.searchsorted(ordered, scores, side="left")
-    return np.asarray(below + np.searchsorted(ordered, scores, side="right"), dtype=np.int64)
-
-
 def _area_and_influences(scores: Array, labels: Array) -> tuple[float, NDArray[np.float64]]:
     """AUC of one label, and each row's part in its error, (N,), whose squares add up to DeLong's variance."""
-    positives, negatives = _classes(scores, labels)
-    above = _doubled_ranks(positives, negatives)
-    area = float(above.sum() / (2 * positives.size * negatives.size))
-    influences = np.empty(labels.shape[0])
-    influences[labels == 1] = _scaled(above / (2 * negatives.size), area)
-    influences[labels == 0] = _scaled(1 - _doubled_ranks(negatives, positives) / (2 * positives.size), area)
+    order = np.argsort(scores)
+    is_positive = labels[order] == 1
+    positives = int(is_positive.sum())
+    negatives = is_positive.size - positives
+    if not positives or not negatives:
+        raise OneClassError(f"{positives} positives and {negatives} negatives; the AUC needs one of each")
+    below, positives_below = _doubled_numbers_below(scores[order], is_positive)
+    won = (below - positives_below)[is_positive]
+    lost = positives_below[~is_positive]
+    area = float(won.sum() / (2 * positives * negatives))
+    influences = np.empty(order.size)
+    influences[order[is_positive]] = _scaled(won / (2 * negatives), area)
+    influences[order[~is_positive]] = _scaled(1 - lost / (2 * positives), area)
     return area, influences
+
+
+def _doubled_numbers_below(
+    ordered: Array, is_positive: NDArray[np.bool_]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Twice the number of rows, and of positive rows, below each row in rising order; equal rows count one half each.
+
+    Rows from `first` up to `last` are equal, the row itself among them. Whole numbers, so nothing is rounded.
+    """
+    bounds = np.concatenate([[0], np.flatnonzero(ordered[1:] != ordered[:-1]) + 1, [ordered.size]])
+    positives = np.concatenate([[0], np.cumsum(is_positive)])[bounds]
+    sizes = np.diff(bounds)
+    return np.repeat(bounds[:-1] + bounds[1:], sizes), np.repeat(positives[:-1] + positives[1:], sizes)
 
 
 def _scaled(components: NDArray[np.float64], area: float) -> NDArray[np.float64]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Generator, Iterable
+from contextlib import AbstractContextManager
 from copy import deepcopy
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from hpo.study.config import TrainConfig
+from hpo.training.numbers import Number, Numbers
 
 
 class WeightAverage:
@@ -20,22 +22,29 @@ class WeightAverage:
     from `swa_start` on, plain mean of the weights; BatchNorm statistics are computed anew from training batches, since
     those of the averaged networks are not those of the average (Izmailov et al. 2018, arXiv 1803.05407). Until then the
     last weights are scored.
+
+    As with the optimizer, a step is `count_step` on the host, then `move` on the device; capturable: as there.
     """
 
-    def __init__(self, config: TrainConfig, network: nn.Module, epochs: int) -> None:
+    def __init__(self, config: TrainConfig, network: nn.Module, epochs: int, capturable: bool = False) -> None:
         self._kind = config.weight_average
         self._decay = config.ema_decay
         self._first_epoch = min(round(config.swa_start * epochs), epochs - 1)
         self._count = 0
         self._epochs_taken = 0
         self._average = None if self._kind == "none" else deepcopy(network).requires_grad_(False)
+        self._numbers = Numbers(next(network.parameters()) if capturable else None)
 
-    def after_step(self, network: nn.Module) -> None:
-        """Takes the weights in after a step."""
+    def count_step(self) -> None:
+        """Counts a step, and sets the share that `move` takes."""
         if self._kind == "ema":
             self._count += 1
-            decay = min(self._decay, (1 + self._count) / (10 + self._count))
-            self._move_towards(network, 1 - decay)
+            self._numbers.put("share", 1 - min(self._decay, (1 + self._count) / (10 + self._count)))
+
+    def move(self, network: nn.Module) -> None:
+        """Takes the weights in after a step; never waits for the device."""
+        if self._kind == "ema":
+            self._move_towards(network, self._numbers["share"])
 
     def after_epoch(self, network: nn.Module, epoch: int) -> bool:
         """Takes the weights in after `epoch`, counted from 0, once; True if BatchNorm statistics must be computed anew.
@@ -66,26 +75,40 @@ class WeightAverage:
             self._average.load_state_dict(state["average"])
 
     @torch.no_grad()
-    def _move_towards(self, network: nn.Module, share: float) -> None:
+    def _move_towards(self, network: nn.Module, share: Number) -> None:
         assert self._average is not None
-        torch._foreach_lerp_(_numbers(self._average), _numbers(network), share)
+        average = _tensors(self._average)
+        if isinstance(share, float):
+            torch._foreach_lerp_(average, _tensors(network), share)
+            return
+        gaps = torch._foreach_sub(_tensors(network), average)
+        torch._foreach_mul_(gaps, share)
+        torch._foreach_add_(average, gaps)
 
 
-@torch.no_grad()
-def refresh_statistics(network: nn.Module, batches: Iterable[Tensor]) -> None:
-    """Makes the BatchNorm statistics of a network the plain mean over forward passes of `batches`."""
+def refresh_statistics(
+    network: nn.Module, batches: Iterable[Tensor], autocast: Callable[[], AbstractContextManager[object]]
+) -> Generator[None, None, None]:
+    """Makes the BatchNorm statistics of a network the plain mean over forward passes of `batches`, one at a time.
+
+    autocast: the context of each forward pass.
+    """
     norms = [m for m in network.modules() if isinstance(m, (nn.BatchNorm2d, nn.BatchNorm3d))]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None
     network.train()
-    for batch in batches:
-        network(batch)
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
+    try:
+        for batch in batches:
+            with torch.no_grad(), autocast():
+                network(batch)
+            yield
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
 
 
-def _numbers(network: nn.Module) -> list[Tensor]:
+def _tensors(network: nn.Module) -> list[Tensor]:
     buffers = [buffer for buffer in network.buffers() if buffer.is_floating_point()]
     return [*(p.detach() for p in network.parameters()), *buffers]

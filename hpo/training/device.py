@@ -8,8 +8,10 @@ import gc
 import os
 import platform
 import sys
+import time
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -17,12 +19,20 @@ import torch
 from torch import nn
 
 from hpo.errors import DeviceError
+from hpo.training.limits import begin_trial, limit_main_memory, main_memory_limit, usable_cores, usable_memory
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 _NEVER_TRIM = 2**31 - 1
 _AMPERE = (8, 0)
 _CLEAR_REFS, _RESET_PEAK = Path("/proc/self/clear_refs"), "5"
 _STATUS = Path("/proc/self/status")
+
+CONTEXT_BYTES = 600 * 2**20
+"""What a process holds of a GPU beside PyTorch's tensors: CUDA's context, and the libraries' own memory."""
+
+_SHARED_GPU = 0.95
+_SLOWER = 1.2
+_ROUNDS = 5
 
 
 @dataclass(frozen=True)
@@ -61,11 +71,36 @@ def choose_machine(
 
 
 def computes_in_bf16(device: torch.device) -> bool:
-    """Whether the device multiplies bf16 in hardware: AVX512-BF16 or AMX on a CPU, compute capability 8 on CUDA."""
+    """Whether the device is to compute in bf16: compute capability 8 on CUDA, AVX512-BF16 or AMX that pays on a CPU.
+
+    A CPU with the instructions is measured once in a process, and refused bf16 only if a convolution took over 1.2
+    times as long in it. Where it pays it should take well under the time, where it is emulated it takes several times
+    as long: the margin is there so that chance does not decide and processes of one machine agree.
+    """
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= _AMPERE
     probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    return any(bool(getattr(torch.cpu, probe, lambda: False)()) for probe in probes)
+    has_instructions = any(bool(getattr(torch.cpu, probe, lambda: False)()) for probe in probes)
+    return has_instructions and time_in_bf16() <= _SLOWER
+
+
+@cache
+def time_in_bf16() -> float:
+    """Time of a convolution and its gradients on the CPU in bf16 over that in fp32, the least of five of each."""
+    network = nn.Conv2d(64, 64, 3, padding=1)
+    network.weight.data = network.weight.data.contiguous(memory_format=torch.channels_last)
+    images = torch.ones(4, 64, 28, 28).contiguous(memory_format=torch.channels_last).requires_grad_()
+
+    def seconds(*, bf16: bool) -> float:
+        start = time.perf_counter()
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
+            output = network(images)
+        torch.autograd.grad(output.float().sum(), [images, network.weight])
+        return time.perf_counter() - start
+
+    with torch.enable_grad():
+        rounds = [(seconds(bf16=True), seconds(bf16=False)) for _ in range(1 + _ROUNDS)][1:]
+    return min(half for half, _ in rounds) / min(single for _, single in rounds)
 
 
 def choose_device(option: str) -> torch.device:
@@ -91,19 +126,44 @@ def gpu_count() -> int:
 
 
 def set_up_process(threads: int | None = None) -> None:
-    """Settings of a process that trains: threads, allocator, cuDNN. None leaves the number of threads to PyTorch.
+    """Settings of a process that trains: threads, allocator, cuDNN.
+
+    threads: None for PyTorch's own number, but no more than the cores that a CPU quota allows.
 
     On glibc, freed memory is kept for the next step rather than given back to the kernel (about 10 % faster on a CPU;
     the process then holds its peak). With equal seeds and an equal number of threads a CPU gives bit-equal results;
     CUDA does not, since cuDNN may choose other algorithms.
     """
-    if threads is not None:
-        torch.set_num_threads(threads)
+    torch.set_num_threads(threads if threads is not None else min(torch.get_num_threads(), usable_cores()))
     if _on_glibc():
         libc = ctypes.CDLL(None)
         libc.mallopt(_M_MMAP_MAX, 0)
         libc.mallopt(_M_TRIM_THRESHOLD, _NEVER_TRIM)
     torch.backends.cudnn.benchmark = True
+
+
+def limit_memory(device: torch.device, sharing: int) -> int | None:
+    """Bounds what this process may hold of the device's memory to the part of one of `sharing` workers, from here on.
+
+    Returns the bytes, None without a bound. An allocation beyond it fails in this process and in no other. On a CPU it
+    is a part of main memory, also of a worker by itself; on CUDA PyTorch's part of the GPU.
+    """
+    if device.type == "cpu":
+        # Threads that OpenMP cannot make end the process: they are made before.
+        torch.ones(1 << 20).sum()
+        return limit_main_memory(sharing)
+    total = torch.cuda.get_device_properties(device).total_memory
+    share = total if sharing == 1 else max(_SHARED_GPU * total / sharing - CONTEXT_BYTES, 0.01 * total)
+    torch.cuda.set_per_process_memory_fraction(share / total, device)
+    return int(share)
+
+
+def memory_share(device: torch.device) -> int:
+    """Bytes of memory that this process may hold on the device: its bound, else all that there is."""
+    if device.type == "cpu":
+        return main_memory_limit() or usable_memory() or 0
+    total = torch.cuda.get_device_properties(device).total_memory
+    return int(total * torch.cuda.get_per_process_memory_fraction(device))
 
 
 def describe_device(device: torch.device | str) -> dict[str, str | int]:
@@ -130,6 +190,7 @@ def start_of_trial(device: torch.device) -> None:
 
     Without it a process that keeps freed memory grows with each trial of another batch size: 1.6 GB became 7 GB in 8.
     """
+    begin_trial()
     gc.collect()
     if device.type == "cuda":
         torch.cuda.empty_cache()
@@ -144,11 +205,12 @@ def start_of_trial(device: torch.device) -> None:
 def peak_memory_bytes(device: torch.device | str) -> int:
     """Most memory held since `start_of_trial`: by PyTorch on a CUDA device, by the whole process on a CPU.
 
-    Where /proc does not tell, since the process began; 0 where nothing tells.
+    On CUDA it is what PyTorch has reserved: more than its tensors, and what no other worker can have. On a CPU where
+    /proc does not tell, it is counted since the process began; 0 where nothing tells.
     """
     device = choose_device(device) if isinstance(device, str) else device
     if device.type == "cuda":
-        return int(torch.cuda.max_memory_allocated(device))
+        return int(torch.cuda.max_memory_reserved(device))
     with contextlib.suppress(OSError, StopIteration):
         line = next(line for line in _STATUS.read_text().splitlines() if line.startswith("VmHWM:"))
         return int(line.split()[1]) * 1024

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 
 import numpy as np
@@ -14,8 +15,10 @@ from hpo.data.rows import Fold
 from hpo.study.config import TrainConfig
 from hpo.training.device import Machine, choose_device, choose_machine
 from hpo.training.failure import memory_failures
+from hpo.training.graph import FIRST_STEPS
 from hpo.training.resident import make_resident
 from hpo.training.run import Run
+from hpo.training.together import own_stream
 
 _PIXELS_ON_A_CPU = 32 * 28 * 28
 _ROWS_ON_A_GPU = 128
@@ -25,21 +28,24 @@ _LEAST_ROWS = 4
 def seconds_per_epoch(
     config: TrainConfig, development: Development, folds: tuple[Fold, ...], device: str = "auto"
 ) -> float:
-    """Seconds of one epoch over all folds, scoring included, from one step after another that warms up.
+    """Seconds of one epoch over all folds, one by one, scoring included, from one step after some that warm up.
 
     On a CPU the step has as many rows as hold 32 images of 28 pixels, at least 4 (4 volumes take about 2 s on two
     cores), and is scaled to the rows of an epoch; the optimizer, which works per step and not per row, is timed by
-    itself. Right within about a quarter on an idle machine. Raises as `train_trial`.
+    itself. Right within about a quarter on an idle machine that trains folds one by one; side by side they take less.
+    Raises as `train_trial`.
     """
-    with memory_failures():
+    with memory_failures(), ExitStack() as stack:
         machine = choose_machine(choose_device(device), development.dataset.dimensions, config.precision)
+        stack.enter_context(own_stream(machine.device))
         rows = _probe_rows(development, config, machine)
         probe = config.model_copy(update={"batch_size": rows, "resplit": "none", "batching": "random"})
         few = _first_rows(development, rows)
         resident = make_resident(few, config.input_size, machine.device)
         run = Run(probe, few, resident, np.arange(rows), 1, 0, machine)
         batch = next(run.batches(0))
-        run.step(batch)
+        for _ in range(FIRST_STEPS + 1 if machine.device.type == "cuda" else 1):
+            run.step(batch)
         whole = _seconds(lambda: run.step(batch), machine)
         update = _seconds(lambda: _update(run), machine)
         scoring = _seconds(lambda: run.scores(resident.images), machine)

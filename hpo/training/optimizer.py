@@ -14,6 +14,7 @@ from torch import Tensor
 
 from hpo.study.config import TrainConfig
 from hpo.training.loss import AUCMLoss, CrossEntropyLoss
+from hpo.training.numbers import Number, Numbers
 
 _BLOCK = 1 << 19
 """Numbers per block on a CPU: what a step touches of a block (about five times 2 MB) stays in the cache between its
@@ -28,10 +29,11 @@ def make_optimizer(
     parameters: Iterable[Tensor],
     loss: AUCMLoss | CrossEntropyLoss,
     noise: torch.Generator,
+    capturable: bool = False,
 ) -> BlockPESG:
     """The optimizer of a configuration for `parameters` and the loss's a, b, alpha; epoch decay is AUCM's only.
 
-    The reference starts as N(0, 0.01) drawn from `noise`, or as the weights at this moment.
+    The reference starts as N(0, 0.01) drawn from `noise`, or as the weights at this moment. capturable: as BlockPESG's.
     """
     aucm = isinstance(loss, AUCMLoss)
     return BlockPESG(
@@ -44,6 +46,7 @@ def make_optimizer(
         epoch_decay=config.epoch_decay if aucm else 0.0,
         momentum=1 - config.momentum,
         noise=noise if config.reference_weights == "noise" else None,
+        capturable=capturable,
     )
 
 
@@ -77,6 +80,9 @@ class BlockPESG(PESG):  # type: ignore[misc]
     `load_state_dict` leaves its argument whole. `momentum` is LibAUC's: the share of the new gradient.
     A subclass, so that state dicts and attributes stay LibAUC's; its constructor is called without epoch decay, since
     it would draw the reference from the global generator. All parameters must have gradients, save a and b.
+
+    A step is two: `count` on the host, `update` on the device. capturable: what changes from step to step lies on the
+    device, so that an `update` recorded once as a CUDA graph, after the first step, stays right for all later ones.
     """
 
     def __init__(
@@ -91,6 +97,7 @@ class BlockPESG(PESG):  # type: ignore[misc]
         epoch_decay: float = 0.0,
         momentum: float = 0.9,
         noise: torch.Generator | None = None,
+        capturable: bool = False,
     ) -> None:
         dual = loss_fn if isinstance(loss_fn, AUCMLoss) else SimpleNamespace(a=None, b=None, alpha=None, margin=None)
         super().__init__(
@@ -106,6 +113,7 @@ class BlockPESG(PESG):  # type: ignore[misc]
             device=params[0].device,
         )
         self._blocks: list[_Block] = []
+        self._numbers = Numbers(params[0] if capturable else None)
         self.T: int = 0
         self.steps: int = 0
         self.epoch_decay = epoch_decay
@@ -116,27 +124,46 @@ class BlockPESG(PESG):  # type: ignore[misc]
             self.model_acc = [torch.zeros_like(p) for p in group["params"]]
         group["model_ref"], group["model_acc"] = self.model_ref, self.model_acc
 
-    @torch.no_grad()
     def step(self) -> None:
         """One update of weights, a, b and alpha from their gradients, which it overwrites."""
+        self.count()
+        self.update()
+
+    def count(self) -> None:
+        """The part of a step that the host does: counts it, and sets the numbers that `update` works with."""
+        self.T += 1
+        self.steps += 1
+        group = self.param_groups[0]
+        learning_rate = group["lr"]
+        if self.mode == "sgd":
+            self._numbers.put("move", -learning_rate)
+        else:
+            beta1, beta2 = group["betas"]
+            move = -learning_rate / (1 - beta1**self.steps)
+            self._numbers.put("size", 1 / (move * math.sqrt(1 - beta2**self.steps)))
+            self._numbers.put("least size", group["eps"] / move)
+        if self.alpha is not None:
+            self._numbers.put("alpha", 2 * learning_rate)
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """The part of a step that the device does, after `count`; never waits for the device."""
         group = self.param_groups[0]
         if not self._blocks:
             self._blocks = self._cut_blocks()
         gradients = [p.grad for p in group["params"]]
-        self.T += 1
-        self.steps += 1
         for block in self._blocks:
             grads = [gradients[index][low:high] for index, low, high in block.where]
             _add_decay(grads, block, group)
             if self.mode == "sgd":
-                _descend(grads, block, group, first=self.steps == 1)
+                _descend(grads, block, group["momentum"], self._numbers["move"], first=self.steps == 1)
             else:
-                _descend_adam(grads, block, group, self.steps)
+                _descend_adam(grads, block, group["betas"], self._numbers["size"], self._numbers["least size"])
             if block.summed:
                 torch._foreach_add_(block.summed, block.parameters)
         if self.alpha is not None:
             gap = self.margin + self.b - self.a
-            self.alpha.add_(gap - self.alpha, alpha=2 * group["lr"]).clamp_(0, _ALPHA_MAX)
+            self.alpha.add_((gap - self.alpha) * self._numbers["alpha"]).clamp_(0, _ALPHA_MAX)
 
     def set_learning_rate(self, learning_rate: float) -> None:
         """Uses `learning_rate` from the next step on."""
@@ -215,25 +242,27 @@ def _add_decay(grads: list[Tensor], block: _Block, group: dict[str, Any]) -> Non
         torch._foreach_add_(grads, block.reference, alpha=-epoch_decay)
 
 
-def _descend(grads: list[Tensor], block: _Block, group: dict[str, Any], first: bool) -> None:
-    """w -= lr * average of gradients; the average starts as the first gradient."""
-    direction = grads
+def _descend(grads: list[Tensor], block: _Block, momentum: float, move: Number, first: bool) -> None:
+    """w += move * average of gradients; the average starts as the first gradient."""
     if block.first:
-        direction = block.first
         if first:
             torch._foreach_copy_(block.first, grads)
         else:
-            torch._foreach_lerp_(block.first, grads, group["momentum"])
-    torch._foreach_add_(block.parameters, direction, alpha=-group["lr"])
+            torch._foreach_lerp_(block.first, grads, momentum)
+        torch._foreach_copy_(grads, block.first)
+    torch._foreach_mul_(grads, move)
+    torch._foreach_add_(block.parameters, grads)
 
 
-def _descend_adam(grads: list[Tensor], block: _Block, group: dict[str, Any], step: int) -> None:
-    """Kingma and Ba 2015, with corrected bias; `step` counts from 1."""
-    beta1, beta2 = group["betas"]
+def _descend_adam(
+    grads: list[Tensor], block: _Block, betas: tuple[float, float], size: Number, least_size: Number
+) -> None:
+    """w += average / (size * sqrt(average of squares) + least_size): Kingma and Ba 2015, their bias in the numbers."""
+    beta1, beta2 = betas
     torch._foreach_lerp_(block.first, grads, 1 - beta1)
     torch._foreach_mul_(block.second, beta2)
     torch._foreach_addcmul_(block.second, grads, grads, 1 - beta2)
-    size = torch._foreach_sqrt(block.second)
-    torch._foreach_div_(size, math.sqrt(1 - beta2**step))
-    torch._foreach_add_(size, group["eps"])
-    torch._foreach_addcdiv_(block.parameters, block.first, size, -group["lr"] / (1 - beta1**step))
+    sizes = torch._foreach_sqrt(block.second)
+    torch._foreach_mul_(sizes, size)
+    torch._foreach_add_(sizes, least_size)
+    torch._foreach_addcdiv_(block.parameters, block.first, sizes)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from hpo.training.batches import epoch_batches
 from hpo.training.device import Machine
 from hpo.training.epoch import Epoch
 from hpo.training.failure import TrainingFailure
+from hpo.training.graph import StepGraph, Subject
 from hpo.training.inputs import make_inputs
 from hpo.training.loss import make_loss
 from hpo.training.network import resnet18
@@ -29,7 +30,9 @@ from hpo.training.resident import Resident
 from hpo.training.schedule import learning_rate_factor, updates_reference
 from hpo.training.seeds import derive_seed, generator
 
-Beat = Callable[[], None]
+Tell = Callable[[str], None]
+
+Result = TypeVar("Result")
 
 SCORING_ROWS = {2: 512, 3: 32}
 _STATISTICS_BATCHES = 16
@@ -45,15 +48,21 @@ class FoldReport:
     training_loss: float
 
 
+Work = Generator[None, None, FoldReport]
+"""Work done a unit at a time, a step or a batch of scoring: `next` does one, the end has the report."""
+
+
 class Run:
     """Training of one network; `fit` are row numbers of the development rows that `resident` holds.
 
-    Draws depend on (seed, epoch) only. `beat` is called after each step and each batch of scoring; where it raises, the
-    run may be saved: one resumed from `state_dict` takes the steps that are left and then scores, as it would have.
+    Draws depend on (seed, epoch) only. Between two units of its `work` the run may be saved, and another run may use
+    the device: no unit leaves a context of PyTorch open. One resumed from `state_dict` takes the steps that are left
+    and then scores, as it would have. On CUDA all units must be done on one stream, which becomes a recorded graph's.
     An epoch is ceil(len(fit) / batch_size) steps, whatever the resplit. With `cross_entropy_share` the first epochs
     train with cross-entropy, in the same mode of the optimizer and at the same learning rate; at the switch the
     optimizer starts anew, with empty averages of gradients, a = b = alpha = 0, and its reference drawn, or set to the
     weights, then. With selection rows the scores that count are those at the best selection AUC, the earlier of equals.
+    tell: takes one line for a log. keep_weights: keeps those of the epoch whose scores count, too.
     """
 
     def __init__(
@@ -65,21 +74,25 @@ class Run:
         epochs: int,
         seed: int,
         machine: Machine,
-        beat: Beat = lambda: None,
+        tell: Tell = lambda _line: None,
+        keep_weights: bool = False,
     ) -> None:
         self.config, self.epochs, self.seed, self.machine = config, epochs, seed, machine
-        self.resident, self.beat = resident, beat
+        self.resident, self.tell = resident, tell
+        self._on_cuda = machine.device.type == "cuda"
         dataset = development.dataset
         self.split = resplit(development, fit, config, derive_seed(seed, "resplit") % 2**32)
         self.steps = math.ceil(len(fit) / config.batch_size)
         self.inputs = make_inputs(config, dataset)
         self.network = resnet18(dataset.dimensions, dataset.labels, derive_seed(seed, "weights"))
         machine.place(self.network)
-        self.average = WeightAverage(config, self.network, epochs)
+        self.average = WeightAverage(config, self.network, epochs, capturable=self._on_cuda)
+        self._random = torch.Generator(machine.device)
         self.epochs_done = 0
         self._under_way: Epoch | None = None
         self._best_selection = -math.inf
         self._kept: NDArray[np.float32] | None = None
+        self._keeps_weights, self._best_weights = keep_weights, dict[str, Tensor]()
         share = config.cross_entropy_share if config.loss != "cross_entropy" else 0.0
         self._switch = min(round(share * epochs), epochs - 1)
         self._start_loss(0)
@@ -98,6 +111,16 @@ class Run:
         """Numbers of the epochs still to train or to finish, from 0."""
         return range(self.epochs_done, self.epochs)
 
+    def work(self, epoch: int, rows: NDArray[np.int64]) -> Work:
+        """What is left of an epoch, a unit at a time: its steps, then the scores of `rows`.
+
+        Raises TrainingFailure if a loss or a score was not finite. Left between two units and made anew, it goes on.
+        """
+        for batch in self.batches(epoch):
+            self.step(batch)
+            yield
+        return (yield from self.score(epoch, rows))
+
     def batches(self, epoch: int) -> Iterator[Tensor]:
         """The batches of an epoch that are left, (B,) row numbers on the device.
 
@@ -107,39 +130,35 @@ class Run:
         if under_way is None or under_way.number != epoch:
             under_way = self._begin(epoch)
         self.network.train()
-        yield from under_way.rows[under_way.steps_done :].to(self.machine.device)
+        yield from self._send(under_way.rows[under_way.steps_done :])
 
     def step(self, batch: Tensor) -> None:
         """One update from one batch; loss and scores stay on the device."""
         assert self._under_way is not None
-        images, targets = self._prepare(batch, self._under_way.random)
-        with self.machine.autocast():
-            logits = self.network(images)
-        loss = self.loss(logits, targets)
-        loss.backward()
-        self.optimizer.step()
-        self.network.zero_grad()
-        self.loss.zero_grad()
-        self.average.after_step(self.network)
-        self._under_way.losses.append(loss.detach())
-        self._under_way.logits.append(logits.detach())
-        self.beat()
+        self.optimizer.count()
+        self.average.count_step()
+        loss, logits = self._graph(batch) if self._graph else self._compute(batch)
+        self._under_way.losses.append(loss)
+        self._under_way.logits.append(logits)
 
     def finish(self, epoch: int) -> None:
-        """Ends an epoch: raises TrainingFailure if a loss was not finite, and takes the weights into the average."""
-        self._take_into_average(epoch)
+        """Ends an epoch without scoring: raises TrainingFailure if a loss was not finite, and takes the weights in."""
+        complete(self._take_into_average(epoch))
         self._end(epoch)
 
-    def score(self, epoch: int, rows: NDArray[np.int64]) -> FoldReport:
+    def score(self, epoch: int, rows: NDArray[np.int64]) -> Work:
         """Ends an epoch and scores `rows`; raises TrainingFailure if a loss or a score was not finite.
 
-        What it changes before its last line it changes to the same again if a beat ends it and it is called anew.
+        What it changes before its last line it changes to the same again if it is left on the way and made anew.
         """
-        under_way = self._take_into_average(epoch)
-        selection = self._selection_auc()
+        under_way = yield from self._take_into_average(epoch)
+        selection = yield from self._selection_auc()
         if selection > self._best_selection or self._kept is None:
-            self._kept = self.scores(self._images(rows))
+            self._kept = yield from self._scoring(self._images(rows))
             self._best_selection = selection if self.split.selection is not None else -math.inf
+            if self._keeps_weights:
+                scored = self.scored_network().state_dict()
+                self._best_weights = {name: tensor.clone() for name, tensor in scored.items()}
         area, error = mean_auc_with_error(self._kept, self.resident.host_labels[rows])
         training_auc = under_way.training_auc(self.resident.host_labels)
         self._end(epoch)
@@ -150,20 +169,15 @@ class Run:
 
         Raises TrainingFailure if one is not finite.
         """
-        network = self.scored_network().eval()
-        parts = []
-        with torch.inference_mode(), self.machine.autocast():
-            for part in torch.split(images, SCORING_ROWS[images.dim() - 2]):
-                parts.append(network(self.inputs.for_scoring(part)))
-                self.beat()
-        scores: NDArray[np.float32] = torch.cat(parts).cpu().numpy()
-        if not np.isfinite(scores).all():
-            raise TrainingFailure("diverged", f"{int((~np.isfinite(scores)).sum())} of {scores.size} scores not finite")
-        return scores
+        return complete(self._scoring(images))
 
     def scored_network(self) -> nn.Module:
         """The network whose scores count now: the last weights or their average."""
         return self.average.choose(self.network)
+
+    def best_weights(self) -> dict[str, Tensor]:
+        """State of the network whose scores count so far, on the device; empty before one was scored or unless kept."""
+        return self._best_weights
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that a run needs to go on from its last step; tensors are shared with the run."""
@@ -176,6 +190,7 @@ class Run:
             "average": self.average.state_dict(),
             "best_selection": self._best_selection,
             "kept": None if self._kept is None else torch.from_numpy(self._kept),
+            "best_weights": self._best_weights,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -192,6 +207,8 @@ class Run:
         self.average.load_state_dict(state["average"])
         self._best_selection = state["best_selection"]
         self._kept = None if state["kept"] is None else state["kept"].numpy().copy()
+        best = state["best_weights"]
+        self._best_weights = {name: tensor.clone().to(self.machine.device) for name, tensor in best.items()}
 
     def _begin(self, epoch: int) -> Epoch:
         if epoch == self._switch and epoch > 0:
@@ -204,35 +221,84 @@ class Run:
         return self._under_way
 
     def _draw(self, epoch: int) -> Epoch:
-        random = generator(self.seed, "augmentation", epoch, device=self.machine.device)
-        return Epoch(epoch, self._draw_batches("batches", epoch), random)
+        self._random.manual_seed(derive_seed(self.seed, "augmentation", epoch))
+        return Epoch(epoch, self._draw_batches("batches", epoch), self._random)
 
-    def _take_into_average(self, epoch: int) -> Epoch:
+    def _compute(self, batch: Tensor) -> tuple[Tensor, Tensor]:
+        """Loss and logits of a batch, and the update from them: what the device does in a step."""
+        images, targets = self._prepare(batch, self._random)
+        with self.machine.autocast():
+            logits = self.network(images)
+        loss = self.loss(logits, targets)
+        loss.backward()
+        self.optimizer.update()
+        self.network.zero_grad()
+        self.loss.zero_grad()
+        self.average.move(self.network)
+        return loss.detach(), logits.detach()
+
+    def _scoring(self, images: Tensor) -> Generator[None, None, NDArray[np.float32]]:
+        network = self.scored_network().eval()
+        parts = []
+        for part in torch.split(images, SCORING_ROWS[images.dim() - 2]):
+            with torch.inference_mode(), self.machine.autocast():
+                parts.append(network(self.inputs.for_scoring(part)))
+            yield
+        scores: NDArray[np.float32] = torch.cat(parts).cpu().numpy()
+        if not np.isfinite(scores).all():
+            raise TrainingFailure("diverged", f"{int((~np.isfinite(scores)).sum())} of {scores.size} scores not finite")
+        return scores
+
+    def _take_into_average(self, epoch: int) -> Generator[None, None, Epoch]:
         assert self._under_way is not None
         self.training_loss = self._under_way.mean_loss()
         if self.average.after_epoch(self.network, epoch):
-            self._refresh_statistics(epoch)
+            yield from self._refresh_statistics(epoch)
         return self._under_way
 
     def _end(self, epoch: int) -> None:
         self.epochs_done, self._under_way = epoch + 1, None
 
-    def _selection_auc(self) -> float:
+    def _selection_auc(self) -> Generator[None, None, float]:
         """Of the weights that are scored now, on the selection rows; infinite without such, so that the last count."""
         rows = self.split.selection
         if rows is None:
             return math.inf
-        return mean_auc_with_error(self.scores(self._images(rows)), self.resident.host_labels[rows])[0]
+        scores = yield from self._scoring(self._images(rows))
+        return mean_auc_with_error(scores, self.resident.host_labels[rows])[0]
 
     def _images(self, rows: NDArray[np.int64]) -> Tensor:
-        return self.resident.images[torch.from_numpy(rows).to(self.machine.device)]
+        return self.resident.images[self._send(torch.from_numpy(rows))]
+
+    def _send(self, rows: Tensor) -> Tensor:
+        """Row numbers on the device, without waiting for what it does."""
+        return rows.pin_memory().to(self.machine.device, non_blocking=True) if self._on_cuda else rows
 
     def _start_loss(self, epoch: int) -> None:
         labels = self.resident.labels.shape[1]
         name = self.config.loss if epoch >= self._switch else "cross_entropy"
         self.loss = make_loss(name, labels, self.config.margin).to(self.machine.device)
         noise = generator(self.seed, "reference")
-        self.optimizer = make_optimizer(self.config, self.network.parameters(), self.loss, noise)
+        self.optimizer = make_optimizer(
+            self.config, self.network.parameters(), self.loss, noise, capturable=self._on_cuda
+        )
+        self._graph = StepGraph(self._subject(name)) if self._on_cuda else None
+
+    def _subject(self, loss: str) -> Subject:
+        settings = self.config.model_dump().values()
+        kind = (
+            loss,
+            # Choices, and whether a number is 0: a part that is off has no kernels.
+            tuple(value if isinstance(value, str) else bool(value) for value in settings),
+            min(self.config.batch_size, len(self.split.training)),
+            self.resident.images.shape[1:],
+            self.resident.labels.shape[1],
+            self.machine,
+        )
+        return Subject(self._compute, self._random, self._changing, kind, self.tell)
+
+    def _changing(self) -> list[Any]:
+        return [part.state_dict() for part in (self.network, self.loss, self.optimizer, self.average)]
 
     def _prepare(self, batch: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor]:
         return self.inputs.for_training(self.resident.images[batch], self.resident.labels[batch], random)
@@ -242,15 +308,18 @@ class Run:
         labels = self.resident.host_labels[rows]
         return epoch_batches(self.config, rows, labels, self.steps, generator(self.seed, stream, epoch))
 
-    def _refresh_statistics(self, epoch: int) -> None:
+    def _refresh_statistics(self, epoch: int) -> Generator[None, None, None]:
         random = generator(self.seed, "statistics", epoch, device=self.machine.device)
-        batches = self._draw_batches("statistics batches", epoch)[:_STATISTICS_BATCHES].to(self.machine.device)
-        with self.machine.autocast():
-            refresh_statistics(
-                self.scored_network(), self._beaten(self._prepare(batch, random)[0] for batch in batches)
-            )
+        batches = self._send(self._draw_batches("statistics batches", epoch)[:_STATISTICS_BATCHES])
+        prepared = (self._prepare(batch, random)[0] for batch in batches)
+        return refresh_statistics(self.scored_network(), prepared, self.machine.autocast)
 
-    def _beaten(self, batches: Iterable[Tensor]) -> Iterator[Tensor]:
-        for batch in batches:
-            self.beat()
-            yield batch
+
+def complete(work: Generator[None, None, Result]) -> Result:
+    """What work comes to, all of its units done."""
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            result: Result = end.value
+            return result

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import stat
 import sys
 import time
@@ -13,10 +12,11 @@ import pytest
 from hpo.errors import OutputError
 from hpo.launch import local
 from hpo.launch.local import LocalPlan, LocalWorkers, Seat, seats, watch
+from hpo.training.limits import usable_cores
 
 
 def test_by_default_there_is_one_worker_on_a_cpu_with_all_cores() -> None:
-    assert seats(None, "auto", gpus=0) == (Seat("auto", len(os.sched_getaffinity(0))),)
+    assert seats(None, "auto", gpus=0) == (Seat("auto", usable_cores(), sharing=1),)
 
 
 def test_by_default_there_is_one_worker_for_each_gpu() -> None:
@@ -25,6 +25,23 @@ def test_by_default_there_is_one_worker_for_each_gpu() -> None:
 
 def test_more_workers_than_gpus_share_them_in_turn() -> None:
     assert [seat.device for seat in seats(4, "auto", gpus=2)] == ["cuda:0", "cuda:1", "cuda:0", "cuda:1"]
+
+
+def test_a_number_for_each_device_is_multiplied_by_the_gpus_and_counts_on_a_machine_without() -> None:
+    assert [seat.device for seat in seats(None, "auto", gpus=2, per_device=2)] == ["cuda:0", "cuda:1"] * 2
+    assert [seat.device for seat in seats(None, "auto", gpus=0, per_device=3)] == ["auto"] * 3
+    assert [seat.device for seat in seats(None, "cuda:1", gpus=4, per_device=2)] == ["cuda:1"] * 2
+
+
+def test_each_worker_knows_how_many_share_its_device() -> None:
+    assert [seat.sharing for seat in seats(4, "auto", gpus=3)] == [2, 1, 1, 2]
+    assert [seat.sharing for seat in seats(3, "cpu", gpus=1)] == [3, 3, 3]
+
+
+def test_cores_are_those_that_a_quota_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local, "usable_cores", lambda: 6)
+    assert {seat.threads for seat in seats(4, "cpu", gpus=0)} == {1}
+    assert {seat.threads for seat in seats(2, "cpu", gpus=0)} == {3}
 
 
 def test_a_named_device_is_kept_and_cores_are_shared() -> None:
@@ -56,6 +73,7 @@ def test_the_address_reaches_a_worker_by_its_standard_input_and_by_nothing_that_
     assert given == "input sqlite:///s.db"
     assert not any("sqlite:///s.db" in line for line in [arguments, *environment])
     assert "worker s" in arguments
+    assert "--threads 1 --sharing 1" in arguments
     assert "--storage - --data-dir data --checkpoint-dir kept" in arguments
 
 

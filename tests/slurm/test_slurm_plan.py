@@ -62,6 +62,15 @@ def test_a_job_has_so_many_workers_for_each_of_its_gpus_and_asks_for_their_cores
     assert (made.tasks, made.workers, made.cpus, made.memory) == (8, 12, 48, "96G")
 
 
+def test_a_job_that_is_to_measure_asks_for_cores_and_memory_of_four_workers_on_each_gpu() -> None:
+    made = plan(preset="grace", gres="gpu:a100:2", workers_per_gpu="auto")
+    assert (made.tasks, made.per_device, made.cpus, made.memory) == (1, "auto", 32, "64G")
+
+
+def test_the_number_of_jobs_is_not_measured() -> None:
+    assert "--workers auto: a number of jobs is not measured" in refusal(workers="auto")
+
+
 def test_a_partition_without_gpus_asks_for_none() -> None:
     assert plan(preset="aces", partition="cpu").gpus is None
 

@@ -138,7 +138,7 @@ def test_modules_come_before_the_setup_and_that_before_the_exceptions_from_the_p
 def test_workers_are_told_study_place_threads_and_address_file(batch: Batch) -> None:
     code, said = batch.run('echo "$HPO_STORAGE $HPO_DATA_DIR $HPO_CHECKPOINT_DIR $NO_PROXY" > "$here/env"')
     assert code == 0, said
-    assert batch.calls() == [f"--device|auto|--threads|6|--worker-name|4711_2.0-0|--|{STUDY}|"]
+    assert batch.calls() == [f"--device|auto|--sharing|1|--threads|6|--worker-name|4711_2.0-0|--|{STUDY}|"]
     at = batch.folder
     assert (at / "env").read_text() == f"@{at}/the address {at}/data {at}/checkpoints localhost,127.0.0.1,db1\n"
     assert batch.slurm.calls("scontrol") == []
@@ -148,9 +148,38 @@ def test_workers_are_told_study_place_threads_and_address_file(batch: Batch) -> 
 def test_several_workers_share_the_cores_and_each_gpu(batch: Batch) -> None:
     code, said = batch.run("", gres="gpu:2", workers_per_gpu=2)
     assert code == 0, said
-    told = sorted(call.split("|")[1:6:2] for call in batch.calls())
+    told = sorted(call.split("|")[1:8:2] for call in batch.calls())
     places = [("cuda:0", 0), ("cuda:0", 2), ("cuda:1", 1), ("cuda:1", 3)]
-    assert sorted(told) == sorted([device, "1", f"4711_2.0-{seat}"] for device, seat in places)
+    assert sorted(told) == sorted([device, "2", "1", f"4711_2.0-{seat}"] for device, seat in places)
+
+
+MEASURES = 'if [[ $3 == slurm ]]; then printf "\\n"; echo settled >&2; %s; fi'
+
+
+def test_a_job_that_is_to_measure_asks_on_its_node_and_starts_so_many_on_each_gpu(batch: Batch) -> None:
+    code, said = batch.run(MEASURES % "echo 3; exit 0", gres="gpu:2", workers_per_gpu="auto")
+    assert code == 0, said
+    asked = (batch.folder / "calls").read_text().split("-m|hpo|")[1]
+    assert asked == f"slurm|measure|--device|auto|--|{STUDY}|"
+    assert len(batch.calls()) == 6
+    assert all("--sharing|3|--threads|1|" in call for call in batch.calls())
+    assert "begins with 6 worker(s), 1 thread(s) each" in said
+
+
+@pytest.mark.parametrize("answer", ["exit 1", "echo nonsense; exit 0", "exit 0"])
+def test_a_job_that_cannot_measure_starts_one_worker(batch: Batch, answer: str) -> None:
+    code, said = batch.run(MEASURES % answer, workers_per_gpu="auto")
+    assert code == 0, said
+    assert len(batch.calls()) == 1
+    assert "could not measure; one worker on each device" in said
+
+
+def test_a_warning_while_a_job_measures_ends_the_measuring_and_starts_no_worker(batch: Batch) -> None:
+    job = batch.start(MEASURES % 'echo ready >> "$here/ready"; sleep 20', workers_per_gpu="auto")
+    batch.workers(1)
+    job.send_signal(signal.SIGUSR2)
+    until(lambda: batch.slurm.calls("scontrol") == ["requeue 4711_2"])
+    assert batch.calls() == []
 
 
 def test_a_worker_that_fails_ends_the_job_with_its_code_when_the_others_have_ended(batch: Batch) -> None:

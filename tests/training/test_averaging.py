@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
+import pytest
 import torch
 from torch import nn
 
@@ -27,21 +30,27 @@ class Small(nn.Module):
         return self
 
 
+def step(average: WeightAverage, network: Small) -> None:
+    average.count_step()
+    average.move(network)
+
+
 def test_without_an_average_the_network_itself_is_scored() -> None:
     network = Small()
     average = WeightAverage(TrainConfig(), network, epochs=2)
-    average.after_step(network)
+    step(average, network)
     assert average.after_epoch(network, 0) is False
     assert average.choose(network) is network
 
 
-def test_ema_follows_the_weights_and_the_statistics_and_forgets_the_start_quickly() -> None:
+@pytest.mark.parametrize("capturable", [False, True])
+def test_ema_follows_the_weights_and_the_statistics_and_forgets_the_start_quickly(capturable: bool) -> None:
     """d = min(decay, (1 + t) / (10 + t)) = 2/11, 3/12, ...: 1 (1 - 2/11) = 9/11, then 3/12 * 9/11 + 9/12 * 3."""
     network = Small(0.0)
-    average = WeightAverage(TrainConfig(weight_average="ema", ema_decay=0.9), network, epochs=2)
+    average = WeightAverage(TrainConfig(weight_average="ema", ema_decay=0.9), network, 2, capturable)
     assert average.choose(network) is network
-    average.after_step(network.become(1.0))
-    average.after_step(network.become(3.0))
+    step(average, network.become(1.0))
+    step(average, network.become(3.0))
     scored = average.choose(network)
     expected = 3 / 12 * 9 / 11 + 9 / 12 * 3
     torch.testing.assert_close(scored.scale.detach(), torch.tensor([expected]))
@@ -52,8 +61,8 @@ def test_ema_keeps_its_decay_in_the_long_run() -> None:
     network = Small(0.0)
     average = WeightAverage(TrainConfig(weight_average="ema", ema_decay=0.5), network, epochs=2)
     for _ in range(60):
-        average.after_step(network)
-    average.after_step(network.become(1.0))
+        step(average, network)
+    step(average, network.become(1.0))
     torch.testing.assert_close(average.choose(network).scale.detach(), torch.tensor([0.5]))
 
 
@@ -76,7 +85,7 @@ def test_swa_that_starts_late_still_has_the_last_epoch() -> None:
 def test_refreshed_statistics_are_the_mean_over_the_batches() -> None:
     network = Small(2.0)
     batches = [torch.full((4, 1, 2, 2), value) for value in (1.0, 2.0, 6.0)]
-    refresh_statistics(network, batches)
+    assert len(list(refresh_statistics(network, batches, nullcontext))) == 3
     torch.testing.assert_close(network.norm.running_mean, torch.tensor([6.0]))
     assert network.norm.momentum == 0.1
 
@@ -85,8 +94,8 @@ def test_a_saved_average_goes_on() -> None:
     network = Small()
     config = TrainConfig(weight_average="ema")
     average, other = WeightAverage(config, network, 2), WeightAverage(config, network, 2)
-    average.after_step(network.become(1.0))
+    step(average, network.become(1.0))
     other.load_state_dict(average.state_dict())
     for each in (average, other):
-        each.after_step(network.become(2.0))
+        step(each, network.become(2.0))
     assert torch.equal(average.choose(network).scale, other.choose(network).scale)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -10,9 +12,11 @@ from hpo.data.development import Development
 from hpo.data.rows import scoring_folds
 from hpo.study.config import TrainConfig
 from hpo.study.spec import Scoring
+from hpo.training import graph
 from hpo.training.device import choose_machine
 from hpo.training.resident import make_resident
-from hpo.training.run import Run
+from hpo.training.run import Run, complete
+from hpo.training.together import OnStreams, cut, own_stream
 from hpo.training.trial import train_trial
 
 pytestmark = [
@@ -29,17 +33,79 @@ def test_a_trial_trains_on_cuda(development: Development, loss: str, optimizer: 
     assert len(list(train_trial(config, development, folds, 2, 0, "cuda"))) == 2
 
 
-def test_a_step_does_not_wait_for_the_device(development: Development) -> None:
-    """Copies to the device and the read-out of losses and scores come before the first and after the last step."""
-    device = torch.device("cuda", 0)
-    config = TrainConfig(augmentation="full", weight_average="ema", batch_size=16)
-    machine = choose_machine(device, 2, "auto")
-    run = Run(config, development, make_resident(development, 8, device), np.arange(40), 1, 0, machine)
-    first, *rest = run.batches(0)
-    run.step(first)
-    torch.cuda.set_sync_debug_mode("error")
-    try:
-        for batch in rest:
-            run.step(batch)
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
+DEVICE = torch.device("cuda", 0)
+SETTINGS = {"augmentation": "full", "weight_average": "ema", "batch_size": 16, "input_size": 8}
+
+
+def train(run: Run, epochs: int) -> list[float]:
+    """Losses of the epochs, on a stream of its own, as a graph needs it."""
+    losses = []
+    with own_stream(DEVICE):
+        for epoch in list(run.remaining_epochs())[:epochs]:
+            losses.append(complete(run.work(epoch, np.arange(40, 52))).training_loss)
+    return losses
+
+
+def make_run(development: Development, told: list[str], **settings: Any) -> Run:
+    config = TrainConfig(**(SETTINGS | settings))
+    machine = choose_machine(DEVICE, 2, config.precision)
+    resident = make_resident(development, config.input_size, DEVICE)
+    return Run(config, development, resident, np.arange(40), 12, 0, machine, told.append)
+
+
+@pytest.fixture
+def no_verdicts(monkeypatch: pytest.MonkeyPatch) -> dict[Any, bool]:
+    verdicts: dict[Any, bool] = {}
+    monkeypatch.setattr(graph, "_VERDICTS", verdicts)
+    return verdicts
+
+
+def test_an_epoch_does_not_wait_for_the_device(development: Development) -> None:
+    """Warmed up, all of an epoch's steps are given out without a wait; losses and scores are read after the last."""
+    run = make_run(development, [])
+    train(run, 4)
+    with own_stream(DEVICE):
+        work = run.work(4, np.arange(40, 52))
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            for _ in range(run.steps):
+                next(work)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+        complete(work)
+
+
+@pytest.mark.parametrize("loss", ["aucm_v1", "aucm_v2", "cross_entropy"])
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_a_graph_can_be_recorded_and_computes_what_the_step_does(
+    development: Development, no_verdicts: dict[Any, bool], loss: str, optimizer: str
+) -> None:
+    told: list[str] = []
+    train(make_run(development, told, loss=loss, optimizer=optimizer), 3)
+    assert len(told) == 1
+    assert "ms a step" in told[0], told
+
+
+def test_replayed_epochs_follow_those_done_as_they_are(
+    development: Development, no_verdicts: dict[Any, bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Across the switch from cross-entropy to AUCM, with other rows, draws and learning rates in each epoch."""
+    settings = {"precision": "fp32", "cross_entropy_share": 0.5, "learning_rate": 0.01}
+    monkeypatch.setattr(graph.StepGraph, "_is_worth_it", lambda *_: True)
+    replayed = train(make_run(development, [], **settings), 12)
+    assert list(no_verdicts.values()) == [True, True]
+    no_verdicts.update(dict.fromkeys(no_verdicts, False))
+    assert replayed == pytest.approx(train(make_run(development, [], **settings), 12), rel=0.05)
+
+
+def test_folds_on_streams_are_equal_to_one_after_the_other(
+    development: Development, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folds = scoring_folds(development, Scoring(rows="kfold", folds=2), 0)
+    config = TrainConfig(**(SETTINGS | {"precision": "fp32", "learning_rate": 0.01}))
+    reports = []
+    for size in (2, 1):
+        monkeypatch.setattr("hpo.training.trial.choose_way", lambda *_, size=size: OnStreams(cut(2, size), DEVICE))
+        reports.append(list(train_trial(config, development, folds, 3, 0, "cuda")))
+    for together, apart in zip(*reports, strict=True):
+        assert together.training_loss == pytest.approx(apart.training_loss, rel=0.05)

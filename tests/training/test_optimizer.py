@@ -45,13 +45,14 @@ def ours(network: nn.Module, loss: AUCMLoss | CrossEntropyLoss, **options: objec
 @pytest.mark.parametrize("mode", ["sgd", "adam"])
 @pytest.mark.parametrize("momentum", [0.1, 0.9, 1.0])
 @pytest.mark.parametrize("epoch_decay", [0.0, 0.05])
+@pytest.mark.parametrize("capturable", [False, True])
 def test_200_steps_equal_libaucs_with_the_regularizer_updated_twice(
-    mode: str, momentum: float, epoch_decay: float
+    mode: str, momentum: float, epoch_decay: float, capturable: bool
 ) -> None:
     network, twin = small_network(), small_network()
     loss, their_loss = AUCMLoss(1, 0.9, "v1").double(), LibAUCMLoss(margin=0.9, device=torch.device("cpu")).double()
     options = {"lr": 0.02, "mode": mode, "clip_value": 0.01, "weight_decay": 1e-3, "momentum": momentum}
-    mine = ours(network, loss, epoch_decay=epoch_decay, **options)
+    mine = ours(network, loss, epoch_decay=epoch_decay, capturable=capturable, **options)
     theirs = PESG(
         twin.parameters(), their_loss, epoch_decay=epoch_decay, device=torch.device("cpu"), verbose=False, **options
     )
@@ -89,15 +90,41 @@ def test_with_cross_entropy_sgd_mode_is_torchs_sgd_with_dampening(momentum: floa
     compare(network, mine, twin, theirs)
 
 
+@pytest.mark.parametrize("capturable", [False, True])
 @pytest.mark.parametrize("weight_decay", [0.0, 1e-2])
-def test_with_cross_entropy_adam_mode_is_torchs_adam(weight_decay: float) -> None:
+def test_with_cross_entropy_adam_mode_is_torchs_adam(weight_decay: float, capturable: bool) -> None:
     config = TrainConfig(
         loss="cross_entropy", optimizer="adam", learning_rate=0.01, weight_decay=weight_decay, clip=0.0
     )
     network, twin = small_network(), small_network()
-    mine = make_optimizer(config, network.parameters(), CrossEntropyLoss(), torch.Generator())
+    mine = make_optimizer(config, network.parameters(), CrossEntropyLoss(), torch.Generator(), capturable)
     theirs = torch.optim.Adam(twin.parameters(), 0.01, weight_decay=weight_decay)
     compare(network, mine, twin, theirs)
+
+
+@pytest.mark.parametrize("mode", ["sgd", "adam"])
+def test_an_update_recorded_once_is_right_for_later_steps(mode: str) -> None:
+    """As a CUDA graph would: what `update` reads is where it was at the second step, the numbers are new."""
+    network, twin = small_network(), small_network()
+    loss, twin_loss = (AUCMLoss(1, 1.0, "v1").double() for _ in range(2))
+    options = {"lr": 0.05, "mode": mode, "epoch_decay": 0.01, "momentum": 0.3}
+    plain, capturable = ours(network, loss, **options), ours(twin, twin_loss, capturable=True, **options)
+    capturable.model_ref[:] = [reference.clone() for reference in plain.model_ref]
+    numbers: dict[str, Tensor] = {}
+    for step, (images, labels) in enumerate(data(200)):
+        if step in (70, 140):
+            for optimizer in (plain, capturable):
+                optimizer.set_learning_rate(0.05 / (1 + step))
+                optimizer.update_regularizer()
+        for model, model_loss, optimizer in ((network, loss, plain), (twin, twin_loss, capturable)):
+            optimizer.zero_grad()
+            model_loss(model(images), labels).backward()
+            optimizer.step()
+        read = capturable._numbers._tensors
+        numbers = numbers or dict(read)
+        assert all(numbers[name] is tensor for name, tensor in read.items())
+    for x, y in zip([*network.parameters(), loss.alpha], [*twin.parameters(), twin_loss.alpha], strict=True):
+        torch.testing.assert_close(x, y, rtol=1e-9, atol=1e-12)
 
 
 def compare(network: nn.Module, mine: BlockPESG, twin: nn.Module, theirs: torch.optim.Optimizer) -> None:

@@ -15,24 +15,23 @@ from hpo.study.config import TrainConfig
 from hpo.training.device import choose_machine
 from hpo.training.loss import AUCMLoss, CrossEntropyLoss
 from hpo.training.resident import make_resident
-from hpo.training.run import Run
+from hpo.training.run import Run, complete
 
 CPU = torch.device("cpu")
 FIT, SCORING = np.arange(8, 52), np.arange(8)
 
 
-def make_run(development: Development, epochs: int = 3, **settings: Any) -> Run:
+def make_run(development: Development, epochs: int = 3, keep_weights: bool = False, **settings: Any) -> Run:
     config = TrainConfig(**({"batch_size": 16, "input_size": 4, "precision": "fp32"} | settings))
     machine = choose_machine(CPU, 2, config.precision)
-    return Run(config, development, make_resident(development, config.input_size, CPU), FIT, epochs, 0, machine)
+    resident = make_resident(development, config.input_size, CPU)
+    return Run(config, development, resident, FIT, epochs, 0, machine, keep_weights=keep_weights)
 
 
 def train(run: Run, epochs: int | None = None) -> list[Any]:
     reports = []
     for epoch in list(run.remaining_epochs())[:epochs]:
-        for batch in run.batches(epoch):
-            run.step(batch)
-        reports.append(run.score(epoch, SCORING))
+        reports.append(complete(run.work(epoch, SCORING)))
     return reports
 
 
@@ -75,8 +74,27 @@ def test_the_scores_that_count_are_those_at_the_best_selection_auc(development: 
         chosen, _ = mean_auc_with_error(selection, development.labels[run.split.selection])
         if chosen > best:
             best, expected = chosen, mean_auc_with_error(scores, development.labels[SCORING])
-        report = run.score(epoch, SCORING)
+        report = complete(run.work(epoch, SCORING))
         assert (report.auc, report.standard_error) == expected
+
+
+def test_the_weights_of_the_epoch_that_counts_are_kept_where_asked_also_over_a_resume(
+    development: Development,
+) -> None:
+    settings = {"resplit": "holdout", "resplit_share": 0.4, "learning_rate": 0.05}
+    run = make_run(development, epochs=5, keep_weights=True, **settings)
+    kept: dict[str, torch.Tensor] = {}
+    for epoch in run.remaining_epochs():
+        before = run._best_selection
+        complete(run.work(epoch, SCORING))
+        if run._best_selection > before:
+            kept = deepcopy(run.scored_network().state_dict())
+    resumed = make_run(development, epochs=5, keep_weights=True, **settings)
+    resumed.load_state_dict(run.state_dict())
+    for found in (run.best_weights(), resumed.best_weights()):
+        assert kept.keys() == found.keys()
+        assert all(torch.equal(found[name], tensor) for name, tensor in kept.items())
+    assert make_run(development).best_weights() == {}
 
 
 def test_training_never_sees_selection_or_scoring_rows(development: Development) -> None:

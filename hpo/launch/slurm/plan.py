@@ -12,6 +12,7 @@ from shlex import quote
 from typing import TypeVar
 
 from hpo.errors import UsageError, did_you_mean
+from hpo.launch.counts import AUTO, Count
 from hpo.launch.slurm.presets import PRESETS, Partition, Preset
 from hpo.launch.slurm.units import Gpus, read_gres, read_memory, read_time, write_time
 
@@ -27,6 +28,9 @@ MEMORY_GB = 8
 CORES = 4
 """Cores asked for by default for each worker beside a GPU."""
 
+AUTO_WORKERS = 4
+"""Workers on each GPU, or in a job without, for which a job asks cores and memory if it is to measure their number."""
+
 T = TypeVar("T")
 
 
@@ -35,8 +39,8 @@ class SlurmOptions:
     """A user's wishes, as the command line has them; None where the preset decides."""
 
     preset: str = "generic"
-    workers: int | None = None
-    workers_per_gpu: int = 1
+    workers: Count | None = None
+    workers_per_gpu: Count | None = None
     account: str | None = None
     partition: str | None = None
     gres: str | None = None
@@ -72,13 +76,15 @@ class WorkerCommand:
 class SlurmPlan:
     """An array of jobs, each with some workers, as its script asks for it. seconds, memory: None for the cluster's own.
 
-    tasks: jobs of the array; workers: in each job; node: the only host that may run them, None for any.
+    tasks: jobs of the array; workers: in each job, for `auto` those that it asks cores and memory for; per_device: on
+    each GPU, or in a job without; node: the only host that may run them, None for any.
     """
 
     preset: Preset
     command: WorkerCommand
     tasks: int
     workers: int
+    per_device: Count
     cpus: int
     gpus: Gpus | None
     partition: str | None
@@ -124,13 +130,15 @@ class _Wishes:
         self._match("--partition", name, r"[\w.-]+(,[\w.-]+)*", "a name of a partition")
         partition = preset.partitions.get(name or "")
         gpus = self._gpus(partition, name)
-        workers = max(1, options.workers_per_gpu * (gpus.count if gpus else 1))
+        per_device = options.workers_per_gpu or 1
+        workers = (AUTO_WORKERS if per_device == AUTO else per_device) * (gpus.count if gpus else 1)
         seconds = self._seconds(partition, name)
         return SlurmPlan(
             preset=preset,
             command=command,
-            tasks=options.workers or 1,
+            tasks=self._tasks(),
             workers=workers,
+            per_device=per_device,
             cpus=self._cpus(workers, gpus),
             gpus=gpus,
             partition=name,
@@ -144,6 +152,14 @@ class _Wishes:
             requeue=options.requeue,
             node=self._node(),
         )
+
+    def _tasks(self) -> int:
+        if self.options.workers == AUTO:
+            self.problems.append(
+                "--workers auto: a number of jobs is not measured; give one, and --workers-per-gpu auto"
+            )
+            return 1
+        return self.options.workers or 1
 
     def _gpus(self, partition: Partition | None, name: str | None) -> Gpus | None:
         if self.options.gres is None:

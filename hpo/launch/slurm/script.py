@@ -34,7 +34,7 @@ def render(plan: SlurmPlan) -> str:
         "",
         *_worker(plan),
         "",
-        f"workers={plan.workers} requeue={'yes' if plan.requeue else 'no'}",
+        f"per_device={plan.per_device} devices={_devices(plan)} requeue={'yes' if plan.requeue else 'no'}",
         f"most_restarts={MAX_RESTARTS} short_seconds={SHORT_SECONDS}",
         _BODY,
     ]
@@ -90,22 +90,30 @@ def _environment(plan: SlurmPlan) -> list[str]:
 
 def _worker(plan: SlurmPlan) -> list[str]:
     command = plan.command
-    gpus = plan.gpus.count if plan.gpus else 0
-    several = gpus > 1 and command.device == "auto"
-    device = f'"cuda:$(( $1 % {gpus} ))"' if several else quote(command.device)
+    devices = _devices(plan)
+    several = devices > 1 and command.device == "auto"
+    device = f'"cuda:$(( $1 % {devices} ))"' if several else quote(command.device)
+    sharing = '"$per_device"' if several else '"$workers"'
     return [
         "worker() {",
-        f"    exec {quote(plan.python)} -m hpo worker --device {device} \\",
+        f"    exec {quote(plan.python)} -m hpo worker --device {device} --sharing {sharing} \\",
         f'        --threads "$threads" --worker-name "$job-$1" -- {quote(command.study)}',
         "}",
+        "measure() {",
+        f"    exec {quote(plan.python)} -m hpo slurm measure --device {quote(command.device)} \\",
+        f"        -- {quote(command.study)}",
+        "}",
     ]
+
+
+def _devices(plan: SlurmPlan) -> int:
+    return plan.gpus.count if plan.gpus else 1
 
 
 _BODY = """\
 # SLURM_JOB_ID of the last task of an array is that of the array, so that it would mean all tasks.
 task=${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}
 job=$task.${SLURM_RESTART_COUNT:-0}
-threads=$(( ${SLURM_CPUS_PER_TASK:-1} / workers )); (( threads )) || threads=1
 say() { echo "hpo: job $job on ${SLURMD_NODENAME:-$HOSTNAME}: $*" >&2; }
 signal=none
 interrupted=no
@@ -117,6 +125,16 @@ hand_on() {
 trap 'hand_on USR2' USR2
 trap 'hand_on TERM' TERM
 
+if [[ $per_device == auto ]]; then
+    # In the background, since a trap waits for what runs in the foreground; a signal ends the measuring.
+    found=$(mktemp)
+    measure >"$found" & wait $!
+    per_device=$(tail -n 1 "$found")
+    rm -f "$found"
+    [[ $per_device =~ ^[1-9][0-9]*$ ]] || { say "could not measure; one worker on each device"; per_device=1; }
+fi
+workers=$(( per_device * devices ))
+threads=$(( ${SLURM_CPUS_PER_TASK:-1} / workers )); (( threads )) || threads=1
 say "begins with $workers worker(s), $threads thread(s) each"
 pids=()
 for (( seat = 0; seat < workers; seat++ )); do

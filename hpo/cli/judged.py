@@ -1,0 +1,34 @@
+"""What people see of a final result in a terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.console import RenderableType
+from rich.table import Table
+
+from hpo.text import auc
+
+if TYPE_CHECKING:
+    from hpo.outcome.judgement import Judgement
+    from hpo.statistics.estimate import Estimate
+
+
+def judgement_table(study_name: str, judgement: Judgement) -> RenderableType:
+    """Test AUC of each configuration with its intervals, and each network."""
+    title = f"{study_name}: test rows"
+    table = Table("configuration", "test AUC", "seeds and rows", "rows (DeLong)", "accuracy", "networks", title=title)
+    for entry in judgement.entries:
+        table.add_row(
+            f"{entry.name}{' (reference)' if entry.is_reference else ''}",
+            auc(entry.mean) if entry.spread is None else f"{auc(entry.mean)}, spread {auc(entry.spread)}",
+            "-" if entry.over_all is None else _interval(entry.over_all),
+            _interval(entry.delong),
+            f"{auc(entry.accuracy.value)} {_interval(entry.accuracy)}",
+            " ".join(auc(one.value) for one in entry.aucs),
+        )
+    return table
+
+
+def _interval(estimate: Estimate) -> str:
+    return f"\\[{auc(estimate.low)}, {auc(estimate.high)}]"

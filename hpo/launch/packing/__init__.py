@@ -1,0 +1,1 @@
+"""How many workers one device bears: measured, settled, and kept for the next time."""

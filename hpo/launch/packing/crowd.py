@@ -1,0 +1,179 @@
+"""Processes that train the same configuration on one device at the same time, as workers of a study would."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from hpo.launch.packing.settle import Trouble
+from hpo.launch.probe import live_with_parent
+from hpo.study.config import TrainConfig
+from hpo.study.spec import Scoring
+
+if TYPE_CHECKING:
+    from hpo.data.development import Development
+    from hpo.training.rehearsal import Peak
+
+WARM_STEPS = 2
+"""Steps of each process before any is measured: the first ones make kernels, graphs and room."""
+
+MEASURED_STEPS = 3
+MEASURED_SECONDS = 4.0
+"""The least of steps and of seconds over which each process is measured, while all the others train."""
+
+PATIENCE = 120.0
+"""Seconds for which an answer is waited for."""
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """What the processes of a crowd train. typical: for the rate, heaviest: for the memory."""
+
+    typical: TrainConfig
+    heaviest: TrainConfig
+    development: Development
+    scoring: Scoring
+    device: str
+
+
+class Crowd:
+    """Grows to as many processes as are asked for; a context that ends them."""
+
+    def __init__(self, rehearsal: Rehearsal) -> None:
+        self._rehearsal = rehearsal
+        self._spawn = multiprocessing.get_context("spawn")
+        self._members: list[tuple[Any, Connection]] = []
+
+    def __enter__(self) -> Crowd:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        for process, pipe in self._members:
+            pipe.close()
+            process.kill()
+            process.join()
+
+    def peak(self, threads: int) -> Peak:
+        """Memory of one worker on the heaviest configuration; raises Trouble."""
+        self._grow(1)
+        _, pipe = self._members[0]
+        _tell(pipe, ("peak", threads))
+        peak: Peak = _answer(pipe, "peak")
+        return peak
+
+    def rate(self, count: int, threads: int) -> float:
+        """Rows a second of `count` processes together, each with so many threads; raises Trouble."""
+        self._grow(count)
+        pipes = [pipe for _, pipe in self._members[:count]]
+        for pipe in pipes:
+            _tell(pipe, ("train", threads))
+        for pipe in pipes:
+            _answer(pipe, "warm")
+        for pipe in pipes:
+            _tell(pipe, ("go", 0))
+        rates: list[float] = [_answer(pipe, "rate") for pipe in pipes]
+        for pipe in pipes:
+            _tell(pipe, ("stop", 0))
+        for pipe in pipes:
+            _answer(pipe, "stopped")
+        return sum(rates)
+
+    def _grow(self, count: int) -> None:
+        while len(self._members) < count:
+            here, there = self._spawn.Pipe()
+            process = self._spawn.Process(target=_member, args=(there, os.getpid(), self._rehearsal), daemon=True)
+            process.start()
+            there.close()
+            self._members.append((process, here))
+
+
+def _tell(pipe: Connection, message: tuple[str, int]) -> None:
+    try:
+        pipe.send(message)
+    except OSError:
+        raise Trouble("a process ended without a word; was the memory too small?") from None
+
+
+def _answer(pipe: Connection, wanted: str) -> Any:
+    try:
+        if not pipe.poll(PATIENCE):
+            raise Trouble(f"no answer within {PATIENCE:.0f} s")
+        kind, value = pipe.recv()
+    except (EOFError, OSError):
+        raise Trouble("a process ended without a word; was the memory too small?") from None
+    if kind != wanted:
+        raise Trouble(str(value))
+    return value
+
+
+def _member(pipe: Connection, parent: int, rehearsal: Rehearsal) -> None:
+    """A process of the crowd: does what it is told until it is ended."""
+    live_with_parent(parent)
+    try:
+        _obey(pipe, rehearsal)
+    except (EOFError, BrokenPipeError):
+        return
+    except Exception as error:
+        # Whatever it was, the launch goes on without having measured.
+        pipe.send(("failed", f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"))
+
+
+def _obey(pipe: Connection, rehearsal: Rehearsal) -> None:
+    from hpo.data.rows import scoring_folds
+    from hpo.training.device import set_up_process
+    from hpo.training.rehearsal import peak_of, train_on
+
+    development, device = rehearsal.development, rehearsal.device
+    folds = scoring_folds(development, rehearsal.scoring, trial_seed=0)
+    while True:
+        task, threads = pipe.recv()
+        set_up_process(threads)
+        if task == "peak":
+            pipe.send(("peak", peak_of(rehearsal.heaviest, development, folds, device)))
+        else:
+            train_on(rehearsal.typical, development, folds, device, Pace(pipe).more)
+            pipe.send(("stopped", None))
+
+
+class Pace:
+    """Answers to each step of a training process: warm, then measured when all are, then on until all have been.
+
+    clock: seconds.
+    """
+
+    def __init__(self, pipe: Connection, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._pipe, self._clock = pipe, clock
+        self._rows = 0.0
+        self._steps = 0
+        self._start: tuple[float, float] | None = None
+        self._is_told = False
+
+    def more(self, rows: float) -> bool:
+        """Takes the rows trained on so far; whether to go on. What is no step, as scoring, leaves them as they were."""
+        if self._pipe.poll():
+            order, _ = self._pipe.recv()
+            if order == "stop":
+                return False
+            self._start, self._steps = (self._clock(), rows), 0
+        elif rows > self._rows:
+            self._step(rows)
+        self._rows = rows
+        return True
+
+    def _step(self, rows: float) -> None:
+        self._steps += 1
+        if self._start is None:
+            if self._steps == WARM_STEPS:
+                self._pipe.send(("warm", None))
+            return
+        began, before = self._start
+        seconds = self._clock() - began
+        if not self._is_told and self._steps >= MEASURED_STEPS and seconds >= MEASURED_SECONDS:
+            self._pipe.send(("rate", (rows - before) / seconds))
+            self._is_told = True

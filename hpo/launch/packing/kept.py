@@ -1,0 +1,50 @@
+"""What was settled before on the same device, data, packages and configurations, in the user's cache folder."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hpo.launch.packing.settle import Settled
+
+_FORMAT = 1
+
+
+def cache_folder(environment: Mapping[str, str] = os.environ) -> Path:
+    """Where findings are kept: `hpo/packing` in XDG_CACHE_HOME, else in ~/.cache."""
+    named = environment.get("XDG_CACHE_HOME", "")
+    base = Path(named) if Path(named).is_absolute() else Path("~/.cache").expanduser()
+    return base / "hpo" / "packing"
+
+
+class Kept:
+    """The file of one set of circumstances: everything that decides how many workers a device bears."""
+
+    def __init__(self, circumstances: Mapping[str, Any], folder: Path | None = None) -> None:
+        text = json.dumps({"format": _FORMAT, **circumstances}, sort_keys=True, default=str)
+        name = hashlib.sha256(text.encode()).hexdigest()[:16]
+        self.file = (cache_folder() if folder is None else folder) / f"{name}.json"
+
+    def read(self) -> Settled | None:
+        """What was settled; None if there is no file, or one that is damaged."""
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            content = json.loads(self.file.read_text(encoding="utf-8"))
+            workers, lines = content["workers"], content["lines"]
+            if type(workers) is int and workers >= 1 and all(isinstance(line, str) for line in lines):
+                return Settled(workers, tuple(lines))
+        return None
+
+    def write(self, settled: Settled) -> bool:
+        """Keeps it for the next time; False where the folder cannot be written."""
+        part = self.file.with_name(f"{self.file.name}.{os.getpid()}.part")
+        with contextlib.suppress(OSError):
+            self.file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            part.write_text(json.dumps({"workers": settled.workers, "lines": settled.lines}), encoding="utf-8")
+            part.replace(self.file)
+            return True
+        return False

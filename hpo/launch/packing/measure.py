@@ -1,0 +1,80 @@
+"""`workers_per_device`: measured on this machine for a study, or as found before."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from hpo.launch.local import devices_of
+from hpo.launch.packing.crowd import Crowd, Rehearsal
+from hpo.launch.packing.kept import Kept
+from hpo.launch.packing.settle import Room, Settled, Trouble, settle
+from hpo.launch.packing.typical import heaviest, typical
+from hpo.launch.probe import Probe
+from hpo.study.spec import StudySpec
+from hpo.training.limits import usable_cores, usable_memory
+
+if TYPE_CHECKING:
+    from hpo.data.development import Development
+
+SECONDS = 75.0
+"""After so long no larger number of workers is begun to be measured."""
+
+
+def workers_per_device(
+    spec: StudySpec, development: Development, device: str, probe: Probe, say: Callable[[str], None]
+) -> int:
+    """How many workers on each device do the most together, at least 1; `say` takes a line for each thing found.
+
+    device: as on the command line; the first of several GPUs is measured. Raises DeviceError.
+    """
+    devices = devices_of(device, probe.gpus(device))
+    first = devices[0]
+    here = probe.surroundings(first)
+    cores, main = usable_cores(), usable_memory()
+    gpu = None if here["kind"] == "cpu" else here["memory"]
+    room = Room(cores, main, len(devices), gpu, here["context"])
+    rehearsal = Rehearsal(typical(spec), heaviest(spec), development, spec.scoring, first)
+    circumstances = {
+        **here["environment"],
+        "code": probe.code_version(),
+        "room": repr(room),
+        "data": development.md5,
+        "scoring": spec.scoring.model_dump(),
+        "typical": rehearsal.typical.model_dump(),
+        "heaviest": rehearsal.heaviest.model_dump(),
+    }
+    kept = Kept(circumstances)
+    if (found := kept.read()) is not None:
+        for line in found.lines:
+            say(f"found before: {line}")
+        say(f"{found.workers} on each device; to measure anew remove {kept.file}")
+        return found.workers
+    settled = _measure(rehearsal, room, say)
+    if settled is None:
+        say("one worker on each device, then, since nothing could be measured; give a number to have more")
+        return 1
+    where = f", kept in {kept.file}" if kept.write(settled) else ""
+    say(f"settled on {settled.workers} on each device{where}")
+    return settled.workers
+
+
+def _measure(rehearsal: Rehearsal, room: Room, say: Callable[[str], None]) -> Settled | None:
+    until = time.monotonic() + SECONDS
+    cores = max(1, room.cores // room.devices)
+    with Crowd(rehearsal) as crowd:
+        try:
+            peak = crowd.peak(cores)
+        except Trouble as trouble:
+            say(f"the memory of a trial could not be measured: {trouble}")
+            return None
+        of_gpu = f" and {peak.device / 2**30:.1f} GiB of the GPU" if peak.device else ""
+        say(f"a trial of the largest configuration holds {peak.main / 2**30:.1f} GiB{of_gpu}")
+        settled = settle(
+            lambda count: crowd.rate(count, max(1, cores // count)),
+            room.most(peak),
+            say=say,
+            in_time=lambda: time.monotonic() < until,
+        )
+    return settled if settled.is_measured else None

@@ -1,0 +1,115 @@
+"""From what was measured to a number of workers: more as long as it pays and they fit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+LEAST_GAIN = 1.1
+"""How many times as many rows a second more workers must train to be taken."""
+
+MAIN_PART = 0.8
+"""Share of main memory that the measured peaks of all workers may take."""
+
+GPU_PART = 0.95
+"""Share of a GPU's memory that its workers divide among themselves (`hpo.training.device.limit_memory`)."""
+
+_SPARE = 1.05
+
+
+class Trouble(Exception):  # noqa: N818 - an answer, not an error of the program
+    """So many workers could not be measured, and why."""
+
+
+class Memory(Protocol):
+    """Bytes that one worker holds at most; `hpo.training.rehearsal.Peak` has this form."""
+
+    @property
+    def main(self) -> int: ...
+    @property
+    def device(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class Room:
+    """What the workers of one device share. devices: that have the cores and the main memory in common.
+
+    main: bytes, None if unknown. gpu: bytes of the GPU, None on a CPU; context: those that a process takes beside
+    PyTorch's tensors.
+    """
+
+    cores: int
+    main: int | None
+    devices: int = 1
+    gpu: int | None = None
+    context: int = 0
+
+    def most(self, peak: Memory) -> tuple[int, str]:
+        """How many workers on one device may be tried, at least 1, and what forbids more."""
+        bounds = [(self.cores // self.devices, "a core for each worker")]
+        if self.main is not None:
+            each = f"{peak.main / 2**30:.1f} GiB of main memory for each worker"
+            bounds.append((int(MAIN_PART * self.main / max(1, peak.main) / self.devices), each))
+        if self.gpu is not None:
+            each = f"{peak.device / 2**30:.1f} GiB of GPU memory for each worker"
+            bounds.append((int(GPU_PART * self.gpu / (_SPARE * peak.device + self.context)), each))
+        number, why = min(bounds)
+        return max(1, number), why
+
+
+@dataclass(frozen=True)
+class Settled:
+    """Workers per device, and the lines that say how it came to that. is_measured: whether one worker could be."""
+
+    workers: int
+    lines: tuple[str, ...]
+    is_measured: bool = True
+
+
+def settle(
+    rate: Callable[[int], float],
+    most: tuple[int, str],
+    *,
+    say: Callable[[str], None] = lambda _: None,
+    in_time: Callable[[], bool] = lambda: True,
+) -> Settled:
+    """The number of workers from which more make less than LEAST_GAIN times as many rows a second, or do not fit.
+
+    rate: rows a second of so many workers together; raises Trouble. most: the largest number to try, and why no more.
+    say: takes each line as it is found. in_time: whether there is time to try more. 1 if nothing could be measured.
+    """
+    lines: list[str] = []
+
+    def note(line: str) -> None:
+        lines.append(line)
+        say(line)
+
+    best, best_rate = 1, 0.0
+    for count in ladder(most[0]):
+        if count > 1 and not in_time():
+            note(f"{_workers(count)} were not measured, for it took long enough")
+            break
+        try:
+            found = rate(count)
+        except Trouble as trouble:
+            note(f"{_workers(count)} could not be measured: {trouble}")
+            break
+        gain = f", {found / best_rate:.2f} times those of {best}" if best_rate else ""
+        note(f"{_workers(count)} train {found:.3g} rows a second{gain}")
+        if found < LEAST_GAIN * best_rate:
+            break
+        best, best_rate = count, found
+    else:
+        note(f"more were not tried: {most[1]}")
+    return Settled(best, tuple(lines), is_measured=best_rate > 0)
+
+
+def ladder(most: int) -> list[int]:
+    """1, 2, 4 and so on, and `most` itself."""
+    powers = [1 << power for power in range(most.bit_length())]
+    return powers if powers[-1] == most else [*powers, most]
+
+
+def _workers(count: int) -> str:
+    return f"{count} worker{'s' if count > 1 else ''} on a device"

@@ -1,0 +1,118 @@
+"""The networks of a final result as a folder that can be given away: weights, configuration, model card, a check."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from hpo.errors import DataError, OutputError
+from hpo.outcome.final import Final, load
+from hpo.outcome.judgement import Judged, judge_final
+from hpo.study.catalogue import find_dataset
+from hpo.text import auc
+
+_CHECK_IMAGES = 8
+_TOLERANCE = 1e-3
+
+
+def export(result: Path, out: Path) -> list[Path]:
+    """Writes the winner's networks with all that belongs to them into `out`; the paths of the networks.
+
+    Raises DataError if `result` holds no final result or its networks are gone, OutputError.
+    """
+    from hpo.training.model import load_model
+
+    final = load(result)
+    if final is None:
+        raise DataError(f"{result} holds no final result; run `hpo finalize` first")
+    entry = next(one for one in final.about["entries"] if one["name"] == final.about["winner"])
+    sources = [result / "models" / network["file"] for network in entry["networks"]]
+    models = [load_model(source) for source in sources]
+    dataset = find_dataset(final.about["dataset"])
+    images = np.random.default_rng(0).integers(0, 256, (_CHECK_IMAGES, *dataset.image_shape), dtype=np.uint8)
+    paths = [out / f"model-{number}.safetensors" for number in range(len(sources))]
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for source, path in zip(sources, paths, strict=True):
+            shutil.copyfile(source, path)
+        expected = np.stack([model.scores(images, "cpu") for model in models])
+        np.savez_compressed(out / "check.npz", images=images, scores=expected)
+        (out / "config.json").write_text(json.dumps(_config(final, entry), indent=2, sort_keys=True) + "\n")
+        (out / "README.md").write_text(_card(final, judge_final(final).entries[0], len(paths)), encoding="utf-8")
+        (out / "check.py").write_text(_CHECK, encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"{out} cannot be written ({error.strerror}); give --out with another folder") from None
+    return paths
+
+
+def _config(final: Final, entry: dict[str, object]) -> dict[str, object]:
+    known = ("name", "chosen", "config", "networks")
+    return {
+        "dataset": final.about["dataset"],
+        "study": final.about["study"],
+        "protocol": final.about["protocol"],
+        "code_version": final.about["code_version"],
+        **{key: entry[key] for key in known},
+    }
+
+
+def _card(final: Final, judged: Judged, networks: int) -> str:
+    dataset, protocol = find_dataset(final.about["dataset"]), final.about["protocol"]
+    estimate = judged.over_all or judged.delong
+    kind = "seeds and rows" if judged.over_all is not None else "rows"
+    shape = ", ".join(("N", *map(str, dataset.image_shape)))
+    return f"""# {judged.name} on {dataset.official_name}
+
+{networks} networks of one configuration, trained from scratch with hpo; they differ in their seeds.
+
+- **Network.** {"ResNet-18 with 28-pixel stem" if dataset.dimensions == 2 else "ResNet-18 + 3D"}, {dataset.labels} \
+output{"s" if dataset.labels > 1 else ""}.
+- **Input.** uint8 images of shape ({shape}), grey, 0 to 255. **Output.** Scores from 0 to 1, larger meaning label 1.
+- **Training.** {protocol["epochs"]} epochs on {protocol["rows"]} rows of {dataset.official_name}. Settings are in \
+`config.json`.
+- **Test AUC.** {auc(judged.mean)}, 95 % interval over {kind} {auc(estimate.low)} to {auc(estimate.high)}, on \
+{len(final.labels)} test rows; each network: {", ".join(auc(one.value) for one in judged.aucs)}.
+- **Code.** {final.about["code_version"]}; study `{final.about["study"]}`, ledger row {final.about["ledger_row"]}.
+
+## Use
+
+```
+hpo predict model-0.safetensors images.npz --array images --out scores.csv
+python check.py
+```
+
+`check.py` scores the images of `check.npz` and compares with the scores that were right when this was written.
+
+## Limits
+
+Trained on one public dataset of small images, without knowledge of patients, scanners or hospitals. Scores are no
+probabilities of disease and are not calibrated. **Not for medical use.** {_caution(dataset.caution)}
+"""
+
+
+def _caution(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}." if text else ""
+
+
+_CHECK = f'''"""Whether the networks beside this file still give the scores that they gave when they were exported."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from hpo.training.model import load_model
+
+folder = Path(__file__).parent
+with np.load(folder / "check.npz") as arrays:
+    images, expected = arrays["images"], arrays["scores"]
+worst = 0.0
+for number, scores in enumerate(expected):
+    found = load_model(folder / f"model-{{number}}.safetensors").scores(images, "cpu")
+    worst = max(worst, float(np.abs(found - scores).max()))
+print(f"{{len(expected)}} networks, {{len(images)}} images: largest difference {{worst:.2g}}, allowed {_TOLERANCE:g}")
+sys.exit(0 if worst <= {_TOLERANCE:g} else 1)
+'''

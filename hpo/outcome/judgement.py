@@ -1,0 +1,132 @@
+"""What a final result amounts to: test AUC and accuracy with their intervals, and against each reference."""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpo.outcome.final import Final
+from hpo.statistics.bootstrap import bootstrap_difference, bootstrap_interval
+from hpo.statistics.delong import delong_interval, difference_of_networks, mean_of_networks
+from hpo.statistics.estimate import Comparison, Estimate
+from hpo.statistics.measured import Measured, measured_auc, measured_hits
+from hpo.statistics.seeds import difference_over_seeds, mean_over_seeds
+from hpo.statistics.threshold import hits
+
+_HALF = 0.5
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One entry on the test rows. Of several labels, AUC and accuracy are means over labels.
+
+    aucs: of each network, with DeLong's interval. spread: standard deviation over seeds, None for one. over_all: the
+    mean over new seeds and new rows, None for one seed. delong, bootstrap: the mean of these very networks over new
+    rows. accuracy, accuracy_at_half: the mean over seeds and rows, at the thresholds that development rows chose, and
+    at score .5 as MedMNIST does; of these networks alone for one seed.
+    """
+
+    name: str
+    is_reference: bool
+    aucs: tuple[Estimate, ...]
+    mean: float
+    spread: float | None
+    over_all: Estimate | None
+    delong: Estimate
+    bootstrap: Estimate
+    accuracy: Estimate
+    accuracy_at_half: Estimate
+    threshold_rows: str
+
+
+@dataclass(frozen=True)
+class Against:
+    """An entry minus a reference: over new seeds and rows (None for one seed), and of these very networks over new rows
+    by DeLong and by the bootstrap."""
+
+    entry: str
+    reference: str
+    over_all: Comparison | None
+    delong: Comparison
+    bootstrap: Comparison
+
+    @property
+    def decisive(self) -> Comparison:
+        """The comparison that a verdict rests on: over seeds and rows where there are several seeds."""
+        return self.over_all or self.delong
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """All entries, the winner first, and the winner against each reference."""
+
+    entries: tuple[Judged, ...]
+    against: tuple[Against, ...]
+
+
+def judge_final(final: Final, draws: int = 2000, seed: int = 0) -> Judgement:
+    """The statistics of a final result; draws, seed: of the bootstrap."""
+    labels = _squeezed(final.labels)
+    described = {entry["name"]: entry for entry in final.about["entries"]}
+    scores = {name: _squeezed(values) for name, values in final.scores.items()}
+    measured = {name: measured_auc(values, labels) for name, values in scores.items()}
+    entries = tuple(
+        _judged(described[name], scores[name], labels, measured[name], draws, seed) for name in final.scores
+    )
+    winner = final.about["winner"]
+    against = tuple(
+        Against(
+            winner,
+            name,
+            _over_seeds(measured[winner], measured[name]),
+            difference_of_networks(measured[winner], measured[name]),
+            bootstrap_difference(scores[winner], scores[name], labels, draws, seed),
+        )
+        for name in final.scores
+        if name != winner and described[name]["is_reference"]
+    )
+    return Judgement(entries, against)
+
+
+def _judged(
+    entry: dict[str, Any], scores: NDArray[Any], labels: NDArray[Any], measured: Measured, draws: int, seed: int
+) -> Judged:
+    thresholds = np.array([network["thresholds"] for network in entry["networks"]])
+    chosen = np.stack([hits(one, labels, _per_label(own, labels)) for one, own in zip(scores, thresholds, strict=True)])
+    half = np.stack([hits(one, labels, _per_label(np.full_like(thresholds[0], _HALF), labels)) for one in scores])
+    several = len(scores) > 1
+    return Judged(
+        name=entry["name"],
+        is_reference=entry["is_reference"],
+        aucs=tuple(delong_interval(one, labels) for one in scores),
+        mean=measured.mean,
+        spread=statistics.stdev(map(float, measured.values)) if several else None,
+        over_all=mean_over_seeds(measured) if several else None,
+        delong=mean_of_networks(measured),
+        bootstrap=bootstrap_interval(scores, labels, draws, seed),
+        accuracy=_accuracy(chosen),
+        accuracy_at_half=_accuracy(half),
+        threshold_rows=entry["networks"][0]["threshold_rows"],
+    )
+
+
+def _accuracy(right: NDArray[np.float64]) -> Estimate:
+    measured = measured_hits(right)
+    return mean_over_seeds(measured) if len(right) > 1 else mean_of_networks(measured)
+
+
+def _over_seeds(first: Measured, second: Measured) -> Comparison | None:
+    return difference_over_seeds(first, second) if min(first.values.size, second.values.size) > 1 else None
+
+
+def _squeezed(values: NDArray[Any]) -> NDArray[Any]:
+    """Without the axis of labels where there is one label."""
+    return values[..., 0] if values.shape[-1] == 1 else values
+
+
+def _per_label(thresholds: NDArray[np.float64], labels: NDArray[Any]) -> Any:
+    return float(thresholds[0]) if labels.ndim == 1 else thresholds

@@ -1,0 +1,50 @@
+"""From evidence to a document."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hpo.outcome.final import Final
+from hpo.outcome.judgement import judge_final
+from hpo.outcome.report import result_sections as of_result
+from hpo.outcome.report import search_sections as of_search
+from hpo.outcome.report.document import Document
+from hpo.outcome.report.evidence import Searched
+from hpo.outcome.standings import Confirmation
+from hpo.search.ledger import Opening
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that a report rests on; confirmation and final are None where there is none yet."""
+
+    search: Searched
+    confirmation: Confirmation | None = None
+    final: Final | None = None
+    openings: tuple[Opening, ...] = ()
+
+
+def build(evidence: Evidence, seed: int = 0) -> Document:
+    """The whole report. seed: of forests and bootstrap draws, so that equal evidence gives an equal report."""
+    search, data = evidence.search, evidence.search.spec.data
+    if evidence.final is not None:
+        result = of_result.result(data, judge_final(evidence.final, seed=seed), evidence.final)
+    else:
+        result = of_result.no_result(search.name, evidence.confirmation is not None and evidence.confirmation.done)
+    confirmed = [of_result.confirmation(evidence.confirmation)] if evidence.confirmation is not None else []
+    sections = (
+        of_search.question(search),
+        result,
+        *confirmed,
+        of_search.standing(search),
+        of_search.versions(search, seed),
+        of_search.reasons(search),
+        of_search.learning(search),
+        of_search.cost(search),
+        of_search.provenance(search),
+        of_result.ledger(data, evidence.openings),
+    )
+    subtitle = (
+        f"Study `{search.name}` on {data.official_name}: hyperparameters for Deep AUC Maximization, searched by hpo."
+    )
+    return Document(f"{data.official_name}: technical report", subtitle, sections)

@@ -1,0 +1,198 @@
+"""A document of sections, and its two forms: one HTML page that holds all, and Markdown with figures as files."""
+
+from __future__ import annotations
+
+import base64
+import html
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hpo.errors import OutputError
+
+
+@dataclass(frozen=True)
+class Text:
+    """A paragraph; `code` and **bold** mean what they do in Markdown."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Notice:
+    """A paragraph that must not be missed."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Sentences, one under the other."""
+
+    items: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Commands:
+    """Lines to type."""
+
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cells as text; the columns after the first are aligned right if `numbers`."""
+
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    numbers: bool = True
+
+
+@dataclass(frozen=True)
+class Picture:
+    """name: of its file, without ending. svg: its text. caption: also what is read where it cannot be seen."""
+
+    name: str
+    svg: str
+    caption: str
+
+
+Block = Text | Notice | Listing | Commands | Table | Picture
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading and what stands under it."""
+
+    title: str
+    blocks: tuple[Block, ...]
+
+
+@dataclass(frozen=True)
+class Document:
+    """A title, a line under it, and sections."""
+
+    title: str
+    subtitle: str
+    sections: tuple[Section, ...]
+
+
+def write(document: Document, folder: Path) -> tuple[Path, Path]:
+    """Writes report.html, report.md and figures/ into a folder, made if needed. Raises OutputError."""
+    page, text, figures = folder / "report.html", folder / "report.md", folder / "figures"
+    try:
+        figures.mkdir(parents=True, exist_ok=True)
+        for section in document.sections:
+            for block in section.blocks:
+                if isinstance(block, Picture):
+                    (figures / f"{block.name}.svg").write_text(block.svg, encoding="utf-8")
+        page.write_text(to_html(document), encoding="utf-8")
+        text.write_text(to_markdown(document), encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be written ({error.strerror}); give --out with another folder") from None
+    return page, text
+
+
+def to_html(document: Document) -> str:
+    """One page without anything outside it."""
+    anchors = [re.sub(r"[^a-z0-9]+", "-", section.title.lower()).strip("-") for section in document.sections]
+    contents = "".join(
+        f'<li><a href="#{anchor}">{html.escape(section.title)}</a></li>'
+        for anchor, section in zip(anchors, document.sections, strict=True)
+    )
+    sections = "\n".join(
+        f'<section id="{anchor}"><h2>{html.escape(section.title)}</h2>\n'
+        + "\n".join(_html(block) for block in section.blocks)
+        + "</section>"
+        for anchor, section in zip(anchors, document.sections, strict=True)
+    )
+    title, subtitle = html.escape(document.title), _inline_html(document.subtitle)
+    return (
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{_STYLE}</style></head>\n<body>'
+        f'<header><h1>{title}</h1><p class="subtitle">{subtitle}</p></header>\n<nav><ol>{contents}</ol></nav>\n'
+        f"<main>{sections}</main></body></html>\n"
+    )
+
+
+def to_markdown(document: Document) -> str:
+    """The same as Markdown; figures are files under figures/."""
+    parts = [f"# {document.title}", document.subtitle]
+    for section in document.sections:
+        parts += [f"## {section.title}", *(_markdown(block) for block in section.blocks)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _html(block: Block) -> str:
+    match block:
+        case Text(text):
+            return f"<p>{_inline_html(text)}</p>"
+        case Notice(text):
+            return f'<p class="notice">{_inline_html(text)}</p>'
+        case Listing(items):
+            return "<ul>" + "".join(f"<li>{_inline_html(item)}</li>" for item in items) + "</ul>"
+        case Commands(lines):
+            return f"<pre>{html.escape(chr(10).join(lines))}</pre>"
+        case Table(header, rows, numbers):
+            head = _html_row("th", header)
+            body = "".join(_html_row("td", row) for row in rows)
+            kind = "numbers" if numbers else "words"
+            return f'<div class="wide"><table class="{kind}"><thead>{head}</thead><tbody>{body}</tbody></table></div>'
+        case Picture(_, svg, caption):
+            data, words = base64.b64encode(svg.encode()).decode(), html.escape(caption, quote=True)
+            image = f'<img alt="{words}" src="data:image/svg+xml;base64,{data}">'
+            return f"<figure>{image}<figcaption>{_inline_html(caption)}</figcaption></figure>"
+
+
+def _markdown(block: Block) -> str:
+    match block:
+        case Text(text):
+            return text
+        case Notice(text):
+            return f"> **Note.** {text}"
+        case Listing(items):
+            return "\n".join(f"- {item}" for item in items)
+        case Commands(lines):
+            return "```\n" + "\n".join(lines) + "\n```"
+        case Table(header, rows, numbers):
+            rule = ["---", *(["---:" if numbers else "---"] * (len(header) - 1))]
+            return "\n".join(_markdown_row(row) for row in (header, rule, *rows))
+        case Picture(name, _, caption):
+            return f"![{caption}](figures/{name}.svg)\n\n*{caption}*"
+
+
+def _html_row(cell: str, values: Iterable[str]) -> str:
+    return "<tr>" + "".join(f"<{cell}>{_inline_html(value)}</{cell}>" for value in values) + "</tr>"
+
+
+def _markdown_row(values: Sequence[str]) -> str:
+    return "| " + " | ".join(value.replace("|", r"\|") for value in values) + " |"
+
+
+def _inline_html(text: str) -> str:
+    escaped = html.escape(text, quote=False)
+    escaped = re.sub(r"`([^`]+)`", r"<code>\1</code>", escaped)
+    return re.sub(r"\*\*(.+?)\*\*", r"<strong>\1</strong>", escaped)
+
+
+_STYLE = """
+:root{color-scheme:light}
+body{font:16px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",sans-serif;color:#222;background:#fff;
+max-width:56rem;margin:0 auto;padding:2rem 1.25rem}
+h1{font-size:1.9rem;line-height:1.2;margin:0}.subtitle{color:#555;margin:.4rem 0 1.2rem}
+h2{font-size:1.3rem;margin:2.4rem 0 .6rem;padding-top:.6rem;border-top:1px solid #ddd}
+nav ol{columns:2;padding-left:1.3rem;font-size:.95rem}a{color:#0072b2}
+code,pre{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;font-size:.88em}
+code{background:#f4f4f4;padding:0 .2em;border-radius:3px}
+pre{background:#f4f4f4;padding:.8rem 1rem;overflow-x:auto;border-radius:4px}
+.wide{overflow-x:auto}table{border-collapse:collapse;margin:.8rem 0;font-size:.92rem}
+th,td{padding:.28rem .7rem;border-bottom:1px solid #e2e2e2;text-align:left;vertical-align:top}
+th{border-bottom:2px solid #999;font-weight:600}
+table.numbers td:not(:first-child),table.numbers th:not(:first-child){text-align:right;white-space:nowrap;
+font-variant-numeric:tabular-nums}
+figure{margin:1.2rem 0}figure img{max-width:100%;height:auto}figcaption{color:#555;font-size:.9rem}
+.notice{background:#fff6e0;border-left:4px solid #e69f00;padding:.6rem .9rem}
+@media print{body{max-width:none;padding:0;font-size:10.5pt}nav{display:none}h2{break-after:avoid}
+figure,table,pre{break-inside:avoid}a{color:inherit;text-decoration:none}}
+"""

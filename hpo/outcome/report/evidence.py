@@ -1,0 +1,75 @@
+"""What a report rests on, gathered from the database once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from hpo.search.reading import CurvePoint, StudyStatus, TrialRow, read_curve, read_record, read_status, read_trials
+from hpo.search.study import Study
+from hpo.study.spec import StudySpec
+
+
+@dataclass(frozen=True)
+class Tried:
+    """One finished trial: how it ended, the configuration that it trained, its curve and its record."""
+
+    row: TrialRow
+    config: dict[str, Any]
+    curve: list[CurvePoint]
+    record: dict[str, Any]
+
+    @property
+    def label(self) -> str:
+        """What it is called in tables and figures."""
+        return self.row.reference or f"trial {self.row.number}"
+
+    def auc_at(self, epoch: int) -> float | None:
+        """Its scoring AUC after that epoch, from 1, or None if it was stopped before."""
+        return next((point.auc for point in self.curve if point.epoch == epoch), None)
+
+
+@dataclass(frozen=True)
+class Searched:
+    """A search as it stands.
+
+    shared_epoch: the last epoch, from 1, that every finished trial reached but those that failed; 0 if there is none.
+    """
+
+    name: str
+    spec: StudySpec
+    status: StudyStatus
+    trials: list[Tried]
+    shared_epoch: int
+
+    @property
+    def complete(self) -> list[Tried]:
+        """Trials that trained all their epochs, best first; references are among them."""
+        done = [trial for trial in self.trials if trial.row.state == "complete"]
+        return sorted(done, key=lambda trial: (-(trial.row.auc or 0.0), trial.row.number))
+
+    @property
+    def references(self) -> list[Tried]:
+        """The references that are complete, in the order of their numbers."""
+        return [trial for trial in self.trials if trial.row.reference and trial.row.state == "complete"]
+
+    @property
+    def best(self) -> Tried | None:
+        """The best complete trial that the search proposed, or None."""
+        return next((trial for trial in self.complete if not trial.row.reference), None)
+
+    def at_shared_epoch(self) -> list[tuple[Tried, float]]:
+        """The trials that can be compared with each other: those with a value at the shared epoch, and it."""
+        found = [(trial, trial.auc_at(self.shared_epoch)) for trial in self.trials]
+        return [(trial, value) for trial, value in found if value is not None]
+
+
+def gather_search(study: Study) -> Searched:
+    """Everything about the search in `study`. Raises StudyNotFoundError, StorageError."""
+    rows = [row for row in read_trials(study) if row.state in ("complete", "pruned", "failed")]
+    trials = []
+    for row in rows:
+        record = read_record(study, row.number)
+        trials.append(Tried(row, record.get("config", {}), read_curve(study, row.number), record))
+    lasts = [trial.curve[-1].epoch for trial in trials if trial.curve and trial.row.state != "failed"]
+    return Searched(study.name, study.spec, read_status(study), trials, min(lasts, default=0))

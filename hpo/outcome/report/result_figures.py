@@ -1,0 +1,85 @@
+"""The figures of a confirmation and of a final result, each as SVG text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from hpo.outcome.final import Final
+from hpo.outcome.judgement import Judgement
+from hpo.outcome.report.drawing import BLACK, BLUE, GREEN, GREY, ORANGE, RED, canvas, drawn
+from hpo.outcome.standings import Confirmation
+from hpo.statistics.curves import precision_recall_curve, roc_curve
+from hpo.study.published import Published
+
+_COLOURS = (BLUE, ORANGE, GREEN, RED)
+_RECALLS = np.linspace(0, 1, 201)
+
+
+@drawn
+def forest(judgement: Judgement, published: Sequence[Published]) -> Figure:
+    """Test AUC of each entry with its interval and its networks, over the published values."""
+    names = [entry.name for entry in judgement.entries] + [one.method for one in published]
+    figure, axes = canvas(7.2, 0.8 + 0.3 * len(names))
+    places = range(len(names) - 1, -1, -1)
+    for place, entry, colour in zip(places, judgement.entries, _COLOURS, strict=False):
+        estimate = entry.over_all or entry.delong
+        axes.plot([estimate.low, estimate.high], [place, place], c=colour, lw=2)
+        axes.plot(entry.mean, place, "o", c=colour)
+        axes.plot([one.value for one in entry.aucs], [place] * len(entry.aucs), "|", c=BLACK, ms=8)
+    for place, one in zip(list(places)[len(judgement.entries) :], published, strict=True):
+        axes.plot(one.auc, place, "D", c=GREY, ms=5)
+    axes.set_yticks(list(places), names)
+    axes.set_xlabel("test AUC")
+    axes.grid(axis="y", visible=False)
+    return figure
+
+
+@drawn
+def optimism(confirmation: Confirmation) -> Figure:
+    """Value in the search and confirmed mean of each candidate."""
+    found = [one for one in confirmation.standings if one.mean is not None]
+    figure, axes = canvas(7.2, 0.9 + 0.3 * len(found))
+    for place, one in enumerate(reversed(found)):
+        assert one.mean is not None
+        if one.search_auc is not None:
+            axes.plot([one.search_auc, one.mean], [place, place], c=GREY, lw=1)
+            axes.plot(one.search_auc, place, "x", c=ORANGE)
+        if one.low is not None and one.high is not None:
+            axes.plot([one.low, one.high], [place, place], c=BLUE, lw=2)
+        axes.plot(one.mean, place, "o", c=BLUE)
+    axes.plot([], [], "x", c=ORANGE, label="in the search")
+    axes.plot([], [], "o-", c=BLUE, label="confirmed, 95 % interval")
+    axes.set_yticks(range(len(found)), [one.candidate for one in reversed(found)])
+    axes.set_xlabel("validation AUC")
+    axes.grid(axis="y", visible=False)
+    axes.legend(loc="best", fontsize=8)
+    return figure
+
+
+@drawn
+def curves(final: Final, label: int = 0) -> Figure:
+    """ROC and precision-recall of each entry on the test rows: every network thin, their mean thick; one label."""
+    figure = Figure(figsize=(8.4, 4.0))
+    left, right = figure.subplots(1, 2)
+    truth = final.labels[:, label]
+    for (name, scores), colour in zip(final.scores.items(), _COLOURS, strict=False):
+        rocs = [roc_curve(one[:, label], truth) for one in scores]
+        recalls = [precision_recall_curve(one[:, label], truth) for one in scores]
+        for roc, recall in zip(rocs, recalls, strict=True):
+            left.plot(roc.x, roc.y, c=colour, lw=0.6, alpha=0.5)
+            right.step(recall.x, recall.y, c=colour, lw=0.6, alpha=0.5, where="pre")
+        left.plot(_RECALLS, np.mean([np.interp(_RECALLS, roc.x, roc.y) for roc in rocs], axis=0), c=colour, label=name)
+        steps = [one.y[np.searchsorted(one.x, _RECALLS, side="left")] for one in recalls]
+        right.plot(_RECALLS, np.mean(steps, axis=0), c=colour, label=name)
+    left.plot([0, 1], [0, 1], c=BLACK, lw=0.8, ls="--", label="chance")
+    right.axhline(truth.mean(), c=BLACK, lw=0.8, ls="--", label="chance")
+    left.set_xlabel("share of negatives called positive")
+    left.set_ylabel("share of positives called positive")
+    right.set_xlabel("recall")
+    right.set_ylabel("precision")
+    left.legend(loc="lower right", fontsize=8)
+    right.legend(loc="lower left", fontsize=8)
+    return figure

@@ -1,0 +1,212 @@
+"""The sections of a report about the confirmation, the final result, and the ledger of openings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hpo.outcome.final import Final
+from hpo.outcome.judgement import Against, Judged, Judgement
+from hpo.outcome.report import result_figures as figures
+from hpo.outcome.report.document import Block, Listing, Notice, Picture, Section, Table, Text
+from hpo.outcome.standings import Confirmation, Standing
+from hpo.search.ledger import Opening
+from hpo.statistics.estimate import Comparison, Estimate
+from hpo.study.catalogue import Dataset
+from hpo.study.published import published
+from hpo.text import auc, with_error
+
+
+def result(dataset: Dataset, judgement: Judgement, final: Final) -> Section:
+    """Test AUC of the winner and the references beside the published numbers, and what can be told apart."""
+    known = published(dataset.name)
+    winner = judgement.entries[0]
+    protocol = final.about["protocol"]
+    rows = {
+        "development": "all development rows, training and validation, as each configuration divides them",
+        "training": "the official training rows, the epoch chosen on the official validation rows",
+    }[protocol["rows"]]
+    lead = (
+        f"{winner.name} was chosen {final.about['entries'][0]['chosen']}. It and the references were trained on "
+        f"{rows}, with {protocol['seeds']} seed{'s' if protocol['seeds'] > 1 else ''} for {protocol['epochs']} epochs; "
+        f"then the {len(final.labels)} test rows were opened and each network scored once."
+    )
+    blocks: list[Block] = [Text(lead), *(Notice(sentence) for sentence in verdicts(judgement, dataset))]
+    blocks.append(Table(_AREAS, tuple(_areas(entry) for entry in judgement.entries)))
+    blocks.append(
+        Text(
+            "Intervals are 95 %. **Seeds and rows**: how the configuration does when trained and tested anew "
+            "(Obuchowski and Rockette, seeds as readers). **Rows**: how these very networks do on other rows (DeLong; "
+            "stratified bootstrap, BCa). The draw of training rows is in none of them. Accuracy at thresholds by "
+            f"Youden's index on {winner.threshold_rows}, and at .5 as MedMNIST does, each with the interval over seeds "
+            "and rows."
+        )
+    )
+    blocks.insert(-1, Table(_ACCURACIES, tuple(_accuracies(entry) for entry in judgement.entries)))
+    if judgement.against:
+        header = ("difference of test AUC", "seeds and rows", "p", "rows, DeLong", "p", "rows, bootstrap")
+        blocks.append(Table(header, tuple(_difference(one) for one in judgement.against)))
+    if known:
+        table = Table(
+            ("published, test AUC", "value", "source"), tuple((p.method, auc(p.auc), p.source) for p in known)
+        )
+        blocks += [table, Text("Published values are means of at least three runs, printed without a spread.")]
+    blocks.append(
+        Picture(
+            "result",
+            figures.forest(judgement, known),
+            "Test AUC: mean with 95 % interval over seeds and rows, a tick for each network; diamonds are published "
+            "values.",
+        )
+    )
+    if final.labels.shape[1] == 1:
+        caption = "ROC and precision-recall on the test rows: thin lines are networks, thick ones their mean."
+        blocks.append(Picture("roc", figures.curves(final), caption))
+    return Section("Result on test rows", tuple(blocks))
+
+
+def no_result(study: str, confirmed: bool) -> Section:
+    """Where there is no final result yet: what is missing."""
+    missing = f"`hpo finalize {study}`" if confirmed else f"`hpo confirm {study}`, then `hpo finalize {study}`"
+    told = f"There is none yet: the test rows have not been opened for this study. It takes {missing}."
+    return Section("Result on test rows", (Text(told),))
+
+
+def verdicts(judgement: Judgement, dataset: Dataset) -> list[str]:
+    """The result in sentences: against each reference, and against the published value of the same network."""
+    winner = judgement.entries[0]
+    told = [_verdict(one) for one in judgement.against]
+    if dataset.published_auc is not None:
+        estimate = winner.over_all or winner.delong
+        side = (
+            "above"
+            if estimate.low > dataset.published_auc
+            else "below"
+            if estimate.high < dataset.published_auc
+            else ""
+        )
+        where = f"lies {side} it" if side else "holds it, so the two cannot be told apart"
+        told.append(
+            f"Published for this network: {auc(dataset.published_auc)}. The interval of {winner.name}, "
+            f"{_interval(estimate)}, {where}."
+        )
+    return told
+
+
+def confirmation(found: Confirmation) -> Section:
+    """The candidates trained again on new folds with new seeds."""
+    lead = (
+        f"The best {sum(not one.is_reference for one in found.standings)} distinct configurations and the references "
+        f"were trained again, unpruned, with new seeds and, unless the rows are official, on new folds: {found.whole} "
+        f"of {found.repeats} repeats are whole. The rule was written before the search: {found.rule}."
+    )
+    blocks: list[Block] = [Text(lead), Notice(_winner(found))]
+    header = ("candidate", "in the search", "confirmed", "95 % interval", "repeats", "flattered by", "note")
+    blocks.append(Table(header, tuple(_standing(one) for one in found.standings)))
+    pairs = [
+        (one.candidate, f"{d.to}", f"{d.difference:+.3f}", _bounds(d.low, d.high), d.verdict)
+        for one in found.standings
+        for d in one.differences
+    ]
+    if pairs:
+        blocks.append(Table(("candidate", "minus", "difference", "95 % interval", "verdict"), tuple(pairs)))
+    if any(one.mean is not None for one in found.standings):
+        caption = "What the search said of each candidate, and what its confirmation says."
+        blocks.append(Picture("confirmation", figures.optimism(found), caption))
+    blocks.append(Listing(tuple(found.notes)))
+    return Section("Confirmation", tuple(blocks))
+
+
+def ledger(dataset: Dataset, openings: Sequence[Opening]) -> Section:
+    """Every opening of the test rows of this dataset in this database."""
+    if not openings:
+        told = f"The test rows of {dataset.official_name} have never been opened through this database."
+        return Section("Ledger of test rows", (Text(told),))
+    rows = tuple(
+        (str(one.row), one.when, one.study, one.code_version[:12], one.reason or "first opening") for one in openings
+    )
+    blocks: list[Block] = [Table(("row", "time", "study", "code", "why"), rows, numbers=False)]
+    if len(openings) > 1:
+        blocks.append(
+            Notice(f"The test rows were opened {len(openings)} times: results after the first are weaker evidence.")
+        )
+    return Section("Ledger of test rows", tuple(blocks))
+
+
+_AREAS = ("configuration", "test AUC, mean", "spread over seeds", "seeds and rows", "rows, DeLong", "rows, bootstrap")
+_ACCURACIES = ("configuration", "AUC of each network", "accuracy", "accuracy at .5")
+
+
+def _areas(entry: Judged) -> tuple[str, ...]:
+    return (
+        entry.name,
+        auc(entry.mean),
+        "-" if entry.spread is None else auc(entry.spread),
+        "-" if entry.over_all is None else _interval(entry.over_all),
+        _interval(entry.delong),
+        _interval(entry.bootstrap),
+    )
+
+
+def _accuracies(entry: Judged) -> tuple[str, ...]:
+    return (
+        entry.name,
+        ", ".join(auc(one.value) for one in entry.aucs),
+        f"{auc(entry.accuracy.value)} {_interval(entry.accuracy)}",
+        f"{auc(entry.accuracy_at_half.value)} {_interval(entry.accuracy_at_half)}",
+    )
+
+
+def _difference(one: Against) -> tuple[str, ...]:
+    over = ("-", "-") if one.over_all is None else (_compared(one.over_all), _p(one.over_all))
+    name = f"{one.entry} - {one.reference}"
+    return (name, *over, _compared(one.delong), _p(one.delong), _compared(one.bootstrap))
+
+
+def _verdict(one: Against) -> str:
+    found = one.decisive
+    if not found.told_apart:
+        way = "cannot be told apart from"
+    else:
+        way = "is better than" if found.difference > 0 else "is worse than"
+    return f"On the test rows {one.entry} {way} {one.reference}: difference {_compared(found)}, p = {_p(found)}."
+
+
+def _winner(found: Confirmation) -> str:
+    first = next((one for one in found.standings if one.candidate == (found.winner or found.leader)), None)
+    if first is None:
+        return "No candidate has finished every repeat, so there is no winner."
+    told = (
+        f"{first.candidate} {'won' if found.winner else 'leads'} with {with_error(first.mean, first.standard_error)}."
+    )
+    apart = [d.to for d in first.differences if d.verdict == "cannot be told apart"]
+    return f"{told} It cannot be told apart from {', '.join(apart)}." if apart else told
+
+
+def _standing(one: Standing) -> tuple[str, ...]:
+    return (
+        f"{one.candidate}{' (reference)' if one.is_reference else ''}",
+        with_error(one.search_auc, one.search_error),
+        with_error(one.mean, one.standard_error),
+        _bounds(one.low, one.high, signed=False),
+        str(one.repeats),
+        "-" if one.flattered is None else f"{one.flattered:+.3f}",
+        one.note or "",
+    )
+
+
+def _interval(estimate: Estimate) -> str:
+    return f"[{auc(estimate.low)}, {auc(estimate.high)}]"
+
+
+def _compared(found: Comparison) -> str:
+    return f"{found.difference:+.3f} [{found.low:+.3f}, {found.high:+.3f}]"
+
+
+def _p(found: Comparison) -> str:
+    return "-" if found.p != found.p else f"{found.p:.2g}"
+
+
+def _bounds(low: float | None, high: float | None, signed: bool = True) -> str:
+    if low is None or high is None:
+        return "-"
+    return f"[{low:+.3f}, {high:+.3f}]" if signed else f"[{auc(low)}, {auc(high)}]"

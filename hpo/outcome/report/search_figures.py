@@ -1,0 +1,195 @@
+"""The figures of a search, each as SVG text with labels, units and error bars."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from hpo.outcome.report.drawing import BLACK, BLUE, GREEN, GREY, ORANGE, RED, canvas, drawn
+from hpo.outcome.report.effects import ChoiceEffect, points_of
+from hpo.outcome.report.evidence import Searched, Tried
+from hpo.search.importance import Importance
+from hpo.study.space import Choices, Range
+
+_REFERENCE_COLOURS = (ORANGE, GREEN, RED)
+_COLUMNS = 3
+_LEAST_FOR_CONTOUR = 10
+
+
+@drawn
+def history(search: Searched) -> Figure:
+    """AUC of each trial in the order of their numbers, the best so far, and the references."""
+    figure, axes = canvas(7.2, 3.0)
+    groups = (("complete", BLUE, "o"), ("pruned", GREY, "x"))
+    for state, colour, marker in groups:
+        points = [t for t in search.trials if t.row.state == state and t.row.auc is not None and not t.row.reference]
+        axes.scatter(
+            [t.row.number for t in points], [_auc(t) for t in points], c=colour, marker=marker, s=22, label=state
+        )
+    done = sorted((t for t in search.complete if not t.row.reference), key=lambda t: t.row.number)
+    if done:
+        best = np.maximum.accumulate([_auc(t) for t in done])
+        axes.step([t.row.number for t in done], best, where="post", c=BLUE, lw=1.2, label="best so far")
+    _reference_lines(axes, search)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_xlabel("trial")
+    axes.set_ylabel("validation AUC at its last report")
+    axes.legend(loc="lower right", ncols=2)
+    return figure
+
+
+@drawn
+def importance_bars(found: Sequence[Importance]) -> Figure:
+    """Share of the variance of AUC by setting, with standard errors."""
+    figure, axes = canvas(6.4, 0.6 + 0.27 * len(found))
+    places = np.arange(len(found))[::-1]
+    shares = [100 * importance.share for importance in found]
+    errors = [100 * importance.standard_error for importance in found]
+    left = [min(error, share) for error, share in zip(errors, shares, strict=True)]
+    axes.barh(places, shares, xerr=[left, errors], color=BLUE, ecolor=BLACK, capsize=2, height=0.6)
+    axes.set_yticks(places, [importance.setting for importance in found])
+    axes.set_xlabel("share of the variance of AUC, % (bars: ± standard error)")
+    axes.grid(axis="y", visible=False)
+    return figure
+
+
+@drawn
+def slices(search: Searched) -> Figure:
+    """AUC at the shared epoch against every searched setting, a panel each; best trial and medians marked."""
+    space = search.spec.space
+    rows = math.ceil(len(space) / _COLUMNS)
+    figure = Figure(figsize=(8.4, 2.1 * rows))
+    panels = np.atleast_1d(figure.subplots(rows, _COLUMNS, sharey=True, squeeze=False)).ravel()
+    for axes, (name, entry) in zip(panels, space.items(), strict=False):
+        _slice(axes, name, entry, points_of(search, name))
+    for axes in panels[len(space) :]:
+        axes.set_visible(False)
+    for axes in panels[::_COLUMNS]:
+        axes.set_ylabel(f"AUC, epoch {search.shared_epoch}")
+    return figure
+
+
+@drawn
+def contour(search: Searched, first: str, second: str) -> Figure:
+    """AUC at the shared epoch over two searched ranges; the surface is interpolated between trials."""
+    figure, axes = canvas(5.6, 4.0)
+    pairs = [
+        (trial.config[first], trial.config[second], auc)
+        for trial, auc in search.at_shared_epoch()
+        if not trial.row.reference
+    ]
+    x, y, z = (np.array(values, dtype=float) for values in zip(*pairs, strict=True))
+    logs = [getattr(search.spec.space[name], "log", False) for name in (first, second)]
+    u, v = (np.log10(values) if log else values for values, log in zip((x, y), logs, strict=True))
+    if len(pairs) >= _LEAST_FOR_CONTOUR:
+        surface = axes.tricontourf(u, v, z, levels=10, cmap="Blues", alpha=0.7)
+        figure.colorbar(surface, label=f"AUC, epoch {search.shared_epoch}")
+    axes.scatter(u, v, c=z, cmap="Blues", edgecolors=BLACK, linewidths=0.6, s=26)
+    for label, name, log in ((axes.set_xlabel, first, logs[0]), (axes.set_ylabel, second, logs[1])):
+        label(f"log10 of {name}" if log else name)
+    return figure
+
+
+@drawn
+def choices(effects: Sequence[ChoiceEffect], epoch: int) -> Figure:
+    """Mean AUC with its standard error for every choice of each setting; a dot for each trial."""
+    heights = [0.5 + 0.22 * len(effect.levels) for effect in effects]
+    figure = Figure(figsize=(6.8, sum(heights) + 0.4))
+    panels = np.atleast_1d(figure.subplots(len(effects), 1, sharex=True, height_ratios=heights))
+    for axes, effect in zip(panels, effects, strict=True):
+        for place, level in enumerate(reversed(effect.levels)):
+            axes.scatter(level.aucs, [place] * len(level.aucs), s=12, c=GREY)
+            axes.errorbar(level.mean, place, xerr=level.standard_error or 0.0, fmt="o", c=BLUE, capsize=3, ms=5)
+        names = [f"{level.value} (n = {len(level.aucs)})" for level in reversed(effect.levels)]
+        axes.set_yticks(range(len(names)), names)
+        axes.set_ylim(-0.6, len(names) - 0.4)
+        axes.set_title(effect.setting, fontsize=9, loc="left", fontweight="bold")
+    panels[-1].set_xlabel(f"validation AUC after epoch {epoch} (dots: trials; bars: mean ± standard error)")
+    return figure
+
+
+@drawn
+def curves(search: Searched) -> Figure:
+    """Validation AUC by epoch of every trial; the best and the references with their standard errors."""
+    figure, axes = canvas(7.2, 3.6)
+    best = search.best
+    named = [*search.references, *([best] if best else [])]
+    for state, colour, width in (("pruned", GREY, 0.7), ("complete", BLUE, 0.8)):
+        group = [trial for trial in search.trials if trial.row.state == state and trial not in named]
+        for number, trial in enumerate(group):
+            label = f"{state} ({len(group)})" if not number else None
+            axes.plot(*_curve(trial), c=colour, lw=width, alpha=0.8, label=label)
+    for trial, colour in zip(named, _colours_of(search, named), strict=True):
+        epochs, aucs = _curve(trial)
+        errors = np.array([point.standard_error or 0.0 for point in trial.curve])
+        axes.plot(epochs, aucs, c=colour, lw=2, label=trial.label)
+        axes.fill_between(epochs, aucs - errors, aucs + errors, color=colour, alpha=0.18, lw=0)
+    axes.set_xlabel("epoch")
+    axes.set_ylabel("validation AUC (bands: ± standard error)")
+    axes.legend(loc="lower right", fontsize=8)
+    return figure
+
+
+@drawn
+def overfitting(search: Searched) -> Figure:
+    """Training and scoring AUC: by epoch for the best and the references, and at the end for all trials."""
+    figure = Figure(figsize=(8.4, 3.4))
+    left, right = figure.subplots(1, 2)
+    best = search.best
+    named = [*search.references, *([best] if best else [])]
+    for trial, colour in zip(named, _colours_of(search, named), strict=True):
+        epochs, aucs = _curve(trial)
+        left.plot(epochs, aucs, c=colour, lw=1.6, label=f"{trial.label}, scoring")
+        left.plot(epochs, [point.training_auc for point in trial.curve], c=colour, lw=1.2, ls=":")
+    left.plot([], [], c=BLACK, lw=1.2, ls=":", label="the same, training batches")
+    left.set_xlabel("epoch")
+    left.set_ylabel("AUC")
+    left.legend(fontsize=7, loc="lower right")
+    for state, colour, marker in (("pruned", GREY, "x"), ("complete", BLUE, "o")):
+        ends = [t.curve[-1] for t in search.trials if t.row.state == state and t.curve]
+        pairs = [(end.training_auc, end.auc) for end in ends if end.training_auc is not None]
+        right.scatter([a for a, _ in pairs], [b for _, b in pairs], c=colour, marker=marker, s=20, label=state)
+    low = min(*right.get_xlim(), *right.get_ylim())
+    right.plot([low, 1], [low, 1], c=BLACK, lw=0.8, ls="--", label="equal")
+    right.set_xlabel("training AUC at the last report")
+    right.set_ylabel("scoring AUC at the last report")
+    right.legend(fontsize=7, loc="upper left")
+    return figure
+
+
+def _auc(trial: Tried) -> float:
+    return float(trial.row.auc or math.nan)
+
+
+def _curve(trial: Tried) -> tuple[Any, Any]:
+    return np.array([point.epoch for point in trial.curve]), np.array([point.auc for point in trial.curve])
+
+
+def _colours_of(search: Searched, trials: Iterable[Tried]) -> list[str]:
+    own = dict(zip((trial.row.number for trial in search.references), _REFERENCE_COLOURS, strict=False))
+    return [own.get(trial.row.number, BLUE if not trial.row.reference else RED) for trial in trials]
+
+
+def _reference_lines(axes: Axes, search: Searched) -> None:
+    for trial, colour in zip(search.references, _REFERENCE_COLOURS, strict=False):
+        axes.axhline(_auc(trial), c=colour, lw=1.2, ls="--", label=trial.label)
+
+
+def _slice(axes: Axes, name: str, entry: Range, points: list[tuple[Any, float]]) -> None:
+    aucs = [auc for _, auc in points]
+    if isinstance(entry, Choices):
+        spread = np.random.default_rng(0).uniform(-0.15, 0.15, len(points))
+        places = [entry.choices.index(value) + shift for (value, _), shift in zip(points, spread, strict=True)]
+        axes.set_xticks(range(len(entry.choices)), [str(choice) for choice in entry.choices], rotation=35, ha="right")
+    else:
+        places = [float(value) for value, _ in points]
+        axes.set_xscale("log" if entry.log else "linear")
+        axes.set_xlim(entry.low, entry.high)
+    axes.scatter(places, aucs, s=12, c=BLUE, alpha=0.7)
+    axes.set_xlabel(name)

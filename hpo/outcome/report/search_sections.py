@@ -1,0 +1,312 @@
+"""The sections of a report that a search alone can fill."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections import Counter
+from collections.abc import Sequence
+
+from hpo.outcome.report import search_figures as figures
+from hpo.outcome.report.document import Block, Listing, Notice, Picture, Section, Table, Text
+from hpo.outcome.report.effects import ChoiceEffect, NumberEffect, choice_effects, number_effects
+from hpo.outcome.report.evidence import Searched, Tried
+from hpo.search.importance import LEAST_TRIALS, Importance, importances
+from hpo.study.config import settings
+from hpo.study.space import Choices, Range
+from hpo.text import auc, duration, with_error
+
+_MOST_IN_TABLE = 12
+_CLEAR_GAP = 2.0
+
+
+def question(search: Searched) -> Section:
+    """What was asked, and the protocol that was fixed before."""
+    spec, data = search.spec, search.spec.data
+    published = f" The published test AUC to beat is {auc(data.published_auc)}." if data.published_auc else ""
+    network = "ResNet-18 with 28-pixel stem" if data.dimensions == 2 else "ResNet-18 + 3D"
+    kind = "a label" if data.labels == 1 else f"{data.labels} labels"
+    asked = (
+        f"Does Deep AUC Maximization, with its hyperparameters searched, beat the references on {data.official_name} "
+        f"({kind}, {data.rows[0]:,} training, {data.rows[1]:,} validation and {data.rows[2]:,} test rows), with "
+        f"{network} trained from scratch?{published}"
+    )
+    protocol = [
+        f"Development rows: training and validation rows together, {data.development_rows:,}. The test rows stay "
+        "sealed until one configuration has been chosen.",
+        _scoring(search),
+        f"Budget: {spec.budget.trials} finished trials of at most {spec.budget.epochs} epochs of the fit rows, the "
+        "same for every configuration.",
+        _strategy(search),
+    ]
+    if spec.search.references:
+        protocol.append(
+            "References, trained as trials 0 and 1 under the same budget: MedMNIST's cross-entropy recipe, and "
+            "LibAUC as it comes."
+        )
+    blocks: list[Block] = [Text(asked), Listing(tuple(protocol))]
+    if data.caution and spec.scoring.rows != "official":
+        blocks.append(Notice(f"{data.caution[0].upper()}{data.caution[1:]}."))
+    return Section("Question and protocol", tuple(blocks))
+
+
+def standing(search: Searched) -> Section:
+    """What the search found, and why its best value is no result."""
+    status = search.status
+    told = (
+        f"{status.finished} of {status.budget} trials have finished: {status.complete} trained all their epochs, "
+        f"{status.pruned} were pruned, {status.failed} failed by their own fault."
+    )
+    blocks: list[Block] = [Text(told)]
+    if search.complete:
+        rows = [_ranked(rank, trial) for rank, trial in enumerate(search.complete[:_MOST_IN_TABLE], 1)]
+        blocks.append(Table(("rank", "which", "validation AUC", "95 % interval"), tuple(rows)))
+        blocks += _winners_curse(search)
+        blocks.append(
+            Picture("history", figures.history(search), "Every trial in order; a pruned one at its last report.")
+        )
+    if failures := Counter(trial.row.reason or "no reason" for trial in search.trials if trial.row.state == "failed"):
+        blocks.append(Listing(tuple(f"{count} failed: {reason}" for reason, count in failures.most_common(5))))
+    return Section("The search", tuple(blocks))
+
+
+def versions(search: Searched, seed: int = 0) -> Section:
+    """What was searched, and what each setting did: importance, slices, contour, choices compared."""
+    table = Table(
+        ("setting", "values", "what it is"),
+        tuple((f"`{name}`", _values(entry), settings()[name].description) for name, entry in search.spec.space.items()),
+        numbers=False,
+    )
+    comparable = [(trial, value) for trial, value in search.at_shared_epoch() if not trial.row.reference]
+    title = "What was searched, and what each version did"
+    if len(comparable) < LEAST_TRIALS:
+        few = f"{len(comparable)} trials can be compared so far; effects are estimated from {LEAST_TRIALS} on."
+        return Section(title, (table, Text(few)))
+    found = importances(search.spec, [t.config for t, _ in comparable], [value for _, value in comparable], seed=seed)
+    blocks: list[Block] = [table, Text(_basis(search, len(comparable)))]
+    if found:
+        caption = (
+            "Share of the variance of AUC over the search space that a setting accounts for by itself (functional "
+            "ANOVA of a random forest). Bars whose error reaches zero say nothing."
+        )
+        blocks.append(Picture("importance", figures.importance_bars(found), caption))
+    caption = (
+        f"AUC after epoch {search.shared_epoch} against each setting, a dot for each trial in which it had a meaning."
+    )
+    blocks.append(Picture("slices", figures.slices(search), caption))
+    blocks += _contour(search, found)
+    effects = choice_effects(search)
+    if effects:
+        caption = "Choices compared on the same rows, resplit strategies and augmentations among them."
+        blocks.append(Picture("choices", figures.choices(effects, search.shared_epoch), caption))
+    return Section(title, tuple(blocks))
+
+
+def reasons(search: Searched) -> Section:
+    """Why it seems to have worked or not: a sentence for each measured effect."""
+    sentences = [
+        *(_said_of_choice(effect) for effect in choice_effects(search)),
+        *(_said_of_number(effect) for effect in number_effects(search)),
+    ]
+    lead = (
+        "Each sentence is a measured difference between trials at the same epoch. The sampler chose the trials, not a "
+        "lot, best and worst of several choices are compared, and an early epoch favours what learns fast: read "
+        "them as hints for a next study, not as proof."
+    )
+    items = tuple(sentence for sentence in sentences if sentence)
+    body: Block = Listing(items) if items else Text("There are too few trials for a sentence.")
+    return Section("Why it seems to have worked or not", (Text(lead), body))
+
+
+def learning(search: Searched) -> Section:
+    """Curves, and training against scoring."""
+    if not search.complete:
+        return Section("Curves and overfitting", (Text("No trial has trained all its epochs yet."),))
+    blocks: list[Block] = [
+        Picture(
+            "curves", figures.curves(search), "Validation AUC by epoch; pruned trials end where they were stopped."
+        ),
+        Picture(
+            "overfitting",
+            figures.overfitting(search),
+            "Training AUC (of the batches as they were scored in training, augmented) against scoring AUC.",
+        ),
+    ]
+    named = [*search.references, *([search.best] if search.best else [])]
+    sentences = [sentence for trial in named if (sentence := _gap(trial))]
+    return Section("Curves and overfitting", (*blocks, Listing(tuple(sentences))))
+
+
+def cost(search: Searched) -> Section:
+    """Hours, memory, and what pruning saved."""
+    seconds = [trial.row.seconds for trial in search.trials if trial.row.seconds]
+    if not seconds:
+        return Section("Cost", (Text("No trial has finished yet."),))
+    epochs = sum(trial.row.epochs for trial in search.trials)
+    whole = len(search.trials) * search.spec.budget.epochs
+    devices = Counter(trial.record.get("environment", {}).get("device name", "unknown") for trial in search.trials)
+    peaks = [trial.record["peak_memory"] for trial in search.trials if trial.record.get("peak_memory")]
+    told = [
+        f"{duration(sum(seconds))} of training on {_counted(devices)}; median {duration(statistics.median(seconds))} a "
+        "trial.",
+        f"{epochs:,} epochs trained, {epochs / whole:.0%} of the {whole:,} of the same trials unpruned.",
+        _energy(search),
+    ]
+    if peaks:
+        told.append(
+            f"Peak memory of a trial: {statistics.median(peaks) / 2**30:.2f} GiB median, {max(peaks) / 2**30:.2f} "
+            "GiB at most."
+        )
+    lives = sum(trial.record.get("lives", 1) - 1 for trial in search.trials)
+    if lives:
+        told.append(f"Trials were taken up from another worker {lives} times.")
+    return Section("Cost", (Listing(tuple(told)),))
+
+
+def provenance(search: Searched) -> Section:
+    """Code, packages, devices and data of every trial."""
+    fields: dict[str, Counter[str]] = {}
+    for trial in search.trials:
+        record = trial.record
+        dirty = " (with uncommitted changes)" if record.get("dirty") else ""
+        values = {
+            "code": f"{record.get('code_version', 'unknown')[:12]}{dirty}",
+            "data MD5": record.get("data_md5", ""),
+        }
+        for name, value in {**values, **record.get("environment", {})}.items():
+            fields.setdefault(name, Counter())[str(value)] += 1
+    rows = tuple((name, _counted(values)) for name, values in fields.items())
+    lead = (
+        f"Study `{search.name}`, fingerprint `{search.spec.fingerprint()}`, study seed {search.spec.search.seed}. "
+        "Every trial is stored with its configuration, seeds and the versions below, and runs again by "
+        f"`hpo replay {search.name} N`."
+    )
+    return Section("Provenance", (Text(lead), Table(("what", "value (trials)"), rows, numbers=False)))
+
+
+def _scoring(search: Searched) -> str:
+    scoring = search.spec.scoring
+    ways = {
+        "official": "the official validation rows",
+        "holdout": f"a stratified {scoring.share:.0%} of the development rows",
+        "reshuffled": f"a new stratified {scoring.share:.0%} of the development rows for each trial",
+        "kfold": f"{scoring.folds} stratified folds of the development rows"
+        + (f", {scoring.repeats} times" if scoring.repeats > 1 else ""),
+    }
+    fair = "" if scoring.rows == "reshuffled" else ", the same for every trial"
+    return f"Scored on {ways[scoring.rows]}{fair}; a trial never selects its epoch on rows that it is scored on."
+
+
+def _strategy(search: Searched) -> str:
+    strategy = search.spec.search
+    sampler = "tree-structured Parzen estimator" if strategy.sampler == "tpe" else "random draws"
+    if strategy.pruner == "none":
+        return f"Search: {sampler}, no pruning."
+    return (
+        f"Search: {sampler}; asynchronous successive halving on the mean over folds from epoch {strategy.first_rung}, "
+        f"the best 1/{strategy.reduction} go on."
+    )
+
+
+def _ranked(rank: int, trial: Tried) -> tuple[str, ...]:
+    row = trial.row
+    interval = "-"
+    if row.auc is not None and row.standard_error is not None:
+        half = 1.959964 * row.standard_error
+        interval = f"{auc(max(row.auc - half, 0.0))} to {auc(min(row.auc + half, 1.0))}"
+    return str(rank), trial.label, with_error(row.auc, row.standard_error), interval
+
+
+def _winners_curse(search: Searched) -> list[Block]:
+    best, references = search.best, search.references
+    if best is None or best.row.auc is None:
+        return []
+    told = [
+        f"The best of the search, {best.label}, is the highest of {len(search.complete)} noisy values and flatters its "
+        "configuration; what it is worth is for a confirmation on new folds to say."
+    ]
+    for reference in references:
+        if reference.row.auc is None or not best.row.standard_error or not reference.row.standard_error:
+            continue
+        gap, error = best.row.auc - reference.row.auc, math.hypot(best.row.standard_error, reference.row.standard_error)
+        verdict = "more" if abs(gap) > _CLEAR_GAP * error else "less"
+        told.append(f"It stands {gap:+.3f} from {reference.label}: {verdict} than two standard errors ({auc(error)}).")
+    return [Text(" ".join(told))]
+
+
+def _values(entry: Range) -> str:
+    if isinstance(entry, Choices):
+        return ", ".join(str(choice) for choice in entry.choices)
+    return f"{entry.low:g} to {entry.high:g}{', log' if entry.log else ''}"
+
+
+def _basis(search: Searched, count: int) -> str:
+    return (
+        f"What follows compares {count} trials by their AUC after epoch {search.shared_epoch} of "
+        f"{search.spec.budget.epochs}, the last that all of them reached: final values exist only for those that were "
+        "not pruned, and would compare the survivors of each setting."
+    )
+
+
+def _contour(search: Searched, found: Sequence[Importance]) -> list[Block]:
+    """Over the two most important ranges that always have a meaning."""
+    space = search.spec.space
+    ranges = [
+        importance.setting
+        for importance in found
+        if not isinstance(space[importance.setting], Choices) and not settings()[importance.setting].domain.when
+    ]
+    if len(ranges) < 2:
+        return []
+    first, second = ranges[:2]
+    caption = (
+        f"AUC over `{first}` and `{second}`, the two ranges that account for most; between dots it is interpolated."
+    )
+    return [Picture("contour", figures.contour(search, first, second), caption)]
+
+
+def _said_of_choice(effect: ChoiceEffect) -> str:
+    if effect.difference is None or effect.low is None or effect.high is None:
+        return ""
+    several = [level for level in effect.levels if len(level.aucs) > 1]
+    best, worst = several[0], several[-1]
+    verdict = "" if effect.low > 0 or effect.high < 0 else "; they cannot be told apart"
+    return (
+        f"`{effect.setting}`: {best.value} {with_error(best.mean, best.standard_error)} ({len(best.aucs)} trials), "
+        f"{worst.value} {with_error(worst.mean, worst.standard_error)} ({len(worst.aucs)}); difference "
+        f"{effect.difference:+.3f} [{effect.low:+.3f}, {effect.high:+.3f}]{verdict}."
+    )
+
+
+def _said_of_number(effect: NumberEffect) -> str:
+    way = "higher" if effect.correlation > 0 else "lower"
+    interval = f"[{effect.low:+.2f}, {effect.high:+.2f}]"
+    told = f"`{effect.setting}`: rank correlation with AUC {effect.correlation:+.2f} {interval}"
+    if effect.low > 0 or effect.high < 0:
+        return f"{told} over {effect.count} trials: {way} values did better."
+    return f"{told} over {effect.count} trials; no effect can be told."
+
+
+def _gap(trial: Tried) -> str:
+    end = trial.curve[-1] if trial.curve else None
+    if end is None or end.training_auc is None:
+        return ""
+    top = max(trial.curve, key=lambda point: point.auc)
+    return (
+        f"{trial.label}: training {auc(end.training_auc)}, scoring {with_error(end.auc, end.standard_error)} at the "
+        f"end, a gap of {end.training_auc - end.auc:+.3f}; its highest scoring AUC was {auc(top.auc)}, in epoch "
+        f"{top.epoch}."
+    )
+
+
+def _counted(values: Counter[str]) -> str:
+    if len(values) == 1:
+        return next(iter(values))
+    return ", ".join(f"{value} ({count})" for value, count in values.most_common())
+
+
+def _energy(search: Searched) -> str:
+    told = [float(trial.record["energy_joules"]) for trial in search.trials if "energy_joules" in trial.record]
+    if not told:
+        return "Energy: the devices that were used do not tell it."
+    return f"Energy by the devices' own counters: {sum(told) / 3.6e6:.2f} kWh over {len(told)} trials."

@@ -1,0 +1,70 @@
+"""Who is trained for the final result: the winner, first, and the references."""
+
+from __future__ import annotations
+
+from hpo.errors import UsageError
+from hpo.outcome.candidates import meaning
+from hpo.outcome.final import Entry
+from hpo.outcome.preparation import confirmation_name
+from hpo.outcome.standings import read_confirmation
+from hpo.search.reading import read_best
+from hpo.search.study import Study, open_study
+from hpo.study.config import TrainConfig
+from hpo.study.references import references
+
+_EVERY = 1_000_000_000
+
+
+def confirmed(search: Study, name: str | None = None) -> list[Entry]:
+    """The winner of a confirmation that is done, and the references of its plan.
+
+    Raises UsageError if it is not done, or has no winner; StudyNotFoundError if there is none.
+    """
+    _require_search(search)
+    name = name or confirmation_name(search.name)
+    study = open_study(search.database, name)
+    plan = study.spec.plan
+    if plan is None or plan.search != search.name:
+        raise UsageError(f"study {name} does not confirm {search.name}; give --confirmation with the one that does")
+    found = read_confirmation(study)
+    if not found.done:
+        raise UsageError(
+            f"study {name} is not done ({found.whole} of {found.repeats} repeats are whole): run `hpo confirm "
+            f"{search.name}`"
+        )
+    if found.winner is None:
+        raise UsageError(f"study {name} has no winner: no candidate finished every repeat; see `hpo trials {name}`")
+    how = f"by {found.rule} over {found.whole} repeats of {name}, a rule written before the search"
+    by_name = {candidate.name: candidate for candidate in plan.candidates}
+    winner = by_name[found.winner]
+    others = [candidate for candidate in plan.candidates if candidate.is_reference and candidate is not winner]
+    return [
+        Entry(winner.name, winner.config, winner.is_reference, how),
+        *(Entry(other.name, other.config, True, "as a reference") for other in others),
+    ]
+
+
+def by_hand(search: Study, number: int) -> list[Entry]:
+    """A complete trial of the search without any confirmation, and the references. Raises UsageError."""
+    _require_search(search)
+    found = next((one for one in read_best(search, _EVERY).trials if one.value.number == number), None)
+    if found is None:
+        raise UsageError(
+            f"trial {number} of {search.name} is not complete; give --trial one of `hpo best {search.name}`"
+        )
+    config = TrainConfig.model_validate(found.config)
+    name = found.value.reference or f"trial {number}"
+    how = f"by hand, from the search alone ({search.name}), without a confirmation"
+    data = search.spec.data
+    others = [
+        Entry(other, known, True, "as a reference")
+        for other, known in references(search.spec).items()
+        if meaning(known, data) != meaning(config, data)
+    ]
+    return [Entry(name, config, found.value.reference is not None, how), *others]
+
+
+def _require_search(search: Study) -> None:
+    if search.spec.plan is not None:
+        of = search.spec.plan.search
+        raise UsageError(f"study {search.name} is the confirmation of {of}; run the command on {of}")

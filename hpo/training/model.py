@@ -1,0 +1,124 @@
+"""`Model`: a trained network as a file, with all that is needed to score images with it."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from hpo.errors import DataError, HpoError, OutputError
+from hpo.study.catalogue import Dataset, find_dataset
+from hpo.study.config import TrainConfig
+from hpo.training.device import choose_device, choose_machine
+from hpo.training.inputs import make_inputs
+from hpo.training.network import resnet18
+from hpo.training.resident import place_images
+from hpo.training.run import SCORING_ROWS
+
+_FORMAT = "1"
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A network that has been trained on `dataset` under `config`. about: what else its file says, as text by name."""
+
+    dataset: Dataset
+    config: TrainConfig
+    network: nn.Module
+    about: dict[str, str]
+
+    def scores(
+        self, images: NDArray[np.uint8], device: str = "auto", beat: Callable[[float], None] = lambda _share: None
+    ) -> NDArray[np.float32]:
+        """Scores from 0 to 1 of (N, H, W) or (N, D, H, W) uint8 images, (N, L), larger meaning more positive.
+
+        In float32 whatever the training took, so that machines agree; images are shrunk to `input_size` as in training.
+        beat: called with the share done. Raises DataError for images of another form, DeviceError.
+        """
+        check_images(images, self.dataset)
+        machine = choose_machine(choose_device(device), self.dataset.dimensions, "fp32")
+        machine.place(self.network)
+        self.network.eval()
+        inputs = make_inputs(self.config, self.dataset)
+        rows = SCORING_ROWS[self.dataset.dimensions]
+        parts = []
+        with torch.inference_mode():
+            for low in range(0, len(images), rows):
+                part = place_images(images[low : low + rows], self.config.input_size, machine.device)
+                parts.append(torch.sigmoid(self.network(inputs.for_scoring(part)).float()).cpu())
+                beat(min(low + rows, len(images)) / len(images))
+        return np.asarray(torch.cat(parts).numpy(), dtype=np.float32)
+
+
+def check_images(images: NDArray[Any], dataset: Dataset) -> None:
+    """Raises DataError unless `images` are a batch that a network for `dataset` can score."""
+    axes = {2: "(N, H, W)", 3: "(N, D, H, W)"}[dataset.dimensions]
+    if images.dtype != np.uint8 or images.ndim != dataset.dimensions + 1 or not images.size:
+        found = f"{images.dtype} of shape {images.shape}"
+        raise DataError(f"images are {found}; a model for {dataset.name} scores uint8 of shape {axes}, grey, 0 to 255")
+
+
+def save_model(model: Model, path: Path) -> None:
+    """Writes weights and description as safetensors, whole or not at all. Raises OutputError."""
+    part = path.with_name(path.name + ".part")
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.network.state_dict().items()}
+    description = {
+        "format": _FORMAT,
+        "dataset": model.dataset.name,
+        "config": model.config.model_dump_json(),
+        "about": json.dumps(model.about, sort_keys=True),
+    }
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file(tensors, part, metadata=description)
+        part.replace(path)
+    except (OSError, SafetensorError) as error:
+        with contextlib.suppress(OSError):
+            part.unlink()
+        raise OutputError(f"{path} cannot be written: {getattr(error, 'strerror', None) or error}") from None
+
+
+def load_model(path: Path) -> Model:
+    """The model in a file. Raises DataError, in a sentence, if it is missing, damaged or not hpo's."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            description = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+    except FileNotFoundError:
+        raise DataError(f"{path} does not exist; `hpo export STUDY` writes models") from None
+    except (OSError, SafetensorError) as error:
+        raise DataError(f"{path} cannot be read as a model: {error}") from None
+    try:
+        if description.get("format") != _FORMAT:
+            raise ValueError(f"its format is {description.get('format', 'not said')}, not {_FORMAT}")
+        dataset = find_dataset(description["dataset"])
+        config = TrainConfig.model_validate_json(description["config"])
+        network = resnet18(dataset.dimensions, dataset.labels, seed=0)
+        network.load_state_dict(tensors)
+    except (KeyError, ValueError, ValidationError, RuntimeError, HpoError) as error:
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        raise DataError(f"{path} is no model of hpo: {first}") from None
+    if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values() if tensor.is_floating_point()):
+        raise DataError(f"{path} holds weights that are not finite; export it anew")
+    return Model(dataset, config, network, json.loads(description.get("about", "{}")))
+
+
+def weights_digest(model: Model) -> str:
+    """SHA-256 of the weights by name, in hexadecimal; equal networks have equal ones, whatever file they came from."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.network.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,108 @@
+"""One configuration trained once on all the rows it may see, for its weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpo.data.development import Development
+from hpo.study.config import TrainConfig
+from hpo.training.checkpoint import Checkpoint
+from hpo.training.device import choose_device, choose_machine, start_of_trial
+from hpo.training.failure import memory_failures
+from hpo.training.model import Model
+from hpo.training.network import resnet18
+from hpo.training.resident import make_resident
+from hpo.training.run import FoldReport, Run
+from hpo.training.together import own_stream
+
+
+@dataclass(frozen=True, eq=False)
+class Refit:
+    """A trained model. selection: row numbers that chose its epoch, None if the last weights or their average count.
+
+    training_auc, training_loss: of the last epoch's batches.
+    """
+
+    model: Model
+    selection: NDArray[np.int64] | None
+    training_auc: float
+    training_loss: float
+
+
+def refit(
+    config: TrainConfig,
+    development: Development,
+    epochs: int,
+    seed: int,
+    device: str = "auto",
+    beat: Callable[[float], None] = lambda _share: None,
+    checkpoint: Checkpoint | None = None,
+    tell: Callable[[str], None] = lambda _line: None,
+) -> Refit:
+    """Train a configuration on all development rows, as its `resplit` divides them into training and selection rows.
+
+    beat: called with the share of steps done after each; what it raises ends the training, the state saved first.
+    checkpoint: where it goes on from, and what is saved when it is due; removed at the end.
+    Raises TrainingFailure, DeviceError, DataError as `train_trial`.
+    """
+    with memory_failures():
+        start_of_trial(choose_device(device))
+        machine = choose_machine(choose_device(device), development.dataset.dimensions, config.precision)
+        with own_stream(machine.device):
+            resident = make_resident(development, config.input_size, machine.device)
+            rows = np.arange(len(development))
+            run = Run(config, development, resident, rows, epochs, seed, machine, tell, keep_weights=True)
+            _resume(run, checkpoint, tell)
+            report = _train(run, development, checkpoint, beat, tell)
+    network = resnet18(development.dataset.dimensions, development.dataset.labels, seed=0)
+    network.load_state_dict(run.best_weights())
+    if checkpoint is not None:
+        checkpoint.remove()
+    model = Model(development.dataset, config, network, {})
+    return Refit(model, run.split.selection, report.training_auc, report.training_loss)
+
+
+def _train(
+    run: Run,
+    development: Development,
+    checkpoint: Checkpoint | None,
+    beat: Callable[[float], None],
+    tell: Callable[[str], None],
+) -> FoldReport:
+    selection = run.split.selection
+    watched = np.flatnonzero(development.is_validation) if selection is None else selection
+    report: FoldReport | None = None
+    for epoch in run.remaining_epochs():
+        work = run.work(epoch, watched)
+        while True:
+            try:
+                next(work)
+            except StopIteration as end:
+                report = end.value
+                break
+            _look_up(run, checkpoint, beat, tell)
+    assert report is not None, "a resumed refit has an epoch to finish"
+    return report
+
+
+def _resume(run: Run, checkpoint: Checkpoint | None, tell: Callable[[str], None]) -> None:
+    found = checkpoint.load(tell) if checkpoint is not None else None
+    if found is not None:
+        run.load_state_dict(next(found[1]))
+
+
+def _look_up(
+    run: Run, checkpoint: Checkpoint | None, beat: Callable[[float], None], tell: Callable[[str], None]
+) -> None:
+    try:
+        beat(run.steps_done / run.total_steps)
+    except BaseException:
+        if checkpoint is not None:
+            checkpoint.save({}, [run.state_dict()], tell)
+        raise
+    if checkpoint is not None and checkpoint.is_due():
+        checkpoint.save({}, [run.state_dict()], tell)

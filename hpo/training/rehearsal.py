@@ -1,0 +1,129 @@
+"""A few steps of a trial, to see how fast a process trains and how much memory it takes; through the door of trials."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpo.data.development import Development
+from hpo.data.rows import Fold
+from hpo.study.config import TrainConfig
+from hpo.training.device import choose_device, peak_memory_bytes, start_of_trial
+from hpo.training.failure import TrainingFailure
+from hpo.training.run import SCORING_ROWS
+from hpo.training.trial import train_trial
+
+_ENDLESS = 10_000
+_CPU = "cpu"
+
+_SMALL_BATCHES = {2: (8, 24), 3: (2, 4)}
+"""Rows of the two batches from which the memory of a large one is told on a CPU, where it would take minutes."""
+
+_STEP_ON_A_CPU = {2: 32, 3: 4}
+"""Rows of a batch for which a CPU takes some seconds at most."""
+
+_SCORED_AS_TRAINED = 8
+"""Rows that are scored for the memory of one that is trained on: no activation is kept for a gradient."""
+
+
+@dataclass(frozen=True)
+class Peak:
+    """Bytes that one worker holds at most: of main memory, and of its GPU (0 on a CPU)."""
+
+    main: int
+    device: int
+
+
+class _Enough(Exception):  # noqa: N818 - the way out of a trial, not an error
+    """What was asked for has been seen."""
+
+
+def train_on(
+    config: TrainConfig,
+    development: Development,
+    folds: tuple[Fold, ...],
+    device: str,
+    more: Callable[[float], bool],
+) -> None:
+    """Trains a configuration until `more` says no: it is told after each step how many rows have been trained on.
+
+    On a CPU in batches of 32 images or 4 volumes at most, so that no step is long. Raises as `train_trial`, but begins
+    anew where training diverges.
+    """
+    rows = config.batch_size
+    if choose_device(device).type == _CPU:
+        rows = min(rows, _STEP_ON_A_CPU[development.dataset.dimensions])
+    plain = _plain(config, rows)
+    all_rows = _ENDLESS * sum(len(fold.fit) for fold in folds)
+    before = latest = 0.0
+
+    def beat(share: float) -> None:
+        nonlocal latest
+        latest = share * all_rows
+        if not more(before + latest):
+            raise _Enough
+
+    for seed in range(_ENDLESS):
+        latest = 0.0
+        try:
+            for _ in train_trial(plain, development, folds, _ENDLESS, seed, device, beat):
+                pass
+        except _Enough:
+            return
+        except TrainingFailure as failure:
+            if failure.reason != "diverged":
+                raise
+        before += latest
+
+
+def peak_of(config: TrainConfig, development: Development, folds: tuple[Fold, ...], device: str) -> Peak:
+    """Memory of a trial of this configuration, all its folds' networks and optimizer states included.
+
+    Measured over an epoch of a few rows of each fold. On a CPU at two small batches, and told from them for the whole
+    one, or for the rows that are scored at a time, if they take more. Raises as `train_trial`.
+    """
+    place, dimensions = choose_device(device), development.dataset.dimensions
+    if place.type != _CPU:
+        fewer = _fewer(development, folds, 2 * config.batch_size, SCORING_ROWS[dimensions])
+        _train_an_epoch(_plain(config, config.batch_size), development, fewer, device)
+        reserved = peak_memory_bytes(place)
+        return Peak(peak_memory_bytes(_CPU), reserved)
+    most = max(config.batch_size, SCORING_ROWS[dimensions] // _SCORED_AS_TRAINED)
+    held = []
+    for rows in _SMALL_BATCHES[dimensions]:
+        _train_an_epoch(_plain(config, rows), development, _fewer(development, folds, rows, rows), device)
+        held.append(peak_memory_bytes(place))
+    start_of_trial(place)
+    small, large = _SMALL_BATCHES[dimensions]
+    each = max(0.0, (held[1] - held[0]) / (large - small))
+    return Peak(int(max(held[1], held[0] + each * (most - small))), 0)
+
+
+def _plain(config: TrainConfig, rows: int) -> TrainConfig:
+    return config.model_copy(update={"batch_size": rows, "resplit": "none", "batching": "random"})
+
+
+def _train_an_epoch(config: TrainConfig, development: Development, folds: tuple[Fold, ...], device: str) -> None:
+    reports = train_trial(config, development, folds, epochs=1, seed=0, device=device)
+    next(reports, None)
+    reports.close()  # type: ignore[attr-defined]
+
+
+def _fewer(development: Development, folds: tuple[Fold, ...], fit: int, scoring: int) -> tuple[Fold, ...]:
+    return tuple(
+        replace(fold, fit=_few(development, fold.fit, fit), scoring=_few(development, fold.scoring, scoring))
+        for fold in folds
+    )
+
+
+def _few(development: Development, rows: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """`count` of the rows at most, of both classes of the label that has most of its rarer one."""
+    labels = development.labels[rows]
+    rarer = np.minimum(labels.sum(axis=0, dtype=np.int64), (1 - labels.astype(np.int64)).sum(axis=0))
+    label = labels[:, int(rarer.argmax())]
+    positives, negatives = rows[label == 1], rows[label == 0]
+    half = min(len(positives), max(1, count // 2))
+    return np.sort(np.concatenate([positives[:half], negatives[: count - half]]))

@@ -1,0 +1,213 @@
+"""Folds trained side by side: in threads on a CPU, on streams on CUDA."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Protocol
+
+import torch
+
+from hpo.study.catalogue import Dataset
+from hpo.study.config import TrainConfig
+from hpo.training.device import Machine, memory_share
+from hpo.training.run import FoldReport, Work
+
+Works = Mapping[int, Work]
+Reports = dict[int, FoldReport]
+Rounds = Generator[Reports, None, None]
+
+_SHARE_OF_MEMORY = 1 / 3
+_STEP_BYTES, _BYTES_PER_PIXEL = {2: 110e6, 3: 150e6}, {2: 5400, 3: 4100}
+
+
+class SideBySide(Protocol):
+    """A way to train the folds of a trial. groups: numbers of the folds that are trained at the same time."""
+
+    groups: list[range]
+
+    def describe(self) -> str:
+        """`2 of 5 folds side by side, 1 thread each`."""
+
+    def turn(self, fold: int) -> AbstractContextManager[object]:
+        """Where everything is made that belongs to a fold."""
+
+    def rounds(self, group: range, works: Works) -> Rounds:
+        """Does one unit of each work, all together, then yields the reports of those that it has ended; to the end.
+
+        works: of folds of the group. When it yields no unit is under way. If units raise, the first fold's error comes
+        out, after the others' units.
+        """
+
+    def settle(self) -> None:
+        """Waits until the device has done what it was given, so that runs may be saved."""
+
+
+def choose_way(config: TrainConfig, dataset: Dataset, folds: int, machine: Machine) -> SideBySide:
+    """The way to train `folds` folds; equal arguments and, on a CPU, equal threads of PyTorch give an equal one.
+
+    As many at a time as together take a third of the memory that this process may hold. Volumes are trained one by one
+    on a CPU: whether they gain there has not been measured.
+    """
+    room = memory_share(machine.device) * _SHARE_OF_MEMORY
+    most = max(1, int(room / step_bytes(config, dataset)))
+    if machine.device.type == "cuda":
+        return OnStreams(cut(folds, most), machine.device)
+    threads = torch.get_num_threads()
+    most = most if dataset.dimensions == 2 else 1
+    return InThreads(cut(folds, best_size(folds, threads, most)), threads)
+
+
+def step_bytes(config: TrainConfig, dataset: Dataset) -> int:
+    """About the most memory that a step in float32 holds beside weights and optimizer; in bf16 it is less.
+
+    A constant, for gradients and work space, and a part for each pixel of the batch, for activations. Measured as the
+    peak over a step on a CPU: batches of 16 and 48 images of 28 pixels, 8 and 16 volumes of edge 14.
+    """
+    edge = min(config.input_size, dataset.size)
+    pixels: int = config.batch_size * edge**dataset.dimensions
+    return int(_STEP_BYTES[dataset.dimensions] + pixels * _BYTES_PER_PIXEL[dataset.dimensions])
+
+
+def best_size(folds: int, threads: int, most: int) -> int:
+    """How many folds to train at a time: the least time if threads speed a fold up by their number, then the most."""
+
+    def time(size: int) -> float:
+        return sum(1 / (threads // len(group)) for group in cut(folds, size))
+
+    return min(range(1, min(folds, threads, most) + 1), key=lambda size: (round(time(size), 9), -size))
+
+
+def cut(folds: int, size: int) -> list[range]:
+    """The folds in groups of `size`, the last one smaller if need be."""
+    return [range(low, min(low + size, folds)) for low in range(0, folds, size)]
+
+
+class InThreads:
+    """Each fold of a group in a thread of its own, with an equal part of the threads that PyTorch computes with.
+
+    A group of one is trained in the calling thread. The other threads live as long as this object.
+    """
+
+    def __init__(self, groups: list[range], threads: int) -> None:
+        self.groups, self._threads = groups, threads
+        seats = len(groups[0]) if len(groups[0]) > 1 else 0
+        self._seats = [ThreadPoolExecutor(1, f"fold {seat}") for seat in range(seats)]
+
+    def describe(self) -> str:
+        """As SideBySide's."""
+        each = self._threads // len(self.groups[0])
+        return f"{_describe(self.groups)}, {each} thread{'s' if each > 1 else ''} each"
+
+    def turn(self, fold: int) -> AbstractContextManager[object]:  # noqa: ARG002
+        """As SideBySide's: anywhere."""
+        return nullcontext()
+
+    def rounds(self, group: range, works: Works) -> Rounds:
+        """As SideBySide's."""
+        if len(group) == 1:
+            return _rounds(works, _in_turn)
+        each = self._threads // len(group)
+        wait([seat.submit(_compute_with, each) for seat in self._seats])
+        # They set the number of threads to come, too, which is the caller's.
+        torch.set_num_threads(self._threads)
+        seats = dict(zip(group, self._seats, strict=False))
+        return _rounds(works, lambda left: _at_once(left, seats))
+
+    def settle(self) -> None:
+        """As SideBySide's: nothing is ever under way."""
+
+
+class OnStreams:
+    """Each fold on a CUDA stream of its own, given its work in turn by one thread, so that the device overlaps them."""
+
+    def __init__(self, groups: list[range], device: torch.device) -> None:
+        self.groups, self._device = groups, device
+        self._streams = [_new_stream(device) for group in groups for _ in group]
+        for stream in self._streams:
+            stream.wait_stream(torch.cuda.current_stream(device))
+
+    def describe(self) -> str:
+        """As SideBySide's."""
+        return f"{_describe(self.groups)}, a stream each"
+
+    def turn(self, fold: int) -> AbstractContextManager[object]:
+        """As SideBySide's: on the fold's stream, so that its memory is given to no other."""
+        return torch.cuda.stream(self._streams[fold])
+
+    def rounds(self, group: range, works: Works) -> Rounds:  # noqa: ARG002
+        """As SideBySide's, save that the units it has given to the device may still be under way there."""
+        try:
+            yield from _rounds(works, lambda left: _in_turn(left, self.turn))
+        finally:
+            self.settle()
+
+    def settle(self) -> None:
+        """As SideBySide's."""
+        torch.cuda.synchronize(self._device)
+
+
+@contextmanager
+def own_stream(device: torch.device) -> Iterator[None]:
+    """Context on a CUDA stream of its own, which the caller's waits for at its end; on a CPU nothing."""
+    if device.type != "cuda":
+        yield
+        return
+    caller, own = torch.cuda.current_stream(device), _new_stream(device)
+    own.wait_stream(caller)
+    try:
+        with torch.cuda.stream(own):
+            yield
+    finally:
+        caller.wait_stream(own)
+
+
+def _new_stream(device: torch.device) -> torch.cuda.Stream:
+    stream: torch.cuda.Stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+    return stream
+
+
+def _describe(groups: list[range]) -> str:
+    folds, size = sum(map(len, groups)), len(groups[0])
+    return f"{folds} folds, {size} side by side" if size > 1 else f"{folds} fold{'s, one by one' if folds > 1 else ''}"
+
+
+def _rounds(works: Works, do_units: Callable[[Works], Reports]) -> Rounds:
+    left = dict(works)
+    while left:
+        ended = do_units(left)
+        left = {fold: work for fold, work in left.items() if fold not in ended}
+        yield ended
+
+
+def _in_turn(works: Works, turn: Callable[[int], AbstractContextManager[object]] = lambda _: nullcontext()) -> Reports:
+    ended: Reports = {}
+    for fold, work in works.items():
+        with turn(fold):
+            report = _do_unit(work)
+        if report is not None:
+            ended[fold] = report
+    return ended
+
+
+def _compute_with(threads: int) -> None:
+    torch.set_num_threads(threads)
+    # A thread's first look at the number would set it to the process's, and OpenMP makes its threads at first need.
+    torch.get_num_threads()
+    torch.ones(1 << 20).sum()
+
+
+def _at_once(works: Works, seats: Mapping[int, ThreadPoolExecutor]) -> Reports:
+    units = {fold: seats[fold].submit(_do_unit, work) for fold, work in works.items()}
+    wait(units.values())
+    return {fold: report for fold, unit in units.items() if (report := unit.result()) is not None}
+
+
+def _do_unit(work: Work) -> FoldReport | None:
+    try:
+        next(work)
+    except StopIteration as end:
+        report: FoldReport = end.value
+        return report
+    return None

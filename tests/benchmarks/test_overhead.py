@@ -1,0 +1,74 @@
+"""Where the benchmark of overheads says that the time of a trial goes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from benchmarks import overhead
+from benchmarks.overhead import CHECKPOINTS, REPORTS, SCORING, SET_UP, STEPS, Watched
+from hpo.search.trainer import Task
+from hpo.study.config import TrainConfig
+from hpo.training.checkpoint import Checkpoint
+
+
+class Clock:
+    """Time that passes only where a test lets it."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def perf_counter(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr(overhead, "time", made)
+    return made
+
+
+class SleepingTrainer:
+    """Two epochs of two steps of 2 s and one scoring unit of 3 s, after 5 s of set-up."""
+
+    data_md5 = "0"
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+
+    def __call__(self, task: Task) -> Iterator[int]:
+        self.clock.sleep(5)
+        for epoch in range(2):
+            for step in range(2):
+                self.clock.sleep(2)
+                task.beat((2 * epoch + step + 1) / 4)
+            self.clock.sleep(3)
+            task.beat((epoch + 1) / 2)
+            yield epoch
+
+
+def test_each_part_of_a_trial_is_charged_for_its_own_time(clock: Clock) -> None:
+    watched = Watched(SleepingTrainer(clock), lambda: None)  # type: ignore[arg-type]
+    for _ in watched(Task(TrainConfig(), 0, 0, beat=lambda _: clock.sleep(0.5))):
+        clock.sleep(4)
+    assert (watched.epochs, watched.data_md5) == (2, "0")
+    assert watched.seconds == {SET_UP: 5, STEPS: 4 * 2, SCORING: 2 * 3, REPORTS: 2 * 4 + 6 * 0.5}
+
+
+def test_checkpoints_are_taken_out_of_what_they_interrupt(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Checkpoint, "save", lambda *_: clock.sleep(10))
+
+    class Saving(SleepingTrainer):
+        def __call__(self, task: Task) -> Iterator[int]:
+            for epoch in super().__call__(task):
+                Checkpoint.save(None, {}, [], print)  # type: ignore[arg-type]
+                yield epoch
+
+    watched = Watched(Saving(clock), lambda: None)  # type: ignore[arg-type]
+    list(watched(Task(TrainConfig(), 0, 0)))
+    assert watched.seconds == {SET_UP: 5, STEPS: 8, SCORING: 6, CHECKPOINTS: 20, REPORTS: 0}

@@ -1,0 +1,271 @@
+"""How many workers a device bears: taken as long as they pay and fit, and remembered."""
+
+from __future__ import annotations
+
+import multiprocessing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+from hpo.data.development import load_development
+from hpo.launch.packing import crowd, measure
+from hpo.launch.packing.crowd import Crowd, Pace, Rehearsal
+from hpo.launch.packing.kept import Kept, cache_folder
+from hpo.launch.packing.settle import Room, Settled, Trouble, ladder, settle
+from hpo.launch.packing.typical import heaviest, typical
+from hpo.launch.probe import Probe
+from hpo.study.files import builtin_study_file, load_spec
+
+GIB = 2**30
+FREE = (64, "a core for each worker")
+
+
+@dataclass(frozen=True)
+class Held:
+    main: int
+    device: int = 0
+
+
+def test_numbers_double_up_to_the_largest_that_fits() -> None:
+    assert [ladder(most) for most in (1, 2, 6, 8)] == [[1], [1, 2], [1, 2, 4, 6], [1, 2, 4, 8]]
+
+
+def test_more_are_taken_as_long_as_they_train_a_tenth_more() -> None:
+    rates = {1: 100.0, 2: 111.0, 4: 121.0, 8: 500.0}
+    settled = settle(rates.__getitem__, FREE)
+    assert settled.workers == 2
+    assert settled.lines == (
+        "1 worker on a device train 100 rows a second",
+        "2 workers on a device train 111 rows a second, 1.11 times those of 1",
+        "4 workers on a device train 121 rows a second, 1.09 times those of 2",
+    )
+
+
+def test_the_largest_that_fits_is_taken_if_each_step_pays_and_what_forbids_more_is_said() -> None:
+    settled = settle(lambda count: 10.0 * count, (6, "a core for each worker"))
+    assert (settled.workers, settled.lines[-1]) == (6, "more were not tried: a core for each worker")
+
+
+def test_what_cannot_be_measured_ends_the_search_at_what_could() -> None:
+    def rate(count: int) -> float:
+        if count == 4:
+            raise Trouble("no room")
+        return 10.0 * count
+
+    settled = settle(rate, FREE)
+    assert (settled.workers, settled.is_measured) == (2, True)
+    assert settled.lines[-1] == "4 workers on a device could not be measured: no room"
+
+
+def test_without_any_measurement_it_is_one() -> None:
+    def rate(count: int) -> float:
+        raise Trouble("no room")
+
+    settled = settle(rate, FREE)
+    assert (settled.workers, settled.is_measured) == (1, False)
+
+
+def test_no_larger_number_is_begun_when_the_time_is_over() -> None:
+    settled = settle(lambda count: 10.0 * count, FREE, in_time=iter([True, False]).__next__)
+    assert settled.workers == 2
+
+
+@pytest.mark.parametrize(
+    ("room", "held", "most"),
+    [
+        (Room(cores=4, main=None), Held(GIB), 4),
+        (Room(cores=64, main=10 * GIB), Held(2 * GIB), 4),  # 0.8 * 10 / 2
+        (Room(cores=64, main=GIB), Held(2 * GIB), 1),
+        (Room(cores=64, main=100 * GIB, devices=2), Held(4 * GIB), 10),  # 0.8 * 100 / 4 / 2
+        (Room(cores=64, main=None, gpu=16 * GIB, context=GIB // 2), Held(GIB, 2 * GIB), 5),  # 0.95 * 16 / (2.1 + 0.5)
+        (Room(cores=2, main=None, devices=4), Held(GIB), 1),
+    ],
+)
+def test_cores_and_memory_bound_the_number(room: Room, held: Held, most: int) -> None:
+    assert room.most(held)[0] == most
+
+
+def test_a_gpu_s_workers_get_at_least_what_they_were_counted_with() -> None:
+    """The part of `limit_memory`: 0.95 of the GPU divided among them, less the context of each."""
+    room, held = Room(cores=64, main=None, gpu=16 * GIB, context=GIB // 2), Held(GIB, 2 * GIB)
+    count, _ = room.most(held)
+    assert 0.95 * 16 * GIB / count - room.context >= held.device
+
+
+def test_the_typical_configuration_is_in_the_middle_and_the_heaviest_at_the_end_of_the_space() -> None:
+    spec = load_spec(builtin_study_file("breast"), ("space.batch_size.choices=[16,32,64]", "search.references=false"))
+    middle, end = typical(spec), heaviest(spec)
+    assert (middle.batch_size, end.batch_size) == (32, 64)
+    assert (end.optimizer, end.weight_average) == ("adam", "ema")
+    assert middle.learning_rate == pytest.approx((1e-4 * 0.3) ** 0.5)
+
+
+def test_the_references_count_among_the_heaviest() -> None:
+    spec = load_spec(builtin_study_file("breast"), ("space.batch_size.choices=[16,32]",))
+    assert heaviest(spec).batch_size == 128
+
+
+class TestKept:
+    """Findings are found again under equal circumstances, and a damaged file is as none."""
+
+    def test_equal_circumstances_find_what_was_settled(self, tmp_path: Path) -> None:
+        settled = Settled(3, ("a line",))
+        assert Kept({"torch": "2", "cores": 4}, tmp_path).write(settled)
+        assert Kept({"cores": 4, "torch": "2"}, tmp_path).read() == settled
+        assert Kept({"cores": 8, "torch": "2"}, tmp_path).read() is None
+
+    @pytest.mark.parametrize("content", ["", "{", "[]", '{"workers": 0, "lines": []}', '{"workers": "2", "lines": []}'])
+    def test_a_damaged_file_is_ignored_and_written_anew(self, tmp_path: Path, content: str) -> None:
+        kept = Kept({}, tmp_path)
+        kept.file.write_text(content)
+        assert kept.read() is None
+        assert kept.write(Settled(2, ()))
+        assert kept.read() == Settled(2, ())
+
+    def test_a_folder_that_cannot_be_made_is_no_error(self, tmp_path: Path) -> None:
+        (tmp_path / "file").write_text("")
+        assert not Kept({}, tmp_path / "file" / "folder").write(Settled(1, ()))
+
+    def test_the_folder_is_that_of_caches(self) -> None:
+        assert cache_folder({"XDG_CACHE_HOME": "/caches"}) == Path("/caches/hpo/packing")
+        assert cache_folder({"XDG_CACHE_HOME": "relative"}) == Path("~/.cache/hpo/packing").expanduser()
+
+
+def test_a_process_is_measured_when_all_are_warm_and_trains_on_until_all_have_been() -> None:
+    """Steps of 10 rows each second: 4 seconds are measured from the word to go, whatever scoring lies between."""
+    here, there = multiprocessing.Pipe()
+    now = 0.0
+    pace = Pace(there, clock=lambda: now)
+    assert all(pace.more(rows) for rows in (10.0, 20.0))
+    assert here.recv() == ("warm", None)
+    here.send(("go", 0))
+    for second in range(8):
+        now = float(second)
+        assert pace.more(30.0 + 10 * second)
+        assert pace.more(30.0 + 10 * second)
+    assert here.recv() == ("rate", pytest.approx(10.0))
+    assert not here.poll()
+    here.send(("stop", 0))
+    assert not pace.more(200.0)
+
+
+def rehearsal() -> Rehearsal:
+    spec = load_spec(builtin_study_file("digits"), ("scoring.rows=holdout",))
+    development = load_development(spec.data, Path("unused"))
+    return Rehearsal(typical(spec), heaviest(spec), development, spec.scoring, "cpu")
+
+
+@pytest.mark.slow
+def test_two_processes_train_and_tell_memory_and_rate() -> None:
+    with Crowd(rehearsal()) as made:
+        assert 150e6 < made.peak(1).main < 4e9
+        assert made.rate(1, 1) > 1
+        assert made.rate(2, 1) > 1
+
+
+@pytest.mark.slow
+def test_a_process_that_is_killed_while_it_is_measured_is_a_sentence() -> None:
+    with Crowd(rehearsal()) as made:
+        made._grow(1)
+        made._members[0][0].kill()
+        with pytest.raises(Trouble, match="ended without a word"):
+            made.rate(1, 1)
+
+
+@pytest.mark.slow
+def test_a_process_that_fails_says_why() -> None:
+    odd = rehearsal()
+    elsewhere = Rehearsal(odd.typical, odd.heaviest, odd.development, odd.scoring, "cuda:99")
+    with Crowd(elsewhere) as made, pytest.raises(Trouble, match="DeviceError: device cuda:99 is not there"):
+        made.rate(1, 1)
+
+
+class FakeCrowd:
+    """Trains 10 rows a second in each process, up to four of them."""
+
+    asked: ClassVar[list[int]] = []
+
+    def __init__(self, rehearsal: Rehearsal) -> None:
+        self.rehearsal = rehearsal
+
+    def __enter__(self) -> FakeCrowd:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def peak(self, threads: int) -> Held:
+        return Held(GIB)
+
+    def rate(self, count: int, threads: int) -> float:
+        self.asked.append(count)
+        return 10.0 * min(count, 4)
+
+
+class FakeProbe(Probe):
+    """A machine with a CPU of 8 cores."""
+
+    def __init__(self) -> None:
+        pass
+
+    def gpus(self, device: str) -> int:
+        return 0
+
+    def code_version(self) -> str:
+        return "abc"
+
+    def surroundings(self, device: str) -> dict[str, object]:
+        return {"kind": "cpu", "memory": 64 * GIB, "context": 0, "environment": {"torch": "2"}}
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    FakeCrowd.asked = []
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(measure, "Crowd", FakeCrowd)
+    monkeypatch.setattr(measure, "usable_cores", lambda: 8)
+    monkeypatch.setattr(measure, "usable_memory", lambda: 64 * GIB)
+
+
+def found(said: list[str]) -> int:
+    spec = load_spec(builtin_study_file("digits"), ())
+    development = load_development(spec.data, Path("unused"))
+    return measure.workers_per_device(spec, development, "auto", FakeProbe(), said.append)
+
+
+@pytest.mark.usefixtures("machine")
+def test_what_was_found_is_said_and_the_next_launch_finds_it_again() -> None:
+    said: list[str] = []
+    assert found(said) == 4
+    assert FakeCrowd.asked == [1, 2, 4, 8]
+    assert said[0] == "a trial of the largest configuration holds 1.0 GiB"
+    assert "settled on 4 on each device, kept in " in said[-1]
+    said.clear()
+    assert found(said) == 4
+    assert FakeCrowd.asked == [1, 2, 4, 8]
+    assert said[0] == "found before: 1 worker on a device train 10 rows a second"
+    assert "to measure anew remove " in said[-1]
+
+
+@pytest.mark.usefixtures("machine")
+def test_a_memory_that_cannot_be_measured_means_one_worker_and_is_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def peak(self: FakeCrowd, threads: int) -> Held:
+        raise Trouble("no room")
+
+    monkeypatch.setattr(FakeCrowd, "peak", peak)
+    said: list[str] = []
+    assert found(said) == 1
+    assert said[0] == "the memory of a trial could not be measured: no room"
+    assert "one worker on each device, then" in said[1]
+    assert not (tmp_path / "hpo").exists()
+
+
+def test_a_crowd_waits_no_longer_than_its_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crowd, "PATIENCE", 0.05)
+    here, _there = multiprocessing.Pipe()
+    with pytest.raises(Trouble, match="no answer within"):
+        crowd._answer(here, "warm")

@@ -1,0 +1,5 @@
+"""A database for tests of results."""
+
+from tests.search.conftest import database
+
+__all__ = ["database"]

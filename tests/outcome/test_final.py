@@ -1,0 +1,188 @@
+"""Networks trained for the end, and the one opening of the test rows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from hpo.data.digits import digit_arrays
+from hpo.errors import StudyNotFoundError, UsageError
+from hpo.outcome import final as final_module
+from hpo.outcome.export import export
+from hpo.outcome.final import Entry, Network, Protocol, load, open_and_score
+from hpo.outcome.report.gather import gather
+from hpo.outcome.winner import by_hand, confirmed
+from hpo.search.address import resolve_address
+from hpo.search.ledger import read_openings
+from hpo.search.registry import this_process
+from hpo.search.storage import open_database
+from hpo.search.study import Study, create_or_take_up
+from hpo.search.worker import run_worker
+from hpo.study.catalogue import find_dataset
+from hpo.study.config import TrainConfig
+from hpo.study.references import CROSS_ENTROPY, LIBAUC
+from hpo.training.model import Model, save_model
+from hpo.training.network import resnet18
+from tests.search.fakes import FakeTrainer, make_spec
+
+DIGITS = find_dataset("digits")
+PROTOCOL = Protocol("development", epochs=1, seeds=2, study_seed=0)
+ENTRIES = [Entry("trial 3", TrainConfig(), False, "by hand"), Entry("reference", TrainConfig(), True, "as a reference")]
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Study:
+    database = open_database(resolve_address(f"sqlite:///{tmp_path}/hpo.db"), create=True)
+    return create_or_take_up(database, "digits", make_spec(4, references=True).model_copy(update={"dataset": "digits"}))
+
+
+def networks(folder: Path, seed: int = 0) -> list[Network]:
+    """Untrained networks in place of trained ones; another seed gives others."""
+    found = []
+    for place, entry in enumerate(ENTRIES):
+        for number in range(PROTOCOL.seeds):
+            path = folder / "models" / f"{entry.name.replace(' ', '-')}-{number}.safetensors"
+            network = resnet18(2, 1, seed=seed + 10 * place + number)
+            save_model(Model(DIGITS, entry.config, network, {}), path)
+            found.append(Network(entry.name, number, path, np.array([0.5]), "10 selection rows"))
+    return found
+
+
+def opened(study: Study, folder: Path, seed: int = 0, reopen: str = "") -> Any:
+    made = networks(folder, seed)
+    return open_and_score(study, ENTRIES, PROTOCOL, made, folder, folder, "abc1234", reopen, "cpu")
+
+
+def test_the_opening_is_in_the_ledger_before_a_test_row_is_read(
+    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("the machine died here")
+
+    monkeypatch.setattr("hpo.data.sealed._load", broken)
+    with pytest.raises(RuntimeError, match="died"):
+        opened(study, tmp_path)
+    opening = read_openings(study.database, "digits")[0]
+    assert (opening.study, opening.code_version, opening.reason) == ("digits", "abc1234", "")
+    assert opening.configuration["entries"] == {"trial 3": "by hand", "reference": "as a reference"}
+    assert load(tmp_path) is None
+
+
+def test_every_network_is_scored_once_on_the_official_test_rows(study: Study, tmp_path: Path) -> None:
+    found = opened(study, tmp_path)
+    arrays = digit_arrays(("test",))
+    np.testing.assert_array_equal(found.labels, arrays["test_labels"])
+    assert {name: scores.shape for name, scores in found.scores.items()} == {
+        "trial 3": (2, 360, 1), "reference": (2, 360, 1)}  # fmt: skip
+    again = load(tmp_path)
+    assert again is not None
+    assert (again.about["winner"], again.about["ledger_row"]) == ("trial 3", 1)
+    expected = roc_auc_score(arrays["test_labels"][:, 0], found.scores["trial 3"][0, :, 0])
+    assert roc_auc_score(again.labels[:, 0], again.scores["trial 3"][0, :, 0]) == expected
+
+
+def test_the_same_networks_need_no_second_opening_and_others_need_a_word(study: Study, tmp_path: Path) -> None:
+    opened(study, tmp_path)
+    opened(study, tmp_path)
+    assert len(read_openings(study.database, "digits")) == 1
+    with pytest.raises(UsageError, match='--reopen "why"'):
+        opened(study, tmp_path, seed=100)
+    assert len(read_openings(study.database, "digits")) == 1
+    opened(study, tmp_path, seed=100, reopen="the first was trained with a fault")
+    assert [one.reason for one in read_openings(study.database, "digits")] == ["", "the first was trained with a fault"]
+
+
+def test_another_study_on_the_same_dataset_needs_a_word_too(study: Study, tmp_path: Path) -> None:
+    opened(study, tmp_path)
+    other = create_or_take_up(study.database, "other", study.spec)
+    with pytest.raises(UsageError, match="for study digits"):
+        opened(other, tmp_path / "other", seed=7)
+
+
+def test_every_report_after_a_second_opening_shows_why(study: Study, tmp_path: Path) -> None:
+    from hpo.outcome.report.build import build
+    from hpo.outcome.report.document import to_markdown
+
+    opened(study, tmp_path)
+    opened(study, tmp_path, seed=100, reopen="a fault in the first")
+    page = to_markdown(build(gather(study, tmp_path)))
+    assert "a fault in the first" in page
+    assert "opened 2 times" in page
+
+
+def test_a_result_of_another_study_is_not_taken_for_ones_own(study: Study, tmp_path: Path) -> None:
+    opened(study, tmp_path)
+    other = create_or_take_up(study.database, "other", study.spec)
+    assert gather(other, tmp_path).final is None
+    assert gather(study, tmp_path).final is not None
+
+
+def test_without_a_confirmation_there_is_no_winner_but_one_taken_by_hand(study: Study) -> None:
+    run_worker(study, identity=this_process("w"), train=FakeTrainer())
+    with pytest.raises(StudyNotFoundError, match="digits-confirm"):
+        confirmed(study)
+    entries = by_hand(study, 3)
+    assert [entry.name for entry in entries] == ["trial 3", CROSS_ENTROPY, LIBAUC]
+    assert "without a confirmation" in entries[0].chosen
+    assert [entry.name for entry in by_hand(study, 0)] == [CROSS_ENTROPY, LIBAUC]
+    with pytest.raises(UsageError, match="trial 77 of digits is not complete"):
+        by_hand(study, 77)
+
+
+def test_medmnists_protocol_selects_the_epoch_on_validation_rows_whatever_the_configuration_says() -> None:
+    official = Protocol("training", 1, 1, 0)
+    assert official.config(ENTRIES[0]).resplit == "official"
+    assert PROTOCOL.config(ENTRIES[0]) is ENTRIES[0].config
+    assert len({PROTOCOL.seed(number) for number in range(10)}) == 10
+
+
+def test_an_exported_folder_checks_itself_and_notices_other_weights(study: Study, tmp_path: Path) -> None:
+    import subprocess
+    import sys
+
+    opened(study, tmp_path)
+    paths = export(tmp_path, tmp_path / "out")
+    assert [path.name for path in paths] == ["model-0.safetensors", "model-1.safetensors"]
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "Not for medical use" in card
+    check = [sys.executable, str(tmp_path / "out" / "check.py")]
+    assert subprocess.run(check, capture_output=True, check=False).returncode == 0
+    save_model(Model(DIGITS, TrainConfig(), resnet18(2, 1, seed=99), {}), paths[0])
+    assert subprocess.run(check, capture_output=True, check=False).returncode == 1
+
+
+@pytest.mark.slow
+def test_networks_are_trained_once_and_anew_when_their_configuration_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from hpo.data.development import load_development
+
+    development = load_development(DIGITS, tmp_path)
+    quick = TrainConfig(
+        loss="cross_entropy", optimizer="adam", learning_rate=1e-3, weight_decay=0.0, resplit="official"
+    )
+    entries = [Entry("trial 3", quick, False, "by hand")]
+    protocol = Protocol("development", epochs=1, seeds=1, study_seed=0)
+    told: list[str] = []
+
+    def train(entries: list[Entry]) -> Network:
+        return final_module.train_networks(
+            entries, protocol, development, tmp_path, "cpu", lambda name, _: told.append(name)
+        )[0]
+
+    first = train(entries)
+    assert first.threshold_rows == "180 selection rows"
+    assert 0 < first.thresholds[0] < 1
+    steps = len(told)
+    assert steps > 0
+    content = first.path.read_bytes()
+    train(entries)
+    assert (len(told), first.path.read_bytes()) == (steps, content)
+    changed = Entry("trial 3", quick.model_copy(update={"learning_rate": 2e-3}), False, "by hand")
+    train([changed])
+    assert len(told) > steps
+    assert first.path.read_bytes() != content

@@ -1,0 +1,103 @@
+"""What test scores amount to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.metrics import accuracy_score, roc_auc_score
+
+from hpo.errors import DataError, OutputError
+from hpo.outcome.final import RESULT, SCORES, load, store
+from hpo.outcome.judgement import judge_final
+from hpo.outcome.report.build import Evidence, build
+from hpo.outcome.report.document import to_markdown
+from hpo.outcome.report.result_sections import verdicts
+from hpo.study.catalogue import find_dataset
+from tests.outcome import simulated
+
+
+def test_aucs_and_accuracies_are_scikit_learns() -> None:
+    final = simulated.final()
+    entry = judge_final(final, draws=100).entries[0]
+    scores, truth = final.scores["trial 7"][:, :, 0], final.labels[:, 0]
+    assert [one.value for one in entry.aucs] == pytest.approx([roc_auc_score(truth, one) for one in scores])
+    assert entry.mean == pytest.approx(np.mean([roc_auc_score(truth, one) for one in scores]))
+    assert entry.spread == pytest.approx(np.std([roc_auc_score(truth, one) for one in scores], ddof=1))
+    assert entry.accuracy.value == pytest.approx(np.mean([accuracy_score(truth, one >= 0.6) for one in scores]))
+    assert entry.accuracy_at_half.value == pytest.approx(np.mean([accuracy_score(truth, one >= 0.5) for one in scores]))
+
+
+def test_several_labels_are_averaged() -> None:
+    final = simulated.final(labels=3)
+    entry = judge_final(final, draws=100).entries[0]
+    truth = final.labels
+    each = [np.mean([roc_auc_score(truth[:, k], one[:, k]) for k in range(3)]) for one in final.scores["trial 7"]]
+    assert [one.value for one in entry.aucs] == pytest.approx(each)
+    right = [(one >= 0.6) == (truth == 1) for one in final.scores["trial 7"]]
+    assert entry.accuracy.value == pytest.approx(np.mean(right))
+
+
+def test_a_clear_winner_is_told_apart_and_an_equal_one_is_not() -> None:
+    clear, equal = judge_final(simulated.final(gain=2.0), draws=200), judge_final(simulated.final(gain=1.0), draws=200)
+    assert clear.against[0].decisive.low > 0
+    assert not equal.against[0].decisive.told_apart
+    data = find_dataset("breast")
+    assert "is better than medmnist-cross-entropy" in verdicts(clear, data)[0]
+    assert "cannot be told apart from medmnist-cross-entropy" in verdicts(equal, data)[0]
+
+
+def test_the_published_value_is_placed_by_the_interval() -> None:
+    data = find_dataset("breast")
+    assert "lies below it" in verdicts(judge_final(simulated.final(gain=0.5), draws=100), data)[-1]
+    assert "lies above it" in verdicts(judge_final(simulated.final(gain=4.0), draws=100), data)[-1]
+
+
+def test_one_seed_has_no_interval_over_seeds_and_says_so() -> None:
+    found = judge_final(simulated.final(seeds=1), draws=100)
+    assert (found.entries[0].spread, found.entries[0].over_all, found.against[0].over_all) == (None, None, None)
+    assert found.against[0].decisive is found.against[0].delong
+
+
+def test_a_reference_can_win_and_is_held_against_the_others() -> None:
+    final = simulated.final()
+    final.about["winner"] = "medmnist-cross-entropy"
+    assert judge_final(final, draws=100).against == ()
+
+
+def test_what_is_stored_is_loaded_again(tmp_path: Path) -> None:
+    final = simulated.final(labels=2)
+    assert load(tmp_path) is None
+    store(final, tmp_path)
+    found = load(tmp_path)
+    assert found is not None
+    assert found.about == final.about
+    np.testing.assert_array_equal(found.labels, final.labels)
+    for name, scores in final.scores.items():
+        np.testing.assert_array_equal(found.scores[name], scores)
+
+
+def test_a_damaged_result_is_refused_and_a_closed_folder_said(tmp_path: Path) -> None:
+    store(simulated.final(), tmp_path)
+    (tmp_path / SCORES).write_bytes(b"no archive")
+    with pytest.raises(DataError, match="cannot be read"):
+        load(tmp_path)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="--out"):
+        store(simulated.final(), tmp_path / "file")
+    assert (tmp_path / RESULT).exists()
+
+
+def test_the_report_holds_the_result_with_its_figures_and_published_values() -> None:
+    page = to_markdown(build(Evidence(simulated.search(), final=simulated.final())))
+    assert "## Result on test rows" in page
+    assert "| Google AutoML Vision | .919 |" in page
+    assert "(figures/roc.svg)" in page
+    assert " nan" not in page
+
+
+def test_the_report_of_several_labels_has_no_roc_of_one() -> None:
+    page = to_markdown(build(Evidence(simulated.search(), final=simulated.final(labels=3))))
+    assert "(figures/result.svg)" in page
+    assert "roc.svg" not in page

@@ -1,0 +1,104 @@
+"""The report as a reader gets it."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+
+from hpo.errors import OutputError
+from hpo.outcome.report.build import Evidence, build
+from hpo.outcome.report.document import Document, Notice, Picture, Section, Table, Text, to_html, to_markdown, write
+from hpo.outcome.report.evidence import gather_search
+from hpo.search.address import resolve_address
+from hpo.search.registry import this_process
+from hpo.search.storage import open_database
+from hpo.search.study import create_or_take_up
+from hpo.search.worker import run_worker
+from tests.outcome import simulated
+from tests.search.fakes import FakeTrainer, make_spec
+
+
+def pictures(document: Document) -> list[Picture]:
+    return [block for section in document.sections for block in section.blocks if isinstance(block, Picture)]
+
+
+@pytest.fixture(scope="module")
+def document() -> Document:
+    return build(Evidence(simulated.search()))
+
+
+def test_every_section_is_there_and_every_figure_is_sound_svg_with_a_caption(document: Document) -> None:
+    titles = [section.title for section in document.sections]
+    assert titles[0] == "Question and protocol"
+    assert titles[-2:] == ["Provenance", "Ledger of test rows"]
+    found = pictures(document)
+    names = [picture.name for picture in found]
+    assert names == ["history", "importance", "slices", "contour", "choices", "curves", "overfitting"]
+    for picture in found:
+        assert ET.fromstring(picture.svg).tag.endswith("svg")
+        assert picture.caption.endswith(".")
+
+
+def test_the_page_needs_nothing_but_itself(document: Document) -> None:
+    page = to_html(document)
+    assert re.findall(r'(?:src|href)="(?!data:|#)[^"]*"', page) == []
+    assert "@import" not in page
+    assert "url(" not in page
+
+
+def test_no_number_is_missing_in_the_words(document: Document) -> None:
+    words = re.sub(r"<img[^>]*>", "", to_html(document))
+    assert not re.search(r"\bnan\b|\binf\b|None", words)
+
+
+def test_markdown_and_html_say_the_same_sentences(document: Document) -> None:
+    markdown, page = to_markdown(document), to_html(document)
+    for section in document.sections:
+        for block in section.blocks:
+            if isinstance(block, Text | Notice):
+                assert block.text in markdown
+                assert re.sub(r"[`*]", "", block.text)[:40].split("&")[0] in re.sub(r"<[^>]+>", "", page)
+
+
+def test_a_cell_can_hold_what_would_end_it() -> None:
+    document = Document("t", "s", (Section("x", (Table(("a", "b"), (("1|2", "<b>"),)),)),))
+    assert r"| 1\|2 | <b> |" in to_markdown(document)
+    assert "<td>&lt;b&gt;</td>" in to_html(document)
+
+
+def test_figures_lie_beside_the_markdown(tmp_path: Path, document: Document) -> None:
+    page, text = write(document, tmp_path / "out")
+    assert page.read_text().startswith("<!doctype html>")
+    for target in re.findall(r"\]\((figures/[^)]+)\)", text.read_text()):
+        assert (tmp_path / "out" / target).is_file()
+
+
+def test_a_folder_that_cannot_be_made_is_said_in_one_sentence(tmp_path: Path, document: Document) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="--out"):
+        write(document, tmp_path / "file")
+
+
+def test_equal_evidence_gives_an_equal_page(document: Document) -> None:
+    assert to_html(build(Evidence(simulated.search()))) == to_html(document)
+
+
+def test_a_study_in_a_database_becomes_a_report(tmp_path: Path) -> None:
+    database = open_database(resolve_address(f"sqlite:///{tmp_path}/hpo.db"), create=True)
+    study = create_or_take_up(database, "breast", make_spec(12, references=True))
+    run_worker(study, identity=this_process("w"), train=FakeTrainer())
+    search = gather_search(study)
+    assert (len(search.trials), search.shared_epoch, len(search.references)) == (12, 4, 2)
+    page = to_html(build(Evidence(search)))
+    assert "12 of 12 trials have finished" in page
+    assert "rank correlation" in page
+
+
+@pytest.mark.parametrize("trials", [0, 1, 2, 5])
+def test_a_study_that_has_hardly_begun_has_a_report_too(trials: int) -> None:
+    page = to_html(build(Evidence(simulated.of(simulated.search(max(trials, 1)).trials[:trials]))))
+    assert "Question and protocol" in page
+    assert not re.search(r"\bnan\b", re.sub(r"<img[^>]*>", "", page))

@@ -1,0 +1,61 @@
+"""One configuration trained once for its weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hpo.data.development import Development
+from hpo.statistics.auc import auc
+from hpo.study.config import TrainConfig
+from hpo.training.checkpoint import Checkpoint
+from hpo.training.refit import refit
+
+QUICK = {"loss": "cross_entropy", "optimizer": "adam", "learning_rate": 1e-3, "weight_decay": 0.0, "batch_size": 16}
+
+
+class Left(Exception):  # noqa: N818
+    """Somebody pressed Ctrl-C."""
+
+
+def test_without_selection_rows_the_last_weights_are_kept(development: Development) -> None:
+    made = refit(TrainConfig(**QUICK), development, 2, seed=1, device="cpu")
+    assert made.selection is None
+    scores = made.model.scores(development.images, "cpu")[:, 0]
+    assert auc(scores, development.labels[:, 0]) > 0.5
+
+
+def test_with_selection_rows_their_numbers_are_told(development: Development) -> None:
+    made = refit(TrainConfig(**QUICK, resplit="official"), development, 2, seed=1, device="cpu")
+    np.testing.assert_array_equal(made.selection, np.flatnonzero(development.is_validation))
+
+
+def test_equal_seeds_give_equal_networks_and_others_do_not(development: Development) -> None:
+    first, again, other = (refit(TrainConfig(**QUICK), development, 1, seed, "cpu").model for seed in (1, 1, 2))
+    images = development.images[:8]
+    np.testing.assert_array_equal(first.scores(images, "cpu"), again.scores(images, "cpu"))
+    assert np.abs(first.scores(images, "cpu") - other.scores(images, "cpu")).max() > 0
+
+
+@pytest.mark.parametrize("resplit", ["none", "holdout"])
+def test_one_that_was_left_goes_on_and_ends_as_if_it_had_not_been(
+    development: Development, tmp_path: Path, resplit: str
+) -> None:
+    config = TrainConfig(**QUICK, resplit=resplit, resplit_share=0.3, weight_average="ema")
+    whole = refit(config, development, 3, seed=5, device="cpu").model.scores(development.images, "cpu")
+
+    def leave(share: float) -> None:
+        if share > 0.5:
+            raise Left
+
+    checkpoint = Checkpoint(tmp_path, 0, 1, "same")
+    with pytest.raises(Left):
+        refit(config, development, 3, 5, "cpu", leave, checkpoint)
+    assert checkpoint.exists()
+    shares: list[float] = []
+    made = refit(config, development, 3, 5, "cpu", shares.append, checkpoint)
+    assert shares[0] > 0.5
+    np.testing.assert_array_equal(made.model.scores(development.images, "cpu"), whole)
+    assert not checkpoint.exists()
