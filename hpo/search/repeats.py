@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
@@ -12,7 +11,7 @@ from sqlalchemy.engine import Connection
 
 from hpo.search import tables
 from hpo.search.study import Study
-from hpo.statistics.estimate import CONFIDENCE, Comparison, Estimate, compared, share_estimate
+from hpo.statistics.estimate import CONFIDENCE, Comparison, Estimate
 from hpo.statistics.resampled import corrected_difference, corrected_mean
 from hpo.study.spec import Scoring
 
@@ -62,10 +61,7 @@ def mean_over(values: Sequence[Sequence[float]], scoring: Scoring) -> Estimate |
     array = np.array(values)
     if array.size < 2:
         return None
-    if array.shape[1] > 1:
-        return corrected_mean(array)
-    value, error = float(array.mean()), _corrected_error(array, scoring)
-    return share_estimate(value, error, array.size, CONFIDENCE, array.size - 1, scale="logit")
+    return corrected_mean(array, scored_to_fit=_scored_to_fit(scoring))
 
 
 def difference_over(
@@ -84,12 +80,11 @@ def difference_over(
     differences = np.array(first) - np.array(second)
     if differences.size < 2:
         return None
-    if differences.shape[1] > 1:
-        return corrected_difference(differences, confidence)
-    error = _corrected_error(differences, scoring)
-    return compared(float(differences.mean()), error, confidence, differences.size - 1, reach=1.0)
+    return corrected_difference(differences, confidence, _scored_to_fit(scoring))
 
 
-def _corrected_error(values: np.ndarray[tuple[int, ...], np.dtype[np.float64]], scoring: Scoring) -> float:
-    shared = 0.0 if scoring.rows == "official" else scoring.share / (1 - scoring.share)
-    return math.sqrt((1 / values.size + shared) * float(values.var(ddof=1)))
+def _scored_to_fit(scoring: Scoring) -> float:
+    """Scored rows over fit rows of a training; 0 for official rows, which never change."""
+    if scoring.rows == "official":
+        return 0.0
+    return 1 / (scoring.folds - 1) if scoring.rows == "kfold" else scoring.share / (1 - scoring.share)

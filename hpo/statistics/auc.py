@@ -21,7 +21,7 @@ def auc(scores: Array, labels: Array) -> float:
     Raises OneClassError if all labels are equal, ValueError for nan among the scores or arrays of unequal form.
     """
     _check(scores, labels, dimensions=1)
-    return _area_and_influences(scores, labels)[0]
+    return area_and_influences(scores, labels)[0]
 
 
 def auc_with_error(scores: Array, labels: Array) -> tuple[float, float]:
@@ -32,7 +32,7 @@ def auc_with_error(scores: Array, labels: Array) -> tuple[float, float]:
     Raises as `auc`. Source: DeLong et al. 1988; O(N log N) form of Sun and Xu 2014; bound of Birnbaum and Klose 1957.
     """
     _check(scores, labels, dimensions=1)
-    area, influences = _area_and_influences(scores, labels)
+    area, influences = area_and_influences(scores, labels)
     return area, float(np.sqrt(np.square(influences).sum()))
 
 
@@ -52,7 +52,7 @@ def mean_auc_with_error(scores: Array, labels: Array) -> tuple[float, float]:
     areas = []
     total = np.zeros(labels.shape[0])
     for column, classes in zip(np.ascontiguousarray(scores.T[both]), np.ascontiguousarray(labels.T[both]), strict=True):
-        area, influences = _area_and_influences(column, classes)
+        area, influences = area_and_influences(column, classes)
         areas.append(area)
         total += influences
     return float(np.mean(areas)), float(np.sqrt(np.square(total).sum()) / both.size)
@@ -68,8 +68,11 @@ def _check(scores: Array, labels: Array, dimensions: int) -> None:
         raise ValueError("labels hold other values than 0 and 1")
 
 
-def _area_and_influences(scores: Array, labels: Array) -> tuple[float, NDArray[np.float64]]:
-    """AUC of one label, and each row's part in its error, (N,), whose squares add up to DeLong's variance."""
+def area_and_influences(scores: Array, labels: Array) -> tuple[float, NDArray[np.float64]]:
+    """AUC of one label, and each row's part in its error, (N,), whose squares add up to DeLong's variance.
+
+    scores, labels: (N,), checked before. Raises OneClassError if all labels are equal.
+    """
     order = np.argsort(scores)
     is_positive = labels[order] == 1
     positives = int(is_positive.sum())

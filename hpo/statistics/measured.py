@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hpo.statistics.auc import OneClassError
+from hpo.statistics.auc import OneClassError, area_and_influences
 
 Array = NDArray[Any]
 
@@ -77,7 +77,7 @@ def measured_auc(scores: Array, labels: Array) -> Measured:
     influences = np.zeros(scores.shape[:2])
     for network in range(scores.shape[0]):
         for place, label in enumerate(both):
-            area, parts = _area_and_influences(by_label[0][network, :, label], by_label[1][:, label])
+            area, parts = area_and_influences(by_label[0][network, :, label], by_label[1][:, label])
             areas[network, place] = area
             influences[network] += parts / both.size
     positives = by_label[1][:, both].sum(axis=0, dtype=np.int64)
@@ -121,28 +121,3 @@ def labels_with_both_classes(labels: Array) -> NDArray[np.int64]:
     if not both.size:
         raise OneClassError(f"none of {columns.shape[1]} labels has both classes among {labels.shape[0]} rows")
     return both
-
-
-def doubled_wins(scores: Array, others: Array) -> NDArray[np.int64]:
-    """Twice the number of `others` below each score, those equal to it counted one half. (N,) int64."""
-    ordered = np.sort(others)
-    below = np.searchsorted(ordered, scores, side="left")
-    return np.asarray(below + np.searchsorted(ordered, scores, side="right"), dtype=np.int64)
-
-
-def _area_and_influences(scores: Array, labels: Array) -> tuple[float, NDArray[np.float64]]:
-    """AUC of one network and label, and each row's part in its error, (N,), whose squares add up to the variance."""
-    positives, negatives = scores[labels == 1], scores[labels == 0]
-    above = doubled_wins(positives, negatives)
-    area = float(above.sum() / (2 * positives.size * negatives.size))
-    influences = np.empty(labels.shape[0])
-    influences[labels == 1] = _scaled(above / (2 * negatives.size), area)
-    influences[labels == 0] = _scaled(1 - doubled_wins(negatives, positives) / (2 * positives.size), area)
-    return area, influences
-
-
-def _scaled(placements: NDArray[np.float64], area: float) -> NDArray[np.float64]:
-    count = placements.size
-    if count == 1:
-        return np.array([np.sqrt(area * (1 - area))])
-    return np.asarray((placements - area) / np.sqrt(count * (count - 1)))

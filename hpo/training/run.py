@@ -230,12 +230,17 @@ class Run:
         with self.machine.autocast():
             logits = self.network(images)
         loss = self.loss(logits, targets)
+        # None are left from the step before, but for a recording that failed half-way.
+        self._forget_gradients()
         loss.backward()
         self.optimizer.update()
-        self.network.zero_grad()
-        self.loss.zero_grad()
+        self._forget_gradients()
         self.average.move(self.network)
         return loss.detach(), logits.detach()
+
+    def _forget_gradients(self) -> None:
+        self.network.zero_grad()
+        self.loss.zero_grad()
 
     def _scoring(self, images: Tensor) -> Generator[None, None, NDArray[np.float32]]:
         network = self.scored_network().eval()
