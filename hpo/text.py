@@ -27,3 +27,8 @@ def auc(value: float | None) -> str:
         return "-"
     text = f"{value:.3f}"
     return text[1:] if text.startswith("0.") else text
+
+
+def memory(count: int | None) -> str:
+    """`1.2 GiB` for a number of bytes, or a dash for None."""
+    return "-" if count is None else f"{count / 2**30:.1f} GiB"

@@ -104,22 +104,43 @@ def finalize(
 
 
 @click.command()
-@click.argument("study_name", metavar="STUDY", shell_complete=complete_studies)
-@click.option("--out", metavar="DIR", type=click.Path(path_type=Path), help="Where to.  [default: hpo-results/STUDY]")
+@click.argument("study_name", metavar="[STUDY]", required=False, shell_complete=complete_studies)
+@click.option("--all", "of_all", is_flag=True, help="One page over all datasets that have a final result.")
+@click.option(
+    "--out", metavar="DIR", type=click.Path(path_type=Path), help="Where to.  [default: where the results are]"
+)
 @_confirmation_option
 @_results_option
 @storage_option
 def report(
-    study_name: str, out: Path | None, confirmation: str | None, results: Path | None, storage: str | None
+    study_name: str | None,
+    of_all: bool,
+    out: Path | None,
+    confirmation: str | None,
+    results: Path | None,
+    storage: str | None,
 ) -> None:
-    """Write the technical report of STUDY as it stands: one HTML page, and Markdown with figures."""
-    from hpo.outcome.report.build import build
-    from hpo.outcome.report.document import write
-    from hpo.outcome.report.gather import gather
+    """Write the technical report of STUDY as it stands: one HTML page, and Markdown with figures.
 
-    study = _open(study_name, storage)
-    folder = results or _RESULTS / study_name
-    for path in write(build(gather(study, folder, confirmation)), out or folder):
+    With --all: the table over datasets, from the final results in the folders below --results.  [default: hpo-results]
+    """
+    from hpo.errors import UsageError
+    from hpo.outcome.report.document import write
+
+    if of_all == (study_name is not None):
+        raise UsageError("give a STUDY, or --all for one page over all datasets")
+    if study_name is None:
+        from hpo.outcome.report.overview import gather_rows, overview
+
+        folder = results or _RESULTS
+        document = overview(gather_rows(folder))
+    else:
+        from hpo.outcome.report.build import build
+        from hpo.outcome.report.gather import gather
+
+        folder = results or _RESULTS / study_name
+        document = build(gather(_open(study_name, storage), folder, confirmation))
+    for path in write(document, out or folder):
         print(path)
 
 

@@ -18,7 +18,7 @@ from rich.text import Text
 
 from hpo.cli.crew import MOST_ROWS, Crew, read_crew, render_crew
 from hpo.errors import OutputError
-from hpo.text import auc, duration, with_error
+from hpo.text import auc, duration, memory, with_error
 
 if TYPE_CHECKING:
     from hpo.launch.slurm.queue import QueueWatch
@@ -122,10 +122,10 @@ def draw(what: RenderableType, path: Path, title: str) -> None:
 
 def trials_table(name: str, rows: list[TrialRow]) -> Table:
     """Every trial, by number."""
-    table = Table("trial", "state", "AUC", "epochs", "time", "settings or reason", title=f"trials of {name}")
+    table = Table("trial", "state", "AUC", "epochs", "time", "memory", "settings or reason", title=f"trials of {name}")
     for row in rows:
         told = ": ".join(part for part in (row.label, row.reason or _brief(row.params)) if part)
-        table.add_row(*_cells(row), told, style=_STYLES.get(row.state))
+        table.add_row(*_cells(row), memory(row.peak_memory), told, style=_STYLES.get(row.state))
     return table
 
 

@@ -74,10 +74,9 @@ def judge_final(final: Final, draws: int = 2000, seed: int = 0) -> Judgement:
     described = {entry["name"]: entry for entry in final.about["entries"]}
     scores = {name: _squeezed(values) for name, values in final.scores.items()}
     measured = {name: measured_auc(values, labels) for name, values in scores.items()}
-    entries = tuple(
-        _judged(described[name], scores[name], labels, measured[name], draws, seed) for name in final.scores
-    )
     winner = final.about["winner"]
+    order = [winner, *(name for name in final.scores if name != winner)]
+    entries = tuple(_judged(described[name], scores[name], labels, measured[name], draws, seed) for name in order)
     against = tuple(
         Against(
             winner,
@@ -86,8 +85,8 @@ def judge_final(final: Final, draws: int = 2000, seed: int = 0) -> Judgement:
             difference_of_networks(measured[winner], measured[name]),
             bootstrap_difference(scores[winner], scores[name], labels, draws, seed),
         )
-        for name in final.scores
-        if name != winner and described[name]["is_reference"]
+        for name in order[1:]
+        if described[name]["is_reference"]
     )
     return Judgement(entries, against)
 

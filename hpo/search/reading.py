@@ -77,7 +77,8 @@ class StudyStatus:
 class TrialRow:
     """One trial. state: running, free, complete, pruned or failed. auc: its last report. Times: seconds since 1970.
 
-    candidate, repeat: in a confirmation, which configuration it trains, and for which time, from 1.
+    candidate, repeat: in a confirmation, which configuration it trains, and for which time, from 1. peak_memory: most
+    bytes that its worker held, None until it ends.
     """
 
     number: int
@@ -94,6 +95,7 @@ class TrialRow:
     ended: float | None
     candidate: str | None = None
     repeat: int | None = None
+    peak_memory: int | None = None
 
     @property
     def label(self) -> str:
@@ -317,4 +319,5 @@ def _trial(study: Study, row: AnyRow) -> TrialRow:
         ended=row.ended,
         candidate=candidate,
         repeat=repeat,
+        peak_memory=record.get("peak_memory"),
     )

@@ -8,6 +8,7 @@ from typing import Literal
 
 import torch
 
+from hpo.text import memory
 from hpo.training.limits import main_memory_limit, note_refusal
 
 Reason = Literal["diverged", "out of memory"]
@@ -55,9 +56,5 @@ def _out_of_memory(error: BaseException) -> TrainingFailure:
     note_refusal()
     detail = (str(error).splitlines() or ["allocation refused"])[0]
     bound = main_memory_limit()
-    told = (
-        f" (this worker may hold {bound / 2**30:.1f} GiB)"
-        if bound and not isinstance(error, torch.OutOfMemoryError)
-        else ""
-    )
+    told = f" (this worker may hold {memory(bound)})" if bound and not isinstance(error, torch.OutOfMemoryError) else ""
     return TrainingFailure("out of memory", detail + told)

@@ -13,6 +13,7 @@ from hpo.launch.packing.settle import Room, Settled, Trouble, settle
 from hpo.launch.packing.typical import heaviest, typical
 from hpo.launch.probe import Probe
 from hpo.study.spec import StudySpec
+from hpo.text import memory
 from hpo.training.limits import usable_cores, usable_memory
 
 if TYPE_CHECKING:
@@ -69,8 +70,8 @@ def _measure(rehearsal: Rehearsal, room: Room, say: Callable[[str], None]) -> Se
         except Trouble as trouble:
             say(f"the memory of a trial could not be measured: {trouble}")
             return None
-        of_gpu = f" and {peak.device / 2**30:.1f} GiB of the GPU" if peak.device else ""
-        say(f"a trial of the largest configuration holds {peak.main / 2**30:.1f} GiB{of_gpu}")
+        of_gpu = f" and {memory(peak.device)} of the GPU" if peak.device else ""
+        say(f"a trial of the largest configuration holds {memory(peak.main)}{of_gpu}")
         settled = settle(
             lambda count: crowd.rate(count, max(1, cores // count)),
             room.most(peak),

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from hpo.text import memory
+
 LEAST_GAIN = 1.1
 """How many times as many rows a second more workers must train to be taken."""
 
@@ -49,10 +51,10 @@ class Room:
         """How many workers on one device may be tried, at least 1, and what forbids more."""
         bounds = [(self.cores // self.devices, "a core for each worker")]
         if self.main is not None:
-            each = f"{peak.main / 2**30:.1f} GiB of main memory for each worker"
+            each = f"{memory(peak.main)} of main memory for each worker"
             bounds.append((int(MAIN_PART * self.main / max(1, peak.main) / self.devices), each))
         if self.gpu is not None:
-            each = f"{peak.device / 2**30:.1f} GiB of GPU memory for each worker"
+            each = f"{memory(peak.device)} of GPU memory for each worker"
             bounds.append((int(GPU_PART * self.gpu / (_SPARE * peak.device + self.context)), each))
         number, why = min(bounds)
         return max(1, number), why

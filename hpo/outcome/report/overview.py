@@ -1,0 +1,132 @@
+"""All datasets together: the table, the tests over datasets, and what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from hpo.errors import DataError
+from hpo.outcome.final import RESULT, Final, load
+from hpo.outcome.judgement import Against, Judged, judge_final
+from hpo.outcome.report.document import Block, Document, Listing, Notice, Section, Table, Text
+from hpo.statistics.datasets import mean_ranks, sign_test, signed_rank_test
+from hpo.study.catalogue import DATASETS, Dataset
+from hpo.text import auc
+
+_TASKS = tuple(dataset for dataset in DATASETS if dataset.published_auc is not None)
+
+
+class Row:
+    """The final result of one dataset: its winner against each reference."""
+
+    def __init__(self, dataset: Dataset, final: Final) -> None:
+        judgement = judge_final(final)
+        self.dataset, self.study = dataset, str(final.about["study"])
+        self.winner: Judged = judgement.entries[0]
+        self.references: dict[str, Judged] = {one.name: one for one in judgement.entries if one.is_reference}
+        self.against: dict[str, Against] = {one.reference: one for one in judgement.against}
+
+
+def gather_rows(root: Path) -> list[Row]:
+    """The final results below a folder, in the order of the catalogue.
+
+    Raises DataError if there is none, if one cannot be read, or if two are of the same dataset.
+    """
+    found: dict[str, Row] = {}
+    for path in sorted(root.glob(f"*/{RESULT}")):
+        final = load(path.parent)
+        assert final is not None, path
+        dataset = next((one for one in _TASKS if one.name == final.about["dataset"]), None)
+        if dataset is None:
+            continue
+        row = Row(dataset, final)
+        if dataset.name in found:
+            studies = f"{found[dataset.name].study} and {row.study}"
+            raise DataError(
+                f"{root} holds two results of {dataset.name}, of {studies}; keep one there, for none is best"
+            )
+        found[dataset.name] = row
+    if not found:
+        raise DataError(f"{root} holds no final result (*/{RESULT}); run `hpo finalize STUDY`, or give --results")
+    return [found[dataset.name] for dataset in _TASKS if dataset.name in found]
+
+
+def overview(rows: Sequence[Row]) -> Document:
+    """The page over all datasets that have a result."""
+    names = list(dict.fromkeys(name for row in rows for name in row.references))
+    missing = [dataset.official_name for dataset in _TASKS if dataset not in [row.dataset for row in rows]]
+    header = ("dataset", "published", *names, "winner", "winner, 95 % interval")
+    blocks: list[Block] = [Table(header, tuple(_line(row, names) for row in rows))]
+    if missing:
+        told = f"Missing: {', '.join(missing)}. What follows rests on {len(rows)} of {len(_TASKS)} datasets."
+        blocks.append(Notice(told))
+    blocks.append(
+        Text(
+            "Test AUC, means over networks; intervals over seeds and rows where there are several seeds. Published: "
+            "ResNet-18 (28) or ResNet-18 + 3D, Yang et al. 2023, without a spread."
+        )
+    )
+    sections = (Section("Results", tuple(blocks)), _differences(rows), _tests(rows, names))
+    return Document("hpo: all datasets", f"{len(rows)} of {len(_TASKS)} MedMNIST tasks.", sections)
+
+
+def _line(row: Row, names: Sequence[str]) -> tuple[str, ...]:
+    estimate = row.winner.over_all or row.winner.delong
+    references = (auc(row.references[name].mean) if name in row.references else "-" for name in names)
+    interval = f"[{auc(estimate.low)}, {auc(estimate.high)}]"
+    return (row.dataset.official_name, auc(row.dataset.published_auc), *references, auc(row.winner.mean), interval)
+
+
+def _differences(rows: Sequence[Row]) -> Section:
+    lines = [
+        (
+            row.dataset.official_name,
+            name,
+            f"{found.difference:+.3f} [{found.low:+.3f}, {found.high:+.3f}]",
+            _said(found.p),
+        )
+        for row in rows
+        for name, one in row.against.items()
+        for found in (one.decisive,)
+    ]
+    header = ("dataset", "winner minus", "difference, 95 % interval", "p")
+    body: Block = Table(header, tuple(lines)) if lines else Text("Every winner is itself the only reference.")
+    return Section("Against the references", (body,))
+
+
+def _tests(rows: Sequence[Row], names: Sequence[str]) -> Section:
+    gaps = {
+        name: [row.winner.mean - row.references[name].mean for row in rows if name in row.references] for name in names
+    }
+    published = [row.winner.mean - row.dataset.published_auc for row in rows if row.dataset.published_auc is not None]
+    gaps["the published value"] = published
+    sentences = [_over_datasets(name, values) for name, values in gaps.items() if values]
+    blocks: list[Block] = [
+        Text(
+            "A dataset counts once, whatever its size (Demsar 2006). The smallest p that a sign test can give is "
+            f"{2 * 0.5 ** len(rows):.2g} with {len(rows)} dataset{'s' if len(rows) > 1 else ''}."
+        ),
+        Listing(tuple(sentences)),
+    ]
+    whole = [row for row in rows if all(name in row.references for name in names)]
+    if len(whole) > 1 and names:
+        table = np.array([[row.winner.mean, *(row.references[name].mean for name in names)] for row in whole])
+        ranks = zip(("winner", *names), mean_ranks(table), strict=True)
+        told = ", ".join(f"{name} {rank:.2f}" for name, rank in ranks)
+        blocks.append(Text(f"Mean ranks over {len(whole)} datasets, 1 is best: {told}."))
+    return Section("Over datasets", tuple(blocks))
+
+
+def _over_datasets(name: str, values: Sequence[float]) -> str:
+    differences = np.array(values)
+    signs, ranks = sign_test(differences), signed_rank_test(differences)
+    return (
+        f"Winner against {name}: {signs.wins} better, {signs.losses} worse, {signs.ties} equal; mean difference "
+        f"{differences.mean():+.3f}; sign test p = {signs.p:.2g}, signed-rank test p = {ranks.p:.2g}."
+    )
+
+
+def _said(p: float) -> str:
+    return "-" if p != p else f"{p:.2g}"
