@@ -103,9 +103,12 @@ def best(study_name: str, count: int, storage: str | None, as_json: bool) -> Non
 @click.argument("study_name", metavar="[STUDY]", required=False, shell_complete=complete_studies)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; there is no password.")
 @click.option("--port", default=8080, show_default=True, type=click.IntRange(0, 65535), help="0 takes any free one.")
+@click.option("--read-only", is_flag=True, help="For others to look at: what would change a study is refused.")
 @click.option("--no-browser", is_flag=True, help="Only print the address.")
 @storage_option
-def dashboard(study_name: str | None, host: str, port: int, no_browser: bool, storage: str | None) -> None:
+def dashboard(
+    study_name: str | None, host: str, port: int, read_only: bool, no_browser: bool, storage: str | None
+) -> None:
     """Serve optuna-dashboard, open on STUDY or the list of all, to this machine only. Ctrl-C ends it."""
     import webbrowser
 
@@ -121,7 +124,7 @@ def dashboard(study_name: str | None, host: str, port: int, no_browser: bool, st
 
     database = open_database(resolve_address(storage), create=False)
     study = open_study(database, study_name) if study_name is not None else None
-    serve_dashboard(database, study, host=host, port=port, on_ready=ready)
+    serve_dashboard(database, study, host=host, port=port, on_ready=ready, read_only=read_only)
 
 
 @click.command()

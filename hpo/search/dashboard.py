@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from socketserver import ThreadingMixIn
+from typing import TYPE_CHECKING
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from hpo.errors import UsageError
 from hpo.search.storage import Database
 from hpo.search.study import Study
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 
 class _Server(ThreadingMixIn, WSGIServer):
@@ -21,6 +25,18 @@ class _Quiet(WSGIRequestHandler):
         """Says nothing: a line for each poll of the page helps nobody."""
 
 
+def _looking_only(pages: WSGIApplication) -> WSGIApplication:
+    """The same pages, with every request refused that does more than read: optuna-dashboard reads by GET alone."""
+
+    def answer(environment: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+        if environment["REQUEST_METHOD"] in ("GET", "HEAD"):
+            return pages(environment, start)
+        start("403 Forbidden", [("Content-Type", "application/json")])
+        return [b'{"reason": "this dashboard is for looking only"}']
+
+    return answer
+
+
 def serve_dashboard(
     database: Database,
     study: Study | None = None,
@@ -28,16 +44,20 @@ def serve_dashboard(
     port: int = 8080,
     on_ready: Callable[[str], None] = lambda _: None,
     on_server: Callable[[WSGIServer], None] = lambda _: None,
+    read_only: bool = False,
 ) -> None:
     """Serves the dashboard until interrupted; `on_ready` gets the address that opens on `study`, or on the list of all.
 
     port 0 takes any free one. It has no password, so keep `host` on this machine. `on_server` gets the server, whose
-    `shutdown` ends this. Raises UsageError if the port is taken or the host is not this machine's.
+    `shutdown` ends this. read_only: its pages can be looked at, and what would change a study is refused.
+    Raises UsageError if the port is taken or the host is not this machine's.
     """
     from optuna_dashboard import wsgi
 
     try:
-        server = make_server(host, port, wsgi(database.optuna), server_class=_Server, handler_class=_Quiet)
+        pages = wsgi(database.optuna)
+        shown = _looking_only(pages) if read_only else pages
+        server = make_server(host, port, shown, server_class=_Server, handler_class=_Quiet)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise UsageError(f"port {port} is taken; give --port with another, or 0 for any free one") from None

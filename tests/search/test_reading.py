@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 import sqlalchemy as sa
@@ -125,10 +130,9 @@ def test_a_trial_without_reports_cannot_be_replayed(database: Database) -> None:
         replay(study, 0, FakeTrainer())
 
 
-def test_the_dashboard_opens_on_the_study(study: Study) -> None:
-    import threading
-    import urllib.request
-
+@contextmanager
+def served(study: Study, read_only: bool = False) -> Iterator[str]:
+    """The address that a dashboard opens on."""
     ready = threading.Event()
     found: list[object] = []
 
@@ -137,16 +141,31 @@ def test_the_dashboard_opens_on_the_study(study: Study) -> None:
         if len(found) == 2:
             ready.set()
 
-    thread = threading.Thread(target=serve_dashboard, args=(study.database, study, "127.0.0.1", 0, note, note))
+    arguments = (study.database, study, "127.0.0.1", 0, note, note, read_only)
+    thread = threading.Thread(target=serve_dashboard, args=arguments)
     thread.start()
     try:
         assert ready.wait(20)
-        address = str(found[0])
-        assert address.endswith(f"/dashboard/studies/{study.study_id}")
-        api = address.replace("/dashboard/", "/api/")
-        with urllib.request.urlopen(api) as answer:
-            detail = json.load(answer)
-        assert len(detail["trials"]) == 6
+        yield str(found[0])
     finally:
         found[1].shutdown()
         thread.join()
+
+
+def test_the_dashboard_opens_on_the_study(study: Study) -> None:
+    with served(study) as address:
+        assert address.endswith(f"/dashboard/studies/{study.study_id}")
+        with urllib.request.urlopen(address.replace("/dashboard/", "/api/")) as answer:
+            detail = json.load(answer)
+    assert len(detail["trials"]) == 6
+
+
+def test_a_dashboard_for_looking_shows_everything_and_changes_nothing(study: Study) -> None:
+    with served(study, read_only=True) as address:
+        api = address.replace("/dashboard/", "/api/")
+        with urllib.request.urlopen(api) as answer:
+            assert len(json.load(answer)["trials"]) == 6
+        for method, path in (("DELETE", api), ("POST", f"{api}/rename"), ("PUT", f"{api}/note")):
+            with pytest.raises(urllib.error.HTTPError, match="403"):
+                urllib.request.urlopen(urllib.request.Request(path, data=b"{}", method=method))
+    assert read_status(open_study(study.database, "breast")).finished == 5
