@@ -14,7 +14,7 @@ from hpo.cli.completion import completion
 from hpo.cli.data import data
 from hpo.cli.db import db
 from hpo.cli.doctor import doctor
-from hpo.cli.outcome import confirm
+from hpo.cli.outcome import ablate, confirm
 from hpo.cli.read import best, dashboard, replay, status, trials
 from hpo.cli.result import export, finalize, predict, report
 from hpo.cli.settings import settings_
@@ -48,11 +48,13 @@ def cli() -> None:
     hpo status adrenal3d --watch                    look
     hpo best adrenal3d                              the ranked list
     hpo confirm adrenal3d                           the best again, on new seeds and folds
+    hpo finalize adrenal3d                          test rows, opened once
+    hpo report adrenal3d                            what was asked, tried and found
     """
 
 
 for command in (
-    *(launch, worker, stop, status, trials, best, confirm, dashboard, replay, check, settings_),
+    *(launch, worker, stop, status, trials, best, confirm, ablate, dashboard, replay, check, settings_),
     *(finalize, report, export, predict, data, db, slurm_, doctor, completion),
 ):
     cli.add_command(command)

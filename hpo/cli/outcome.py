@@ -1,4 +1,4 @@
-"""Commands that lead from a finished search to a result: `hpo confirm`."""
+"""Commands that train a plan of configurations after a search: `hpo confirm` and `hpo ablate`."""
 
 from __future__ import annotations
 
@@ -95,12 +95,75 @@ def confirm(
     prepared = prepare_confirmation(open_study(database, study_name), name, wishes)
     for note in prepared.notes:
         print(note, file=sys.stderr)
-    if not _is_done(database, name, prepared.spec):
-        common: Common = {"name": name, "keep_trials": False, "storage": storage, "data_dir": data_dir}
-        work: Work = {"checkpoint_dir": checkpoint_dir, "device": device, "log_dir": Path(log_dir)}
-        if code := _train(prepared.spec, on, dataclasses.replace(slurm, workers=workers), common, work):
-            return code
-    _print(database, name, as_json)
+    common: Common = {"name": name, "keep_trials": False, "storage": storage, "data_dir": data_dir}
+    work: Work = {"checkpoint_dir": checkpoint_dir, "device": device, "log_dir": Path(log_dir)}
+    return _carry_out(database, prepared.spec, on, dataclasses.replace(slurm, workers=workers), common, work, as_json)
+
+
+@click.command()
+@click.argument("study_name", metavar="STUDY", shell_complete=complete_studies)
+@click.option("--seeds", metavar="N", default=3, show_default=True, type=click.IntRange(1, 50), help="Repeats of each.")
+@click.option("--trial", metavar="N", type=click.IntRange(min=0), help="Take this trial for the winner.")
+@click.option("--confirmation", metavar="STUDY", help="Name of the confirmation.  [default: STUDY-confirm]")
+@click.option("--on", type=click.Choice(("local", "slurm", "none")), default="local", show_default=True, help="Where.")
+@click.option(
+    "--workers", metavar="N|auto", type=CountOrAuto(), help="Local workers, or jobs.  [default: one per GPU, or 1]"
+)
+@click.option("--log-dir", metavar="DIR", default="hpo-logs", show_default=True, help="Where workers write their logs.")
+@checkpoint_dir_option
+@storage_option
+@data_dir_option
+@device_option
+@slurm_options
+@json_option
+def ablate(
+    study_name: str,
+    seeds: int,
+    trial: int | None,
+    confirmation: str | None,
+    on: str,
+    workers: Count | None,
+    log_dir: str,
+    checkpoint_dir: str | None,
+    storage: str | None,
+    data_dir: str | None,
+    device: str,
+    slurm: SlurmOptions,
+    as_json: bool,
+) -> int:
+    """Take the winner of STUDY back to each reference, one setting at a time, and tell what each is worth.
+
+    Trained as a confirmation is, as the study STUDY-ablation; its report stands in `hpo report STUDY`.
+    """
+    from hpo.outcome.ablation import ablation_name, prepare_ablation
+    from hpo.outcome.winner import by_hand, confirmed
+    from hpo.search.address import resolve_address
+    from hpo.search.storage import open_database
+    from hpo.search.study import open_study
+
+    if on != "slurm":
+        refuse_slurm_options()
+    database = open_database(resolve_address(storage), create=False)
+    search = open_study(database, study_name)
+    entries = by_hand(search, trial) if trial is not None else confirmed(search, confirmation)
+    spec = prepare_ablation(search, entries, seeds)
+    common: Common = {
+        "name": ablation_name(study_name),
+        "keep_trials": False,
+        "storage": storage,
+        "data_dir": data_dir,
+    }
+    work: Work = {"checkpoint_dir": checkpoint_dir, "device": device, "log_dir": Path(log_dir)}
+    return _carry_out(database, spec, on, dataclasses.replace(slurm, workers=workers), common, work, as_json)
+
+
+def _carry_out(
+    database: Database, spec: StudySpec, on: str, slurm: SlurmOptions, common: Common, work: Work, as_json: bool
+) -> int:
+    """Trains what is left of a plan, and prints how its candidates stand."""
+    if not _is_done(database, common["name"], spec) and (code := _train(spec, on, slurm, common, work)):
+        return code
+    _print(database, common["name"], as_json)
     return 0
 
 
@@ -129,8 +192,9 @@ def _train(spec: StudySpec, on: str, slurm: SlurmOptions, common: Common, work: 
 
 
 def _print(database: Database, name: str, as_json: bool) -> None:
-    from hpo.cli.standings import standings_table
+    from hpo.cli.standings import ablation_table, standings_table
     from hpo.cli.view import page
+    from hpo.outcome.ablation import ablation_name
     from hpo.outcome.standings import read_confirmation
     from hpo.search.study import open_study
 
@@ -138,4 +202,4 @@ def _print(database: Database, name: str, as_json: bool) -> None:
     if as_json:
         print_json(found)
     elif found.whole:
-        page().print(standings_table(found))
+        page().print(ablation_table(found) if name == ablation_name(found.search) else standings_table(found))

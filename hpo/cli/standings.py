@@ -33,6 +33,21 @@ def standings_table(found: Confirmation) -> RenderableType:
     return Group(table, Text(verdict_of(found), style="bold"), *(Text(note, style="dim") for note in found.notes))
 
 
+def ablation_table(found: Confirmation) -> RenderableType:
+    """The winner, and what it is with each change, best first, with the difference that the change makes."""
+    title = f"{found.name}: {found.whole} of {found.repeats} repeats"
+    table = Table("with", "AUC", "difference to the winner, 95 % interval", "verdict", title=title)
+    for row in sorted(found.standings, key=lambda row: not row.is_reference):
+        made = row.differences[0] if row.differences and not row.is_reference else None
+        table.add_row(
+            f"[bold]{row.candidate}[/], the winner" if row.is_reference else row.candidate,
+            with_error(row.mean, row.standard_error),
+            "" if made is None else _compared(made),
+            row.note or ("" if made is None else made.verdict),
+        )
+    return table
+
+
 def verdict_of(found: Confirmation) -> str:
     """The winner, or how far the confirmation is, in words."""
     if not found.done:

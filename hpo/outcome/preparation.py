@@ -76,10 +76,10 @@ def _made(search: Study, name: str, wishes: Wishes) -> Preparation:
         top=top,
         racing_level=rules.racing_level if wishes.racing else 0.0,
     )
-    return Preparation(_spec(search, name, plan, seeds), _notes(search, status, wishes, top, found))
+    return Preparation(planned_spec(search, name, plan, seeds), _notes(search, status, wishes, top, found))
 
 
-def _spec(search: Study, name: str, plan: Plan, seeds: int) -> StudySpec:
+def planned_spec(search: Study, name: str, plan: Plan, seeds: int) -> StudySpec:
     """The search's spec, but unpruned, under another seed, with one division into folds for each repeat."""
     spec = search.spec
     return spec.model_copy(

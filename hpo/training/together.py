@@ -63,7 +63,7 @@ def step_bytes(config: TrainConfig, dataset: Dataset) -> int:
     """About the most memory that a step in float32 holds beside weights and optimizer; in bf16 it is less.
 
     A constant, for gradients and work space, and a part for each pixel of the batch, for activations. Measured as the
-    peak over a step on a CPU: batches of 16 and 48 images of 28 pixels, 8 and 16 volumes of edge 14.
+    peak over a step on a CPU, of 16 and 48 images of 28 pixels, 8 and 16 volumes of edge 14: benchmarks/step_memory.py.
     """
     edge = min(config.input_size, dataset.size)
     pixels: int = config.batch_size * edge**dataset.dimensions

@@ -16,10 +16,11 @@ from hpo.search.ledger import Opening
 
 @dataclass(frozen=True)
 class Evidence:
-    """All that a report rests on; confirmation and final are None where there is none yet."""
+    """All that a report rests on; confirmation, ablation and final are None where there is none yet."""
 
     search: Searched
     confirmation: Confirmation | None = None
+    ablation: Confirmation | None = None
     final: Final | None = None
     openings: tuple[Opening, ...] = ()
 
@@ -39,6 +40,7 @@ def build(evidence: Evidence, seed: int = 0) -> Document:
         of_search.standing(search),
         of_search.versions(search, seed),
         of_search.reasons(search),
+        *([of_result.ablation(evidence.ablation)] if evidence.ablation is not None else []),
         of_search.learning(search),
         of_search.cost(search),
         of_search.provenance(search),

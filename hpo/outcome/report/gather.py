@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from hpo.errors import StudyNotFoundError, UsageError
+from hpo.outcome.ablation import ablation_name
 from hpo.outcome.final import load
 from hpo.outcome.preparation import confirmation_name
 from hpo.outcome.report.build import Evidence
@@ -25,15 +26,19 @@ def gather(study: Study, result: Path, confirmation: str | None = None) -> Evide
     final = load(result)
     ours = final if final is not None and final.about["study"] == study.name else None
     openings = tuple(read_openings(study.database, study.spec.dataset))
-    return Evidence(gather_search(study), read_if_there(study, confirmation), ours, openings)
+    confirmed, ablated = read_if_there(study, confirmation), read_if_there(study, ablation_name(study.name), False)
+    return Evidence(gather_search(study), confirmed, ablated, ours, openings)
 
 
-def read_if_there(study: Study, name: str | None = None) -> Confirmation | None:
-    """The confirmation of a search, or None if it has none; raises StudyNotFoundError for a name that is not there."""
+def read_if_there(study: Study, name: str | None = None, required: bool = True) -> Confirmation | None:
+    """The standing of a plan that was made for a search, by the usual name or this one; None if it has none.
+
+    Raises StudyNotFoundError for a name that is not there, if it is required.
+    """
     try:
         found = open_study(study.database, name or confirmation_name(study.name))
     except StudyNotFoundError:
-        if name is not None:
+        if name is not None and required:
             raise
         return None
     return read_confirmation(found) if found.spec.plan is not None else None

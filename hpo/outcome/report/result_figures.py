@@ -60,6 +60,24 @@ def optimism(confirmation: Confirmation) -> Figure:
 
 
 @drawn
+def changes(ablation: Confirmation) -> Figure:
+    """Difference that each change makes to the winner, with its interval."""
+    found = [
+        (one.candidate, one.differences[0]) for one in ablation.standings if not one.is_reference and one.differences
+    ]
+    figure, axes = canvas(7.2, 0.9 + 0.3 * len(found))
+    for place, (_, made) in enumerate(reversed(found)):
+        if made.low is not None and made.high is not None:
+            axes.plot([made.low, made.high], [place, place], c=BLUE, lw=2)
+        axes.plot(made.difference, place, "o", c=BLUE)
+    axes.axvline(0.0, c=BLACK, lw=0.8, ls="--")
+    axes.set_yticks(range(len(found)), [name for name, _ in reversed(found)])
+    axes.set_xlabel("difference of validation AUC to the winner")
+    axes.grid(axis="y", visible=False)
+    return figure
+
+
+@drawn
 def curves(final: Final, label: int = 0) -> Figure:
     """ROC and precision-recall of each entry on the test rows: every network thin, their mean thick; one label."""
     figure = Figure(figsize=(8.4, 4.0))

@@ -116,6 +116,29 @@ def confirmation(found: Confirmation) -> Section:
     return Section("Confirmation", tuple(blocks))
 
 
+def ablation(found: Confirmation) -> Section:
+    """The winner taken back to each reference, one setting at a time."""
+    winner = next(one for one in found.standings if one.is_reference)
+    lead = (
+        f"{winner.candidate} was trained again with each setting in which it differs from a reference set as there, "
+        f"all else as it was, and so were the references: {found.whole} of {found.repeats} repeats are whole, on the "
+        f"same folds and seeds for all. {winner.candidate} itself: {with_error(winner.mean, winner.standard_error)}."
+    )
+    rows = tuple(
+        (one.candidate, with_error(one.mean, one.standard_error), f"{made.difference:+.3f}", bounds, made.verdict)
+        for one in found.standings
+        if not one.is_reference
+        for made in one.differences[:1]
+        for bounds in (_bounds(made.low, made.high),)
+    )
+    blocks: list[Block] = [Text(lead)]
+    if rows:
+        header = ("with", "AUC", "minus the winner", "95 % interval", "verdict")
+        caption = "What each change does to the winner's validation AUC, with 95 % intervals."
+        blocks += [Table(header, rows), Picture("ablation", figures.changes(found), caption)]
+    return Section("Ablation", tuple(blocks))
+
+
 def ledger(dataset: Dataset, openings: Sequence[Opening]) -> Section:
     """Every opening of the test rows of this dataset in this database."""
     if not openings:

@@ -1,0 +1,81 @@
+"""The winner taken back to the references, one change at a time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hpo.errors import UsageError
+from hpo.outcome.ablation import ablation_name, one_change_each, prepare_ablation
+from hpo.outcome.report.build import build
+from hpo.outcome.report.document import to_markdown
+from hpo.outcome.report.gather import gather
+from hpo.outcome.winner import by_hand
+from hpo.search.address import resolve_address
+from hpo.search.registry import this_process
+from hpo.search.storage import open_database
+from hpo.search.study import Study, create_or_take_up
+from hpo.search.worker import run_worker
+from hpo.study.catalogue import find_dataset
+from hpo.study.config import TrainConfig
+from hpo.study.references import CROSS_ENTROPY, LIBAUC
+from tests.search.fakes import FakeTrainer, make_spec
+
+BREAST = find_dataset("breast")
+
+
+@pytest.fixture
+def search(tmp_path: Path) -> Study:
+    """A finished search of eight trials."""
+    database = open_database(resolve_address(f"sqlite:///{tmp_path}/hpo.db"), create=True)
+    study = create_or_take_up(database, "breast", make_spec(8, references=True))
+    run_worker(study, identity=this_process("w"), train=FakeTrainer())
+    return study
+
+
+def test_each_change_is_one_setting_that_means_something_and_differs() -> None:
+    winner = TrainConfig(loss="aucm_v2", margin=0.5, optimizer="adam", learning_rate=1e-3, augmentation="flip")
+    reference = TrainConfig(loss="aucm_v1", margin=1.0, optimizer="adam", learning_rate=1e-2, momentum=0.9)
+    changes = one_change_each(winner, reference, BREAST)
+    assert list(changes) == ["loss = aucm_v1", "margin = 1", "learning_rate = 0.01", "augmentation = none"]
+    for config in changes.values():
+        assert sum(config.model_dump()[name] != value for name, value in winner.model_dump().items()) == 1
+
+
+def test_a_setting_that_dies_with_another_is_not_a_change_of_its_own() -> None:
+    winner = TrainConfig(loss="aucm_v1", margin=0.5)
+    reference = TrainConfig(loss="cross_entropy", margin=1.0)
+    assert list(one_change_each(winner, reference, BREAST)) == ["loss = cross_entropy"]
+
+
+def test_the_plan_holds_the_winner_the_references_and_every_change_once(search: Study) -> None:
+    spec = prepare_ablation(search, by_hand(search, 4), seeds=2)
+    assert spec.plan is not None
+    names = [candidate.name for candidate in spec.plan.candidates]
+    assert names[:3] == ["trial 4", CROSS_ENTROPY, LIBAUC]
+    assert len(names) == len(set(names))
+    assert [candidate.is_reference for candidate in spec.plan.candidates] == [True] + [False] * (len(names) - 1)
+    assert (spec.plan.racing_level, spec.budget.trials, spec.search.pruner) == (0.0, 2 * len(names), "none")
+
+
+def test_it_goes_on_with_more_seeds_and_refuses_another_winner(search: Study) -> None:
+    entries = by_hand(search, 4)
+    first = prepare_ablation(search, entries, seeds=2)
+    create_or_take_up(search.database, ablation_name("breast"), first)
+    assert prepare_ablation(search, entries, seeds=1).budget.trials == first.budget.trials
+    assert prepare_ablation(search, entries, seeds=3).budget.trials == first.budget.trials * 3 // 2
+    with pytest.raises(UsageError, match="begun for another winner than trial 5"):
+        prepare_ablation(search, by_hand(search, 5), seeds=2)
+
+
+def test_the_report_tells_what_each_change_is_worth(search: Study, tmp_path: Path) -> None:
+    assert "## Ablation" not in to_markdown(build(gather(search, tmp_path)))
+    study = create_or_take_up(search.database, ablation_name("breast"), prepare_ablation(search, by_hand(search, 4), 2))
+    run_worker(study, identity=this_process("w"), train=FakeTrainer())
+    page = to_markdown(build(gather(search, tmp_path)))
+    section = page[page.index("## Ablation") : page.index("## Curves")]
+    assert "2 of 2 repeats are whole" in section
+    assert f"| {CROSS_ENTROPY} |" in section
+    assert "| learning_rate = 0.001 |" in section
+    assert "(figures/ablation.svg)" in section
