@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from hpo.errors import UsageError
+from hpo.search.notes import with_notes
 from hpo.search.storage import Database
 from hpo.search.study import Study
 
@@ -55,7 +56,7 @@ def serve_dashboard(
     from optuna_dashboard import wsgi
 
     try:
-        pages = wsgi(database.optuna)
+        pages = wsgi(with_notes(database, study))
         shown = _looking_only(pages) if read_only else pages
         server = make_server(host, port, shown, server_class=_Server, handler_class=_Quiet)
     except OSError as error:

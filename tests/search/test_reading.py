@@ -10,6 +10,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import optuna
 import pytest
 import sqlalchemy as sa
 
@@ -158,6 +159,27 @@ def test_the_dashboard_opens_on_the_study(study: Study) -> None:
         with urllib.request.urlopen(address.replace("/dashboard/", "/api/")) as answer:
             detail = json.load(answer)
     assert len(detail["trials"]) == 6
+
+
+def test_the_dashboard_has_a_note_on_the_study_and_on_each_trial_and_none_is_stored(study: Study) -> None:
+    before = study.database.optuna.get_study_system_attrs(study.study_id)
+    with served(study) as address, urllib.request.urlopen(address.replace("/dashboard/", "/api/")) as answer:
+        detail = json.load(answer)
+    assert "**5 of 8** trials finished" in detail["note"]["body"]
+    assert "reference medmnist-cross-entropy" in detail["note"]["body"]
+    notes = [trial["note"]["body"] for trial in detail["trials"]]
+    assert notes[0].startswith("## Trial 0: medmnist-cross-entropy")
+    assert "| `learning_rate` |" in notes[3]
+    assert "`hpo replay breast 3`" in notes[3]
+    assert study.database.optuna.get_study_system_attrs(study.study_id) == before
+
+
+def test_a_note_that_somebody_wrote_in_the_dashboard_stays(study: Study) -> None:
+    from optuna_dashboard import save_note
+
+    save_note(optuna.load_study(study_name="breast", storage=study.database.optuna), "mine")
+    with served(study) as address, urllib.request.urlopen(address.replace("/dashboard/", "/api/")) as answer:
+        assert json.load(answer)["note"]["body"] == "mine"
 
 
 def test_a_dashboard_for_looking_shows_everything_and_changes_nothing(study: Study) -> None:
