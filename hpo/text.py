@@ -29,6 +29,6 @@ def auc(value: float | None) -> str:
     return text[1:] if text.startswith("0.") else text
 
 
-def memory(count: int | None) -> str:
+def memory(count: float | None) -> str:
     """`1.2 GiB` for a number of bytes, or a dash for None."""
     return "-" if count is None else f"{count / 2**30:.1f} GiB"

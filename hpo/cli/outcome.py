@@ -12,6 +12,7 @@ import click
 from hpo.cli.completion import complete_studies
 from hpo.cli.options import (
     CountOrAuto,
+    F,
     checkpoint_dir_option,
     data_dir_option,
     device_option,
@@ -30,6 +31,39 @@ if TYPE_CHECKING:
     from hpo.study.spec import StudySpec
 
 
+_WORK = (
+    click.option(
+        "--on",
+        type=click.Choice(("local", "slurm", "none")),
+        default="local",
+        show_default=True,
+        help="Where workers run: here, as an array of Slurm jobs, or nowhere yet (hpo worker attaches them).",
+    ),
+    click.option(
+        "--workers",
+        metavar="N|auto",
+        type=CountOrAuto(),
+        help="Local workers, or jobs; auto: as many local workers as pay.  [default: one per GPU, or 1]",
+    ),
+    click.option(
+        "--log-dir", metavar="DIR", default="hpo-logs", show_default=True, help="Where workers write their logs."
+    ),
+    checkpoint_dir_option,
+    storage_option,
+    data_dir_option,
+    device_option,
+    slurm_options,
+    json_option,
+)
+
+
+def _work_options(command: F) -> F:
+    """Where the trials of a plan are trained, and how its outcome is told."""
+    for option in reversed(_WORK):
+        command = option(command)
+    return command
+
+
 @click.command()
 @click.argument("study_name", metavar="STUDY", shell_complete=complete_studies)
 @click.option(
@@ -41,26 +75,7 @@ if TYPE_CHECKING:
 @click.option("--seeds", metavar="N", type=click.IntRange(1, 50), help="Repeats of each.  [default: the file's]")
 @click.option("--no-racing", is_flag=True, help="Train every repeat, also of candidates that are clearly worse.")
 @click.option("--name", metavar="STUDY", help="Name of the confirmation.  [default: STUDY-confirm]")
-@click.option(
-    "--on",
-    type=click.Choice(("local", "slurm", "none")),
-    default="local",
-    show_default=True,
-    help="Where workers run: here, as an array of Slurm jobs, or nowhere yet (hpo worker attaches them).",
-)
-@click.option(
-    "--workers",
-    metavar="N|auto",
-    type=CountOrAuto(),
-    help="Local workers, or jobs; auto: as many local workers as pay.  [default: one per GPU, or 1]",
-)
-@click.option("--log-dir", metavar="DIR", default="hpo-logs", show_default=True, help="Where workers write their logs.")
-@checkpoint_dir_option
-@storage_option
-@data_dir_option
-@device_option
-@slurm_options
-@json_option
+@_work_options
 def confirm(
     study_name: str,
     top: int | None,
@@ -105,17 +120,7 @@ def confirm(
 @click.option("--seeds", metavar="N", default=3, show_default=True, type=click.IntRange(1, 50), help="Repeats of each.")
 @click.option("--trial", metavar="N", type=click.IntRange(min=0), help="Take this trial for the winner.")
 @click.option("--confirmation", metavar="STUDY", help="Name of the confirmation.  [default: STUDY-confirm]")
-@click.option("--on", type=click.Choice(("local", "slurm", "none")), default="local", show_default=True, help="Where.")
-@click.option(
-    "--workers", metavar="N|auto", type=CountOrAuto(), help="Local workers, or jobs.  [default: one per GPU, or 1]"
-)
-@click.option("--log-dir", metavar="DIR", default="hpo-logs", show_default=True, help="Where workers write their logs.")
-@checkpoint_dir_option
-@storage_option
-@data_dir_option
-@device_option
-@slurm_options
-@json_option
+@_work_options
 def ablate(
     study_name: str,
     seeds: int,

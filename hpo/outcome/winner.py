@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hpo.errors import UsageError
-from hpo.outcome.candidates import meaning
+from hpo.outcome.candidates import EVERY, meaning
 from hpo.outcome.final import Entry
 from hpo.outcome.preparation import confirmation_name
 from hpo.outcome.standings import read_confirmation
@@ -11,8 +11,6 @@ from hpo.search.reading import read_best
 from hpo.search.study import Study, open_study
 from hpo.study.config import TrainConfig
 from hpo.study.references import references
-
-_EVERY = 1_000_000_000
 
 
 def confirmed(search: Study, name: str | None = None) -> list[Entry]:
@@ -47,7 +45,7 @@ def confirmed(search: Study, name: str | None = None) -> list[Entry]:
 def by_hand(search: Study, number: int) -> list[Entry]:
     """A complete trial of the search without any confirmation, and the references. Raises UsageError."""
     _require_search(search)
-    found = next((one for one in read_best(search, _EVERY).trials if one.value.number == number), None)
+    found = next((one for one in read_best(search, EVERY).trials if one.value.number == number), None)
     if found is None:
         raise UsageError(
             f"trial {number} of {search.name} is not complete; give --trial one of `hpo best {search.name}`"

@@ -11,7 +11,7 @@ from hpo.errors import DataError
 from hpo.outcome.final import RESULT, Final, load
 from hpo.outcome.judgement import Against, Judged, judge_final
 from hpo.outcome.report.document import Block, Document, Listing, Notice, Section, Table, Text
-from hpo.statistics.datasets import mean_ranks, sign_test, signed_rank_test
+from hpo.statistics.datasets import friedman_test, mean_ranks, sign_test, signed_rank_test
 from hpo.study.catalogue import DATASETS, Dataset
 from hpo.text import auc
 
@@ -115,7 +115,8 @@ def _tests(rows: Sequence[Row], names: Sequence[str]) -> Section:
         table = np.array([[row.winner.mean, *(row.references[name].mean for name in names)] for row in whole])
         ranks = zip(("winner", *names), mean_ranks(table), strict=True)
         told = ", ".join(f"{name} {rank:.2f}" for name, rank in ranks)
-        blocks.append(Text(f"Mean ranks over {len(whole)} datasets, 1 is best: {told}."))
+        p = friedman_test(table).p
+        blocks.append(Text(f"Mean ranks over {len(whole)} datasets, 1 is best: {told}; Friedman test p = {p:.2g}."))
     return Section("Over datasets", tuple(blocks))
 
 

@@ -11,8 +11,9 @@ from hpo.outcome.final import Final
 from hpo.outcome.judgement import Judgement
 from hpo.outcome.report.drawing import BLACK, BLUE, GREEN, GREY, ORANGE, RED, canvas, drawn
 from hpo.outcome.standings import Confirmation
-from hpo.statistics.curves import precision_recall_curve, roc_curve
+from hpo.statistics.curves import average_precision, precision_recall_curve, roc_curve
 from hpo.study.published import Published
+from hpo.text import auc
 
 _COLOURS = (BLUE, ORANGE, GREEN, RED)
 _RECALLS = np.linspace(0, 1, 201)
@@ -91,7 +92,8 @@ def curves(final: Final, label: int = 0) -> Figure:
             right.step(recall.x, recall.y, c=colour, lw=0.6, alpha=0.5, where="pre")
         left.plot(_RECALLS, np.mean([np.interp(_RECALLS, roc.x, roc.y) for roc in rocs], axis=0), c=colour, label=name)
         steps = [one.y[np.searchsorted(one.x, _RECALLS, side="left")] for one in recalls]
-        right.plot(_RECALLS, np.mean(steps, axis=0), c=colour, label=name)
+        area = np.mean([average_precision(one[:, label], truth) for one in scores])
+        right.plot(_RECALLS, np.mean(steps, axis=0), c=colour, label=f"{name}, average precision {auc(float(area))}")
     left.plot([0, 1], [0, 1], c=BLACK, lw=0.8, ls="--", label="chance")
     right.axhline(truth.mean(), c=BLACK, lw=0.8, ls="--", label="chance")
     left.set_xlabel("share of negatives called positive")

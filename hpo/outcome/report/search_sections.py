@@ -14,7 +14,7 @@ from hpo.outcome.report.evidence import Searched, Tried
 from hpo.search.importance import LEAST_TRIALS, Importance, importances
 from hpo.study.config import settings
 from hpo.study.space import Choices, Range
-from hpo.text import auc, duration, with_error
+from hpo.text import auc, duration, memory, with_error
 
 _MOST_IN_TABLE = 12
 _CLEAR_GAP = 2.0
@@ -153,10 +153,7 @@ def cost(search: Searched) -> Section:
         _energy(search),
     ]
     if peaks:
-        told.append(
-            f"Peak memory of a trial: {statistics.median(peaks) / 2**30:.2f} GiB median, {max(peaks) / 2**30:.2f} "
-            "GiB at most."
-        )
+        told.append(f"Peak memory of a trial: {memory(statistics.median(peaks))} median, {memory(max(peaks))} at most.")
     lives = sum(trial.record.get("lives", 1) - 1 for trial in search.trials)
     if lives:
         told.append(f"Trials were taken up from another worker {lives} times.")
