@@ -39,10 +39,11 @@ def measure(kind: str, batch: int) -> int:
     machine = choose_machine(device, dataset.dimensions, "fp32")
     resident = make_resident(development, edge, device)
     run = Run(config, development, resident, np.arange(2 * batch), 1, 0, machine)
-    for parameter in run.network.parameters():
+    for parameter in (*run.network.parameters(), *run.loss.parameters()):
         parameter.grad = torch.zeros_like(parameter)
     run.optimizer.step()
     run.network.zero_grad()
+    run.loss.zero_grad()
     start_of_trial(device)
     before = peak_memory_bytes(device)
     for rows in run.batches(0):

@@ -40,6 +40,7 @@ class FreeReport:
     training_auc: float | None = 0.9
     training_loss: float | None = 0.1
     seconds: float = 10.0
+    roc: tuple[float, ...] = ()
 
 
 class System(Protocol):

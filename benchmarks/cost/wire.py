@@ -83,6 +83,10 @@ class FreeTrainer:
         """There is no device."""
         return None
 
+    def energy(self) -> float | None:
+        """There is no device."""
+        return None
+
 
 def round_trips(address: str, trials: int = 5) -> dict[str, float]:
     """Round trips for a trial of ten settings and twenty reports, over some trials after a first one."""

@@ -23,6 +23,7 @@ class StandInReport:
     training_auc: float | None = 0.9
     training_loss: float | None = 0.1
     seconds: float = 0.05
+    roc: tuple[float, ...] = ()
 
 
 class StandInFailure(Exception):  # noqa: N818 - what a configuration's own fault is called; no stand-in has any
@@ -62,6 +63,10 @@ class StandIn:
         self._path(number).unlink(missing_ok=True)
 
     def peak_memory(self) -> int | None:
+        """None: there is no device."""
+        return None
+
+    def energy(self) -> float | None:
         """None: there is no device."""
         return None
 

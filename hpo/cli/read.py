@@ -112,6 +112,7 @@ def dashboard(
     """Serve optuna-dashboard, open on STUDY or the list of all, to this machine only. Ctrl-C ends it."""
     import webbrowser
 
+    from hpo.outcome.report.pictures import picture
     from hpo.search.address import resolve_address
     from hpo.search.dashboard import serve_dashboard
     from hpo.search.storage import open_database
@@ -124,7 +125,7 @@ def dashboard(
 
     database = open_database(resolve_address(storage), create=False)
     study = open_study(database, study_name) if study_name is not None else None
-    serve_dashboard(database, study, host=host, port=port, on_ready=ready, read_only=read_only)
+    serve_dashboard(database, study, host=host, port=port, on_ready=ready, read_only=read_only, draw=picture)
 
 
 @click.command()

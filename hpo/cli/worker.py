@@ -92,7 +92,7 @@ def worker(
         summary = run_worker(
             study,
             identity=identity,
-            train=make_trainer(study.spec, data_folder(data_dir), device, folder),
+            train=make_trainer(study.spec, data_folder(data_dir), device, folder, sharing),
             stop=lambda: asked_to_stop() or is_worn(),
             on_event=_say,
             limit=limit,

@@ -10,11 +10,18 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from hpo.errors import UsageError
 from hpo.search.notes import with_notes
+from hpo.search.pictures import Draw, Pictures
 from hpo.search.storage import Database
 from hpo.search.study import Study
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+
+_ARTIFACTS = "/api/artifacts/"
+"""Pictures are drawn when they are looked at, so none can be added or removed."""
+
+_REASON = b'{"reason": "this can only be looked at"}'
 
 
 class _Server(ThreadingMixIn, WSGIServer):
@@ -26,14 +33,14 @@ class _Quiet(WSGIRequestHandler):
         """Says nothing: a line for each poll of the page helps nobody."""
 
 
-def _looking_only(pages: WSGIApplication) -> WSGIApplication:
-    """The same pages, with every request refused that does more than read: optuna-dashboard reads by GET alone."""
+def _refusing(below: str, pages: WSGIApplication) -> WSGIApplication:
+    """The same pages, with requests refused that do more than read there: optuna-dashboard reads by GET alone."""
 
     def answer(environment: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
-        if environment["REQUEST_METHOD"] in ("GET", "HEAD"):
+        if environment["REQUEST_METHOD"] in ("GET", "HEAD") or not environment["PATH_INFO"].startswith(below):
             return pages(environment, start)
         start("403 Forbidden", [("Content-Type", "application/json")])
-        return [b'{"reason": "this dashboard is for looking only"}']
+        return [_REASON]
 
     return answer
 
@@ -46,18 +53,21 @@ def serve_dashboard(
     on_ready: Callable[[str], None] = lambda _: None,
     on_server: Callable[[WSGIServer], None] = lambda _: None,
     read_only: bool = False,
+    *,
+    draw: Draw,
 ) -> None:
     """Serves the dashboard until interrupted; `on_ready` gets the address that opens on `study`, or on the list of all.
 
     port 0 takes any free one. It has no password, so keep `host` on this machine. `on_server` gets the server, whose
-    `shutdown` ends this. read_only: its pages can be looked at, and what would change a study is refused.
+    `shutdown` ends this. read_only: its pages can be looked at, and what would change a study is refused. draw: makes
+    the pictures of studies and trials.
     Raises UsageError if the port is taken or the host is not this machine's.
     """
     from optuna_dashboard import wsgi
 
     try:
-        pages = wsgi(with_notes(database, study))
-        shown = _looking_only(pages) if read_only else pages
+        pages = wsgi(with_notes(database, study), artifact_store=Pictures(database, draw))
+        shown = _refusing("/" if read_only else _ARTIFACTS, pages)
         server = make_server(host, port, shown, server_class=_Server, handler_class=_Quiet)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:

@@ -1,4 +1,4 @@
-"""Notes on studies and trials for optuna-dashboard, made when they are looked at; nothing of them is stored."""
+"""Notes on studies and trials for optuna-dashboard, and where their pictures are; made when looked at, never stored."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import copy
 import time
 from typing import TYPE_CHECKING, Any
 
+from hpo.errors import StudyNotFoundError
 from hpo.search.optuna_trials import SeenTrials
+from hpo.search.pictures import picture_of_study, picture_of_trial
 from hpo.search.reading import StudyStatus, TrialRow, read_status, read_trials
 from hpo.search.storage import Database
-from hpo.search.study import Study, list_studies, open_study
+from hpo.search.study import Study, find_study
 from hpo.study.config import TrainConfig
 from hpo.study.spec import StudySpec
 from hpo.text import auc, duration, memory, with_error
@@ -23,7 +25,9 @@ _SECONDS = 10.0
 
 
 def with_notes(database: Database, only: Study | None = None) -> BaseStorage:
-    """Optuna's storage of a database, with a note on each study of hpo and on its trials; only: on this study alone.
+    """Optuna's storage of a database, with a note and a picture for each study of hpo and its trials.
+
+    only: of this study alone. The pictures are drawn by `hpo.search.pictures.Pictures`.
 
     A note that somebody has written in the dashboard stays. They reach it as the attributes that it stores its
     own in, so they are computed here and never written.
@@ -64,23 +68,21 @@ class _Notes:
         return attributes
 
     def _make(self, study_id: int) -> dict[str, Any]:
-        study = self._only or self._find(study_id)
-        if study is None:
+        try:
+            study = self._only or find_study(self._database, study_id)
+        except StudyNotFoundError:
             return {}
         seen = SeenTrials(study_id)
         numbers = {trial.number: trial._trial_id for trial in study.database.read(seen.look)}
         attributes = _attributes("", study_note(study.name, study.spec, read_status(study)))
+        attributes |= picture_of_study(study_id)
         for row in read_trials(study):
             if row.number in numbers:
-                attributes |= _attributes(f"{numbers[row.number]}:", trial_note(study.name, row))
+                trial_id = numbers[row.number]
+                attributes |= _attributes(f"{trial_id}:", trial_note(study.name, row))
+                if row.epochs:
+                    attributes |= picture_of_trial(study_id, trial_id, row.number)
         return attributes
-
-    def _find(self, study_id: int) -> Study | None:
-        for row in list_studies(self._database):
-            study = open_study(self._database, row.name)
-            if study.study_id == study_id:
-                return study
-        return None
 
 
 def study_note(name: str, spec: StudySpec, status: StudyStatus) -> str:

@@ -111,6 +111,15 @@ def list_studies(database: Database) -> list[StudyRow]:
     ]
 
 
+def find_study(database: Database, study_id: int) -> Study:
+    """A study by its number in Optuna's tables. Raises StudyNotFoundError if it is not there or not one of hpo."""
+    with database.reading() as connection:
+        name = connection.scalar(_hpo_studies(tables.studies.c.name).where(tables.studies.c.study_id == study_id))
+    if name is None:
+        raise StudyNotFoundError(f"{database.address} has no study of hpo with number {study_id}")
+    return open_study(database, str(name))
+
+
 def unfinished(study: Study) -> set[int]:
     """Numbers of the trials that have begun and not ended."""
     trials = tables.trials.c

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 
 class Report(Protocol):
-    """One epoch of a trial; `hpo.training.trial.EpochReport` has this form. seconds: wall time of the epoch."""
+    """One epoch of a trial; `hpo.training.trial.EpochReport` has this form.
+
+    seconds: wall time of the epoch. roc: mean true positive rates at `hpo.statistics.curves.ROC_GRID`, or empty.
+    """
 
     @property
     def epoch(self) -> int: ...
@@ -34,6 +37,8 @@ class Report(Protocol):
     def training_loss(self) -> float | None: ...
     @property
     def seconds(self) -> float: ...
+    @property
+    def roc(self) -> Sequence[float]: ...
 
 
 @dataclass(frozen=True)
@@ -89,24 +94,35 @@ class Trainer(Protocol):
         """Bytes of device memory at most in use so far, or None if the device does not say."""
         ...
 
+    def energy(self) -> float | None:
+        """Joules that this worker has used so far, or None if the device does not say."""
+        ...
+
 
 def make_trainer(
-    spec: StudySpec, data_dir: str | Path | None, device: str = "auto", checkpoints: Path | None = None
+    spec: StudySpec,
+    data_dir: str | Path | None,
+    device: str = "auto",
+    checkpoints: Path | None = None,
+    sharing: int = 1,
 ) -> Trainer:
     """The real trainer of a study; loads the data once, from `data_folder(data_dir)`.
 
     checkpoints: a folder of this study's own; None: a trial that is given back begins anew.
+    sharing: workers on the device, each of which is taken to use an equal part of its energy.
     Raises DataError, DeviceError.
     """
     from hpo.data.development import load_development
     from hpo.data.folder import data_folder
 
     folder = data_folder(str(data_dir) if data_dir is not None else None)
-    return _StudyTrainer(spec, load_development(spec.data, folder), device, checkpoints)
+    return _StudyTrainer(spec, load_development(spec.data, folder), device, checkpoints, sharing)
 
 
 class _StudyTrainer:
-    def __init__(self, spec: StudySpec, development: Any, device: str, checkpoints: Path | None) -> None:
+    def __init__(self, spec: StudySpec, development: Any, device: str, checkpoints: Path | None, sharing: int) -> None:
+        from hpo.training.device import choose_device
+        from hpo.training.energy import EnergyMeter
         from hpo.training.failure import TrainingFailure
         from hpo.training.provenance import code_version, environment
 
@@ -115,6 +131,7 @@ class _StudyTrainer:
         self.code_version, self.dirty = code_version()
         self.data_md5: str = development.md5
         self._spec, self._development, self._device, self._folder = spec, development, device, checkpoints
+        self._meter, self._sharing = EnergyMeter(choose_device(device)), sharing
 
     @property
     def checkpoints(self) -> str | None:
@@ -156,6 +173,11 @@ class _StudyTrainer:
         from hpo.training.device import choose_device, peak_memory_bytes
 
         return peak_memory_bytes(choose_device(self._device)) or None
+
+    def energy(self) -> float | None:
+        """Joules of this worker's part of the device so far, or None if the device does not say."""
+        joules = self._meter.joules()
+        return None if joules is None else joules / self._sharing
 
     def _scoring(self, task: Task) -> Scoring:
         scoring = self._spec.scoring

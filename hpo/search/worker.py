@@ -164,18 +164,20 @@ class _Worker:
 
     def _run_trial(self, held: Claim) -> Outcome:
         record = dict(held.record or {})
-        before, began = record.get("seconds", 0.0), time.monotonic()
+        spent = _Spent(self._train, record)
         try:
             with Heartbeat(held, self._started, lambda: self._stop() or self._deadline_near()) as heart:
-                outcome, last, reason = self._train_trial(held, record, heart)
-                record |= {"seconds": before + time.monotonic() - began, "peak_memory": self._train.peak_memory()}
+                outcome, last, reason = self._train_trial(held, record, heart, spent)
+                record |= {**spent.so_far(), "peak_memory": self._train.peak_memory()}
+                if last is not None and last.roc:
+                    record["roc"] = [round(rate, 4) for rate in last.roc]
                 if not finish(held, outcome, last, record, reason):
                     raise LeaseLost
         except LeaseLost:
             raise
         except BaseException as error:
             if record:
-                record["seconds"] = before + time.monotonic() - began
+                record |= spent.so_far()
             self._give_back(held, record or None)
             if isinstance(error, KeyboardInterrupt):
                 raise Interrupted("interrupted") from None
@@ -184,7 +186,9 @@ class _Worker:
         self._tidy()
         return outcome
 
-    def _train_trial(self, held: Claim, record: dict[str, Any], heart: Heartbeat) -> tuple[Outcome, Report | None, str]:
+    def _train_trial(
+        self, held: Claim, record: dict[str, Any], heart: Heartbeat, spent: _Spent
+    ) -> tuple[Outcome, Report | None, str]:
         train = self._train
         drawn: Drawn = {}
         if not record:
@@ -216,6 +220,7 @@ class _Worker:
             for last in train(task):
                 if not record_report(held, last):
                     return "pruned", last, ""
+                spent.look()
                 heart.beat(last.epoch / held.study.spec.budget.epochs)
         except (train.failure, DataError) as failure:
             # The data were read before: what training says of them is the doing of this configuration's resplit.
@@ -234,6 +239,27 @@ class _Worker:
         """Removes the checkpoints of trials that have ended, here or on another host."""
         for number in sorted(self._train.kept() - unfinished(self._study)):
             self._train.forget(number)
+
+
+class _Spent:
+    """What a trial cost: in its lives before, by its record, and in this one."""
+
+    def __init__(self, train: Trainer, record: dict[str, Any]) -> None:
+        self._train = train
+        self._seconds, self._joules = record.get("seconds", 0.0), record.get("energy_joules", 0.0)
+        self._began, self._energy = time.monotonic(), train.energy()
+
+    def look(self) -> None:
+        """Reads the device's counter before it begins anew."""
+        self._train.energy()
+
+    def so_far(self) -> dict[str, float]:
+        """seconds of wall time, and energy_joules where the device tells it."""
+        spent = {"seconds": self._seconds + time.monotonic() - self._began}
+        now = self._train.energy()
+        if now is not None and self._energy is not None:
+            spent["energy_joules"] = self._joules + now - self._energy
+        return spent
 
 
 def _new_record(held: Claim, drawn: Drawn) -> dict[str, Any]:

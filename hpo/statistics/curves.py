@@ -8,7 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpo.statistics.auc import OneClassError
-from hpo.statistics.measured import Array, check_scores
+from hpo.statistics.measured import Array, check_scores, labels_with_both_classes
+
+ROC_GRID = np.linspace(0, 1, 41)
+"""False positive rates at which curves are averaged and kept."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,17 @@ def roc_curve(scores: Array, labels: Array) -> Curve:
     steps = np.diff(false)[:-1] * np.diff(above)[1:] - np.diff(false)[1:] * np.diff(above)[:-1]
     bends[1:-1] = steps != 0
     return Curve((false / false[-1])[bends], (above / above[-1])[bends], levels[bends])
+
+
+def mean_roc(scores: Array, labels: Array) -> tuple[float, ...]:
+    """True positive rates at `ROC_GRID`, mean over labels; the highest where the curve is vertical.
+
+    scores, labels: (N, L). Labels of one class are left out. Raises OneClassError if no label has both, ValueError for
+    nan. Source: vertical averaging, Fawcett 2006.
+    """
+    curves = [roc_curve(scores[:, label], labels[:, label]) for label in labels_with_both_classes(labels)]
+    rates = np.mean([np.interp(ROC_GRID, curve.x, curve.y) for curve in curves], axis=0)
+    return tuple(rates.tolist())
 
 
 def precision_recall_curve(scores: Array, labels: Array) -> Curve:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from hpo.data.development import Development
 from hpo.data.resplit import resplit
 from hpo.statistics.auc import mean_auc_with_error
+from hpo.statistics.curves import mean_roc
 from hpo.study.config import TrainConfig
 from hpo.training.averaging import WeightAverage, refresh_statistics
 from hpo.training.batches import epoch_batches
@@ -40,12 +41,16 @@ _STATISTICS_BATCHES = 16
 
 @dataclass(frozen=True)
 class FoldReport:
-    """One epoch of one fold. auc and standard_error: of the scoring rows; training_*: of the epoch's batches."""
+    """One epoch of one fold. auc, standard_error and roc: of the scoring rows; training_*: of the epoch's batches.
+
+    roc: true positive rates at the false positive rates `ROC_GRID`, mean over labels.
+    """
 
     auc: float
     standard_error: float
     training_auc: float
     training_loss: float
+    roc: tuple[float, ...] = ()
 
 
 Work = Generator[None, None, FoldReport]
@@ -162,7 +167,8 @@ class Run:
         area, error = mean_auc_with_error(self._kept, self.resident.host_labels[rows])
         training_auc = under_way.training_auc(self.resident.host_labels)
         self._end(epoch)
-        return FoldReport(area, error, training_auc, self.training_loss)
+        roc = mean_roc(self._kept, self.resident.host_labels[rows])
+        return FoldReport(area, error, training_auc, self.training_loss, roc)
 
     def scores(self, images: Tensor) -> NDArray[np.float32]:
         """Logits of (N, 1, ...) uint8 images on the device by the weights that are scored, (N, L).

@@ -32,6 +32,7 @@ class EpochReport:
     epoch: from 1. auc: mean over folds of the scoring AUC (over labels, if several). standard_error: of that mean, the
     folds taken as independent, which folds of one repeat are. fold_aucs: in the order of the folds. training_auc,
     training_loss: of this epoch's batches, as they were scored in training, mean over folds. seconds: of this epoch.
+    roc: true positive rates of the scoring rows at the false positive rates `ROC_GRID`, mean over folds (and labels).
     """
 
     epoch: int
@@ -41,6 +42,7 @@ class EpochReport:
     training_auc: float
     training_loss: float
     seconds: float
+    roc: tuple[float, ...] = ()
 
 
 def train_trial(
@@ -234,4 +236,5 @@ def summarise(epoch: int, reports: list[FoldReport], seconds: float) -> EpochRep
         training_auc=float(np.mean([report.training_auc for report in reports])),
         training_loss=float(np.mean([report.training_loss for report in reports])),
         seconds=seconds,
+        roc=tuple(np.mean([report.roc for report in reports], axis=0).tolist()),
     )

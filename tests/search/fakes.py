@@ -25,6 +25,7 @@ class FakeReport:
     training_auc: float | None = 0.7
     training_loss: float | None = 0.3
     seconds: float = 0.01
+    roc: tuple[float, ...] = tuple((place / 40) ** 0.3 for place in range(41))
 
 
 class FakeFailure(Exception):  # noqa: N818
@@ -78,6 +79,10 @@ class FakeTrainer:
     def peak_memory(self) -> int | None:
         """Bytes."""
         return 1024
+
+    def energy(self) -> float | None:
+        """Joules: 3 for each trial that was begun."""
+        return 3.0 * len(self.trained)
 
 
 def make_spec(trials: int = 6, *, epochs: int = 4, references: bool = False, **search: Any) -> StudySpec:

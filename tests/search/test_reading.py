@@ -143,7 +143,7 @@ def served(study: Study, read_only: bool = False) -> Iterator[str]:
             ready.set()
 
     arguments = (study.database, study, "127.0.0.1", 0, note, note, read_only)
-    thread = threading.Thread(target=serve_dashboard, args=arguments)
+    thread = threading.Thread(target=serve_dashboard, args=arguments, kwargs={"draw": drawn_by_name})
     thread.start()
     try:
         assert ready.wait(20)
@@ -151,6 +151,11 @@ def served(study: Study, read_only: bool = False) -> Iterator[str]:
     finally:
         found[1].shutdown()
         thread.join()
+
+
+def drawn_by_name(study: Study, number: int | None) -> str:
+    """Instead of a picture, what it would show."""
+    return f"<svg>{study.name} {number}</svg>"
 
 
 def test_the_dashboard_opens_on_the_study(study: Study) -> None:
@@ -172,6 +177,32 @@ def test_the_dashboard_has_a_note_on_the_study_and_on_each_trial_and_none_is_sto
     assert "| `learning_rate` |" in notes[3]
     assert "`hpo replay breast 3`" in notes[3]
     assert study.database.optuna.get_study_system_attrs(study.study_id) == before
+
+
+def test_the_dashboard_has_a_picture_of_the_study_and_of_each_trial_and_none_is_stored(study: Study) -> None:
+    with served(study) as address:
+        with urllib.request.urlopen(address.replace("/dashboard/", "/api/")) as answer:
+            detail = json.load(answer)
+        shown = address.replace("/dashboard/studies", "/artifacts")
+        for place, artifacts, expected in (
+            ("", detail["artifacts"], "breast None"),
+            (f"/{detail['trials'][3]['trial_id']}", detail["trials"][3]["artifacts"], "breast 3"),
+        ):
+            (artifact,) = artifacts
+            with urllib.request.urlopen(f"{shown}{place}/{artifact['artifact_id']}") as answer:
+                assert answer.headers["Content-Type"] == "image/svg+xml"
+                assert answer.read().decode() == f"<svg>{expected}</svg>"
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            urllib.request.urlopen(f"{shown}/ffff-1")
+    stored = study.database.optuna.get_study_system_attrs(study.study_id)
+    assert not [name for name in stored if "artifacts" in name]
+
+
+def test_no_file_can_be_put_beside_the_pictures(study: Study) -> None:
+    with served(study) as address:
+        path = address.replace("/dashboard/studies", "/api/artifacts")
+        with pytest.raises(urllib.error.HTTPError, match="403"):
+            urllib.request.urlopen(urllib.request.Request(path, data=b"{}", method="POST"))
 
 
 def test_a_note_that_somebody_wrote_in_the_dashboard_stays(study: Study) -> None:

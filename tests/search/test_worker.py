@@ -143,9 +143,30 @@ def test_the_record_holds_what_a_trial_needs_to_be_run_again(database: Database)
     record = read_record(study, 0)
     assert set(record) == {
         *("config", "params", "study_seed", "trial_seed", "code_version", "dirty"),
-        *("environment", "data_md5", "seconds", "peak_memory", "lives"),
+        *("environment", "data_md5", "seconds", "peak_memory", "energy_joules", "lives", "roc"),
     }
     assert record["config"]["schedule"] == "constant"
+    assert record["roc"] == [round(rate, 4) for rate in FakeReport(1, 0.5).roc]
+    assert record["energy_joules"] == 3.0
+
+
+def test_energy_adds_up_over_the_lives_of_a_trial(database: Database) -> None:
+    study = _study(database, 1)
+    stop = iter([False] * 3 + [True] * 3)
+    run_worker(study, identity=this_process("first"), train=FakeTrainer(), stop=lambda: next(stop, True))
+    assert read_trials(study)[0].state == "free"
+    run_worker(study, identity=this_process("second"), train=FakeTrainer())
+    assert read_record(study, 0)["energy_joules"] == 6.0
+
+
+def test_where_the_device_does_not_tell_there_is_no_energy(database: Database) -> None:
+    class Silent(FakeTrainer):
+        def energy(self) -> float | None:
+            return None
+
+    study = _study(database, 1)
+    run_worker(study, identity=this_process("w"), train=Silent())
+    assert "energy_joules" not in read_record(study, 0)
 
 
 def test_optuna_shows_the_last_report_as_the_value_and_every_report_as_a_step(database: Database) -> None:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from sklearn import metrics
 
 from hpo.statistics.auc import OneClassError, auc
-from hpo.statistics.curves import average_precision, precision_recall_curve, roc_curve
+from hpo.statistics.curves import ROC_GRID, average_precision, mean_roc, precision_recall_curve, roc_curve
 
 
 def drawn(seed: int, distinct: int | None = None) -> tuple[NDArray, NDArray]:
@@ -67,3 +67,28 @@ def test_curves_of_one_class_raise() -> None:
     for curve in (roc_curve, precision_recall_curve, average_precision):
         with pytest.raises(OneClassError, match="both classes"):
             curve(np.arange(3.0), np.ones(3))
+
+
+def test_a_kept_roc_is_the_mean_over_labels_and_highest_where_the_curve_is_vertical() -> None:
+    labels = np.array([[0, 0, 1], [0, 1, 1], [1, 0, 1], [1, 1, 1]])
+    scores = np.array([[0.1, 0.9, 0.0], [0.2, 0.1, 0.0], [0.3, 0.8, 0.0], [0.4, 0.2, 0.0]])
+    rates = mean_roc(scores, labels)
+    # The first label is ranked perfectly, the second in reverse, the third has one class.
+    assert rates[0] == 0.5
+    assert rates[-1] == 1.0
+    assert set(rates[:-1]) == {0.5}
+    assert len(rates) == ROC_GRID.size
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_kept_roc_has_about_the_area_of_the_whole(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    labels = random.integers(0, 2, (400, 1))
+    scores = labels + random.normal(size=labels.shape)
+    area = np.trapezoid(mean_roc(scores, labels), ROC_GRID)
+    assert area == pytest.approx(metrics.roc_auc_score(labels, scores), abs=0.01)
+
+
+def test_a_kept_roc_needs_a_label_of_both_classes() -> None:
+    with pytest.raises(OneClassError):
+        mean_roc(np.zeros((3, 1)), np.ones((3, 1), dtype=int))

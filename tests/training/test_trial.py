@@ -12,6 +12,7 @@ import torch
 from hpo.data.development import Development, load_development
 from hpo.data.rows import Fold, scoring_folds
 from hpo.statistics.auc import mean_auc_with_error
+from hpo.statistics.curves import ROC_GRID
 from hpo.study.catalogue import find_dataset
 from hpo.study.config import TrainConfig
 from hpo.study.spec import Scoring
@@ -48,6 +49,10 @@ def test_each_epoch_is_reported_over_all_folds(development: Development) -> None
         assert 0 <= report.training_auc <= 1
         assert math.isfinite(report.training_loss)
         assert report.seconds > 0
+        assert len(report.roc) == ROC_GRID.size
+        assert list(report.roc) == sorted(report.roc)
+        assert report.roc[-1] == 1.0
+        assert np.trapezoid(report.roc, ROC_GRID) == pytest.approx(report.auc, abs=0.05)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])

@@ -24,6 +24,11 @@ class Tried:
         """What it is called in tables and figures."""
         return self.row.reference or f"trial {self.row.number}"
 
+    @property
+    def roc(self) -> list[float]:
+        """True positive rates of its last scoring at `ROC_GRID`; empty before it ended, and of trials from before."""
+        return list(self.record.get("roc", []))
+
     def auc_at(self, epoch: int) -> float | None:
         """Its scoring AUC after that epoch, from 1, or None if it was stopped before."""
         return next((point.auc for point in self.curve if point.epoch == epoch), None)
@@ -58,18 +63,31 @@ class Searched:
         """The best complete trial that the search proposed, or None."""
         return next((trial for trial in self.complete if not trial.row.reference), None)
 
+    @property
+    def named(self) -> list[Tried]:
+        """The references that are complete, and the best."""
+        return [*self.references, *([self.best] if self.best else [])]
+
+    @property
+    def with_rocs(self) -> list[Tried]:
+        """Those of the named whose ROC is kept."""
+        return [trial for trial in self.named if trial.roc]
+
     def at_shared_epoch(self) -> list[tuple[Tried, float]]:
         """The trials that can be compared with each other: those with a value at the shared epoch, and it."""
         found = [(trial, trial.auc_at(self.shared_epoch)) for trial in self.trials]
         return [(trial, value) for trial, value in found if value is not None]
 
 
+def gather_trial(study: Study, row: TrialRow) -> Tried:
+    """Everything about one trial. Raises StorageError."""
+    record = read_record(study, row.number)
+    return Tried(row, record.get("config", {}), read_curve(study, row.number), record)
+
+
 def gather_search(study: Study) -> Searched:
     """Everything about the search in `study`. Raises StudyNotFoundError, StorageError."""
     rows = [row for row in read_trials(study) if row.state in ("complete", "pruned", "failed")]
-    trials = []
-    for row in rows:
-        record = read_record(study, row.number)
-        trials.append(Tried(row, record.get("config", {}), read_curve(study, row.number), record))
+    trials = [gather_trial(study, row) for row in rows]
     lasts = [trial.curve[-1].epoch for trial in trials if trial.curve and trial.row.state != "failed"]
     return Searched(study.name, study.spec, read_status(study), trials, min(lasts, default=0))

@@ -15,7 +15,9 @@ from hpo.outcome.report.drawing import BLACK, BLUE, GREEN, GREY, ORANGE, RED, ca
 from hpo.outcome.report.effects import ChoiceEffect, points_of
 from hpo.outcome.report.evidence import Searched, Tried
 from hpo.search.importance import Importance
+from hpo.statistics.curves import ROC_GRID
 from hpo.study.space import Choices, Range
+from hpo.text import auc
 
 _REFERENCE_COLOURS = (ORANGE, GREEN, RED)
 _COLUMNS = 3
@@ -118,21 +120,13 @@ def choices(effects: Sequence[ChoiceEffect], epoch: int) -> Figure:
 def curves(search: Searched) -> Figure:
     """Validation AUC by epoch of every trial; the best and the references with their standard errors."""
     figure, axes = canvas(7.2, 3.6)
-    best = search.best
-    named = [*search.references, *([best] if best else [])]
     for state, colour, width in (("pruned", GREY, 0.7), ("complete", BLUE, 0.8)):
-        group = [trial for trial in search.trials if trial.row.state == state and trial not in named]
+        group = [trial for trial in search.trials if trial.row.state == state and trial not in search.named]
         for number, trial in enumerate(group):
             label = f"{state} ({len(group)})" if not number else None
             axes.plot(*_curve(trial), c=colour, lw=width, alpha=0.8, label=label)
-    for trial, colour in zip(named, _colours_of(search, named), strict=True):
-        epochs, aucs = _curve(trial)
-        errors = np.array([point.standard_error or 0.0 for point in trial.curve])
-        axes.plot(epochs, aucs, c=colour, lw=2, label=trial.label)
-        axes.fill_between(epochs, aucs - errors, aucs + errors, color=colour, alpha=0.18, lw=0)
-    axes.set_xlabel("epoch")
+    _named_curves(axes, search)
     axes.set_ylabel("validation AUC (bands: ± standard error)")
-    axes.legend(loc="lower right", fontsize=8)
     return figure
 
 
@@ -141,9 +135,7 @@ def overfitting(search: Searched) -> Figure:
     """Training and scoring AUC: by epoch for the best and the references, and at the end for all trials."""
     figure = Figure(figsize=(8.4, 3.4))
     left, right = figure.subplots(1, 2)
-    best = search.best
-    named = [*search.references, *([best] if best else [])]
-    for trial, colour in zip(named, _colours_of(search, named), strict=True):
+    for trial, colour in zip(search.named, _colours_of(search, search.named), strict=True):
         epochs, aucs = _curve(trial)
         left.plot(epochs, aucs, c=colour, lw=1.6, label=f"{trial.label}, scoring")
         left.plot(epochs, [point.training_auc for point in trial.curve], c=colour, lw=1.2, ls=":")
@@ -161,6 +153,75 @@ def overfitting(search: Searched) -> Figure:
     right.set_ylabel("scoring AUC at the last report")
     right.legend(fontsize=7, loc="upper left")
     return figure
+
+
+@drawn
+def rocs(search: Searched) -> Figure:
+    """ROC of the best and the references on their scoring rows, mean over folds."""
+    figure, axes = canvas(4.4, 4.0)
+    _rocs(axes, search.with_rocs, _colours_of(search, search.with_rocs))
+    return figure
+
+
+@drawn
+def search_overview(search: Searched) -> Figure:
+    """AUC by epoch and ROC of the best and the references."""
+    figure = Figure(figsize=(8.4, 3.6))
+    left, right = figure.subplots(1, 2)
+    _named_curves(left, search)
+    _rocs(right, search.with_rocs, _colours_of(search, search.with_rocs))
+    return figure
+
+
+@drawn
+def trial_overview(trial: Tried) -> Figure:
+    """Scoring and training AUC by epoch, and the ROC at the end if it is kept, of one trial."""
+    figure = Figure(figsize=(8.4, 3.6))
+    left, right = figure.subplots(1, 2)
+    _curve_with_errors(left, trial, BLUE, "scoring rows")
+    left.plot(
+        _curve(trial)[0], [point.training_auc for point in trial.curve], c=ORANGE, ls=":", label="training batches"
+    )
+    _label_curves(left)
+    left.set_title(trial.label, loc="left", fontsize=9)
+    _rocs(right, [trial] if trial.roc else [], [BLUE])
+    return figure
+
+
+def _named_curves(axes: Axes, search: Searched) -> None:
+    for trial, colour in zip(search.named, _colours_of(search, search.named), strict=True):
+        _curve_with_errors(axes, trial, colour, trial.label)
+    _label_curves(axes)
+
+
+def _curve_with_errors(axes: Axes, trial: Tried, colour: str, label: str) -> None:
+    epochs, aucs = _curve(trial)
+    errors = np.array([point.standard_error or 0.0 for point in trial.curve])
+    axes.plot(epochs, aucs, c=colour, lw=2, label=label)
+    axes.fill_between(epochs, aucs - errors, aucs + errors, color=colour, alpha=0.18, lw=0)
+
+
+def _label_curves(axes: Axes) -> None:
+    axes.set_xlabel("epoch")
+    axes.set_ylabel("AUC (bands: ± standard error)")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(loc="lower right", fontsize=7)
+
+
+def _rocs(axes: Axes, trials: Sequence[Tried], colours: Sequence[str]) -> None:
+    for trial, colour in zip(trials, colours, strict=True):
+        axes.plot(ROC_GRID, trial.roc, c=colour, lw=1.6, label=f"{trial.label}, AUC {auc(trial.row.auc)}")
+    axes.plot([0, 1], [0, 1], c=GREY, lw=0.8, ls="--")
+    axes.set_xlabel("false positive rate")
+    axes.set_ylabel("true positive rate, mean over folds")
+    axes.set_aspect("equal")
+    axes.set_xlim(-0.01, 1.01)
+    axes.set_ylim(-0.01, 1.01)
+    if trials:
+        axes.legend(loc="lower right", fontsize=7)
+    else:
+        axes.text(0.5, 0.4, "no ROC is kept\nbefore a trial ends", ha="center", va="center", color=BLACK, fontsize=8)
 
 
 def _auc(trial: Tried) -> float:

@@ -132,8 +132,11 @@ def learning(search: Searched) -> Section:
             "Training AUC (of the batches as they were scored in training, augmented) against scoring AUC.",
         ),
     ]
-    named = [*search.references, *([search.best] if search.best else [])]
-    sentences = [sentence for trial in named if (sentence := _gap(trial))]
+    if search.with_rocs:
+        blocks.append(
+            Picture("rocs", figures.rocs(search), "ROC on the scoring rows after the last epoch, mean over folds.")
+        )
+    sentences = [sentence for trial in search.named if (sentence := _gap(trial))]
     return Section("Curves and overfitting", (*blocks, Listing(tuple(sentences))))
 
 

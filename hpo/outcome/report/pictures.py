@@ -1,0 +1,22 @@
+"""The picture of a trial, and that of a study, as optuna-dashboard shows them beside its own plots."""
+
+from __future__ import annotations
+
+from hpo.errors import StudyNotFoundError
+from hpo.outcome.report.evidence import gather_search, gather_trial
+from hpo.outcome.report.search_figures import search_overview, trial_overview
+from hpo.search.reading import read_trials
+from hpo.search.study import Study
+
+
+def picture(study: Study, number: int | None) -> str:
+    """SVG text: of a trial by its number, AUC by epoch and ROC; without one, of the study's best and references.
+
+    Raises StudyNotFoundError if there is no such trial, StorageError.
+    """
+    if number is None:
+        return search_overview(gather_search(study))
+    row = next((row for row in read_trials(study) if row.number == number), None)
+    if row is None:
+        raise StudyNotFoundError(f"study {study.name} has no trial {number}")
+    return trial_overview(gather_trial(study, row))
