@@ -163,10 +163,11 @@ def _say_estimate(
 def _sentence(estimate: Estimate, device: str, workers: int) -> str:
     from hpo.text import duration
 
+    pruned = " with pruning" if estimate.trained_share < 1 else ""
     return (
         f"a measured step on {device} with {workers} worker{'s' if workers > 1 else ''} says: one epoch over all folds "
         f"{duration(estimate.epoch_seconds)}, an unpruned trial {duration(estimate.trial_hours * 3600)}, "
-        f"{estimate.trials} trials with pruning about {duration(estimate.hours * 3600)}"
+        f"{estimate.trials} trials{pruned} about {duration(estimate.hours * 3600)}"
     )
 
 

@@ -31,7 +31,7 @@ class Estimate:
 
     @property
     def hours(self) -> float:
-        """Hours for the trials still to do, with pruning."""
+        """Hours for the trials still to do, pruned as the study prunes."""
         return self.trial_hours * self.trained_share * self.trials / self.devices
 
 
@@ -51,6 +51,8 @@ def advice(spec: StudySpec, on_gpu: bool) -> list[str]:
     lines = []
     if not on_gpu:
         lines.append("attach workers on a GPU: hpo worker STUDY there, with the same --storage")
+    if spec.plan is not None:
+        return [*lines, "fewer candidates: --top"]
     if spec.data.size > 14 and spec.fixed.get("input_size", 28) == 28:
         saving = 4 if spec.data.dimensions == 2 else 8
         lines.append(f"a smaller input, {saving} times cheaper: --set fixed.input_size=14")

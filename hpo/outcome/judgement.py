@@ -27,7 +27,8 @@ class Judged:
     aucs: of each network, with DeLong's interval. spread: standard deviation over seeds, None for one. over_all: the
     mean over new seeds and new rows, None for one seed. delong, bootstrap: the mean of these very networks over new
     rows. accuracy, accuracy_at_half: the mean over seeds and rows, at the thresholds that development rows chose, and
-    at score .5 as MedMNIST does; of these networks alone for one seed.
+    at score .5 as MedMNIST does; of these networks alone for one seed. sensitivity, specificity: the same of the
+    positive and the negative rows, at the chosen thresholds; None for several labels.
     """
 
     name: str
@@ -40,6 +41,8 @@ class Judged:
     bootstrap: Estimate
     accuracy: Estimate
     accuracy_at_half: Estimate
+    sensitivity: Estimate | None
+    specificity: Estimate | None
     threshold_rows: str
 
 
@@ -109,6 +112,8 @@ def _judged(
         bootstrap=bootstrap_interval(scores, labels, draws, seed),
         accuracy=_accuracy(chosen),
         accuracy_at_half=_accuracy(half),
+        sensitivity=_accuracy(chosen[:, labels == 1]) if labels.ndim == 1 else None,
+        specificity=_accuracy(chosen[:, labels == 0]) if labels.ndim == 1 else None,
         threshold_rows=entry["networks"][0]["threshold_rows"],
     )
 

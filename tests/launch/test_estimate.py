@@ -6,6 +6,7 @@ import pytest
 
 from hpo.launch.estimate import LONG_HOURS, Estimate, advice, trained_share
 from hpo.study.files import builtin_study_file, load_spec
+from tests.search.planned import make_confirmation, make_plan
 
 
 def test_without_pruning_every_epoch_is_trained() -> None:
@@ -32,6 +33,12 @@ def test_a_3d_study_on_a_cpu_is_told_what_would_be_faster() -> None:
     assert any("--set budget.epochs=15" in line for line in lines)
     assert any("--set scoring.rows=holdout" in line for line in lines)
     assert Estimate(300.0, 200, 60, 0.25, 1).hours > LONG_HOURS
+
+
+def test_a_confirmation_is_not_told_to_change_what_was_laid_down_before_it() -> None:
+    lines = advice(make_confirmation(make_plan()), on_gpu=False)
+    assert "GPU" in lines[0]
+    assert not any("--set" in line for line in lines)
 
 
 def test_what_is_small_already_is_not_advised_again() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sklearn.metrics import accuracy_score, roc_auc_score
+from sklearn.metrics import accuracy_score, recall_score, roc_auc_score
 
 from hpo.errors import DataError, OutputError
 from hpo.outcome.final import RESULT, SCORES, load, store
@@ -26,6 +26,11 @@ def test_aucs_and_accuracies_are_scikit_learns() -> None:
     assert entry.mean == pytest.approx(np.mean([roc_auc_score(truth, one) for one in scores]))
     assert entry.spread == pytest.approx(np.std([roc_auc_score(truth, one) for one in scores], ddof=1))
     assert entry.accuracy.value == pytest.approx(np.mean([accuracy_score(truth, one >= 0.6) for one in scores]))
+    for estimate, label in ((entry.sensitivity, 1), (entry.specificity, 0)):
+        assert estimate is not None
+        rates = [recall_score(truth, one >= 0.6, pos_label=label) for one in scores]
+        assert estimate.value == pytest.approx(np.mean(rates))
+        assert estimate.low < estimate.value < estimate.high
     assert entry.accuracy_at_half.value == pytest.approx(np.mean([accuracy_score(truth, one >= 0.5) for one in scores]))
 
 

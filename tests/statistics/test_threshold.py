@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from scipy import stats
-from sklearn.metrics import accuracy_score, balanced_accuracy_score, recall_score
+from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
 from hpo.statistics.auc import OneClassError
-from hpo.statistics.threshold import Rule, choose_threshold, hits, rates_at, wilson
+from hpo.statistics.threshold import Rule, choose_threshold, hits
 
 
 def drawn(seed: int, distinct: int | None = None, share: float = 0.3) -> tuple[NDArray, NDArray]:
@@ -53,49 +52,14 @@ def test_a_threshold_holds_for_scores_of_32_bits() -> None:
     assert hits(close, np.array([0, 1]), choose_threshold(close, np.array([0, 1]))).all()
 
 
-def test_rates_are_scikit_learns() -> None:
-    scores, labels = drawn(1)
-    rates, called = rates_at(scores, labels, 0.4), scores >= 0.4
-    assert rates.accuracy.value == pytest.approx(accuracy_score(labels, called))
-    assert rates.sensitivity.value == pytest.approx(recall_score(labels, called))
-    assert rates.specificity.value == pytest.approx(recall_score(1 - labels, ~called))
-
-
-@pytest.mark.parametrize(("right", "rows"), [(0, 22), (1, 22), (17, 22), (22, 22), (590, 624)])
-def test_wilsons_interval_equals_scipys(right: int, rows: int) -> None:
-    estimate = wilson(np.repeat([1.0, 0.0], [right, rows - right]))
-    theirs = stats.binomtest(right, rows).proportion_ci(0.95, method="wilson")
-    assert (estimate.low, estimate.high) == pytest.approx((theirs.low, theirs.high), abs=1e-12)
-    assert estimate.error == pytest.approx(np.sqrt(right / rows * (1 - right / rows) / rows))
-
-
 def test_hits_of_several_labels_are_the_share_of_labels_told_right_in_each_row() -> None:
     scores, labels = np.array([[0.2, 0.9], [0.6, 0.1]]), np.array([[0, 1], [0, 1]])
     assert hits(scores, labels, np.array([0.5, 0.5])) == pytest.approx([1.0, 0.0])
     assert hits(scores, labels, np.array([0.7, 0.5])) == pytest.approx([1.0, 0.5])
 
 
-def test_labels_that_repeat_each_other_make_an_accuracy_no_surer() -> None:
-    scores, labels = drawn(2)
-    one = wilson(hits(scores, labels, 0.5))
-    repeated = np.repeat(scores[:, None], 14, axis=1), np.repeat(labels[:, None], 14, axis=1)
-    fourteen = wilson(hits(*repeated, np.full(14, 0.5)))
-    assert (one.value, one.low, one.high) == pytest.approx((fourteen.value, fourteen.low, fourteen.high))
-
-
-def test_independent_labels_make_an_accuracy_surer() -> None:
-    right = (np.random.default_rng(3).random((400, 14)) < 0.8).astype(float)
-    one, fourteen = wilson(right[:, 0]), wilson(right.mean(axis=1))
-    # A mean of 14 independent labels has 14 times the rows.
-    assert (one.high - one.low) / (fourteen.high - fourteen.low) == pytest.approx(np.sqrt(14), rel=0.15)
-
-
 def test_what_cannot_be_judged_raises() -> None:
     with pytest.raises(OneClassError):
         choose_threshold(np.arange(3.0), np.ones(3))
-    with pytest.raises(OneClassError):
-        rates_at(np.arange(3.0), np.zeros(3), 1.0)
     with pytest.raises(ValueError, match="infinity"):
         choose_threshold(np.array([0.0, np.inf]), np.array([0, 1]))
-    with pytest.raises(ValueError, match="no rows"):
-        wilson(np.zeros(0))

@@ -36,8 +36,9 @@ def result(dataset: Dataset, judgement: Judgement, final: Final) -> Section:
         Text(
             "Intervals are 95 %. **Seeds and rows**: how the configuration does when trained and tested anew "
             "(Obuchowski and Rockette, seeds as readers). **Rows**: how these very networks do on other rows (DeLong; "
-            "stratified bootstrap, BCa). The draw of training rows is in none of them. Accuracy at thresholds by "
-            f"Youden's index on {winner.threshold_rows}, and at .5 as MedMNIST does, each with the interval over seeds "
+            "stratified bootstrap, BCa). The draw of training rows is in none of them. Accuracy, sensitivity (right "
+            "among rows of label 1) and specificity (among label 0) are at thresholds by Youden's index on "
+            f"{winner.threshold_rows}, the last column at .5 as MedMNIST does, each with the interval over seeds "
             "and rows."
         )
     )
@@ -156,7 +157,7 @@ def ledger(dataset: Dataset, openings: Sequence[Opening]) -> Section:
 
 
 _AREAS = ("configuration", "test AUC, mean", "spread over seeds", "seeds and rows", "rows, DeLong", "rows, bootstrap")
-_ACCURACIES = ("configuration", "AUC of each network", "accuracy", "accuracy at .5")
+_ACCURACIES = ("configuration", "AUC of each network", "accuracy", "sensitivity", "specificity", "accuracy at .5")
 
 
 def _areas(entry: Judged) -> tuple[str, ...]:
@@ -174,9 +175,15 @@ def _accuracies(entry: Judged) -> tuple[str, ...]:
     return (
         entry.name,
         ", ".join(auc(one.value) for one in entry.aucs),
-        f"{auc(entry.accuracy.value)} {_interval(entry.accuracy)}",
-        f"{auc(entry.accuracy_at_half.value)} {_interval(entry.accuracy_at_half)}",
+        _with_interval(entry.accuracy),
+        _with_interval(entry.sensitivity),
+        _with_interval(entry.specificity),
+        _with_interval(entry.accuracy_at_half),
     )
+
+
+def _with_interval(estimate: Estimate | None) -> str:
+    return "-" if estimate is None else f"{auc(estimate.value)} {_interval(estimate)}"
 
 
 def _difference(one: Against) -> tuple[str, ...]:
