@@ -206,7 +206,7 @@ def _label_curves(axes: Axes) -> None:
     axes.set_ylabel("AUC (bands: ± standard error)")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(loc="lower right", fontsize=7)
+        axes.legend(loc="best", fontsize=7)
 
 
 def _rocs(axes: Axes, trials: Sequence[Tried], colours: Sequence[str]) -> None:
