@@ -8,17 +8,21 @@ from pathlib import Path
 
 import pytest
 
-from hpo.errors import OutputError
+from hpo.errors import OutputError, StudyNotFoundError
 from hpo.outcome.report.build import Evidence, build
 from hpo.outcome.report.document import Document, Notice, Picture, Section, Table, Text, to_html, to_markdown, write
 from hpo.outcome.report.evidence import gather_search
+from hpo.outcome.report.pictures import picture
 from hpo.search.address import resolve_address
+from hpo.search.budget import claim
+from hpo.search.claim import Claim
+from hpo.search.objective import record_report
 from hpo.search.registry import this_process
 from hpo.search.storage import open_database
 from hpo.search.study import create_or_take_up
 from hpo.search.worker import run_worker
 from tests.outcome import simulated
-from tests.search.fakes import FakeTrainer, make_spec
+from tests.search.fakes import FakeReport, FakeTrainer, make_spec
 
 
 def pictures(document: Document) -> list[Picture]:
@@ -37,9 +41,9 @@ def test_every_section_is_there_and_every_figure_is_sound_svg_with_a_caption(doc
     found = pictures(document)
     names = [picture.name for picture in found]
     assert names == ["history", "importance", "slices", "contour", "choices", "curves", "overfitting"]
-    for picture in found:
-        assert ET.fromstring(picture.svg).tag.endswith("svg")
-        assert picture.caption.endswith(".")
+    for shown in found:
+        assert ET.fromstring(shown.svg).tag.endswith("svg")
+        assert shown.caption.endswith(".")
 
 
 def test_the_page_needs_nothing_but_itself(document: Document) -> None:
@@ -95,6 +99,28 @@ def test_a_study_in_a_database_becomes_a_report(tmp_path: Path) -> None:
     page = to_html(build(Evidence(search)))
     assert "12 of 12 trials have finished" in page
     assert "rank correlation" in page
+
+
+def test_a_study_and_its_trials_have_pictures(tmp_path: Path) -> None:
+    database = open_database(resolve_address(f"sqlite:///{tmp_path}/hpo.db"), create=True)
+    study = create_or_take_up(database, "breast", make_spec(5, references=True))
+    run_worker(study, identity=this_process("w"), train=FakeTrainer(), limit=4)
+    held = claim(study, "late")
+    assert isinstance(held, Claim)
+    record_report(held, FakeReport(1, 0.7))
+    # matplotlib draws letters as curves, with the text in a comment.
+    assert "<!-- trial 3, AUC " in picture(study, 3)
+    assert "<!-- before a trial ends -->" in picture(study, 4)
+    assert "<!-- libauc-as-it-comes, AUC " in picture(study, None)
+    for number in (3, 4, None):
+        ET.fromstring(picture(study, number))
+    with pytest.raises(StudyNotFoundError, match="no trial 5"):
+        picture(study, 5)
+
+
+def test_a_study_without_a_report_has_a_picture_too(tmp_path: Path) -> None:
+    database = open_database(resolve_address(f"sqlite:///{tmp_path}/hpo.db"), create=True)
+    ET.fromstring(picture(create_or_take_up(database, "breast", make_spec(5)), None))
 
 
 @pytest.mark.parametrize("trials", [0, 1, 2, 5])

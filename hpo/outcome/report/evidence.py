@@ -68,11 +68,6 @@ class Searched:
         """The references that are complete, and the best."""
         return [*self.references, *([self.best] if self.best else [])]
 
-    @property
-    def with_rocs(self) -> list[Tried]:
-        """Those of the named whose ROC is kept."""
-        return [trial for trial in self.named if trial.roc]
-
     def at_shared_epoch(self) -> list[tuple[Tried, float]]:
         """The trials that can be compared with each other: those with a value at the shared epoch, and it."""
         found = [(trial, trial.auc_at(self.shared_epoch)) for trial in self.trials]

@@ -159,7 +159,7 @@ def overfitting(search: Searched) -> Figure:
 def rocs(search: Searched) -> Figure:
     """ROC of the best and the references on their scoring rows, mean over folds."""
     figure, axes = canvas(4.4, 4.0)
-    _rocs(axes, search.with_rocs, _colours_of(search, search.with_rocs))
+    _rocs(axes, search.named, _colours_of(search, search.named))
     return figure
 
 
@@ -169,7 +169,7 @@ def search_overview(search: Searched) -> Figure:
     figure = Figure(figsize=(8.4, 3.6))
     left, right = figure.subplots(1, 2)
     _named_curves(left, search)
-    _rocs(right, search.with_rocs, _colours_of(search, search.with_rocs))
+    _rocs(right, search.named, _colours_of(search, search.named))
     return figure
 
 
@@ -184,7 +184,7 @@ def trial_overview(trial: Tried) -> Figure:
     )
     _label_curves(left)
     left.set_title(trial.label, loc="left", fontsize=9)
-    _rocs(right, [trial] if trial.roc else [], [BLUE])
+    _rocs(right, [trial], [BLUE])
     return figure
 
 
@@ -211,14 +211,15 @@ def _label_curves(axes: Axes) -> None:
 
 def _rocs(axes: Axes, trials: Sequence[Tried], colours: Sequence[str]) -> None:
     for trial, colour in zip(trials, colours, strict=True):
-        axes.plot(ROC_GRID, trial.roc, c=colour, lw=1.6, label=f"{trial.label}, AUC {auc(trial.row.auc)}")
+        if trial.roc:
+            axes.plot(ROC_GRID, trial.roc, c=colour, lw=1.6, label=f"{trial.label}, AUC {auc(trial.row.auc)}")
     axes.plot([0, 1], [0, 1], c=GREY, lw=0.8, ls="--")
     axes.set_xlabel("false positive rate")
     axes.set_ylabel("true positive rate, mean over folds")
     axes.set_aspect("equal")
     axes.set_xlim(-0.01, 1.01)
     axes.set_ylim(-0.01, 1.01)
-    if trials:
+    if any(trial.roc for trial in trials):
         axes.legend(loc="lower right", fontsize=7)
     else:
         axes.text(0.5, 0.4, "no ROC is kept\nbefore a trial ends", ha="center", va="center", color=BLACK, fontsize=8)

@@ -132,7 +132,7 @@ def learning(search: Searched) -> Section:
             "Training AUC (of the batches as they were scored in training, augmented) against scoring AUC.",
         ),
     ]
-    if search.with_rocs:
+    if any(trial.roc for trial in search.named):
         blocks.append(
             Picture("rocs", figures.rocs(search), "ROC on the scoring rows after the last epoch, mean over folds.")
         )
