@@ -35,6 +35,7 @@ EDGE = 28
 BATCH = {2: 128, 3: 16}
 
 Step = Callable[[], None]
+Stacked = tuple[dict[str, Tensor], dict[str, Tensor]]
 
 
 def in_turn(networks: list[nn.Module], images: Tensor, targets: Tensor, autocast: Callable[[], Any]) -> Step:
@@ -42,29 +43,29 @@ def in_turn(networks: list[nn.Module], images: Tensor, targets: Tensor, autocast
 
     def step() -> None:
         for network, batch, wanted in zip(networks, images, targets, strict=True):
+            network.zero_grad()
             with autocast():
                 logits = network(batch)
             F.binary_cross_entropy_with_logits(logits, wanted).backward()
-            network.zero_grad()
 
     return step
 
 
-def fused(networks: list[nn.Module], images: Tensor, targets: Tensor, autocast: Callable[[], Any]) -> Step:
-    """The same step, of all networks at once."""
-    weights, statistics_of_norms = stack_module_state(networks)
-    skeleton = copy.deepcopy(networks[0]).to("meta")
+def fused(network: nn.Module, stacked: Stacked, images: Tensor, targets: Tensor, autocast: Callable[[], Any]) -> Step:
+    """The same step, of all networks at once; network: any of them, stacked: weights and buffers of all."""
+    weights, statistics_of_norms = stacked
+    skeleton = copy.deepcopy(network).to("meta")
 
     def logits_of(own: dict[str, Tensor], norms: dict[str, Tensor], batch: Tensor) -> Tensor:
         logits: Tensor = functional_call(skeleton, (own, norms), (batch,))
         return logits
 
     def step() -> None:
-        with autocast():
-            logits = torch.vmap(logits_of)(weights, statistics_of_norms, images)
-        (F.binary_cross_entropy_with_logits(logits, targets) * len(networks)).backward()
         for weight in weights.values():
             weight.grad = None
+        with autocast():
+            logits = torch.vmap(logits_of)(weights, statistics_of_norms, images)
+        (F.binary_cross_entropy_with_logits(logits, targets) * len(images)).backward()
 
     return step
 
@@ -102,7 +103,7 @@ def main() -> None:
 
     ways = {
         "in_turn": in_turn(networks(), images, targets, machine.autocast),
-        "fused": fused(networks(), images, targets, machine.autocast),
+        "fused": fused(networks()[0], stack_module_state(networks()), images, targets, machine.autocast),
     }
     if not options.no_compile:
         compiled = [torch.compile(network) for network in networks()]

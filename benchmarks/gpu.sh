@@ -18,6 +18,7 @@ LEAST_SECONDS=20
 MISSING=0
 FAILED=0
 mkdir -p "$OUT"
+export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}"
 END=$(($(date +%s) + SECONDS_IN_ALL))
 
 # part NAME SECONDS COMMAND...: once, within its limit and the time left; its output goes to OUT/NAME.log.
@@ -57,6 +58,8 @@ training training-2d 90 2d --epochs 6 --seeds 2
 training training-3d 150 3d --epochs 3 --seeds 1 --rows 1188
 training folds-2d 60 folds --dataset breast --epochs 4
 training folds-3d 90 folds --dataset adrenal3d --batch 32 --epochs 3 --rows 640
+part alternatives-2d 120 "$PYTHON" benchmarks/alternatives.py 2d --device cuda --folds 5 --rounds 20
+part alternatives-3d 120 "$PYTHON" benchmarks/alternatives.py 3d --device cuda --folds 5 --batch 32 --rounds 10
 training packed-2d 120 packed --dataset breast --epochs 4 --at-once 1 2 4 8
 training packed-3d 120 packed --dataset adrenal3d --batch 32 --epochs 3 --rows 320 --at-once 1 2 4
 training hours 60 hours --dataset adrenal3d --drawn 6
