@@ -31,6 +31,7 @@ Augmentation = Literal[
     "none", "flip", "shift", "affine", "crop", "noise", "intensity", "cutout", "mixup", "geometric", "full"
 ]
 Loss = Literal["aucm_v1", "aucm_v2", "cross_entropy"]
+ClassMeans = Literal["learned", "running"]
 Resplit = Literal["none", "holdout", "official", "balanced"]
 
 
@@ -45,6 +46,10 @@ class TrainConfig(BaseModel):
 
     margin: Annotated[float, Domain(0.0, 1.0, "score", when=(_AUCM,))] = 1.0
     """Gap asked for between the mean scores of positives and negatives: m in Yuan et al. 2021."""
+
+    class_means: Annotated[ClassMeans, Domain(when=(_AUCM,))] = "learned"
+    """How a and b, the class means of scores, and alpha follow the network: learned by PESG as LibAUC does, from 0 and
+    at the learning rate; or running means, with alpha at its optimum for them, m + b - a."""
 
     cross_entropy_share: Annotated[float, Domain(0.0, 0.9, "share of epochs", when=(_AUCM,))] = 0.0
     """Share of the epochs trained with cross-entropy before AUCM takes over. Yuan et al. 2021, section 5."""

@@ -8,14 +8,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hpo.study.config import Loss
+from hpo.study.config import ClassMeans, Loss
+
+ALPHA_MAX = 999.0
+"""As in LibAUC."""
+
+_SHARE_OF_BATCH = 0.1
+"""What a batch moves running class means by; the first batch of a class sets them."""
 
 
-def make_loss(name: Loss, labels: int, margin: float) -> AUCMLoss | CrossEntropyLoss:
+def make_loss(name: Loss, labels: int, margin: float, class_means: ClassMeans) -> AUCMLoss | CrossEntropyLoss:
     """The loss of that name for `labels` columns."""
     if name == "cross_entropy":
         return CrossEntropyLoss()
-    return AUCMLoss(labels, margin, "v1" if name == "aucm_v1" else "v2")
+    return AUCMLoss(labels, margin, "v1" if name == "aucm_v1" else "v2", class_means)
 
 
 class AUCMLoss(nn.Module):
@@ -28,6 +34,11 @@ class AUCMLoss(nn.Module):
         - p(1-p) alpha^2
     v2: E1 (s-a)^2 + E0 (s-b)^2 + 2 alpha (m + E0 s - E1 s) - alpha^2
 
+    For given weights the best a, b and alpha are E1 s, E0 s and m + b - a. class_means = learned: they start at 0 and
+    wait for an optimizer, as LibAUC's do; at a small learning rate they lag behind the network for thousands of steps,
+    in which the squares pull all scores to 0. running: they follow the batches here, before each loss, and have no
+    gradient; the loss is then the square of the AUC's margin on expected scores, var1 + var0 + max(0, m + b - a)^2.
+
     v1 equals LibAUC 2.0.1 (`auto=True`); v2 is the formula of its docstring, which its code misses by a parenthesis.
     The value is the mean over labels. The gradients of a and b are multiplied by the number of labels, so that they
     follow their label's scores as fast as a loss for that label alone would move them. Where a batch lacks a class of a
@@ -35,20 +46,28 @@ class AUCMLoss(nn.Module):
     Source: Yuan et al. 2021, arXiv 2012.03173; LibAUC's docstring of AUCMLoss.
     """
 
-    def __init__(self, labels: int, margin: float, version: Literal["v1", "v2"]) -> None:
+    seen: Tensor
+
+    def __init__(
+        self, labels: int, margin: float, version: Literal["v1", "v2"], class_means: ClassMeans = "learned"
+    ) -> None:
         super().__init__()
+        self.class_means = class_means
+        learned = class_means == "learned"
         self.margin = margin
         self.version = version
         self.labels = labels
-        self.a = nn.Parameter(torch.zeros(labels))
-        self.b = nn.Parameter(torch.zeros(labels))
-        self.alpha = nn.Parameter(torch.zeros(labels))
+        self.a, self.b, self.alpha = (nn.Parameter(torch.zeros(labels), requires_grad=learned) for _ in range(3))
+        if not learned:
+            self.register_buffer("seen", torch.zeros(2, labels))
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
         """(B, L) logits of any float type and (B, L) targets in [0, 1] to a float32 scalar."""
         scores = torch.sigmoid(logits.float())
         positive = targets.float()
         negative = 1 - positive
+        if self.class_means == "running":
+            self._follow(scores, positive, negative)
         a, b = self._full_gradient(self.a), self._full_gradient(self.b)
         terms = self._v1 if self.version == "v1" else self._v2
         return terms(scores, positive, negative, a, b).mean()
@@ -66,6 +85,17 @@ class AUCMLoss(nn.Module):
         squares = ((scores - a) ** 2 * positive + (scores - b) ** 2 * negative).sum(0)
         gap = self.margin + (scores * (negative - positive)).sum(0)
         return squares + 2 * self.alpha * gap - self.alpha**2
+
+    @torch.no_grad()
+    def _follow(self, scores: Tensor, positive: Tensor, negative: Tensor) -> None:
+        """Moves a and b towards the means of a batch, each where the batch has rows of its class, and sets alpha."""
+        for mean, seen, weights in zip((self.a, self.b), self.seen, (positive, negative), strict=True):
+            total = weights.sum(0)
+            there = (total > 0).float()
+            share = there * torch.where(seen > 0, _SHARE_OF_BATCH, 1.0)
+            mean.add_(share * ((scores * weights).sum(0) / _one_if_zero(total) - mean))
+            seen.copy_(torch.maximum(seen, there))
+        self.alpha.copy_((self.margin + self.b - self.a).clamp(0, ALPHA_MAX) * self.seen.prod(0))
 
     def _full_gradient(self, parameter: Tensor) -> Tensor:
         return parameter if self.labels == 1 else self.labels * parameter - (self.labels - 1) * parameter.detach()

@@ -13,7 +13,7 @@ from libauc.optimizers import PESG
 from torch import Tensor
 
 from hpo.study.config import TrainConfig
-from hpo.training.loss import AUCMLoss, CrossEntropyLoss
+from hpo.training.loss import ALPHA_MAX, AUCMLoss, CrossEntropyLoss
 from hpo.training.numbers import Number, Numbers
 
 _BLOCK = 1 << 19
@@ -21,7 +21,6 @@ _BLOCK = 1 << 19
 operations. On a GPU one block holds everything."""
 
 _REFERENCE_SPREAD = 0.01
-_ALPHA_MAX = 999.0
 
 
 def make_optimizer(
@@ -78,6 +77,7 @@ class BlockPESG(PESG):  # type: ignore[misc]
     as AUCMLoss gives them; alpha >= 0 without synchronisation; the reference is drawn from an explicit generator, or is
     the weights as they are; `update_regularizer` does nothing without epoch decay or without a step since the last;
     `load_state_dict` leaves its argument whole. `momentum` is LibAUC's: the share of the new gradient.
+    Running class means are the loss's own affair: a, b and alpha are then left alone.
     A subclass, so that state dicts and attributes stay LibAUC's; its constructor is called without epoch decay, since
     it would draw the reference from the global generator. All parameters must have gradients, save a and b.
 
@@ -99,7 +99,8 @@ class BlockPESG(PESG):  # type: ignore[misc]
         noise: torch.Generator | None = None,
         capturable: bool = False,
     ) -> None:
-        dual = loss_fn if isinstance(loss_fn, AUCMLoss) else SimpleNamespace(a=None, b=None, alpha=None, margin=None)
+        learns = isinstance(loss_fn, AUCMLoss) and loss_fn.class_means == "learned"
+        dual = loss_fn if learns else SimpleNamespace(a=None, b=None, alpha=None, margin=None)
         super().__init__(
             params,
             dual,
@@ -163,7 +164,7 @@ class BlockPESG(PESG):  # type: ignore[misc]
                 torch._foreach_add_(block.summed, block.parameters)
         if self.alpha is not None:
             gap = self.margin + self.b - self.a
-            self.alpha.add_((gap - self.alpha) * self._numbers["alpha"]).clamp_(0, _ALPHA_MAX)
+            self.alpha.add_((gap - self.alpha) * self._numbers["alpha"]).clamp_(0, ALPHA_MAX)
 
     def set_learning_rate(self, learning_rate: float) -> None:
         """Uses `learning_rate` from the next step on."""

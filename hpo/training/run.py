@@ -288,7 +288,7 @@ class Run:
     def _start_loss(self, epoch: int) -> None:
         labels = self.resident.labels.shape[1]
         name = self.config.loss if epoch >= self._switch else "cross_entropy"
-        self.loss = make_loss(name, labels, self.config.margin).to(self.machine.device)
+        self.loss = make_loss(name, labels, self.config.margin, self.config.class_means).to(self.machine.device)
         noise = generator(self.seed, "reference")
         self.optimizer = make_optimizer(
             self.config, self.network.parameters(), self.loss, noise, capturable=self._on_cuda

@@ -86,11 +86,17 @@ def test_a_graph_can_be_recorded_and_computes_what_the_step_does(
     assert "ms a step" in told[0], told
 
 
+@pytest.mark.parametrize("class_means", ["learned", "running"])
 def test_replayed_epochs_follow_those_done_as_they_are(
-    development: Development, no_verdicts: dict[Any, bool], monkeypatch: pytest.MonkeyPatch
+    development: Development, no_verdicts: dict[Any, bool], monkeypatch: pytest.MonkeyPatch, class_means: str
 ) -> None:
     """Across the switch from cross-entropy to AUCM, with other rows, draws and learning rates in each epoch."""
-    settings = {"precision": "fp32", "cross_entropy_share": 0.5, "learning_rate": 0.01}
+    settings = {
+        "precision": "fp32",
+        "cross_entropy_share": 0.5,
+        "learning_rate": 0.01,
+        "class_means": class_means,
+    }
     monkeypatch.setattr(graph.StepGraph, "_is_worth_it", lambda *_: True)
     replayed = train(make_run(development, [], **settings), 12)
     assert list(no_verdicts.values()) == [True, True]

@@ -112,5 +112,62 @@ def test_bf16_logits_are_scored_in_float32() -> None:
 
 
 def test_a_loss_is_found_by_its_name() -> None:
-    assert isinstance(make_loss("cross_entropy", 1, 1.0), CrossEntropyLoss)
-    assert [make_loss(name, 2, 0.5).version for name in ("aucm_v1", "aucm_v2")] == ["v1", "v2"]
+    assert isinstance(make_loss("cross_entropy", 1, 1.0, "learned"), CrossEntropyLoss)
+    assert [make_loss(name, 2, 0.5, "running").version for name in ("aucm_v1", "aucm_v2")] == ["v1", "v2"]
+    assert make_loss("aucm_v1", 2, 0.5, "running").class_means == "running"
+
+
+def test_running_class_means_start_as_those_of_the_first_batch() -> None:
+    logits, targets = logits_and_labels(64, 3)
+    loss = AUCMLoss(3, 0.8, "v2", "running")
+    loss(logits, targets)
+    scores = torch.sigmoid(logits.detach())
+    for label in range(3):
+        positive = targets[:, label] == 1
+        assert loss.a[label].item() == pytest.approx(scores[positive, label].mean().item(), abs=1e-6)
+        assert loss.b[label].item() == pytest.approx(scores[~positive, label].mean().item(), abs=1e-6)
+    torch.testing.assert_close(loss.alpha.detach(), (0.8 + loss.b - loss.a).clamp(min=0).detach())
+
+
+@pytest.mark.parametrize("margin", [0.0, 0.5, 1.0])
+def test_with_running_class_means_the_gradient_is_that_of_the_squared_margin(margin: float) -> None:
+    """At the best a, b and alpha their own gradients are 0, so that the minimax loss has the gradient of its value."""
+    logits, targets = logits_and_labels(64)
+    (ours,) = torch.autograd.grad(AUCMLoss(1, margin, "v2", "running")(logits, targets), logits)
+    scores = torch.sigmoid(logits)
+    positive, negative = scores[targets == 1], scores[targets == 0]
+    shortfall = torch.relu(margin + negative.mean() - positive.mean())
+    value = positive.var(unbiased=False) + negative.var(unbiased=False) + shortfall**2
+    (theirs,) = torch.autograd.grad(value, logits)
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-8)
+
+
+def test_v1_with_running_class_means_is_v2_times_the_shares_of_the_classes() -> None:
+    logits, targets = logits_and_labels(64)
+    p = targets.mean().item()
+    first, second = (AUCMLoss(1, 0.7, version, "running")(logits, targets).item() for version in ("v1", "v2"))
+    assert first == pytest.approx(p * (1 - p) * second, rel=1e-4)
+
+
+def test_running_class_means_follow_and_a_batch_without_a_class_leaves_its_mean() -> None:
+    loss = AUCMLoss(1, 1.0, "v2", "running")
+    ones, zeros = torch.ones(4, 1), torch.zeros(4, 1)
+    loss(torch.full((4, 1), 2.0), ones)
+    assert loss.alpha.item() == 0.0  # no negatives seen yet: nothing is known of the gap
+    start = loss.a.item()
+    loss(torch.full((4, 1), -2.0), zeros)
+    assert loss.a.item() == start
+    assert loss.b.item() == pytest.approx(torch.sigmoid(torch.tensor(-2.0)).item())
+    loss(torch.full((4, 1), -2.0), ones)
+    low = torch.sigmoid(torch.tensor(-2.0)).item()
+    assert loss.a.item() == pytest.approx(start + 0.1 * (low - start))
+    assert loss.alpha.item() == pytest.approx(1 + loss.b.item() - loss.a.item())
+
+
+def test_running_class_means_are_saved() -> None:
+    logits, targets = logits_and_labels(16)
+    loss, fresh = (AUCMLoss(1, 1.0, "v1", "running") for _ in range(2))
+    loss(logits, targets)
+    fresh.load_state_dict(loss.state_dict())
+    other = logits.detach() + 1
+    assert fresh(other, targets).item() == loss(other, targets).item()

@@ -224,3 +224,16 @@ def test_several_labels_have_one_a_b_and_alpha_each() -> None:
     optimizer.step()
     assert (loss.alpha > 0).all()
     assert loss.a.unique().numel() == 3
+
+
+@pytest.mark.parametrize("mode", ["sgd", "adam"])
+def test_running_class_means_are_left_to_the_loss(mode: str) -> None:
+    network, loss = small_network(), AUCMLoss(1, 1.0, "v1", "running").double()
+    optimizer = make_optimizer(TrainConfig(optimizer=mode), network.parameters(), loss, torch.Generator())
+    ((rows, targets),) = data(1)
+    loss(network(rows), targets).backward()
+    means = [value.clone() for value in (loss.a, loss.b, loss.alpha)]
+    weights = [value.clone() for value in network.parameters()]
+    optimizer.step()
+    assert all(torch.equal(now, before) for now, before in zip((loss.a, loss.b, loss.alpha), means, strict=True))
+    assert not any(torch.equal(now, before) for now, before in zip(network.parameters(), weights, strict=True))

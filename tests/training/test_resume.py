@@ -27,6 +27,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     },
     "AUCM v2 after cross-entropy, SWA": {
         "loss": "aucm_v2",
+        "class_means": "running",
         "cross_entropy_share": 0.5,
         "weight_average": "swa",
         "swa_start": 0.0,
