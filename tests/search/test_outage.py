@@ -323,7 +323,10 @@ def _connections(url: URL) -> int:
     admin = sa.create_engine(url, poolclass=sa.NullPool)
     with admin.connect() as connection:
         count = connection.scalar(
-            sa.text("SELECT count(*) FROM pg_stat_activity WHERE datname = :name AND pid <> pg_backend_pid()"),
+            sa.text(
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = :name AND pid <> pg_backend_pid()"
+                " AND backend_type = 'client backend'"  # autovacuum comes to a database, too
+            ),
             {"name": url.database},
         )
     return int(count or 0)
