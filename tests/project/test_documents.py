@@ -38,3 +38,13 @@ def test_every_setting_is_in_the_reference_of_settings() -> None:
 
     text = (ROOT / "docs" / "settings.md").read_text()
     assert [name for name in settings() if f"`{name}`" not in text] == []
+
+
+def test_the_results_in_the_readme_are_those_of_the_committed_final_results() -> None:
+    from hpo.outcome.report.document import to_markdown
+    from hpo.outcome.report.overview import gather_rows, overview
+
+    made = to_markdown(overview(gather_rows(ROOT / "docs" / "results")))
+    table = made[made.index("| dataset") :].split("\n\n")[0]
+    assert table in (ROOT / "README.md").read_text()
+    assert made == (ROOT / "docs" / "results" / "report.md").read_text()
