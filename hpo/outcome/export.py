@@ -61,8 +61,8 @@ def _config(final: Final, entry: dict[str, object]) -> dict[str, object]:
 
 def _card(final: Final, judged: Judged, networks: int) -> str:
     dataset, protocol = find_dataset(final.about["dataset"]), final.about["protocol"]
-    estimate = judged.over_all or judged.delong
-    kind = "seeds and rows" if judged.over_all is not None else "rows"
+    estimate = judged.interval
+    kind = "seeds and rows" if estimate is judged.over_all else "rows"
     shape = ", ".join(("N", *map(str, dataset.image_shape)))
     return f"""# {judged.name} on {dataset.official_name}
 

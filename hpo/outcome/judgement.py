@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,8 @@ from hpo.statistics.seeds import difference_over_seeds, mean_over_seeds
 from hpo.statistics.threshold import hits
 
 _HALF = 0.5
+
+Found = TypeVar("Found", Estimate, Comparison)
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,11 @@ class Judged:
     specificity: Estimate | None
     threshold_rows: str
 
+    @property
+    def interval(self) -> Estimate:
+        """The estimate that a verdict rests on, see `surer_of_nothing`."""
+        return surer_of_nothing(self.over_all, self.delong)
+
 
 @dataclass(frozen=True)
 class Against:
@@ -59,8 +66,8 @@ class Against:
 
     @property
     def decisive(self) -> Comparison:
-        """The comparison that a verdict rests on: over seeds and rows where there are several seeds."""
-        return self.over_all or self.delong
+        """The comparison that a verdict rests on, see `surer_of_nothing`."""
+        return surer_of_nothing(self.over_all, self.delong)
 
 
 @dataclass(frozen=True)
@@ -69,6 +76,15 @@ class Judgement:
 
     entries: tuple[Judged, ...]
     against: tuple[Against, ...]
+
+
+def surer_of_nothing(over_all: Found | None, delong: Found) -> Found:
+    """What was found over seeds and rows, if there is such and it is no surer than over rows alone; else the latter.
+
+    New seeds and new rows cannot be more certain than new rows by themselves, but with two or three seeds their
+    spread may come out small by chance, and the interval too short.
+    """
+    return delong if over_all is None or over_all.error < delong.error else over_all
 
 
 def judge_final(final: Final, draws: int = 2000, seed: int = 0) -> Judgement:

@@ -67,10 +67,10 @@ def test_of_two_workers_only_the_trials_that_are_too_large_fail(tmp_path: Path) 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits of Linux")
 def test_a_worker_that_goes_on_as_a_new_process_keeps_its_limit_of_trials(tmp_path: Path) -> None:
     assert hpo("launch", *STUDY, "--on", "none", cwd=tmp_path).returncode == 0
-    run = limited("worker", "digits", "--limit", "3", "--worker-name", "w", "--threads", "1", folder=tmp_path)
+    run = limited("worker", "digits", "--limit", "4", "--worker-name", "w", "--threads", "1", folder=tmp_path)
     assert run.returncode == 0, run.stderr
     assert "the worker goes on as a new one" in run.stderr
-    assert [trial["number"] for trial in trials(tmp_path)] == [0, 1, 2]
+    assert [trial["number"] for trial in trials(tmp_path)] == [0, 1, 2, 3]
 
 
 @pytest.mark.gpu

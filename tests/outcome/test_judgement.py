@@ -10,10 +10,11 @@ from sklearn.metrics import accuracy_score, recall_score, roc_auc_score
 
 from hpo.errors import DataError, OutputError
 from hpo.outcome.final import RESULT, SCORES, load, store
-from hpo.outcome.judgement import judge_final
+from hpo.outcome.judgement import judge_final, surer_of_nothing
 from hpo.outcome.report.build import Evidence, build
 from hpo.outcome.report.document import to_markdown
 from hpo.outcome.report.result_sections import verdicts
+from hpo.statistics.estimate import Estimate
 from hpo.study.catalogue import find_dataset
 from tests.outcome import simulated
 
@@ -106,3 +107,10 @@ def test_the_report_of_several_labels_has_no_roc_of_one() -> None:
     page = to_markdown(build(Evidence(simulated.search(), final=simulated.final(labels=3))))
     assert "(figures/result.svg)" in page
     assert "roc.svg" not in page
+
+
+def test_a_verdict_is_no_surer_than_over_rows_alone() -> None:
+    short, long = (Estimate(0.9, error, 0.9 - 2 * error, 0.9 + 2 * error, 0.95) for error in (0.01, 0.02))
+    assert surer_of_nothing(short, long) is long
+    assert surer_of_nothing(long, short) is long
+    assert surer_of_nothing(None, short) is short

@@ -64,8 +64,8 @@ def overview(rows: Sequence[Row]) -> Document:
         blocks.append(Notice(told))
     blocks.append(
         Text(
-            "Test AUC, means over networks; intervals over seeds and rows where there are several seeds. Published: "
-            "ResNet-18 (28) or ResNet-18 + 3D, Yang et al. 2023, without a spread."
+            "Test AUC, means over networks; intervals over seeds and rows, or over rows alone where that is longer. "
+            "Published: ResNet-18 (28) or ResNet-18 + 3D, Yang et al. 2023, without a spread."
         )
     )
     sections = (Section("Results", tuple(blocks)), _differences(rows), _tests(rows, names))
@@ -73,7 +73,7 @@ def overview(rows: Sequence[Row]) -> Document:
 
 
 def _line(row: Row, names: Sequence[str]) -> tuple[str, ...]:
-    estimate = row.winner.over_all or row.winner.delong
+    estimate = row.winner.interval
     references = (auc(row.references[name].mean) if name in row.references else "-" for name in names)
     interval = f"[{auc(estimate.low)}, {auc(estimate.high)}]"
     return (row.dataset.official_name, auc(row.dataset.published_auc), *references, auc(row.winner.mean), interval)

@@ -26,7 +26,7 @@ def forest(judgement: Judgement, published: Sequence[Published]) -> Figure:
     figure, axes = canvas(7.2, 0.8 + 0.3 * len(names))
     places = range(len(names) - 1, -1, -1)
     for place, entry, colour in zip(places, judgement.entries, _COLOURS, strict=False):
-        estimate = entry.over_all or entry.delong
+        estimate = entry.interval
         axes.plot([estimate.low, estimate.high], [place, place], c=colour, lw=2)
         axes.plot(entry.mean, place, "o", c=colour)
         axes.plot([one.value for one in entry.aucs], [place] * len(entry.aucs), "|", c=BLACK, ms=8)
