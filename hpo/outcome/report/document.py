@@ -179,7 +179,7 @@ def _inline_html(text: str) -> str:
 _STYLE = """
 :root{color-scheme:light}
 body{font:16px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",sans-serif;color:#222;background:#fff;
-max-width:56rem;margin:0 auto;padding:2rem 1.25rem}
+max-width:66rem;margin:0 auto;padding:2rem 1.25rem}
 h1{font-size:1.9rem;line-height:1.2;margin:0}.subtitle{color:#555;margin:.4rem 0 1.2rem}
 h2{font-size:1.3rem;margin:2.4rem 0 .6rem;padding-top:.6rem;border-top:1px solid #ddd}
 nav ol{columns:2;padding-left:1.3rem;font-size:.95rem}a{color:#0072b2}
@@ -193,6 +193,7 @@ table.numbers td:not(:first-child),table.numbers th:not(:first-child){text-align
 font-variant-numeric:tabular-nums}
 figure{margin:1.2rem 0}figure img{max-width:100%;height:auto}figcaption{color:#555;font-size:.9rem}
 .notice{background:#fff6e0;border-left:4px solid #e69f00;padding:.6rem .9rem}
-@media print{body{max-width:none;padding:0;font-size:10.5pt}nav{display:none}h2{break-after:avoid}
+@media print{body{max-width:none;padding:0;font-size:10.5pt}.wide{overflow:visible}
+table.numbers td:not(:first-child),table.numbers th:not(:first-child){white-space:normal}nav{display:none}h2{break-after:avoid}
 figure,table,pre{break-inside:avoid}a{color:inherit;text-decoration:none}}
 """
