@@ -194,6 +194,7 @@ font-variant-numeric:tabular-nums}
 figure{margin:1.2rem 0}figure img{max-width:100%;height:auto}figcaption{color:#555;font-size:.9rem}
 .notice{background:#fff6e0;border-left:4px solid #e69f00;padding:.6rem .9rem}
 @media print{body{max-width:none;padding:0;font-size:10.5pt}.wide{overflow:visible}
-table.numbers td:not(:first-child),table.numbers th:not(:first-child){white-space:normal}nav{display:none}h2{break-after:avoid}
+table.numbers td:not(:first-child),table.numbers th:not(:first-child){white-space:normal}
+nav{display:none}h2{break-after:avoid}
 figure,table,pre{break-inside:avoid}a{color:inherit;text-decoration:none}}
 """
