@@ -49,8 +49,8 @@ class Judged:
 
     @property
     def interval(self) -> Estimate:
-        """The estimate that a verdict rests on, see `surer_of_nothing`."""
-        return surer_of_nothing(self.over_all, self.delong)
+        """The estimate that a verdict rests on, see `less_sure`."""
+        return less_sure(self.over_all, self.delong)
 
 
 @dataclass(frozen=True)
@@ -66,8 +66,8 @@ class Against:
 
     @property
     def decisive(self) -> Comparison:
-        """The comparison that a verdict rests on, see `surer_of_nothing`."""
-        return surer_of_nothing(self.over_all, self.delong)
+        """The comparison that a verdict rests on, see `less_sure`."""
+        return less_sure(self.over_all, self.delong)
 
 
 @dataclass(frozen=True)
@@ -78,13 +78,15 @@ class Judgement:
     against: tuple[Against, ...]
 
 
-def surer_of_nothing(over_all: Found | None, delong: Found) -> Found:
-    """What was found over seeds and rows, if there is such and it is no surer than over rows alone; else the latter.
+def less_sure(over_all: Found | None, delong: Found) -> Found:
+    """Of what was found over seeds and rows, if there is such, and over rows alone, that with the longer interval.
 
     New seeds and new rows cannot be more certain than new rows by themselves, but with two or three seeds their
     spread may come out small by chance, and the interval too short.
     """
-    return delong if over_all is None or over_all.error < delong.error else over_all
+    if over_all is None:
+        return delong
+    return max(over_all, delong, key=lambda found: found.high - found.low)
 
 
 def judge_final(final: Final, draws: int = 2000, seed: int = 0) -> Judgement:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -45,7 +46,10 @@ Counter = tuple[Callable[[], float | None], float]
 
 
 def _card(device: torch.device) -> Counter:
-    import pynvml
+    try:
+        import pynvml
+    except ImportError:  # no reason not to train
+        return lambda: None, math.inf
 
     def read() -> float | None:
         try:
@@ -55,7 +59,7 @@ def _card(device: torch.device) -> Counter:
         except pynvml.NVMLError:
             return None
 
-    return read, float("inf")
+    return read, math.inf
 
 
 def _package(folder: Path) -> Counter:

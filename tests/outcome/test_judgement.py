@@ -10,7 +10,7 @@ from sklearn.metrics import accuracy_score, recall_score, roc_auc_score
 
 from hpo.errors import DataError, OutputError
 from hpo.outcome.final import RESULT, SCORES, load, store
-from hpo.outcome.judgement import judge_final, surer_of_nothing
+from hpo.outcome.judgement import judge_final, less_sure
 from hpo.outcome.report.build import Evidence, build
 from hpo.outcome.report.document import to_markdown
 from hpo.outcome.report.result_sections import verdicts
@@ -111,6 +111,9 @@ def test_the_report_of_several_labels_has_no_roc_of_one() -> None:
 
 def test_a_verdict_is_no_surer_than_over_rows_alone() -> None:
     short, long = (Estimate(0.9, error, 0.9 - 2 * error, 0.9 + 2 * error, 0.95) for error in (0.01, 0.02))
-    assert surer_of_nothing(short, long) is long
-    assert surer_of_nothing(long, short) is long
-    assert surer_of_nothing(None, short) is short
+    assert less_sure(short, long) is long
+    assert less_sure(long, short) is long
+    assert less_sure(None, short) is short
+    # One degree of freedom: a small error, and a long interval.
+    of_two_seeds = Estimate(0.9, 0.01, 0.2, 0.99, 0.95)
+    assert less_sure(of_two_seeds, long) is of_two_seeds

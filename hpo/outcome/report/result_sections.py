@@ -56,8 +56,8 @@ def result(dataset: Dataset, judgement: Judgement, final: Final) -> Section:
         Picture(
             "result",
             figures.forest(judgement, known),
-            "Test AUC: mean with 95 % interval over seeds and rows, a tick for each network; diamonds are published "
-            "values.",
+            "Test AUC: mean with 95 % interval, over seeds and rows or the longer over rows alone; a tick for each "
+            "network; diamonds are published values.",
         )
     )
     if final.labels.shape[1] == 1:
