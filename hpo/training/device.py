@@ -19,6 +19,7 @@ import torch
 from torch import nn
 
 from hpo.errors import DeviceError
+from hpo.training.convolution import has_tiles
 from hpo.training.limits import begin_trial, limit_main_memory, main_memory_limit, usable_cores, usable_memory
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
@@ -60,12 +61,11 @@ def choose_machine(
 ) -> Machine:
     """Precision and layout for networks of that many dimensions on a device.
 
-    Layout: channels-last in 2D and, on CUDA, in 3D, where tensor cores want it; plain in 3D on a CPU, where
-    channels-last is no faster.
+    Layout: channels-last, but plain in 3D on a CPU without AMX, where channels-last is no faster.
     """
     bf16 = precision == "bf16" or (precision == "auto" and computes_in_bf16(device))
     layout = torch.channels_last if dimensions == 2 else torch.channels_last_3d
-    if dimensions == 3 and device.type == "cpu":
+    if dimensions == 3 and device.type == "cpu" and not (bf16 and has_tiles()):
         layout = torch.contiguous_format
     return Machine(device, torch.bfloat16 if bf16 else torch.float32, layout)
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from hpo.training.convolution import Convolution2d, Convolution3d
+
 _WIDTHS = (64, 128, 256, 512)
-_UNSOUND_EDGE = 2
-_CONV: dict[int, type[nn.Conv2d] | type[nn.Conv3d]] = {2: nn.Conv2d, 3: nn.Conv3d}
+_CONV: dict[int, type[Convolution2d] | type[Convolution3d]] = {2: Convolution2d, 3: Convolution3d}
 _NORM: dict[int, type[nn.BatchNorm2d] | type[nn.BatchNorm3d]] = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 
 
@@ -76,27 +76,11 @@ class BasicBlock(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, width_in, ...) to (B, width, ...), each edge divided by the stride, rounded up."""
-        features, precision = _soundly(features)
-        with precision:
-            out = F.relu(self.bn1(self.conv1(features)), inplace=True)
-            projected = self.shortcut(features)
-        out, precision = _soundly(out)
-        with precision:
-            out = self.bn2(self.conv2(out))
-        out = out + projected
+        out = F.relu(self.bn1(self.conv1(features)), inplace=True)
+        out = self.bn2(self.conv2(out))
+        out = out + self.shortcut(features)
         return F.relu(out, inplace=True)
 
 
-def _soundly(features: Tensor) -> tuple[Tensor, AbstractContextManager[object]]:
-    """Features to convolve and the precision to do it in: float32 for an edge of 1 or 2 on a CPU, else as it is.
-
-    There oneDNN (3.12 at least, in PyTorch 2.13) leaves parts of a bf16 weight gradient as they lay in memory, 1e34 or
-    nan: 3D images of edge 16 or less meet it, 2D images of edge 8 or less. Shown in tests/quirks/test_torch_bf16.py.
-    """
-    if features.device.type == "cpu" and min(features.shape[2:]) <= _UNSOUND_EDGE:
-        return features.float(), torch.autocast("cpu", enabled=False)
-    return features, nullcontext()
-
-
-def _conv(dimensions: int, width_in: int, width: int, kernel: int, stride: int = 1) -> nn.Conv2d | nn.Conv3d:
+def _conv(dimensions: int, width_in: int, width: int, kernel: int, stride: int = 1) -> Convolution2d | Convolution3d:
     return _CONV[dimensions](width_in, width, kernel, stride=stride, padding=kernel // 2, bias=False)

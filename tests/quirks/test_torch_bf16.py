@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from hpo.training.convolution import has_tiles
 from hpo.training.device import computes_in_bf16
 from hpo.training.network import resnet18
 
@@ -42,6 +43,7 @@ def weight_gradient(images: Tensor, weight: Tensor, upstream: Tensor, dtype: tor
 
 
 @needs_bf16
+@pytest.mark.skipif(has_tiles(), reason="oneDNN takes another way with AMX")
 @pytest.mark.xfail(torch.__version__ < "2.13", reason="seen in PyTorch 2.13 with oneDNN 3.12", strict=False)
 def test_a_bf16_weight_gradient_in_3d_of_edge_2_is_garbage() -> None:
     random = torch.Generator().manual_seed(0)
@@ -57,16 +59,16 @@ def test_a_bf16_weight_gradient_in_3d_of_edge_2_is_garbage() -> None:
 
 
 @needs_bf16
-@pytest.mark.parametrize("shape", [(4, 1, 8, 8, 8), (4, 1, 14, 14, 14), (8, 1, 4, 4), (8, 1, 28, 28)])
+@pytest.mark.parametrize("shape", [(16, 1, 8, 8, 8), (4, 1, 14, 14, 14), (32, 1, 4, 4), (8, 1, 28, 28)])
 def test_all_gradients_of_the_network_are_about_those_of_float32(shape: tuple[int, ...]) -> None:
-    """bf16 keeps 8 bits through 20 layers: single gradients differ by up to two thirds of their norm, not by more."""
+    """bf16 keeps 8 bits through 20 layers: single gradients differ by half of their norm, hardly by more."""
     images = torch.rand(shape, generator=torch.Generator().manual_seed(0))
     network = resnet18(3 if len(shape) == 5 else 2, 1, seed=0)
     expected = gradients(network, images, bf16=False)
     dirty_the_heap()
     for is_, wanted in zip(gradients(network, images, bf16=True), expected, strict=True):
         assert torch.isfinite(is_).all()
-        assert (is_ - wanted).norm() <= 0.9 * wanted.norm() + 1e-4
+        assert (is_ - wanted).norm() <= 0.7 * wanted.norm() + 1e-4
 
 
 def gradients(network: nn.Module, images: Tensor, bf16: bool) -> list[Tensor]:
