@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from typing import Literal
 
 import pytest
 import torch
 
 from hpo.errors import DeviceError
+from hpo.training import device
 from hpo.training.device import (
     choose_device,
     choose_machine,
@@ -53,6 +55,21 @@ def test_precision_is_as_asked_and_the_layout_follows_the_dimensions() -> None:
     network = resnet18(2, 1, seed=0)
     choose_machine(CPU, 2, "fp32").place(network)
     assert network.blocks[0].conv1.weight.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize(
+    ("tiles", "precision", "layout"),
+    [
+        (True, "bf16", torch.channels_last_3d),
+        (True, "fp32", torch.contiguous_format),
+        (False, "bf16", torch.contiguous_format),
+    ],
+)
+def test_3d_is_channels_last_on_a_cpu_where_amx_computes(
+    monkeypatch: pytest.MonkeyPatch, tiles: bool, precision: Literal["bf16", "fp32"], layout: torch.memory_format
+) -> None:
+    monkeypatch.setattr(device, "has_tiles", lambda: tiles)
+    assert choose_machine(CPU, 3, precision).memory_format == layout
 
 
 def test_a_device_is_described() -> None:
