@@ -70,7 +70,16 @@ def test_markdown_and_html_say_the_same_sentences(document: Document) -> None:
 def test_a_cell_can_hold_what_would_end_it() -> None:
     document = Document("t", "s", (Section("x", (Table(("a", "b"), (("1|2", "<b>"),)),)),))
     assert r"| 1\|2 | <b> |" in to_markdown(document)
-    assert "<td>&lt;b&gt;</td>" in to_html(document)
+    assert ">&lt;b&gt;</td>" in to_html(document)
+
+
+def test_numbers_stand_on_the_right_and_words_on_the_left() -> None:
+    table = Table(("what", "AUC", "note"), (("a", ".9 [.8, 1.0]", ""), ("b", ".8", "dropped by racing")))
+    document = Document("t", "s", (Section("one", (table,)),))
+    page = to_html(document)
+    assert '<td>a</td><td class="number">.9 [.8, 1.0]</td><td></td>' in page
+    assert '<th>what</th><th class="number">AUC</th><th>note</th>' in page
+    assert "| --- | ---: | --- |" in to_markdown(document)
 
 
 def test_figures_lie_beside_the_markdown(tmp_path: Path, document: Document) -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from hpo.errors import OutputError
 
+_WORD = re.compile(r"[^\W\d_]{4}")
+
 
 @dataclass(frozen=True)
 class Text:
@@ -42,11 +44,14 @@ class Commands:
 
 @dataclass(frozen=True)
 class Table:
-    """Cells as text; the columns after the first are aligned right if `numbers`."""
+    """Cells as text. Columns of numbers stand on the right and stay on one line; columns of words do neither."""
 
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
-    numbers: bool = True
+
+    def is_of_words(self, column: int) -> bool:
+        """Whether a column is the first, or has a cell with a word of more than three letters."""
+        return column == 0 or any(_WORD.search(row[column]) for row in self.rows)
 
 
 @dataclass(frozen=True)
@@ -134,11 +139,11 @@ def _html(block: Block) -> str:
             return "<ul>" + "".join(f"<li>{_inline_html(item)}</li>" for item in items) + "</ul>"
         case Commands(lines):
             return f"<pre>{html.escape(chr(10).join(lines))}</pre>"
-        case Table(header, rows, numbers):
-            head = _html_row("th", header)
-            body = "".join(_html_row("td", row) for row in rows)
-            kind = "numbers" if numbers else "words"
-            return f'<div class="wide"><table class="{kind}"><thead>{head}</thead><tbody>{body}</tbody></table></div>'
+        case Table(header, rows):
+            of_words = [block.is_of_words(column) for column in range(len(header))]
+            head = _html_row("th", header, of_words)
+            body = "".join(_html_row("td", row, of_words) for row in rows)
+            return f'<div class="wide"><table><thead>{head}</thead><tbody>{body}</tbody></table></div>'
         case Picture(_, svg, caption):
             data, words = base64.b64encode(svg.encode()).decode(), html.escape(caption, quote=True)
             image = f'<img alt="{words}" src="data:image/svg+xml;base64,{data}">'
@@ -155,15 +160,17 @@ def _markdown(block: Block) -> str:
             return "\n".join(f"- {item}" for item in items)
         case Commands(lines):
             return "```\n" + "\n".join(lines) + "\n```"
-        case Table(header, rows, numbers):
-            rule = ["---", *(["---:" if numbers else "---"] * (len(header) - 1))]
+        case Table(header, rows):
+            rule = ["---" if block.is_of_words(column) else "---:" for column in range(len(header))]
             return "\n".join(_markdown_row(row) for row in (header, rule, *rows))
         case Picture(name, _, caption):
             return f"![{caption}](figures/{name}.svg)\n\n*{caption}*"
 
 
-def _html_row(cell: str, values: Iterable[str]) -> str:
-    return "<tr>" + "".join(f"<{cell}>{_inline_html(value)}</{cell}>" for value in values) + "</tr>"
+def _html_row(cell: str, values: Iterable[str], of_words: Iterable[bool]) -> str:
+    kinds = ("" if words else ' class="number"' for words in of_words)
+    cells = (f"<{cell}{kind}>{_inline_html(value)}</{cell}>" for value, kind in zip(values, kinds, strict=True))
+    return "<tr>" + "".join(cells) + "</tr>"
 
 
 def _markdown_row(values: Sequence[str]) -> str:
@@ -189,12 +196,11 @@ pre{background:#f4f4f4;padding:.8rem 1rem;overflow-x:auto;border-radius:4px}
 .wide{overflow-x:auto}table{border-collapse:collapse;margin:.8rem 0;font-size:.92rem}
 th,td{padding:.28rem .7rem;border-bottom:1px solid #e2e2e2;text-align:left;vertical-align:top}
 th{border-bottom:2px solid #999;font-weight:600}
-table.numbers td:not(:first-child),table.numbers th:not(:first-child){text-align:right;white-space:nowrap;
-font-variant-numeric:tabular-nums}
+.number{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}
 figure{margin:1.2rem 0}figure img{max-width:100%;height:auto}figcaption{color:#555;font-size:.9rem}
 .notice{background:#fff6e0;border-left:4px solid #e69f00;padding:.6rem .9rem}
 @media print{body{max-width:none;padding:0;font-size:10.5pt}.wide{overflow:visible}
-table.numbers td:not(:first-child),table.numbers th:not(:first-child){white-space:normal}
+.number{white-space:normal}
 nav{display:none}h2{break-after:avoid}
 figure,table,pre{break-inside:avoid}a{color:inherit;text-decoration:none}}
 """

@@ -149,7 +149,7 @@ def ledger(dataset: Dataset, openings: Sequence[Opening]) -> Section:
     rows = tuple(
         (str(one.row), one.when, one.study, one.code_version[:12], one.reason or "first opening") for one in openings
     )
-    blocks: list[Block] = [Table(("row", "time", "study", "code", "why"), rows, numbers=False)]
+    blocks: list[Block] = [Table(("row", "time", "study", "code", "why"), rows)]
     if len(openings) > 1:
         blocks.append(
             Notice(f"The test rows were opened {len(openings)} times: results after the first are weaker evidence.")

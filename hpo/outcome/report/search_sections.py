@@ -75,7 +75,6 @@ def versions(search: Searched, seed: int = 0) -> Section:
     table = Table(
         ("setting", "values", "what it is"),
         tuple((f"`{name}`", _values(entry), settings()[name].description) for name, entry in search.spec.space.items()),
-        numbers=False,
     )
     comparable = [(trial, value) for trial, value in search.at_shared_epoch() if not trial.row.reference]
     title = "What was searched, and what each version did"
@@ -181,7 +180,7 @@ def provenance(search: Searched) -> Section:
         "Every trial is stored with its configuration, seeds and the versions below, and runs again by "
         f"`hpo replay {search.name} N`."
     )
-    return Section("Provenance", (Text(lead), Table(("what", "value (trials)"), rows, numbers=False)))
+    return Section("Provenance", (Text(lead), Table(("what", "value (trials)"), rows)))
 
 
 def _scoring(search: Searched) -> str:
