@@ -24,7 +24,7 @@ from hpo.training.provenance import code_version
 
 CPU = torch.device("cpu")
 BATCH = {2: 128, 3: 16}
-STAGES_BEFORE = 4
+BLOCKS_BEFORE = 4
 
 
 def inputs_of_layers(network: nn.Module, images: Tensor) -> list[tuple[nn.Conv2d | nn.Conv3d, Tensor]]:
@@ -35,7 +35,7 @@ def inputs_of_layers(network: nn.Module, images: Tensor) -> list[tuple[nn.Conv2d
         if isinstance(layer, nn.Conv2d | nn.Conv3d):
             found.setdefault((layer.weight.shape, layer.stride, inputs[0].shape), (layer, inputs[0].detach()))
 
-    for block in list(network.blocks)[STAGES_BEFORE:]:  # type: ignore[union-attr, arg-type]
+    for block in list(network.blocks)[BLOCKS_BEFORE:]:  # type: ignore[union-attr, arg-type]
         for module in block.modules():
             module.register_forward_hook(note)
     network(images)

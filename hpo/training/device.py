@@ -79,8 +79,7 @@ def computes_in_bf16(device: torch.device) -> bool:
     """
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= _AMPERE
-    probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    has_instructions = any(bool(getattr(torch.cpu, probe, lambda: False)()) for probe in probes)
+    has_instructions = has_tiles() or bool(getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)())
     return has_instructions and time_in_bf16() <= _SLOWER
 
 

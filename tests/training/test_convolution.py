@@ -99,7 +99,7 @@ def test_the_edge_up_to_which_products_pay(monkeypatch: pytest.MonkeyPatch, tile
         assert not pays(beyond, layer)
 
 
-def test_a_frozen_weight_or_input_gets_no_gradient() -> None:
+def test_a_frozen_weight_gets_no_gradient() -> None:
     layer = layer_of(2, 3, 1)
     layer.weight.requires_grad_(False)
     features = features_of((4, 4)).requires_grad_()
