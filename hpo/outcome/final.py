@@ -6,6 +6,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -99,18 +100,17 @@ def train_networks(
     Raises TrainingFailure, DataError, DeviceError, OutputError.
     """
     from hpo.training.checkpoint import Checkpoint
-    from hpo.training.model import load_model, save_model
-    from hpo.training.provenance import code_version, environment
+    from hpo.training.model import load_model
     from hpo.training.refit import refit
 
     networks = []
+    under_way = folder / "under-way"
     for number in range(protocol.seeds):
         for place, entry in enumerate(entries):
             name = f"{_file_name(entry.name)}-{number}"
             path = folder / "models" / f"{name}.safetensors"
             identity = _identity(entry, protocol, number, development.md5)
             if not path.exists() or load_model(path).about.get("identity") != identity:
-                checkpoint = Checkpoint(folder / "under-way", place * 1000 + number, 1, identity)
                 made = refit(
                     protocol.config(entry),
                     development,
@@ -118,27 +118,46 @@ def train_networks(
                     protocol.seed(number),
                     device,
                     lambda share, name=name: beat(name, share),  # type: ignore[misc]
-                    checkpoint,
+                    Checkpoint(under_way, place * 1000 + number, 1, identity),
                     tell,
                 )
-                commit, dirty = code_version()
-                about = {
-                    "identity": identity,
-                    "entry": entry.name,
-                    "rows": protocol.rows,
-                    "epochs": str(protocol.epochs),
-                    "seed": str(protocol.seed(number)),
-                    "data_md5": development.md5,
-                    "code_version": f"{commit}{' with uncommitted changes' if dirty else ''}",
-                    **{f"environment {key}": value for key, value in environment(device).items()},
-                    **_thresholds(made, development, device),
-                }
-                made.model.about.update(about)
-                save_model(made.model, path)
+                _save(made, path, entry, protocol, number, identity, development, device)
             about = load_model(path).about
             thresholds = np.array(json.loads(about["thresholds"]))
             networks.append(Network(entry.name, number, path, thresholds, about["threshold_rows"]))
+    with suppress(OSError):
+        under_way.rmdir()
     return networks
+
+
+def _save(
+    made: Any,
+    path: Path,
+    entry: Entry,
+    protocol: Protocol,
+    number: int,
+    identity: str,
+    development: Development,
+    device: str,
+) -> None:
+    """Writes a refit's weights with where they come from and the thresholds on their scores."""
+    from hpo.training.model import save_model
+    from hpo.training.provenance import code_version, environment
+
+    commit, dirty = code_version()
+    about = {
+        "identity": identity,
+        "entry": entry.name,
+        "rows": protocol.rows,
+        "epochs": str(protocol.epochs),
+        "seed": str(protocol.seed(number)),
+        "data_md5": development.md5,
+        "code_version": f"{commit}{' with uncommitted changes' if dirty else ''}",
+        **{f"environment {key}": value for key, value in environment(device).items()},
+        **_thresholds(made, development, device),
+    }
+    made.model.about.update(about)
+    save_model(made.model, path)
 
 
 def open_and_score(

@@ -174,7 +174,10 @@ def test_networks_are_trained_once_and_anew_when_their_configuration_changes(
             entries, protocol, development, tmp_path, "cpu", lambda name, _: told.append(name)
         )[0]
 
+    where_checkpoints_lay = tmp_path / "under-way"
+    where_checkpoints_lay.mkdir()
     first = train(entries)
+    assert not where_checkpoints_lay.exists()
     assert first.threshold_rows == "180 selection rows"
     assert 0 < first.thresholds[0] < 1
     steps = len(told)
