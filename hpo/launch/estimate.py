@@ -55,7 +55,10 @@ def advice(spec: StudySpec, on_gpu: bool) -> list[str]:
         return [*lines, "fewer candidates: --top"]
     if spec.data.size > 14 and spec.fixed.get("input_size", 28) == 28:
         saving = 4 if spec.data.dimensions == 2 else 8
-        lines.append(f"a smaller input, {saving} times cheaper: --set fixed.input_size=14")
+        lines.append(
+            f"a smaller input, up to {saving} times cheaper, which may rank configurations in another order: "
+            "--set fixed.input_size=14"
+        )
     lines.append(f"fewer epochs: --set budget.epochs={max(1, spec.budget.epochs // 4)}")
     if spec.scoring.rows == "kfold" and spec.scoring.folds * spec.scoring.repeats > 1:
         lines.append("one division instead of folds, noisier: --set scoring.rows=holdout")
