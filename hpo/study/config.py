@@ -28,7 +28,7 @@ class Domain:
 _AUCM = ("loss", ("aucm_v1", "aucm_v2"))
 
 Augmentation = Literal[
-    "none", "flip", "shift", "affine", "crop", "noise", "intensity", "cutout", "mixup", "geometric", "full"
+    "none", "flip", "shift", "rigid", "affine", "crop", "noise", "intensity", "cutout", "mixup", "geometric", "full"
 ]
 Loss = Literal["aucm_v1", "aucm_v2", "cross_entropy"]
 ClassMeans = Literal["learned", "running"]
@@ -89,13 +89,13 @@ class TrainConfig(BaseModel):
     """Share of positives in each batch (DualSampler's `sampling_rate`)."""
 
     augmentation: Annotated[Augmentation, Domain()] = "none"
-    """Named policy of augmentations, applied to each training batch on the device."""
+    """Named policy of augmentations, applied to each training batch on the device; rigid, flip and shift keep sizes."""
 
     augmentation_strength: Annotated[
         float,
         Domain(0.0, 1.0, when=(("augmentation", tuple(a for a in get_args(Augmentation) if a != "none")),)),
     ] = 0.5
-    """Strength of the policy: 0 changes nothing, 1 is the strongest that leaves the label readable."""
+    """Strength of the policy: 0 changes nothing, 1 is the largest change, which may hide the label."""
 
     shape_multiplier: Annotated[bool, Domain()] = True
     """Mask datasets only: images times U[0, 1] in training and times 0.5 at scoring, as MedMNIST's recipe does."""

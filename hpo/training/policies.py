@@ -39,7 +39,9 @@ class Policy:
 
 
 _FLIP = {"flip": 0.5}
-_AFFINE = {"rotation": 30.0, "scale": 0.25, "shear": 0.2, "shift": 0.1}
+_MOVE = {"rotation": 30.0, "shift": 0.1}
+_RIGID = _FLIP | _MOVE
+_AFFINE = _MOVE | {"scale": 0.25, "shear": 0.2}
 _CROP = {"crop": 0.4}
 _NOISE = {"noise": 0.15}
 _INTENSITY = {"intensity": 0.6}
@@ -50,6 +52,7 @@ _AT_FULL_STRENGTH: dict[Augmentation, dict[str, float]] = {
     "none": {},
     "flip": _FLIP,
     "shift": {"shift": 0.2},
+    "rigid": _RIGID,
     "affine": _AFFINE,
     "crop": _CROP,
     "noise": _NOISE,

@@ -68,7 +68,7 @@ def test_all_faults_are_told_at_once_with_the_nearest_legal_names() -> None:
         "[space.margin] low = 0.9 is above high = 0.5; give low <= high",
         "[space.learning_rate] low: learning_rate = 0.0 lies outside 1e-06 to 1",
         "[space.momentum] has no high; give low and high, or choices",
-        "[space.augmentation] augmentation = 'rotat' is not one of: none, flip, shift, affine, crop, noise, "
+        "[space.augmentation] augmentation = 'rotat' is not one of: none, flip, shift, rigid, affine, crop, noise, "
         "intensity, cutout, mixup, geometric, full",
         "[space.weight_decay] = 0.1 is a value; give low and high, or choices, or move it to [fixed]",
     ]

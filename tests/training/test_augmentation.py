@@ -90,6 +90,14 @@ def test_a_rotation_keeps_lengths(dimensions: int) -> None:
     torch.testing.assert_close(linear @ linear.mT, torch.eye(dimensions).expand_as(linear), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("dimensions", [2, 3])
+@pytest.mark.parametrize(("name", "keeps"), [("flip", True), ("shift", True), ("rigid", True), ("affine", False)])
+def test_policies_that_keep_sizes_keep_them(name: Augmentation, keeps: bool, dimensions: int) -> None:
+    linear = draw_maps(100, dimensions, find_policy(name, 1.0), generator(0))[:, :, :dimensions]
+    volumes = torch.linalg.det(linear).abs()
+    assert torch.allclose(volumes, torch.ones(100), rtol=1e-5, atol=1e-5) == keeps
+
+
 def test_cutout_sets_a_square_of_each_image_to_its_mean() -> None:
     batch = images((50, 1, 16, 16))
     cut, _ = augment(batch, torch.zeros(50, 1), Policy(cutout=0.5), generator(0))
