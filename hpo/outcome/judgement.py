@@ -30,7 +30,8 @@ class Judged:
     mean over new seeds and new rows, None for one seed. delong, bootstrap: the mean of these very networks over new
     rows. accuracy, accuracy_at_half: the mean over seeds and rows, at the thresholds that development rows chose, and
     at score .5 as MedMNIST does; of these networks alone for one seed. sensitivity, specificity: the same of the
-    positive and the negative rows, at the chosen thresholds; None for several labels.
+    positive and the negative rows, at the chosen thresholds; None for several labels. input_size: edge that images were
+    shrunk to, in pixels or voxels.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Judged:
     sensitivity: Estimate | None
     specificity: Estimate | None
     threshold_rows: str
+    input_size: int
 
     @property
     def interval(self) -> Estimate:
@@ -133,6 +135,7 @@ def _judged(
         sensitivity=_accuracy(chosen[:, labels == 1]) if labels.ndim == 1 else None,
         specificity=_accuracy(chosen[:, labels == 0]) if labels.ndim == 1 else None,
         threshold_rows=entry["networks"][0]["threshold_rows"],
+        input_size=entry["config"]["input_size"],
     )
 
 

@@ -6,7 +6,9 @@ Source of all: Demsar 2006 (JMLR 7:1), who tells why averages over data sets and
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass
+from itertools import permutations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +17,10 @@ from hpo.statistics.distributions import f_upper_tail, two_sided_p
 from hpo.statistics.measured import Array
 
 EXACT = 25
-"""Up to so many data sets the signed-rank test enumerates; beyond, it takes the normal approximation."""
+"""Up to so many data sets the signed-rank test and Friedman's enumerate; beyond, they take an approximation."""
+
+EXACT_METHODS = 4
+"""Up to so many methods Friedman's test enumerates."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +45,10 @@ class SignedRankTest:
 
 @dataclass(frozen=True)
 class FriedmanTest:
-    """Mean rank of each method (1 is best), Friedman's chi-square, the F of Iman and Davenport, and the p of F."""
+    """Mean rank of each method (1 is best), Friedman's chi-square, the F of Iman and Davenport, and p.
+
+    p: exact or of F, see `friedman_test`.
+    """
 
     mean_ranks: tuple[float, ...]
     chi_square: float
@@ -98,8 +106,9 @@ def friedman_test(values: Array) -> FriedmanTest:
     """Whether any of M methods ranks otherwise than chance would have it, over D data sets.
 
     values: (D, M), larger is better; D and M are 2 or more. chi_square holds the correction for ties; F = (D - 1)
-    chi_square / (D (M - 1) - chi_square), with M - 1 and (M - 1) (D - 1) degrees of freedom. If all data sets rank
-    the methods alike, F is infinite and p is the share (1 / M!)^(D - 1) of rankings that do.
+    chi_square / (D (M - 1) - chi_square), with M - 1 and (M - 1) (D - 1) degrees of freedom, infinite if all data sets
+    rank the methods alike. For up to 4 methods on up to 25 data sets p is exact: the share of all ways to deal each
+    data set's ranks to the methods that have a chi_square as large. Beyond it is that of F, too small on a handful.
     Raises ValueError for nan or another form. Source: Friedman 1937; Iman and Davenport 1980; Conover 1999, 5.8.
     """
     ranks = _rank_table(values) / 2
@@ -113,10 +122,13 @@ def friedman_test(values: Array) -> FriedmanTest:
     between = float(np.square(means - (methods + 1) / 2).sum())
     chi_square = datasets**2 * (methods - 1) * between / scatter
     rest = datasets * (methods - 1) - chi_square
-    if rest <= 1e-9:
-        return FriedmanTest(tuple(map(float, means)), chi_square, math.inf, math.factorial(methods) ** (1 - datasets))
-    f = (datasets - 1) * chi_square / rest
-    p = f_upper_tail(f, methods - 1, (methods - 1) * (datasets - 1))
+    f = (datasets - 1) * chi_square / rest if rest > 1e-9 else math.inf
+    if methods <= EXACT_METHODS and datasets <= EXACT:
+        p = _exact_dealings(_rank_table(values))
+    elif math.isinf(f):
+        p = math.factorial(methods) ** (1.0 - datasets)
+    else:
+        p = f_upper_tail(f, methods - 1, (methods - 1) * (datasets - 1))
     return FriedmanTest(tuple(map(float, means)), chi_square, f, p)
 
 
@@ -149,3 +161,19 @@ def _exact_signs(doubled_ranks: NDArray[np.int64], smaller: int) -> float:
     for rank in doubled_ranks:
         counts[rank:] = counts[rank:] + counts[: counts.size - rank]
     return min(1.0, 2 * int(counts[: smaller + 1].sum()) / 2.0**doubled_ranks.size)
+
+
+def _exact_dealings(doubled_ranks: NDArray[np.int64]) -> float:
+    """Share of all ways to deal each row's ranks to the columns whose rank sums scatter at least as much as these."""
+    ways = Counter({(0,) * doubled_ranks.shape[1]: 1})
+    for row in doubled_ranks.tolist():
+        dealt: Counter[tuple[int, ...]] = Counter()
+        for order in permutations(row):
+            for sums, count in ways.items():
+                # Which column has which sum does not matter.
+                dealt[tuple(sorted(map(sum, zip(sums, order, strict=True))))] += count
+        ways = dealt
+    # All rank sums have the same mean, so their squares order them as chi_square does.
+    observed = int(np.square(doubled_ranks.sum(axis=0)).sum())
+    extreme = sum(count for sums, count in ways.items() if sum(one * one for one in sums) >= observed)
+    return extreme / ways.total()

@@ -39,6 +39,11 @@ class Dataset:
         return (self.size,) * self.dimensions
 
     @property
+    def unit(self) -> str:
+        """What an edge is counted in."""
+        return "pixels" if self.dimensions == 2 else "voxels"
+
+    @property
     def development_rows(self) -> int:
         """Number of train and validation rows together."""
         return self.rows[0] + self.rows[1]

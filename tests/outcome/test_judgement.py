@@ -60,6 +60,14 @@ def test_the_published_value_is_placed_by_the_interval() -> None:
     assert "lies above it" in verdicts(judge_final(simulated.final(gain=4.0), draws=100), data)[-1]
 
 
+def test_beside_published_values_it_is_said_that_images_were_shrunk() -> None:
+    final = simulated.final()
+    for entry in final.about["entries"]:
+        entry["config"]["input_size"] = 14
+    told = verdicts(judge_final(final, draws=100), find_dataset("breast"))[-1]
+    assert "shrunk from 28 to 14 pixels an edge" in told
+
+
 def test_one_seed_has_no_interval_over_seeds_and_says_so() -> None:
     found = judge_final(simulated.final(seeds=1), draws=100)
     assert (found.entries[0].spread, found.entries[0].over_all, found.against[0].over_all) == (None, None, None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,26 @@ def test_a_winner_that_is_a_reference_is_equal_to_itself(root: Path) -> None:
     final.about["winner"] = "medmnist-cross-entropy"
     store(final, root / "breast")
     assert "1 better, 1 worse, 1 equal" in to_markdown(overview(gather_rows(root)))
+
+
+def test_the_published_value_is_compared_in_the_decimals_that_it_is_printed_with(
+    root: Path,
+) -> None:
+    rows = gather_rows(root)[:1]
+    for mean, said in ((0.90149, "0 better, 0 worse, 1 equal"), (0.9016, "1 better, 0 worse, 0 equal")):
+        rows[0].winner = dataclasses.replace(rows[0].winner, mean=mean)
+        assert f"Winner against the published value: {said}" in to_markdown(overview(rows))
+
+
+def test_shrunk_images_are_said_below_the_table(root: Path) -> None:
+    final = simulated.final()
+    final.about.update(dataset="adrenal3d")
+    for entry in final.about["entries"]:
+        entry["config"]["input_size"] = 14
+    store(final, root / "adrenal3d")
+    page = to_markdown(overview(gather_rows(root)))
+    assert "adrenalmnist3d: images shrunk from 28 to 14 voxels an edge." in page
+    assert page.count("shrunk") == 1
 
 
 def test_two_results_of_one_dataset_are_refused_and_none_is_said(root: Path, tmp_path: Path) -> None:
