@@ -15,7 +15,6 @@ from typing import get_args
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from hpo.data.development import Development, load_development
 from hpo.data.folder import data_folder
@@ -38,12 +37,8 @@ def auc_of_means(development: Development, policy: Augmentation, strength: float
     for start in range(0, len(development), BATCH):
         images = torch.tensor(development.images[start : start + BATCH]).unsqueeze(1) / 255
         augmented, _ = augment(images, torch.zeros(len(images), 1), find_policy(policy, strength), random)
-        means.append(_mean(augmented))
+        means.append(augmented.flatten(1).mean(dim=1))
     return mean_auc_with_error(torch.cat(means)[:, None].numpy(), np.asarray(development.labels))[0]
-
-
-def _mean(images: Tensor) -> Tensor:
-    return images.flatten(1).mean(dim=1)
 
 
 def main() -> None:

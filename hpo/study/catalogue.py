@@ -38,10 +38,10 @@ class Dataset:
         """Shape of one image: (H, W) or (D, H, W)."""
         return (self.size,) * self.dimensions
 
-    @property
-    def unit(self) -> str:
-        """What an edge is counted in."""
-        return "pixels" if self.dimensions == 2 else "voxels"
+    def shrunk(self, edge: int) -> str:
+        """`images shrunk from 28 to 14 voxels an edge`, or nothing if `edge` is not smaller than the images."""
+        unit = "pixels" if self.dimensions == 2 else "voxels"
+        return f"images shrunk from {self.size} to {edge} {unit} an edge" if edge < self.size else ""
 
     @property
     def development_rows(self) -> int:

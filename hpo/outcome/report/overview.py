@@ -69,16 +69,13 @@ def overview(rows: Sequence[Row]) -> Document:
             "Published: ResNet-18 (28) or ResNet-18 + 3D, Yang et al. 2023, without a spread."
         )
     )
-    blocks += [Text(told) for row in rows if (told := _shrunk(row))]
+    blocks += [
+        Text(f"{row.dataset.official_name}: {shrunk}.")
+        for row in rows
+        if (shrunk := row.dataset.shrunk(row.winner.input_size))
+    ]
     sections = (Section("Results", tuple(blocks)), _differences(rows), _tests(rows, names))
     return Document("hpo: all datasets", f"{len(rows)} of {len(_TASKS)} MedMNIST tasks.", sections)
-
-
-def _shrunk(row: Row) -> str:
-    edge, dataset = row.winner.input_size, row.dataset
-    if edge >= dataset.size:
-        return ""
-    return f"{dataset.official_name}: images shrunk from {dataset.size} to {edge} {dataset.unit} an edge."
 
 
 def _line(row: Row, names: Sequence[str]) -> tuple[str, ...]:

@@ -91,11 +91,8 @@ def verdicts(judgement: Judgement, dataset: Dataset) -> list[str]:
             f"Published for this network: {auc(dataset.published_auc)}. The interval of {winner.name}, "
             f"{_interval(estimate)}, {where}."
         )
-        if winner.input_size < dataset.size:
-            told.append(
-                f"Every network here was trained and tested on images shrunk from {dataset.size} to "
-                f"{winner.input_size} {dataset.unit} an edge, the published ones on whole images."
-            )
+        if shrunk := dataset.shrunk(winner.input_size):
+            told.append(f"Every network here was trained and tested on {shrunk}, the published ones on whole images.")
     return told
 
 

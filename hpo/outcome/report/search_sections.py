@@ -25,13 +25,12 @@ def question(search: Searched) -> Section:
     spec, data = search.spec, search.spec.data
     published = f" The published test AUC to beat is {auc(data.published_auc)}." if data.published_auc else ""
     network = "ResNet-18 with 28-pixel stem" if data.dimensions == 2 else "ResNet-18 + 3D"
-    edge = int(spec.fixed.get("input_size", data.size))
-    shrunk = f" on images shrunk from {data.size} to {edge} {data.unit} an edge" if edge < data.size else ""
+    shrunk = data.shrunk(int(spec.fixed.get("input_size", data.size)))
     kind = "a label" if data.labels == 1 else f"{data.labels} labels"
     asked = (
         f"Does Deep AUC Maximization, with its hyperparameters searched, beat the references on {data.official_name} "
         f"({kind}, {data.rows[0]:,} training, {data.rows[1]:,} validation and {data.rows[2]:,} test rows), with "
-        f"{network} trained from scratch{shrunk}?{published}"
+        f"{network} trained from scratch{shrunk and f' on {shrunk}'}?{published}"
     )
     protocol = [
         f"Development rows: training and validation rows together, {data.development_rows:,}. The test rows stay "
