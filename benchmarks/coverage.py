@@ -99,7 +99,7 @@ def one_network(auc: float) -> Case:
         return {
             "DeLong, plain": delong_interval(network, LABELS, scale="plain"),
             "DeLong, logit": delong_interval(network, LABELS),
-            "bootstrap, percentile": bootstrap_interval(network, LABELS, DRAWS, seed, method="percentile"),
+            "bootstrap, expanded": bootstrap_interval(network, LABELS, DRAWS, seed, method="expanded"),
             "bootstrap, BCa": bootstrap_interval(network, LABELS, DRAWS, seed),
         }
 
@@ -114,8 +114,7 @@ def two_networks(auc: float) -> Case:
         one, other = (scores(random, common, value, 1, 0.0)[0] for value in (auc, auc - LOWER_BY))
         return {
             "DeLong, paired": delong_test(one, other, LABELS),
-            "bootstrap, paired, percentile": bootstrap_difference(one, other, LABELS, DRAWS, seed),
-            "bootstrap, paired, BCa": bootstrap_difference(one, other, LABELS, DRAWS, seed, method="bca"),
+            "bootstrap, paired, expanded": bootstrap_difference(one, other, LABELS, DRAWS, seed),
         }
 
     return answers

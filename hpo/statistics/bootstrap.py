@@ -8,6 +8,7 @@ left out of that draw's mean. All networks see the same draws.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -15,11 +16,11 @@ from numpy.typing import NDArray
 
 from hpo.statistics.auc import OneClassError
 from hpo.statistics.delong import unseen_reach
-from hpo.statistics.distributions import normal_cdf, normal_quantile
+from hpo.statistics.distributions import normal_cdf, normal_quantile, two_sided_p, two_sided_quantile
 from hpo.statistics.estimate import CONFIDENCE, SPREADLESS, Comparison, Estimate, check_confidence, share_estimate
 from hpo.statistics.measured import Array, Measured, check_scores, labels_with_both_classes, measured_auc
 
-Method = Literal["bca", "percentile"]
+Method = Literal["bca", "expanded"]
 
 FEWEST = 100
 """Draws below which the ends of an interval would be mere chance."""
@@ -57,9 +58,9 @@ def bootstrap_interval(
     """AUC with an interval by the stratified bootstrap: given networks, other rows.
 
     scores: (N,) or (N, L) of one network, or (K, N[, L]) of K, whose mean AUC is meant. labels: (N,) or (N, L).
-    method: "percentile" takes the quantiles of the draws; "bca" corrects them for bias and for an error that changes
-    with the AUC. error is the standard deviation of the draws. A ranking without spread has the interval of
-    `estimate.share_estimate`.
+    method: "bca" corrects the quantiles of the draws for bias and for an error that changes with the AUC; "expanded"
+    takes them farther out, as few rows ask for, see `Expansion`. error is the standard deviation of the draws. A
+    ranking without spread has the interval of `estimate.share_estimate`.
     Raises as `bootstrap_areas`, and ValueError for fewer than 100 draws. Source: Efron 1987; acceleration of several
     samples from the influence of each row, Davison and Hinkley 1997, section 5.3.2.
     """
@@ -70,25 +71,19 @@ def bootstrap_interval(
     error = float(areas.std(ddof=1))
     if error <= SPREADLESS:
         return share_estimate(measured.mean, 0.0, measured.throws, confidence, math.inf, "plain")
-    low, high = _ends(areas, measured.mean, _influences(measured, labels), confidence, method)
-    return Estimate(measured.mean, error, low, high, confidence)
+    low, high = np.quantile(areas, _tails(areas, measured, labels, confidence, method))
+    return Estimate(measured.mean, error, float(low), float(high), confidence)
 
 
 def bootstrap_difference(
-    first: Array,
-    second: Array,
-    labels: Array,
-    draws: int = 2000,
-    seed: int = 0,
-    confidence: float = CONFIDENCE,
-    method: Method = "percentile",
+    first: Array, second: Array, labels: Array, draws: int = 2000, seed: int = 0, confidence: float = CONFIDENCE
 ) -> Comparison:
     """AUC of the first minus that of the second by the paired bootstrap: both are scored on every draw of rows.
 
     first, second: (N,) or (N, L) of one network each, or (K, N[, L]) of K and of K', whose mean AUCs are meant.
-    p: twice the smaller share of draws on one side of zero, those at zero counted on both, one draw added to each
-    side so that p is never 0. method, errors and sources: as `bootstrap_interval`; but here "bca" covers less often
-    than "percentile", and both less often than `delong.delong_test` (`benchmarks/coverage.py`).
+    The interval is expanded, see `Expansion`: plain quantiles and BCa's cover too seldom (`benchmarks/coverage.py`).
+    p: from the smaller share of draws on one side of zero, those at zero counted on both, one draw added to each side
+    so that p is never 0, through the same expansion. Errors and sources: as `bootstrap_interval`.
     """
     _check(confidence, draws)
     one, other = (scores[None] if scores.ndim == labels.ndim else scores for scores in (first, second))
@@ -102,10 +97,40 @@ def bootstrap_difference(
         reach = unseen_reach(left, right)
         p = 1.0 if abs(difference) <= SPREADLESS else math.nan
         return Comparison(difference, 0.0, -reach, reach, p, confidence)
-    influences = _influences(left, labels) - _influences(right, labels)
-    low, high = _ends(differences, difference, influences, confidence, method)
+    apart = Measured(left.values - right.values, left.influences - right.influences, left.throws, left.strata)
+    expansion = Expansion.of(apart, labels)
+    low, high = np.quantile(differences, expansion.tails(confidence))
     below, above = int((differences <= SPREADLESS).sum()), int((differences >= -SPREADLESS).sum())
-    return Comparison(difference, error, low, high, min(1.0, 2 * (min(below, above) + 1) / (draws + 1)), confidence)
+    p = expansion.p((min(below, above) + 1) / (draws + 1))
+    return Comparison(difference, error, float(low), float(high), p, confidence, expansion.degrees)
+
+
+@dataclass(frozen=True)
+class Expansion:
+    """How much farther out than the draws say the ends of an interval lie, since rows are few.
+
+    factor: DeLong's error over that of the draws, whose variance is too small by (n - 1) / n in each class. degrees: of
+    Student's t, from the two classes. With several labels, where rows are drawn from all rows: 1 and infinity.
+    Source: Hesterberg 2015 (Am. Statistician 69:371), expanded percentiles, here for two classes of rows.
+    """
+
+    factor: float
+    degrees: float
+
+    @classmethod
+    def of(cls, measured: Measured, labels: Array) -> Expansion:
+        """Of one value, or a difference of two, that has spread."""
+        drawn, honest = (float(np.linalg.norm(part)) for part in (_influences(measured, labels), measured.influences))
+        return cls(honest / drawn if drawn else 1.0, measured.degrees())
+
+    def tails(self, confidence: float) -> tuple[float, float]:
+        """The shares of draws at whose quantiles the interval ends."""
+        reach = self.factor * two_sided_quantile(confidence, self.degrees)
+        return normal_cdf(-reach), normal_cdf(reach)
+
+    def p(self, share: float) -> float:
+        """Two-sided p where the smaller side of zero holds this share of the draws, above 0."""
+        return 1.0 if share >= 1 / 2 else two_sided_p(normal_quantile(share) / self.factor, self.degrees)
 
 
 def _check(confidence: float, draws: int) -> None:
@@ -114,25 +139,28 @@ def _check(confidence: float, draws: int) -> None:
         raise ValueError(f"draws is {draws}; an interval needs {FEWEST} or more, and 2000 are usual")
 
 
-def _ends(
-    draws: NDArray[np.float64], value: float, influences: NDArray[np.float64], confidence: float, method: Method
+def _tails(
+    draws: NDArray[np.float64], measured: Measured, labels: Array, confidence: float, method: Method
 ) -> tuple[float, float]:
-    tails = np.array([(1 - confidence) / 2, (1 + confidence) / 2])
-    if method == "bca":
-        tails = _corrected(tails, draws, value, influences)
-    low, high = np.quantile(draws, tails)
-    return float(low), float(high)
+    """The shares of draws at whose quantiles the interval of a mean AUC ends."""
+    if method == "expanded":
+        return Expansion.of(measured, labels).tails(confidence)
+    return _corrected(draws, measured.mean, _influences(measured, labels), confidence)
 
 
 def _corrected(
-    tails: NDArray[np.float64], draws: NDArray[np.float64], value: float, influences: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """The quantiles to take in place of `tails`: bias of the median, ties halved, and acceleration sum l^3 / 6."""
+    draws: NDArray[np.float64], value: float, influences: NDArray[np.float64], confidence: float
+) -> tuple[float, float]:
+    """BCa's shares: bias from the median, ties halved, and acceleration sum l^3 / 6."""
     below = (draws < value - SPREADLESS).mean() + (np.abs(draws - value) <= SPREADLESS).mean() / 2
     bias = normal_quantile(float(np.clip(below, 0.5 / draws.size, 1 - 0.5 / draws.size)))
     acceleration = float((influences**3).sum() / (6 * np.square(influences).sum() ** 1.5))
-    moved = [bias + normal_quantile(float(tail)) for tail in tails]
-    return np.asarray([normal_cdf(bias + z / (1 - acceleration * z)) for z in moved], dtype=np.float64)
+    low, high = (
+        normal_cdf(bias + z / (1 - acceleration * z))
+        for share in ((1 - confidence) / 2, (1 + confidence) / 2)
+        for z in (bias + normal_quantile(share),)
+    )
+    return low, high
 
 
 def _influences(measured: Measured, labels: Array) -> NDArray[np.float64]:

@@ -117,12 +117,38 @@ def test_bca_interval_is_scipys_but_for_the_draws(seed: int) -> None:
     assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=0.15 * ours.error)
 
 
-def test_percentile_interval_is_the_quantiles_of_the_draws() -> None:
+def expansion(parts_of_positives: NDArray, parts_of_negatives: NDArray) -> tuple[float, float]:
+    """Factor and degrees from each row's share of pairs that it wins, by the formulas of the two classes."""
+    variances = [parts.var(ddof=1) / parts.size for parts in (parts_of_positives, parts_of_negatives)]
+    plain = [parts.var(ddof=0) / parts.size for parts in (parts_of_positives, parts_of_negatives)]
+    degrees = sum(variances) ** 2 / (variances[0] ** 2 / 21 + variances[1] ** 2 / 75)
+    return float(np.sqrt(sum(variances) / sum(plain))), float(degrees)
+
+
+def wins(scores: NDArray) -> tuple[NDArray, NDArray]:
+    won = scores[:22, None] > scores[None, 22:]
+    return won.mean(axis=1), won.mean(axis=0)
+
+
+def test_an_expanded_interval_is_quantiles_farther_out_by_t_and_by_the_divisors_of_the_draws() -> None:
     scores = drawn(1, 5)
-    low, high = np.quantile(bootstrap_areas(scores, LABELS, 500, seed=1)[0], [0.05, 0.95])
-    estimate = bootstrap_interval(scores[0], LABELS, 500, seed=1, confidence=0.9, method="percentile")
+    factor, degrees = expansion(*wins(scores[0]))
+    tail = stats.norm.cdf(-factor * stats.t.ppf(0.95, degrees))
+    low, high = np.quantile(bootstrap_areas(scores, LABELS, 500, seed=1)[0], [tail, 1 - tail])
+    estimate = bootstrap_interval(scores[0], LABELS, 500, seed=1, confidence=0.9, method="expanded")
     assert (estimate.low, estimate.high) == pytest.approx((low, high))
+    assert tail < 0.05
     assert estimate.value == pytest.approx(auc(scores[0], LABELS))
+
+
+def test_a_paired_interval_leaves_out_zero_where_its_p_is_small() -> None:
+    verdicts = set()
+    for seed in range(12):
+        comparison = bootstrap_difference(*drawn(2, seed), LABELS, 2000)
+        if abs(comparison.p - 0.05) > 0.005:
+            assert comparison.told_apart == (comparison.p < 0.05)
+            verdicts.add(comparison.told_apart)
+    assert verdicts == {True, False}
 
 
 def test_the_error_is_delongs_but_for_the_draws() -> None:
@@ -150,7 +176,9 @@ def test_a_difference_of_means_draws_the_same_rows_for_all_networks() -> None:
 def test_a_clear_difference_has_the_smallest_p_that_so_many_draws_can_show() -> None:
     scores = drawn(1, 9)[0]
     comparison = bootstrap_difference(scores, -scores, LABELS, 999)
-    assert comparison.p == pytest.approx(2 / 1000)
+    positives, negatives = wins(scores)
+    factor, degrees = expansion(2 * positives, 2 * negatives)
+    assert comparison.p == pytest.approx(2 * stats.t.sf(stats.norm.isf(1 / 1000) / factor, degrees))
     assert comparison.told_apart
 
 
