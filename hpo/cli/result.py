@@ -13,7 +13,7 @@ from hpo.cli.options import data_dir_option, device_option, json_option, print_j
 from hpo.cli.progress import progress
 
 if TYPE_CHECKING:
-    from hpo.outcome.final import Entry
+    from hpo.outcome.networks import Entry
     from hpo.search.study import Study
 
 _RESULTS = Path("hpo-results")
@@ -70,8 +70,9 @@ def finalize(
     """
     from hpo.data.development import load_development
     from hpo.data.folder import data_folder
-    from hpo.outcome.final import Protocol, open_and_score, train_networks
     from hpo.outcome.judgement import judge_final
+    from hpo.outcome.networks import Protocol, train_networks
+    from hpo.outcome.opening import open_and_score
     from hpo.outcome.report.result_sections import verdicts
     from hpo.training.device import set_up_process
     from hpo.training.provenance import code_version

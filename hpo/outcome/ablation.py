@@ -7,7 +7,7 @@ from typing import Any
 
 from hpo.errors import StudyNotFoundError, UsageError
 from hpo.outcome.candidates import meaning
-from hpo.outcome.final import Entry
+from hpo.outcome.networks import Entry
 from hpo.outcome.preparation import planned_spec
 from hpo.search.study import Study, open_study
 from hpo.study.catalogue import Dataset

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hpo.errors import UsageError
 from hpo.outcome.candidates import EVERY, meaning
-from hpo.outcome.final import Entry
+from hpo.outcome.networks import Entry
 from hpo.outcome.preparation import confirmation_name
 from hpo.outcome.standings import read_confirmation
 from hpo.search.reading import read_best

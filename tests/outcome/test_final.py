@@ -11,9 +11,10 @@ from sklearn.metrics import roc_auc_score
 
 from hpo.data.digits import digit_arrays
 from hpo.errors import StudyNotFoundError, UsageError
-from hpo.outcome import final as final_module
 from hpo.outcome.export import export
-from hpo.outcome.final import Entry, Network, Protocol, load, open_and_score
+from hpo.outcome.final import load
+from hpo.outcome.networks import Entry, Network, Protocol, train_networks
+from hpo.outcome.opening import open_and_score
 from hpo.outcome.report.gather import gather
 from hpo.outcome.winner import by_hand, confirmed
 from hpo.search.address import resolve_address
@@ -170,9 +171,7 @@ def test_networks_are_trained_once_and_anew_when_their_configuration_changes(
     told: list[str] = []
 
     def train(entries: list[Entry]) -> Network:
-        return final_module.train_networks(
-            entries, protocol, development, tmp_path, "cpu", lambda name, _: told.append(name)
-        )[0]
+        return train_networks(entries, protocol, development, tmp_path, "cpu", lambda name, _: told.append(name))[0]
 
     where_checkpoints_lay = tmp_path / "under-way"
     where_checkpoints_lay.mkdir()

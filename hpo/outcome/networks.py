@@ -1,0 +1,162 @@
+"""The networks of a final result: winner and references trained anew on the rows that may be trained on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpo.data.development import Development
+from hpo.search.seeds import trial_seed
+from hpo.statistics.threshold import choose_threshold
+from hpo.study.config import TrainConfig
+
+Rows = Literal["development", "training"]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A configuration that is trained for the final result. chosen: how, in words, for the ledger and the report."""
+
+    name: str
+    config: TrainConfig
+    is_reference: bool
+    chosen: str
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How the final networks are trained.
+
+    rows: development: on all development rows, as each configuration divides them; training: MedMNIST's own protocol,
+    on the official training rows, the epoch chosen on the official validation rows, whatever the configuration says.
+    """
+
+    rows: Rows
+    epochs: int
+    seeds: int
+    study_seed: int
+
+    def config(self, entry: Entry) -> TrainConfig:
+        """What an entry is trained with."""
+        if self.rows == "training":
+            return entry.config.model_copy(update={"resplit": "official"})
+        return entry.config
+
+    def seed(self, number: int) -> int:
+        """Seed of the networks number `number`, the same for every entry."""
+        return trial_seed(self.study_seed, number, "final")
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A final network: its file, and the thresholds on its scores, (L,), that were chosen on development rows."""
+
+    entry: str
+    number: int
+    path: Path
+    thresholds: NDArray[np.float64]
+    threshold_rows: str
+
+
+def train_networks(
+    entries: Sequence[Entry],
+    protocol: Protocol,
+    development: Development,
+    folder: Path,
+    device: str = "auto",
+    beat: Callable[[str, float], None] = lambda _name, _share: None,
+    tell: Callable[[str], None] = lambda _line: None,
+) -> list[Network]:
+    """The networks of every entry, trained where the folder does not hold them yet, seed by seed.
+
+    Left at any moment and called again it goes on. beat: name of the network and the share of its training.
+    Raises TrainingFailure, DataError, DeviceError, OutputError.
+    """
+    from hpo.training.checkpoint import Checkpoint
+    from hpo.training.model import load_model
+    from hpo.training.refit import refit
+
+    networks = []
+    under_way = folder / "under-way"
+    for number in range(protocol.seeds):
+        for place, entry in enumerate(entries):
+            name = f"{_file_name(entry.name)}-{number}"
+            path = folder / "models" / f"{name}.safetensors"
+            identity = _identity(entry, protocol, number, development.md5)
+            if not path.exists() or load_model(path).about.get("identity") != identity:
+                made = refit(
+                    protocol.config(entry),
+                    development,
+                    protocol.epochs,
+                    protocol.seed(number),
+                    device,
+                    lambda share, name=name: beat(name, share),  # type: ignore[misc]
+                    Checkpoint(under_way, place * 1000 + number, 1, identity),
+                    tell,
+                )
+                _save(made, path, entry, protocol, number, identity, development, device)
+            about = load_model(path).about
+            thresholds = np.array(json.loads(about["thresholds"]))
+            networks.append(Network(entry.name, number, path, thresholds, about["threshold_rows"]))
+    with suppress(OSError):
+        under_way.rmdir()
+    return networks
+
+
+def _save(
+    made: Any,
+    path: Path,
+    entry: Entry,
+    protocol: Protocol,
+    number: int,
+    identity: str,
+    development: Development,
+    device: str,
+) -> None:
+    """Writes a refit's weights with where they come from and the thresholds on their scores."""
+    from hpo.training.model import save_model
+    from hpo.training.provenance import code_version, environment
+
+    commit, dirty = code_version()
+    about = {
+        "identity": identity,
+        "entry": entry.name,
+        "rows": protocol.rows,
+        "epochs": str(protocol.epochs),
+        "seed": str(protocol.seed(number)),
+        "data_md5": development.md5,
+        "code_version": f"{commit}{' with uncommitted changes' if dirty else ''}",
+        **{f"environment {key}": value for key, value in environment(device).items()},
+        **_thresholds(made, development, device),
+    }
+    made.model.about.update(about)
+    save_model(made.model, path)
+
+
+def _thresholds(made: Any, development: Development, device: str) -> dict[str, str]:
+    """Youden's threshold for each label, on the rows that chose the epoch or, without such, on all development rows."""
+    rows = made.selection if made.selection is not None else np.arange(len(development))
+    said = "selection rows" if made.selection is not None else "development rows, which the network was trained on"
+    scores, labels = made.model.scores(development.images[rows], device), development.labels[rows]
+    found = [
+        choose_threshold(scores[:, label], labels[:, label]) if 0 < labels[:, label].sum() < len(labels) else 0.5
+        for label in range(labels.shape[1])
+    ]
+    return {"thresholds": json.dumps(found), "threshold_rows": f"{len(rows)} {said}"}
+
+
+def _identity(entry: Entry, protocol: Protocol, number: int, data_md5: str) -> str:
+    shared = [protocol.config(entry).model_dump(), protocol.epochs, protocol.seed(number), data_md5]
+    return hashlib.sha256(json.dumps(shared, sort_keys=True).encode()).hexdigest()
+
+
+def _file_name(entry: str) -> str:
+    return "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in entry)

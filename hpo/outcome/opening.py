@@ -1,0 +1,112 @@
+"""The one opening of the test rows for a final result: written down, read, every network scored once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hpo.errors import UsageError
+from hpo.outcome.final import Final, store
+from hpo.outcome.networks import Entry, Network, Protocol
+from hpo.outcome.unseal import open_test_rows
+from hpo.search.ledger import Opening, StudyLedger, read_openings
+from hpo.search.study import Study
+
+
+def open_and_score(
+    study: Study,
+    entries: Sequence[Entry],
+    protocol: Protocol,
+    networks: Sequence[Network],
+    data_folder: Path,
+    folder: Path,
+    code_version: str,
+    reopen: str = "",
+    device: str = "auto",
+) -> Final:
+    """Writes the opening down, reads the test rows, scores every network once, and stores the result in `folder`.
+
+    entries: the winner first.
+    The networks are named in the ledger by digests of their weights: with the same ones a result that was interrupted
+    is made again without another opening. Raises UsageError if the test rows of this dataset were opened before, for
+    other networks, and no reason is given; DataError, StorageError, OutputError.
+    """
+    from hpo.training.model import load_model
+
+    dataset = study.spec.data
+    configuration = _what_is_opened_for(dataset.name, entries, protocol, networks)
+    openings = read_openings(study.database, dataset.name)
+    again = next((opening for opening in openings if opening.configuration == configuration), None)
+    if again is None and openings and not reopen:
+        last = openings[-1]
+        raise UsageError(
+            f"the test rows of {dataset.name} were opened before, for study {last.study} at {last.when}; another look "
+            'makes every result on them weaker. To open them again say why: --reopen "why"; every report will show it'
+        )
+    ledger: Any = StudyLedger(study.database) if again is None else _AlreadyWritten(again)
+    test = open_test_rows(ledger, study.name, configuration, code_version, dataset, data_folder, reopen)
+    scores = {
+        entry.name: np.stack(
+            [load_model(n.path).scores(test.images, device) for n in networks if n.entry == entry.name]
+        )
+        for entry in entries
+    }
+    about = {
+        "study": study.name,
+        "dataset": dataset.name,
+        "winner": entries[0].name,
+        "protocol": asdict(protocol),
+        "entries": [
+            {**asdict(entry), "config": protocol.config(entry).model_dump(), "networks": _named(networks, entry.name)}
+            for entry in entries
+        ],
+        "ledger_row": test.unsealing.ledger_row,
+        "code_version": code_version,
+        "time": time.time(),
+    }
+    final = Final(about, scores, np.array(test.labels))
+    store(final, folder)
+    return final
+
+
+class _AlreadyWritten:
+    """A ledger that holds the opening already."""
+
+    def __init__(self, opening: Opening) -> None:
+        self._opening = opening
+
+    def write(self, study: str, configuration: dict[str, Any], code_version: str, reason: str) -> int:  # noqa: ARG002
+        """The row that was written before the result was interrupted."""
+        return self._opening.row
+
+
+def _what_is_opened_for(
+    dataset: str, entries: Sequence[Entry], protocol: Protocol, networks: Sequence[Network]
+) -> dict[str, Any]:
+    from hpo.training.model import load_model, weights_digest
+
+    return {
+        "dataset": dataset,
+        "protocol": asdict(protocol),
+        "entries": {entry.name: entry.chosen for entry in entries},
+        "networks": {
+            f"{network.entry} {network.number}": weights_digest(load_model(network.path)) for network in networks
+        },
+    }
+
+
+def _named(networks: Sequence[Network], entry: str) -> list[dict[str, Any]]:
+    return [
+        {
+            "file": network.path.name,
+            "thresholds": [float(value) for value in network.thresholds],
+            "threshold_rows": network.threshold_rows,
+        }
+        for network in networks
+        if network.entry == entry
+    ]
