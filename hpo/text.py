@@ -29,6 +29,13 @@ def auc(value: float | None) -> str:
     return text[1:] if text.startswith("0.") else text
 
 
+def bounds(low: float | None, high: float | None, signed: bool = False) -> str:
+    """An interval: `[.812, .934]`, signed `[-0.012, +0.034]`, or a dash for None."""
+    if low is None or high is None:
+        return "-"
+    return f"[{low:+.3f}, {high:+.3f}]" if signed else f"[{auc(low)}, {auc(high)}]"
+
+
 def memory(count: float | None) -> str:
     """`1.2 GiB` for a number of bytes, or a dash for None."""
     return "-" if count is None else f"{count / 2**30:.1f} GiB"

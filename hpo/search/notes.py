@@ -12,9 +12,10 @@ from hpo.search.pictures import picture_of_study, picture_of_trial
 from hpo.search.reading import StudyStatus, TrialRow, read_status, read_trials
 from hpo.search.storage import Database
 from hpo.search.study import Study, find_study
+from hpo.statistics.estimate import clipped_interval
 from hpo.study.config import TrainConfig
 from hpo.study.spec import StudySpec
-from hpo.text import auc, duration, memory, with_error
+from hpo.text import bounds, duration, memory, with_error
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -118,8 +119,7 @@ def trial_note(study: str, row: TrialRow) -> str:
         + (f"; {row.reason}" if row.reason else ""),
     ]
     if row.auc is not None and row.standard_error is not None:
-        half = 1.959964 * row.standard_error
-        lines.append(f"95 % interval: {auc(max(row.auc - half, 0.0))} to {auc(min(row.auc + half, 1.0))}")
+        lines.append(f"95 % interval: {bounds(*clipped_interval(row.auc, row.standard_error))}")
     if row.params:
         active = TrainConfig.model_validate(row.params).active()
         cells = "\n".join(f"| `{name}` | {_brief(value)} |" for name, value in row.params.items() if name in active)

@@ -15,6 +15,7 @@ from hpo.search import tables
 from hpo.search.pace import pace
 from hpo.search.study import Study
 from hpo.search.tables import database_now
+from hpo.statistics.estimate import clipped_interval
 
 _trials = tables.trials.c
 
@@ -264,8 +265,7 @@ def _by_value(row: AnyRow) -> tuple[float, int]:
 def _value(row: AnyRow) -> Value:
     low = high = None
     if row.standard_error is not None:
-        half = 1.959964 * row.standard_error
-        low, high = max(row.auc - half, 0.0), min(row.auc + half, 1.0)
+        low, high = clipped_interval(row.auc, row.standard_error)
     return Value(row.trial_number, row.auc, row.standard_error, low, high, row.reference)
 
 

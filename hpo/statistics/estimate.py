@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from hpo.statistics.distributions import two_sided_p, two_sided_quantile
+from hpo.statistics.distributions import normal_quantile, two_sided_p, two_sided_quantile
 
 CONFIDENCE = 0.95
 """Share of repetitions in which an interval is to hold the true value, if nothing else is asked for."""
@@ -66,6 +66,12 @@ def check_confidence(confidence: float) -> None:
     """Raises ValueError unless 0 < confidence < 1."""
     if not 0 < confidence < 1:
         raise ValueError(f"confidence is {confidence}; give a share between 0 and 1, such as 0.95")
+
+
+def clipped_interval(value: float, error: float, confidence: float = CONFIDENCE) -> tuple[float, float]:
+    """value +- z error, cut off at 0 and 1: for the many values of a search, which no verdict rests on."""
+    reach = normal_quantile((1 + confidence) / 2) * error
+    return max(value - reach, 0.0), min(value + reach, 1.0)
 
 
 def share_estimate(

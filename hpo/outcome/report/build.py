@@ -10,6 +10,7 @@ from hpo.outcome.report import result_sections as of_result
 from hpo.outcome.report import search_sections as of_search
 from hpo.outcome.report.document import Document
 from hpo.outcome.report.evidence import Searched
+from hpo.outcome.report.stages import flattery, follow
 from hpo.outcome.standings import Confirmation
 from hpo.search.ledger import Opening
 
@@ -28,8 +29,9 @@ class Evidence:
 def build(evidence: Evidence, seed: int = 0) -> Document:
     """The whole report. seed: of forests and bootstrap draws, so that equal evidence gives an equal report."""
     search, data = evidence.search, evidence.search.spec.data
-    if evidence.final is not None:
-        result = of_result.result(data, judge_final(evidence.final, seed=seed), evidence.final)
+    judgement = judge_final(evidence.final, seed=seed) if evidence.final is not None else None
+    if evidence.final is not None and judgement is not None:
+        result = of_result.result(data, judgement, evidence.final)
     else:
         result = of_result.no_result(search.name, evidence.confirmation is not None and evidence.confirmation.done)
     confirmed = [of_result.confirmation(evidence.confirmation)] if evidence.confirmation is not None else []
@@ -41,7 +43,7 @@ def build(evidence: Evidence, seed: int = 0) -> Document:
         of_search.versions(search, seed),
         of_search.reasons(search),
         *([of_result.ablation(evidence.ablation)] if evidence.ablation is not None else []),
-        of_search.learning(search),
+        of_search.learning(search, flattery(follow(search, evidence.confirmation, judgement))),
         of_search.cost(search),
         of_search.provenance(search),
         of_result.ledger(data, evidence.openings),

@@ -15,6 +15,9 @@ P = ParamSpec("P")
 
 # Okabe and Ito 2008: told apart also by readers who do not see red or green.
 BLUE, ORANGE, GREEN, RED, GREY, BLACK = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#b8b8b8", "#222222"
+COLOURS = (BLUE, ORANGE, GREEN, RED)
+"""Of the winner and the references, in their order."""
+
 _STYLE: Any = {
     "font.family": "DejaVu Sans",
     "font.size": 9,

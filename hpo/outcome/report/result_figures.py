@@ -9,13 +9,12 @@ from matplotlib.figure import Figure
 
 from hpo.outcome.final import Final
 from hpo.outcome.judgement import Judgement
-from hpo.outcome.report.drawing import BLACK, BLUE, GREEN, GREY, ORANGE, RED, canvas, drawn
+from hpo.outcome.report.drawing import BLACK, BLUE, COLOURS, GREY, ORANGE, canvas, drawn
 from hpo.outcome.standings import Confirmation
 from hpo.statistics.curves import average_precision, precision_recall_curve, roc_curve
 from hpo.study.published import Published
 from hpo.text import auc
 
-_COLOURS = (BLUE, ORANGE, GREEN, RED)
 _RECALLS = np.linspace(0, 1, 201)
 
 
@@ -25,7 +24,7 @@ def forest(judgement: Judgement, published: Sequence[Published]) -> Figure:
     names = [entry.name for entry in judgement.entries] + [one.method for one in published]
     figure, axes = canvas(7.2, 0.8 + 0.3 * len(names))
     places = range(len(names) - 1, -1, -1)
-    for place, entry, colour in zip(places, judgement.entries, _COLOURS, strict=False):
+    for place, entry, colour in zip(places, judgement.entries, COLOURS, strict=False):
         estimate = entry.interval
         axes.plot([estimate.low, estimate.high], [place, place], c=colour, lw=2)
         axes.plot(entry.mean, place, "o", c=colour)
@@ -84,7 +83,7 @@ def curves(final: Final, label: int = 0) -> Figure:
     figure = Figure(figsize=(8.4, 4.0))
     left, right = figure.subplots(1, 2)
     truth = final.labels[:, label]
-    for (name, scores), colour in zip(final.scores.items(), _COLOURS, strict=False):
+    for (name, scores), colour in zip(final.scores.items(), COLOURS, strict=False):
         rocs = [roc_curve(one[:, label], truth) for one in scores]
         recalls = [precision_recall_curve(one[:, label], truth) for one in scores]
         for roc, recall in zip(rocs, recalls, strict=True):

@@ -13,7 +13,7 @@ from hpo.search.ledger import Opening
 from hpo.statistics.estimate import Comparison, Estimate
 from hpo.study.catalogue import Dataset
 from hpo.study.published import published
-from hpo.text import auc, with_error
+from hpo.text import auc, bounds, with_error
 
 
 def result(dataset: Dataset, judgement: Judgement, final: Final) -> Section:
@@ -107,7 +107,7 @@ def confirmation(found: Confirmation) -> Section:
     header = ("candidate", "in the search", "confirmed", "95 % interval", "repeats", "flattered by", "note")
     blocks.append(Table(header, tuple(_standing(one) for one in found.standings)))
     pairs = [
-        (one.candidate, f"{d.to}", f"{d.difference:+.3f}", _bounds(d.low, d.high), d.verdict)
+        (one.candidate, f"{d.to}", f"{d.difference:+.3f}", bounds(d.low, d.high, signed=True), d.verdict)
         for one in found.standings
         for d in one.differences
     ]
@@ -129,11 +129,11 @@ def ablation(found: Confirmation) -> Section:
         f"same folds and seeds for all. {winner.candidate} itself: {with_error(winner.mean, winner.standard_error)}."
     )
     rows = tuple(
-        (one.candidate, with_error(one.mean, one.standard_error), f"{made.difference:+.3f}", bounds, made.verdict)
+        (one.candidate, with_error(one.mean, one.standard_error), f"{made.difference:+.3f}", interval, made.verdict)
         for one in found.standings
         if not one.is_reference
         for made in one.differences[:1]
-        for bounds in (_bounds(made.low, made.high),)
+        for interval in (bounds(made.low, made.high, signed=True),)
     )
     blocks: list[Block] = [Text(lead)]
     if rows:
@@ -220,7 +220,7 @@ def _standing(one: Standing) -> tuple[str, ...]:
         f"{one.candidate}{' (reference)' if one.is_reference else ''}",
         with_error(one.search_auc, one.search_error),
         with_error(one.mean, one.standard_error),
-        _bounds(one.low, one.high, signed=False),
+        bounds(one.low, one.high),
         str(one.repeats),
         "-" if one.flattered is None else f"{one.flattered:+.3f}",
         one.note or "",
@@ -228,18 +228,12 @@ def _standing(one: Standing) -> tuple[str, ...]:
 
 
 def _interval(estimate: Estimate) -> str:
-    return f"[{auc(estimate.low)}, {auc(estimate.high)}]"
+    return bounds(estimate.low, estimate.high)
 
 
 def _compared(found: Comparison) -> str:
-    return f"{found.difference:+.3f} [{found.low:+.3f}, {found.high:+.3f}]"
+    return f"{found.difference:+.3f} {bounds(found.low, found.high, signed=True)}"
 
 
 def _p(found: Comparison) -> str:
     return "-" if found.p != found.p else f"{found.p:.2g}"
-
-
-def _bounds(low: float | None, high: float | None, signed: bool = True) -> str:
-    if low is None or high is None:
-        return "-"
-    return f"[{low:+.3f}, {high:+.3f}]" if signed else f"[{auc(low)}, {auc(high)}]"

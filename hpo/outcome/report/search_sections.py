@@ -12,9 +12,10 @@ from hpo.outcome.report.document import Block, Listing, Notice, Picture, Section
 from hpo.outcome.report.effects import ChoiceEffect, NumberEffect, choice_effects, number_effects
 from hpo.outcome.report.evidence import Searched, Tried
 from hpo.search.importance import LEAST_TRIALS, Importance, importances
+from hpo.statistics.estimate import clipped_interval
 from hpo.study.config import settings
 from hpo.study.space import Choices, Range
-from hpo.text import auc, duration, memory, with_error
+from hpo.text import auc, bounds, duration, memory, with_error
 
 _MOST_IN_TABLE = 12
 _CLEAR_GAP = 2.0
@@ -118,8 +119,8 @@ def reasons(search: Searched) -> Section:
     return Section("Why it seems to have worked or not", (Text(lead), body))
 
 
-def learning(search: Searched) -> Section:
-    """Curves, and training against scoring."""
+def learning(search: Searched, later: Sequence[Block] = ()) -> Section:
+    """Curves, training against scoring, and what `later` stages say of the same configurations."""
     if not search.complete:
         return Section("Curves and overfitting", (Text("No trial has trained all its epochs yet."),))
     blocks: list[Block] = [
@@ -137,7 +138,7 @@ def learning(search: Searched) -> Section:
             Picture("rocs", figures.rocs(search), "ROC on the scoring rows after the last epoch, mean over folds.")
         )
     sentences = [sentence for trial in search.named if (sentence := _gap(trial))]
-    return Section("Curves and overfitting", (*blocks, Listing(tuple(sentences))))
+    return Section("Curves and overfitting", (*blocks, Listing(tuple(sentences)), *later))
 
 
 def cost(search: Searched) -> Section:
@@ -212,8 +213,7 @@ def _ranked(rank: int, trial: Tried) -> tuple[str, ...]:
     row = trial.row
     interval = "-"
     if row.auc is not None and row.standard_error is not None:
-        half = 1.959964 * row.standard_error
-        interval = f"{auc(max(row.auc - half, 0.0))} to {auc(min(row.auc + half, 1.0))}"
+        interval = bounds(*clipped_interval(row.auc, row.standard_error))
     return str(rank), trial.label, with_error(row.auc, row.standard_error), interval
 
 

@@ -1,0 +1,128 @@
+"""What search, confirmation and test rows say of the same configurations: how far each stage flattered the winner."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from matplotlib.figure import Figure
+
+from hpo.outcome.judgement import Judgement
+from hpo.outcome.report.document import Block, Listing, Picture, Table
+from hpo.outcome.report.drawing import COLOURS, canvas, drawn
+from hpo.outcome.report.evidence import Searched
+from hpo.outcome.standings import Confirmation
+from hpo.statistics.estimate import clipped_interval
+from hpo.text import auc, bounds
+
+STAGES = ("search", "confirmation", "test rows")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """An AUC with its 95 % interval, None where there is none."""
+
+    auc: float
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True)
+class Followed:
+    """A configuration through the stages, in the order of STAGES; None where it was not measured."""
+
+    name: str
+    stages: tuple[Stage | None, ...]
+
+
+def follow(search: Searched, confirmation: Confirmation | None, judgement: Judgement | None) -> list[Followed]:
+    """The winner, first, and the references; empty before there is a winner."""
+    if judgement is not None:
+        names = [entry.name for entry in judgement.entries]
+    elif confirmation is not None and (leader := confirmation.winner or confirmation.leader):
+        references = (one.candidate for one in confirmation.standings if one.is_reference)
+        names = list(dict.fromkeys((leader, *references)))
+    else:
+        return []
+    return [
+        Followed(name, (_searched(search, name), _confirmed(confirmation, name), _tested(judgement, name)))
+        for name in names
+    ]
+
+
+def flattery(found: Sequence[Followed]) -> list[Block]:
+    """A table, a figure and sentences; nothing where fewer than two stages are done."""
+    reached = [place for place in range(len(STAGES)) if any(one.stages[place] for one in found)]
+    if len(reached) < 2:
+        return []
+    header = ("configuration", *(f"AUC, {STAGES[place]}" for place in reached))
+    rows = tuple((one.name, *(_cell(one.stages[place]) for place in reached)) for one in found)
+    caption = (
+        "The same configurations at each stage, with 95 % intervals. Stages differ in their rows: compare the distance "
+        "between lines, not their heights."
+    )
+    sentences = [_said(found[0], other, reached) for other in found[1:]]
+    return [
+        Table(header, rows),
+        Picture("stages", drawn_stages(found, reached), caption),
+        Listing(tuple(sentence for sentence in sentences if sentence)),
+    ]
+
+
+@drawn
+def drawn_stages(found: Sequence[Followed], reached: Sequence[int]) -> Figure:
+    """AUC by stage, a line for each configuration."""
+    figure, axes = canvas(6.4, 3.2)
+    for number, (one, colour) in enumerate(zip(found, COLOURS, strict=False)):
+        shift = 0.06 * (number - (len(found) - 1) / 2)
+        points = [(x + shift, stage) for x, place in enumerate(reached) if (stage := one.stages[place]) is not None]
+        axes.plot([x for x, _ in points], [stage.auc for _, stage in points], "o-", c=colour, lw=1.2, label=one.name)
+        for x, stage in points:
+            if stage.low is not None and stage.high is not None:
+                axes.plot([x, x], [stage.low, stage.high], c=colour, lw=2)
+    axes.set_xticks(range(len(reached)), [STAGES[place] for place in reached])
+    axes.set_xlim(-0.4, len(reached) - 0.6)
+    axes.set_ylabel("AUC, 95 % interval")
+    axes.legend(loc="best", fontsize=8)
+    return figure
+
+
+def _said(winner: Followed, other: Followed, reached: Sequence[int]) -> str:
+    """How far the winner stood above another at each stage."""
+    gaps = [
+        (STAGES[place], first.auc - second.auc)
+        for place in reached
+        if (first := winner.stages[place]) is not None and (second := other.stages[place]) is not None
+    ]
+    if len(gaps) < 2:
+        return ""
+    told = ", ".join(f"{gap:+.3f} by the {stage}" for stage, gap in gaps)
+    (first_stage, searched), (last_stage, at_last) = gaps[0], gaps[-1]
+    changed = f"From {first_stage} to {last_stage} the gain changed by {at_last - searched:+.3f}."
+    return f"{winner.name} minus {other.name}: {told}. {changed}"
+
+
+def _searched(search: Searched, name: str) -> Stage | None:
+    trial = next((one for one in search.complete if one.label == name), None)
+    if trial is None or trial.row.auc is None:
+        return None
+    value, error = trial.row.auc, trial.row.standard_error
+    return Stage(value, *((None, None) if error is None else clipped_interval(value, error)))
+
+
+def _confirmed(confirmation: Confirmation | None, name: str) -> Stage | None:
+    standings = confirmation.standings if confirmation is not None else []
+    one = next((one for one in standings if one.candidate == name), None)
+    return Stage(one.mean, one.low, one.high) if one is not None and one.mean is not None else None
+
+
+def _tested(judgement: Judgement | None, name: str) -> Stage | None:
+    entries = judgement.entries if judgement is not None else ()
+    one = next((one for one in entries if one.name == name), None)
+    return Stage(one.mean, one.interval.low, one.interval.high) if one is not None else None
+
+
+def _cell(stage: Stage | None) -> str:
+    if stage is None:
+        return "-"
+    return auc(stage.auc) if stage.low is None else f"{auc(stage.auc)} {bounds(stage.low, stage.high)}"

@@ -1,0 +1,81 @@
+"""The same configurations in the search, its confirmation, and on the test rows."""
+
+from __future__ import annotations
+
+import dataclasses
+import xml.etree.ElementTree as ET
+
+import pytest
+
+from hpo.outcome.judgement import judge_final
+from hpo.outcome.report.build import Evidence, build
+from hpo.outcome.report.document import Listing, Picture, Table, to_markdown
+from hpo.outcome.report.stages import Stage, flattery, follow
+from hpo.outcome.standings import Confirmation, judge
+from tests.outcome import simulated
+from tests.search import planned
+
+REFERENCE = "medmnist-cross-entropy"
+
+
+def confirmation(winner: float = 0.82, reference: float = 0.80) -> Confirmation:
+    """Trial 3 and the cross-entropy reference, confirmed at these means."""
+    plan = planned.make_plan(references=1, others=1)
+    first, second = plan.candidates
+    named = (
+        first.model_copy(update={"name": REFERENCE}),
+        second.model_copy(update={"name": "trial 3", "trial": 3}),
+    )
+    plan = plan.model_copy(update={"candidates": named})
+    results = planned.simulated([reference, winner], repeats=3)
+    return judge("breast-confirm", planned.make_confirmation(plan, 3), plan, results, done=True)
+
+
+def test_a_configuration_is_followed_by_its_name_through_all_stages() -> None:
+    search = simulated.search()
+    trial = next(one for one in search.complete if one.label == "trial 3")
+    judgement = judge_final(simulated.final(gain=1.5, winner="trial 3"))
+    winner, reference = follow(search, confirmation(), judgement)
+    assert (winner.name, reference.name) == ("trial 3", REFERENCE)
+    searched, confirmed, tested = winner.stages
+    assert trial.row.auc is not None
+    reach = 1.959964 * 0.02
+    assert searched is not None
+    assert (searched.low, searched.high) == pytest.approx((trial.row.auc - reach, trial.row.auc + reach))
+    assert confirmed is not None
+    assert confirmed.auc == pytest.approx(confirmation().standings[0].mean)
+    assert tested == Stage(judgement.entries[0].mean, judgement.entries[0].interval.low,
+                           judgement.entries[0].interval.high)  # fmt: skip
+
+
+def test_what_the_winner_gained_over_a_reference_is_told_for_each_stage() -> None:
+    found = follow(simulated.search(), confirmation(), judge_final(simulated.final(gain=1.5, winner="trial 3")))
+    table, picture, listing = flattery(found)
+    assert isinstance(table, Table)
+    assert isinstance(picture, Picture)
+    assert isinstance(listing, Listing)
+    assert table.header[1:] == ("AUC, search", "AUC, confirmation", "AUC, test rows")
+    ET.fromstring(picture.svg)
+    gaps = [
+        a.auc - b.auc for a, b in zip(*(one.stages for one in found), strict=True) if a is not None and b is not None
+    ]
+    (sentence,) = listing.items
+    for gap, stage in zip(gaps, ("search", "confirmation", "test rows"), strict=True):
+        assert f"{gap:+.3f} by the {stage}" in sentence
+    assert f"From search to test rows the gain changed by {gaps[-1] - gaps[0]:+.3f}" in sentence
+
+
+def test_before_a_second_stage_there_is_nothing_to_compare() -> None:
+    assert follow(simulated.search(), None, None) == []
+    assert flattery([]) == []
+    alone = follow(dataclasses.replace(simulated.search(), trials=[]), confirmation(), None)
+    assert flattery(alone) == []
+
+
+def test_a_winner_taken_by_hand_has_no_confirmation_and_is_followed_all_the_same() -> None:
+    final = simulated.final(winner="trial 3")
+    table = flattery(follow(simulated.search(), None, judge_final(final)))[0]
+    assert isinstance(table, Table)
+    assert table.header[1:] == ("AUC, search", "AUC, test rows")
+    page = to_markdown(build(Evidence(simulated.search(), final=final)))
+    assert "figures/stages.svg" in page.partition("## Curves and overfitting")[2].partition("\n## ")[0]
