@@ -15,8 +15,8 @@ from hpo.text import duration, with_error
 
 if TYPE_CHECKING:
     from hpo.launch.slurm.queue import ArrayState, Queue, QueueWatch
-    from hpo.search.reading import RunningTrial, StudyStatus
     from hpo.search.registry import WorkerRow
+    from hpo.search.status import RunningTrial, StudyStatus
     from hpo.search.study import Study
 
 MOST_ROWS = 16

@@ -174,7 +174,7 @@ def _carry_out(
 
 def _is_done(database: Database, name: str, spec: StudySpec) -> bool:
     from hpo.errors import StudyNotFoundError
-    from hpo.search.reading import read_status
+    from hpo.search.status import read_status
     from hpo.search.study import open_study
 
     try:

@@ -14,7 +14,7 @@ from hpo.cli.completion import complete_studies
 from hpo.cli.options import data_dir_option, device_option, json_option, print_json, storage_option
 
 if TYPE_CHECKING:
-    from hpo.search.reading import StudyStatus
+    from hpo.search.status import StudyStatus
     from hpo.search.study import Study
 
 study_argument = click.argument("study_name", metavar="STUDY", shell_complete=complete_studies)
@@ -35,7 +35,7 @@ def status(study_name: str, watch: bool, picture: Path | None, storage: str | No
 
     from hpo.cli.crew import read_crew
     from hpo.cli.view import LiveView, draw, page, read_view, render_status
-    from hpo.search.reading import read_status
+    from hpo.search.status import read_status
 
     study = _open(study_name, storage)
     if picture is not None:

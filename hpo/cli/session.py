@@ -48,7 +48,7 @@ def take_up(spec: StudySpec, name: str, storage: str | None, *, keep_trials: boo
     keep_trials: the command line named no number of trials, so a stored one stays.
     """
     from hpo.search.address import resolve_address
-    from hpo.search.reading import read_status
+    from hpo.search.status import read_status
     from hpo.search.storage import open_database
     from hpo.search.study import create_or_take_up
 
@@ -84,7 +84,7 @@ def run_launch(
     from hpo.data.development import load_development
     from hpo.data.folder import data_folder
     from hpo.search.address import resolve_address
-    from hpo.search.reading import read_status
+    from hpo.search.status import read_status
 
     if workers is not None and workers_per_gpu is not None:
         raise UsageError("give --workers, all of them, or --workers-per-gpu, those on each GPU, one of the two")

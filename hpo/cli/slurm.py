@@ -149,7 +149,7 @@ def _submit(spec: StudySpec, job: Prepared, name: str, keep_trials: bool, storag
     from hpo.cli.session import take_up
     from hpo.data.development import load_development
     from hpo.launch.slurm.submit import submit_study
-    from hpo.search.reading import read_status
+    from hpo.search.status import read_status
     from hpo.training.provenance import code_version
 
     load_development(spec.data, job.plan.command.data_dir)

@@ -8,8 +8,8 @@ from functools import cached_property
 from typing import Literal
 
 from hpo.search.racing import Exit, race
-from hpo.search.reading import read_status
 from hpo.search.repeats import Results, difference_over, mean_over, read_results
+from hpo.search.status import read_status
 from hpo.search.study import Study
 from hpo.statistics.estimate import Comparison
 from hpo.study.plan import Plan

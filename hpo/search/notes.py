@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from hpo.errors import StudyNotFoundError
 from hpo.search.optuna_trials import SeenTrials
 from hpo.search.pictures import picture_of_study, picture_of_trial
-from hpo.search.reading import StudyStatus, TrialRow, read_status, read_trials
+from hpo.search.reading import TrialRow, read_trials
+from hpo.search.status import StudyStatus, read_status
 from hpo.search.storage import Database
 from hpo.search.study import Study, find_study
 from hpo.statistics.estimate import clipped_interval

@@ -1,9 +1,8 @@
-"""How a study stands, read from hpo's own tables; reading never writes and takes no lock that a writer waits for."""
+"""The trials of a study, read from hpo's own tables; reading never writes and takes no lock that a writer waits for."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +11,6 @@ from sqlalchemy.engine import Row
 
 from hpo.errors import StudyNotFoundError
 from hpo.search import tables
-from hpo.search.pace import pace
 from hpo.search.study import Study
 from hpo.search.tables import database_now
 from hpo.statistics.estimate import clipped_interval
@@ -32,46 +30,6 @@ class Value:
     low: float | None
     high: float | None
     reference: str | None
-
-
-@dataclass(frozen=True)
-class RunningTrial:
-    """A trial that a worker holds. progress: share done; seconds: since its lease was last renewed."""
-
-    number: int
-    worker: str
-    epoch: int
-    epochs: int
-    progress: float
-    auc: float | None
-    standard_error: float | None
-    reference: str | None
-    seconds: float
-
-
-@dataclass(frozen=True)
-class StudyStatus:
-    """A study at a glance.
-
-    finished = complete + pruned + failed. free: begun, given back or left by a worker that died, to be taken up.
-    best: of the complete trials, references included. trials_per_hour, seconds_left: see `pace`; None if unknown,
-    or if nothing runs.
-    """
-
-    name: str
-    dataset: str
-    budget: int
-    finished: int
-    complete: int
-    pruned: int
-    failed: int
-    running: list[RunningTrial]
-    free: int
-    best: Value | None
-    references: list[Value]
-    trials_per_hour: float | None
-    seconds_left: float | None
-    workers: list[str]
 
 
 @dataclass(frozen=True)
@@ -146,39 +104,6 @@ class CurvePoint:
     seconds: float
 
 
-def read_status(study: Study) -> StudyStatus:
-    """How the study stands now, in two queries. Raises StudyNotFoundError if it has been deleted."""
-    columns = [column for column in _trials if column.name not in ("record", "reason")]
-    budget = sa.select(tables.studies.c.trials).where(tables.studies.c.study_id == study.study_id)
-    query = sa.select(*columns, database_now().label("now")).where(_trials.study_id == study.study_id)
-    with study.database.reading() as connection:
-        trials = connection.scalar(budget)
-        rows = connection.execute(query.order_by(_trials.place)).all()
-    if trials is None:
-        raise StudyNotFoundError(f"study {study.name} has been deleted from {study.database.address}")
-    outcomes = [row.outcome for row in rows]
-    complete = sorted((row for row in rows if row.outcome == "complete"), key=_by_value)
-    running = [_running(study, row) for row in rows if _is_live(row)]
-    finished = sum(outcome is not None for outcome in outcomes)
-    speed = pace(rows) if running else None
-    return StudyStatus(
-        name=study.name,
-        dataset=study.spec.dataset,
-        budget=trials,
-        finished=finished,
-        complete=len(complete),
-        pruned=outcomes.count("pruned"),
-        failed=outcomes.count("failed"),
-        running=running,
-        free=sum(row.state != "finished" and not _is_live(row) for row in rows),
-        best=_value(complete[0]) if complete else None,
-        references=_latest_references(rows),
-        trials_per_hour=speed * 3600 if speed else None,
-        seconds_left=max(trials - finished, 0) / speed if speed else None,
-        workers=sorted({trial.worker for trial in running}),
-    )
-
-
 def read_trials(study: Study) -> list[TrialRow]:
     """Every trial of the study, by number."""
     query = sa.select(tables.trials, database_now().label("now")).where(_trials.study_id == study.study_id)
@@ -191,12 +116,12 @@ def read_best(study: Study, count: int = 10) -> Ranking:
     """The `count` best complete trials with their configurations, best first; references are among them."""
     query = sa.select(tables.trials).where(_trials.study_id == study.study_id, _trials.outcome == "complete")
     with study.database.reading() as connection:
-        rows = sorted(connection.execute(query).all(), key=_by_value)
+        rows = sorted(connection.execute(query).all(), key=by_value)
     best = []
     for rank, row in enumerate(rows[:count], start=1):
         record = _record(row)
         config, params = record.get("config", {}), record.get("params", {})
-        best.append(BestTrial(rank, _value(row), config, params, *_planned(study, row)))
+        best.append(BestTrial(rank, value_of(row), config, params, *_planned(study, row)))
     if study.spec.plan is not None:
         search = study.spec.plan.search
         return Ranking(
@@ -254,33 +179,21 @@ def _record(row: AnyRow) -> dict[str, Any]:
     return record
 
 
-def _is_live(row: AnyRow) -> bool:
+def is_live(row: AnyRow) -> bool:
+    """Whether a worker holds the trial of this row, read with the time as `now`."""
     return bool(row.state == "claimed" and row.lease_until >= row.now)
 
 
-def _by_value(row: AnyRow) -> tuple[float, int]:
+def by_value(row: AnyRow) -> tuple[float, int]:
     return (-row.auc, row.trial_number)
 
 
-def _value(row: AnyRow) -> Value:
+def value_of(row: AnyRow) -> Value:
+    """The value in a row of a trial that has one."""
     low = high = None
     if row.standard_error is not None:
         low, high = clipped_interval(row.auc, row.standard_error)
     return Value(row.trial_number, row.auc, row.standard_error, low, high, row.reference)
-
-
-def _running(study: Study, row: AnyRow) -> RunningTrial:
-    return RunningTrial(
-        number=row.trial_number,
-        worker=row.worker,
-        epoch=row.epoch or 0,
-        epochs=study.spec.budget.epochs,
-        progress=row.progress,
-        auc=row.auc,
-        standard_error=row.standard_error,
-        reference=row.reference,
-        seconds=max(row.now - (row.lease_until - study.lease), 0.0),
-    )
 
 
 def _label(name: str | None, repeat: int | None) -> str:
@@ -295,18 +208,12 @@ def _planned(study: Study, row: AnyRow) -> tuple[str | None, int | None]:
     return study.spec.plan.candidates[candidate].name, repeat + 1
 
 
-def _latest_references(rows: Sequence[AnyRow]) -> list[Value]:
-    """Each reference once, by its last trial: in a confirmation it has one for each repeat."""
-    last = {row.reference: row for row in rows if row.reference and row.outcome == "complete"}
-    return [_value(row) for row in last.values()]
-
-
 def _trial(study: Study, row: AnyRow) -> TrialRow:
     record = _record(row)
     candidate, repeat = _planned(study, row)
     return TrialRow(
         number=row.trial_number,
-        state=row.outcome or ("running" if _is_live(row) else "free"),
+        state=row.outcome or ("running" if is_live(row) else "free"),
         auc=row.auc,
         standard_error=row.standard_error,
         epochs=row.epoch or 0,

@@ -17,8 +17,9 @@ from hpo.search.budget import NothingToClaim, claim, release, renew, store_recor
 from hpo.search.claim import Claim
 from hpo.search.ledger import StudyLedger
 from hpo.search.objective import LeaseLost, finish, record_report
-from hpo.search.reading import read_best, read_curve, read_status, read_trials
+from hpo.search.reading import read_best, read_curve, read_trials
 from hpo.search.registry import this_process
+from hpo.search.status import read_status
 from hpo.search.storage import Database, open_database
 from hpo.search.study import Study, create_or_take_up, list_studies, open_study
 from hpo.search.worker import run_worker

@@ -21,7 +21,8 @@ from hpo.search.copying import copy_study
 from hpo.search.ledger import StudyLedger
 from hpo.search.objective import record_report
 from hpo.search.optuna_storage import plain_storage
-from hpo.search.reading import read_best, read_curve, read_record, read_status, read_trials
+from hpo.search.reading import read_best, read_curve, read_record, read_trials
+from hpo.search.status import read_status
 from hpo.search.storage import Database, open_database
 from hpo.search.study import Study, create_or_take_up, list_studies, open_study
 from hpo.search.transfer import backup, optuna_tables, restore

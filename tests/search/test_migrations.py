@@ -18,7 +18,8 @@ from hpo.search.address import resolve_address
 from hpo.search.engine import make_engine
 from hpo.search.migrations import upgrade
 from hpo.search.optuna_storage import plain_storage
-from hpo.search.reading import read_best, read_curve, read_status
+from hpo.search.reading import read_best, read_curve
+from hpo.search.status import read_status
 from hpo.search.storage import open_database
 from hpo.search.study import open_study
 from tests.search.conftest import throw_away

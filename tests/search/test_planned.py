@@ -7,9 +7,10 @@ import pytest
 
 from hpo.errors import StudyConflictError
 from hpo.search.copying import copy_study
-from hpo.search.reading import read_best, read_record, read_status, read_trials
+from hpo.search.reading import read_best, read_record, read_trials
 from hpo.search.registry import this_process
 from hpo.search.replay import replay
+from hpo.search.status import read_status
 from hpo.search.storage import Database
 from hpo.search.study import create_or_take_up, open_study
 from hpo.search.worker import run_worker

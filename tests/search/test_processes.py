@@ -13,7 +13,8 @@ import optuna
 import pytest
 from sqlalchemy.engine import URL
 
-from hpo.search.reading import read_record, read_status, read_trials
+from hpo.search.reading import read_record, read_trials
+from hpo.search.status import read_status
 from hpo.search.storage import open_database
 from hpo.search.study import Study, create_or_take_up
 from tests.search.fakes import make_spec

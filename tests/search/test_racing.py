@@ -9,8 +9,9 @@ from hpo.search.budget import claim, release
 from hpo.search.claim import Claim
 from hpo.search.objective import finish, record_report
 from hpo.search.racing import race
-from hpo.search.reading import TrialRow, read_status, read_trials
+from hpo.search.reading import TrialRow, read_trials
 from hpo.search.registry import this_process
+from hpo.search.status import read_status
 from hpo.search.storage import Database
 from hpo.search.study import Study, create_or_take_up
 from hpo.search.worker import run_worker

@@ -20,9 +20,10 @@ from hpo.search.budget import claim
 from hpo.search.claim import Claim
 from hpo.search.dashboard import serve_dashboard
 from hpo.search.objective import record_report
-from hpo.search.reading import read_best, read_curve, read_record, read_status, read_trials
+from hpo.search.reading import read_best, read_curve, read_record, read_trials
 from hpo.search.registry import this_process
 from hpo.search.replay import replay
+from hpo.search.status import read_status
 from hpo.search.storage import Database
 from hpo.search.study import Study, create_or_take_up, open_study
 from hpo.search.worker import run_worker

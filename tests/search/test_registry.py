@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from hpo.search.budget import Claim, claim
-from hpo.search.reading import read_status, read_trials
+from hpo.search.reading import read_trials
 from hpo.search.registry import (
     read_jobs,
     read_workers,
@@ -16,6 +16,7 @@ from hpo.search.registry import (
     request_stop,
     this_process,
 )
+from hpo.search.status import read_status
 from hpo.search.storage import Database
 from hpo.search.study import Study, create_or_take_up
 from hpo.search.worker import WorkerSummary, run_worker

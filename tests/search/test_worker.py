@@ -21,8 +21,9 @@ from hpo.search.claim import Claim
 from hpo.search.deadline import LEAST_SECONDS, Deadline, seconds_to_get_anywhere
 from hpo.search.life import home_of_lives
 from hpo.search.objective import finish, record_report
-from hpo.search.reading import read_record, read_status, read_trials
+from hpo.search.reading import read_record, read_trials
 from hpo.search.registry import WorkerIdentity, register_worker, this_process
+from hpo.search.status import read_status
 from hpo.search.storage import Database
 from hpo.search.study import Study, create_or_take_up
 from hpo.search.worker import run_worker

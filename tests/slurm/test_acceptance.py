@@ -17,8 +17,9 @@ import optuna
 import pytest
 from sqlalchemy.engine import URL
 
-from hpo.search.reading import TrialRow, read_status, read_trials
+from hpo.search.reading import TrialRow, read_trials
 from hpo.search.registry import read_jobs, read_workers
+from hpo.search.status import read_status
 from hpo.search.storage import open_database
 from hpo.search.study import Study, open_study
 from tests.cli.run import hpo

@@ -15,7 +15,6 @@ from hpo.launch.slurm.queue import ArrayState, Queue, QueueWatch, read_queue
 from hpo.launch.slurm.stop import stop_study
 from hpo.search import tables
 from hpo.search.budget import Claim, claim
-from hpo.search.reading import read_status
 from hpo.search.registry import (
     StopRequest,
     end_worker,
@@ -25,6 +24,7 @@ from hpo.search.registry import (
     register_worker,
     this_process,
 )
+from hpo.search.status import read_status
 from hpo.search.storage import Database
 from hpo.search.study import Study, create_or_take_up
 from tests.search.fakes import make_spec

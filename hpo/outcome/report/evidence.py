@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from hpo.search.reading import CurvePoint, StudyStatus, TrialRow, read_curve, read_record, read_status, read_trials
+from hpo.search.reading import CurvePoint, TrialRow, read_curve, read_record, read_trials
+from hpo.search.status import StudyStatus, read_status
 from hpo.search.study import Study
 from hpo.study.spec import StudySpec
 
