@@ -57,13 +57,17 @@ class Protocol:
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """A final network: its file, and the thresholds on its scores, (L,), that were chosen on development rows."""
+    """A final network: its file, and the thresholds on its scores, (L,), that were chosen on development rows.
+
+    record: what it was trained with and what that took, in the form of a trial's record.
+    """
 
     entry: str
     number: int
     path: Path
     thresholds: NDArray[np.float64]
     threshold_rows: str
+    record: dict[str, Any]
 
 
 def train_networks(
@@ -105,7 +109,8 @@ def train_networks(
                 _save(made, path, entry, protocol, number, identity, development, device)
             about = load_model(path).about
             thresholds = np.array(json.loads(about["thresholds"]))
-            networks.append(Network(entry.name, number, path, thresholds, about["threshold_rows"]))
+            record = json.loads(about.get("record", "{}"))
+            networks.append(Network(entry.name, number, path, thresholds, about["threshold_rows"], record))
     with suppress(OSError):
         under_way.rmdir()
     return networks
@@ -126,15 +131,20 @@ def _save(
     from hpo.training.provenance import code_version, environment
 
     commit, dirty = code_version()
+    record = {
+        "code_version": commit,
+        "dirty": dirty,
+        "data_md5": development.md5,
+        "environment": environment(device),
+        **made.spent,
+    }
     about = {
         "identity": identity,
         "entry": entry.name,
         "rows": protocol.rows,
         "epochs": str(protocol.epochs),
         "seed": str(protocol.seed(number)),
-        "data_md5": development.md5,
-        "code_version": f"{commit}{' with uncommitted changes' if dirty else ''}",
-        **{f"environment {key}": value for key, value in environment(device).items()},
+        "record": json.dumps(record, sort_keys=True),
         **_thresholds(made, development, device),
     }
     made.model.about.update(about)

@@ -106,6 +106,7 @@ def _named(networks: Sequence[Network], entry: str) -> list[dict[str, Any]]:
             "file": network.path.name,
             "thresholds": [float(value) for value in network.thresholds],
             "threshold_rows": network.threshold_rows,
+            "record": network.record,
         }
         for network in networks
         if network.entry == entry

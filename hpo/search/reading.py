@@ -164,6 +164,14 @@ def read_record(study: Study, number: int) -> dict[str, Any]:
         return _record(_find(study, connection, number))
 
 
+def read_records(study: Study) -> list[dict[str, Any]]:
+    """The records of all trials that have ended, by number, as `read_record`."""
+    query = sa.select(tables.trials).where(_trials.study_id == study.study_id, _trials.outcome.is_not(None))
+    with study.database.reading() as connection:
+        rows = connection.execute(query.order_by(_trials.trial_number)).all()
+    return [_record(row) for row in rows]
+
+
 def _find(study: Study, connection: sa.Connection, number: int) -> AnyRow:
     query = sa.select(tables.trials).where(_trials.study_id == study.study_id, _trials.trial_number == number)
     row = connection.execute(query).one_or_none()

@@ -17,6 +17,7 @@ from hpo.training.model import Model
 from hpo.training.network import resnet18
 from hpo.training.resident import make_resident
 from hpo.training.run import FoldReport, Run
+from hpo.training.spent import Spent
 from hpo.training.together import own_stream
 
 
@@ -24,13 +25,14 @@ from hpo.training.together import own_stream
 class Refit:
     """A trained model. selection: row numbers that chose its epoch, None if the last weights or their average count.
 
-    training_auc, training_loss: of the last epoch's batches.
+    training_auc, training_loss: of the last epoch's batches. spent: see `Spent.so_far`.
     """
 
     model: Model
     selection: NDArray[np.int64] | None
     training_auc: float
     training_loss: float
+    spent: dict[str, float]
 
 
 def refit(
@@ -56,19 +58,20 @@ def refit(
             resident = make_resident(development, config.input_size, machine.device)
             rows = np.arange(len(development))
             run = Run(config, development, resident, rows, epochs, seed, machine, tell, keep_weights=True)
-            _resume(run, checkpoint, tell)
-            report = _train(run, development, checkpoint, beat, tell)
+            spent = Spent(machine.device, _resume(run, checkpoint, tell))
+            report = _train(run, development, spent, checkpoint, beat, tell)
     network = resnet18(development.dataset.dimensions, development.dataset.labels, seed=0)
     network.load_state_dict(run.best_weights())
     if checkpoint is not None:
         checkpoint.remove()
     model = Model(development.dataset, config, network, {})
-    return Refit(model, run.split.selection, report.training_auc, report.training_loss)
+    return Refit(model, run.split.selection, report.training_auc, report.training_loss, spent.so_far())
 
 
 def _train(
     run: Run,
     development: Development,
+    spent: Spent,
     checkpoint: Checkpoint | None,
     beat: Callable[[float], None],
     tell: Callable[[str], None],
@@ -83,26 +86,31 @@ def _train(
                 next(work)
             except StopIteration as end:
                 report = end.value
+                spent.so_far()
                 break
-            _look_up(run, checkpoint, beat, tell)
+            _look_up(run, spent, checkpoint, beat, tell)
     assert report is not None, "a resumed refit has an epoch to finish"
     return report
 
 
-def _resume(run: Run, checkpoint: Checkpoint | None, tell: Callable[[str], None]) -> None:
+def _resume(run: Run, checkpoint: Checkpoint | None, tell: Callable[[str], None]) -> dict[str, float]:
+    """Takes up an earlier life, if there was one; what it had spent."""
     found = checkpoint.load(tell) if checkpoint is not None else None
-    if found is not None:
-        run.load_state_dict(next(found[1]))
+    if found is None:
+        return {}
+    before, folds = found
+    run.load_state_dict(next(folds))
+    return before
 
 
 def _look_up(
-    run: Run, checkpoint: Checkpoint | None, beat: Callable[[float], None], tell: Callable[[str], None]
+    run: Run, spent: Spent, checkpoint: Checkpoint | None, beat: Callable[[float], None], tell: Callable[[str], None]
 ) -> None:
     try:
         beat(run.steps_done / run.total_steps)
     except BaseException:
         if checkpoint is not None:
-            checkpoint.save({}, [run.state_dict()], tell)
+            checkpoint.save(spent.so_far(), [run.state_dict()], tell)
         raise
     if checkpoint is not None and checkpoint.is_due():
-        checkpoint.save({}, [run.state_dict()], tell)
+        checkpoint.save(spent.so_far(), [run.state_dict()], tell)

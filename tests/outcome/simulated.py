@@ -54,7 +54,13 @@ def trial(
     row = TrialRow(
         number, state, curve[-1].auc, 0.02, epochs, {}, reference, None, "w", 2.0 * epochs, 10.0 * number, 10.0 * number
     )
-    record = {"code_version": "0123456789abcdef", "dirty": False, "data_md5": "d41d8", "peak_memory": 2**30}
+    record = {
+        "code_version": "0123456789abcdef",
+        "dirty": False,
+        "data_md5": "d41d8",
+        "peak_memory": 2**30,
+        "seconds": row.seconds,
+    }
     return Tried(
         row, config or TrainConfig().model_dump(), curve, record | {"environment": {"device name": "AMD EPYC"}}
     )

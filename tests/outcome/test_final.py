@@ -49,7 +49,7 @@ def networks(folder: Path, seed: int = 0) -> list[Network]:
             path = folder / "models" / f"{entry.name.replace(' ', '-')}-{number}.safetensors"
             network = resnet18(2, 1, seed=seed + 10 * place + number)
             save_model(Model(DIGITS, entry.config, network, {}), path)
-            found.append(Network(entry.name, number, path, np.array([0.5]), "10 selection rows"))
+            found.append(Network(entry.name, number, path, np.array([0.5]), "10 selection rows", {"seconds": 60.0}))
     return found
 
 

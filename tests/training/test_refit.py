@@ -54,8 +54,14 @@ def test_one_that_was_left_goes_on_and_ends_as_if_it_had_not_been(
     with pytest.raises(Left):
         refit(config, development, 3, 5, "cpu", leave, checkpoint)
     assert checkpoint.exists()
+    kept = checkpoint.load(print)
+    assert kept is not None
+    before = kept[0]["seconds"]
+    assert before > 0
     shares: list[float] = []
     made = refit(config, development, 3, 5, "cpu", shares.append, checkpoint)
     assert shares[0] > 0.5
     np.testing.assert_array_equal(made.model.scores(development.images, "cpu"), whole)
     assert not checkpoint.exists()
+    assert made.spent["seconds"] > before
+    assert made.spent["peak_memory"] > 0

@@ -11,19 +11,24 @@ from hpo.outcome.report import search_sections as of_search
 from hpo.outcome.report.document import Document
 from hpo.outcome.report.evidence import Searched
 from hpo.outcome.report.stages import flattery, follow
+from hpo.outcome.report.work import Work, cost, provenance, work_of_final
 from hpo.outcome.standings import Confirmation
 from hpo.search.ledger import Opening
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """All that a report rests on; confirmation, ablation and final are None where there is none yet."""
+    """All that a report rests on; confirmation, ablation and final are None where there is none yet.
+
+    work: of the stages after the search that are studies of their own.
+    """
 
     search: Searched
     confirmation: Confirmation | None = None
     ablation: Confirmation | None = None
     final: Final | None = None
     openings: tuple[Opening, ...] = ()
+    work: tuple[Work, ...] = ()
 
 
 def build(evidence: Evidence, seed: int = 0) -> Document:
@@ -34,6 +39,7 @@ def build(evidence: Evidence, seed: int = 0) -> Document:
         result = of_result.result(data, judgement, evidence.final)
     else:
         result = of_result.no_result(search.name, evidence.confirmation is not None and evidence.confirmation.done)
+    later = (*evidence.work, *([work_of_final(evidence.final)] if evidence.final is not None else []))
     confirmed = [of_result.confirmation(evidence.confirmation)] if evidence.confirmation is not None else []
     sections = (
         of_search.question(search),
@@ -44,8 +50,8 @@ def build(evidence: Evidence, seed: int = 0) -> Document:
         of_search.reasons(search),
         *([of_result.ablation(evidence.ablation)] if evidence.ablation is not None else []),
         of_search.learning(search, flattery(follow(search, evidence.confirmation, judgement))),
-        of_search.cost(search),
-        of_search.provenance(search),
+        cost(search, later),
+        provenance(search, later),
         of_result.ledger(data, evidence.openings),
     )
     subtitle = (

@@ -10,8 +10,10 @@ from hpo.outcome.final import load
 from hpo.outcome.preparation import confirmation_name
 from hpo.outcome.report.build import Evidence
 from hpo.outcome.report.evidence import gather_search
-from hpo.outcome.standings import Confirmation, read_confirmation
+from hpo.outcome.report.work import Work
+from hpo.outcome.standings import read_confirmation
 from hpo.search.ledger import read_openings
+from hpo.search.reading import read_records
 from hpo.search.study import Study, open_study
 
 
@@ -26,19 +28,28 @@ def gather(study: Study, result: Path, confirmation: str | None = None) -> Evide
     final = load(result)
     ours = final if final is not None and final.about["study"] == study.name else None
     openings = tuple(read_openings(study.database, study.spec.dataset))
-    confirmed, ablated = read_if_there(study, confirmation), read_if_there(study, ablation_name(study.name), False)
-    return Evidence(gather_search(study), confirmed, ablated, ours, openings)
+    confirmed = _plan_of(study, confirmation or confirmation_name(study.name), confirmation is not None)
+    ablated = _plan_of(study, ablation_name(study.name))
+    return Evidence(
+        gather_search(study),
+        read_confirmation(confirmed) if confirmed is not None else None,
+        read_confirmation(ablated) if ablated is not None else None,
+        ours,
+        openings,
+        tuple(
+            Work(stage, tuple(record for record in read_records(plan) if record))
+            for stage, plan in (("confirmation", confirmed), ("ablation", ablated))
+            if plan is not None
+        ),
+    )
 
 
-def read_if_there(study: Study, name: str | None = None, required: bool = True) -> Confirmation | None:
-    """The standing of a plan that was made for a search, by the usual name or this one; None if it has none.
-
-    Raises StudyNotFoundError for a name that is not there, if it is required.
-    """
+def _plan_of(study: Study, name: str, required: bool = False) -> Study | None:
+    """The study of that name, if it is there and has a plan. Raises StudyNotFoundError if it must be there."""
     try:
-        found = open_study(study.database, name or confirmation_name(study.name))
+        found = open_study(study.database, name)
     except StudyNotFoundError:
-        if name is not None and required:
+        if required:
             raise
         return None
-    return read_confirmation(found) if found.spec.plan is not None else None
+    return found if found.spec.plan is not None else None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import statistics
 from collections import Counter
 from collections.abc import Sequence
 
@@ -15,7 +14,7 @@ from hpo.search.importance import LEAST_TRIALS, Importance, importances
 from hpo.statistics.estimate import clipped_interval
 from hpo.study.config import settings
 from hpo.study.space import Choices, Range
-from hpo.text import auc, bounds, duration, memory, with_error
+from hpo.text import auc, bounds, with_error
 
 _MOST_IN_TABLE = 12
 _CLEAR_GAP = 2.0
@@ -141,50 +140,6 @@ def learning(search: Searched, later: Sequence[Block] = ()) -> Section:
     return Section("Curves and overfitting", (*blocks, Listing(tuple(sentences)), *later))
 
 
-def cost(search: Searched) -> Section:
-    """Hours, memory, and what pruning saved."""
-    seconds = [trial.row.seconds for trial in search.trials if trial.row.seconds]
-    if not seconds:
-        return Section("Cost", (Text("No trial has finished yet."),))
-    epochs = sum(trial.row.epochs for trial in search.trials)
-    whole = len(search.trials) * search.spec.budget.epochs
-    devices = Counter(trial.record.get("environment", {}).get("device name", "unknown") for trial in search.trials)
-    peaks = [trial.record["peak_memory"] for trial in search.trials if trial.record.get("peak_memory")]
-    told = [
-        f"{duration(sum(seconds))} of training on {_counted(devices)}; median {duration(statistics.median(seconds))} a "
-        "trial.",
-        f"{epochs:,} epochs trained, {epochs / whole:.0%} of the {whole:,} of the same trials unpruned.",
-        _energy(search),
-    ]
-    if peaks:
-        told.append(f"Peak memory of a trial: {memory(statistics.median(peaks))} median, {memory(max(peaks))} at most.")
-    lives = sum(trial.record.get("lives", 1) - 1 for trial in search.trials)
-    if lives:
-        told.append(f"Trials were taken up from another worker {lives} times.")
-    return Section("Cost", (Listing(tuple(told)),))
-
-
-def provenance(search: Searched) -> Section:
-    """Code, packages, devices and data of every trial."""
-    fields: dict[str, Counter[str]] = {}
-    for trial in search.trials:
-        record = trial.record
-        dirty = " (with uncommitted changes)" if record.get("dirty") else ""
-        values = {
-            "code": f"{record.get('code_version', 'unknown')[:12]}{dirty}",
-            "data MD5": record.get("data_md5", ""),
-        }
-        for name, value in {**values, **record.get("environment", {})}.items():
-            fields.setdefault(name, Counter())[str(value)] += 1
-    rows = tuple((name, _counted(values)) for name, values in fields.items())
-    lead = (
-        f"Study `{search.name}`, fingerprint `{search.spec.fingerprint()}`, study seed {search.spec.search.seed}. "
-        "Every trial is stored with its configuration, seeds and the versions below, and runs again by "
-        f"`hpo replay {search.name} N`."
-    )
-    return Section("Provenance", (Text(lead), Table(("what", "value (trials)"), rows)))
-
-
 def _scoring(search: Searched) -> str:
     scoring = search.spec.scoring
     ways = {
@@ -297,16 +252,3 @@ def _gap(trial: Tried) -> str:
         f"end, a gap of {end.training_auc - end.auc:+.3f}; its highest scoring AUC was {auc(top.auc)}, in epoch "
         f"{top.epoch}."
     )
-
-
-def _counted(values: Counter[str]) -> str:
-    if len(values) == 1:
-        return next(iter(values))
-    return ", ".join(f"{value} ({count})" for value, count in values.most_common())
-
-
-def _energy(search: Searched) -> str:
-    told = [float(trial.record["energy_joules"]) for trial in search.trials if "energy_joules" in trial.record]
-    if not told:
-        return "Energy: the devices that were used do not tell it."
-    return f"Energy by the devices' own counters: {sum(told) / 3.6e6:.2f} kWh over {len(told)} trials."

@@ -1,0 +1,108 @@
+"""What each stage took, and what it ran on: the sections on cost and provenance."""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hpo.outcome.final import Final
+from hpo.outcome.report.document import Block, Listing, Section, Table, Text
+from hpo.outcome.report.evidence import Searched
+from hpo.text import duration, memory
+
+_KILOWATT_HOUR = 3.6e6
+
+
+@dataclass(frozen=True)
+class Work:
+    """What was trained in one stage: the record of each trial or network."""
+
+    stage: str
+    records: tuple[dict[str, Any], ...]
+
+    def known(self, name: str) -> list[float]:
+        """The values of one entry, of the records that have it."""
+        return [float(record[name]) for record in self.records if record.get(name)]
+
+
+def work_of_search(search: Searched) -> Work:
+    """The trials of the search itself."""
+    return Work("search", tuple(trial.record for trial in search.trials if trial.record))
+
+
+def work_of_final(final: Final) -> Work:
+    """The final networks; of those that were trained before they had records, only the code is known."""
+    code = {"code_version": final.about.get("code_version", "unknown")}
+    networks = (network for entry in final.about["entries"] for network in entry["networks"])
+    return Work("final networks", tuple(network.get("record") or code for network in networks))
+
+
+def cost(search: Searched, later: Sequence[Work] = ()) -> Section:
+    """Hours, energy and memory of each stage, and what pruning saved."""
+    work = work_of_search(search)
+    if not work.known("seconds"):
+        return Section("Cost", (Text("No trial has finished yet."),))
+    epochs = sum(trial.row.epochs for trial in search.trials)
+    whole = len(search.trials) * search.spec.budget.epochs
+    told = [f"The search trained {epochs:,} epochs, {epochs / whole:.0%} of the {whole:,} of the same trials unpruned."]
+    lives = sum(trial.record.get("lives", 1) - 1 for trial in search.trials)
+    if lives:
+        told.append(f"Trials were taken up from another worker {lives} times.")
+    stages = [work, *later]
+    if not any(stage.known("energy_joules") for stage in stages):
+        told.append("Energy: the devices that were used do not tell it.")
+    header = ("stage", "trained", "time, summed", "median of one", "energy by the device", "peak memory", "device")
+    blocks: list[Block] = [Table(header, tuple(_line(stage) for stage in stages)), Listing(tuple(told))]
+    return Section("Cost", tuple(blocks))
+
+
+def provenance(search: Searched, later: Sequence[Work] = ()) -> Section:
+    """Code, packages, devices and data of every stage."""
+    lead = (
+        f"Study `{search.name}`, fingerprint `{search.spec.fingerprint()}`, study seed {search.spec.search.seed}. "
+        "Every trial is stored with its configuration, seeds and the versions below, and runs again by "
+        f"`hpo replay {search.name} N`."
+    )
+    stages = [stage for stage in (work_of_search(search), *later) if stage.records]
+    found = [_provenance(stage) for stage in stages]
+    names = dict.fromkeys(name for fields in found for name in fields)
+    rows = tuple((name, *(_counted(fields.get(name, Counter())) for fields in found)) for name in names)
+    return Section("Provenance", (Text(lead), Table(("what", *(stage.stage for stage in stages)), rows)))
+
+
+def _line(stage: Work) -> tuple[str, ...]:
+    seconds, joules, peaks = stage.known("seconds"), stage.known("energy_joules"), stage.known("peak_memory")
+    devices = Counter(name for record in stage.records if (name := record.get("environment", {}).get("device name")))
+    return (
+        stage.stage,
+        str(len(stage.records)),
+        duration(sum(seconds)) if seconds else "-",
+        duration(statistics.median(seconds)) if seconds else "-",
+        f"{sum(joules) / _KILOWATT_HOUR:.2f} kWh" if joules else "-",
+        memory(max(peaks)) if peaks else "-",
+        _counted(devices),
+    )
+
+
+def _provenance(stage: Work) -> dict[str, Counter[str]]:
+    fields: dict[str, Counter[str]] = {}
+    for record in stage.records:
+        dirty = " (with uncommitted changes)" if record.get("dirty") else ""
+        values = {
+            "code": f"{record.get('code_version', 'unknown')[:12]}{dirty}",
+            "data MD5": record.get("data_md5", ""),
+            **record.get("environment", {}),
+        }
+        for name, value in values.items():
+            fields.setdefault(name, Counter())[str(value)] += 1
+    return fields
+
+
+def _counted(values: Counter[str]) -> str:
+    """The values with how many have each, where there are several."""
+    if len(values) <= 1:
+        return next(iter(values), "-") or "-"
+    return ", ".join(f"{value or '-'} ({count})" for value, count in values.most_common())

@@ -1,0 +1,82 @@
+"""What each stage took and ran on."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from hpo.outcome.ablation import ablation_name
+from hpo.outcome.report.build import Evidence, build
+from hpo.outcome.report.document import Listing, Section, Table, to_markdown
+from hpo.outcome.report.gather import gather
+from hpo.outcome.report.work import Work, cost, provenance, work_of_final
+from hpo.search.registry import this_process
+from hpo.search.storage import Database
+from hpo.search.study import create_or_take_up
+from hpo.search.worker import run_worker
+from tests.outcome import simulated
+from tests.search.fakes import FakeTrainer, make_spec
+from tests.search.planned import make_confirmation, make_plan
+
+GPU = {"device name": "NVIDIA H200", "torch": "2.11.0"}
+CONFIRMATION = Work(
+    "confirmation",
+    tuple(
+        {"code_version": f"{number:040d}", "seconds": 60.0 * number, "energy_joules": 1.8e6, "environment": GPU}
+        for number in (1, 2, 6)
+    ),
+)
+
+
+def rows(section: Section) -> dict[str, tuple[str, ...]]:
+    table = next(block for block in section.blocks if isinstance(block, Table))
+    return {row[0]: row[1:] for row in table.rows}
+
+
+def test_each_stage_tells_its_hours_its_energy_and_its_device() -> None:
+    section = cost(simulated.search(6), [CONFIRMATION])
+    told = rows(section)
+    assert told["confirmation"] == ("3", "9 min", "2 min", "1.50 kWh", "-", "NVIDIA H200")
+    # Trials 0, 1 and 3 run 9 epochs of 2 s, the other three 5.
+    assert told["search"] == ("6", "84 s", "14 s", "-", "1.0 GiB", "AMD EPYC")
+    assert "Energy" not in str(section.blocks[-1])
+
+
+def test_where_no_device_tells_its_energy_that_is_said() -> None:
+    (_, listing) = cost(simulated.search(6)).blocks
+    assert isinstance(listing, Listing)
+    assert listing.items[-1] == "Energy: the devices that were used do not tell it."
+
+
+def test_a_stage_of_several_versions_tells_how_many_trials_have_each() -> None:
+    search, other = simulated.search(6), {"code_version": "f" * 40, "dirty": True}
+    told = rows(provenance(search, [CONFIRMATION, Work("ablation", (other, other, {"code_version": "e" * 40}))]))
+    assert told["code"] == (
+        "0123456789ab",
+        "000000000000",
+        "ffffffffffff (with uncommitted changes) (2), eeeeeeeeeeee (1)",
+    )
+    assert told["torch"] == ("-", "2.11.0", "-")
+
+
+def test_networks_from_before_they_had_records_tell_their_code() -> None:
+    final = simulated.final(seeds=2)
+    old = dataclasses.replace(final, about=final.about | {"code_version": "abc1234"})
+    assert work_of_final(old).records == ({"code_version": "abc1234"},) * 4
+    page = to_markdown(build(Evidence(simulated.search(), final=old)))
+    assert "| final networks | 4 | - | - | - | - | - |" in page
+
+
+def test_a_confirmation_in_the_database_is_a_stage_and_an_ablation_another(database: Database, tmp_path: Path) -> None:
+    search = create_or_take_up(database, "search", make_spec(4, references=True))
+    plan = make_plan(references=1, others=1)
+    for name in ("search-confirm", ablation_name("search")):
+        run_worker(
+            create_or_take_up(database, name, make_confirmation(plan, 2)),
+            identity=this_process("w"),
+            train=FakeTrainer(),
+        )
+    assert [(work.stage, len(work.records)) for work in gather(search, tmp_path).work] == [
+        ("confirmation", 4),
+        ("ablation", 4),
+    ]
