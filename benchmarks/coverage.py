@@ -6,7 +6,8 @@
 Scores are normal. A row has a part that all networks see alike (70 % of the variance) and one for each network;
 the networks of a configuration differ in how far they move the positives, so that their AUCs scatter by about .02.
 Of two configurations compared, the second has an AUC lower by .03. For cross-validation a linear rule is trained on 78
-and scored on 20 of 98 rows, with two sets of features that are equally good, so that the true difference is 0.
+and scored on 20 of 98 rows, with two sets of features that are equally good, so that the true difference is 0;
+for an ablation on a third of the rows, with 18 of them.
 
 "error" is what a coverage itself is uncertain by; "misses below" the share of intervals that lie below the truth.
 Methods marked x answer another question (these very networks, or these very rows) and are shown for the difference.
@@ -30,6 +31,7 @@ from hpo.statistics.bootstrap import bootstrap_difference, bootstrap_interval
 from hpo.statistics.delong import delong_interval, delong_test, difference_of_networks, mean_of_networks
 from hpo.statistics.estimate import Comparison, Estimate, compared
 from hpo.statistics.measured import measured_auc
+from hpo.statistics.moderated import moderation
 from hpo.statistics.resampled import corrected_difference
 from hpo.statistics.seeds import difference_over_seeds, mean_on_these_rows, mean_over_seeds
 
@@ -160,17 +162,8 @@ def cross_validation(auc: float) -> Case:
 
     def answers(random: np.random.Generator) -> Answers:
         rows = random.normal(size=(2, LABELS.size, FEATURES)) + distance * LABELS[:, None]
-        differences = np.empty((REPEATS, FOLDS))
-        for repeat in range(REPEATS):
-            fold = np.empty(LABELS.size, dtype=np.int64)
-            for label in (0, 1):
-                places = np.flatnonzero(label == LABELS)
-                fold[random.permutation(places)] = np.arange(places.size) % FOLDS
-            for scored in range(FOLDS):
-                fit, held = fold != scored, fold == scored
-                rules = [table[fit & (LABELS == 1)].mean(0) - table[fit & (LABELS == 0)].mean(0) for table in rows]
-                one, other = (table[held] @ rule for table, rule in zip(rows, rules, strict=True))
-                differences[repeat, scored] = area(one, LABELS[held]) - area(other, LABELS[held])
+        one, other = cross_validated(rows, REPEATS, FOLDS, random)
+        differences = one - other
         count = differences.size
         plain = float(differences.std(ddof=1) / math.sqrt(count))
         return {
@@ -179,6 +172,48 @@ def cross_validation(auc: float) -> Case:
         }
 
     return answers
+
+
+def many_configurations(auc: float, repeats: int, folds: int, configurations: int = 18) -> Case:
+    """Intervals of the difference of one rule and another, both of many that are equally good, in few folds.
+
+    A quarter of the rules each sees its features with a part of 5, 20, 50 and 100 % of its own, so that their
+    differences scatter unequally.
+    """
+    distance = shift(auc) / math.sqrt(FEATURES)
+    own = np.array([(0.05, 0.2, 0.5, 1.0)[number % 4] for number in range(configurations)])[:, None, None]
+
+    def answers(random: np.random.Generator) -> Answers:
+        common = random.normal(size=(LABELS.size, FEATURES))
+        apart = random.normal(size=(configurations, LABELS.size, FEATURES))
+        rows = np.sqrt(1 - own) * common + np.sqrt(own) * apart + distance * LABELS[:, None]
+        values = cross_validated(rows, repeats, folds, random)
+        usual = moderation(list(values))
+        one = int(random.integers(1, configurations))
+        return {
+            "corrected resampled t": corrected_difference(values[one] - values[0]),
+            "corrected resampled t, moderated": corrected_difference(values[one] - values[0], usual=usual),
+        }
+
+    return answers
+
+
+def cross_validated(
+    rows: NDArray[np.float64], repeats: int, folds: int, random: np.random.Generator
+) -> NDArray[np.float64]:
+    """AUC, (C, R, k), of a linear rule for each table of features (C, rows, FEATURES) on the same stratified folds."""
+    values = np.empty((len(rows), repeats, folds))
+    for repeat in range(repeats):
+        fold = np.empty(LABELS.size, dtype=np.int64)
+        for label in (0, 1):
+            places = np.flatnonzero(label == LABELS)
+            fold[random.permutation(places)] = np.arange(places.size) % folds
+        for scored in range(folds):
+            fit, held = fold != scored, fold == scored
+            for place, table in enumerate(rows):
+                rule = table[fit & (LABELS == 1)].mean(0) - table[fit & (LABELS == 0)].mean(0)
+                values[place, repeat, scored] = area(table[held] @ rule, LABELS[held])
+    return values
 
 
 def cases(auc: float) -> Iterator[tuple[str, float, Case]]:
@@ -190,6 +225,8 @@ def cases(auc: float) -> Iterator[tuple[str, float, Case]]:
     for networks in (3, 5, 10):
         yield f"2 x {networks} seeds", LOWER_BY, two_configurations(auc, networks)
     yield f"{REPEATS} x {FOLDS} folds", 0.0, cross_validation(auc)
+    for repeats in (1, 2):
+        yield f"{repeats} x 3 folds, 18 configurations", 0.0, many_configurations(auc, repeats, 3)
 
 
 def covered(case: Case, truth: float, simulations: int, seed: int) -> list[Count]:

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
+import numpy as np
+
 from hpo.search.racing import Exit, race
 from hpo.search.repeats import Results, difference_over, mean_over, read_results
 from hpo.search.status import read_status
 from hpo.search.study import Study
 from hpo.statistics.estimate import Comparison
+from hpo.statistics.moderated import Moderation, moderation
 from hpo.study.plan import Plan
 from hpo.study.spec import StudySpec
 
@@ -105,7 +108,7 @@ def judge(name: str, spec: StudySpec, plan: Plan, results: Results, *, done: boo
         winner=leader if done else None,
         leader=leader,
         standings=[table.standing(number) for number in ranked],
-        notes=_notes(spec, plan),
+        notes=_notes(spec, plan, moderated=table.usual is not None),
     )
 
 
@@ -131,6 +134,11 @@ class _Table:
         """Candidates that finished every whole repeat, best mean first; of equal ones the first planned."""
         able = [number for number in self._numbers if self.whole and len(self._finished(number)) == self.whole]
         return sorted(able, key=lambda number: (-self._mean(number, self._finished(number)), number))
+
+    @cached_property
+    def usual(self) -> Moderation | None:
+        """What moderates the variances of differences: those of all candidates that finished every whole repeat."""
+        return moderation([np.array(self._rows(number, self._finished(number))) for number in self.order])
 
     def standing(self, number: int) -> Standing:
         """One candidate: its mean, and its differences to each reference and to the leader, or to the runner-up."""
@@ -180,7 +188,8 @@ class _Table:
         if not common:
             return None
         first, second = self._rows(number, common), self._rows(other, common)
-        found = difference_over(first, second, self._spec.scoring)
+        usual = self.usual if len(common) == self.whole else None
+        found = difference_over(first, second, self._spec.scoring, usual=usual)
         name = self._plan.candidates[other].name
         if found is None:
             alone = self._mean(number, common) - self._mean(other, common)
@@ -201,9 +210,12 @@ def verdict(found: Comparison) -> Verdict:
     return "better" if found.difference > 0 else "worse"
 
 
-def _notes(spec: StudySpec, plan: Plan) -> list[str]:
+def _notes(spec: StudySpec, plan: Plan, *, moderated: bool) -> list[str]:
+    how = "the corrected resampled t-test"
+    if moderated:
+        how += ", each variance moderated by those of all pairs (Smyth 2004),"
     notes = [
-        "Intervals are 95 % each, by the corrected resampled t-test, and not adjusted for how many there are.",
+        f"Intervals are 95 % each, by {how} and not adjusted for how many there are.",
         f"The highest of {len(plan.candidates)} means still flatters its candidate, if less than the search does; only "
         "test rows, opened once, are free of that.",
     ]

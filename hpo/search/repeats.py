@@ -12,6 +12,7 @@ from sqlalchemy.engine import Connection
 from hpo.search import tables
 from hpo.search.study import Study
 from hpo.statistics.estimate import CONFIDENCE, Comparison, Estimate
+from hpo.statistics.moderated import Moderation
 from hpo.statistics.resampled import corrected_difference, corrected_mean
 from hpo.study.spec import Scoring
 
@@ -69,18 +70,20 @@ def difference_over(
     second: Sequence[Sequence[float]],
     scoring: Scoring,
     confidence: float = CONFIDENCE,
+    usual: Moderation | None = None,
 ) -> Comparison | None:
     """Mean paired difference (first minus second) with its interval, by the corrected resampled t-test.
 
     first, second: one row of fold AUCs for each repeat, the same repeats in both. None if there is but one value.
     With one division for each repeat, the part of the variance that comes from shared training rows follows from the
     share that is scored on. With official rows nothing but the seeds varies: the interval then holds for those rows.
+    usual: what the differences of all candidates moderate the variance with, see `hpo.statistics.moderated`.
     Source: Nadeau and Bengio 2003, Machine Learning 52:239.
     """
     differences = np.array(first) - np.array(second)
     if differences.size < 2:
         return None
-    return corrected_difference(differences, confidence, _scored_to_fit(scoring))
+    return corrected_difference(differences, confidence, _scored_to_fit(scoring), usual)
 
 
 def _scored_to_fit(scoring: Scoring) -> float:

@@ -1,4 +1,4 @@
-"""The normal, Student's t and F distribution, exact for fractional degrees of freedom, in the standard library."""
+"""The normal, Student's t and F distribution and gamma's derivatives, exact for fractional degrees, without scipy."""
 
 from __future__ import annotations
 
@@ -51,6 +51,24 @@ def two_sided_quantile(confidence: float, degrees: float = math.inf) -> float:
         if step <= 1e-14 * t:
             break
     return t
+
+
+def digamma(x: float) -> float:
+    """The derivative of log gamma at x > 0. Source: recurrence to x >= 10, then DLMF 5.11.2."""
+    below = 0.0
+    while x < 10:
+        below, x = below + 1 / x, x + 1
+    y = 1 / (x * x)
+    return math.log(x) - 1 / (2 * x) - y * (1 / 12 - y * (1 / 120 - y * (1 / 252 - y * (1 / 240 - y / 132)))) - below
+
+
+def trigamma(x: float) -> float:
+    """The second derivative of log gamma at x > 0. Source: recurrence to x >= 10, then DLMF 5.15.8."""
+    below = 0.0
+    while x < 10:
+        below, x = below + 1 / (x * x), x + 1
+    y = 1 / (x * x)
+    return (1 + 1 / (2 * x) + y * (1 / 6 - y * (1 / 30 - y * (1 / 42 - y * (1 / 30 - y * 5 / 66))))) / x + below
 
 
 def f_upper_tail(value: float, numerator: float, denominator: float) -> float:

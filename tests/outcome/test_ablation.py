@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -79,3 +80,7 @@ def test_the_report_tells_what_each_change_is_worth(search: Study, tmp_path: Pat
     assert f"| {CROSS_ENTROPY} |" in section
     assert "| learning_rate = 0.001 |" in section
     assert "(figures/ablation.svg)" in section
+    verdicts = re.findall(r"\| (worse|better|cannot be told apart) \|\n", section)
+    open_ = verdicts.count("cannot be told apart")
+    assert f"{open_} of {len(verdicts)} cannot be told apart from the winner" in section
+    assert section.count("Worse than the winner: ") == ("worse" in verdicts)

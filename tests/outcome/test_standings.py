@@ -150,3 +150,17 @@ def test_what_workers_have_stored_is_what_is_judged(database: Database) -> None:
     assert (found.done, found.winner) == (True, "trial 0")
     # FakeTrainer: .9 at a learning rate of .01, less .1 / 2 epochs.
     assert found.standings[0].mean == pytest.approx(0.85, abs=1e-5)
+
+
+def test_variances_of_many_candidates_moderate_each_other_and_of_few_do_not() -> None:
+    few = _judged(simulated([0.80, 0.90, 0.89], repeats=1, folds=3), repeats=1)
+    assert "moderated" not in few.notes[0]
+    results = simulated([0.80, *(0.9 - 0.001 * number for number in range(11))], repeats=1, folds=3)
+    many = _judged(results, others=11, repeats=1)
+    assert "moderated by those of all pairs" in many.notes[0]
+    widths = [
+        d.high - d.low for row in many.standings for d in row.differences if d.high is not None and d.low is not None
+    ]
+    # By Student with 2 degrees, differences that scatter by .028 would have intervals .22 wide, half of them more.
+    assert max(widths) < 0.2
+    assert max(widths) < 3 * min(widths)

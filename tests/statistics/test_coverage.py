@@ -14,6 +14,7 @@ from benchmarks.coverage import (
     Case,
     covered,
     cross_validation,
+    many_configurations,
     one_network,
     scores,
     several_seeds,
@@ -73,6 +74,22 @@ def test_coverage_is_within_two_points(name: str, auc_: float) -> None:
     }
     assert found
     assert all(0.93 <= share <= 0.97 for share in found.values()), found
+
+
+@pytest.mark.slow
+def test_moderated_intervals_cover_as_they_say_and_are_never_absurdly_short() -> None:
+    widths: dict[str, list[float]] = {}
+    random = np.random.default_rng(1)
+    case = many_configurations(0.85, 1, 3)
+    held = 0
+    for _ in range(400):
+        for method, answer in case(random).items():
+            widths.setdefault(method, []).append(answer.high - answer.low)
+            held += "moderated" in method and answer.low <= 0 <= answer.high
+    assert held / 400 >= 0.93
+    plain, moderated = (np.array(found) for found in widths.values())
+    assert np.median(moderated) < np.median(plain)
+    assert np.quantile(moderated, 0.02) > 2 * np.quantile(plain, 0.02)
 
 
 @pytest.mark.slow

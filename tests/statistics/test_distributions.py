@@ -8,10 +8,12 @@ import pytest
 from scipy import special, stats
 
 from hpo.statistics.distributions import (
+    digamma,
     f_upper_tail,
     incomplete_beta,
     normal_cdf,
     normal_quantile,
+    trigamma,
     two_sided_p,
     two_sided_quantile,
 )
@@ -65,3 +67,9 @@ def test_the_normal_distribution_holds_its_precision_in_both_tails() -> None:
     for z in (-12.0, -1.96, 0.0, 1.96):
         assert normal_cdf(z) == pytest.approx(stats.norm.cdf(z), rel=1e-13)
     assert normal_quantile(0.975) == pytest.approx(1.959963984540054, rel=1e-14)
+
+
+@pytest.mark.parametrize("x", [0.01, 0.5, 1.0, 2.5, 9.99, 10.0, 1e4])
+def test_derivatives_of_log_gamma_equal_scipys(x: float) -> None:
+    assert digamma(x) == pytest.approx(special.digamma(x), rel=1e-12)
+    assert trigamma(x) == pytest.approx(special.polygamma(1, x), rel=1e-12)

@@ -8,7 +8,7 @@ from hpo.outcome.final import Final
 from hpo.outcome.judgement import Against, Judged, Judgement
 from hpo.outcome.report import result_figures as figures
 from hpo.outcome.report.document import Block, Listing, Notice, Picture, Section, Table, Text
-from hpo.outcome.standings import Confirmation, Standing
+from hpo.outcome.standings import Confirmation, Difference, Standing
 from hpo.search.ledger import Opening
 from hpo.statistics.estimate import Comparison, Estimate
 from hpo.study.catalogue import Dataset
@@ -128,19 +128,39 @@ def ablation(found: Confirmation) -> Section:
         f"all else as it was, and so were the references: {found.whole} of {found.repeats} repeats are whole, on the "
         f"same folds and seeds for all. {winner.candidate} itself: {with_error(winner.mean, winner.standard_error)}."
     )
+    changes = [(one, one.differences[0]) for one in found.standings if not one.is_reference and one.differences]
     rows = tuple(
-        (one.candidate, with_error(one.mean, one.standard_error), f"{made.difference:+.3f}", interval, made.verdict)
-        for one in found.standings
-        if not one.is_reference
-        for made in one.differences[:1]
-        for interval in (bounds(made.low, made.high, signed=True),)
+        (
+            one.candidate,
+            with_error(one.mean, one.standard_error),
+            f"{made.difference:+.3f}",
+            bounds(made.low, made.high, signed=True),
+            made.verdict,
+        )
+        for one, made in changes
     )
     blocks: list[Block] = [Text(lead)]
     if rows:
+        blocks.append(Listing((*_effects_of([(one.candidate, made) for one, made in changes]), found.notes[0])))
         header = ("with", "AUC", "minus the winner", "95 % interval", "verdict")
         caption = "What each change does to the winner's validation AUC, with 95 % intervals."
         blocks += [Table(header, rows), Picture("ablation", figures.changes(found), caption)]
     return Section("Ablation", tuple(blocks))
+
+
+def _effects_of(changes: Sequence[tuple[str, Difference]]) -> list[str]:
+    """What taking each setting back does, in sentences."""
+    told = []
+    for verdict in ("worse", "better"):
+        apart = [f"`{name}` {made.difference:+.3f}" for name, made in changes if made.verdict == verdict]
+        if apart:
+            told.append(f"{verdict.capitalize()} than the winner: {', '.join(apart)}.")
+    open_ = sum(made.verdict == "cannot be told apart" for _, made in changes)
+    told.append(
+        f"{open_} of {len(changes)} cannot be told apart from the winner. At 95 % each, about one of twenty changes "
+        "that do nothing is told apart by chance."
+    )
+    return told
 
 
 def ledger(dataset: Dataset, openings: Sequence[Opening]) -> Section:
