@@ -160,7 +160,8 @@ def ranked_table(name: str, ranking: Ranking) -> RenderableType:
             str(value.number),
             with_error(value.auc, value.standard_error),
             "" if value.low is None else f"{auc(value.low)} to {auc(value.high)}",
-            f"[bold]{best.label}[/] (reference)" if value.reference else best.label or _brief(best.params),
+            (f"[bold]{best.label}[/] (reference)" if value.reference else best.label or _brief(best.params))
+            + (f"\n[red]{best.warning}[/]" if best.warning else ""),
         )
     return Group(table, Text(ranking.note, style="dim"))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from hpo.search.reading import BestTrial, read_best
@@ -32,6 +33,13 @@ def choose_candidates(search: Study, top: int) -> tuple[Candidate, ...]:
             seen.append(mean)
             chosen.append(_candidate(f"trial {trial.value.number}", config, trial))
     return tuple(chosen)
+
+
+def warnings(search: Study, candidates: Sequence[Candidate]) -> list[str]:
+    """A sentence for each candidate whose trial has learned nothing: it is trained again all the same, by the rule."""
+    trials = {trial.value.number: trial for trial in read_best(search, count=EVERY).trials}
+    found = [(one.name, trials[one.trial].warning) for one in candidates if one.trial in trials]
+    return [f"{name} {warning}" for name, warning in found if warning]
 
 
 def meaning(config: TrainConfig, dataset: Dataset) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from hpo.errors import StudyConflictError, StudyNotFoundError, UsageError
-from hpo.outcome.candidates import choose_candidates
+from hpo.outcome.candidates import choose_candidates, warnings
 from hpo.search.reading import read_record
 from hpo.search.seeds import trial_seed
 from hpo.search.status import StudyStatus, read_status
@@ -77,7 +77,8 @@ def _made(search: Study, name: str, wishes: Wishes) -> Preparation:
         top=top,
         racing_level=rules.racing_level if wishes.racing else 0.0,
     )
-    return Preparation(planned_spec(search, name, plan, seeds), _notes(search, status, wishes, top, found))
+    notes = [*_notes(search, status, wishes, top, found), *warnings(search, candidates)]
+    return Preparation(planned_spec(search, name, plan, seeds), notes)
 
 
 def planned_spec(search: Study, name: str, plan: Plan, seeds: int) -> StudySpec:

@@ -121,6 +121,8 @@ def trial_note(study: str, row: TrialRow) -> str:
     ]
     if row.auc is not None and row.standard_error is not None:
         lines.append(f"95 % interval: {bounds(*clipped_interval(row.auc, row.standard_error))}")
+    if row.warning:
+        lines.append(f"It {row.warning}.")
     if row.params:
         active = TrainConfig.model_validate(row.params).active()
         cells = "\n".join(f"| `{name}` | {_brief(value)} |" for name, value in row.params.items() if name in active)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -108,6 +109,15 @@ def test_a_study_in_a_database_becomes_a_report(tmp_path: Path) -> None:
     page = to_html(build(Evidence(search)))
     assert "12 of 12 trials have finished" in page
     assert "rank correlation" in page
+
+
+def test_trials_that_learned_nothing_are_named_beside_the_ranking() -> None:
+    search = simulated.search(6)
+    assert "learned nothing" not in to_markdown(build(Evidence(search)))
+    third = dataclasses.replace(search.trials[3], row=dataclasses.replace(search.trials[3].row, training_auc=0.53))
+    page = to_markdown(build(Evidence(simulated.of([*search.trials[:3], third, *search.trials[4:]]))))
+    assert "> **Note.** 1 of 6 learned nothing" in page
+    assert f"trial 3 (complete, {third.row.auc:.3f}".replace("0.", ".") in page
 
 
 def test_a_study_and_its_trials_have_pictures(tmp_path: Path) -> None:

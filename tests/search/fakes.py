@@ -41,6 +41,7 @@ class FakeTrainer:
         seconds: float = 0.0,
         fails: Callable[[TrainConfig], bool] = lambda _: False,
         on_epoch: Callable[[int], None] = lambda _: None,
+        training_auc: Callable[[TrainConfig], float] = lambda _: 0.7,
     ) -> None:
         self.environment = {"torch": "0.0"}
         self.data_md5 = "d41d8"
@@ -51,6 +52,7 @@ class FakeTrainer:
         self.trained: list[tuple[TrainConfig, int]] = []
         self.divided: list[int | None] = []
         self._epochs, self._seconds, self._fails, self._on_epoch = epochs, seconds, fails, on_epoch
+        self._training_auc = training_auc
 
     def __call__(self, task: Task) -> Iterator[FakeReport]:
         """Reports of one trial; it begins anew each time."""
@@ -67,7 +69,7 @@ class FakeTrainer:
                 raise FakeFailure("diverged")
             self._on_epoch(epoch)
             auc = 0.9 - 0.1 * abs(math.log10(config.learning_rate) + 2) - 0.1 / epoch + (task.seed % 997) * 1e-9
-            yield FakeReport(epoch, auc, fold_aucs=(auc, auc))
+            yield FakeReport(epoch, auc, fold_aucs=(auc, auc), training_auc=self._training_auc(config))
 
     def kept(self) -> set[int]:
         """Nothing."""

@@ -15,10 +15,12 @@ import pytest
 import sqlalchemy as sa
 
 from hpo.errors import StudyNotFoundError
+from hpo.outcome.candidates import choose_candidates, warnings
 from hpo.search import tables
 from hpo.search.budget import claim
 from hpo.search.claim import Claim
 from hpo.search.dashboard import serve_dashboard
+from hpo.search.notes import trial_note
 from hpo.search.objective import record_report
 from hpo.search.reading import read_best, read_curve, read_record, read_trials
 from hpo.search.registry import this_process
@@ -66,6 +68,23 @@ def test_the_pace_forgets_what_was_before_a_pause(study: Study) -> None:
         for column in (tables.trials.c.started, tables.trials.c.ended):
             connection.execute(sa.update(tables.trials).where(old).values({column: column - 36000}))
     assert read_status(study).trials_per_hour > before / 10
+
+
+def test_a_trial_that_has_learned_not_even_its_training_rows_is_marked(database: Database) -> None:
+    study = create_or_take_up(database, "breast", make_spec(6, references=True))
+    trainer = FakeTrainer(training_auc=lambda config: 0.52 if config.loss == "cross_entropy" else 0.9)
+    run_worker(study, identity=this_process("w"), train=trainer)
+    marked = {row.number for row in read_trials(study) if row.warning}
+    expected = {
+        row.number for row in read_trials(study) if read_record(study, row.number)["config"]["loss"] == "cross_entropy"
+    }
+    assert marked == expected
+    assert 0 in marked
+    assert {best.value.number for best in read_best(study).trials if best.warning} == expected
+    first = read_trials(study)[0]
+    assert first.warning == "has learned nothing (AUC of its training batches 0.52 at most), its value is luck"
+    assert first.warning in trial_note("breast", first)
+    assert warnings(study, choose_candidates(study, top=1))[0] == f"medmnist-cross-entropy {first.warning}"
 
 
 def test_every_answer_can_be_written_as_json(study: Study) -> None:

@@ -11,6 +11,7 @@ from hpo.outcome.report.document import Block, Listing, Notice, Picture, Section
 from hpo.outcome.report.effects import ChoiceEffect, NumberEffect, choice_effects, number_effects
 from hpo.outcome.report.evidence import Searched, Tried
 from hpo.search.importance import LEAST_TRIALS, Importance, importances
+from hpo.search.reading import LEARNED
 from hpo.statistics.estimate import clipped_interval
 from hpo.study.config import settings
 from hpo.study.space import Choices, Range
@@ -63,6 +64,7 @@ def standing(search: Searched) -> Section:
         rows = [_ranked(rank, trial) for rank, trial in enumerate(search.complete[:_MOST_IN_TABLE], 1)]
         blocks.append(Table(("rank", "which", "validation AUC", "95 % interval"), tuple(rows)))
         blocks += _winners_curse(search)
+        blocks += _that_learned_nothing(search)
         blocks.append(
             Picture("history", figures.history(search), "Every trial in order; a pruned one at its last report.")
         )
@@ -187,6 +189,19 @@ def _winners_curse(search: Searched) -> list[Block]:
         verdict = "more" if abs(gap) > _CLEAR_GAP * error else "less"
         told.append(f"It stands {gap:+.3f} from {reference.label}: {verdict} than two standard errors ({auc(error)}).")
     return [Text(" ".join(told))]
+
+
+def _that_learned_nothing(search: Searched) -> list[Block]:
+    found = [trial for trial in search.trials if trial.row.warning]
+    if not found:
+        return []
+    names = ", ".join(f"{trial.label} ({trial.row.state}, {auc(trial.row.auc)})" for trial in found)
+    told = (
+        f"{len(found)} of {len(search.trials)} learned nothing: the AUC of their training batches stayed below "
+        f"{LEARNED} in every epoch. Their scoring AUC is that of a network that knows nothing, which can be far from "
+        f".5 where the label goes with size or brightness: {names}."
+    )
+    return [Notice(told)]
 
 
 def _values(entry: Range) -> str:
