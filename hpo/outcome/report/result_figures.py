@@ -80,7 +80,7 @@ def changes(ablation: Confirmation) -> Figure:
 @drawn
 def curves(final: Final, label: int = 0) -> Figure:
     """ROC and precision-recall of each entry on the test rows: every network thin, their mean thick; one label."""
-    figure = Figure(figsize=(8.4, 4.0))
+    figure = Figure(figsize=(8.4, 4.4))
     left, right = figure.subplots(1, 2)
     truth = final.labels[:, label]
     for (name, scores), colour in zip(final.scores.items(), COLOURS, strict=False):
@@ -89,16 +89,15 @@ def curves(final: Final, label: int = 0) -> Figure:
         for roc, recall in zip(rocs, recalls, strict=True):
             left.plot(roc.x, roc.y, c=colour, lw=0.6, alpha=0.5)
             right.step(recall.x, recall.y, c=colour, lw=0.6, alpha=0.5, where="pre")
-        left.plot(_RECALLS, np.mean([np.interp(_RECALLS, roc.x, roc.y) for roc in rocs], axis=0), c=colour, label=name)
+        left.plot(_RECALLS, np.mean([np.interp(_RECALLS, roc.x, roc.y) for roc in rocs], axis=0), c=colour)
         steps = [one.y[np.searchsorted(one.x, _RECALLS, side="left")] for one in recalls]
         area = np.mean([average_precision(one[:, label], truth) for one in scores])
         right.plot(_RECALLS, np.mean(steps, axis=0), c=colour, label=f"{name}, average precision {auc(float(area))}")
-    left.plot([0, 1], [0, 1], c=BLACK, lw=0.8, ls="--", label="chance")
+    left.plot([0, 1], [0, 1], c=BLACK, lw=0.8, ls="--")
     right.axhline(truth.mean(), c=BLACK, lw=0.8, ls="--", label="chance")
     left.set_xlabel("share of negatives called positive")
     left.set_ylabel("share of positives called positive")
     right.set_xlabel("recall")
     right.set_ylabel("precision")
-    left.legend(loc="lower right", fontsize=8)
-    right.legend(loc="lower left", fontsize=8)
+    figure.legend(*right.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=8)
     return figure
