@@ -213,9 +213,9 @@ def verdict(found: Comparison) -> Verdict:
 def _notes(spec: StudySpec, plan: Plan, *, moderated: bool) -> list[str]:
     how = "the corrected resampled t-test"
     if moderated:
-        how += ", each variance moderated by those of all pairs (Smyth 2004),"
+        how += ", each variance moderated by those of all pairs (Smyth 2004)"
     notes = [
-        f"Intervals are 95 % each, by {how} and not adjusted for how many there are.",
+        f"Intervals are 95 % each, by {how}, and not adjusted for how many there are.",
         f"The highest of {len(plan.candidates)} means still flatters its candidate, if less than the search does; only "
         "test rows, opened once, are free of that.",
     ]
