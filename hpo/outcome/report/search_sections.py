@@ -198,8 +198,9 @@ def _that_learned_nothing(search: Searched) -> list[Block]:
     names = ", ".join(f"{trial.label} ({trial.row.state}, {auc(trial.row.auc)})" for trial in found)
     told = (
         f"{len(found)} of {len(search.trials)} learned nothing: the AUC of their training batches stayed below "
-        f"{LEARNED} in every epoch (one that was pruned early perhaps only not yet). Their scoring AUC is that of a network that knows nothing, which can be far from "
-        f".5 where the label goes with size or brightness: {names}."
+        f"{LEARNED} in every epoch (one that was pruned early perhaps only not yet). Their scoring AUC is that of a "
+        "network that knows nothing, which can be far from .5 where the label goes with size or brightness: "
+        f"{names}."
     )
     return [Notice(told)]
 
