@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +114,8 @@ def test_every_report_after_a_second_opening_shows_why(study: Study, tmp_path: P
     page = to_markdown(build(gather(study, tmp_path)))
     assert "a fault in the first" in page
     assert "opened 2 times" in page
+    result = page[page.index("## Result on test rows") : page.index("## The search")]
+    assert re.search(r"> \*\*Note\.\*\* The test rows were opened 2 times, .*: a fault in the first\.", result)
 
 
 def test_a_result_of_another_study_is_not_taken_for_ones_own(study: Study, tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def build(evidence: Evidence, seed: int = 0) -> Document:
     search, data = evidence.search, evidence.search.spec.data
     judgement = judge_final(evidence.final, seed=seed) if evidence.final is not None else None
     if evidence.final is not None and judgement is not None:
-        result = of_result.result(data, judgement, evidence.final)
+        result = of_result.result(data, judgement, evidence.final, evidence.openings)
     else:
         result = of_result.no_result(search.name, evidence.confirmation is not None and evidence.confirmation.done)
     later = (*evidence.work, *([work_of_final(evidence.final)] if evidence.final is not None else []))

@@ -16,8 +16,11 @@ from hpo.study.published import published
 from hpo.text import auc, bounds, with_error
 
 
-def result(dataset: Dataset, judgement: Judgement, final: Final) -> Section:
-    """Test AUC of the winner and the references beside the published numbers, and what can be told apart."""
+def result(dataset: Dataset, judgement: Judgement, final: Final, openings: Sequence[Opening] = ()) -> Section:
+    """Test AUC of the winner and the references beside the published numbers, and what can be told apart.
+
+    openings: of these test rows; more than one is said beside the result.
+    """
     known = published(dataset.name)
     winner = judgement.entries[0]
     protocol = final.about["protocol"]
@@ -31,6 +34,10 @@ def result(dataset: Dataset, judgement: Judgement, final: Final) -> Section:
         f"then the {len(final.labels)} test rows were opened and each network scored once."
     )
     blocks: list[Block] = [Text(lead), *(Notice(sentence) for sentence in verdicts(judgement, dataset))]
+    if len(openings) > 1:
+        own = next((one for one in openings if one.row == final.about.get("ledger_row")), openings[-1])
+        told = f"The test rows were opened {len(openings)} times, for this result on {own.when}"
+        blocks.append(Notice(f"{told}: {own.reason or 'the first opening'}."))
     blocks.append(Table(_AREAS, tuple(_areas(entry) for entry in judgement.entries)))
     blocks.append(
         Text(
