@@ -70,7 +70,9 @@ def main() -> None:
 
 def _run() -> int:
     try:
-        return int(cli.main(standalone_mode=False) or 0)
+        code = int(cli.main(standalone_mode=False) or 0)
+        sys.stdout.flush()
+        return code
     except click.ClickException as error:
         error.show()
         return 2
@@ -81,15 +83,21 @@ def _run() -> int:
         print(f"hpo: {error}", file=sys.stderr)
         return error.exit_code
     except BrokenPipeError:
-        sys.stderr.close()
+        _forget_unwritten()
         return 0
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            _forget_unwritten()
             print(f"hpo: the disk is full ({error.filename or 'no file named'}); free some space", file=sys.stderr)
             return OutputError.exit_code
         return _bug()
     except Exception:
         return _bug()
+
+
+def _forget_unwritten() -> None:
+    """Lets what standard output still holds go nowhere, or Python would fail on it at its end, with exit code 120."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _bug() -> int:

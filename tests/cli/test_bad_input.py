@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -89,24 +90,17 @@ def test_a_folder_without_rights_is_a_sentence(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_a_full_disk_under_stdout_is_a_sentence(tmp_path: Path) -> None:
-    import sys
-
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_disk_under_stdout_is_a_sentence(unbuffered: str) -> None:
+    study = Path(__file__).parents[2] / "studies" / "breast.toml"
     with Path("/dev/full").open("w") as full:
         run = subprocess.run(
-            [
-                sys.executable,
-                "-m",
-                "hpo",
-                "check",
-                str(Path(__file__).parents[2] / "studies" / "breast.toml"),
-                "--json",
-            ],
+            [sys.executable, "-m", "hpo", "check", str(study), "--json"],
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,
             check=False,
+            env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
         )
     assert run.returncode == 9
-    assert "disk is full" in run.stderr
-    assert "Traceback" not in run.stderr
+    assert run.stderr == "hpo: the disk is full (no file named); free some space\n"
