@@ -21,19 +21,8 @@ def result(dataset: Dataset, judgement: Judgement, final: Final, openings: Seque
 
     openings: of these test rows; more than one is said beside the result.
     """
-    known = published(dataset.name)
-    winner = judgement.entries[0]
-    protocol = final.about["protocol"]
-    rows = {
-        "development": "all development rows, training and validation, as each configuration divides them",
-        "training": "the official training rows, the epoch chosen on the official validation rows",
-    }[protocol["rows"]]
-    lead = (
-        f"{winner.name} was chosen {final.about['entries'][0]['chosen']}. It and the references were trained on "
-        f"{rows}, with {protocol['seeds']} seed{'s' if protocol['seeds'] > 1 else ''} for {protocol['epochs']} epochs; "
-        f"then the {len(final.labels)} test rows were opened and each network scored once."
-    )
-    blocks: list[Block] = [Text(lead), *(Notice(sentence) for sentence in verdicts(judgement, dataset))]
+    known, winner = published(dataset.name), judgement.entries[0]
+    blocks: list[Block] = [Text(_how(winner.name, final)), *map(Notice, verdicts(judgement, dataset))]
     if len(openings) > 1:
         own = next((one for one in openings if one.row == final.about.get("ledger_row")), openings[-1])
         told = f"The test rows were opened {len(openings)} times, for this result on {own.when}"
@@ -71,6 +60,19 @@ def result(dataset: Dataset, judgement: Judgement, final: Final, openings: Seque
         caption = "ROC and precision-recall on the test rows: thin lines are networks, thick ones their mean."
         blocks.append(Picture("roc", figures.curves(final), caption))
     return Section("Result on test rows", tuple(blocks))
+
+
+def _how(winner: str, final: Final) -> str:
+    protocol = final.about["protocol"]
+    rows = {
+        "development": "all development rows, training and validation, as each configuration divides them",
+        "training": "the official training rows, the epoch chosen on the official validation rows",
+    }[protocol["rows"]]
+    return (
+        f"{winner} was chosen {final.about['entries'][0]['chosen']}. It and the references were trained on "
+        f"{rows}, with {protocol['seeds']} seed{'s' if protocol['seeds'] > 1 else ''} for {protocol['epochs']} epochs; "
+        f"then the {len(final.labels)} test rows were opened and each network scored once."
+    )
 
 
 def no_result(study: str, confirmed: bool) -> Section:
