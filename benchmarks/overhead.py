@@ -24,7 +24,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hpo.search.trainer import Report, Task, Trainer
+    from hpo.search.trainer import Task, Trainer
+    from hpo.training.report import EpochReport
 
 TARGET = 0.05
 STEPS, SCORING, REPORTS, CHECKPOINTS = "steps", "scoring", "reports and database", "checkpoints"
@@ -50,7 +51,7 @@ class Watched:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._trainer, name)
 
-    def __call__(self, task: Task) -> Iterator[Report]:
+    def __call__(self, task: Task) -> Iterator[EpochReport]:
         def beat(share: float) -> None:
             self._wait()
             is_step = share > self._share

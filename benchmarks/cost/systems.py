@@ -7,7 +7,6 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 import optuna
@@ -21,6 +20,7 @@ from hpo.search.seeds import trial_seed
 from hpo.search.storage import open_database
 from hpo.search.study import open_study
 from hpo.search.suggest import distribution, suggest
+from hpo.training.report import EpochReport
 
 Step = Literal["claim", "suggest", "report", "tell"]
 Note = Callable[[Step, float], None]
@@ -29,18 +29,9 @@ Name = Literal["hpo", "stock", "stock median"]
 _CACHE = ("_studies", "_trial_id_to_study_id_and_number", "_study_id_and_number_to_trial_id")
 
 
-@dataclass(frozen=True)
-class FreeReport:
-    """A report that cost nothing."""
-
-    epoch: int
-    auc: float
-    standard_error: float | None = 0.01
-    fold_aucs: tuple[float, ...] = (0.8, 0.8, 0.8, 0.8, 0.8)
-    training_auc: float | None = 0.9
-    training_loss: float | None = 0.1
-    seconds: float = 10.0
-    roc: tuple[float, ...] = ()
+def free_report(epoch: int, auc: float) -> EpochReport:
+    """Make a report that cost no training."""
+    return EpochReport(epoch, auc, 0.01, (auc,) * 5, 0.9, 0.1, 10.0)
 
 
 class System(Protocol):
@@ -78,7 +69,7 @@ class Hpo:
             record = {"config": SPEC.config(params).model_dump(), "params": params, "study_seed": 0, "trial_seed": 0}
             store_record(held, record, drawn=suggestion.drawn)
         for epoch in _epochs(over):
-            last = FreeReport(epoch, random_auc(self._chance))
+            last = free_report(epoch, random_auc(self._chance))
             with _timed(note, "report"):
                 record_report(held, last)
         with _timed(note, "tell"):

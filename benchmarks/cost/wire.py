@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy.engine import make_url
 
 from benchmarks.cost.question import EPOCHS, STUDY
-from benchmarks.cost.systems import FreeReport, Stock
+from benchmarks.cost.systems import Stock, free_report
 from hpo.search.address import resolve_address
 from hpo.search.registry import this_process
 from hpo.search.storage import open_database
@@ -70,7 +70,7 @@ class FreeTrainer:
     def __call__(self, task: Task) -> Any:
         """Reports that get better and better, so that none is pruned."""
         for epoch in range(1, EPOCHS + 1):
-            yield FreeReport(epoch, 0.9 + 0.001 * epoch + 1e-6 * task.number)
+            yield free_report(epoch, 0.9 + 0.001 * epoch + 1e-6 * task.number)
 
     def kept(self) -> set[int]:
         """Nothing."""

@@ -5,25 +5,11 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.fault_harness.orders import stand_in_auc
 from hpo.search.trainer import Task
-
-
-@dataclass(frozen=True)
-class StandInReport:
-    """One epoch, as `hpo.search.trainer.Report` wants it."""
-
-    epoch: int
-    auc: float
-    standard_error: float | None = 0.02
-    fold_aucs: tuple[float, ...] = (0.8, 0.8)
-    training_auc: float | None = 0.9
-    training_loss: float | None = 0.1
-    seconds: float = 0.05
-    roc: tuple[float, ...] = ()
+from hpo.training.report import EpochReport
 
 
 class StandInFailure(Exception):  # noqa: N818 - what a configuration's own fault is called; no stand-in has any
@@ -42,7 +28,7 @@ class StandIn:
         self.checkpoints: str | None = str(folder)
         self._epochs, self._epoch_seconds, self._folder = epochs, epoch_seconds, folder
 
-    def __call__(self, task: Task) -> Iterator[StandInReport]:
+    def __call__(self, task: Task) -> Iterator[EpochReport]:
         """Reports of one trial, from the epoch after its checkpoint."""
         for epoch in range(self._reached(task) + 1, self._epochs + 1):
             for step in range(5):
@@ -50,7 +36,8 @@ class StandIn:
                 if task.stop():
                     return
                 time.sleep(self._epoch_seconds / 5)
-            yield StandInReport(epoch, stand_in_auc(task.seed, epoch))
+            auc = stand_in_auc(task.seed, epoch)
+            yield EpochReport(epoch, auc, 0.02, (auc, auc), 0.9, 0.1, 0.05)
             # After the report: a checkpoint whose report was refused would leave a hole in the curve of the next life.
             self._save(task, epoch)
 

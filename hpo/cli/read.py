@@ -6,7 +6,7 @@ import dataclasses
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,6 +16,7 @@ from hpo.cli.options import data_dir_option, device_option, json_option, print_j
 if TYPE_CHECKING:
     from hpo.search.status import StudyStatus
     from hpo.search.study import Study
+    from hpo.training.report import EpochReport
 
 study_argument = click.argument("study_name", metavar="STUDY", shell_complete=complete_studies)
 
@@ -77,7 +78,7 @@ def trials(study_name: str, number: int | None, storage: str | None, as_json: bo
         return
     record, curve = read_record(study, number), read_curve(study, number)
     if as_json:
-        print_json({"number": number, "record": record, "curve": [dataclasses.asdict(point) for point in curve]})
+        print_json({"number": number, "record": record, "curve": [_point(point) for point in curve]})
     else:
         page().print(record_table(study_name, number, record, curve))
 
@@ -172,6 +173,11 @@ def replay(
     else:
         told = "bit-equal" if result.bit_equal else f"largest difference {result.max_difference:.2g}"
         print(f"trial {number}: {len(result.epochs)} epochs again, {told}")
+
+
+def _point(report: EpochReport) -> dict[str, Any]:
+    """One report for JSON; the ROC is kept with the record, not with the curve."""
+    return {key: value for key, value in dataclasses.asdict(report).items() if key != "roc"}
 
 
 def _difference(epoch: object) -> str:

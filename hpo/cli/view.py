@@ -22,9 +22,10 @@ from hpo.text import auc, duration, memory, with_error
 
 if TYPE_CHECKING:
     from hpo.launch.slurm.queue import QueueWatch
-    from hpo.search.reading import CurvePoint, Ranking, TrialRow, Value
+    from hpo.search.reading import Ranking, TrialRow, Value
     from hpo.search.status import StudyStatus
     from hpo.search.study import Study
+    from hpo.training.report import EpochReport
 
 PLAIN_SECONDS = 30.0
 """Where no terminal is, how often a line says how the study stands while no trial finishes."""
@@ -130,7 +131,7 @@ def trials_table(name: str, rows: list[TrialRow]) -> Table:
     return table
 
 
-def record_table(name: str, number: int, record: dict[str, Any], curve: list[CurvePoint]) -> RenderableType:
+def record_table(name: str, number: int, record: dict[str, Any], curve: list[EpochReport]) -> RenderableType:
     """One trial: its reports, and everything that it takes to run it again."""
     reports = Table("epoch", "AUC", "folds", "training AUC", "loss", "time", title=f"trial {number} of {name}")
     for point in curve:

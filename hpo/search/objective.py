@@ -15,7 +15,7 @@ from hpo.search.ending import Outcome, end_trial
 from hpo.search.optuna_rows import write_report
 from hpo.search.pruner import decide, rungs
 from hpo.search.tables import database_now
-from hpo.search.trainer import Report
+from hpo.training.report import EpochReport
 
 __all__ = ["LeaseLost", "Outcome", "finish", "record_report"]
 
@@ -24,7 +24,7 @@ class LeaseLost(Exception):  # noqa: N818 - an event, not an error
     """Another worker has the trial now; nothing more may be written for it."""
 
 
-def record_report(held: Claim, report: Report) -> bool:
+def record_report(held: Claim, report: EpochReport) -> bool:
     """Stores one epoch and prolongs the lease; whether the trial goes on. Raises LeaseLost.
 
     A second report of the same epoch, after a resume or a lost answer, replaces the first.
@@ -32,7 +32,7 @@ def record_report(held: Claim, report: Report) -> bool:
     return held.study.database.write(lambda connection: _record_report(connection, held, report))
 
 
-def finish(held: Claim, outcome: Outcome, last: Report | None, record: dict[str, Any], reason: str = "") -> bool:
+def finish(held: Claim, outcome: Outcome, last: EpochReport | None, record: dict[str, Any], reason: str = "") -> bool:
     """Ends the trial in both rooms of the database; False, and nothing written, if the lease was lost."""
     tries = itertools.count()
 
@@ -44,7 +44,7 @@ def finish(held: Claim, outcome: Outcome, last: Report | None, record: dict[str,
     return held.study.database.write(write)
 
 
-def _record_report(connection: Connection, held: Claim, report: Report) -> bool:
+def _record_report(connection: Connection, held: Claim, report: EpochReport) -> bool:
     study = held.study
     values = {
         **_last_values(report),
@@ -64,7 +64,7 @@ def _record_report(connection: Connection, held: Claim, report: Report) -> bool:
             "trial_number": held.number,
             "auc": report.auc,
             "standard_error": _finite(report.standard_error),
-            "fold_aucs": json.dumps(list(report.fold_aucs)),
+            "fold_aucs": json.dumps(report.fold_aucs),
             "training_auc": _finite(report.training_auc),
             "training_loss": _finite(report.training_loss),
             "seconds": report.seconds,
@@ -77,7 +77,7 @@ def _record_report(connection: Connection, held: Claim, report: Report) -> bool:
 
 
 def _finish(
-    connection: Connection, held: Claim, outcome: Outcome, last: Report | None, record: dict[str, Any], reason: str
+    connection: Connection, held: Claim, outcome: Outcome, last: EpochReport | None, record: dict[str, Any], reason: str
 ) -> bool:
     values: dict[str, Any] = {"reason": reason or None, "record": json.dumps(record)}
     shown = {"reason": reason, "seconds": record.get("seconds"), "worker": held.worker}
@@ -87,7 +87,7 @@ def _finish(
     return end_trial(connection, held, outcome, values, shown)
 
 
-def _last_values(report: Report) -> dict[str, Any]:
+def _last_values(report: EpochReport) -> dict[str, Any]:
     return {"epoch": report.epoch, "auc": report.auc, "standard_error": _finite(report.standard_error)}
 
 

@@ -14,6 +14,7 @@ from hpo.search import tables
 from hpo.search.study import Study
 from hpo.search.tables import database_now
 from hpo.statistics.estimate import clipped_interval
+from hpo.training.report import EpochReport
 
 _trials = tables.trials.c
 
@@ -110,19 +111,6 @@ class Ranking:
     note: str
 
 
-@dataclass(frozen=True)
-class CurvePoint:
-    """One report of a trial. seconds: wall time of the epoch."""
-
-    epoch: int
-    auc: float
-    standard_error: float | None
-    fold_aucs: list[float]
-    training_auc: float | None
-    training_loss: float | None
-    seconds: float
-
-
 def read_trials(study: Study) -> list[TrialRow]:
     """Every trial of the study, by number."""
     query = sa.select(tables.trials, database_now().label("now")).where(_trials.study_id == study.study_id)
@@ -156,7 +144,7 @@ def read_best(study: Study, count: int = 10) -> Ranking:
     return Ranking(best, len(rows), note if len(rows) > 1 else "")
 
 
-def read_curve(study: Study, number: int) -> list[CurvePoint]:
+def read_curve(study: Study, number: int) -> list[EpochReport]:
     """The reports of a trial, by epoch. Raises StudyNotFoundError if there is no such trial."""
     columns = tables.reports.c
     query = sa.select(tables.reports).where(columns.study_id == study.study_id, columns.trial_number == number)
@@ -164,11 +152,11 @@ def read_curve(study: Study, number: int) -> list[CurvePoint]:
         _find(study, connection, number)
         rows = connection.execute(query.order_by(columns.epoch)).all()
     return [
-        CurvePoint(
+        EpochReport(
             row.epoch,
             row.auc,
             row.standard_error,
-            json.loads(row.fold_aucs),
+            tuple(json.loads(row.fold_aucs)),
             row.training_auc,
             row.training_loss,
             row.seconds,

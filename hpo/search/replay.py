@@ -51,7 +51,7 @@ def replay(
     config = TrainConfig.model_validate(record["config"])
     reports = train(Task(config, record["trial_seed"], number, scoring_seed=record.get("scoring_seed")))
     for then, now in zip(curve, reports, strict=False):
-        bit_equal &= then.auc == now.auc and then.fold_aucs == list(now.fold_aucs)
+        bit_equal &= then.auc == now.auc and then.fold_aucs == now.fold_aucs
         epochs.append(ReplayedEpoch(now.epoch, then.auc, now.auc, now.auc - then.auc))
         on_epoch(epochs[-1])
     bit_equal &= len(epochs) == len(curve)

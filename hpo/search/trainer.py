@@ -5,40 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from hpo.study.config import TrainConfig
 from hpo.study.spec import Scoring, StudySpec
+from hpo.training.report import EpochReport
 
 if TYPE_CHECKING:
     from hpo.training.checkpoint import Checkpoint
-
-
-class Report(Protocol):
-    """One epoch of a trial; `hpo.training.trial.EpochReport` has this form.
-
-    seconds: wall time of the epoch. roc: mean true positive rates at `hpo.statistics.curves.ROC_GRID`, or empty.
-    """
-
-    @property
-    def epoch(self) -> int: ...
-    @property
-    def auc(self) -> float: ...
-    @property
-    def standard_error(self) -> float | None: ...
-    @property
-    def fold_aucs(self) -> Sequence[float]: ...
-    @property
-    def training_auc(self) -> float | None: ...
-    @property
-    def training_loss(self) -> float | None: ...
-    @property
-    def seconds(self) -> float: ...
-    @property
-    def roc(self) -> Sequence[float]: ...
 
 
 @dataclass(frozen=True)
@@ -78,7 +55,7 @@ class Trainer(Protocol):
     @property
     def checkpoints(self) -> str | None: ...
 
-    def __call__(self, task: Task) -> Iterator[Report]:
+    def __call__(self, task: Task) -> Iterator[EpochReport]:
         """Reports after each epoch that it trains; those before its checkpoint are not reported again."""
         ...
 
@@ -138,7 +115,7 @@ class _StudyTrainer:
         """HOST:FOLDER, or None if it keeps none."""
         return None if self._folder is None else f"{os.uname().nodename}:{self._folder}"
 
-    def __call__(self, task: Task) -> Iterator[Report]:
+    def __call__(self, task: Task) -> Iterator[EpochReport]:
         from hpo.data.rows import scoring_folds
         from hpo.training.trial import train_trial
 

@@ -20,9 +20,10 @@ from hpo.search.registry import StopRequest, WorkerIdentity, end_worker, registe
 from hpo.search.seeds import seeds_of
 from hpo.search.study import Study, unfinished
 from hpo.search.suggest import suggest
-from hpo.search.trainer import Report, Task, Trainer
+from hpo.search.trainer import Task, Trainer
 from hpo.study.config import TrainConfig
 from hpo.study.planned import planned_trial
+from hpo.training.report import EpochReport
 
 POLL_SECONDS = (2.0, 10.0)
 """How often a worker with nothing to do asks whether a trial has come free: at first, and after a while."""
@@ -188,7 +189,7 @@ class _Worker:
 
     def _train_trial(
         self, held: Claim, record: dict[str, Any], heart: Heartbeat, spent: _Spent
-    ) -> tuple[Outcome, Report | None, str]:
+    ) -> tuple[Outcome, EpochReport | None, str]:
         train = self._train
         drawn: Drawn = {}
         if not record:
@@ -215,7 +216,7 @@ class _Worker:
             kept_at=held.checkpoint,
             scoring_seed=record.get("scoring_seed"),
         )
-        last: Report | None = None
+        last: EpochReport | None = None
         try:
             for last in train(task):
                 if not record_report(held, last):
@@ -288,7 +289,7 @@ def _told_at_the_beginning(held: Claim) -> str:
     return text + (f" ({name})" if planned.repeat is None else f" ({name}, repeat {planned.repeat + 1})")
 
 
-def _told(held: Claim, outcome: Outcome, last: Report | None, reason: str) -> str:
+def _told(held: Claim, outcome: Outcome, last: EpochReport | None, reason: str) -> str:
     text = f"trial {held.number}: {outcome}"
     if last is not None:
         text += f" after {last.epoch} of {held.study.spec.budget.epochs} epochs, AUC {last.auc:.4f}"

@@ -15,8 +15,9 @@ from hpo.training.device import choose_device, choose_machine, start_of_trial
 from hpo.training.failure import memory_failures
 from hpo.training.model import Model
 from hpo.training.network import resnet18
+from hpo.training.report import FoldReport
 from hpo.training.resident import make_resident
-from hpo.training.run import FoldReport, Run
+from hpo.training.run import Run
 from hpo.training.spent import Spent
 from hpo.training.together import own_stream
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
@@ -27,6 +26,7 @@ from hpo.training.inputs import make_inputs
 from hpo.training.loss import make_loss
 from hpo.training.network import resnet18
 from hpo.training.optimizer import make_optimizer
+from hpo.training.report import FoldReport
 from hpo.training.resident import Resident
 from hpo.training.schedule import learning_rate_factor, updates_reference
 from hpo.training.seeds import derive_seed, generator
@@ -37,20 +37,6 @@ Result = TypeVar("Result")
 
 SCORING_ROWS = {2: 512, 3: 32}
 _STATISTICS_BATCHES = 16
-
-
-@dataclass(frozen=True)
-class FoldReport:
-    """One epoch of one fold. auc, standard_error and roc: of the scoring rows; training_*: of the epoch's batches.
-
-    roc: true positive rates at the false positive rates `ROC_GRID`, mean over labels.
-    """
-
-    auc: float
-    standard_error: float
-    training_auc: float
-    training_loss: float
-    roc: tuple[float, ...] = ()
 
 
 Work = Generator[None, None, FoldReport]

@@ -12,7 +12,8 @@ import torch
 from hpo.study.catalogue import Dataset
 from hpo.study.config import TrainConfig
 from hpo.training.device import Machine, memory_share
-from hpo.training.run import FoldReport, Work
+from hpo.training.report import FoldReport
+from hpo.training.run import Work
 
 Works = Mapping[int, Work]
 Reports = dict[int, FoldReport]

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from typing import Any
-
-import numpy as np
 
 from hpo.data.development import Development
 from hpo.data.rows import Fold
@@ -17,32 +14,13 @@ from hpo.study.config import TrainConfig
 from hpo.training.checkpoint import Checkpoint
 from hpo.training.device import choose_device, choose_machine, start_of_trial
 from hpo.training.failure import TrainingFailure, memory_failures
+from hpo.training.report import EpochReport, FoldReport, over_folds
 from hpo.training.resident import make_resident
-from hpo.training.run import FoldReport, Run
+from hpo.training.run import Run
 from hpo.training.seeds import derive_seed
 from hpo.training.together import choose_way
 
 __all__ = ["Checkpoint", "EpochReport", "TrainingFailure", "train_trial"]
-
-
-@dataclass(frozen=True)
-class EpochReport:
-    """One epoch of a trial, over its folds.
-
-    epoch: from 1. auc: mean over folds of the scoring AUC (over labels, if several). standard_error: of that mean, the
-    folds taken as independent, which folds of one repeat are. fold_aucs: in the order of the folds. training_auc,
-    training_loss: of this epoch's batches, as they were scored in training, mean over folds. seconds: of this epoch.
-    roc: true positive rates of the scoring rows at the false positive rates `ROC_GRID`, mean over folds (and labels).
-    """
-
-    epoch: int
-    auc: float
-    standard_error: float
-    fold_aucs: tuple[float, ...]
-    training_auc: float
-    training_loss: float
-    seconds: float
-    roc: tuple[float, ...] = ()
 
 
 def train_trial(
@@ -160,7 +138,7 @@ class _Trial:
                     self.reports |= ended
                     self.units_done()
         reports = [self.reports[number] for number in range(len(self.folds))]
-        report = summarise(self.epoch, reports, time.perf_counter() - self._began)
+        report = over_folds(self.epoch + 1, reports, time.perf_counter() - self._began)
         self.epoch += 1
         self.reports, self._began = {}, None
         return report
@@ -223,18 +201,3 @@ class _Trial:
         self.way.settle()
         if checkpoint.save(state, [run.state_dict() for run in self.runs], self.ears.tell):
             self._saved = self._position
-
-
-def summarise(epoch: int, reports: list[FoldReport], seconds: float) -> EpochReport:
-    """The folds' reports of an epoch, counted from 0, as one."""
-    aucs = tuple(report.auc for report in reports)
-    return EpochReport(
-        epoch=epoch + 1,
-        auc=float(np.mean(aucs)),
-        standard_error=math.sqrt(sum(report.standard_error**2 for report in reports)) / len(reports),
-        fold_aucs=aucs,
-        training_auc=float(np.mean([report.training_auc for report in reports])),
-        training_loss=float(np.mean([report.training_loss for report in reports])),
-        seconds=seconds,
-        roc=tuple(np.mean([report.roc for report in reports], axis=0).tolist()),
-    )

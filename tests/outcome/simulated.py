@@ -8,11 +8,12 @@ import numpy as np
 
 from hpo.outcome.final import Final
 from hpo.outcome.report.evidence import Searched, Tried
-from hpo.search.reading import CurvePoint, TrialRow
+from hpo.search.reading import TrialRow
 from hpo.search.status import StudyStatus
 from hpo.study.config import TrainConfig, applies
 from hpo.study.files import builtin_study_file, load_spec
 from hpo.study.space import Choices
+from hpo.training.report import EpochReport
 
 ADAM_GAIN = 0.2
 EPOCHS = 9
@@ -48,7 +49,7 @@ def trial(
     """A trial that stands at `level` at the rung and gains .01 an epoch after it."""
     epochs = EPOCHS if state == "complete" else RUNG
     curve = [
-        CurvePoint(epoch, level + 0.01 * (epoch - RUNG), 0.02, [level, level], level + 0.05, 0.4, 2.0)
+        EpochReport(epoch, level + 0.01 * (epoch - RUNG), 0.02, (level, level), level + 0.05, 0.4, 2.0)
         for epoch in range(1, epochs + 1)
     ]
     row = TrialRow(

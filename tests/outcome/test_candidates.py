@@ -13,7 +13,7 @@ from hpo.search.study import Study, create_or_take_up
 from hpo.study.catalogue import find_dataset
 from hpo.study.config import TrainConfig
 from hpo.study.references import references
-from tests.search.fakes import FakeReport, make_spec
+from tests.search.fakes import make_report, make_spec
 from tests.search.lives import claimed
 
 
@@ -24,9 +24,9 @@ def searched(database: Database, trials: list[tuple[float, dict[str, Any]]], *, 
     configs += [TrainConfig(**settings).model_dump() for _, settings in trials]
     for auc, config in zip([0.80, 0.81, *(auc for auc, _ in trials)], configs, strict=True):
         held = claimed(study)
-        record_report(held, FakeReport(1, auc))
+        record_report(held, make_report(1, auc))
         ends = "complete" if held.reference else outcome
-        assert finish(held, ends, FakeReport(1, auc), {"config": config, "params": {}})  # type: ignore[arg-type]
+        assert finish(held, ends, make_report(1, auc), {"config": config, "params": {}})  # type: ignore[arg-type]
     return study
 
 

@@ -23,7 +23,7 @@ from hpo.search.storage import open_database
 from hpo.search.study import create_or_take_up
 from hpo.search.worker import run_worker
 from tests.outcome import simulated
-from tests.search.fakes import FakeReport, FakeTrainer, make_spec
+from tests.search.fakes import FakeTrainer, make_report, make_spec
 
 
 def pictures(document: Document) -> list[Picture]:
@@ -126,7 +126,7 @@ def test_a_study_and_its_trials_have_pictures(tmp_path: Path) -> None:
     run_worker(study, identity=this_process("w"), train=FakeTrainer(), limit=4)
     held = claim(study, "late")
     assert isinstance(held, Claim)
-    record_report(held, FakeReport(1, 0.7))
+    record_report(held, make_report(1, 0.7))
     # matplotlib draws letters as curves, with the text in a comment.
     assert "<!-- trial 3, AUC " in picture(study, 3)
     assert "<!-- before a trial ends -->" in picture(study, 4)

@@ -5,27 +5,28 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from hpo.search.trainer import Task
 from hpo.study.config import TrainConfig
 from hpo.study.space import Choices, FloatRange
 from hpo.study.spec import Budget, Search, StudySpec
+from hpo.training.report import EpochReport
+
+ROC = tuple((place / 40) ** 0.3 for place in range(41))
 
 
-@dataclass(frozen=True)
-class FakeReport:
-    """One epoch, as `hpo.search.trainer.Report` wants it."""
-
-    epoch: int
-    auc: float
-    standard_error: float | None = 0.02
-    fold_aucs: tuple[float, ...] = (0.5, 0.6)
-    training_auc: float | None = 0.7
-    training_loss: float | None = 0.3
-    seconds: float = 0.01
-    roc: tuple[float, ...] = tuple((place / 40) ** 0.3 for place in range(41))
+def make_report(
+    epoch: int,
+    auc: float,
+    *,
+    fold_aucs: tuple[float, ...] = (0.5, 0.6),
+    training_auc: float | None = 0.7,
+    training_loss: float | None = 0.3,
+    seconds: float = 0.01,
+) -> EpochReport:
+    """Make a report of one epoch with plausible values for what is not given."""
+    return EpochReport(epoch, auc, 0.02, fold_aucs, training_auc, training_loss, seconds, ROC)
 
 
 class FakeFailure(Exception):  # noqa: N818
@@ -54,7 +55,7 @@ class FakeTrainer:
         self._epochs, self._seconds, self._fails, self._on_epoch = epochs, seconds, fails, on_epoch
         self._training_auc = training_auc
 
-    def __call__(self, task: Task) -> Iterator[FakeReport]:
+    def __call__(self, task: Task) -> Iterator[EpochReport]:
         """Reports of one trial; it begins anew each time."""
         config = task.config
         self.trained.append((config, task.seed))
@@ -69,7 +70,7 @@ class FakeTrainer:
                 raise FakeFailure("diverged")
             self._on_epoch(epoch)
             auc = 0.9 - 0.1 * abs(math.log10(config.learning_rate) + 2) - 0.1 / epoch + (task.seed % 997) * 1e-9
-            yield FakeReport(epoch, auc, fold_aucs=(auc, auc), training_auc=self._training_auc(config))
+            yield make_report(epoch, auc, fold_aucs=(auc, auc), training_auc=self._training_auc(config))
 
     def kept(self) -> set[int]:
         """Nothing."""

@@ -7,7 +7,7 @@ from hpo.search.claim import Claim
 from hpo.search.objective import finish, record_report
 from hpo.search.study import Study
 from hpo.search.suggest import suggest
-from tests.search.fakes import FakeReport
+from tests.search.fakes import make_report
 
 
 def claimed(study: Study, worker: str = "w") -> Claim:
@@ -19,7 +19,7 @@ def claimed(study: Study, worker: str = "w") -> Claim:
 
 def ended(held: Claim, outcome: str = "complete", auc: float = 0.8) -> bool:
     """Whether the trial could be ended by this claim."""
-    return finish(held, outcome, FakeReport(1, auc), {"config": {}, "params": {}})  # type: ignore[arg-type]
+    return finish(held, outcome, make_report(1, auc), {"config": {}, "params": {}})  # type: ignore[arg-type]
 
 
 def trained(study: Study, aucs: tuple[float, ...] = (0.7, 0.9, 0.8)) -> None:
@@ -32,6 +32,6 @@ def trained(study: Study, aucs: tuple[float, ...] = (0.7, 0.9, 0.8)) -> None:
             params = suggestion.values
             assert store_record(held, {"params": params}, drawn=suggestion.drawn)
         for epoch in (1, 2):
-            record_report(held, FakeReport(epoch, auc - 0.1 / epoch))
+            record_report(held, make_report(epoch, auc - 0.1 / epoch))
         config = study.spec.config(params).model_dump()
-        assert finish(held, "complete", FakeReport(2, auc), {"config": config, "params": params})
+        assert finish(held, "complete", make_report(2, auc), {"config": config, "params": params})

@@ -23,7 +23,7 @@ from hpo.search.status import read_status
 from hpo.search.storage import Database, open_database
 from hpo.search.study import Study, create_or_take_up, list_studies, open_study
 from hpo.search.worker import run_worker
-from tests.search.fakes import FakeReport, FakeTrainer, make_spec
+from tests.search.fakes import FakeTrainer, make_report, make_spec
 
 
 def _claimed(study: Study, worker: str = "w") -> Claim:
@@ -33,7 +33,7 @@ def _claimed(study: Study, worker: str = "w") -> Claim:
 
 
 def _end(held: Claim, outcome: str = "complete", auc: float = 0.8) -> bool:
-    return finish(held, outcome, FakeReport(1, auc), {})
+    return finish(held, outcome, make_report(1, auc), {})
 
 
 class TestEveryDatabase:
@@ -106,7 +106,7 @@ class TestEveryDatabase:
         assert not release(late)
         assert not store_record(late, {"config": {}})
         with pytest.raises(LeaseLost):
-            record_report(late, FakeReport(1, 0.9))
+            record_report(late, make_report(1, 0.9))
         assert not _end(late, auc=0.9)
         assert read_curve(study, 0) == []
         assert _end(now, auc=0.7)
@@ -143,15 +143,15 @@ class TestEveryDatabase:
     def test_reports_of_a_second_life_replace_those_of_the_first(self, any_database: Database, name: str) -> None:
         study = create_or_take_up(any_database, name, make_spec(1))
         first = _claimed(study)
-        record_report(first, FakeReport(1, 0.6))
+        record_report(first, make_report(1, 0.6))
         release(first)
-        record_report(_claimed(study), FakeReport(1, 0.7, training_loss=float("nan")))
+        record_report(_claimed(study), make_report(1, 0.7, training_loss=float("nan")))
         assert [(point.auc, point.training_loss) for point in read_curve(study, 0)] == [(0.7, None)]
 
     def test_a_study_of_which_half_the_trials_fail_stops(self, any_database: Database, name: str) -> None:
         study = create_or_take_up(any_database, name, make_spec(30))
         for number in range(10):
-            finish(_claimed(study), "failed" if number % 2 else "complete", FakeReport(1, 0.5), {}, "diverged")
+            finish(_claimed(study), "failed" if number % 2 else "complete", make_report(1, 0.5), {}, "diverged")
         with pytest.raises(StudyStoppedError, match="5 of 10 finished trials failed"):
             claim(study, "w")
         assert read_trials(study)[1].reason == "diverged"
@@ -189,7 +189,7 @@ class TestEveryDatabase:
         study = create_or_take_up(any_database, name, make_spec(4))
         for auc in (0.7, 0.99, 0.8):
             held = _claimed(study)
-            record_report(held, FakeReport(1, auc))
+            record_report(held, make_report(1, auc))
             _end(held, auc=auc)
         ranking = read_best(study, count=2)
         assert [(trial.rank, trial.value.number) for trial in ranking.trials] == [(1, 1), (2, 2)]

@@ -27,7 +27,7 @@ from hpo.search.storage import Database, open_database
 from hpo.search.study import Study, create_or_take_up, list_studies, open_study
 from hpo.search.transfer import backup, optuna_tables, restore
 from tests.search.conftest import throw_away
-from tests.search.fakes import FakeReport, make_spec
+from tests.search.fakes import make_report, make_spec
 from tests.search.lives import claimed, ended, trained
 
 BACKENDS = ("sqlite", "postgresql", "mysql")
@@ -67,7 +67,7 @@ def _lived(database: Database, name: str = "study") -> Study:
     """A study with references, three trials that ended, one that runs with a report, and one that came free."""
     study = create_or_take_up(database, name, make_spec(8, references=True))
     trained(study)
-    record_report(claimed(study, "runs"), FakeReport(1, 0.66, training_loss=float("inf")))
+    record_report(claimed(study, "runs"), make_report(1, 0.66, training_loss=float("inf")))
     release(claimed(study, "gave up"))
     return study
 

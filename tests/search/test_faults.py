@@ -14,12 +14,13 @@ from benchmarks.fault_harness.journal import Entry
 from benchmarks.fault_harness.orders import stand_in_auc
 from benchmarks.fault_harness.schedule import Kind, draw
 from benchmarks.fault_harness.servers import postgres_programs
-from benchmarks.fault_harness.stand_in import StandIn, StandInReport
+from benchmarks.fault_harness.stand_in import StandIn
 from hpo.search.registry import this_process
 from hpo.search.storage import Database
 from hpo.search.study import create_or_take_up
 from hpo.search.trainer import Task
 from hpo.search.worker import run_worker
+from hpo.training.report import EpochReport
 from tests.search.fakes import make_spec
 
 NOTHING: dict[str, list[str]] = {name: [] for name in INVARIANTS}
@@ -50,7 +51,7 @@ def test_a_worker_that_dies_after_its_last_checkpoint_leaves_a_trial_that_anothe
     database: Database, tmp_path: Path
 ) -> None:
     class DiesAtTheEnd(StandIn):
-        def __call__(self, task: Task) -> Iterator[StandInReport]:
+        def __call__(self, task: Task) -> Iterator[EpochReport]:
             yield from super().__call__(task)
             raise KeyboardInterrupt
 

@@ -27,7 +27,7 @@ from hpo.search.storage import Database, open_database
 from hpo.search.study import create_or_take_up
 from hpo.search.suggest import suggest
 from tests.search.conftest import throw_away
-from tests.search.fakes import FakeReport, make_spec
+from tests.search.fakes import make_report, make_spec
 from tests.search.lives import claimed, ended
 from tests.search.private import PrivateServer
 from tests.search.proxy import Proxy
@@ -175,10 +175,10 @@ def test_a_restart_of_the_server_costs_no_trial_and_no_report(server: PrivateSer
     suggest(study, held.number, held.trial_id)
     assert time.monotonic() - started > 1.5
     assert database.answered_again > started
-    record_report(held, FakeReport(1, 0.7))
+    record_report(held, make_report(1, 0.7))
     server.stop()
     threading.Timer(1.0, server.start).start()
-    record_report(held, FakeReport(2, 0.8))
+    record_report(held, make_report(2, 0.8))
     assert ended(held)
     assert [point.epoch for point in read_curve(study, held.number)] == [1, 2]
     assert read_status(study).finished == 1
@@ -268,8 +268,8 @@ def test_a_trial_survives_the_loss_of_many_commits_answers(behind_a_proxy: tuple
         assert (held.number, held.fence) == (number, 1)
         suggestion = suggest(study, held.number, held.trial_id)
         assert store_record(held, {"params": suggestion.values}, drawn=suggestion.drawn)
-        record_report(held, FakeReport(1, 0.7))
-        record_report(held, FakeReport(2, 0.8))
+        record_report(held, make_report(1, 0.7))
+        record_report(held, make_report(2, 0.8))
         assert ended(held)
     proxy.cut_answer = lambda _: False
     assert cuts > 6

@@ -13,7 +13,7 @@ from hpo.search.registry import this_process
 from hpo.search.storage import Database
 from hpo.search.study import Study, create_or_take_up
 from hpo.search.worker import run_worker
-from tests.search.fakes import FakeReport, FakeTrainer, make_spec
+from tests.search.fakes import FakeTrainer, make_report, make_spec
 
 
 def _pruned_study(database: Database, **options: object) -> Study:
@@ -23,7 +23,7 @@ def _pruned_study(database: Database, **options: object) -> Study:
 def _report(study: Study, auc: float, epoch: int = 2) -> bool:
     held = claim(study, "w")
     assert isinstance(held, Claim)
-    return record_report(held, FakeReport(epoch, auc))
+    return record_report(held, make_report(epoch, auc))
 
 
 @pytest.mark.parametrize(

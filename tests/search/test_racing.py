@@ -16,7 +16,7 @@ from hpo.search.storage import Database
 from hpo.search.study import Study, create_or_take_up
 from hpo.search.worker import run_worker
 from hpo.study.spec import Scoring
-from tests.search.fakes import FakeReport, FakeTrainer
+from tests.search.fakes import FakeTrainer, make_report
 from tests.search.lives import claimed
 from tests.search.planned import make_confirmation, make_plan, simulated
 
@@ -91,7 +91,7 @@ def test_the_best_of_ten_is_dropped_less_than_once_in_a_hundred_races() -> None:
 
 
 def _end(held: Claim, fold_aucs: tuple[float, ...]) -> None:
-    report = FakeReport(1, sum(fold_aucs) / len(fold_aucs), fold_aucs=fold_aucs)
+    report = make_report(1, sum(fold_aucs) / len(fold_aucs), fold_aucs=fold_aucs)
     assert record_report(held, report)
     assert finish(held, "complete", report, {"config": {}, "params": {}})
 

@@ -29,7 +29,7 @@ from hpo.search.status import read_status
 from hpo.search.storage import Database
 from hpo.search.study import Study, create_or_take_up, open_study
 from hpo.search.worker import run_worker
-from tests.search.fakes import FakeReport, FakeTrainer, make_spec
+from tests.search.fakes import FakeTrainer, make_report, make_spec
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def study(database: Database) -> Study:
     run_worker(study, identity=this_process("early"), train=FakeTrainer(), limit=5)
     held = claim(study, "late")
     assert isinstance(held, Claim)
-    record_report(held, FakeReport(1, 0.7))
+    record_report(held, make_report(1, 0.7))
     return study
 
 

@@ -27,7 +27,7 @@ from hpo.search.status import read_status
 from hpo.search.storage import Database
 from hpo.search.study import Study, create_or_take_up
 from hpo.search.worker import run_worker
-from tests.search.fakes import FakeReport, FakeTrainer, make_spec
+from tests.search.fakes import FakeTrainer, make_report, make_spec
 
 
 def _study(database: Database, trials: int = 3, *, lease: float = 60.0) -> Study:
@@ -147,7 +147,7 @@ def test_the_record_holds_what_a_trial_needs_to_be_run_again(database: Database)
         *("environment", "data_md5", "seconds", "peak_memory", "energy_joules", "lives", "roc"),
     }
     assert record["config"]["schedule"] == "constant"
-    assert record["roc"] == [round(rate, 4) for rate in FakeReport(1, 0.5).roc]
+    assert record["roc"] == [round(rate, 4) for rate in make_report(1, 0.5).roc]
     assert record["energy_joules"] == 3.0
 
 
@@ -175,7 +175,7 @@ def test_optuna_shows_the_last_report_as_the_value_and_every_report_as_a_step(da
     trial = optuna.load_study(study_name="study", storage=database.optuna).trials[0]
     assert sorted(trial.intermediate_values) == [1, 2, 3]
     assert trial.value == trial.intermediate_values[3]
-    assert trial.user_attrs["standard_error"] == FakeReport(1, 0.5).standard_error
+    assert trial.user_attrs["standard_error"] == make_report(1, 0.5).standard_error
 
 
 def test_a_trial_on_which_workers_die_time_after_time_fails_and_the_next_is_claimed(database: Database) -> None:
@@ -200,7 +200,7 @@ def test_a_report_or_a_clean_return_between_two_deaths_begins_the_count_anew(dat
         held = claim(study, "w")
         assert isinstance(held, Claim)
         if life % 3 == 0:
-            record_report(held, FakeReport(1, 0.5))
+            record_report(held, make_report(1, 0.5))
         time.sleep(0.1)
     assert read_status(study).finished == 0
 
@@ -236,8 +236,8 @@ def test_a_claim_whose_answer_was_lost_is_the_same_claim_again(
     held = claim(study, "w")
     assert isinstance(held, Claim)
     assert (held.number, held.fence) == (0, 1)
-    assert record_report(held, FakeReport(1, 0.6))
-    assert finish(held, "complete", FakeReport(1, 0.6), {})
+    assert record_report(held, make_report(1, 0.6))
+    assert finish(held, "complete", make_report(1, 0.6), {})
     assert read_status(study).finished == 1
     second = claim(study, "w")
     assert isinstance(second, Claim)
@@ -268,7 +268,7 @@ def test_without_checkpoints_a_whole_trial_must_fit_into_the_time_that_is_left(d
     study = _study(database, 1)
     held = claim(study, "w")
     assert isinstance(held, Claim)
-    record_report(held, FakeReport(1, 0.6, seconds=100.0))
+    record_report(held, make_report(1, 0.6, seconds=100.0))
     assert seconds_to_get_anywhere(study, keeps_checkpoints=True) == 100.0
     assert seconds_to_get_anywhere(study, keeps_checkpoints=False) == 400.0
 

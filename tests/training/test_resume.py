@@ -15,8 +15,9 @@ from hpo.data.rows import scoring_folds
 from hpo.study.config import TrainConfig
 from hpo.study.spec import Scoring
 from hpo.training.checkpoint import Checkpoint, remove_checkpoints
+from hpo.training.report import EpochReport
 from hpo.training.run import SCORING_ROWS, Run
-from hpo.training.trial import EpochReport, train_trial
+from hpo.training.trial import train_trial
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "AUCM v1, EMA, selection rows, augmentation": {

@@ -20,9 +20,10 @@ from hpo.study.spec import Scoring
 from hpo.training import together
 from hpo.training.device import choose_machine
 from hpo.training.failure import TrainingFailure
-from hpo.training.run import FoldReport, Work
+from hpo.training.report import EpochReport, FoldReport
+from hpo.training.run import Work
 from hpo.training.together import InThreads, best_size, choose_way, cut, own_stream
-from hpo.training.trial import EpochReport, train_trial
+from hpo.training.trial import train_trial
 
 CPU = torch.device("cpu")
 SETTINGS = {"augmentation": "full", "weight_average": "swa", "swa_start": 0.0, "resplit": "holdout"}

@@ -18,7 +18,8 @@ from hpo.study.config import TrainConfig
 from hpo.study.spec import Scoring
 from hpo.training.estimate import seconds_per_epoch
 from hpo.training.failure import TrainingFailure, memory_failures
-from hpo.training.trial import EpochReport, train_trial
+from hpo.training.report import EpochReport
+from hpo.training.trial import train_trial
 
 TINY: dict[str, Any] = {"batch_size": 16, "input_size": 4, "precision": "fp32"}
 

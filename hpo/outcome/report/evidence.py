@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from hpo.search.reading import CurvePoint, TrialRow, read_curve, read_record, read_trials
+from hpo.search.reading import TrialRow, read_curve, read_record, read_trials
 from hpo.search.status import StudyStatus, read_status
 from hpo.search.study import Study
 from hpo.study.spec import StudySpec
+from hpo.training.report import EpochReport
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,7 @@ class Tried:
 
     row: TrialRow
     config: dict[str, Any]
-    curve: list[CurvePoint]
+    curve: list[EpochReport]
     record: dict[str, Any]
 
     @property

@@ -1,0 +1,75 @@
+"""What training reports after each epoch; no torch here, so that every layer above can use it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class FoldReport:
+    """One epoch of one fold.
+
+    Attributes:
+        auc: of the validation part, mean over labels.
+        standard_error: of `auc`, over validation samples.
+        training_auc: of the epoch's batches as they were scored in training.
+        training_loss: mean over the epoch's batches.
+        roc: true positive rates at the false positive rates `hpo.statistics.curves.ROC_GRID`, mean over labels.
+    """
+
+    auc: float
+    standard_error: float
+    training_auc: float
+    training_loss: float
+    roc: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class EpochReport:
+    """One epoch of a trial over its folds: what a trainer yields, the database stores and a curve consists of.
+
+    Attributes:
+        epoch: from 1.
+        auc: validation AUC, mean over folds (and labels).
+        standard_error: of `auc`, the folds taken as independent, which folds of one repeat are; None if unknown.
+        fold_aucs: in the order of the folds.
+        training_auc: of the epoch's batches as they were scored in training, mean over folds; None if unknown.
+        training_loss: mean over batches and folds; None if unknown.
+        seconds: wall time of the epoch.
+        roc: true positive rates at `hpo.statistics.curves.ROC_GRID`, mean over folds; empty if not kept.
+    """
+
+    epoch: int
+    auc: float
+    standard_error: float | None
+    fold_aucs: tuple[float, ...]
+    training_auc: float | None
+    training_loss: float | None
+    seconds: float
+    roc: tuple[float, ...] = ()
+
+
+def over_folds(epoch: int, folds: Sequence[FoldReport], seconds: float) -> EpochReport:
+    """Combine the folds' reports of one epoch.
+
+    Args:
+        epoch: from 1.
+        folds: one report per fold, in the order of the folds; at least one.
+        seconds: wall time of the epoch over all folds.
+    """
+    # numpy's mean, not fmean: they differ in the last bit, and replays are compared to the last bit.
+    aucs = tuple(fold.auc for fold in folds)
+    return EpochReport(
+        epoch=epoch,
+        auc=float(np.mean(aucs)),
+        standard_error=math.sqrt(sum(fold.standard_error**2 for fold in folds)) / len(folds),
+        fold_aucs=aucs,
+        training_auc=float(np.mean([fold.training_auc for fold in folds])),
+        training_loss=float(np.mean([fold.training_loss for fold in folds])),
+        seconds=seconds,
+        roc=tuple(np.mean([fold.roc for fold in folds], axis=0).tolist()),
+    )
