@@ -19,10 +19,10 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from hpo.search import tables
-from hpo.search.address import resolve_address, shown
-from hpo.search.engine import make_engine
-from hpo.search.storage import Database, open_database
+from hpo.search.database import schema
+from hpo.search.database.address import resolve_address, shown
+from hpo.search.database.database import Database, open_database
+from hpo.search.database.engine import make_engine
 
 BEAT_SECONDS = 10.0
 
@@ -38,7 +38,7 @@ class IdleWorker(threading.Thread):
 
     def run(self) -> None:
         """Beats until it is over; the first time after a part of the pause, so that workers do not come in step."""
-        change = sa.update(tables.host).values(seen=0.0)
+        change = sa.update(schema.host).values(seen=0.0)
         self._over.wait(random.uniform(0, BEAT_SECONDS))
         while not self._over.is_set():
             start = time.perf_counter()

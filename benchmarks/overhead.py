@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hpo.search.trainer import Task, Trainer
+    from hpo.search.worker.trainer import Task, Trainer
     from hpo.training.report import EpochReport
 
 TARGET = 0.05
@@ -101,12 +101,12 @@ class Watched:
 def work(given: argparse.Namespace) -> None:
     """The worker's process: prints its seconds as the last line."""
     from hpo.data.folder import data_folder
-    from hpo.search.address import resolve_address
-    from hpo.search.registry import this_process
-    from hpo.search.storage import open_database
+    from hpo.search.database.address import resolve_address
+    from hpo.search.database.database import open_database
+    from hpo.search.queue.workers import this_process
     from hpo.search.study import create_or_take_up
-    from hpo.search.trainer import make_trainer
-    from hpo.search.worker import run_worker
+    from hpo.search.worker.loop import run_worker
+    from hpo.search.worker.trainer import make_trainer
     from hpo.study.files import builtin_study_file, load_spec
     from hpo.training.device import choose_device, describe_device, set_up_process
 

@@ -14,11 +14,11 @@ from optuna.storages._rdb import models
 from sqlalchemy.engine import Connection
 
 from benchmarks.cost.question import EPOCHS, REDUCTION, RUNGS, SPEC, STUDY, random_auc, random_params
-from hpo.search import tables
-from hpo.search.address import resolve_address
-from hpo.search.storage import open_database
+from hpo.search.database import schema
+from hpo.search.database.address import resolve_address
+from hpo.search.database.database import open_database
+from hpo.search.strategy.sampler import distribution
 from hpo.search.study import create_or_take_up
-from hpo.search.suggest import distribution
 from hpo.study.space import Choices
 
 Rows = dict[str, list[dict[str, Any]]]
@@ -40,12 +40,12 @@ def fill(address: str, finished: int) -> None:
     with database.engine.begin() as connection:
         for name in ("trials", "trial_params", "trial_values", "trial_intermediate_values", "trial_system_attributes"):
             _insert(connection, models.BaseModel.metadata.tables[name], rows[name])
-        _insert(connection, tables.trials, rows["hpo_trial"])
-        _insert(connection, tables.reports, rows["hpo_report"])
+        _insert(connection, schema.trials, rows["hpo_trial"])
+        _insert(connection, schema.reports, rows["hpo_report"])
         if connection.dialect.name == "postgresql":
             connection.execute(sa.text("SELECT setval('trials_trial_id_seq', :last)"), {"last": max(1, finished)})
         counters = {"finished": finished, "failed": 0, "places": finished}
-        connection.execute(sa.update(tables.studies).values(counters))
+        connection.execute(sa.update(schema.studies).values(counters))
     if database.engine.dialect.name == "postgresql":
         with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.execute(sa.text("VACUUM ANALYZE"))

@@ -12,14 +12,14 @@ from typing import Any, Literal, Protocol
 import optuna
 
 from benchmarks.cost.question import EPOCHS, FIRST_RUNG, REDUCTION, SPEC, STARTUP, STUDY, random_auc
-from hpo.search.address import resolve_address
-from hpo.search.budget import claim, store_record
-from hpo.search.claim import Claim
-from hpo.search.objective import finish, record_report
-from hpo.search.seeds import trial_seed
-from hpo.search.storage import open_database
+from hpo.search.database.address import resolve_address
+from hpo.search.database.database import open_database
+from hpo.search.queue.claiming import claim, store_record
+from hpo.search.queue.lease import Claim
+from hpo.search.queue.reporting import finish, record_report
+from hpo.search.strategy.sampler import distribution, suggest
+from hpo.search.strategy.seeds import trial_seed
 from hpo.search.study import open_study
-from hpo.search.suggest import distribution, suggest
 from hpo.training.report import EpochReport
 
 Step = Literal["claim", "suggest", "report", "tell"]
@@ -49,7 +49,7 @@ class System(Protocol):
 
 
 class Hpo:
-    """As `hpo.search.worker` calls the database."""
+    """As `hpo.search.worker.loop` calls the database."""
 
     def __init__(self, address: str, worker: str) -> None:
         self._study = open_study(open_database(resolve_address(address), create=False), STUDY)

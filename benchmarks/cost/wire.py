@@ -11,12 +11,12 @@ from sqlalchemy.engine import make_url
 
 from benchmarks.cost.question import EPOCHS, STUDY
 from benchmarks.cost.systems import Stock, free_report
-from hpo.search.address import resolve_address
-from hpo.search.registry import this_process
-from hpo.search.storage import open_database
+from hpo.search.database.address import resolve_address
+from hpo.search.database.database import open_database
+from hpo.search.queue.workers import this_process
 from hpo.search.study import open_study
-from hpo.search.trainer import Task
-from hpo.search.worker import run_worker
+from hpo.search.worker.loop import run_worker
+from hpo.search.worker.trainer import Task
 
 
 class Relay:

@@ -124,8 +124,8 @@ def make_study(system: System, address: str, plan: Plan) -> None:
         optuna.create_study(study_name=STUDY, storage=storage, direction="maximize", load_if_exists=True)
         storage.engine.dispose()
         return
-    from hpo.search.address import resolve_address
-    from hpo.search.storage import open_database
+    from hpo.search.database.address import resolve_address
+    from hpo.search.database.database import open_database
     from hpo.search.study import create_or_take_up
     from hpo.study.space import Choices, FloatRange
     from hpo.study.spec import Budget, Search, StudySpec

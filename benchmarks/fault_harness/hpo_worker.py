@@ -15,12 +15,12 @@ from benchmarks.fault_harness.journal import Journal
 from benchmarks.fault_harness.orders import Orders, skew_clock
 from benchmarks.fault_harness.stand_in import StandIn
 from hpo.errors import HpoError
-from hpo.search import budget, objective
-from hpo.search.address import resolve_address
-from hpo.search.registry import this_process
-from hpo.search.storage import open_database
+from hpo.search.database.address import resolve_address
+from hpo.search.database.database import open_database
+from hpo.search.queue import claiming, reporting
+from hpo.search.queue.workers import this_process
 from hpo.search.study import open_study
-from hpo.search.worker import run_worker
+from hpo.search.worker.loop import run_worker
 
 INTERRUPTED = 130
 
@@ -60,11 +60,11 @@ def write_down(journal: Journal) -> None:
 
         return wrapper
 
-    _replace(budget.claim, noted("claim", budget.claim))
-    _replace(budget.renew, noted("renew", budget.renew))
-    _replace(budget.release, noted("release", budget.release))
-    _replace(objective.record_report, noted("report", objective.record_report))
-    _replace(objective.finish, noted("finish", objective.finish))
+    _replace(claiming.claim, noted("claim", claiming.claim))
+    _replace(claiming.renew, noted("renew", claiming.renew))
+    _replace(claiming.release, noted("release", claiming.release))
+    _replace(reporting.record_report, noted("report", reporting.record_report))
+    _replace(reporting.finish, noted("finish", reporting.finish))
 
 
 def _more(event: str, arguments: tuple[Any, ...]) -> dict[str, Any]:

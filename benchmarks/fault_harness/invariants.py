@@ -11,9 +11,9 @@ import sqlalchemy as sa
 
 from benchmarks.fault_harness.journal import Entry
 from benchmarks.fault_harness.orders import stand_in_auc
-from hpo.search import tables
-from hpo.search.address import resolve_address
-from hpo.search.storage import open_database
+from hpo.search.database import schema
+from hpo.search.database.address import resolve_address
+from hpo.search.database.database import open_database
 from hpo.search.study import open_study
 
 INVARIANTS = (
@@ -51,11 +51,11 @@ def read_facts(address: str, name: str) -> list[TrialFacts]:
     study = open_study(database, name)
     curves: dict[int, dict[int, float]] = defaultdict(dict)
     with database.reading() as connection:
-        here = tables.reports.c.study_id == study.study_id
-        for report in connection.execute(sa.select(tables.reports).where(here)):
+        here = schema.reports.c.study_id == study.study_id
+        for report in connection.execute(sa.select(schema.reports).where(here)):
             curves[report.trial_number][report.epoch] = report.auc
-        own = tables.trials.c.study_id == study.study_id
-        rows = connection.execute(sa.select(tables.trials).where(own).order_by(tables.trials.c.trial_number)).all()
+        own = schema.trials.c.study_id == study.study_id
+        rows = connection.execute(sa.select(schema.trials).where(own).order_by(schema.trials.c.trial_number)).all()
     shown = {trial.number: trial for trial in database.optuna.get_all_trials(study.study_id, deepcopy=False)}
     database.close()
     facts = []

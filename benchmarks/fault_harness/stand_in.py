@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.fault_harness.orders import stand_in_auc
-from hpo.search.trainer import Task
+from hpo.search.worker.trainer import Task
 from hpo.training.report import EpochReport
 
 

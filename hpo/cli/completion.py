@@ -80,8 +80,8 @@ def _section_keys() -> dict[str, str]:
 
 
 def _studies(storage: str | None, begun: str) -> list[CompletionItem[str]]:
-    from hpo.search.address import resolve_address
-    from hpo.search.storage import open_database
+    from hpo.search.database.address import resolve_address
+    from hpo.search.database.database import open_database
     from hpo.search.study import list_studies
 
     if (storage or os.environ.get("HPO_STORAGE", "")).strip() == "-":

@@ -15,8 +15,8 @@ from hpo.text import duration, with_error
 
 if TYPE_CHECKING:
     from hpo.launch.slurm.queue import ArrayState, Queue, QueueWatch
-    from hpo.search.registry import WorkerRow
-    from hpo.search.status import RunningTrial, StudyStatus
+    from hpo.search.queries.status import RunningTrial, StudyStatus
+    from hpo.search.queue.workers import WorkerRow
     from hpo.search.study import Study
 
 MOST_ROWS = 16
@@ -54,7 +54,7 @@ class Crew:
 def read_crew(study: Study, watch: QueueWatch | None = None) -> Crew:
     """Reads workers and jobs, and asks Slurm for the jobs: at once, or as often as `watch` does. Writes nothing."""
     from hpo.launch.slurm.queue import read_queue
-    from hpo.search.registry import read_jobs, read_workers
+    from hpo.search.queue.workers import read_jobs, read_workers
 
     jobs = read_jobs(study)
     queue = read_queue(jobs) if watch is None else watch.look(jobs)

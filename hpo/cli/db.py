@@ -28,8 +28,8 @@ def db() -> None:
 @storage_option
 def init(storage: str | None) -> None:
     """Make the tables in an empty database; does nothing where they are."""
-    from hpo.search.address import resolve_address
-    from hpo.search.storage import open_database
+    from hpo.search.database.address import resolve_address
+    from hpo.search.database.database import open_database
 
     database = open_database(resolve_address(storage), create=True)
     print(f"{database.address} is ready")
@@ -42,8 +42,8 @@ def init(storage: str | None) -> None:
 def check(storage: str | None, as_json: bool) -> int:
     """Tell what the database is, and whether this hpo can work on it; exit code 5 if it cannot."""
     from hpo.errors import StorageError
-    from hpo.search.address import resolve_address
-    from hpo.search.check import check_database
+    from hpo.search.admin.check import check_database
+    from hpo.search.database.address import resolve_address
 
     found = check_database(resolve_address(storage))
     if as_json:
@@ -60,8 +60,8 @@ def check(storage: str | None, as_json: bool) -> int:
 @storage_option
 def upgrade(storage: str | None) -> None:
     """Bring the tables, hpo's and Optuna's, to the versions installed here; end all workers first."""
-    from hpo.search.address import resolve_address, shown
-    from hpo.search.migrations import upgrade as upgrade_tables
+    from hpo.search.admin.migrations import upgrade as upgrade_tables
+    from hpo.search.database.address import resolve_address, shown
 
     url = resolve_address(storage)
     done = upgrade_tables(url)
@@ -78,9 +78,9 @@ def backup(file: Path, storage: str | None) -> None:
 
     Workers may go on meanwhile.
     """
-    from hpo.search.address import resolve_address
-    from hpo.search.storage import open_database
-    from hpo.search.transfer import backup as write_backup
+    from hpo.search.admin.backup import backup as write_backup
+    from hpo.search.database.address import resolve_address
+    from hpo.search.database.database import open_database
 
     database = open_database(resolve_address(storage), create=False)
     with _bars() as progress:
@@ -93,9 +93,9 @@ def backup(file: Path, storage: str | None) -> None:
 @storage_option
 def restore(file: Path, storage: str | None) -> None:
     """Write what FILE, a backup, holds into an empty database, on any kind of server or none."""
-    from hpo.search.address import resolve_address
-    from hpo.search.storage import open_database
-    from hpo.search.transfer import restore as read_backup
+    from hpo.search.admin.backup import restore as read_backup
+    from hpo.search.database.address import resolve_address
+    from hpo.search.database.database import open_database
 
     database = open_database(resolve_address(storage), create=True)
     with _bars() as progress:
@@ -110,9 +110,9 @@ def restore(file: Path, storage: str | None) -> None:
 @storage_option
 def copy(study_name: str, target: str, name: str | None, storage: str | None) -> None:
     """Copy STUDY with all its trials to another database, where it goes on; running trials become free."""
-    from hpo.search.address import resolve_address
-    from hpo.search.copying import copy_study
-    from hpo.search.storage import open_database
+    from hpo.search.admin.copy import copy_study
+    from hpo.search.database.address import resolve_address
+    from hpo.search.database.database import open_database
     from hpo.search.study import check_name, open_study
 
     check_name(name or study_name)

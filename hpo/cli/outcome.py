@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from hpo.launch.counts import Count
     from hpo.launch.slurm.plan import SlurmOptions
     from hpo.outcome.standings import Confirmation
-    from hpo.search.storage import Database
+    from hpo.search.database.database import Database
     from hpo.study.spec import StudySpec
 
 
@@ -98,8 +98,8 @@ def confirm(
     the same command goes on, and prints the result once all is done. A larger --seeds adds repeats.
     """
     from hpo.outcome.preparation import Wishes, confirmation_name, prepare_confirmation
-    from hpo.search.address import resolve_address
-    from hpo.search.storage import open_database
+    from hpo.search.database.address import resolve_address
+    from hpo.search.database.database import open_database
     from hpo.search.study import open_study
 
     if on != "slurm":
@@ -142,8 +142,8 @@ def ablate(
     """
     from hpo.outcome.ablation import ablation_name, prepare_ablation
     from hpo.outcome.winner import by_hand, confirmed
-    from hpo.search.address import resolve_address
-    from hpo.search.storage import open_database
+    from hpo.search.database.address import resolve_address
+    from hpo.search.database.database import open_database
     from hpo.search.study import open_study
 
     if on != "slurm":
@@ -174,7 +174,7 @@ def _carry_out(
 
 def _is_done(database: Database, name: str, spec: StudySpec) -> bool:
     from hpo.errors import StudyNotFoundError
-    from hpo.search.status import read_status
+    from hpo.search.queries.status import read_status
     from hpo.search.study import open_study
 
     try:

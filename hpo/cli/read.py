@@ -14,7 +14,7 @@ from hpo.cli.completion import complete_studies
 from hpo.cli.options import data_dir_option, device_option, json_option, print_json, storage_option
 
 if TYPE_CHECKING:
-    from hpo.search.status import StudyStatus
+    from hpo.search.queries.status import StudyStatus
     from hpo.search.study import Study
     from hpo.training.report import EpochReport
 
@@ -36,7 +36,7 @@ def status(study_name: str, watch: bool, picture: Path | None, storage: str | No
 
     from hpo.cli.crew import read_crew
     from hpo.cli.view import LiveView, draw, page, read_view, render_status
-    from hpo.search.status import read_status
+    from hpo.search.queries.status import read_status
 
     study = _open(study_name, storage)
     if picture is not None:
@@ -66,7 +66,7 @@ def _over(status: StudyStatus) -> bool:
 def trials(study_name: str, number: int | None, storage: str | None, as_json: bool) -> None:
     """List every trial of STUDY, or show the curve and the record of one TRIAL."""
     from hpo.cli.view import page, record_table, trials_table
-    from hpo.search.reading import read_curve, read_record, read_trials
+    from hpo.search.queries.trials import read_curve, read_record, read_trials
 
     study = _open(study_name, storage)
     if number is None:
@@ -91,7 +91,7 @@ def trials(study_name: str, number: int | None, storage: str | None, as_json: bo
 def best(study_name: str, count: int, storage: str | None, as_json: bool) -> None:
     """Rank the complete trials of STUDY by validation AUC; the references are marked."""
     from hpo.cli.view import page, ranked_table
-    from hpo.search.reading import read_best
+    from hpo.search.queries.trials import read_best
 
     ranking = read_best(_open(study_name, storage), count)
     if as_json:
@@ -114,9 +114,9 @@ def dashboard(
     import webbrowser
 
     from hpo.outcome.report.pictures import picture
-    from hpo.search.address import resolve_address
-    from hpo.search.dashboard import serve_dashboard
-    from hpo.search.storage import open_database
+    from hpo.search.dashboard.server import serve_dashboard
+    from hpo.search.database.address import resolve_address
+    from hpo.search.database.database import open_database
     from hpo.search.study import open_study
 
     def ready(address: str) -> None:
@@ -150,10 +150,10 @@ def replay(
     from rich.console import Console
 
     from hpo.data.folder import data_folder
-    from hpo.search.reading import read_record
-    from hpo.search.replay import ReplayedEpoch
-    from hpo.search.replay import replay as replay_trial
-    from hpo.search.trainer import make_trainer
+    from hpo.search.queries.trials import read_record
+    from hpo.search.worker.replay import ReplayedEpoch
+    from hpo.search.worker.replay import replay as replay_trial
+    from hpo.search.worker.trainer import make_trainer
     from hpo.text import auc
     from hpo.training.device import set_up_process
 
@@ -186,8 +186,8 @@ def _difference(epoch: object) -> str:
 
 
 def _open(name: str, storage: str | None) -> Study:
-    from hpo.search.address import resolve_address
-    from hpo.search.storage import open_database
+    from hpo.search.database.address import resolve_address
+    from hpo.search.database.database import open_database
     from hpo.search.study import open_study
 
     return open_study(open_database(resolve_address(storage), create=False), name)

@@ -182,8 +182,8 @@ def predict(model: Path, images: Path, array: str | None, out: Path, device: str
 
 
 def _open(study_name: str, storage: str | None) -> Study:
-    from hpo.search.address import resolve_address
-    from hpo.search.storage import open_database
+    from hpo.search.database.address import resolve_address
+    from hpo.search.database.database import open_database
     from hpo.search.study import open_study
 
     return open_study(open_database(resolve_address(storage), create=False), study_name)

@@ -18,7 +18,7 @@ from hpo.launch.probe import Probe
 
 if TYPE_CHECKING:
     from hpo.data.development import Development
-    from hpo.search.storage import Database
+    from hpo.search.database.database import Database
     from hpo.search.study import Study
     from hpo.study.spec import StudySpec
 
@@ -47,9 +47,9 @@ def take_up(spec: StudySpec, name: str, storage: str | None, *, keep_trials: boo
 
     keep_trials: the command line named no number of trials, so a stored one stays.
     """
-    from hpo.search.address import resolve_address
-    from hpo.search.status import read_status
-    from hpo.search.storage import open_database
+    from hpo.search.database.address import resolve_address
+    from hpo.search.database.database import open_database
+    from hpo.search.queries.status import read_status
     from hpo.search.study import create_or_take_up
 
     database = open_database(resolve_address(storage), create=True)
@@ -83,8 +83,8 @@ def run_launch(
     """
     from hpo.data.development import load_development
     from hpo.data.folder import data_folder
-    from hpo.search.address import resolve_address
-    from hpo.search.status import read_status
+    from hpo.search.database.address import resolve_address
+    from hpo.search.queries.status import read_status
 
     if workers is not None and workers_per_gpu is not None:
         raise UsageError("give --workers, all of them, or --workers-per-gpu, those on each GPU, one of the two")
@@ -196,7 +196,7 @@ def _tell_failures(failures: list[WorkerEnd]) -> int:
 
 def _say_outcome(study: Study) -> None:
     from hpo.cli.view import page, ranked_table
-    from hpo.search.reading import read_best
+    from hpo.search.queries.trials import read_best
 
     page().print(ranked_table(study.name, read_best(study, count=10)))
     _talk(f"more: hpo trials {study.name}, hpo dashboard {study.name}; more trials: the same command, larger --trials")

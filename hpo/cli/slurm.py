@@ -149,7 +149,7 @@ def _submit(spec: StudySpec, job: Prepared, name: str, keep_trials: bool, storag
     from hpo.cli.session import take_up
     from hpo.data.development import load_development
     from hpo.launch.slurm.submit import submit_study
-    from hpo.search.status import read_status
+    from hpo.search.queries.status import read_status
     from hpo.training.provenance import code_version
 
     load_development(spec.data, job.plan.command.data_dir)
@@ -222,8 +222,8 @@ def measure(study_name: str, storage: str | None, data_dir: str | None, device: 
     from hpo.data.folder import data_folder
     from hpo.launch.packing.measure import workers_per_device
     from hpo.launch.probe import Probe
-    from hpo.search.address import resolve_address
-    from hpo.search.storage import open_database
+    from hpo.search.database.address import resolve_address
+    from hpo.search.database.database import open_database
     from hpo.search.study import open_study
 
     spec = open_study(open_database(resolve_address(storage), create=False), study_name).spec

@@ -22,8 +22,8 @@ from hpo.text import auc, duration, memory, with_error
 
 if TYPE_CHECKING:
     from hpo.launch.slurm.queue import QueueWatch
-    from hpo.search.reading import Ranking, TrialRow, Value
-    from hpo.search.status import StudyStatus
+    from hpo.search.queries.status import StudyStatus
+    from hpo.search.queries.trials import Ranking, TrialRow, Value
     from hpo.search.study import Study
     from hpo.training.report import EpochReport
 
@@ -205,8 +205,8 @@ class PlainView:
 
     def look(self) -> None:
         """Reads the study and tells what is new."""
-        from hpo.search.reading import read_trials
-        from hpo.search.status import read_status
+        from hpo.search.queries.status import read_status
+        from hpo.search.queries.trials import read_trials
 
         rows = [row for row in read_trials(self._study) if row.ended is not None]
         if self._told is None:
@@ -233,8 +233,8 @@ class PlainView:
 
 def read_view(study: Study, watch: QueueWatch | None = None) -> tuple[StudyStatus, list[TrialRow], Crew]:
     """What `render_status` draws; `watch` asks Slurm now and then, without it Slurm is asked once."""
-    from hpo.search.reading import read_trials
-    from hpo.search.status import read_status
+    from hpo.search.queries.status import read_status
+    from hpo.search.queries.trials import read_trials
 
     ended = [row for row in read_trials(study) if row.ended is not None]
     recent = sorted(ended, key=lambda row: -(row.ended or 0.0))[:RECENT]

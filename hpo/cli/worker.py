@@ -15,8 +15,8 @@ from hpo.cli.options import checkpoint_dir_option, data_dir_option, device_optio
 
 if TYPE_CHECKING:
     from hpo.launch.allocation import Allocation
-    from hpo.search.deadline import Deadline
-    from hpo.search.worker import WorkerSummary
+    from hpo.search.worker.deadline import Deadline
+    from hpo.search.worker.loop import WorkerSummary
 
 DEADLINE_MARGIN = 60.0
 """Seconds before the end of its Slurm job at which a worker gives its trial back, should no signal have come before."""
@@ -64,12 +64,12 @@ def worker(
     from hpo.data.folder import data_folder
     from hpo.launch.allocation import current_allocation
     from hpo.launch.folders import checkpoint_folder
-    from hpo.search.address import resolve_address
-    from hpo.search.registry import read_workers, this_process
-    from hpo.search.storage import open_database
+    from hpo.search.database.address import resolve_address
+    from hpo.search.database.database import open_database
+    from hpo.search.queue.workers import read_workers, this_process
     from hpo.search.study import open_study
-    from hpo.search.trainer import make_trainer
-    from hpo.search.worker import run_worker
+    from hpo.search.worker.loop import run_worker
+    from hpo.search.worker.trainer import make_trainer
     from hpo.training.device import choose_device, limit_memory, set_up_process
     from hpo.training.limits import WornOut, is_worn, usable_cores
 
@@ -138,7 +138,7 @@ def _signals() -> list[int]:
 
 
 def _deadline(allocation: Allocation | None) -> Deadline | None:
-    from hpo.search.deadline import Deadline
+    from hpo.search.worker.deadline import Deadline
 
     left = allocation.seconds_left() if allocation is not None else None
     return None if left is None else Deadline(left, DEADLINE_MARGIN)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from hpo.search.reading import BestTrial, read_best
+from hpo.search.queries.trials import BestTrial, read_best
 from hpo.search.study import Study
 from hpo.study.catalogue import Dataset
 from hpo.study.config import TrainConfig

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpo.data.development import Development
-from hpo.search.seeds import trial_seed
+from hpo.search.strategy.seeds import trial_seed
 from hpo.statistics.threshold import choose_threshold
 from hpo.study.config import TrainConfig
 

@@ -14,7 +14,7 @@ from hpo.errors import UsageError
 from hpo.outcome.final import Final, store
 from hpo.outcome.networks import Entry, Network, Protocol
 from hpo.outcome.unseal import open_test_rows
-from hpo.search.ledger import Opening, StudyLedger, read_openings
+from hpo.search.queries.ledger import Opening, StudyLedger, read_openings
 from hpo.search.study import Study
 
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 
 from hpo.errors import StudyConflictError, StudyNotFoundError, UsageError
 from hpo.outcome.candidates import choose_candidates, warnings
-from hpo.search.reading import read_record
-from hpo.search.seeds import trial_seed
-from hpo.search.status import StudyStatus, read_status
+from hpo.search.queries.status import StudyStatus, read_status
+from hpo.search.queries.trials import read_record
+from hpo.search.strategy.seeds import trial_seed
 from hpo.search.study import Study, open_study
 from hpo.study.config import TrainConfig
 from hpo.study.plan import Candidate, Plan

@@ -7,7 +7,7 @@ from hpo.outcome.candidates import EVERY, meaning
 from hpo.outcome.networks import Entry
 from hpo.outcome.preparation import confirmation_name
 from hpo.outcome.standings import read_confirmation
-from hpo.search.reading import read_best
+from hpo.search.queries.trials import read_best
 from hpo.search.study import Study, open_study
 from hpo.study.config import TrainConfig
 from hpo.study.references import references

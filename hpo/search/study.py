@@ -13,8 +13,8 @@ from pydantic import ValidationError
 from sqlalchemy.engine import Connection, Row
 
 from hpo.errors import StorageError, StudyConflictError, StudyNotFoundError, UsageError, did_you_mean
-from hpo.search import hosts, tables
-from hpo.search.storage import Database
+from hpo.search.database import schema, sqlite_host
+from hpo.search.database.database import Database
 from hpo.study.spec import StudySpec, differences
 
 LEASE_SECONDS = 180.0
@@ -67,7 +67,7 @@ def create_or_take_up(
     long.
     """
     check_name(name)
-    hosts.check(database)
+    sqlite_host.check(database)
     try:
         return _take_up(database, name, spec, lease)
     except StudyNotFoundError:
@@ -89,7 +89,7 @@ def open_study(database: Database, name: str, *, lease: float = LEASE_SECONDS) -
     with database.reading() as connection:
         row = _row(connection, name)
         if row is None:
-            names = [str(other) for other in connection.execute(_hpo_studies(tables.studies.c.name)).scalars()]
+            names = [str(other) for other in connection.execute(_hpo_studies(schema.studies.c.name)).scalars()]
             hint = did_you_mean(name, names) if names else "; it holds no study yet"
             raise StudyNotFoundError(f"{database.address} has no study {name}{hint}")
     try:
@@ -105,7 +105,7 @@ def open_study(database: Database, name: str, *, lease: float = LEASE_SECONDS) -
 def list_studies(database: Database) -> list[StudyRow]:
     """All studies of hpo in the database, oldest first."""
     with database.reading() as connection:
-        rows = connection.execute(_hpo_studies(tables.studies).order_by(tables.studies.c.study_id)).all()
+        rows = connection.execute(_hpo_studies(schema.studies).order_by(schema.studies.c.study_id)).all()
     return [
         StudyRow(row.name, json.loads(row.spec)["dataset"], row.trials, row.finished, row.created_at) for row in rows
     ]
@@ -114,7 +114,7 @@ def list_studies(database: Database) -> list[StudyRow]:
 def find_study(database: Database, study_id: int) -> Study:
     """A study by its number in Optuna's tables. Raises StudyNotFoundError if it is not there or not one of hpo."""
     with database.reading() as connection:
-        name = connection.scalar(_hpo_studies(tables.studies.c.name).where(tables.studies.c.study_id == study_id))
+        name = connection.scalar(_hpo_studies(schema.studies.c.name).where(schema.studies.c.study_id == study_id))
     if name is None:
         raise StudyNotFoundError(f"{database.address} has no study of hpo with number {study_id}")
     return open_study(database, str(name))
@@ -122,7 +122,7 @@ def find_study(database: Database, study_id: int) -> Study:
 
 def unfinished(study: Study) -> set[int]:
     """Numbers of the trials that have begun and not ended."""
-    trials = tables.trials.c
+    trials = schema.trials.c
     query = sa.select(trials.trial_number).where(
         trials.study_id == study.study_id, trials.state.in_(("claimed", "free"))
     )
@@ -139,14 +139,14 @@ def check_name(name: str) -> None:
 
 def _hpo_studies(*columns: sa.ColumnElement[object] | sa.FromClause) -> sa.Select[tuple[object, ...]]:
     # The name is compared too: SQLite gives the number of a deleted study to the next one.
-    same = (tables.optuna_studies.c.study_id == tables.studies.c.study_id) & (
-        tables.optuna_studies.c.study_name == tables.studies.c.name
+    same = (schema.optuna_studies.c.study_id == schema.studies.c.study_id) & (
+        schema.optuna_studies.c.study_name == schema.studies.c.name
     )
-    return sa.select(*columns).select_from(tables.studies.join(tables.optuna_studies, same))
+    return sa.select(*columns).select_from(schema.studies.join(schema.optuna_studies, same))
 
 
 def _row(connection: Connection, name: str) -> Row[tuple[object, ...]] | None:
-    return connection.execute(_hpo_studies(tables.studies).where(tables.studies.c.name == name)).one_or_none()
+    return connection.execute(_hpo_studies(schema.studies).where(schema.studies.c.name == name)).one_or_none()
 
 
 def _take_up(database: Database, name: str, spec: StudySpec, lease: float) -> Study:
@@ -163,7 +163,7 @@ def _take_up(database: Database, name: str, spec: StudySpec, lease: float) -> St
             + "\nGive another --name for a new study, or start it with the settings that are stored."
         )
     if stored.spec.budget.trials != spec.budget.trials:
-        change = sa.update(tables.studies).where(tables.studies.c.study_id == stored.study_id)
+        change = sa.update(schema.studies).where(schema.studies.c.study_id == stored.study_id)
         database.write(lambda connection: connection.execute(change.values(trials=spec.budget.trials)))
     return Study(database, stored.study_id, name, spec, stored.created_at, lease)
 
@@ -176,16 +176,16 @@ def _create(database: Database, connection: Connection, name: str, spec: StudySp
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         optuna.load_study(study_name=name, storage=storage).set_metric_names([METRIC])
-    for table in (tables.reports, tables.trials, tables.workers, tables.jobs, tables.studies):
+    for table in (schema.reports, schema.trials, schema.workers, schema.jobs, schema.studies):
         connection.execute(sa.delete(table).where(table.c.study_id == study_id))
     connection.execute(
-        sa.insert(tables.studies).values(
+        sa.insert(schema.studies).values(
             study_id=study_id,
             name=name,
             spec=spec.model_dump_json(),
             fingerprint=spec.fingerprint(),
             trials=spec.budget.trials,
-            created_at=tables.database_now(),
+            created_at=schema.database_now(),
             code_version=code_version,
         )
     )

@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks import overhead
 from benchmarks.overhead import CHECKPOINTS, REPORTS, SCORING, SET_UP, STEPS, Watched
-from hpo.search.trainer import Task
+from hpo.search.worker.trainer import Task
 from hpo.study.config import TrainConfig
 from hpo.training.checkpoint import Checkpoint
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from hpo.search.address import resolve_address
-from hpo.search.storage import open_database
+from hpo.search.database.address import resolve_address
+from hpo.search.database.database import open_database
 from hpo.search.study import create_or_take_up
 from hpo.study.files import builtin_study_file, load_spec
 from tests.cli.run import hpo

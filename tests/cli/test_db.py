@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from hpo.search.address import resolve_address
-from hpo.search.storage import open_database
+from hpo.search.database.address import resolve_address
+from hpo.search.database.database import open_database
 from hpo.search.study import create_or_take_up
 from tests.cli.run import hpo
 from tests.search.fakes import make_spec

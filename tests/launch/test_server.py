@@ -20,8 +20,8 @@ from hpo.errors import OutputError, StorageError, UsageError
 from hpo.launch.server import serve as serve_module
 from hpo.launch.server.cluster import Cluster
 from hpo.launch.server.serve import BEAT_SECONDS, Server, read_server, serve, stop_server
-from hpo.search.address import resolve_address
-from hpo.search.storage import open_database
+from hpo.search.database.address import resolve_address
+from hpo.search.database.database import open_database
 from hpo.search.study import create_or_take_up, list_studies
 from tests.search.fakes import make_spec
 

@@ -8,8 +8,8 @@ import numpy as np
 
 from hpo.outcome.final import Final
 from hpo.outcome.report.evidence import Searched, Tried
-from hpo.search.reading import TrialRow
-from hpo.search.status import StudyStatus
+from hpo.search.queries.status import StudyStatus
+from hpo.search.queries.trials import TrialRow
 from hpo.study.config import TrainConfig, applies
 from hpo.study.files import builtin_study_file, load_spec
 from hpo.study.space import Choices

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from hpo.outcome.candidates import choose_candidates, meaning
-from hpo.search.objective import finish, record_report
-from hpo.search.storage import Database
+from hpo.search.database.database import Database
+from hpo.search.queue.reporting import finish, record_report
 from hpo.search.study import Study, create_or_take_up
 from hpo.study.catalogue import find_dataset
 from hpo.study.config import TrainConfig

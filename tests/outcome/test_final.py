@@ -18,12 +18,12 @@ from hpo.outcome.networks import Entry, Network, Protocol, train_networks
 from hpo.outcome.opening import open_and_score
 from hpo.outcome.report.gather import gather
 from hpo.outcome.winner import by_hand, confirmed
-from hpo.search.address import resolve_address
-from hpo.search.ledger import read_openings
-from hpo.search.registry import this_process
-from hpo.search.storage import open_database
+from hpo.search.database.address import resolve_address
+from hpo.search.database.database import open_database
+from hpo.search.queries.ledger import read_openings
+from hpo.search.queue.workers import this_process
 from hpo.search.study import Study, create_or_take_up
-from hpo.search.worker import run_worker
+from hpo.search.worker.loop import run_worker
 from hpo.study.catalogue import find_dataset
 from hpo.study.config import TrainConfig
 from hpo.study.references import CROSS_ENTROPY, LIBAUC

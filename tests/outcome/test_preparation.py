@@ -9,11 +9,11 @@ import pytest
 
 from hpo.errors import StudyConflictError, UsageError
 from hpo.outcome.preparation import Wishes, prepare_confirmation
-from hpo.search.budget import claim
-from hpo.search.registry import this_process
-from hpo.search.storage import Database
+from hpo.search.database.database import Database
+from hpo.search.queue.claiming import claim
+from hpo.search.queue.workers import this_process
 from hpo.search.study import Study, create_or_take_up, open_study
-from hpo.search.worker import run_worker
+from hpo.search.worker.loop import run_worker
 from hpo.study.spec import Confirm, Scoring, StudySpec
 from tests.search.fakes import FakeTrainer, make_spec
 

@@ -14,14 +14,14 @@ from hpo.outcome.report.build import Evidence, build
 from hpo.outcome.report.document import Document, Notice, Picture, Section, Table, Text, to_html, to_markdown, write
 from hpo.outcome.report.evidence import gather_search
 from hpo.outcome.report.pictures import picture
-from hpo.search.address import resolve_address
-from hpo.search.budget import claim
-from hpo.search.claim import Claim
-from hpo.search.objective import record_report
-from hpo.search.registry import this_process
-from hpo.search.storage import open_database
+from hpo.search.database.address import resolve_address
+from hpo.search.database.database import open_database
+from hpo.search.queue.claiming import claim
+from hpo.search.queue.lease import Claim
+from hpo.search.queue.reporting import record_report
+from hpo.search.queue.workers import this_process
 from hpo.search.study import create_or_take_up
-from hpo.search.worker import run_worker
+from hpo.search.worker.loop import run_worker
 from tests.outcome import simulated
 from tests.search.fakes import FakeTrainer, make_report, make_spec
 

@@ -9,11 +9,11 @@ import pytest
 
 from hpo.cli.standings import verdict_of
 from hpo.outcome.standings import Confirmation, Difference, judge, read_confirmation
-from hpo.search.registry import this_process
-from hpo.search.repeats import Results
-from hpo.search.storage import Database
+from hpo.search.database.database import Database
+from hpo.search.queue.workers import this_process
+from hpo.search.strategy.repeats import Results
 from hpo.search.study import create_or_take_up
-from hpo.search.worker import run_worker
+from hpo.search.worker.loop import run_worker
 from hpo.study.spec import Scoring
 from tests.search.fakes import FakeTrainer
 from tests.search.planned import make_confirmation, make_plan, simulated

@@ -10,10 +10,10 @@ from hpo.outcome.report.build import Evidence, build
 from hpo.outcome.report.document import Listing, Section, Table, to_markdown
 from hpo.outcome.report.gather import gather
 from hpo.outcome.report.work import Work, cost, provenance, work_of_final
-from hpo.search.registry import this_process
-from hpo.search.storage import Database
+from hpo.search.database.database import Database
+from hpo.search.queue.workers import this_process
 from hpo.search.study import create_or_take_up
-from hpo.search.worker import run_worker
+from hpo.search.worker.loop import run_worker
 from tests.outcome import simulated
 from tests.search.fakes import FakeTrainer, make_spec
 from tests.search.planned import make_confirmation, make_plan

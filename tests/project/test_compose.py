@@ -24,7 +24,7 @@ import yaml
 from sqlalchemy.engine import URL
 
 from hpo.cli.main import cli
-from hpo.search.address import resolve_address
+from hpo.search.database.address import resolve_address
 from tests.search.conftest import throw_away
 
 ROOT = Path(__file__).parents[2]

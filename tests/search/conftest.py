@@ -12,8 +12,8 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import URL
 
-from hpo.search.address import resolve_address
-from hpo.search.storage import Database, open_database
+from hpo.search.database.address import resolve_address
+from hpo.search.database.database import Database, open_database
 from tests.search.private import private_postgresql
 
 USUAL = {"postgresql": "postgresql://root@127.0.0.1:5432/postgres", "mysql": "mysql://root@127.0.0.1:3306/test"}

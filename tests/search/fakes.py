@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from hpo.search.trainer import Task
+from hpo.search.worker.trainer import Task
 from hpo.study.config import TrainConfig
 from hpo.study.space import Choices, FloatRange
 from hpo.study.spec import Budget, Search, StudySpec

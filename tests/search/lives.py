@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from hpo.search.budget import claim, store_record
-from hpo.search.claim import Claim
-from hpo.search.objective import finish, record_report
+from hpo.search.queue.claiming import claim, store_record
+from hpo.search.queue.lease import Claim
+from hpo.search.queue.reporting import finish, record_report
+from hpo.search.strategy.sampler import suggest
 from hpo.search.study import Study
-from hpo.search.suggest import suggest
 from tests.search.fakes import make_report
 
 

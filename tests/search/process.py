@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 
-from hpo.search.address import resolve_address
-from hpo.search.registry import this_process
-from hpo.search.storage import open_database
+from hpo.search.database.address import resolve_address
+from hpo.search.database.database import open_database
+from hpo.search.queue.workers import this_process
 from hpo.search.study import open_study
-from hpo.search.worker import run_worker
+from hpo.search.worker.loop import run_worker
 from tests.search.fakes import FakeTrainer
 
 

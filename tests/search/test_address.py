@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy.engine import URL
 
 from hpo.errors import OutputError, StorageError
-from hpo.search import address
-from hpo.search.address import resolve_address, shown, write_address_file
+from hpo.search.database import address
+from hpo.search.database.address import resolve_address, shown, write_address_file
 
 SPECIAL = "p@ss/w:o%r{d} x"
 

@@ -12,17 +12,17 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL
 
 from hpo.errors import StudyConflictError, StudyStoppedError
-from hpo.search import tables
-from hpo.search.budget import NothingToClaim, claim, release, renew, store_record
-from hpo.search.claim import Claim
-from hpo.search.ledger import StudyLedger
-from hpo.search.objective import LeaseLost, finish, record_report
-from hpo.search.reading import read_best, read_curve, read_trials
-from hpo.search.registry import this_process
-from hpo.search.status import read_status
-from hpo.search.storage import Database, open_database
+from hpo.search.database import schema
+from hpo.search.database.database import Database, open_database
+from hpo.search.queries.ledger import StudyLedger
+from hpo.search.queries.status import read_status
+from hpo.search.queries.trials import read_best, read_curve, read_trials
+from hpo.search.queue.claiming import NothingToClaim, claim, release, renew, store_record
+from hpo.search.queue.lease import Claim
+from hpo.search.queue.reporting import LeaseLost, finish, record_report
+from hpo.search.queue.workers import this_process
 from hpo.search.study import Study, create_or_take_up, list_studies, open_study
-from hpo.search.worker import run_worker
+from hpo.search.worker.loop import run_worker
 from tests.search.fakes import FakeTrainer, make_report, make_spec
 
 
@@ -39,9 +39,9 @@ def _end(held: Claim, outcome: str = "complete", auc: float = 0.8) -> bool:
 class TestEveryDatabase:
     def test_the_clock_is_in_seconds_since_1970(self, any_database: Database) -> None:
         with any_database.reading() as connection:
-            first = connection.scalar(sa.select(tables.database_now()))
+            first = connection.scalar(sa.select(schema.database_now()))
             time.sleep(0.05)
-            second = connection.scalar(sa.select(tables.database_now()))
+            second = connection.scalar(sa.select(schema.database_now()))
         assert abs(first - time.time()) < 5
         assert 0.04 < second - first < 2
 

@@ -14,18 +14,18 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL
 
 from hpo.errors import OutputError, StorageError, StudyConflictError
-from hpo.search import tables
-from hpo.search.address import resolve_address
-from hpo.search.budget import NothingToClaim, claim, release
-from hpo.search.copying import copy_study
-from hpo.search.ledger import StudyLedger
-from hpo.search.objective import record_report
-from hpo.search.optuna_storage import plain_storage
-from hpo.search.reading import read_best, read_curve, read_record, read_trials
-from hpo.search.status import read_status
-from hpo.search.storage import Database, open_database
+from hpo.search.admin.backup import backup, optuna_tables, restore
+from hpo.search.admin.copy import copy_study
+from hpo.search.database import schema
+from hpo.search.database.address import resolve_address
+from hpo.search.database.database import Database, open_database
+from hpo.search.database.optuna_storage import plain_storage
+from hpo.search.queries.ledger import StudyLedger
+from hpo.search.queries.status import read_status
+from hpo.search.queries.trials import read_best, read_curve, read_record, read_trials
+from hpo.search.queue.claiming import NothingToClaim, claim, release
+from hpo.search.queue.reporting import record_report
 from hpo.search.study import Study, create_or_take_up, list_studies, open_study
-from hpo.search.transfer import backup, optuna_tables, restore
 from tests.search.conftest import throw_away
 from tests.search.fakes import make_report, make_spec
 from tests.search.lives import claimed, ended, trained
@@ -140,8 +140,8 @@ def _counts(database: Database) -> dict[str, int]:
     with database.reading() as connection:
         return {
             table.name: connection.scalar(sa.select(sa.func.count()).select_from(table)) or 0
-            for table in [*optuna_tables().values(), *tables.own_tables]
-            if table is not tables.host
+            for table in [*optuna_tables().values(), *schema.own_tables]
+            if table is not schema.host
         }
 
 
@@ -169,7 +169,7 @@ def test_openings_of_the_test_rows_go_with_the_study(database: Database, other: 
     ledger.write("another", {"margin": 1.0}, "abc", "not this one")
     copy_study(study, other, "copied")
     with other.reading() as connection:
-        rows = connection.execute(sa.select(tables.ledger.c.study, tables.ledger.c.reason)).all()
+        rows = connection.execute(sa.select(schema.ledger.c.study, schema.ledger.c.reason)).all()
     assert [tuple(row) for row in rows] == [("copied", "first")]
 
 

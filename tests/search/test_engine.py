@@ -9,10 +9,10 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import URL
 
-from hpo.search import engine as engine_module
-from hpo.search import tables
-from hpo.search.engine import driver_arguments, make_engine
-from hpo.search.storage import Database, open_database
+from hpo.search.database import engine as engine_module
+from hpo.search.database import schema
+from hpo.search.database.database import Database, open_database
+from hpo.search.database.engine import driver_arguments, make_engine
 from hpo.search.study import create_or_take_up, open_study
 from tests.search.fakes import make_spec
 
@@ -25,7 +25,7 @@ class TestEveryDatabase:
         monkeypatch.setattr(engine_module, "BUSY_TIMEOUT", 1)
         holder, waiter = open_database(any_url, create=True), open_database(any_url, create=False)
         study = create_or_take_up(holder, name, make_spec(1))
-        held, change = threading.Event(), sa.update(tables.studies).where(tables.studies.c.study_id == study.study_id)
+        held, change = threading.Event(), sa.update(schema.studies).where(schema.studies.c.study_id == study.study_id)
 
         def hold() -> None:
             with holder.engine.begin() as connection:
@@ -58,7 +58,7 @@ def _stopped_worker_holds_up_nobody(url: URL, name: str, monkeypatch: pytest.Mon
     open_database(url, create=True).close()
     stopped, other = open_database(url, create=False), open_database(url, create=False)
     study = create_or_take_up(stopped, name, make_spec(1))
-    change = sa.update(tables.studies).where(tables.studies.c.study_id == study.study_id)
+    change = sa.update(schema.studies).where(schema.studies.c.study_id == study.study_id)
     with stopped.engine.connect() as connection:
         connection.execute(change.values(trials=5))
         started = time.monotonic()

@@ -15,11 +15,11 @@ from benchmarks.fault_harness.orders import stand_in_auc
 from benchmarks.fault_harness.schedule import Kind, draw
 from benchmarks.fault_harness.servers import postgres_programs
 from benchmarks.fault_harness.stand_in import StandIn
-from hpo.search.registry import this_process
-from hpo.search.storage import Database
+from hpo.search.database.database import Database
+from hpo.search.queue.workers import this_process
 from hpo.search.study import create_or_take_up
-from hpo.search.trainer import Task
-from hpo.search.worker import run_worker
+from hpo.search.worker.loop import run_worker
+from hpo.search.worker.trainer import Task
 from hpo.training.report import EpochReport
 from tests.search.fakes import make_spec
 

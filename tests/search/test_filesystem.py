@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from hpo.errors import StorageError
-from hpo.search import filesystem
-from hpo.search.address import resolve_address
-from hpo.search.filesystem import check_local, file_system, is_network
-from hpo.search.storage import open_database
+from hpo.search.database import filesystem
+from hpo.search.database.address import resolve_address
+from hpo.search.database.database import open_database
+from hpo.search.database.filesystem import check_local, file_system, is_network
 
 MOUNTS = r"""
 22 1 259:2 / / rw,relatime shared:1 - ext4 /dev/nvme0n1p2 rw

@@ -13,10 +13,11 @@ from hpo.errors import OutputError, StorageError
 from hpo.launch.health import database as database_room
 from hpo.launch.health.database import DatabaseCheck
 from hpo.launch.health.finding import Check, Finding, run_checks
-from hpo.search import health, tables
-from hpo.search.address import resolve_address
-from hpo.search.health import Clock
-from hpo.search.storage import Database, open_database
+from hpo.search.admin import health
+from hpo.search.admin.health import Clock
+from hpo.search.database import schema
+from hpo.search.database.address import resolve_address
+from hpo.search.database.database import Database, open_database
 from hpo.search.study import create_or_take_up
 from hpo.study.files import builtin_study_file, load_spec
 
@@ -42,11 +43,11 @@ def test_a_study_that_is_not_there_is_a_fault_of_its_kind(database: Database) ->
 
 
 def test_a_database_of_another_version_is_a_fault_that_says_what_to_run(database: Database) -> None:
-    database.write(lambda connection: connection.execute(sa.update(tables.version).values(version=1)))
+    database.write(lambda connection: connection.execute(sa.update(schema.version).values(version=1)))
     (older,) = [finding for finding in look(database.url) if finding.check == "tables"]
     assert (older.verdict, older.exit_code) == ("fault", 5)
     assert "hpo db upgrade" in older.cure
-    database.write(lambda connection: connection.execute(sa.update(tables.version).values(version=99)))
+    database.write(lambda connection: connection.execute(sa.update(schema.version).values(version=99)))
     (newer,) = [finding for finding in look(database.url) if finding.check == "tables"]
     assert "update hpo" in newer.cure
 
@@ -74,7 +75,7 @@ def test_looking_changes_no_row(any_database: Database, name: str) -> None:
 
     def rows() -> dict[str, list[sa.Row[tuple[object, ...]]]]:
         with any_database.reading() as connection:
-            return {table.name: list(connection.execute(sa.select(table))) for table in tables.own_tables}
+            return {table.name: list(connection.execute(sa.select(table))) for table in schema.own_tables}
 
     before = rows()
     look(any_database.url, name)

@@ -7,11 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-from hpo.search.life import home_of_lives, is_over, this_life
+from hpo.search.queue.process_identity import home_of_lives, is_over, this_life
 
 
 def _life_of_a_child() -> tuple[subprocess.Popen[str], str]:
-    code = "from hpo.search.life import this_life; print(this_life(), flush=True); input()"
+    code = "from hpo.search.queue.process_identity import this_life; print(this_life(), flush=True); input()"
     child = subprocess.Popen(
         [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=Path.cwd()
     )

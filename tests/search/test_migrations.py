@@ -13,14 +13,15 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL
 
 from hpo.errors import StorageError
-from hpo.search import migrations, tables
-from hpo.search.address import resolve_address
-from hpo.search.engine import make_engine
-from hpo.search.migrations import upgrade
-from hpo.search.optuna_storage import plain_storage
-from hpo.search.reading import read_best, read_curve
-from hpo.search.status import read_status
-from hpo.search.storage import open_database
+from hpo.search.admin import migrations
+from hpo.search.admin.migrations import upgrade
+from hpo.search.database import schema
+from hpo.search.database.address import resolve_address
+from hpo.search.database.database import open_database
+from hpo.search.database.engine import make_engine
+from hpo.search.database.optuna_storage import plain_storage
+from hpo.search.queries.status import read_status
+from hpo.search.queries.trials import read_best, read_curve
 from hpo.search.study import open_study
 from tests.search.conftest import throw_away
 from tests.search.lives import claimed, ended
@@ -74,7 +75,7 @@ def _move_own_tables(source: URL, target: URL) -> None:
 def _shape(engine: sa.Engine) -> dict[str, Any]:
     """Tables of hpo with what can be told of their columns, keys and indices."""
     inspector = sa.inspect(engine)
-    own = [table.name for table in tables.own_tables]
+    own = [table.name for table in schema.own_tables]
     return {
         name: {
             "columns": {
@@ -101,7 +102,7 @@ def _plain_default(default: str | None) -> str | None:
 
 class TestEveryDatabase:
     def test_upgraded_tables_are_those_that_are_made_anew(self, old_url: URL, tmp_path: Path) -> None:
-        assert upgrade(old_url) == migrations.Upgrade(before=1, after=tables.SCHEMA_VERSION, optuna=False)
+        assert upgrade(old_url) == migrations.Upgrade(before=1, after=schema.SCHEMA_VERSION, optuna=False)
         upgraded = make_engine(old_url)
         backend = old_url.get_backend_name()
         news = (
@@ -117,7 +118,7 @@ class TestEveryDatabase:
 
     def test_a_second_upgrade_changes_nothing(self, old_url: URL) -> None:
         upgrade(old_url)
-        assert upgrade(old_url).before == tables.SCHEMA_VERSION
+        assert upgrade(old_url).before == schema.SCHEMA_VERSION
 
     def test_an_upgrade_that_was_cut_off_is_carried_to_its_end(
         self, old_url: URL, monkeypatch: pytest.MonkeyPatch
@@ -179,7 +180,7 @@ def test_tables_of_a_newer_optuna_are_refused(tmp_path: Path) -> None:
 
 
 def test_there_is_a_step_from_each_earlier_version() -> None:
-    assert list(migrations.STEPS) == list(range(1, tables.SCHEMA_VERSION))
+    assert list(migrations.STEPS) == list(range(1, schema.SCHEMA_VERSION))
 
 
 def test_nothing_to_upgrade_is_told(tmp_path: Path) -> None:

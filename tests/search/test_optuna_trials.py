@@ -6,13 +6,13 @@ from typing import Any
 
 import optuna
 
-from hpo.search.budget import claim, release
-from hpo.search.claim import Claim
-from hpo.search.optuna_trials import SeenTrials
-from hpo.search.registry import this_process
-from hpo.search.storage import Database
+from hpo.search.database.database import Database
+from hpo.search.database.optuna_trials import SeenTrials
+from hpo.search.queue.claiming import claim, release
+from hpo.search.queue.lease import Claim
+from hpo.search.queue.workers import this_process
 from hpo.search.study import Study, create_or_take_up
-from hpo.search.worker import run_worker
+from hpo.search.worker.loop import run_worker
 from tests.search.fakes import FakeTrainer, make_spec
 
 

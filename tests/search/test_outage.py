@@ -15,17 +15,17 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL
 
 from hpo.errors import StorageError
-from hpo.search import engine as engine_module
-from hpo.search import tables
-from hpo.search.address import resolve_address
-from hpo.search.budget import store_record
-from hpo.search.objective import record_report
-from hpo.search.outage import Patience, persist
-from hpo.search.reading import read_curve
-from hpo.search.status import read_status
-from hpo.search.storage import Database, open_database
+from hpo.search.database import engine as engine_module
+from hpo.search.database import schema
+from hpo.search.database.address import resolve_address
+from hpo.search.database.database import Database, open_database
+from hpo.search.database.retry import Patience, persist
+from hpo.search.queries.status import read_status
+from hpo.search.queries.trials import read_curve
+from hpo.search.queue.claiming import store_record
+from hpo.search.queue.reporting import record_report
+from hpo.search.strategy.sampler import suggest
 from hpo.search.study import create_or_take_up
-from hpo.search.suggest import suggest
 from tests.search.conftest import throw_away
 from tests.search.fakes import make_report, make_spec
 from tests.search.lives import claimed, ended
@@ -56,7 +56,7 @@ def behind_a_proxy(request: pytest.FixtureRequest) -> Iterator[tuple[Database, P
 
 
 def _count(database: Database) -> Callable[[sa.Connection], None]:
-    change = sa.insert(tables.ledger).values(study="s", configuration="{}", code_version="", time=0.0, reason="")
+    change = sa.insert(schema.ledger).values(study="s", configuration="{}", code_version="", time=0.0, reason="")
     return lambda connection: connection.execute(change) and None
 
 
@@ -200,7 +200,7 @@ def test_an_outage_longer_than_the_patience_is_told_in_a_sentence(server: Privat
         with pytest.raises(StorageError, match="is the server up"):
             _ = database.optuna.get_all_studies()
         with pytest.raises(StorageError, match="is the server up"), database.reading() as connection:
-            connection.execute(sa.select(tables.ledger))
+            connection.execute(sa.select(schema.ledger))
     finally:
         server.start()
         database.close()
@@ -219,7 +219,7 @@ def test_a_server_that_falls_silent_does_not_hang_a_worker_for_ever(
     _ = database.optuna
     works: dict[str, Callable[[], object]] = {
         "write": lambda: database.write(_count(database)),
-        "read": lambda: database.read(lambda connection: connection.execute(sa.select(tables.ledger)).all()),
+        "read": lambda: database.read(lambda connection: connection.execute(sa.select(schema.ledger)).all()),
         "optuna": lambda: database.optuna.get_all_studies(),
     }
     works[way]()
@@ -247,7 +247,7 @@ def test_a_commit_whose_answer_is_lost_is_run_again(behind_a_proxy: tuple[Databa
     database.write(_count(database))
     assert len(cuts) == 1
     with database.reading() as connection:
-        assert connection.scalar(sa.select(sa.func.count()).select_from(tables.ledger)) == 2
+        assert connection.scalar(sa.select(sa.func.count()).select_from(schema.ledger)) == 2
 
 
 @pytest.mark.slow

@@ -6,14 +6,14 @@ import optuna
 import pytest
 
 from hpo.errors import StudyConflictError
-from hpo.search.copying import copy_study
-from hpo.search.reading import read_best, read_record, read_trials
-from hpo.search.registry import this_process
-from hpo.search.replay import replay
-from hpo.search.status import read_status
-from hpo.search.storage import Database
+from hpo.search.admin.copy import copy_study
+from hpo.search.database.database import Database
+from hpo.search.queries.status import read_status
+from hpo.search.queries.trials import read_best, read_record, read_trials
+from hpo.search.queue.workers import this_process
 from hpo.search.study import create_or_take_up, open_study
-from hpo.search.worker import run_worker
+from hpo.search.worker.loop import run_worker
+from hpo.search.worker.replay import replay
 from hpo.study.config import TrainConfig
 from hpo.study.planned import planned_trial
 from hpo.study.references import references
@@ -105,8 +105,8 @@ def test_the_plan_comes_back_from_the_database_as_it_went(any_database: Database
 
 
 def test_a_copy_goes_on_with_the_same_seeds(database: Database, tmp_path: object) -> None:
-    from hpo.search.address import resolve_address
-    from hpo.search.storage import open_database
+    from hpo.search.database.address import resolve_address
+    from hpo.search.database.database import open_database
 
     study = create_or_take_up(database, "c", make_confirmation(make_plan(0, 2), repeats=2))
     run_worker(study, identity=this_process("w"), train=FakeTrainer(1), limit=3)

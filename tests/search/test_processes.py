@@ -13,9 +13,9 @@ import optuna
 import pytest
 from sqlalchemy.engine import URL
 
-from hpo.search.reading import read_record, read_trials
-from hpo.search.status import read_status
-from hpo.search.storage import open_database
+from hpo.search.database.database import open_database
+from hpo.search.queries.status import read_status
+from hpo.search.queries.trials import read_record, read_trials
 from hpo.search.study import Study, create_or_take_up
 from tests.search.fakes import make_spec
 from tests.search.planned import make_confirmation, make_plan

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from hpo.search.budget import claim
-from hpo.search.claim import Claim
-from hpo.search.objective import record_report
-from hpo.search.pruner import goes_on, rungs
-from hpo.search.reading import read_trials
-from hpo.search.registry import this_process
-from hpo.search.storage import Database
+from hpo.search.database.database import Database
+from hpo.search.queries.trials import read_trials
+from hpo.search.queue.claiming import claim
+from hpo.search.queue.lease import Claim
+from hpo.search.queue.reporting import record_report
+from hpo.search.queue.workers import this_process
+from hpo.search.strategy.asha import goes_on, rungs
 from hpo.search.study import Study, create_or_take_up
-from hpo.search.worker import run_worker
+from hpo.search.worker.loop import run_worker
 from tests.search.fakes import FakeTrainer, make_report, make_spec
 
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 import optuna
 import pytest
 
-from hpo.search.budget import claim, release
-from hpo.search.claim import Claim
-from hpo.search.objective import finish, record_report
-from hpo.search.racing import race
-from hpo.search.reading import TrialRow, read_trials
-from hpo.search.registry import this_process
-from hpo.search.status import read_status
-from hpo.search.storage import Database
+from hpo.search.database.database import Database
+from hpo.search.queries.status import read_status
+from hpo.search.queries.trials import TrialRow, read_trials
+from hpo.search.queue.claiming import claim, release
+from hpo.search.queue.lease import Claim
+from hpo.search.queue.reporting import finish, record_report
+from hpo.search.queue.workers import this_process
+from hpo.search.strategy.racing import race
 from hpo.search.study import Study, create_or_take_up
-from hpo.search.worker import run_worker
+from hpo.search.worker.loop import run_worker
 from hpo.study.spec import Scoring
 from tests.search.fakes import FakeTrainer, make_report
 from tests.search.lives import claimed

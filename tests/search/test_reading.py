@@ -16,19 +16,19 @@ import sqlalchemy as sa
 
 from hpo.errors import StudyNotFoundError
 from hpo.outcome.candidates import choose_candidates, warnings
-from hpo.search import tables
-from hpo.search.budget import claim
-from hpo.search.claim import Claim
-from hpo.search.dashboard import serve_dashboard
-from hpo.search.notes import trial_note
-from hpo.search.objective import record_report
-from hpo.search.reading import read_best, read_curve, read_record, read_trials
-from hpo.search.registry import this_process
-from hpo.search.replay import replay
-from hpo.search.status import read_status
-from hpo.search.storage import Database
+from hpo.search.dashboard.notes import trial_note
+from hpo.search.dashboard.server import serve_dashboard
+from hpo.search.database import schema
+from hpo.search.database.database import Database
+from hpo.search.queries.status import read_status
+from hpo.search.queries.trials import read_best, read_curve, read_record, read_trials
+from hpo.search.queue.claiming import claim
+from hpo.search.queue.lease import Claim
+from hpo.search.queue.reporting import record_report
+from hpo.search.queue.workers import this_process
 from hpo.search.study import Study, create_or_take_up, open_study
-from hpo.search.worker import run_worker
+from hpo.search.worker.loop import run_worker
+from hpo.search.worker.replay import replay
 from tests.search.fakes import FakeTrainer, make_report, make_spec
 
 
@@ -63,10 +63,10 @@ def test_a_study_with_nothing_running_promises_no_end(database: Database) -> Non
 
 def test_the_pace_forgets_what_was_before_a_pause(study: Study) -> None:
     before = read_status(study).trials_per_hour
-    old = tables.trials.c.place < 4
+    old = schema.trials.c.place < 4
     with study.database.engine.begin() as connection:
-        for column in (tables.trials.c.started, tables.trials.c.ended):
-            connection.execute(sa.update(tables.trials).where(old).values({column: column - 36000}))
+        for column in (schema.trials.c.started, schema.trials.c.ended):
+            connection.execute(sa.update(schema.trials).where(old).values({column: column - 36000}))
     assert read_status(study).trials_per_hour > before / 10
 
 

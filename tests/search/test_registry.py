@@ -6,9 +6,11 @@ import threading
 import time
 from pathlib import Path
 
-from hpo.search.budget import Claim, claim
-from hpo.search.reading import read_trials
-from hpo.search.registry import (
+from hpo.search.database.database import Database
+from hpo.search.queries.status import read_status
+from hpo.search.queries.trials import read_trials
+from hpo.search.queue.claiming import Claim, claim
+from hpo.search.queue.workers import (
     read_jobs,
     read_workers,
     record_job,
@@ -16,10 +18,8 @@ from hpo.search.registry import (
     request_stop,
     this_process,
 )
-from hpo.search.status import read_status
-from hpo.search.storage import Database
 from hpo.search.study import Study, create_or_take_up
-from hpo.search.worker import WorkerSummary, run_worker
+from hpo.search.worker.loop import WorkerSummary, run_worker
 from tests.search.fakes import FakeTrainer, make_spec
 
 

@@ -16,12 +16,12 @@ from sqlalchemy.engine import URL
 
 from hpo.cli.main import cli
 from hpo.errors import OutputError, StorageError
-from hpo.search import tables
-from hpo.search.address import resolve_address
-from hpo.search.registry import this_process
-from hpo.search.storage import Database, open_database
+from hpo.search.database import schema
+from hpo.search.database.address import resolve_address
+from hpo.search.database.database import Database, open_database
+from hpo.search.queue.workers import this_process
 from hpo.search.study import create_or_take_up, open_study
-from hpo.search.worker import run_worker
+from hpo.search.worker.loop import run_worker
 from tests.search.fakes import FakeTrainer, make_spec
 
 SPECIAL = "p@ss/w:o%r{d} x"
@@ -70,7 +70,7 @@ def test_a_database_without_a_study_is_told(tmp_path: Path) -> None:
 
 def test_tables_of_a_newer_hpo_are_refused(database: Database) -> None:
     with database.engine.begin() as connection:
-        connection.execute(sa.update(tables.version).values(version=99))
+        connection.execute(sa.update(schema.version).values(version=99))
     with pytest.raises(StorageError, match=r"tables of version 99, newer than this hpo's .; update hpo"):
         open_database(database.url, create=True)
 
@@ -104,7 +104,7 @@ def test_sqlite_is_set_up_for_several_processes(database: Database) -> None:
 def test_a_reader_waits_for_no_writer(database: Database) -> None:
     create_or_take_up(database, "study", make_spec(1))
     with database.engine.begin() as connection:
-        connection.execute(sa.update(tables.studies).values(trials=9))
+        connection.execute(sa.update(schema.studies).values(trials=9))
         started = time.monotonic()
         assert open_study(database, "study").spec.budget.trials == 1
         assert time.monotonic() - started < 1

@@ -7,15 +7,15 @@ from typing import Any
 import optuna
 import pytest
 
-from hpo.search.budget import claim
-from hpo.search.claim import Claim
-from hpo.search.objective import finish
-from hpo.search.reading import read_record, read_trials
-from hpo.search.registry import this_process
-from hpo.search.storage import Database
+from hpo.search.database.database import Database
+from hpo.search.queries.trials import read_record, read_trials
+from hpo.search.queue.claiming import claim
+from hpo.search.queue.lease import Claim
+from hpo.search.queue.reporting import finish
+from hpo.search.queue.workers import this_process
+from hpo.search.strategy.sampler import distribution, make_sampler, nearest, planned_template, suggest
 from hpo.search.study import Study, create_or_take_up
-from hpo.search.suggest import distribution, make_sampler, nearest, planned_template, suggest
-from hpo.search.worker import run_worker
+from hpo.search.worker.loop import run_worker
 from hpo.study.files import builtin_study_file, load_spec
 from hpo.study.planned import PlannedTrial
 from hpo.study.references import references

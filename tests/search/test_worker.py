@@ -15,18 +15,18 @@ import pytest
 import sqlalchemy as sa
 
 from hpo.errors import DataError
-from hpo.search import tables
-from hpo.search.budget import MAX_LIVES_LOST, NothingToClaim, claim, release
-from hpo.search.claim import Claim
-from hpo.search.deadline import LEAST_SECONDS, Deadline, seconds_to_get_anywhere
-from hpo.search.life import home_of_lives
-from hpo.search.objective import finish, record_report
-from hpo.search.reading import read_record, read_trials
-from hpo.search.registry import WorkerIdentity, register_worker, this_process
-from hpo.search.status import read_status
-from hpo.search.storage import Database
+from hpo.search.database import schema
+from hpo.search.database.database import Database
+from hpo.search.queries.status import read_status
+from hpo.search.queries.trials import read_record, read_trials
+from hpo.search.queue.claiming import MAX_LIVES_LOST, NothingToClaim, claim, release
+from hpo.search.queue.lease import Claim
+from hpo.search.queue.process_identity import home_of_lives
+from hpo.search.queue.reporting import finish, record_report
+from hpo.search.queue.workers import WorkerIdentity, register_worker, this_process
 from hpo.search.study import Study, create_or_take_up
-from hpo.search.worker import run_worker
+from hpo.search.worker.deadline import LEAST_SECONDS, Deadline, seconds_to_get_anywhere
+from hpo.search.worker.loop import run_worker
 from tests.search.fakes import FakeTrainer, make_report, make_spec
 
 
@@ -92,7 +92,7 @@ def test_a_worker_that_lost_its_lease_drops_the_trial_and_takes_the_next(databas
         if epoch == 2 and not thefts:
             thefts.append(epoch)
             with database.engine.begin() as connection:
-                connection.execute(sa.update(tables.trials).where(tables.trials.c.place == 0).values(lease_until=0.0))
+                connection.execute(sa.update(schema.trials).where(schema.trials.c.place == 0).values(lease_until=0.0))
             assert isinstance(claim(study, "thief"), Claim)
 
     summary = run_worker(
@@ -276,7 +276,7 @@ def test_without_checkpoints_a_whole_trial_must_fit_into_the_time_that_is_left(d
 def test_a_trial_is_given_back_when_the_time_of_the_job_is_up(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hpo.search.deadline.LEAST_SECONDS", 0.1)
+    monkeypatch.setattr("hpo.search.worker.deadline.LEAST_SECONDS", 0.1)
     study = _study(database)
     summary = run_worker(
         study, identity=this_process("w"), train=FakeTrainer(4, 0.5), deadline=Deadline(31.0, margin=30.0)

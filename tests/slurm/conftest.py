@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from hpo.search.address import resolve_address
-from hpo.search.storage import Database, open_database
+from hpo.search.database.address import resolve_address
+from hpo.search.database.database import Database, open_database
 from tests.slurm.fake import FakeSlurm
 
 

@@ -17,10 +17,10 @@ import optuna
 import pytest
 from sqlalchemy.engine import URL
 
-from hpo.search.reading import TrialRow, read_trials
-from hpo.search.registry import read_jobs, read_workers
-from hpo.search.status import read_status
-from hpo.search.storage import open_database
+from hpo.search.database.database import open_database
+from hpo.search.queries.status import read_status
+from hpo.search.queries.trials import TrialRow, read_trials
+from hpo.search.queue.workers import read_jobs, read_workers
 from hpo.search.study import Study, open_study
 from tests.cli.run import hpo
 from tests.search.conftest import throw_away

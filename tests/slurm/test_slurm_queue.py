@@ -13,9 +13,11 @@ from hpo.cli.view import page
 from hpo.launch.slurm import client
 from hpo.launch.slurm.queue import ArrayState, Queue, QueueWatch, read_queue
 from hpo.launch.slurm.stop import stop_study
-from hpo.search import tables
-from hpo.search.budget import Claim, claim
-from hpo.search.registry import (
+from hpo.search.database import schema
+from hpo.search.database.database import Database
+from hpo.search.queries.status import read_status
+from hpo.search.queue.claiming import Claim, claim
+from hpo.search.queue.workers import (
     StopRequest,
     end_worker,
     read_jobs,
@@ -24,8 +26,6 @@ from hpo.search.registry import (
     register_worker,
     this_process,
 )
-from hpo.search.status import read_status
-from hpo.search.storage import Database
 from hpo.search.study import Study, create_or_take_up
 from tests.search.fakes import make_spec
 from tests.slurm.fake import FakeSlurm
@@ -118,9 +118,9 @@ def test_workers_are_shown_with_what_they_hold_and_how_they_ended(slurm: FakeSlu
     worker(study, "ended")
     assert isinstance(claim(study, "busy"), Claim)
     end_worker(study, "ended", finished=2, message="the disk was full")
-    silence = tables.workers.c.worker == "gone"
+    silence = schema.workers.c.worker == "gone"
     with study.database.engine.begin() as connection:
-        connection.execute(sa.update(tables.workers).where(silence).values(seen=tables.workers.c.seen - 3600))
+        connection.execute(sa.update(schema.workers).where(silence).values(seen=schema.workers.c.seen - 3600))
     text = shown(study)
     (busy,) = [line for line in text.splitlines() if line.startswith("busy")]
     assert "cuda" in busy

@@ -12,8 +12,8 @@ from hpo.launch.slurm import client
 from hpo.launch.slurm.plan import SlurmOptions
 from hpo.launch.slurm.submit import Prepared, prepare, submit_study
 from hpo.launch.slurm.submit import test_only as ask_the_cluster
-from hpo.search import registry
-from hpo.search.storage import Database
+from hpo.search.database.database import Database
+from hpo.search.queue import workers
 from hpo.search.study import Study, create_or_take_up
 from tests.search.fakes import make_spec
 from tests.slurm.fake import FakeSlurm
@@ -42,7 +42,7 @@ def prepared(tmp_path: Path, storage: str | None = SERVER, **wishes: object) -> 
 def test_a_submitted_array_is_noted_in_its_study(slurm: FakeSlurm, study: Study, tmp_path: Path) -> None:
     done = submit_study(study, prepared(tmp_path, workers=3, workers_per_gpu=2))
     assert (done.cluster, done.job, done.tasks, done.workers) == ("testcluster", "4711", 3, 6)
-    (row,) = registry.read_jobs(study)
+    (row,) = workers.read_jobs(study)
     assert (row.cluster, row.job, row.tasks, row.log_dir) == ("testcluster", "4711", 3, str(tmp_path / "logs/slurm"))
     assert slurm.calls("sbatch") == ["--parsable"]
     assert done.script.read_text() == slurm.script()
@@ -95,7 +95,7 @@ def test_what_sbatch_says_against_a_job_is_told_and_nothing_is_noted(
     slurm.answers("sbatch", error="sbatch: error: Batch job submission failed: Invalid account\n", code=1)
     with pytest.raises(UsageError, match="sbatch refused the job: Batch job submission failed: Invalid account"):
         submit_study(study, prepared(tmp_path))
-    assert registry.read_jobs(study) == []
+    assert workers.read_jobs(study) == []
 
 
 def test_a_job_that_cannot_be_noted_is_cancelled_again(
@@ -104,7 +104,7 @@ def test_a_job_that_cannot_be_noted_is_cancelled_again(
     def fails(*_: object, **__: object) -> None:
         raise StorageError("the database is gone")
 
-    monkeypatch.setattr(registry, "record_job", fails)
+    monkeypatch.setattr(workers, "record_job", fails)
     with pytest.raises(StorageError, match="gone"):
         submit_study(study, prepared(tmp_path))
     assert slurm.calls("scancel") == ["--quiet 4711"]

@@ -10,7 +10,7 @@ from hpo.errors import OutputError, StorageError, StudyNotFoundError
 from hpo.launch.health.finding import Finding, fault, ok, warning
 
 if TYPE_CHECKING:
-    from hpo.search.health import Examined, Place, Versions
+    from hpo.search.admin.health import Examined, Place, Versions
 
 SKEW_WARNING, SKEW_FAULT = 2.0, 30.0
 """Seconds between this host's clock and the database's."""
@@ -30,7 +30,7 @@ class DatabaseCheck:
 
     def look(self) -> Iterator[Finding]:
         """Findings, from the address to the study; what cannot be reached is not guessed at."""
-        from hpo.search.health import examining, locate
+        from hpo.search.admin.health import examining, locate
 
         self.place = place = locate(self._storage)
         if place.file is not None and not place.file.exists() and self._study is None:

@@ -35,7 +35,7 @@ def look_at_disk(folders: list[Folder]) -> Iterator[Finding]:
 
 
 def _look(folder: Folder) -> Finding:
-    from hpo.search.filesystem import file_system
+    from hpo.search.database.filesystem import file_system
 
     existing = _existing(folder.path)
     name = f"{folder.purpose} {folder.path}"

@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from hpo.errors import OutputError, StorageError, UsageError
-from hpo.search.address import write_address_file
+from hpo.search.database.address import write_address_file
 
 USER = DATABASE = "hpo"
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from hpo.errors import OutputError, StorageError
 from hpo.launch.server.cluster import Cluster, last_lines, prepare
-from hpo.search.address import write_address_file
+from hpo.search.database.address import write_address_file
 
 BEAT_SECONDS = 5.0
 """How often a server writes that it lives, for other hosts that see its folder."""

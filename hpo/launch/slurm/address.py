@@ -27,7 +27,7 @@ class WorkerAddress:
 
     def write(self) -> None:
         """Writes the file, readable for its owner only. Raises OutputError."""
-        from hpo.search.address import write_address_file
+        from hpo.search.database.address import write_address_file
 
         if self.text is not None:
             write_address_file(self.file, self.text)
@@ -38,7 +38,7 @@ def worker_address(storage: str | None, study: str, log_dir: Path, *, one_node: 
 
     Raises StorageError if other hosts could not use it.
     """
-    from hpo.search.address import resolve_address, shown
+    from hpo.search.database.address import resolve_address, shown
 
     url = resolve_address(storage)
     server = url.get_backend_name() != "sqlite"

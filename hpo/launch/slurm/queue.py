@@ -13,7 +13,7 @@ from hpo.errors import HpoError
 from hpo.launch.slurm import client
 
 if TYPE_CHECKING:
-    from hpo.search.registry import JobRow
+    from hpo.search.queue.workers import JobRow
 
 ASKED = 40
 """Arrays of a study that Slurm is asked for, the newest ones."""

@@ -33,7 +33,7 @@ def stop_study(study: Study, *, at_once: bool, cancel_running: bool) -> Stopped:
     to be asked. A job that runs without a worker that lives (it begins, or is about to go back into the queue) holds no
     trial and is cancelled too.
     """
-    from hpo.search.registry import read_jobs, read_workers, request_stop
+    from hpo.search.queue.workers import read_jobs, read_workers, request_stop
 
     jobs = read_jobs(study)
     trouble: list[str] = []

@@ -81,7 +81,7 @@ def submit_study(study: Study, prepared: Prepared) -> Submission:
 
     Raises UsageError if Slurm refuses, OutputError, StorageError.
     """
-    from hpo.search.registry import record_job
+    from hpo.search.queue.workers import record_job
 
     plan = prepared.plan
     cluster = client.cluster_name()

@@ -13,7 +13,7 @@ from hpo.outcome.report.evidence import Searched
 from hpo.outcome.report.stages import flattery, follow
 from hpo.outcome.report.work import Work, cost, provenance, work_of_final
 from hpo.outcome.standings import Confirmation
-from hpo.search.ledger import Opening
+from hpo.search.queries.ledger import Opening
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from hpo.search.reading import TrialRow, read_curve, read_record, read_trials
-from hpo.search.status import StudyStatus, read_status
+from hpo.search.queries.status import StudyStatus, read_status
+from hpo.search.queries.trials import TrialRow, read_curve, read_record, read_trials
 from hpo.search.study import Study
 from hpo.study.spec import StudySpec
 from hpo.training.report import EpochReport

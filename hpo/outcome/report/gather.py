@@ -12,8 +12,8 @@ from hpo.outcome.report.build import Evidence
 from hpo.outcome.report.evidence import gather_search
 from hpo.outcome.report.work import Work
 from hpo.outcome.standings import read_confirmation
-from hpo.search.ledger import read_openings
-from hpo.search.reading import read_records
+from hpo.search.queries.ledger import read_openings
+from hpo.search.queries.trials import read_records
 from hpo.search.study import Study, open_study
 
 

@@ -9,7 +9,7 @@ from hpo.outcome.judgement import Against, Judged, Judgement
 from hpo.outcome.report import result_figures as figures
 from hpo.outcome.report.document import Block, Listing, Notice, Picture, Section, Table, Text
 from hpo.outcome.standings import Confirmation, Difference, Standing
-from hpo.search.ledger import Opening
+from hpo.search.queries.ledger import Opening
 from hpo.statistics.estimate import Comparison, Estimate
 from hpo.study.catalogue import Dataset
 from hpo.study.published import published

@@ -10,8 +10,8 @@ from hpo.outcome.report import search_figures as figures
 from hpo.outcome.report.document import Block, Listing, Notice, Picture, Section, Table, Text
 from hpo.outcome.report.effects import ChoiceEffect, NumberEffect, choice_effects, number_effects
 from hpo.outcome.report.evidence import Searched, Tried
-from hpo.search.importance import LEAST_TRIALS, Importance, importances
-from hpo.search.reading import LEARNED
+from hpo.search.queries.importance import LEAST_TRIALS, Importance, importances
+from hpo.search.queries.trials import LEARNED
 from hpo.statistics.estimate import clipped_interval
 from hpo.study.config import settings
 from hpo.study.space import Choices, Range

@@ -1,0 +1,171 @@
+"""The whole of a database in one SQLite file, and back: `hpo db backup` and `hpo db restore`.
+
+Rows go table by table through SQLAlchemy's types, those of Optuna's own models and of `hpo.search.database.schema`,
+which mean the same on each backend: reflected types do not (an ENUM is a text in SQLite, a BOOL a number in MySQL).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import URL, Connection
+
+from hpo.errors import OutputError, StorageError
+from hpo.search.database import schema
+from hpo.search.database.database import Database, open_database
+from hpo.search.database.errors import as_hpo_error
+
+BATCH = 1000
+"""Rows that are read and written at a time."""
+
+Progress = Callable[[str, int, int], None]
+"""Called with a table's name, its rows done, and its rows."""
+
+
+def backup(source: Database, path: Path, progress: Progress = lambda *_: None) -> int:
+    """Writes the database as of one moment to a SQLite file, over one that is there; the number of its rows.
+
+    Workers may go on meanwhile. The file is complete from the moment that it is there, and a database that every
+    command can read. Raises OutputError if it cannot be written.
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.touch(mode=0o600, exist_ok=False)
+        target = open_database(URL.create("sqlite", database=str(part.absolute())), create=True)
+        try:
+            with snapshot(source) as reading, as_hpo_error(target.url), target.engine.begin() as writing:
+                rows = _move_all(reading, writing, progress)
+        finally:
+            target.close()
+        _close_log(part)
+        part.replace(path)
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror}") from None
+    finally:
+        for leftover in (part, *(part.with_name(part.name + end) for end in ("-wal", "-shm"))):
+            leftover.unlink(missing_ok=True)
+    return rows
+
+
+def restore(path: Path, target: Database, progress: Progress = lambda *_: None) -> int:
+    """Writes what a backup holds into an empty database, all or nothing; the number of rows.
+
+    A backup by an earlier hpo is brought up to date on the way. Raises StorageError if the file is no backup, is of a
+    newer hpo, or the database holds a study.
+    """
+    from hpo.search.admin.migrations import upgrade
+
+    if not path.is_file():
+        raise StorageError(f"{path} is no file; give one that `hpo db backup` wrote")
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "backup.sqlite3"
+        shutil.copyfile(path, copy)
+        url = URL.create("sqlite", database=str(copy))
+        try:
+            upgrade(url)
+        except StorageError as error:
+            raise StorageError(f"{path} cannot be restored: {str(error).replace(str(copy), path.name)}") from None
+        source = open_database(url, create=False)
+        try:
+            with snapshot(source) as reading, as_hpo_error(target.url), target.engine.begin() as writing:
+                _check_empty(target, writing)
+                return _move_all(reading, writing, progress)
+        finally:
+            source.close()
+
+
+@contextmanager
+def snapshot(database: Database) -> Iterator[Connection]:
+    """A connection to which the database stands still, while others write."""
+    with as_hpo_error(database.url), database.engine.connect() as connection:
+        if database.url.get_backend_name() == "sqlite":
+            yield connection.execution_options(hpo_reading=True)
+        else:
+            yield connection.execution_options(isolation_level="REPEATABLE READ")
+
+
+def optuna_tables() -> dict[str, sa.Table]:
+    """Optuna's tables by their names."""
+    from optuna.storages._rdb import models
+
+    return dict(models.BaseModel.metadata.tables)
+
+
+def batches(connection: Connection, query: sa.Select[Any]) -> Iterator[list[dict[str, Any]]]:
+    """Rows of a query, some at a time, as dictionaries."""
+    with connection.execution_options(yield_per=BATCH).execute(query) as result:
+        for rows in result.mappings().partitions():
+            yield [dict(row) for row in rows]
+
+
+def _move_all(reading: Connection, writing: Connection, progress: Progress) -> int:
+    return sum(_move(table, reading, writing, progress) for table in _tables_in_order())
+
+
+def _tables_in_order() -> list[sa.Table]:
+    """Every table but those of versions, those that others refer to first."""
+    theirs = sa.MetaData()
+    for table in optuna_tables().values():
+        table.to_metadata(theirs)
+    ordered = [table for table in theirs.sorted_tables if table.name != "version_info"]
+    # What is at work on the one database is not at work on the other.
+    ours = [table for table in schema.own_tables if table.name not in (schema.version.name, schema.host.name)]
+    return [*ordered, *ours]
+
+
+def _move(table: sa.Table, reading: Connection, writing: Connection, progress: Progress) -> int:
+    query = _living(table)
+    total = reading.scalar(sa.select(sa.func.count()).select_from(query.subquery())) or 0
+    done = 0
+    progress(table.name, done, total)
+    for rows in batches(reading, query):
+        writing.execute(sa.insert(table), rows)
+        done += len(rows)
+        progress(table.name, done, total)
+    _count_on(table, writing)
+    return done
+
+
+def _living(table: sa.Table) -> sa.Select[Any]:
+    """All rows of a table, but for what `optuna` left behind where it deleted a study from a SQLite file."""
+    if table not in schema.own_tables or "study_id" not in table.c:
+        return sa.select(table)
+    theirs, ours = schema.optuna_studies.c, schema.studies.c
+    living = sa.select(ours.study_id).where(ours.study_id == theirs.study_id, ours.name == theirs.study_name)
+    return sa.select(table).where(table.c.study_id.in_(living))
+
+
+def _count_on(table: sa.Table, writing: Connection) -> None:
+    """Lets PostgreSQL number new rows after those that came with their numbers; the others do so by themselves."""
+    key = table.autoincrement_column
+    if writing.dialect.name != "postgresql" or key is None:
+        return
+    sequence = sa.func.pg_get_serial_sequence(table.name, key.name)
+    largest = sa.select(sa.func.max(key)).scalar_subquery()
+    writing.execute(sa.select(sa.func.setval(sequence, sa.func.coalesce(largest, 1), largest.is_not(None))))
+
+
+def _check_empty(target: Database, writing: Connection) -> None:
+    for table in (optuna_tables()["studies"], schema.ledger):
+        if writing.scalar(sa.select(sa.func.count()).select_from(table)):
+            raise StorageError(
+                f"{target.address} is not empty; give a new database, or move single studies with `hpo db copy`"
+            )
+
+
+def _close_log(path: Path) -> None:
+    """Makes a SQLite database one file, without its log of writes beside it."""
+    connection = sqlite3.connect(path)
+    try:
+        connection.execute("PRAGMA journal_mode = DELETE")
+    finally:
+        connection.close()

@@ -1,0 +1,130 @@
+"""One study from a database to another, with new numbers for its rows: `hpo db copy`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from hpo.errors import StudyConflictError
+from hpo.search.admin.backup import Progress, batches, optuna_tables, snapshot
+from hpo.search.database import schema
+from hpo.search.database.database import Database
+from hpo.search.database.errors import as_hpo_error
+from hpo.search.study import Study
+
+_OF_STUDY = ("study_directions", "study_user_attributes", "study_system_attributes")
+_OF_TRIAL = (
+    "trial_user_attributes",
+    "trial_system_attributes",
+    "trial_params",
+    "trial_values",
+    "trial_intermediate_values",
+)
+
+_FREED = {"state": "free", "lease_until": None, "token": None, "checkpoint": None, "progress": 0.0}
+"""A trial that a worker of the first database holds: the second has no such worker, nor its checkpoints."""
+
+
+def copy_study(study: Study, target: Database, name: str, progress: Progress = lambda *_: None) -> int:
+    """Copies a study with its trials, reports and openings of test rows, as of one moment; the number of its trials.
+
+    All or nothing. Running trials become free, to be begun anew; workers, jobs and requests to stop stay behind.
+    Raises StudyConflictError if the target has a study of that name, hpo's or Optuna's.
+    """
+    with snapshot(study.database) as reading, as_hpo_error(target.url), target.engine.begin() as writing:
+        return _Copy(study, name, reading, writing, progress).run(target)
+
+
+class _Copy:
+    """One copy, within one transaction at each end."""
+
+    def __init__(self, study: Study, name: str, reading: Connection, writing: Connection, progress: Progress) -> None:
+        self._study, self._name, self._progress = study, name, progress
+        self._reading, self._writing = reading, writing
+        self._theirs = optuna_tables()
+        self._study_id = 0
+        self._trial_ids: dict[int, int] = {}
+
+    def run(self, target: Database) -> int:
+        studies = self._theirs["studies"]
+        taken = sa.select(sa.func.count()).select_from(studies).where(studies.c.study_name == self._name)
+        if self._writing.scalar(taken):
+            raise StudyConflictError(f"{target.address} has a study {self._name}; give another --name")
+        self._study_id = self._insert_one(studies, {"study_name": self._name})
+        for table in _OF_STUDY:
+            self._rows(self._theirs[table], {"study_id": self._study_id}, self._theirs[table].c.study_id)
+        self._trials()
+        for table in _OF_TRIAL:
+            self._of_trials(self._theirs[table])
+        self._own()
+        return len(self._trial_ids)
+
+    def _trials(self) -> None:
+        # One by one: not every server gives the new numbers of many rows back in their order.
+        table = self._theirs["trials"]
+        rows = self._told(table, table.c.study_id, order=table.c.trial_id)
+        for row in (row for batch in rows for row in batch):
+            old = row.pop("trial_id")
+            self._trial_ids[old] = self._insert_one(table, {**row, "study_id": self._study_id})
+
+    def _of_trials(self, table: sa.Table) -> None:
+        trials = self._theirs["trials"]
+        query = sa.select(table).join(trials, trials.c.trial_id == table.c.trial_id)
+        for rows in self._told(table, trials.c.study_id, query):
+            without_key = [self._without_key(table, row) for row in rows]
+            self._insert(table, [{**row, "trial_id": self._trial_ids[row["trial_id"]]} for row in without_key])
+
+    def _own(self) -> None:
+        study = {"study_id": self._study_id, "name": self._name, "stop_before": None, "stop_at_once": False}
+        self._rows(schema.studies, study, schema.studies.c.study_id)
+        for rows in self._told(schema.trials, schema.trials.c.study_id):
+            self._insert(schema.trials, [self._own_trial(row) for row in rows])
+        self._rows(schema.reports, {"study_id": self._study_id}, schema.reports.c.study_id)
+        # A copy that did not know that the test rows had been opened would open them a second time as the first.
+        openings = sa.select(schema.ledger).where(schema.ledger.c.study == self._study.name)
+        for rows in batches(self._reading, openings):
+            self._insert(
+                schema.ledger, [{**self._without_key(schema.ledger, row), "study": self._name} for row in rows]
+            )
+
+    def _own_trial(self, row: dict[str, Any]) -> dict[str, Any]:
+        freed = {} if row["state"] == "finished" else _FREED
+        return {**row, **freed, "study_id": self._study_id, "trial_id": self._trial_ids[row["trial_id"]]}
+
+    def _rows(self, table: sa.Table, changed: dict[str, Any], of_study: sa.Column[Any]) -> None:
+        for rows in self._told(table, of_study):
+            self._insert(table, [{**self._without_key(table, row), **changed} for row in rows])
+
+    def _told(
+        self,
+        table: sa.Table,
+        of_study: sa.Column[Any],
+        query: sa.Select[Any] | None = None,
+        order: sa.Column[Any] | None = None,
+    ) -> Iterator[list[dict[str, Any]]]:
+        """Rows of the study, with the progress told."""
+        selected = (sa.select(table) if query is None else query).where(of_study == self._study.study_id)
+        total = self._reading.scalar(sa.select(sa.func.count()).select_from(selected.subquery())) or 0
+        done = 0
+        self._progress(table.name, done, total)
+        for rows in batches(self._reading, selected if order is None else selected.order_by(order)):
+            yield rows
+            done += len(rows)
+            self._progress(table.name, done, total)
+
+    def _without_key(self, table: sa.Table, row: dict[str, Any]) -> dict[str, Any]:
+        """A row without the number that the database gives it."""
+        key = table.autoincrement_column
+        return {name: value for name, value in row.items() if key is None or name != key.name}
+
+    def _insert(self, table: sa.Table, rows: list[dict[str, Any]]) -> None:
+        if rows:
+            self._writing.execute(sa.insert(table), rows)
+
+    def _insert_one(self, table: sa.Table, values: dict[str, Any]) -> int:
+        key = self._writing.execute(sa.insert(table).values(values)).inserted_primary_key
+        assert key is not None
+        return int(key[0])

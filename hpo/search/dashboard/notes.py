@@ -1,0 +1,140 @@
+"""Notes on studies and trials for optuna-dashboard, and where their pictures are; made when looked at, never stored."""
+
+from __future__ import annotations
+
+import copy
+import time
+from typing import TYPE_CHECKING, Any
+
+from hpo.errors import StudyNotFoundError
+from hpo.search.dashboard.pictures import picture_of_study, picture_of_trial
+from hpo.search.database.database import Database
+from hpo.search.database.optuna_trials import SeenTrials
+from hpo.search.queries.status import StudyStatus, read_status
+from hpo.search.queries.trials import TrialRow, read_trials
+from hpo.search.study import Study, find_study
+from hpo.statistics.estimate import clipped_interval
+from hpo.study.config import TrainConfig
+from hpo.study.spec import StudySpec
+from hpo.text import bounds, duration, memory, with_error
+
+if TYPE_CHECKING:
+    from optuna.storages import BaseStorage
+    from optuna.study._frozen import FrozenStudy
+
+_SECONDS = 10.0
+"""How old notes may be."""
+
+
+def with_notes(database: Database, only: Study | None = None) -> BaseStorage:
+    """Optuna's storage of a database, with a note and a picture for each study of hpo and its trials.
+
+    only: of this study alone. The pictures are drawn by `hpo.search.dashboard.pictures.Pictures`.
+
+    A note that somebody has written in the dashboard stays. They reach it as the attributes that it stores its
+    own in, so they are computed here and never written.
+    """
+    notes = _Notes(database, only)
+    stored = database.optuna
+    shown = copy.copy(stored)
+
+    def get_all_studies() -> list[FrozenStudy]:
+        studies = stored.get_all_studies()
+        for study in studies:
+            study.system_attrs = {**notes.of(study._study_id), **study.system_attrs}
+        return studies
+
+    def get_study_system_attrs(study_id: int) -> dict[str, Any]:
+        return {**notes.of(study_id), **stored.get_study_system_attrs(study_id)}
+
+    for method in (get_all_studies, get_study_system_attrs):
+        setattr(shown, method.__name__, method)
+    return shown
+
+
+class _Notes:
+    """The notes of each study, as the dashboard's attributes, kept for a while."""
+
+    def __init__(self, database: Database, only: Study | None) -> None:
+        self._database, self._only = database, only
+        self._kept: dict[int, tuple[float, dict[str, Any]]] = {}
+
+    def of(self, study_id: int) -> dict[str, Any]:
+        """Attributes of a study, none if it is not hpo's or not the one that is looked at."""
+        if self._only is not None and study_id != self._only.study_id:
+            return {}
+        made, attributes = self._kept.get(study_id, (-_SECONDS, {}))
+        if time.monotonic() - made >= _SECONDS:
+            attributes = self._make(study_id)
+            self._kept[study_id] = time.monotonic(), attributes
+        return attributes
+
+    def _make(self, study_id: int) -> dict[str, Any]:
+        try:
+            study = self._only or find_study(self._database, study_id)
+        except StudyNotFoundError:
+            return {}
+        seen = SeenTrials(study_id)
+        numbers = {trial.number: trial._trial_id for trial in study.database.read(seen.look)}
+        attributes = _attributes("", study_note(study.name, study.spec, read_status(study)))
+        attributes |= picture_of_study(study_id)
+        for row in read_trials(study):
+            if row.number in numbers:
+                trial_id = numbers[row.number]
+                attributes |= _attributes(f"{trial_id}:", trial_note(study.name, row))
+                if row.epochs:
+                    attributes |= picture_of_trial(study_id, trial_id, row.number)
+        return attributes
+
+
+def study_note(name: str, spec: StudySpec, status: StudyStatus) -> str:
+    """Protocol and standing of a study, as Markdown."""
+    data, scoring = spec.data, spec.scoring
+    rows = f"{scoring.folds} folds of the development rows" if scoring.rows == "kfold" else f"{scoring.rows} rows"
+    lines = [
+        f"## {name}: {data.official_name}",
+        f"Scored on {rows}, never on test rows. {spec.budget.epochs} epochs, {spec.search.sampler}, "
+        f"{spec.search.pruner}.",
+        f"**{status.finished} of {status.budget}** trials finished: {status.complete} complete, {status.pruned} "
+        f"pruned, {status.failed} failed; {len(status.running)} running.",
+    ]
+    for value in status.references:
+        lines.append(f"- reference {value.reference}: {with_error(value.auc, value.standard_error)}")
+    if status.best is not None:
+        best = status.best
+        lines.append(
+            f"- best: trial {best.number}, {with_error(best.auc, best.standard_error)}; it flatters, being the best"
+        )
+    lines.append(f"\nReport: `hpo report {name}`. Confirm: `hpo confirm {name}`.")
+    return "\n\n".join(lines[:3]) + "\n\n" + "\n".join(lines[3:])
+
+
+def trial_note(study: str, row: TrialRow) -> str:
+    """What a person wants to know of a trial at a glance, as Markdown."""
+    what = row.label or "proposed by the search"
+    lines = [
+        f"## Trial {row.number}: {what}",
+        f"**{row.state}**, AUC **{with_error(row.auc, row.standard_error)}** after {row.epochs} epochs"
+        + (f", {duration(row.seconds)}" if row.seconds else "")
+        + (f", {memory(row.peak_memory)}" if row.peak_memory else "")
+        + (f"; {row.reason}" if row.reason else ""),
+    ]
+    if row.auc is not None and row.standard_error is not None:
+        lines.append(f"95 % interval: {bounds(*clipped_interval(row.auc, row.standard_error))}")
+    if row.warning:
+        lines.append(f"It {row.warning}.")
+    if row.params:
+        active = TrainConfig.model_validate(row.params).active()
+        cells = "\n".join(f"| `{name}` | {_brief(value)} |" for name, value in row.params.items() if name in active)
+        lines.append(f"| setting | value |\n|---|---|\n{cells}")
+    lines.append(f"Record: `hpo trials {study} {row.number}`. Again: `hpo replay {study} {row.number}`.")
+    return "\n\n".join(lines)
+
+
+def _brief(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _attributes(prefix: str, note: str) -> dict[str, Any]:
+    """A note as optuna-dashboard 0.21 keeps it: a version, and the text in one piece."""
+    return {f"dashboard:{prefix}note_ver": 1, f"dashboard:{prefix}note_str:0": note}

@@ -1,0 +1,97 @@
+"""Running a transaction again: after a deadlock, while a server restarts, or when it has fallen silent."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from hpo.search.database.errors import Fault, kind_of
+
+OUTAGE_SECONDS = 300.0
+"""How long a worker tries to reach a database that does not answer."""
+
+READING_SECONDS = 15.0
+"""The same for commands that only read: somebody waits in front of them."""
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 5.0
+"""Seconds between two tries; each is twice the last, by a factor of 0.5 to 1.5, so that workers do not come in step."""
+
+_QUIET_SECONDS = 3.0
+"""How long nothing is said of what many workers at once do to each other."""
+
+_STATES = {
+    Fault.OUT_OF_REACH: "the database does not answer",
+    Fault.BUSY: "the database has no connection or no lock free, or starts up",
+    Fault.CONFLICT: "other transactions keep coming in the way",
+}
+
+T = TypeVar("T")
+
+_running = threading.local()
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long to try again. outage: seconds; tell: gets one sentence when an outage begins, and one when it ends.
+
+    opening: the server has not answered yet, so that one that refuses, or has no such host, is taken for a wrong
+    address and not for an outage. ended: called when a server that was out of reach has answered.
+    """
+
+    outage: float
+    tell: Callable[[str], None]
+    opening: bool = False
+    ended: Callable[[], None] = lambda: None
+
+
+def persist(work: Callable[[], T], patience: Patience) -> T:
+    """The result of `work`, which is run again as long as its error may pass; it must bear being run twice.
+
+    A COMMIT whose answer was lost may have been carried out, so `work` finds its own rows then. A call inside another
+    is run once: only the outer one can begin its transaction anew.
+    Raises the last error when the time is over, any other error at once.
+    """
+    if getattr(_running, "here", False):
+        return work()
+    _running.here = True
+    try:
+        return _repeat(work, patience)
+    finally:
+        _running.here = False
+
+
+def _repeat(work: Callable[[], T], patience: Patience) -> T:
+    pause, told, begun, was_away = _FIRST_PAUSE, False, 0.0, False
+    while True:
+        try:
+            result = work()
+        except Exception as error:
+            fault, now = kind_of(error), time.monotonic()
+            if not _may_pass(fault, patience):
+                raise
+            begun, was_away = begun or now, was_away or fault is Fault.OUT_OF_REACH
+            if now >= begun + patience.outage:
+                raise
+            if not told and (fault is Fault.OUT_OF_REACH or now > begun + _QUIET_SECONDS):
+                told = True
+                patience.tell(f"{_STATES[fault]}; trying again for {_spelled(patience.outage)}")
+            time.sleep(min(pause * random.uniform(0.5, 1.5), begun + patience.outage - now))
+            pause = min(2 * pause, _LONGEST_PAUSE)
+        else:
+            if was_away:
+                patience.ended()
+            if told:
+                patience.tell("the database answers again")
+            return result
+
+
+def _may_pass(fault: Fault, patience: Patience) -> bool:
+    return fault in (Fault.CONFLICT, Fault.BUSY) or (fault is Fault.OUT_OF_REACH and not patience.opening)
+
+
+def _spelled(seconds: float) -> str:
+    return f"{seconds / 60:.0f} minutes" if seconds >= 120 else f"{seconds:.0f} s"

@@ -1,0 +1,208 @@
+"""hpo's own tables, beside Optuna's in one database, and the database's clock.
+
+Optuna's tables hold what `optuna` and its dashboard show; these hold what Optuna has no place for: the spec, the
+places of the budget with their leases and fencing numbers, reports with their standard errors, and the ledger.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Connection,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    false,
+)
+from sqlalchemy.dialects import mysql, postgresql, sqlite
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import GenericFunction
+
+SCHEMA_VERSION = 2
+"""Version of the tables below; `hpo.search.admin.migrations` leads to it from each earlier one."""
+
+metadata = MetaData()
+
+optuna_studies = Table(
+    "studies",
+    metadata,
+    Column("study_id", Integer, primary_key=True),
+    Column("study_name", String(512), nullable=False),
+)
+"""Optuna's own table, as far as hpo reads it; Optuna makes it."""
+
+version = Table("hpo_version", metadata, Column("version", Integer, primary_key=True, autoincrement=False))
+
+studies = Table(
+    "hpo_study",
+    metadata,
+    Column("study_id", ForeignKey("studies.study_id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("name", String(512), nullable=False),
+    Column("spec", Text, nullable=False),
+    Column("fingerprint", String(16), nullable=False),
+    Column("trials", Integer, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("code_version", String(200), nullable=False),
+    Column("finished", Integer, nullable=False, server_default="0"),
+    Column("failed", Integer, nullable=False, server_default="0"),
+    Column("places", Integer, nullable=False, server_default="0"),
+    Column("stop_before", Double),
+    Column("stop_at_once", Boolean, nullable=False, server_default=false()),
+)
+"""trials: the budget. finished, failed, places: of `hpo_trial`, counted where they change, so that a claim need not
+read them all; a migration counts them anew. stop_before: workers that started before this time are to end, with their
+trial done or, at once, given back."""
+
+trials = Table(
+    "hpo_trial",
+    metadata,
+    Column("study_id", ForeignKey("hpo_study.study_id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("place", Integer, primary_key=True, autoincrement=False),
+    Column("trial_number", Integer, nullable=False),
+    Column("trial_id", Integer, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("worker", String(255)),
+    Column("fence", Integer, nullable=False),
+    Column("token", String(36)),
+    Column("lives_lost", Integer, nullable=False, server_default="0"),
+    Column("checkpoint", Text),
+    Column("lease_until", Double),
+    Column("progress", Double, nullable=False),
+    Column("started", Double, nullable=False),
+    Column("ended", Double),
+    Column("outcome", String(16)),
+    Column("reason", Text),
+    Column("reference", String(64)),
+    Column("epoch", Integer),
+    Column("auc", Double),
+    Column("standard_error", Double),
+    Column("record", Text),
+    Index("hpo_trial_number", "study_id", "trial_number", unique=True),
+    Index("hpo_trial_state", "study_id", "state"),
+)
+"""token: of the claim that made this fence, so that a claim whose answer was lost is known again. lives_lost: workers
+that died on the trial since its last report. checkpoint: HOST:PATH of the newest."""
+
+reports = Table(
+    "hpo_report",
+    metadata,
+    Column("study_id", ForeignKey("hpo_study.study_id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("epoch", Integer, primary_key=True, autoincrement=False),
+    Column("trial_number", Integer, primary_key=True, autoincrement=False),
+    Column("auc", Double, nullable=False),
+    Column("standard_error", Double),
+    Column("fold_aucs", Text, nullable=False),
+    Column("training_auc", Double),
+    Column("training_loss", Double),
+    Column("seconds", Double, nullable=False),
+)
+"""One row for each epoch of each trial; its primary key begins with (study, epoch), as the pruner asks for them."""
+
+workers = Table(
+    "hpo_worker",
+    metadata,
+    Column("study_id", ForeignKey("hpo_study.study_id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("worker", String(255), primary_key=True),
+    Column("host", String(255), nullable=False),
+    Column("process", Integer, nullable=False),
+    Column("life", String(120), nullable=False),
+    Column("device", String(64), nullable=False),
+    Column("job", String(64)),
+    Column("started", Double, nullable=False),
+    Column("seen", Double, nullable=False),
+    Column("ended", Double),
+    Column("finished", Integer, nullable=False),
+    Column("message", Text),
+)
+"""Workers and their last heartbeat. life: tells a process from others of its number, see
+`hpo.search.queue.process_identity`. job: of Slurm, JOB or JOB_TASK. message: why it ended, or what it does."""
+
+jobs = Table(
+    "hpo_job",
+    metadata,
+    Column("study_id", ForeignKey("hpo_study.study_id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("cluster", String(64), primary_key=True),
+    Column("job", String(64), primary_key=True),
+    Column("tasks", Integer, nullable=False),
+    Column("submitted", Double, nullable=False),
+    Column("log_dir", Text, nullable=False),
+)
+"""Arrays of workers that `hpo launch --on slurm` submitted."""
+
+host = Table(
+    "hpo_host",
+    metadata,
+    Column("host", String(255), primary_key=True),
+    Column("seen", Double, nullable=False),
+)
+"""The one host that works on a SQLite file; empty on servers."""
+
+ledger = Table(
+    "hpo_ledger",
+    metadata,
+    Column("entry", Integer, primary_key=True),
+    Column("study", String(512), nullable=False),
+    Column("configuration", Text, nullable=False),
+    Column("code_version", String(200), nullable=False),
+    Column("time", Double, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("token", String(36)),
+)
+"""Openings of the test rows; kept when a study is deleted, so it refers to the study by name only."""
+
+own_tables = [version, studies, trials, reports, workers, jobs, host, ledger]
+
+
+class database_now(GenericFunction[float]):  # noqa: N801 - a SQL function
+    """Seconds since 1970 on the database's clock, read when the statement runs, not when its transaction began."""
+
+    type = Double()
+    inherit_cache = True
+
+
+@compiles(database_now, "sqlite")
+def _sqlite_now(_element: Any, _compiler: Any, **_options: Any) -> str:
+    return "((julianday('now') - 2440587.5) * 86400.0)"
+
+
+@compiles(database_now, "postgresql")
+def _postgresql_now(_element: Any, _compiler: Any, **_options: Any) -> str:
+    return "CAST(EXTRACT(EPOCH FROM clock_timestamp()) AS DOUBLE PRECISION)"
+
+
+@compiles(database_now, "mysql")
+def _mysql_now(_element: Any, _compiler: Any, **_options: Any) -> str:
+    # UNIX_TIMESTAMP(NOW(6)) jumps by an hour where the server's zone has summer time.
+    return "(TIMESTAMPDIFF(MICROSECOND, '1970-01-01 00:00:00', UTC_TIMESTAMP(6)) / 1e6)"
+
+
+def upsert(connection: Connection, table: Table, key: tuple[str, ...], values: dict[str, Any]) -> None:
+    """Writes a row, over the row of the same key if there is one; values may be SQL expressions."""
+    changed = {name: value for name, value in values.items() if name not in key}
+    if connection.dialect.name == "mysql":
+        connection.execute(mysql.insert(table).values(values).on_duplicate_key_update(changed))
+        return
+    insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+    connection.execute(insert(table).values(values).on_conflict_do_update(index_elements=list(key), set_=changed))
+
+
+def upsert_rows(connection: Connection, table: Any, key: tuple[str, ...], rows: list[dict[str, Any]]) -> None:
+    """Writes rows of the same columns in one statement, over those of the same key; does nothing without rows."""
+    if not rows:
+        return
+    changed = [name for name in rows[0] if name not in key]
+    if connection.dialect.name == "mysql":
+        insert = mysql.insert(table).values(rows)
+        connection.execute(insert.on_duplicate_key_update({name: insert.inserted[name] for name in changed}))
+        return
+    given = (sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert)(table).values(rows)
+    replaced = {name: given.excluded[name] for name in changed}
+    connection.execute(given.on_conflict_do_update(index_elements=list(key), set_=replaced))

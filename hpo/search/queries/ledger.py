@@ -1,0 +1,71 @@
+"""The ledger of openings of the test rows, in the study's database."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from hpo.search.database import schema
+from hpo.search.database.database import Database
+
+
+class StudyLedger:
+    """Writes openings down, for good; a `Ledger` as `hpo.data.sealed` wants it."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def write(self, study: str, configuration: dict[str, Any], code_version: str, reason: str) -> int:
+        """Number of the entry, committed before this returns. Raises StorageError, OutputError."""
+        token = str(uuid.uuid4())
+        entry = sa.insert(schema.ledger).values(
+            study=study,
+            configuration=json.dumps(configuration, sort_keys=True),
+            code_version=code_version,
+            time=schema.database_now(),
+            reason=reason,
+            token=token,
+        )
+        written = sa.select(schema.ledger.c.entry).where(schema.ledger.c.token == token)
+
+        def write(connection: sa.Connection) -> int:
+            # Run again after a lost answer, it must not count as a second opening.
+            if connection.scalar(written) is None:
+                connection.execute(entry)
+            return int(connection.scalars(written).one())
+
+        return self._database.write(write)
+
+
+@dataclass(frozen=True)
+class Opening:
+    """One row of the ledger. seconds: since 1970, by the database's clock. reason: "" for a first opening."""
+
+    row: int
+    study: str
+    configuration: dict[str, Any]
+    code_version: str
+    seconds: float
+    reason: str
+
+    @property
+    def when(self) -> str:
+        """Its time, in UTC."""
+        return datetime.fromtimestamp(self.seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def read_openings(database: Database, dataset: str) -> list[Opening]:
+    """Every opening of the test rows of a dataset that this database knows of, oldest first. Raises StorageError."""
+    query = sa.select(schema.ledger).order_by(schema.ledger.c.entry)
+    with database.reading() as connection:
+        rows = connection.execute(query).all()
+    openings = [
+        Opening(row.entry, row.study, json.loads(row.configuration), row.code_version, row.time, row.reason)
+        for row in rows
+    ]
+    return [opening for opening in openings if opening.configuration.get("dataset") == dataset]

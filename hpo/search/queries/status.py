@@ -1,0 +1,110 @@
+"""How a study stands; like all of `reading`, it never writes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from hpo.errors import StudyNotFoundError
+from hpo.search.database import schema
+from hpo.search.database.schema import database_now
+from hpo.search.queries.pace import pace
+from hpo.search.queries.trials import AnyRow, Value, by_value, is_live, value_of
+from hpo.search.study import Study
+
+_trials = schema.trials.c
+
+
+@dataclass(frozen=True)
+class RunningTrial:
+    """A trial that a worker holds. progress: share done; seconds: since its lease was last renewed."""
+
+    number: int
+    worker: str
+    epoch: int
+    epochs: int
+    progress: float
+    auc: float | None
+    standard_error: float | None
+    reference: str | None
+    seconds: float
+
+
+@dataclass(frozen=True)
+class StudyStatus:
+    """A study at a glance.
+
+    finished = complete + pruned + failed. free: begun, given back or left by a worker that died, to be taken up.
+    best: of the complete trials, references included. trials_per_hour, seconds_left: see `pace`; None if unknown,
+    or if nothing runs.
+    """
+
+    name: str
+    dataset: str
+    budget: int
+    finished: int
+    complete: int
+    pruned: int
+    failed: int
+    running: list[RunningTrial]
+    free: int
+    best: Value | None
+    references: list[Value]
+    trials_per_hour: float | None
+    seconds_left: float | None
+    workers: list[str]
+
+
+def read_status(study: Study) -> StudyStatus:
+    """How the study stands now, in two queries. Raises StudyNotFoundError if it has been deleted."""
+    columns = [column for column in _trials if column.name not in ("record", "reason")]
+    budget = sa.select(schema.studies.c.trials).where(schema.studies.c.study_id == study.study_id)
+    query = sa.select(*columns, database_now().label("now")).where(_trials.study_id == study.study_id)
+    with study.database.reading() as connection:
+        trials = connection.scalar(budget)
+        rows = connection.execute(query.order_by(_trials.place)).all()
+    if trials is None:
+        raise StudyNotFoundError(f"study {study.name} has been deleted from {study.database.address}")
+    outcomes = [row.outcome for row in rows]
+    complete = sorted((row for row in rows if row.outcome == "complete"), key=by_value)
+    running = [_running(study, row) for row in rows if is_live(row)]
+    finished = sum(outcome is not None for outcome in outcomes)
+    speed = pace(rows) if running else None
+    return StudyStatus(
+        name=study.name,
+        dataset=study.spec.dataset,
+        budget=trials,
+        finished=finished,
+        complete=len(complete),
+        pruned=outcomes.count("pruned"),
+        failed=outcomes.count("failed"),
+        running=running,
+        free=sum(row.state != "finished" and not is_live(row) for row in rows),
+        best=value_of(complete[0]) if complete else None,
+        references=_latest_references(rows),
+        trials_per_hour=speed * 3600 if speed else None,
+        seconds_left=max(trials - finished, 0) / speed if speed else None,
+        workers=sorted({trial.worker for trial in running}),
+    )
+
+
+def _running(study: Study, row: AnyRow) -> RunningTrial:
+    return RunningTrial(
+        number=row.trial_number,
+        worker=row.worker,
+        epoch=row.epoch or 0,
+        epochs=study.spec.budget.epochs,
+        progress=row.progress,
+        auc=row.auc,
+        standard_error=row.standard_error,
+        reference=row.reference,
+        seconds=max(row.now - (row.lease_until - study.lease), 0.0),
+    )
+
+
+def _latest_references(rows: Sequence[AnyRow]) -> list[Value]:
+    """Each reference once, by its last trial: in a confirmation it has one for each repeat."""
+    last = {row.reference: row for row in rows if row.reference and row.outcome == "complete"}
+    return [value_of(row) for row in last.values()]
