@@ -27,10 +27,10 @@ from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state
 from torch.nn import functional as F
 
-from hpo.training.convolution import Convolution2d, Convolution3d
-from hpo.training.device import choose_device, choose_machine, describe_device, set_up_process
-from hpo.training.network import resnet18
-from hpo.training.provenance import code_version
+from hpo.training.machine.device import choose_device, choose_machine, describe_device, set_up_process
+from hpo.training.machine.provenance import code_version
+from hpo.training.model.im2col import Convolution2d, Convolution3d
+from hpo.training.model.resnet import resnet18
 
 EDGE = 28
 BATCH = {2: 128, 3: 16}

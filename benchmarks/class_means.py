@@ -22,10 +22,10 @@ from hpo.data.rows import scoring_folds
 from hpo.study.catalogue import find_dataset
 from hpo.study.config import TrainConfig
 from hpo.study.spec import Scoring
-from hpo.training.device import choose_device, describe_device, set_up_process
-from hpo.training.failure import TrainingFailure
-from hpo.training.provenance import code_version
-from hpo.training.trial import train_trial
+from hpo.training.loop.trial import train_trial
+from hpo.training.machine.device import choose_device, describe_device, set_up_process
+from hpo.training.machine.failure import TrainingFailure
+from hpo.training.machine.provenance import code_version
 
 _SHARED = {"loss": "aucm_v2", "batch_size": 64, "epoch_decay": 0.0}
 RECIPES: dict[str, dict[str, Any]] = {

@@ -17,10 +17,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hpo.training.convolution import as_products, has_tiles, pays
-from hpo.training.device import choose_machine, describe_device, set_up_process
-from hpo.training.network import resnet18
-from hpo.training.provenance import code_version
+from hpo.training.machine.device import choose_machine, describe_device, set_up_process
+from hpo.training.machine.provenance import code_version
+from hpo.training.model.im2col import as_products, has_tiles, pays
+from hpo.training.model.resnet import resnet18
 
 CPU = torch.device("cpu")
 BATCH = {2: 128, 3: 16}

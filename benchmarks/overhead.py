@@ -82,7 +82,7 @@ class Watched:
     def _watched_checkpoints(self) -> Any:
         from unittest.mock import patch
 
-        from hpo.training.checkpoint import Checkpoint
+        from hpo.training.loop.checkpoint import Checkpoint
 
         real = Checkpoint.save
 
@@ -108,7 +108,7 @@ def work(given: argparse.Namespace) -> None:
     from hpo.search.worker.loop import run_worker
     from hpo.search.worker.trainer import make_trainer
     from hpo.study.files import builtin_study_file, load_spec
-    from hpo.training.device import choose_device, describe_device, set_up_process
+    from hpo.training.machine.device import choose_device, describe_device, set_up_process
 
     set_up_process(given.threads)
     whole = load_spec(builtin_study_file(given.dataset), tuple(given.set))
@@ -187,7 +187,7 @@ def main() -> None:
         work(given)
         return
     figures = measure(sys.argv[1:])
-    from hpo.training.provenance import code_version
+    from hpo.training.machine.provenance import code_version
 
     text = json.dumps(figures | {"code": code_version()}, indent=2)
     print(text)

@@ -21,9 +21,9 @@ from hpo.data.folder import data_folder
 from hpo.statistics.auc import mean_auc_with_error
 from hpo.study.catalogue import find_dataset
 from hpo.study.config import Augmentation
-from hpo.training.augmentation import augment
-from hpo.training.policies import find_policy
-from hpo.training.provenance import code_version
+from hpo.training.inputs.augmentation import augment
+from hpo.training.inputs.policies import find_policy
+from hpo.training.machine.provenance import code_version
 from hpo.training.seeds import generator
 
 STRENGTHS = (0.3, 0.6, 1.0)

@@ -3,7 +3,7 @@
     python benchmarks/step_memory.py [2d|3d]
 
 A process of its own for each batch: the peak over two steps minus what it held before the first. From two batches
-follow a constant and the bytes for each pixel, which `hpo.training.together.step_bytes` decides by.
+follow a constant and the bytes for each pixel, which `hpo.training.loop.fold_parallel.step_bytes` decides by.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ import torch
 from hpo.data.development import Development
 from hpo.study.catalogue import find_dataset
 from hpo.study.config import TrainConfig
-from hpo.training.device import choose_machine, peak_memory_bytes, set_up_process, start_of_trial
-from hpo.training.resident import make_resident
-from hpo.training.run import Run
+from hpo.training.inputs.device_dataset import make_resident
+from hpo.training.loop.fold import Run
+from hpo.training.machine.device import choose_machine, peak_memory_bytes, set_up_process, start_of_trial
 
 CASES = {"2d": ("breast", 28, (16, 48)), "3d": ("adrenal3d", 14, (8, 16))}
 

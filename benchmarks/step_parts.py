@@ -19,11 +19,11 @@ import torch
 from hpo.data.development import Development
 from hpo.study.catalogue import find_dataset
 from hpo.study.config import TrainConfig
-from hpo.training.device import choose_machine, describe_device, set_up_process
-from hpo.training.network import resnet18
-from hpo.training.provenance import code_version
-from hpo.training.resident import make_resident
-from hpo.training.run import Run
+from hpo.training.inputs.device_dataset import make_resident
+from hpo.training.loop.fold import Run
+from hpo.training.machine.device import choose_machine, describe_device, set_up_process
+from hpo.training.machine.provenance import code_version
+from hpo.training.model.resnet import resnet18
 
 EDGE = 28
 CPU = torch.device("cpu")

@@ -17,8 +17,8 @@ from benchmarks.beside.loops import Measured, hpo_epochs
 from benchmarks.beside.process import Side
 from hpo.study.catalogue import Dataset
 from hpo.study.config import TrainConfig
-from hpo.training import together
-from hpo.training.device import Machine
+from hpo.training.loop import fold_parallel
+from hpo.training.machine.device import Machine
 
 WAYS = ("one_by_one", "side_by_side")
 
@@ -79,17 +79,17 @@ def pack(job: Job, recipe: Recipe, counts: list[int], epochs_of_a_trial: int) ->
 def trial(way: str, job: Job, seed: int, recipe: Recipe) -> Iterator[Measured]:
     """hpo's epochs, with the way of its folds forced where it is to be one by one."""
     if way == WAYS[0]:
-        with patch("hpo.training.trial.choose_way", _one_by_one):
+        with patch("hpo.training.loop.trial.choose_way", _one_by_one):
             yield from hpo_epochs(job, seed, recipe)
     else:
         yield from hpo_epochs(job, seed, recipe)
 
 
-def _one_by_one(_config: TrainConfig, _dataset: Dataset, folds: int, machine: Machine) -> together.SideBySide:
-    groups = together.cut(folds, 1)
+def _one_by_one(_config: TrainConfig, _dataset: Dataset, folds: int, machine: Machine) -> fold_parallel.SideBySide:
+    groups = fold_parallel.cut(folds, 1)
     if machine.device.type == "cuda":
-        return together.OnStreams(groups, machine.device)
-    return together.InThreads(groups, torch.get_num_threads())
+        return fold_parallel.OnStreams(groups, machine.device)
+    return fold_parallel.InThreads(groups, torch.get_num_threads())
 
 
 def _together(sides: list[Side]) -> float:

@@ -15,7 +15,7 @@ from hpo.data.folder import data_folder
 from hpo.data.rows import scoring_folds
 from hpo.launch.estimate import trained_share
 from hpo.study.files import builtin_study_file, load_spec
-from hpo.training.estimate import seconds_per_epoch
+from hpo.training.probe.step_time import seconds_per_epoch
 
 
 def predict(

@@ -16,7 +16,7 @@ from hpo.data.rows import Fold
 from hpo.data.stratify import deal
 from hpo.study.catalogue import find_dataset
 from hpo.study.config import TrainConfig
-from hpo.training.resident import place_images
+from hpo.training.inputs.device_dataset import place_images
 
 BATCH = {2: 128, 3: 32}
 

@@ -18,10 +18,10 @@ from benchmarks.beside.job import AUCM, MARGIN, POSITIVE_SHARE, Job, Recipe, Row
 from benchmarks.beside.sampler import DualSampler
 from hpo.data.development import Development
 from hpo.statistics.auc import auc
-from hpo.training.device import choose_device
-from hpo.training.network import resnet18
-from hpo.training.schedule import DECAY_POINTS
-from hpo.training.trial import train_trial
+from hpo.training.loop.trial import train_trial
+from hpo.training.machine.device import choose_device
+from hpo.training.model.resnet import resnet18
+from hpo.training.optim.lr_schedule import DECAY_POINTS
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 
 from benchmarks.beside.loops import Measured
-from hpo.training.device import set_up_process
+from hpo.training.machine.device import set_up_process
 
 Epochs = Callable[[], Iterator[Measured]]
 

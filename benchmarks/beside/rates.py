@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hpo.training.network import resnet18
+from hpo.training.model.resnet import resnet18
 
 STEP_PER_FORWARD = 3
 """A backward pass costs two forward passes: gradients of the inputs and of the weights."""

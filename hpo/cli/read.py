@@ -155,7 +155,7 @@ def replay(
     from hpo.search.worker.replay import replay as replay_trial
     from hpo.search.worker.trainer import make_trainer
     from hpo.text import auc
-    from hpo.training.device import set_up_process
+    from hpo.training.machine.device import set_up_process
 
     study = _open(study_name, storage)
     talk = Console(stderr=True, highlight=False)

@@ -74,8 +74,8 @@ def finalize(
     from hpo.outcome.networks import Protocol, train_networks
     from hpo.outcome.opening import open_and_score
     from hpo.outcome.report.result_sections import verdicts
-    from hpo.training.device import set_up_process
-    from hpo.training.provenance import code_version
+    from hpo.training.machine.device import set_up_process
+    from hpo.training.machine.provenance import code_version
 
     study = _open(study_name, storage)
     entries = _entries(study, trial, confirmation)
@@ -171,7 +171,7 @@ def predict(model: Path, images: Path, array: str | None, out: Path, device: str
     """
     from hpo.outcome.prediction import predict as score
     from hpo.outcome.prediction import read_images, write_scores
-    from hpo.training.device import set_up_process
+    from hpo.training.machine.device import set_up_process
 
     set_up_process(None)
     found = read_images(images, array)

@@ -34,7 +34,7 @@ def create(spec: StudySpec, *, name: str, keep_trials: bool, storage: str | None
     """Creates the study or takes it up, and runs nothing; the data are checked all the same. Returns the exit code."""
     from hpo.data.development import load_development
     from hpo.data.folder import data_folder
-    from hpo.training.provenance import code_version
+    from hpo.training.machine.provenance import code_version
 
     load_development(spec.data, data_folder(data_dir))
     take_up(spec, name, storage, keep_trials=keep_trials, code_version=code_version()[0])

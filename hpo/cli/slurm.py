@@ -150,7 +150,7 @@ def _submit(spec: StudySpec, job: Prepared, name: str, keep_trials: bool, storag
     from hpo.data.development import load_development
     from hpo.launch.slurm.submit import submit_study
     from hpo.search.queries.status import read_status
-    from hpo.training.provenance import code_version
+    from hpo.training.machine.provenance import code_version
 
     load_development(spec.data, job.plan.command.data_dir)
     study = take_up(spec, name, storage, keep_trials=keep_trials, code_version=code_version()[0])

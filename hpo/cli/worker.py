@@ -70,8 +70,8 @@ def worker(
     from hpo.search.study import open_study
     from hpo.search.worker.loop import run_worker
     from hpo.search.worker.trainer import make_trainer
-    from hpo.training.device import choose_device, limit_memory, set_up_process
-    from hpo.training.limits import WornOut, is_worn, usable_cores
+    from hpo.training.machine.device import choose_device, limit_memory, set_up_process
+    from hpo.training.machine.limits import WornOut, is_worn, usable_cores
 
     allocation = current_allocation()
     set_up_process(threads or (max(1, usable_cores() // sharing) if sharing > 1 else None))

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hpo.errors import OutputError
-from hpo.training.limits import usable_cores
+from hpo.training.machine.limits import usable_cores
 
 GRACE_SECONDS = 60.0
 """Time that a worker gets to finish its step and give its trial back before it is killed."""

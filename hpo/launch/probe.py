@@ -64,15 +64,15 @@ def live_with_parent(parent: int) -> None:
 
 
 def _gpus(device: str) -> int:
-    from hpo.training.device import choose_device, gpu_count
+    from hpo.training.machine.device import choose_device, gpu_count
 
     choose_device(device)
     return gpu_count()
 
 
 def _surroundings(device: str) -> dict[str, Any]:
-    from hpo.training.device import CONTEXT_BYTES, choose_device, describe_device
-    from hpo.training.provenance import environment
+    from hpo.training.machine.device import CONTEXT_BYTES, choose_device, describe_device
+    from hpo.training.machine.provenance import environment
 
     kind, described = choose_device(device).type, describe_device(device)
     context = 0 if kind == "cpu" else CONTEXT_BYTES
@@ -80,7 +80,7 @@ def _surroundings(device: str) -> dict[str, Any]:
 
 
 def _code_version() -> str:
-    from hpo.training.provenance import code_version
+    from hpo.training.machine.provenance import code_version
 
     return code_version()[0]
 
@@ -88,8 +88,8 @@ def _code_version() -> str:
 def _epoch_seconds(spec: StudySpec, development: Development, device: str, threads: int) -> float:
     from hpo.data.rows import scoring_folds
     from hpo.study.references import references
-    from hpo.training.device import set_up_process
-    from hpo.training.estimate import seconds_per_epoch
+    from hpo.training.machine.device import set_up_process
+    from hpo.training.probe.step_time import seconds_per_epoch
 
     set_up_process(threads)
     config = next(iter(references(spec).values()), None) or spec.config({})

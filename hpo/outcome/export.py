@@ -23,7 +23,7 @@ def export(result: Path, out: Path) -> list[Path]:
 
     Raises DataError if `result` holds no final result or its networks are gone, OutputError.
     """
-    from hpo.training.model import load_model
+    from hpo.training.loop.model_file import load_model
 
     final = load(result)
     if final is None:
@@ -104,7 +104,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hpo.training.model import load_model
+from hpo.training.loop.model_file import load_model
 
 folder = Path(__file__).parent
 with np.load(folder / "check.npz") as arrays:

@@ -84,9 +84,9 @@ def train_networks(
     Left at any moment and called again it goes on. beat: name of the network and the share of its training.
     Raises TrainingFailure, DataError, DeviceError, OutputError.
     """
-    from hpo.training.checkpoint import Checkpoint
-    from hpo.training.model import load_model
-    from hpo.training.refit import refit
+    from hpo.training.loop.checkpoint import Checkpoint
+    from hpo.training.loop.model_file import load_model
+    from hpo.training.loop.refit import refit
 
     networks = []
     under_way = folder / "under-way"
@@ -127,8 +127,8 @@ def _save(
     device: str,
 ) -> None:
     """Writes a refit's weights with where they come from and the thresholds on their scores."""
-    from hpo.training.model import save_model
-    from hpo.training.provenance import code_version, environment
+    from hpo.training.loop.model_file import save_model
+    from hpo.training.machine.provenance import code_version, environment
 
     commit, dirty = code_version()
     record = {

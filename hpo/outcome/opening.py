@@ -36,7 +36,7 @@ def open_and_score(
     is made again without another opening. Raises UsageError if the test rows of this dataset were opened before, for
     other networks, and no reason is given; DataError, StorageError, OutputError.
     """
-    from hpo.training.model import load_model
+    from hpo.training.loop.model_file import load_model
 
     dataset = study.spec.data
     configuration = _what_is_opened_for(dataset.name, entries, protocol, networks)
@@ -88,7 +88,7 @@ class _AlreadyWritten:
 def _what_is_opened_for(
     dataset: str, entries: Sequence[Entry], protocol: Protocol, networks: Sequence[Network]
 ) -> dict[str, Any]:
-    from hpo.training.model import load_model, weights_digest
+    from hpo.training.loop.model_file import load_model, weights_digest
 
     return {
         "dataset": dataset,

@@ -22,7 +22,7 @@ def predict(
 
     Raises DataError for a model or images that do not fit, DeviceError.
     """
-    from hpo.training.model import load_model
+    from hpo.training.loop.model_file import load_model
 
     paths = sorted(model.glob("*.safetensors")) if model.is_dir() else [model]
     if not paths:

@@ -9,7 +9,7 @@ from torch import nn
 from torch.func import stack_module_state
 
 from benchmarks.alternatives import fused, in_turn
-from hpo.training.network import BasicBlock
+from hpo.training.model.resnet import BasicBlock
 
 
 class Thin(nn.Module):

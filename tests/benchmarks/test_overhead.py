@@ -10,7 +10,7 @@ from benchmarks import overhead
 from benchmarks.overhead import CHECKPOINTS, REPORTS, SCORING, SET_UP, STEPS, Watched
 from hpo.search.worker.trainer import Task
 from hpo.study.config import TrainConfig
-from hpo.training.checkpoint import Checkpoint
+from hpo.training.loop.checkpoint import Checkpoint
 
 
 class Clock:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from hpo.training.resident import place_images
+from hpo.training.inputs.device_dataset import place_images
 
 DEAREST = {
     "batch_size": 512,

@@ -12,7 +12,7 @@ import pytest
 from hpo.errors import OutputError
 from hpo.launch import local
 from hpo.launch.local import LocalPlan, LocalWorkers, Seat, seats, watch
-from hpo.training.limits import usable_cores
+from hpo.training.machine.limits import usable_cores
 
 
 def test_by_default_there_is_one_worker_on_a_cpu_with_all_cores() -> None:

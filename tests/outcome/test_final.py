@@ -27,8 +27,8 @@ from hpo.search.worker.loop import run_worker
 from hpo.study.catalogue import find_dataset
 from hpo.study.config import TrainConfig
 from hpo.study.references import CROSS_ENTROPY, LIBAUC
-from hpo.training.model import Model, save_model
-from hpo.training.network import resnet18
+from hpo.training.loop.model_file import Model, save_model
+from hpo.training.model.resnet import resnet18
 from tests.search.fakes import FakeTrainer, make_spec
 
 DIGITS = find_dataset("digits")

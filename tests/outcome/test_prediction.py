@@ -12,8 +12,8 @@ from hpo.errors import DataError, OutputError
 from hpo.outcome.prediction import predict, read_images, write_scores
 from hpo.study.catalogue import find_dataset
 from hpo.study.config import TrainConfig
-from hpo.training.model import Model, load_model, save_model
-from hpo.training.network import resnet18
+from hpo.training.loop.model_file import Model, load_model, save_model
+from hpo.training.model.resnet import resnet18
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,7 @@
-"""What LibAUC 2.0.1's losses do that `hpo.training.loss` does not; a test that fails here is a work-around to drop."""
+"""What LibAUC 2.0.1's losses do that `hpo.training.optim.losses` does not.
+
+A test that fails here is a work-around to drop.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ import torch
 from libauc.losses import AUCMLoss as LibAUCMLoss
 from libauc.losses import MultiLabelAUCMLoss
 
-from hpo.training.loss import AUCMLoss
+from hpo.training.optim.losses import AUCMLoss
 
 CPU = torch.device("cpu")
 SCORES = torch.tensor([[0.9], [0.6], [0.4], [0.2]])

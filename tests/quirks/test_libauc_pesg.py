@@ -1,4 +1,4 @@
-"""What LibAUC 2.0.1's PESG does that `hpo.training.optimizer` does not, or translates."""
+"""What LibAUC 2.0.1's PESG does that `hpo.training.optim.pesg` does not, or translates."""
 
 from __future__ import annotations
 

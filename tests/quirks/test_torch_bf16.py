@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hpo.training.convolution import has_tiles
-from hpo.training.device import computes_in_bf16
-from hpo.training.network import resnet18
+from hpo.training.machine.device import computes_in_bf16
+from hpo.training.model.im2col import has_tiles
+from hpo.training.model.resnet import resnet18
 
 needs_bf16 = pytest.mark.skipif(not computes_in_bf16(torch.device("cpu")), reason="a CPU without bf16 instructions")
 

@@ -1,7 +1,7 @@
 """oneDNN keeps a primitive that could not be made for lack of memory, and fails with it when there is memory again.
 
-So a worker goes on as a new process after a trial that ran out of memory (`hpo.training.limits.is_worn`). A test that
-fails here says that this is no longer needed.
+So a worker goes on as a new process after a trial that ran out of memory (`hpo.training.machine.limits.is_worn`).
+A test that fails here says that this is no longer needed.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import pytest
 CODE = """
 import resource, torch
 from pathlib import Path
-from hpo.training.device import set_up_process
+from hpo.training.machine.device import set_up_process
 
 set_up_process(1)
 network = torch.nn.Conv2d(64, 64, 3, padding=1)

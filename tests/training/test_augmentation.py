@@ -10,9 +10,9 @@ from torch import Tensor
 
 from hpo.study.catalogue import find_dataset
 from hpo.study.config import Augmentation, TrainConfig
-from hpo.training.augmentation import augment, draw_maps
-from hpo.training.inputs import make_inputs
-from hpo.training.policies import Policy, find_policy
+from hpo.training.inputs.augmentation import augment, draw_maps
+from hpo.training.inputs.policies import Policy, find_policy
+from hpo.training.inputs.preprocessing import make_inputs
 from hpo.training.seeds import generator
 
 NAMES = get_args(Augmentation)

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from hpo.study.config import TrainConfig
-from hpo.training.averaging import WeightAverage, refresh_statistics
+from hpo.training.optim.weight_averaging import WeightAverage, refresh_statistics
 
 
 class Small(nn.Module):

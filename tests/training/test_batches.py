@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from hpo.study.config import TrainConfig
-from hpo.training.batches import epoch_batches
+from hpo.training.inputs.batches import epoch_batches
 from hpo.training.seeds import generator
 
 ROWS = np.arange(100, 150)

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import torch
 
-from hpo.training.checkpoint import Checkpoint, remove_checkpoints, trials_with_checkpoints
+from hpo.training.loop.checkpoint import Checkpoint, remove_checkpoints, trials_with_checkpoints
 
 
 def silent(_line: str) -> None:
@@ -148,7 +148,7 @@ def test_a_disk_that_refuses_is_told_once_and_leaves_the_file_of_before(tmp_path
 
 
 def test_without_room_nothing_is_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hpo.training.checkpoint.shutil.disk_usage", lambda _: SimpleNamespace(free=5_000_000))
+    monkeypatch.setattr("hpo.training.loop.checkpoint.shutil.disk_usage", lambda _: SimpleNamespace(free=5_000_000))
     told: list[str] = []
     checkpoint = Checkpoint(tmp_path, 7, 1, "same")
     assert not checkpoint.save({}, [{"weights": torch.zeros(1_000_000)}], told.append)
@@ -195,8 +195,8 @@ def test_a_file_is_due_by_the_clock_and_more_rarely_where_writing_is_slow(
 ) -> None:
     """Written in 4 s at a share of 2 %: the next 200 s after it."""
     now = [100.0]
-    monkeypatch.setattr("hpo.training.checkpoint.time", SimpleNamespace(monotonic=lambda: now[0]))
-    monkeypatch.setattr("hpo.training.checkpoint._write", lambda *_: now.__setitem__(0, now[0] + 4.0))
+    monkeypatch.setattr("hpo.training.loop.checkpoint.time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr("hpo.training.loop.checkpoint._write", lambda *_: now.__setitem__(0, now[0] + 4.0))
     checkpoint = Checkpoint(tmp_path, 7, 1, "same", seconds=60.0)
     due = []
     for passed in (59.0, 1.0, None, 60.0, 139.0, 1.0):
@@ -210,7 +210,7 @@ def test_a_file_is_due_by_the_clock_and_more_rarely_where_writing_is_slow(
 SAVES_FOR_EVER = """
 import sys, torch
 from pathlib import Path
-from hpo.training.checkpoint import Checkpoint
+from hpo.training.loop.checkpoint import Checkpoint
 checkpoint = Checkpoint(Path(sys.argv[1]), 7, 1, "same")
 value = 0.0
 while True:

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from hpo.training import convolution
-from hpo.training.convolution import Convolution2d, Convolution3d, _Products, as_products, pays
-from hpo.training.network import resnet18
+from hpo.training.model import im2col
+from hpo.training.model.im2col import Convolution2d, Convolution3d, _Products, as_products, pays
+from hpo.training.model.resnet import resnet18
 
 LAYERS = {2: Convolution2d, 3: Convolution3d}
 LAYOUTS = {2: torch.channels_last, 3: torch.channels_last_3d}
@@ -90,7 +90,7 @@ def test_layouts_stay_as_they_were(dimensions: int, channels_last: bool) -> None
 
 @pytest.mark.parametrize(("tiles", "largest"), [(True, 4), (False, 2)])
 def test_the_edge_up_to_which_products_pay(monkeypatch: pytest.MonkeyPatch, tiles: bool, largest: int) -> None:
-    monkeypatch.setattr(convolution, "has_tiles", lambda: tiles)
+    monkeypatch.setattr(im2col, "has_tiles", lambda: tiles)
     layer = layer_of(2, 3, 2)
     at, beyond = torch.rand(1, 3, 2 * largest, 2 * largest), torch.rand(1, 3, 2 * largest + 1, 2 * largest + 1)
     assert not pays(at, layer)

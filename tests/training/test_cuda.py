@@ -12,12 +12,12 @@ from hpo.data.development import Development
 from hpo.data.rows import scoring_folds
 from hpo.study.config import TrainConfig
 from hpo.study.spec import Scoring
-from hpo.training import graph
-from hpo.training.device import choose_machine
-from hpo.training.resident import make_resident
-from hpo.training.run import Run, complete
-from hpo.training.together import OnStreams, cut, own_stream
-from hpo.training.trial import train_trial
+from hpo.training.inputs.device_dataset import make_resident
+from hpo.training.loop import cuda_graph
+from hpo.training.loop.fold import Run, complete
+from hpo.training.loop.fold_parallel import OnStreams, cut, own_stream
+from hpo.training.loop.trial import train_trial
+from hpo.training.machine.device import choose_machine
 
 pytestmark = [
     pytest.mark.gpu,
@@ -56,7 +56,7 @@ def make_run(development: Development, told: list[str], **settings: Any) -> Run:
 @pytest.fixture
 def no_verdicts(monkeypatch: pytest.MonkeyPatch) -> dict[Any, bool]:
     verdicts: dict[Any, bool] = {}
-    monkeypatch.setattr(graph, "_VERDICTS", verdicts)
+    monkeypatch.setattr(cuda_graph, "_VERDICTS", verdicts)
     return verdicts
 
 
@@ -97,7 +97,7 @@ def test_replayed_epochs_follow_those_done_as_they_are(
         "learning_rate": 0.01,
         "class_means": class_means,
     }
-    monkeypatch.setattr(graph.StepGraph, "_is_worth_it", lambda *_: True)
+    monkeypatch.setattr(cuda_graph.StepGraph, "_is_worth_it", lambda *_: True)
     replayed = train(make_run(development, [], **settings), 12)
     assert list(no_verdicts.values()) == [True, True]
     no_verdicts.update(dict.fromkeys(no_verdicts, False))
@@ -111,7 +111,7 @@ def test_folds_on_streams_are_equal_to_one_after_the_other(
     config = TrainConfig(**(SETTINGS | {"precision": "fp32", "learning_rate": 0.01}))
     reports = []
     for size in (2, 1):
-        monkeypatch.setattr("hpo.training.trial.choose_way", lambda *_, size=size: OnStreams(cut(2, size), DEVICE))
+        monkeypatch.setattr("hpo.training.loop.trial.choose_way", lambda *_, size=size: OnStreams(cut(2, size), DEVICE))
         reports.append(list(train_trial(config, development, folds, 3, 0, "cuda")))
     for together, apart in zip(*reports, strict=True):
         assert together.training_loss == pytest.approx(apart.training_loss, rel=0.05)

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from hpo.errors import DeviceError
-from hpo.training import device
-from hpo.training.device import (
+from hpo.training.machine import device
+from hpo.training.machine.device import (
     choose_device,
     choose_machine,
     describe_device,
@@ -20,8 +20,8 @@ from hpo.training.device import (
     peak_memory_bytes,
     set_up_process,
 )
-from hpo.training.network import resnet18
-from hpo.training.provenance import code_version, environment
+from hpo.training.machine.provenance import code_version, environment
+from hpo.training.model.resnet import resnet18
 
 CPU = torch.device("cpu")
 without_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="for machines without a CUDA device")
@@ -118,7 +118,7 @@ def test_a_trial_begins_with_what_earlier_ones_freed_given_back_and_its_own_peak
     """In a process of its own, since the allocator's settings stay: 400 MB in blocks of 40 KB, every block freed."""
     code = (
         "import torch\n"
-        "from hpo.training.device import *\n"
+        "from hpo.training.machine.device import *\n"
         "set_up_process(1)\n"
         "cpu = torch.device('cpu')\n"
         "before = peak_memory_bytes(cpu)\n"

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from hpo.training.energy import EnergyMeter
+from hpo.training.machine.energy import EnergyMeter
 
 CPU = torch.device("cpu")
 

@@ -12,11 +12,11 @@ from torch import Tensor
 
 from hpo.data.development import Development
 from hpo.study.config import TrainConfig
-from hpo.training import graph
-from hpo.training.device import choose_machine
-from hpo.training.graph import FIRST_STEPS, Replay, Step, StepGraph, Subject
-from hpo.training.resident import make_resident
-from hpo.training.run import Run, complete
+from hpo.training.inputs.device_dataset import make_resident
+from hpo.training.loop import cuda_graph
+from hpo.training.loop.cuda_graph import FIRST_STEPS, Replay, Step, StepGraph, Subject
+from hpo.training.loop.fold import Run, complete
+from hpo.training.machine.device import choose_machine
 
 CPU = torch.device("cpu")
 ROWS = torch.tensor([0, 2, 3])
@@ -45,7 +45,7 @@ class Toy:
 @pytest.fixture(autouse=True)
 def no_verdicts(monkeypatch: pytest.MonkeyPatch) -> dict[Any, bool]:
     verdicts: dict[Any, bool] = {}
-    monkeypatch.setattr(graph, "_VERDICTS", verdicts)
+    monkeypatch.setattr(cuda_graph, "_VERDICTS", verdicts)
     return verdicts
 
 
@@ -55,7 +55,7 @@ def times(monkeypatch: pytest.MonkeyPatch) -> Callable[[float, float], None]:
 
     def become(as_it_is: float, replayed: float) -> None:
         readings: Iterator[float] = iter([0.0, as_it_is, 0.0, replayed])
-        monkeypatch.setattr(graph.time, "perf_counter", lambda: next(readings))
+        monkeypatch.setattr(cuda_graph.time, "perf_counter", lambda: next(readings))
 
     return become
 
@@ -149,7 +149,7 @@ def test_a_kind_of_step_is_tried_once_in_a_process(times: Any) -> None:
     assert_as_plain(outcome(StepGraph(toy.subject, honest(replays))), toy)
     assert len(replays) == 8 - FIRST_STEPS
     assert toy.told == []
-    graph._VERDICTS["toy"] = False
+    cuda_graph._VERDICTS["toy"] = False
     assert_as_plain(outcome(StepGraph(Toy().subject, half_done)), toy)
 
 
@@ -163,7 +163,7 @@ def test_a_kind_of_step_is_tried_once_in_a_process(times: Any) -> None:
 def test_a_run_that_rehearses_a_graph_trains_as_if_it_had_not(
     development: Development, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any]
 ) -> None:
-    monkeypatch.setattr("hpo.training.network._WIDTHS", (16, 16, 16, 16))
+    monkeypatch.setattr("hpo.training.model.resnet._WIDTHS", (16, 16, 16, 16))
     config = TrainConfig(**({"batch_size": 8, "input_size": 4, "precision": "fp32"} | settings))
     machine, resident = choose_machine(CPU, 2, "fp32"), make_resident(development, 4, CPU)
     replays, reports = list[int](), []

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from hpo.training import limits
-from hpo.training.failure import TrainingFailure, memory_failures
-from hpo.training.limits import WornOut, usable_cores, usable_memory
+from hpo.training.machine import limits
+from hpo.training.machine.failure import TrainingFailure, memory_failures
+from hpo.training.machine.limits import WornOut, usable_cores, usable_memory
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="limits of Linux")
 GIB = 2**30
@@ -110,7 +110,7 @@ def test_another_error_is_no_lack_of_memory() -> None:
 
 def in_a_process(code: str) -> str:
     """What a Python program prints, run by itself, since limits and settings of the allocator stay."""
-    head = "import torch\nfrom hpo.training import limits\nfrom hpo.training.device import *\n"
+    head = "import torch\nfrom hpo.training.machine import limits\nfrom hpo.training.machine.device import *\n"
     run = subprocess.run([sys.executable, "-c", head + code], capture_output=True, text=True, check=False, timeout=120)
     assert run.returncode == 0, run.stderr
     return run.stdout.strip()
@@ -121,7 +121,7 @@ def in_a_process(code: str) -> str:
 def test_what_does_not_fit_into_the_part_of_a_worker_fails_and_the_process_goes_on() -> None:
     """A quarter of 4 GiB, less a tenth: 921 MiB, of which a process with PyTorch has taken about 230."""
     told = in_a_process(
-        "from hpo.training.failure import *\n"
+        "from hpo.training.machine.failure import *\n"
         "limits.usable_memory = lambda: 4 << 30\n"
         "set_up_process(1)\n"
         "print(limit_memory(torch.device('cpu'), 4) >> 20, memory_share(torch.device('cpu')) >> 20)\n"
@@ -163,7 +163,7 @@ def refuse_in_trial(number: int, limit: int | None, raised: type[Exception], mon
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_on_a_gpu_too_a_worker_gets_its_part_and_goes_on_after_it_was_refused_more() -> None:
     told = in_a_process(
-        "from hpo.training.failure import *\n"
+        "from hpo.training.machine.failure import *\n"
         "cuda = torch.device('cuda', 0)\n"
         "share = limit_memory(cuda, 4)\n"
         "total = torch.cuda.get_device_properties(cuda).total_memory\n"

@@ -8,7 +8,7 @@ import torch
 from libauc.losses import AUCMLoss as LibAUCMLoss
 from torch import Tensor
 
-from hpo.training.loss import AUCMLoss, CrossEntropyLoss, make_loss
+from hpo.training.optim.losses import AUCMLoss, CrossEntropyLoss, make_loss
 
 
 def logits_and_labels(rows: int, labels: int = 1, share: float = 0.3, seed: int = 0) -> tuple[Tensor, Tensor]:

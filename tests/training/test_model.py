@@ -12,8 +12,8 @@ from safetensors.torch import load_file, save_file
 from hpo.errors import DataError, OutputError
 from hpo.study.catalogue import find_dataset
 from hpo.study.config import TrainConfig
-from hpo.training.model import Model, load_model, save_model
-from hpo.training.network import resnet18
+from hpo.training.loop.model_file import Model, load_model, save_model
+from hpo.training.model.resnet import resnet18
 
 DIGITS = find_dataset("digits")
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from hpo.training.network import BasicBlock, resnet18
+from hpo.training.model.resnet import BasicBlock, resnet18
 
 
 def numbers(network: nn.Module) -> int:

@@ -11,10 +11,10 @@ from libauc.optimizers import PESG
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-import hpo.training.optimizer as optimizer_module
+import hpo.training.optim.pesg as optimizer_module
 from hpo.study.config import TrainConfig
-from hpo.training.loss import AUCMLoss, CrossEntropyLoss
-from hpo.training.optimizer import BlockPESG, make_optimizer
+from hpo.training.optim.losses import AUCMLoss, CrossEntropyLoss
+from hpo.training.optim.pesg import BlockPESG, make_optimizer
 
 
 @pytest.fixture(params=[7, 1 << 19], ids=["many blocks", "one block"], autouse=True)

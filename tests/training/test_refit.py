@@ -10,8 +10,8 @@ import pytest
 from hpo.data.development import Development
 from hpo.statistics.auc import auc
 from hpo.study.config import TrainConfig
-from hpo.training.checkpoint import Checkpoint
-from hpo.training.refit import refit
+from hpo.training.loop.checkpoint import Checkpoint
+from hpo.training.loop.refit import refit
 
 QUICK = {"loss": "cross_entropy", "optimizer": "adam", "learning_rate": 1e-3, "weight_decay": 0.0, "batch_size": 16}
 

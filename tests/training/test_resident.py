@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from hpo.data.development import Development
-from hpo.training.resident import make_resident, place_images
+from hpo.training.inputs.device_dataset import make_resident, place_images
 
 CPU = torch.device("cpu")
 

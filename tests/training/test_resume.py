@@ -14,10 +14,10 @@ from hpo.data.development import Development
 from hpo.data.rows import scoring_folds
 from hpo.study.config import TrainConfig
 from hpo.study.spec import Scoring
-from hpo.training.checkpoint import Checkpoint, remove_checkpoints
+from hpo.training.loop.checkpoint import Checkpoint, remove_checkpoints
+from hpo.training.loop.fold import SCORING_ROWS, Run
+from hpo.training.loop.trial import train_trial
 from hpo.training.report import EpochReport
-from hpo.training.run import SCORING_ROWS, Run
-from hpo.training.trial import train_trial
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "AUCM v1, EMA, selection rows, augmentation": {
@@ -78,11 +78,11 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[Run]:
             super().__init__(*arguments)
             made.append(self)
 
-    monkeypatch.setattr("hpo.training.trial.Run", RecordedRun)
-    monkeypatch.setattr("hpo.training.trial._tell_once", lambda *_: None)
-    monkeypatch.setattr("hpo.training.network._WIDTHS", (16, 16, 16, 16))
+    monkeypatch.setattr("hpo.training.loop.trial.Run", RecordedRun)
+    monkeypatch.setattr("hpo.training.loop.trial._tell_once", lambda *_: None)
+    monkeypatch.setattr("hpo.training.model.resnet._WIDTHS", (16, 16, 16, 16))
     monkeypatch.setitem(SCORING_ROWS, 2, 8)
-    monkeypatch.setattr("hpo.training.checkpoint.os.fsync", lambda _: None)
+    monkeypatch.setattr("hpo.training.loop.checkpoint.os.fsync", lambda _: None)
     return made
 
 
@@ -219,7 +219,7 @@ def test_a_disk_that_refuses_costs_no_report(trial: Any, runs: Any, tmp_path: Pa
     def refuse(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("hpo.training.checkpoint.torch.save", refuse)
+    monkeypatch.setattr("hpo.training.loop.checkpoint.torch.save", refuse)
     life = Life()
     assert told_apart(list(trial({}, life, 1, AlwaysDue))) == expected
     assert len(life.told) == 1

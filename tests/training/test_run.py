@@ -12,10 +12,10 @@ import torch
 from hpo.data.development import Development
 from hpo.statistics.auc import mean_auc_with_error
 from hpo.study.config import TrainConfig
-from hpo.training.device import choose_machine
-from hpo.training.loss import AUCMLoss, CrossEntropyLoss
-from hpo.training.resident import make_resident
-from hpo.training.run import Run, complete
+from hpo.training.inputs.device_dataset import make_resident
+from hpo.training.loop.fold import Run, complete
+from hpo.training.machine.device import choose_machine
+from hpo.training.optim.losses import AUCMLoss, CrossEntropyLoss
 
 CPU = torch.device("cpu")
 FIT, SCORING = np.arange(8, 52), np.arange(8)

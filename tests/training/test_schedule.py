@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hpo.training.schedule import learning_rate_factor, updates_reference
+from hpo.training.optim.lr_schedule import learning_rate_factor, updates_reference
 
 
 @pytest.mark.parametrize(("epochs", "first", "second"), [(100, 50, 75), (30, 15, 23), (4, 2, 3), (3, 2, 3), (2, 1, 2)])

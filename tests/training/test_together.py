@@ -17,13 +17,13 @@ from hpo.data.rows import scoring_folds
 from hpo.study.catalogue import find_dataset
 from hpo.study.config import TrainConfig
 from hpo.study.spec import Scoring
-from hpo.training import together
-from hpo.training.device import choose_machine
-from hpo.training.failure import TrainingFailure
+from hpo.training.loop import fold_parallel
+from hpo.training.loop.fold import Work
+from hpo.training.loop.fold_parallel import InThreads, best_size, choose_way, cut, own_stream
+from hpo.training.loop.trial import train_trial
+from hpo.training.machine.device import choose_machine
+from hpo.training.machine.failure import TrainingFailure
 from hpo.training.report import EpochReport, FoldReport
-from hpo.training.run import Work
-from hpo.training.together import InThreads, best_size, choose_way, cut, own_stream
-from hpo.training.trial import train_trial
 
 CPU = torch.device("cpu")
 SETTINGS = {"augmentation": "full", "weight_average": "swa", "swa_start": 0.0, "resplit": "holdout"}
@@ -55,17 +55,17 @@ def test_folds_are_cut_into_groups_in_their_order() -> None:
 def test_memory_bounds_how_many_are_side_by_side(monkeypatch: pytest.MonkeyPatch, two_threads: None) -> None:
     config, dataset = TrainConfig(batch_size=128), find_dataset("breast")
     machine = choose_machine(CPU, 2, "fp32")
-    step = together.step_bytes(config, dataset)
+    step = fold_parallel.step_bytes(config, dataset)
     assert 4e8 < step < 9e8
-    monkeypatch.setattr(together, "memory_share", lambda _: 6.1 * step)
+    monkeypatch.setattr(fold_parallel, "memory_share", lambda _: 6.1 * step)
     assert choose_way(config, dataset, 5, machine).describe() == "5 folds, 2 side by side, 1 thread each"
-    monkeypatch.setattr(together, "memory_share", lambda _: 5.9 * step)
+    monkeypatch.setattr(fold_parallel, "memory_share", lambda _: 5.9 * step)
     assert choose_way(config, dataset, 5, machine).describe() == "5 folds, one by one, 2 threads each"
     assert choose_way(config, dataset, 1, machine).describe() == "1 fold, 2 threads each"
 
 
 def test_volumes_are_trained_one_by_one_on_a_cpu(monkeypatch: pytest.MonkeyPatch, two_threads: None) -> None:
-    monkeypatch.setattr(together, "memory_share", lambda _: 1e15)
+    monkeypatch.setattr(fold_parallel, "memory_share", lambda _: 1e15)
     way = choose_way(TrainConfig(), find_dataset("adrenal3d"), 5, choose_machine(CPU, 3, "fp32"))
     assert way.describe() == "5 folds, one by one, 2 threads each"
 
@@ -138,8 +138,8 @@ def train(
     development: Development, monkeypatch: pytest.MonkeyPatch, size: int, threads: int, precision: str
 ) -> list[EpochReport]:
     before = torch.get_num_threads()
-    monkeypatch.setattr("hpo.training.network._WIDTHS", (16, 16, 16, 16))
-    monkeypatch.setattr("hpo.training.trial.choose_way", lambda *_: InThreads(cut(2, size), threads))
+    monkeypatch.setattr("hpo.training.model.resnet._WIDTHS", (16, 16, 16, 16))
+    monkeypatch.setattr("hpo.training.loop.trial.choose_way", lambda *_: InThreads(cut(2, size), threads))
     folds = scoring_folds(development, Scoring(rows="kfold", folds=2), 0)
     config = TrainConfig(**({"batch_size": 8, "input_size": 8, "precision": precision} | SETTINGS))
     torch.set_num_threads(threads)
@@ -151,7 +151,7 @@ def train(
 
 def test_the_way_is_told_once_in_a_process(development: Development, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[str] = []
-    monkeypatch.setattr("hpo.training.trial._TOLD", set())
+    monkeypatch.setattr("hpo.training.loop.trial._TOLD", set())
     folds = scoring_folds(development, Scoring(rows="kfold", folds=2), 0)
     config = TrainConfig(batch_size=26, input_size=4, precision="fp32")
     for seed in range(2):

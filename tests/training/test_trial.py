@@ -16,10 +16,10 @@ from hpo.statistics.curves import ROC_GRID
 from hpo.study.catalogue import find_dataset
 from hpo.study.config import TrainConfig
 from hpo.study.spec import Scoring
-from hpo.training.estimate import seconds_per_epoch
-from hpo.training.failure import TrainingFailure, memory_failures
+from hpo.training.loop.trial import train_trial
+from hpo.training.machine.failure import TrainingFailure, memory_failures
+from hpo.training.probe.step_time import seconds_per_epoch
 from hpo.training.report import EpochReport
-from hpo.training.trial import train_trial
 
 TINY: dict[str, Any] = {"batch_size": 16, "input_size": 4, "precision": "fp32"}
 
@@ -128,7 +128,7 @@ def test_what_the_beat_raises_ends_the_trial(development: Development) -> None:
 
 def test_a_loss_that_is_not_finite_ends_in_diverged(development: Development, monkeypatch: pytest.MonkeyPatch) -> None:
     """A learning rate of 1e30, which no study file can ask for, overflows the weights in a step."""
-    monkeypatch.setattr("hpo.training.run.learning_rate_factor", lambda *_: 1e30)
+    monkeypatch.setattr("hpo.training.loop.fold.learning_rate_factor", lambda *_: 1e30)
     with pytest.raises(TrainingFailure, match=r"at step \d of epoch 1|scores not finite") as failure:
         train(development, learning_rate=1.0, clip=0.0, loss="cross_entropy")
     assert failure.value.reason == "diverged"

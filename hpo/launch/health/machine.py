@@ -24,7 +24,7 @@ def look_at_device(option: str, nvidia: Path = _NVIDIA) -> Iterator[Finding]:
     """The device of `--device`: is it there, its memory, whether it computes in bf16."""
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "hpo.training.inspection", option],
+            [sys.executable, "-m", "hpo.training.machine.inspection", option],
             capture_output=True,
             text=True,
             timeout=DEVICE_SECONDS - 5,

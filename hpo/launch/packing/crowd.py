@@ -18,7 +18,7 @@ from hpo.study.spec import Scoring
 
 if TYPE_CHECKING:
     from hpo.data.development import Development
-    from hpo.training.rehearsal import Peak
+    from hpo.training.probe.memory import Peak
 
 WARM_STEPS = 2
 """Steps of each process before any is measured: the first ones make kernels, graphs and room."""
@@ -126,8 +126,8 @@ def _member(pipe: Connection, parent: int, rehearsal: Rehearsal) -> None:
 
 def _obey(pipe: Connection, rehearsal: Rehearsal) -> None:
     from hpo.data.rows import scoring_folds
-    from hpo.training.device import set_up_process
-    from hpo.training.rehearsal import peak_of, train_on
+    from hpo.training.machine.device import set_up_process
+    from hpo.training.probe.memory import peak_of, train_on
 
     development, device = rehearsal.development, rehearsal.device
     folds = scoring_folds(development, rehearsal.scoring, trial_seed=0)

@@ -14,7 +14,7 @@ from hpo.launch.packing.typical import heaviest, typical
 from hpo.launch.probe import Probe
 from hpo.study.spec import StudySpec
 from hpo.text import memory
-from hpo.training.limits import usable_cores, usable_memory
+from hpo.training.machine.limits import usable_cores, usable_memory
 
 if TYPE_CHECKING:
     from hpo.data.development import Development

@@ -15,7 +15,7 @@ MAIN_PART = 0.8
 """Share of main memory that the measured peaks of all workers may take."""
 
 GPU_PART = 0.95
-"""Share of a GPU's memory that its workers divide among themselves (`hpo.training.device.limit_memory`)."""
+"""Share of a GPU's memory that its workers divide among themselves (`hpo.training.machine.device.limit_memory`)."""
 
 _SPARE = 1.05
 
@@ -25,7 +25,7 @@ class Trouble(Exception):  # noqa: N818 - an answer, not an error of the program
 
 
 class Memory(Protocol):
-    """Bytes that one worker holds at most; `hpo.training.rehearsal.Peak` has this form."""
+    """Bytes that one worker holds at most; `hpo.training.probe.memory.Peak` has this form."""
 
     @property
     def main(self) -> int: ...

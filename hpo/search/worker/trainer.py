@@ -15,7 +15,7 @@ from hpo.study.spec import Scoring, StudySpec
 from hpo.training.report import EpochReport
 
 if TYPE_CHECKING:
-    from hpo.training.checkpoint import Checkpoint
+    from hpo.training.loop.checkpoint import Checkpoint
 
 
 @dataclass(frozen=True)
@@ -98,10 +98,10 @@ def make_trainer(
 
 class _StudyTrainer:
     def __init__(self, spec: StudySpec, development: Any, device: str, checkpoints: Path | None, sharing: int) -> None:
-        from hpo.training.device import choose_device
-        from hpo.training.energy import EnergyMeter
-        from hpo.training.failure import TrainingFailure
-        from hpo.training.provenance import code_version, environment
+        from hpo.training.machine.device import choose_device
+        from hpo.training.machine.energy import EnergyMeter
+        from hpo.training.machine.failure import TrainingFailure
+        from hpo.training.machine.provenance import code_version, environment
 
         self.failure: type[Exception] = TrainingFailure
         self.environment = environment(device)
@@ -117,7 +117,7 @@ class _StudyTrainer:
 
     def __call__(self, task: Task) -> Iterator[EpochReport]:
         from hpo.data.rows import scoring_folds
-        from hpo.training.trial import train_trial
+        from hpo.training.loop.trial import train_trial
 
         yield from train_trial(
             task.config,
@@ -134,20 +134,20 @@ class _StudyTrainer:
 
     def kept(self) -> set[int]:
         """Numbers of the trials of which there are checkpoints."""
-        from hpo.training.checkpoint import trials_with_checkpoints
+        from hpo.training.loop.checkpoint import trials_with_checkpoints
 
         return set() if self._folder is None else trials_with_checkpoints(self._folder)
 
     def forget(self, number: int) -> None:
         """Removes the checkpoints of a trial that has ended."""
-        from hpo.training.checkpoint import remove_checkpoints
+        from hpo.training.loop.checkpoint import remove_checkpoints
 
         if self._folder is not None:
             remove_checkpoints(self._folder, number)
 
     def peak_memory(self) -> int | None:
         """Bytes of device memory at most in use so far, or None if the device does not say."""
-        from hpo.training.device import choose_device, peak_memory_bytes
+        from hpo.training.machine.device import choose_device, peak_memory_bytes
 
         return peak_memory_bytes(choose_device(self._device)) or None
 
@@ -161,7 +161,7 @@ class _StudyTrainer:
         return scoring if task.scoring_seed is None else scoring.model_copy(update={"seed": task.scoring_seed})
 
     def _checkpoint(self, task: Task) -> Checkpoint | None:
-        from hpo.training.checkpoint import Checkpoint
+        from hpo.training.loop.checkpoint import Checkpoint
 
         if self._folder is None:
             return None

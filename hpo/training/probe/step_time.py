@@ -13,12 +13,12 @@ import torch
 from hpo.data.development import Development
 from hpo.data.rows import Fold
 from hpo.study.config import TrainConfig
-from hpo.training.device import Machine, choose_device, choose_machine
-from hpo.training.failure import memory_failures
-from hpo.training.graph import FIRST_STEPS
-from hpo.training.resident import make_resident
-from hpo.training.run import Run
-from hpo.training.together import own_stream
+from hpo.training.inputs.device_dataset import make_resident
+from hpo.training.loop.cuda_graph import FIRST_STEPS
+from hpo.training.loop.fold import Run
+from hpo.training.loop.fold_parallel import own_stream
+from hpo.training.machine.device import Machine, choose_device, choose_machine
+from hpo.training.machine.failure import memory_failures
 
 _PIXELS_ON_A_CPU = 32 * 28 * 28
 _ROWS_ON_A_GPU = 128

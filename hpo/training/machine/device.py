@@ -19,8 +19,8 @@ import torch
 from torch import nn
 
 from hpo.errors import DeviceError
-from hpo.training.convolution import has_tiles
-from hpo.training.limits import begin_trial, limit_main_memory, main_memory_limit, usable_cores, usable_memory
+from hpo.training.machine.limits import begin_trial, limit_main_memory, main_memory_limit, usable_cores, usable_memory
+from hpo.training.model.im2col import has_tiles
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 _NEVER_TRIM = 2**31 - 1

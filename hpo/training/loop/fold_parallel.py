@@ -11,9 +11,9 @@ import torch
 
 from hpo.study.catalogue import Dataset
 from hpo.study.config import TrainConfig
-from hpo.training.device import Machine, memory_share
+from hpo.training.loop.fold import Work
+from hpo.training.machine.device import Machine, memory_share
 from hpo.training.report import FoldReport
-from hpo.training.run import Work
 
 Works = Mapping[int, Work]
 Reports = dict[int, FoldReport]

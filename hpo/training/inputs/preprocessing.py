@@ -9,8 +9,8 @@ from torch import Tensor
 
 from hpo.study.catalogue import Dataset
 from hpo.study.config import TrainConfig
-from hpo.training.augmentation import augment
-from hpo.training.policies import Policy, find_policy
+from hpo.training.inputs.augmentation import augment
+from hpo.training.inputs.policies import Policy, find_policy
 
 _SCORING_MULTIPLIER = 0.5
 

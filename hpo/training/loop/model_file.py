@@ -21,11 +21,11 @@ from torch import nn
 from hpo.errors import DataError, HpoError, OutputError
 from hpo.study.catalogue import Dataset, find_dataset
 from hpo.study.config import TrainConfig
-from hpo.training.device import choose_device, choose_machine
-from hpo.training.inputs import make_inputs
-from hpo.training.network import resnet18
-from hpo.training.resident import place_images
-from hpo.training.run import SCORING_ROWS
+from hpo.training.inputs.device_dataset import place_images
+from hpo.training.inputs.preprocessing import make_inputs
+from hpo.training.loop.fold import SCORING_ROWS
+from hpo.training.machine.device import choose_device, choose_machine
+from hpo.training.model.resnet import resnet18
 
 _FORMAT = "1"
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 import torch
 
-from hpo.training.device import peak_memory_bytes
-from hpo.training.energy import EnergyMeter
+from hpo.training.machine.device import peak_memory_bytes
+from hpo.training.machine.energy import EnergyMeter
 
 
 class Spent:

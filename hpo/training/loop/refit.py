@@ -10,16 +10,16 @@ from numpy.typing import NDArray
 
 from hpo.data.development import Development
 from hpo.study.config import TrainConfig
-from hpo.training.checkpoint import Checkpoint
-from hpo.training.device import choose_device, choose_machine, start_of_trial
-from hpo.training.failure import memory_failures
-from hpo.training.model import Model
-from hpo.training.network import resnet18
+from hpo.training.inputs.device_dataset import make_resident
+from hpo.training.loop.checkpoint import Checkpoint
+from hpo.training.loop.fold import Run
+from hpo.training.loop.fold_parallel import own_stream
+from hpo.training.loop.model_file import Model
+from hpo.training.machine.device import choose_device, choose_machine, start_of_trial
+from hpo.training.machine.failure import memory_failures
+from hpo.training.machine.spent import Spent
+from hpo.training.model.resnet import resnet18
 from hpo.training.report import FoldReport
-from hpo.training.resident import make_resident
-from hpo.training.run import Run
-from hpo.training.spent import Spent
-from hpo.training.together import own_stream
 
 
 @dataclass(frozen=True, eq=False)

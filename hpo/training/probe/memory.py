@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from hpo.data.development import Development
 from hpo.data.rows import Fold
 from hpo.study.config import TrainConfig
-from hpo.training.device import choose_device, peak_memory_bytes, start_of_trial
-from hpo.training.failure import TrainingFailure
-from hpo.training.run import SCORING_ROWS
-from hpo.training.trial import train_trial
+from hpo.training.loop.fold import SCORING_ROWS
+from hpo.training.loop.trial import train_trial
+from hpo.training.machine.device import choose_device, peak_memory_bytes, start_of_trial
+from hpo.training.machine.failure import TrainingFailure
 
 _ENDLESS = 10_000
 _CPU = "cpu"

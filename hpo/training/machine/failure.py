@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 
 from hpo.text import memory
-from hpo.training.limits import main_memory_limit, note_refusal
+from hpo.training.machine.limits import main_memory_limit, note_refusal
 
 Reason = Literal["diverged", "out of memory"]
 

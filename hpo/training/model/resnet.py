@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hpo.training.convolution import Convolution2d, Convolution3d
+from hpo.training.model.im2col import Convolution2d, Convolution3d
 
 _WIDTHS = (64, 128, 256, 512)
 _CONV: dict[int, type[Convolution2d] | type[Convolution3d]] = {2: Convolution2d, 3: Convolution3d}

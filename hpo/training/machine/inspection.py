@@ -1,4 +1,4 @@
-"""`python -m hpo.training.inspection DEVICE`: what PyTorch sees here, as JSON, from a process of its own.
+"""`python -m hpo.training.machine.inspection DEVICE`: what PyTorch sees here, as JSON, from a process of its own.
 
 A driver that crashes, hangs or holds memory does so in that process only.
 """
@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from hpo.errors import DeviceError
-from hpo.training.device import choose_device, describe_device, gpu_count
+from hpo.training.machine.device import choose_device, describe_device, gpu_count
 
 
 def inspect(option: str) -> dict[str, Any]:

@@ -13,8 +13,8 @@ from libauc.optimizers import PESG
 from torch import Tensor
 
 from hpo.study.config import TrainConfig
-from hpo.training.loss import ALPHA_MAX, AUCMLoss, CrossEntropyLoss
-from hpo.training.numbers import Number, Numbers
+from hpo.training.optim.device_scalars import Number, Numbers
+from hpo.training.optim.losses import ALPHA_MAX, AUCMLoss, CrossEntropyLoss
 
 _BLOCK = 1 << 19
 """Numbers per block on a CPU: what a step touches of a block (about five times 2 MB) stays in the cache between its

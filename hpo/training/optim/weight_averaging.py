@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from hpo.study.config import TrainConfig
-from hpo.training.numbers import Number, Numbers
+from hpo.training.optim.device_scalars import Number, Numbers
 
 
 class WeightAverage:

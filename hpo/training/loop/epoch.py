@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hpo.statistics.auc import OneClassError, mean_auc_with_error
-from hpo.training.failure import TrainingFailure
+from hpo.training.machine.failure import TrainingFailure
 
 
 @dataclass(eq=False)

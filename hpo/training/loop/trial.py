@@ -11,14 +11,14 @@ from typing import Any
 from hpo.data.development import Development
 from hpo.data.rows import Fold
 from hpo.study.config import TrainConfig
-from hpo.training.checkpoint import Checkpoint
-from hpo.training.device import choose_device, choose_machine, start_of_trial
-from hpo.training.failure import TrainingFailure, memory_failures
+from hpo.training.inputs.device_dataset import make_resident
+from hpo.training.loop.checkpoint import Checkpoint
+from hpo.training.loop.fold import Run
+from hpo.training.loop.fold_parallel import choose_way
+from hpo.training.machine.device import choose_device, choose_machine, start_of_trial
+from hpo.training.machine.failure import TrainingFailure, memory_failures
 from hpo.training.report import EpochReport, FoldReport, over_folds
-from hpo.training.resident import make_resident
-from hpo.training.run import Run
 from hpo.training.seeds import derive_seed
-from hpo.training.together import choose_way
 
 __all__ = ["Checkpoint", "EpochReport", "TrainingFailure", "train_trial"]
 

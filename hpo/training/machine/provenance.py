@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 import hpo
-from hpo.training.device import describe_device
+from hpo.training.machine.device import describe_device
 
 _PACKAGES = ("hpo", "torch", "libauc", "numpy", "medmnist", "optuna", "scikit-learn", "sqlalchemy")
 _SECONDS = 10

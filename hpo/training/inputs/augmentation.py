@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from hpo.training.policies import Policy
+from hpo.training.inputs.policies import Policy
 
 _ASPECT = 0.1
 

@@ -16,19 +16,19 @@ from hpo.data.resplit import resplit
 from hpo.statistics.auc import mean_auc_with_error
 from hpo.statistics.curves import mean_roc
 from hpo.study.config import TrainConfig
-from hpo.training.averaging import WeightAverage, refresh_statistics
-from hpo.training.batches import epoch_batches
-from hpo.training.device import Machine
-from hpo.training.epoch import Epoch
-from hpo.training.failure import TrainingFailure
-from hpo.training.graph import StepGraph, Subject
-from hpo.training.inputs import make_inputs
-from hpo.training.loss import make_loss
-from hpo.training.network import resnet18
-from hpo.training.optimizer import make_optimizer
+from hpo.training.inputs.batches import epoch_batches
+from hpo.training.inputs.device_dataset import Resident
+from hpo.training.inputs.preprocessing import make_inputs
+from hpo.training.loop.cuda_graph import StepGraph, Subject
+from hpo.training.loop.epoch import Epoch
+from hpo.training.machine.device import Machine
+from hpo.training.machine.failure import TrainingFailure
+from hpo.training.model.resnet import resnet18
+from hpo.training.optim.losses import make_loss
+from hpo.training.optim.lr_schedule import learning_rate_factor, updates_reference
+from hpo.training.optim.pesg import make_optimizer
+from hpo.training.optim.weight_averaging import WeightAverage, refresh_statistics
 from hpo.training.report import FoldReport
-from hpo.training.resident import Resident
-from hpo.training.schedule import learning_rate_factor, updates_reference
 from hpo.training.seeds import derive_seed, generator
 
 Tell = Callable[[str], None]

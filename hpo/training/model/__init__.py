@@ -1,0 +1,1 @@
+"""The networks, and convolutions of small feature maps as matrix products."""

@@ -1,0 +1,1 @@
+"""Losses, PESG, weight averaging, learning-rate schedules."""

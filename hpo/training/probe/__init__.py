@@ -1,0 +1,1 @@
+"""Measurements before a study: time of a step, memory of a worker."""
