@@ -73,7 +73,7 @@ def finalize(
     from hpo.outcome.judgement import judge_final
     from hpo.outcome.networks import Protocol, train_networks
     from hpo.outcome.opening import open_and_score
-    from hpo.outcome.report.result_sections import verdicts
+    from hpo.outcome.report.result.sections import verdicts
     from hpo.training.machine.device import set_up_process
     from hpo.training.machine.provenance import code_version
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from hpo.outcome.final import Final
-from hpo.outcome.report.evidence import Searched, Tried
+from hpo.outcome.report.search.evidence import Searched, Tried
 from hpo.search.queries.status import StudyStatus
 from hpo.search.queries.trials import TrialRow
 from hpo.study.config import TrainConfig, applies

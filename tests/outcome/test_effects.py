@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from hpo.outcome.report.effects import Level, _compare, _fisher, choice_effects, number_effects, points_of, spearman
+from hpo.outcome.report.search.effects import (
+    Level,
+    _compare,
+    _fisher,
+    choice_effects,
+    number_effects,
+    points_of,
+    spearman,
+)
 from hpo.search.queries.importance import LEAST_TRIALS, importances
 from tests.outcome import simulated
 

@@ -13,7 +13,7 @@ from hpo.outcome.final import RESULT, SCORES, load, store
 from hpo.outcome.judgement import judge_final, less_sure
 from hpo.outcome.report.build import Evidence, build
 from hpo.outcome.report.document import to_markdown
-from hpo.outcome.report.result_sections import verdicts
+from hpo.outcome.report.result.sections import verdicts
 from hpo.statistics.estimate import Estimate
 from hpo.study.catalogue import find_dataset
 from tests.outcome import simulated

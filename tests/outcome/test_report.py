@@ -12,8 +12,8 @@ import pytest
 from hpo.errors import OutputError, StudyNotFoundError
 from hpo.outcome.report.build import Evidence, build
 from hpo.outcome.report.document import Document, Notice, Picture, Section, Table, Text, to_html, to_markdown, write
-from hpo.outcome.report.evidence import gather_search
 from hpo.outcome.report.pictures import picture
+from hpo.outcome.report.search.evidence import gather_search
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import open_database
 from hpo.search.queue.claiming import claim

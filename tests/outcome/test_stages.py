@@ -10,7 +10,7 @@ import pytest
 from hpo.outcome.judgement import judge_final
 from hpo.outcome.report.build import Evidence, build
 from hpo.outcome.report.document import Listing, Picture, Table, to_markdown
-from hpo.outcome.report.stages import Stage, flattery, follow
+from hpo.outcome.report.result.stages import Stage, flattery, follow
 from hpo.outcome.standings import Confirmation, judge
 from tests.outcome import simulated
 from tests.search import planned

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from hpo.outcome.final import Final
 from hpo.outcome.judgement import judge_final
-from hpo.outcome.report import result_sections as of_result
-from hpo.outcome.report import search_sections as of_search
 from hpo.outcome.report.document import Document
-from hpo.outcome.report.evidence import Searched
-from hpo.outcome.report.stages import flattery, follow
+from hpo.outcome.report.result import sections as of_result
+from hpo.outcome.report.result.stages import flattery, follow
+from hpo.outcome.report.search import sections as of_search
+from hpo.outcome.report.search.evidence import Searched
 from hpo.outcome.report.work import Work, cost, provenance, work_of_final
 from hpo.outcome.standings import Confirmation
 from hpo.search.queries.ledger import Opening

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from hpo.errors import StudyNotFoundError
-from hpo.outcome.report.evidence import gather_search, gather_trial
-from hpo.outcome.report.search_figures import search_overview, trial_overview
+from hpo.outcome.report.search.evidence import gather_search, gather_trial
+from hpo.outcome.report.search.figures import search_overview, trial_overview
 from hpo.search.queries.trials import read_trials
 from hpo.search.study import Study
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from hpo.outcome.final import Final
 from hpo.outcome.report.document import Block, Listing, Section, Table, Text
-from hpo.outcome.report.evidence import Searched
+from hpo.outcome.report.search.evidence import Searched
 from hpo.text import duration, memory
 
 _KILOWATT_HOUR = 3.6e6

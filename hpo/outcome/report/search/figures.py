@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from hpo.outcome.report.drawing import BLACK, BLUE, GREEN, GREY, ORANGE, RED, canvas, drawn
-from hpo.outcome.report.effects import ChoiceEffect, points_of
-from hpo.outcome.report.evidence import Searched, Tried
+from hpo.outcome.report.search.effects import ChoiceEffect, points_of
+from hpo.outcome.report.search.evidence import Searched, Tried
 from hpo.search.queries.importance import Importance
 from hpo.statistics.curves import ROC_GRID
 from hpo.study.space import Choices, Range

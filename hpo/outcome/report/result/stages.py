@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from hpo.outcome.judgement import Judgement
 from hpo.outcome.report.document import Block, Listing, Picture, Table
 from hpo.outcome.report.drawing import COLOURS, canvas, drawn
-from hpo.outcome.report.evidence import Searched
+from hpo.outcome.report.search.evidence import Searched
 from hpo.outcome.standings import Confirmation
 from hpo.statistics.estimate import clipped_interval
 from hpo.text import auc, bounds

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from hpo.outcome.final import Final
 from hpo.outcome.judgement import Against, Judged, Judgement
-from hpo.outcome.report import result_figures as figures
 from hpo.outcome.report.document import Block, Listing, Notice, Picture, Section, Table, Text
+from hpo.outcome.report.result import figures
 from hpo.outcome.standings import Confirmation, Difference, Standing
 from hpo.search.queries.ledger import Opening
 from hpo.statistics.estimate import Comparison, Estimate

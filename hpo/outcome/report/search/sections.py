@@ -6,10 +6,10 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 
-from hpo.outcome.report import search_figures as figures
 from hpo.outcome.report.document import Block, Listing, Notice, Picture, Section, Table, Text
-from hpo.outcome.report.effects import ChoiceEffect, NumberEffect, choice_effects, number_effects
-from hpo.outcome.report.evidence import Searched, Tried
+from hpo.outcome.report.search import figures
+from hpo.outcome.report.search.effects import ChoiceEffect, NumberEffect, choice_effects, number_effects
+from hpo.outcome.report.search.evidence import Searched, Tried
 from hpo.search.queries.importance import LEAST_TRIALS, Importance, importances
 from hpo.search.queries.trials import LEARNED
 from hpo.statistics.estimate import clipped_interval

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from hpo.outcome.report.evidence import Searched
+from hpo.outcome.report.search.evidence import Searched
 from hpo.statistics.distributions import two_sided_quantile
 from hpo.study.config import applies
 from hpo.study.space import Choices

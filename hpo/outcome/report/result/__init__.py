@@ -1,0 +1,1 @@
+"""Confirmation and final result: stages, figures, sections."""
