@@ -14,7 +14,7 @@ from rich.text import Text
 from hpo.text import duration, with_error
 
 if TYPE_CHECKING:
-    from hpo.launch.slurm.queue import ArrayState, Queue, QueueWatch
+    from hpo.launch.backends.slurm.queue import ArrayState, Queue, QueueWatch
     from hpo.search.queries.status import RunningTrial, StudyStatus
     from hpo.search.queue.workers import WorkerRow
     from hpo.search.study import Study
@@ -53,7 +53,7 @@ class Crew:
 
 def read_crew(study: Study, watch: QueueWatch | None = None) -> Crew:
     """Reads workers and jobs, and asks Slurm for the jobs: at once, or as often as `watch` does. Writes nothing."""
-    from hpo.launch.slurm.queue import read_queue
+    from hpo.launch.backends.slurm.queue import read_queue
     from hpo.search.queue.workers import read_jobs, read_workers
 
     jobs = read_jobs(study)

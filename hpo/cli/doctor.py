@@ -20,7 +20,7 @@ from hpo.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from hpo.launch.health.finding import Finding
+    from hpo.launch.doctor.finding import Finding
 
 _COLOURS = {"ok": "green", "warning": "yellow", "fault": "red"}
 
@@ -53,8 +53,8 @@ def doctor(
     Changes nothing. The exit code is 0 if there is no fault, else that of the first one's kind.
     """
     from hpo.data.folder import data_folder
+    from hpo.launch.doctor.examination import Patient, examine
     from hpo.launch.folders import checkpoint_folder
-    from hpo.launch.health.examination import Patient, examine
 
     patient = Patient(
         storage=storage,

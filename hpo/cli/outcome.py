@@ -24,8 +24,8 @@ from hpo.cli.slurm import slurm_options
 from hpo.cli.work import Common, Work, refuse_slurm_options
 
 if TYPE_CHECKING:
+    from hpo.launch.backends.slurm.plan import SlurmOptions
     from hpo.launch.counts import Count
-    from hpo.launch.slurm.plan import SlurmOptions
     from hpo.outcome.standings import Confirmation
     from hpo.search.database.database import Database
     from hpo.study.spec import StudySpec

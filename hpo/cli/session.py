@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from hpo.errors import DeviceError, StudyNotFoundError, UsageError
+from hpo.launch.backends.local import LocalPlan, LocalWorkers, Seat, WorkerEnd, seats, watch
 from hpo.launch.counts import AUTO, Count
 from hpo.launch.estimate import LONG_HOURS, Estimate, advice, trained_share
-from hpo.launch.local import LocalPlan, LocalWorkers, Seat, WorkerEnd, seats, watch
-from hpo.launch.packing.measure import workers_per_device
 from hpo.launch.probe import Probe
+from hpo.launch.sizing.measure import workers_per_device
 
 if TYPE_CHECKING:
     from hpo.data.development import Development

@@ -25,8 +25,8 @@ from hpo.cli.options import (
 from hpo.launch.counts import AUTO
 
 if TYPE_CHECKING:
-    from hpo.launch.slurm.plan import SlurmOptions
-    from hpo.launch.slurm.submit import Prepared
+    from hpo.launch.backends.slurm.plan import SlurmOptions
+    from hpo.launch.backends.slurm.submit import Prepared
     from hpo.study.spec import StudySpec
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -80,7 +80,7 @@ def slurm_options(command: F) -> F:
 
     @wraps(command)
     def collected(**arguments: Any) -> Any:
-        from hpo.launch.slurm.plan import SlurmOptions
+        from hpo.launch.backends.slurm.plan import SlurmOptions
 
         names = {field.name for field in dataclasses.fields(SlurmOptions)} - {"workers"}
         wishes = SlurmOptions(**{name: arguments.pop(name) for name in names})
@@ -125,8 +125,8 @@ def launch_on_slurm(
     job; dry_run: only the script is printed; neither stores or submits anything.
     """
     from hpo.data.folder import data_folder
-    from hpo.launch.slurm.submit import prepare
-    from hpo.launch.slurm.submit import test_only as test
+    from hpo.launch.backends.slurm.submit import prepare
+    from hpo.launch.backends.slurm.submit import test_only as test
 
     job = prepare(
         name,
@@ -148,7 +148,7 @@ def launch_on_slurm(
 def _submit(spec: StudySpec, job: Prepared, name: str, keep_trials: bool, storage: str | None) -> int:
     from hpo.cli.session import take_up
     from hpo.data.development import load_development
-    from hpo.launch.slurm.submit import submit_study
+    from hpo.launch.backends.slurm.submit import submit_study
     from hpo.search.queries.status import read_status
     from hpo.training.machine.provenance import code_version
 
@@ -196,7 +196,7 @@ def script(
 ) -> int:
     """Print the batch script of workers for STUDY; nothing is submitted or stored."""
     from hpo.data.folder import data_folder
-    from hpo.launch.slurm.submit import prepare
+    from hpo.launch.backends.slurm.submit import prepare
 
     return _print_script(
         prepare(
@@ -220,8 +220,8 @@ def measure(study_name: str, storage: str | None, data_dir: str | None, device: 
     """Print how many workers on each device of this machine do the most for STUDY; a job with auto asks this."""
     from hpo.data.development import load_development
     from hpo.data.folder import data_folder
-    from hpo.launch.packing.measure import workers_per_device
     from hpo.launch.probe import Probe
+    from hpo.launch.sizing.measure import workers_per_device
     from hpo.search.database.address import resolve_address
     from hpo.search.database.database import open_database
     from hpo.search.study import open_study
@@ -240,8 +240,8 @@ def presets(as_json: bool) -> None:
     from rich.table import Table
 
     from hpo.cli.view import page
-    from hpo.launch.slurm.presets import PRESETS
-    from hpo.launch.slurm.units import write_time
+    from hpo.launch.backends.slurm.presets import PRESETS
+    from hpo.launch.backends.slurm.units import write_time
 
     if as_json:
         print_json({name: _plain(preset) for name, preset in PRESETS.items()})

@@ -21,7 +21,7 @@ def stop(study_name: str, now: bool, cancel: bool, storage: str | None, as_json:
 
     A worker finishes its trial first. No trial is lost either way, and `hpo launch` or `hpo worker` goes on later.
     """
-    from hpo.launch.slurm.stop import stop_study
+    from hpo.launch.backends.slurm.stop import stop_study
     from hpo.search.database.address import resolve_address
     from hpo.search.database.database import open_database
     from hpo.search.study import open_study

@@ -21,7 +21,7 @@ from hpo.errors import OutputError
 from hpo.text import auc, duration, memory, with_error
 
 if TYPE_CHECKING:
-    from hpo.launch.slurm.queue import QueueWatch
+    from hpo.launch.backends.slurm.queue import QueueWatch
     from hpo.search.queries.status import StudyStatus
     from hpo.search.queries.trials import Ranking, TrialRow, Value
     from hpo.search.study import Study
@@ -171,7 +171,7 @@ class LiveView:
     """The status of a study, drawn anew on a terminal at each look."""
 
     def __init__(self, study: Study, console: Console, hint: str) -> None:
-        from hpo.launch.slurm.queue import QueueWatch
+        from hpo.launch.backends.slurm.queue import QueueWatch
 
         self._study, self._hint, self._queue = study, hint, QueueWatch()
         self._live = Live(console=console, auto_refresh=False, transient=False)

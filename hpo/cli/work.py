@@ -23,8 +23,8 @@ from hpo.cli.slurm import slurm_option_names, slurm_options
 from hpo.errors import HpoError, UsageError
 
 if TYPE_CHECKING:
+    from hpo.launch.backends.slurm.plan import SlurmOptions
     from hpo.launch.counts import Count
-    from hpo.launch.slurm.plan import SlurmOptions
     from hpo.study.spec import StudySpec
 
 

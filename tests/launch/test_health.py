@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from hpo.errors import DataError, OutputError, StorageError
-from hpo.launch.health.data import look_at_data
-from hpo.launch.health.disk import Folder, look_at_disk
-from hpo.launch.health.finding import Check, Finding, ok, run_checks
-from hpo.launch.health.machine import look_at_device, look_at_packages
-from hpo.launch.health.surroundings import look_at_proxy, look_at_slurm
+from hpo.launch.doctor.data import look_at_data
+from hpo.launch.doctor.disk import Folder, look_at_disk
+from hpo.launch.doctor.finding import Check, Finding, ok, run_checks
+from hpo.launch.doctor.machine import look_at_device, look_at_packages
+from hpo.launch.doctor.surroundings import look_at_proxy, look_at_slurm
 
 
 def test_a_check_that_raises_or_hangs_hides_no_other() -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from hpo.errors import OutputError
-from hpo.launch import local
-from hpo.launch.local import LocalPlan, LocalWorkers, Seat, seats, watch
+from hpo.launch.backends import local
+from hpo.launch.backends.local import LocalPlan, LocalWorkers, Seat, seats, watch
 from hpo.training.machine.limits import usable_cores
 
 

@@ -10,12 +10,12 @@ from typing import ClassVar
 import pytest
 
 from hpo.data.development import load_development
-from hpo.launch.packing import crowd, measure
-from hpo.launch.packing.crowd import Crowd, Pace, Rehearsal
-from hpo.launch.packing.kept import Kept, cache_folder
-from hpo.launch.packing.settle import Room, Settled, Trouble, ladder, settle
-from hpo.launch.packing.typical import heaviest, typical
 from hpo.launch.probe import Probe
+from hpo.launch.sizing import crowd, measure
+from hpo.launch.sizing.crowd import Crowd, Pace, Rehearsal
+from hpo.launch.sizing.kept import Kept, cache_folder
+from hpo.launch.sizing.settle import Room, Settled, Trouble, ladder, settle
+from hpo.launch.sizing.typical import heaviest, typical
 from hpo.study.files import builtin_study_file, load_spec
 
 GIB = 2**30

@@ -10,9 +10,9 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL
 
 from hpo.errors import OutputError, StorageError
-from hpo.launch.health import database as database_room
-from hpo.launch.health.database import DatabaseCheck
-from hpo.launch.health.finding import Check, Finding, run_checks
+from hpo.launch.doctor import database as database_room
+from hpo.launch.doctor.database import DatabaseCheck
+from hpo.launch.doctor.finding import Check, Finding, run_checks
 from hpo.search.admin import health
 from hpo.search.admin.health import Clock
 from hpo.search.database import schema

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from hpo.cli.slurm import _PRESETS
-from hpo.launch.slurm.presets import PRESETS
+from hpo.launch.backends.slurm.presets import PRESETS
 from tests.cli.run import hpo
 from tests.slurm.fake import FakeSlurm
 

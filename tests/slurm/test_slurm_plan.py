@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from hpo.errors import UsageError
-from hpo.launch.slurm.plan import SlurmOptions, SlurmPlan, WorkerCommand, make_plan
-from hpo.launch.slurm.presets import PRESETS
-from hpo.launch.slurm.units import Gpus, read_gres, read_memory, read_time, write_time
+from hpo.launch.backends.slurm.plan import SlurmOptions, SlurmPlan, WorkerCommand, make_plan
+from hpo.launch.backends.slurm.presets import PRESETS
+from hpo.launch.backends.slurm.units import Gpus, read_gres, read_memory, read_time, write_time
 
 COMMAND = WorkerCommand(
     study="digits",

@@ -10,9 +10,9 @@ import sqlalchemy as sa
 
 from hpo.cli.crew import read_crew, render_crew
 from hpo.cli.view import page
-from hpo.launch.slurm import client
-from hpo.launch.slurm.queue import ArrayState, Queue, QueueWatch, read_queue
-from hpo.launch.slurm.stop import stop_study
+from hpo.launch.backends.slurm import client
+from hpo.launch.backends.slurm.queue import ArrayState, Queue, QueueWatch, read_queue
+from hpo.launch.backends.slurm.stop import stop_study
 from hpo.search.database import schema
 from hpo.search.database.database import Database
 from hpo.search.queries.status import read_status

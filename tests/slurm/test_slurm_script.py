@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from hpo.launch.slurm.plan import SlurmOptions, SlurmPlan, WorkerCommand, make_plan
-from hpo.launch.slurm.script import render, slug
+from hpo.launch.backends.slurm.plan import SlurmOptions, SlurmPlan, WorkerCommand, make_plan
+from hpo.launch.backends.slurm.script import render, slug
 from tests.slurm.fake import FakeSlurm
 
 STUDY = "an 'odd' \"name\" $HOME"

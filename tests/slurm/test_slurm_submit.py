@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from hpo.errors import HpoError, StorageError, UsageError
-from hpo.launch.slurm import client
-from hpo.launch.slurm.plan import SlurmOptions
-from hpo.launch.slurm.submit import Prepared, prepare, submit_study
-from hpo.launch.slurm.submit import test_only as ask_the_cluster
+from hpo.launch.backends.slurm import client
+from hpo.launch.backends.slurm.plan import SlurmOptions
+from hpo.launch.backends.slurm.submit import Prepared, prepare, submit_study
+from hpo.launch.backends.slurm.submit import test_only as ask_the_cluster
 from hpo.search.database.database import Database
 from hpo.search.queue import workers
 from hpo.search.study import Study, create_or_take_up

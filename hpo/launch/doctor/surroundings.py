@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from urllib.request import getproxies_environment, proxy_bypass
 
-from hpo.launch.health.finding import Finding, ok, warning
+from hpo.launch.doctor.finding import Finding, ok, warning
 
 SLURM_SECONDS = 15.0
 _COMMANDS = ("sbatch", "squeue", "scontrol", "scancel")

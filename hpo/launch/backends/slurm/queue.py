@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hpo.errors import HpoError
-from hpo.launch.slurm import client
+from hpo.launch.backends.slurm import client
 
 if TYPE_CHECKING:
     from hpo.search.queue.workers import JobRow

@@ -11,8 +11,8 @@ from multiprocessing.connection import Connection
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from hpo.launch.packing.settle import Trouble
 from hpo.launch.probe import live_with_parent
+from hpo.launch.sizing.settle import Trouble
 from hpo.study.config import TrainConfig
 from hpo.study.spec import Scoring
 

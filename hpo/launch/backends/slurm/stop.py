@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from hpo.errors import HpoError
-from hpo.launch.slurm import client
+from hpo.launch.backends.slurm import client
 
 if TYPE_CHECKING:
     from hpo.search.study import Study

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hpo.errors import DataError, OutputError
-from hpo.launch.health.finding import Finding, fault, ok, warning
+from hpo.launch.doctor.finding import Finding, fault, ok, warning
 
 _GIB = 2**30
 LITTLE, TOO_LITTLE = 5 * _GIB, _GIB // 5

@@ -6,12 +6,12 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from hpo.launch.local import devices_of
-from hpo.launch.packing.crowd import Crowd, Rehearsal
-from hpo.launch.packing.kept import Kept
-from hpo.launch.packing.settle import Room, Settled, Trouble, settle
-from hpo.launch.packing.typical import heaviest, typical
+from hpo.launch.backends.local import devices_of
 from hpo.launch.probe import Probe
+from hpo.launch.sizing.crowd import Crowd, Rehearsal
+from hpo.launch.sizing.kept import Kept
+from hpo.launch.sizing.settle import Room, Settled, Trouble, settle
+from hpo.launch.sizing.typical import heaviest, typical
 from hpo.study.spec import StudySpec
 from hpo.text import memory
 from hpo.training.machine.limits import usable_cores, usable_memory

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hpo.errors import HpoError, OutputError
+from hpo.launch.backends.slurm import client
+from hpo.launch.backends.slurm.address import WorkerAddress, worker_address
+from hpo.launch.backends.slurm.plan import SlurmOptions, SlurmPlan, WorkerCommand, make_plan
+from hpo.launch.backends.slurm.script import render
 from hpo.launch.folders import DEFAULT, ENVIRONMENT_VARIABLE, NOWHERE
-from hpo.launch.slurm import client
-from hpo.launch.slurm.address import WorkerAddress, worker_address
-from hpo.launch.slurm.plan import SlurmOptions, SlurmPlan, WorkerCommand, make_plan
-from hpo.launch.slurm.script import render
 
 if TYPE_CHECKING:
     from hpo.search.study import Study

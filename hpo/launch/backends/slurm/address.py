@@ -8,7 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from hpo.errors import StorageError
-from hpo.launch.slurm.script import slug
+from hpo.launch.backends.slurm.script import slug
 
 _HERE_ONLY = ("", "localhost", "127.0.0.1", "::1")
 

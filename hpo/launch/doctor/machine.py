@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
 from hpo.errors import DeviceError, UsageError
-from hpo.launch.health.finding import Finding, fault, ok, warning
+from hpo.launch.doctor.finding import Finding, fault, ok, warning
 
 DEVICE_SECONDS = 90.0
 _GIB = 2**30

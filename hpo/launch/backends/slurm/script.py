@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 from shlex import quote
 
-from hpo.launch.slurm.plan import MAX_RESTARTS, SlurmPlan
-from hpo.launch.slurm.units import write_time
+from hpo.launch.backends.slurm.plan import MAX_RESTARTS, SlurmPlan
+from hpo.launch.backends.slurm.units import write_time
 
 SHORT_SECONDS = 30
 """A job whose workers were interrupted earlier than this, and not by a warning, does not go back into the queue."""

@@ -7,7 +7,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from hpo.errors import OutputError, StorageError, StudyNotFoundError
-from hpo.launch.health.finding import Finding, fault, ok, warning
+from hpo.launch.doctor.finding import Finding, fault, ok, warning
 
 if TYPE_CHECKING:
     from hpo.search.admin.health import Examined, Place, Versions

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from hpo.errors import DataError
-from hpo.launch.health.finding import Finding, fault, ok, warning
+from hpo.launch.doctor.finding import Finding, fault, ok, warning
 from hpo.study.catalogue import DATASETS, find_dataset
 
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hpo.errors import DataError, DeviceError, OutputError, StorageError, UsageError
-from hpo.launch.health.data import look_at_data
-from hpo.launch.health.database import DatabaseCheck
-from hpo.launch.health.disk import Folder, look_at_disk
-from hpo.launch.health.finding import Check, Finding, run_checks
-from hpo.launch.health.machine import DEVICE_SECONDS, look_at_device, look_at_packages
-from hpo.launch.health.surroundings import look_at_proxy, look_at_slurm
+from hpo.launch.doctor.data import look_at_data
+from hpo.launch.doctor.database import DatabaseCheck
+from hpo.launch.doctor.disk import Folder, look_at_disk
+from hpo.launch.doctor.finding import Check, Finding, run_checks
+from hpo.launch.doctor.machine import DEVICE_SECONDS, look_at_device, look_at_packages
+from hpo.launch.doctor.surroundings import look_at_proxy, look_at_slurm
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hpo.launch.packing.settle import Settled
+from hpo.launch.sizing.settle import Settled
 
 _FORMAT = 1
 
