@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: setup demo check test lint types floors fast lock clean
+.PHONY: setup demo check test lint types imports fast lock clean
 
 setup: $(VENV)/.installed
 
@@ -20,7 +20,7 @@ demo: setup
 	cd demo-run && ../$(BIN)/hpo launch --dataset digits --trials 12
 	cd demo-run && ../$(BIN)/hpo best digits
 
-check: lint types floors fast
+check: lint types imports fast
 
 lint: setup
 	$(BIN)/ruff check .
@@ -29,7 +29,7 @@ lint: setup
 types: setup
 	$(BIN)/mypy
 
-floors: setup
+imports: setup
 	$(BIN)/lint-imports
 
 fast: setup
