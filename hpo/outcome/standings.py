@@ -10,8 +10,7 @@ from typing import Literal
 import numpy as np
 
 from hpo.search.queries.status import read_status
-from hpo.search.strategy.racing import Exit, race
-from hpo.search.strategy.repeats import Results, difference_over, mean_over, read_results
+from hpo.search.strategy.racing import Exit, Results, difference_over, mean_over, race, read_results
 from hpo.search.study import Study
 from hpo.statistics.estimate import Comparison
 from hpo.statistics.moderated import Moderation, moderation

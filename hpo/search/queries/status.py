@@ -1,4 +1,4 @@
-"""How a study stands; like all of `reading`, it never writes."""
+"""How a study stands and how fast its trials finish; like all queries, it never writes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import sqlalchemy as sa
 from hpo.errors import StudyNotFoundError
 from hpo.search.database import schema
 from hpo.search.database.schema import database_now
-from hpo.search.queries.pace import pace
 from hpo.search.queries.trials import AnyRow, Value, by_value, is_live, value_of
 from hpo.search.study import Study
 
@@ -108,3 +107,22 @@ def _latest_references(rows: Sequence[AnyRow]) -> list[Value]:
     """Each reference once, by its last trial: in a confirmation it has one for each repeat."""
     last = {row.reference: row for row in rows if row.reference and row.outcome == "complete"}
     return [value_of(row) for row in last.values()]
+
+
+RECENT = 20
+"""Finished trials from which the pace is taken."""
+
+IDLE_SECONDS = 60.0
+"""Seconds without a trial after which the pace is taken anew."""
+
+
+def pace(rows: Sequence[AnyRow]) -> float | None:
+    """Trials per second, from the last RECENT to finish since the study last stood idle; None before the first."""
+    now, wave, busy = rows[0].now, 0.0, 0.0
+    for row in sorted(rows, key=lambda row: row.started):
+        if row.started > busy + IDLE_SECONDS:
+            wave = row.started
+        busy = max(busy, row.ended or row.started)
+    ends = sorted(row.ended for row in rows if row.ended is not None and row.ended >= wave)
+    since = ends[-RECENT - 1] if len(ends) > RECENT else wave
+    return min(len(ends), RECENT) / float(max(now - since, 1e-3)) if ends else None

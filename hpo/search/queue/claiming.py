@@ -21,13 +21,12 @@ from sqlalchemy.engine import Connection, Row
 from hpo.errors import StudyNotFoundError, StudyStoppedError
 from hpo.search.database import schema
 from hpo.search.database.schema import database_now
-from hpo.search.queue.ending import dropped, failed_by_death
 from hpo.search.queue.lease import Claim, has_become, update_held
 from hpo.search.queue.optuna_mirror import Drawn, new_trial, new_trial_like, write_params
 from hpo.search.queue.process_identity import home_of_lives, is_over
+from hpo.search.queue.reporting import dropped, failed_by_death
 from hpo.search.queue.workers import StopRequest, read_stop_request, touch
-from hpo.search.strategy.racing import Exit, race
-from hpo.search.strategy.repeats import read_results
+from hpo.search.strategy.racing import Exit, race, read_results
 from hpo.search.strategy.sampler import planned_template
 from hpo.search.study import Study
 from hpo.study.planned import planned_trial
