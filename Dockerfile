@@ -13,7 +13,7 @@ ARG EXTRAS="postgres"
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 RUN python3 -m venv /opt/hpo
 WORKDIR /src
-COPY pyproject.toml requirements.lock README.md ./
+COPY pyproject.toml requirements.lock README.md LICENSE ./
 # The packages before the code, so that a change of the code leaves their layer as it is.
 RUN mkdir hpo studies && printf '"""hpo."""\n\n__version__ = "0"\n' > hpo/__init__.py \
     && /opt/hpo/bin/pip install --quiet --progress-bar off ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} \
