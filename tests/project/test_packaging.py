@@ -11,6 +11,9 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
+
+import hpo
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -50,13 +53,27 @@ def test_what_is_installed_here_is_what_the_lock_says() -> None:
         assert importlib.metadata.version(name).split("+")[0] == LOCK[name]
 
 
+def test_the_code_knows_the_name_under_which_it_is_distributed() -> None:
+    assert PROJECT["name"] == hpo.DISTRIBUTION
+    assert PROJECT["name"] != "hpo", "the name hpo belongs to another project on PyPI"
+    assert PROJECT["scripts"] == {"hpo": "hpo.cli:main"}
+
+
+def test_the_citation_and_the_changelog_have_the_version_of_the_package() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert (citation["version"], citation["license"]) == (hpo.__version__, PROJECT["license"])
+    assert f"## [{hpo.__version__}]" in (ROOT / "CHANGELOG.md").read_text()
+
+
 @pytest.mark.slow
-def test_the_wheel_carries_the_study_files(tmp_path: Path) -> None:
+def test_the_wheel_carries_the_study_files_and_the_licence(tmp_path: Path) -> None:
     subprocess.run(
         [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(tmp_path), str(ROOT)],
         check=True,
     )
-    (wheel,) = tmp_path.glob("hpo-*.whl")
+    (wheel,) = tmp_path.glob(f"{PROJECT['name'].replace('-', '_')}-{hpo.__version__}-*.whl")
     names = set(zipfile.ZipFile(wheel).namelist())
     assert {f"hpo/study/shipped/{path.name}" for path in (ROOT / "studies").glob("*.toml")} <= names
     assert "hpo/cli/main.py" in names
+    assert any(name.endswith("licenses/LICENSE") for name in names)
+    assert {name.split("/")[0] for name in names} == {"hpo", f"{wheel.name.split('-py3')[0]}.dist-info"}

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
+from hpo import DISTRIBUTION, __version__
 from hpo.errors import DeviceError, UsageError
 from hpo.launch.doctor.finding import Finding, fault, ok, warning
 
@@ -59,7 +60,7 @@ def look_at_packages() -> Iterator[Finding]:
             "packages", f"{', '.join(missing)}: not installed", "pip install -c requirements.lock .", UsageError
         )
     there = ", ".join(f"{name} {found}" for name in _SHOWN if (found := _version(name)))
-    yield ok("packages", f"hpo {_version('hpo') or '?'}, Python {platform.python_version()}, {there}")
+    yield ok("packages", f"hpo {__version__}, Python {platform.python_version()}, {there}")
 
 
 def _cure(built_for: str | None) -> str:
@@ -70,7 +71,7 @@ def _cure(built_for: str | None) -> str:
 
 def _required() -> list[str]:
     try:
-        lines = requires("hpo") or []
+        lines = requires(DISTRIBUTION) or []
     except PackageNotFoundError:
         return []
     needed = [line for line in lines if "extra ==" not in line]

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from hpo import DISTRIBUTION
 from hpo.errors import OutputError, StorageError, UsageError
 from hpo.search.database.address import write_address_file
 
@@ -130,7 +131,7 @@ def _programs() -> Path:
         for build in _BUILDS:
             if (Path(package) / build / "bin" / "initdb").exists():
                 return Path(package) / build / "bin"
-    raise StorageError("no PostgreSQL is installed here; pip install 'hpo[server]'")
+    raise StorageError(f"no PostgreSQL is installed here; pip install '{DISTRIBUTION}[server]'")
 
 
 def _owner() -> dict[str, Any]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
+from hpo import DISTRIBUTION
 from hpo.errors import OutputError, StorageError, did_you_mean
 
 ENVIRONMENT_VARIABLE = "HPO_STORAGE"
@@ -21,7 +22,7 @@ _DRIVERS = {
     "mysql": "mysql+pymysql",
     "mariadb": "mysql+pymysql",
 }
-_EXTRAS = {"postgresql": "hpo[postgres]", "mysql": "hpo[mysql]"}
+_EXTRAS = {"postgresql": f"{DISTRIBUTION}[postgres]", "mysql": f"{DISTRIBUTION}[mysql]"}
 _FORM = (
     "give sqlite:///FILE, or postgresql:// or mysql://USER:PASSWORD@HOST:PORT/DATABASE; "
     "in a password write @ / : % as %40 %2F %3A %25; or @FILE for a file that holds it, - to read it from stdin"
@@ -117,7 +118,7 @@ def _with_driver(url: URL, source: str) -> URL:
     elif backend == "mariadb":
         url = url.set(drivername=url.drivername.replace("mariadb+", "mysql+", 1))
     backend = url.get_backend_name()
-    cure = f"pip install '{_EXTRAS.get(backend, 'hpo')}' and write {backend}://"
+    cure = f"pip install '{_EXTRAS.get(backend, DISTRIBUTION)}' and write {backend}://"
     try:
         dialect = url.get_dialect()
         dialect.import_dbapi()

@@ -12,7 +12,7 @@ import torch
 import hpo
 from hpo.training.machine.device import describe_device
 
-_PACKAGES = ("hpo", "torch", "libauc", "numpy", "medmnist", "optuna", "scikit-learn", "sqlalchemy")
+_PACKAGES = ("torch", "libauc", "numpy", "medmnist", "optuna", "scikit-learn", "sqlalchemy")
 _SECONDS = 10
 
 
@@ -20,7 +20,7 @@ def environment(device: torch.device | str) -> dict[str, str]:
     """Python, platform, versions of the packages that matter, and the device with its precision; all as text."""
     described = describe_device(device)
     values = {"python": platform.python_version(), "platform": platform.platform()}
-    values |= {package: _version(package) for package in _PACKAGES}
+    values |= {"hpo": hpo.__version__} | {package: _version(package) for package in _PACKAGES}
     values |= {f"device {key}": str(value) for key, value in described.items()}
     return values | {"threads": str(torch.get_num_threads()), "cuda": str(torch.version.cuda or "none")}
 
@@ -34,7 +34,7 @@ def code_version() -> tuple[str, bool]:
     commit = _git(folder, "rev-parse", "HEAD")
     tracked = _git(folder, "ls-files", "--error-unmatch", "__init__.py")
     if commit is None or tracked is None:
-        return _version("hpo"), False
+        return hpo.__version__, False
     return commit, bool(_git(folder, "status", "--porcelain", "--", "."))
 
 
