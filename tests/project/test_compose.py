@@ -17,14 +17,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import click
 import pytest
 import sqlalchemy as sa
 import yaml
 from sqlalchemy.engine import URL
 
-from hpo.cli.main import cli
 from hpo.search.database.address import resolve_address
+from tests.project.documents import parse
 from tests.search.conftest import throw_away
 
 ROOT = Path(__file__).parents[2]
@@ -124,18 +123,6 @@ def test_every_command_of_a_service_is_one_that_hpo_has(name: str) -> None:
         assert word == "hpo"
         if arguments != ["--help"]:
             parse(arguments)
-
-
-def parse(arguments: list[str]) -> None:
-    """Reads a command line without running it; raises click.UsageError where it is wrong."""
-    command: click.Command = cli
-    context = click.Context(cli)
-    while isinstance(command, click.Group):
-        found = command.get_command(context, arguments[0])
-        assert found is not None, f"hpo has no command {arguments[0]}"
-        command, arguments = found, arguments[1:]
-        context = click.Context(command, parent=context)
-    command.parse_args(context, list(arguments))
 
 
 def test_the_image_does_not_run_as_root_and_knows_no_secret() -> None:

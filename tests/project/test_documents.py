@@ -1,36 +1,124 @@
-"""Documents name only what exists."""
+"""Documents name only what exists: commands, options, settings, files, links, and numbers of committed results."""
 
 from __future__ import annotations
 
 import re
+import tomllib
+from itertools import pairwise
 from pathlib import Path
 
+import click
 import pytest
 
-ROOT = Path(__file__).parents[2]
-DOCUMENTS = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", *(ROOT / "docs").glob("*.md")]
+from hpo import errors
+from hpo.study.files import load_spec
+from tests.project.documents import (
+    PAGES,
+    ROOT,
+    anchors,
+    code_blocks,
+    command_of,
+    hpo_lines,
+    hpo_mentions,
+    links,
+    name_of,
+    options_of,
+    parse,
+)
+
 PATHS = re.compile(r"`((?:hpo|studies|tests|benchmarks|docs)/[\w./-]+)`")
-COMMANDS = re.compile(r"^\s*(?:\$ )?hpo ([a-z]+)", re.MULTILINE)
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_paths_in_documents_exist(document: Path) -> None:
-    missing = [name for name in PATHS.findall(document.read_text()) if not (ROOT / name).exists()]
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_paths_in_documents_exist(page: Path) -> None:
+    missing = [name for name in PATHS.findall(page.read_text()) if not (ROOT / name).exists()]
     assert missing == []
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_commands_in_documents_exist(document: Path) -> None:
-    from hpo.cli.main import cli
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_relative_link_leads_to_a_file_and_a_heading(page: Path) -> None:
+    dead = []
+    for link in links(page.read_text()):
+        file, _, anchor = link.partition("#")
+        target = (page.parent / file) if file else page
+        if not target.exists() or (anchor and anchor not in anchors(target.read_text())):
+            dead.append(link)
+    assert dead == []
 
-    unknown = [name for name in COMMANDS.findall(document.read_text()) if name not in cli.commands]
-    assert unknown == []
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_command_line_is_one_that_hpo_takes(page: Path) -> None:
+    for words in hpo_lines(page.read_text()):
+        parse(words)
 
 
-def test_every_room_of_the_package_is_in_the_architecture() -> None:
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_override_in_a_command_line_is_one_that_a_study_takes(page: Path) -> None:
+    for words in hpo_lines(page.read_text()):
+        _, _, rest = command_of(words)
+        overrides = tuple(value for option, value in pairwise(rest) if option == "--set")
+        if overrides and "--dataset" in rest:
+            dataset = rest[rest.index("--dataset") + 1]
+            load_spec(ROOT / "studies" / f"{dataset}.toml", overrides)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_a_command_within_a_sentence_exists_with_its_options(page: Path) -> None:
+    for words in hpo_mentions(page.read_text()):
+        command, _, rest = command_of(words)
+        options = options_of(command)
+        assert [word for word in rest if word.startswith("--") and word not in options] == []
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", *(ROOT / "docs").glob("*.md")], ids=name_of)
+def test_study_files_in_documents_are_legal(page: Path, tmp_path: Path) -> None:
+    for number, block in enumerate(code_blocks(page.read_text(), "toml")):
+        if "dataset" in tomllib.loads(block):
+            file = tmp_path / f"{number}.toml"
+            file.write_text(block)
+            load_spec(file)
+
+
+def test_there_are_commands_links_and_study_files_to_check() -> None:
+    texts = [page.read_text() for page in PAGES]
+    assert sum(len(hpo_lines(text)) for text in texts) > 50
+    assert sum(len(links(text)) for text in texts) > 30
+    assert sum(len(code_blocks(text, "toml")) for text in texts) > 0
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "hpo lanch --dataset breast",
+        "hpo launch --datset breast",
+        "hpo launch --trials many",
+        "hpo launch --dataset breast --workers",
+        "srun --ntasks=1 hpo finalize",
+        "hpo db",
+    ],
+)
+def test_a_wrong_command_line_is_found(line: str) -> None:
+    (words,) = hpo_lines(f"```\n{line}\n```\n")
+    with pytest.raises(click.UsageError):
+        parse(words)
+
+
+def test_every_page_of_docs_is_in_the_index() -> None:
+    listed = {link.partition("#")[0] for link in links((ROOT / "docs" / "README.md").read_text())}
+    assert {page.name for page in (ROOT / "docs").glob("*.md")} - {"README.md"} <= listed
+
+
+def test_every_exit_code_is_in_the_table_of_operations() -> None:
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.HpoError)]
+    section = (ROOT / "docs" / "operations.md").read_text().partition("## Exit codes")[2]
+    listed = {int(code) for code in re.findall(r"^\| (\d+) \|", section, re.MULTILINE)}
+    assert {kind.exit_code for kind in kinds} | {0, 1, 130} == listed
+
+
+def test_every_package_is_in_the_architecture() -> None:
     text = (ROOT / "ARCHITECTURE.md").read_text()
-    rooms = [path.name for path in (ROOT / "hpo").iterdir() if (path / "__init__.py").exists()]
-    assert [room for room in rooms if f"hpo/{room}/" not in text] == []
+    packages = [path.name for path in (ROOT / "hpo").iterdir() if (path / "__init__.py").exists()]
+    assert [package for package in packages if f"hpo/{package}/" not in text] == []
 
 
 def test_every_setting_is_in_the_reference_of_settings() -> None:
