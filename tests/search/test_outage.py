@@ -19,7 +19,7 @@ from hpo.search.database import engine as engine_module
 from hpo.search.database import schema
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import Database, open_database
-from hpo.search.database.retry import Patience, persist
+from hpo.search.database.retry import RetryPolicy, retry
 from hpo.search.queries.status import read_status
 from hpo.search.queries.trials import read_curve
 from hpo.search.queue.claiming import store_record
@@ -60,7 +60,7 @@ def _count(database: Database) -> Callable[[sa.Connection], None]:
     return lambda connection: connection.execute(change) and None
 
 
-class TestPersist:
+class TestRetry:
     def test_an_outage_is_told_once_and_its_end_too(self) -> None:
         lines: list[str] = []
         left = [_refused(), _refused(), _refused()]
@@ -70,13 +70,13 @@ class TestPersist:
                 raise left.pop()
             return 7
 
-        assert persist(work, Patience(300.0, lines.append)) == 7
+        assert retry(work, RetryPolicy(300.0, lines.append)) == 7
         assert lines == ["the database does not answer; trying again for 5 minutes", "the database answers again"]
 
     def test_it_gives_up_when_the_time_is_over(self) -> None:
         started = time.monotonic()
         with pytest.raises(sa.exc.OperationalError):
-            persist(_raises(_refused()), Patience(0.4, lambda _: None))
+            retry(_raises(_refused()), RetryPolicy(0.4, lambda _: None))
         assert 0.4 <= time.monotonic() - started < 2
 
     @pytest.mark.parametrize(
@@ -97,17 +97,17 @@ class TestPersist:
             raise _operational(words)
 
         with pytest.raises(sa.exc.OperationalError):
-            persist(work, Patience(300.0, lambda _: None))
+            retry(work, RetryPolicy(300.0, lambda _: None))
         assert len(tried) == 1
 
     def test_a_bug_is_raised_at_once(self) -> None:
         with pytest.raises(ZeroDivisionError):
-            persist(_raises(ZeroDivisionError()), Patience(300.0, lambda _: None))
+            retry(_raises(ZeroDivisionError()), RetryPolicy(300.0, lambda _: None))
 
     def test_a_refusal_at_the_first_opening_is_a_wrong_address(self) -> None:
         started = time.monotonic()
         with pytest.raises(sa.exc.OperationalError):
-            persist(_raises(_refused()), Patience(300.0, lambda _: None, opening=True))
+            retry(_raises(_refused()), RetryPolicy(300.0, lambda _: None, opening=True))
         assert time.monotonic() - started < 0.3
 
     def test_a_server_without_a_free_connection_is_waited_for_at_the_first_opening(self) -> None:
@@ -121,7 +121,7 @@ class TestPersist:
                 raise left.pop()
             return 7
 
-        assert persist(work, Patience(300.0, lambda _: None, opening=True)) == 7
+        assert retry(work, RetryPolicy(300.0, lambda _: None, opening=True)) == 7
 
     def test_a_short_crowd_is_not_told(self) -> None:
         lines: list[str] = []
@@ -132,7 +132,7 @@ class TestPersist:
                 raise left.pop()
             return 7
 
-        assert persist(work, Patience(300.0, lines.append)) == 7
+        assert retry(work, RetryPolicy(300.0, lines.append)) == 7
         assert lines == []
 
     def test_only_the_outer_of_two_tries_again(self) -> None:
@@ -143,7 +143,7 @@ class TestPersist:
             raise _refused()
 
         with pytest.raises(sa.exc.OperationalError):
-            persist(lambda: persist(inner, Patience(300.0, lambda _: None)), Patience(0.0, lambda _: None))
+            retry(lambda: retry(inner, RetryPolicy(300.0, lambda _: None)), RetryPolicy(0.0, lambda _: None))
         assert len(tried) == 1
 
 
@@ -191,7 +191,7 @@ def test_a_restart_of_the_server_costs_no_trial_and_no_report(server: PrivateSer
 
 
 @pytest.mark.slow
-def test_an_outage_longer_than_the_patience_is_told_in_a_sentence(server: PrivateServer) -> None:
+def test_an_outage_longer_than_the_policy_allows_is_told_in_a_sentence(server: PrivateServer) -> None:
     database = open_database(resolve_address(server.address), create=True, outage=0.5)
     server.stop()
     try:

@@ -19,7 +19,7 @@ from hpo.search.database.address import shown
 from hpo.search.database.engine import make_engine
 from hpo.search.database.errors import as_hpo_error, check_sqlite_folder
 from hpo.search.database.locks import exclusive
-from hpo.search.database.retry import OUTAGE_SECONDS, READING_SECONDS, Patience, persist
+from hpo.search.database.retry import OUTAGE_SECONDS, READING_SECONDS, RetryPolicy, retry
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage, RDBStorage
@@ -62,7 +62,7 @@ class Database:
             with self.engine.begin() as connection:
                 return work(connection)
 
-        return self._persist(once, self.outage)
+        return self._retry(once, self.outage)
 
     def read(self, work: Callable[[Connection], T]) -> T:
         """Runs `work`, which only reads, in one transaction; runs it again for as long as an outage, as a worker wants.
@@ -74,13 +74,13 @@ class Database:
             with self.engine.connect() as connection:
                 return work(connection.execution_options(hpo_reading=True))
 
-        return self._persist(once, self.outage)
+        return self._retry(once, self.outage)
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A transaction that only reads, and waits for no writer; an outage is sat out for READING_SECONDS at most."""
         seconds = min(self.outage, READING_SECONDS)
-        with as_hpo_error(self.url), self._persist(self._living_connection, seconds) as connection:
+        with as_hpo_error(self.url), self._retry(self._living_connection, seconds) as connection:
             yield connection
 
     def _living_connection(self) -> Connection:
@@ -107,7 +107,7 @@ class Database:
         from hpo.search.database.optuna_storage import patient_storage
 
         def run(work: Callable[[], T]) -> T:
-            return self._persist(work, self.outage)
+            return self._retry(work, self.outage)
 
         return run(lambda: patient_storage(self.url, self.engine, run))
 
@@ -121,10 +121,10 @@ class Database:
         """Closes all connections."""
         self.engine.dispose()
 
-    def _persist(self, work: Callable[[], T], seconds: float) -> T:
-        patience = Patience(seconds, lambda line: self.on_outage(f"{self.address}: {line}"), ended=self._note_end)
+    def _retry(self, work: Callable[[], T], seconds: float) -> T:
+        policy = RetryPolicy(seconds, lambda line: self.on_outage(f"{self.address}: {line}"), ended=self._note_end)
         with as_hpo_error(self.url):
-            return persist(work, patience)
+            return retry(work, policy)
 
     def _note_end(self) -> None:
         self.answered_again = time.monotonic()
@@ -156,7 +156,7 @@ def open_database(
         database.on_outage(f"{shown(url)}: {line}")
 
     with as_hpo_error(url):
-        found = persist(lambda: _ready(database, create), Patience(outage, tell, opening=not known_good))
+        found = retry(lambda: _ready(database, create), RetryPolicy(outage, tell, opening=not known_good))
     if found is None:
         raise StorageError(f"{shown(url)} holds no hpo study yet; `hpo launch` makes the first")
     check_version(url, found)

@@ -93,7 +93,7 @@ _ADVICE = (
 )
 
 
-class Fault(Enum):
+class ErrorKind(Enum):
     """What an error of the database means for a transaction that could be run again."""
 
     NONE = "not the database's, or one that waiting does not cure"
@@ -110,13 +110,13 @@ def as_hpo_error(url: URL) -> Iterator[None]:
     except HpoError:
         raise
     except Exception as error:
-        fault = database_fault(error)
-        if fault is None:
+        found = database_error(error)
+        if found is None:
             raise
-        raise _sentence(url, fault) from error
+        raise _sentence(url, found) from error
 
 
-def database_fault(error: BaseException) -> SQLAlchemyError | None:
+def database_error(error: BaseException) -> SQLAlchemyError | None:
     """The database's fault behind an error, also behind Optuna's StorageInternalError; None if it is none."""
     while not isinstance(error, DBAPIError | PoolTimeoutError):
         if error.__cause__ is None or not type(error).__module__.startswith("optuna"):
@@ -129,22 +129,22 @@ def database_fault(error: BaseException) -> SQLAlchemyError | None:
     return error
 
 
-def kind_of(error: BaseException) -> Fault:
+def kind_of(error: BaseException) -> ErrorKind:
     """What the error means for the transaction that met it."""
-    fault = database_fault(error)
-    if fault is None:
-        return Fault.NONE
-    low = _message(fault).lower()
+    found = database_error(error)
+    if found is None:
+        return ErrorKind.NONE
+    low = _message(found).lower()
     for kind, words in (
-        (Fault.CONFLICT, _CONFLICT),
-        (Fault.BUSY, _BUSY),
-        (Fault.NONE, (*_FULL, *_UNWRITABLE, *_LASTING)),
-        (Fault.OUT_OF_REACH, _OUT_OF_REACH),
+        (ErrorKind.CONFLICT, _CONFLICT),
+        (ErrorKind.BUSY, _BUSY),
+        (ErrorKind.NONE, (*_FULL, *_UNWRITABLE, *_LASTING)),
+        (ErrorKind.OUT_OF_REACH, _OUT_OF_REACH),
     ):
         if any(word in low for word in words):
             return kind
-    lost = isinstance(fault, DBAPIError) and fault.connection_invalidated
-    return Fault.OUT_OF_REACH if lost else Fault.NONE
+    lost = isinstance(found, DBAPIError) and found.connection_invalidated
+    return ErrorKind.OUT_OF_REACH if lost else ErrorKind.NONE
 
 
 def check_sqlite_folder(url: URL, create: bool) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from hpo.search.database.errors import Fault, kind_of
+from hpo.search.database.errors import ErrorKind, kind_of
 
 OUTAGE_SECONDS = 300.0
 """How long a worker tries to reach a database that does not answer."""
@@ -24,9 +24,9 @@ _QUIET_SECONDS = 3.0
 """How long nothing is said of what many workers at once do to each other."""
 
 _STATES = {
-    Fault.OUT_OF_REACH: "the database does not answer",
-    Fault.BUSY: "the database has no connection or no lock free, or starts up",
-    Fault.CONFLICT: "other transactions keep coming in the way",
+    ErrorKind.OUT_OF_REACH: "the database does not answer",
+    ErrorKind.BUSY: "the database has no connection or no lock free, or starts up",
+    ErrorKind.CONFLICT: "other transactions keep coming in the way",
 }
 
 T = TypeVar("T")
@@ -35,7 +35,7 @@ _running = threading.local()
 
 
 @dataclass(frozen=True)
-class Patience:
+class RetryPolicy:
     """How long to try again. outage: seconds; tell: gets one sentence when an outage begins, and one when it ends.
 
     opening: the server has not answered yet, so that one that refuses, or has no such host, is taken for a wrong
@@ -48,7 +48,7 @@ class Patience:
     ended: Callable[[], None] = lambda: None
 
 
-def persist(work: Callable[[], T], patience: Patience) -> T:
+def retry(work: Callable[[], T], policy: RetryPolicy) -> T:
     """The result of `work`, which is run again as long as its error may pass; it must bear being run twice.
 
     A COMMIT whose answer was lost may have been carried out, so `work` finds its own rows then. A call inside another
@@ -59,38 +59,38 @@ def persist(work: Callable[[], T], patience: Patience) -> T:
         return work()
     _running.here = True
     try:
-        return _repeat(work, patience)
+        return _repeat(work, policy)
     finally:
         _running.here = False
 
 
-def _repeat(work: Callable[[], T], patience: Patience) -> T:
+def _repeat(work: Callable[[], T], policy: RetryPolicy) -> T:
     pause, told, begun, was_away = _FIRST_PAUSE, False, 0.0, False
     while True:
         try:
             result = work()
         except Exception as error:
-            fault, now = kind_of(error), time.monotonic()
-            if not _may_pass(fault, patience):
+            kind, now = kind_of(error), time.monotonic()
+            if not _may_pass(kind, policy):
                 raise
-            begun, was_away = begun or now, was_away or fault is Fault.OUT_OF_REACH
-            if now >= begun + patience.outage:
+            begun, was_away = begun or now, was_away or kind is ErrorKind.OUT_OF_REACH
+            if now >= begun + policy.outage:
                 raise
-            if not told and (fault is Fault.OUT_OF_REACH or now > begun + _QUIET_SECONDS):
+            if not told and (kind is ErrorKind.OUT_OF_REACH or now > begun + _QUIET_SECONDS):
                 told = True
-                patience.tell(f"{_STATES[fault]}; trying again for {_spelled(patience.outage)}")
-            time.sleep(min(pause * random.uniform(0.5, 1.5), begun + patience.outage - now))
+                policy.tell(f"{_STATES[kind]}; trying again for {_spelled(policy.outage)}")
+            time.sleep(min(pause * random.uniform(0.5, 1.5), begun + policy.outage - now))
             pause = min(2 * pause, _LONGEST_PAUSE)
         else:
             if was_away:
-                patience.ended()
+                policy.ended()
             if told:
-                patience.tell("the database answers again")
+                policy.tell("the database answers again")
             return result
 
 
-def _may_pass(fault: Fault, patience: Patience) -> bool:
-    return fault in (Fault.CONFLICT, Fault.BUSY) or (fault is Fault.OUT_OF_REACH and not patience.opening)
+def _may_pass(kind: ErrorKind, policy: RetryPolicy) -> bool:
+    return kind in (ErrorKind.CONFLICT, ErrorKind.BUSY) or (kind is ErrorKind.OUT_OF_REACH and not policy.opening)
 
 
 def _spelled(seconds: float) -> str:
