@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import struct
 import threading
 from collections.abc import Callable, Iterator
 from types import TracebackType
+
+_ENCRYPTION_REQUESTS = (80877103, 80877104)  # SSLRequest, GSSENCRequest
 
 
 class Proxy:
     """Listens on a port of 127.0.0.1 and passes everything on, until told otherwise.
 
     silent: takes connections and bytes, passes none on. cut_answer: called with what a client sent; true means that
-    the server gets it, and the client a closed connection in place of the answer.
+    the server gets it, and the client a closed connection in place of the answer. refusals: SQLSTATEs with which it
+    refuses the next connections, as a PostgreSQL that speaks German.
     """
 
     def __init__(self, host: str, port: int) -> None:
         self.silent = threading.Event()
         self.cut_answer: Callable[[bytes], bool] = lambda _: False
+        self.refusals: list[str] = []
         self._target = (host, port)
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._open: list[socket.socket] = []
@@ -43,6 +48,9 @@ class Proxy:
         with contextlib.suppress(OSError):
             while True:
                 client, _ = self._listener.accept()
+                if self.refusals:
+                    threading.Thread(target=_refuse, args=(client, self.refusals.pop(0)), daemon=True).start()
+                    continue
                 server = socket.create_connection(self._target)
                 self._open += [client, server]
                 cut = threading.Event()
@@ -78,3 +86,17 @@ def _close(each: socket.socket) -> None:
     with contextlib.suppress(OSError):
         each.shutdown(socket.SHUT_RDWR)
     each.close()
+
+
+def _refuse(client: socket.socket, sqlstate: str) -> None:
+    """Answer a connection's start as PostgreSQL does when it refuses: protocol 3.0, messages ErrorResponse and `N`."""
+    with client, client.makefile("rb") as sent, contextlib.suppress(OSError, struct.error):
+        while True:
+            length, code = struct.unpack("!ii", sent.read(8))
+            sent.read(length - 8)
+            if code not in _ENCRYPTION_REQUESTS:
+                break
+            client.sendall(b"N")
+        texts = ("SSCHWERWIEGEND", "VFATAL", f"C{sqlstate}", "MÜbersetzte Meldung, die niemandem etwas sagt", "")
+        fields = b"".join(text.encode() + b"\0" for text in texts)
+        client.sendall(b"E" + struct.pack("!i", 4 + len(fields)) + fields)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import random
+import socket
 import sqlite3
 import threading
 import time
@@ -11,6 +14,8 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, Connection, Engine
+
+from hpo.search.database.refusal import sqlstate_of_refusal
 
 CONNECT_TIMEOUT = 10
 """Seconds to wait for a database server to take a connection."""
@@ -93,7 +98,19 @@ def _unless_given(url: URL, arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def _connect_guarded(_dialect: Any, _record: Any, arguments: list[Any], options: dict[str, Any]) -> Any:
-    return _guarded_class().connect(*arguments, **options)
+    """Connect, and give an error what tells its kind: the server's SQLSTATE, or the error of the operating system."""
+    import psycopg
+
+    try:
+        return _guarded_class().connect(*arguments, **options)
+    except psycopg.errors.ConnectionTimeout as error:
+        raise error from TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
+    except psycopg.OperationalError as error:
+        if error.pgconn is None:
+            # psycopg looks the host up before it makes a connection, and keeps the resolver's error to itself.
+            raise error from socket.gaierror(socket.EAI_NONAME, "the host's name was not resolved")
+        error.sqlstate = sqlstate_of_refusal(error.pgconn, CONNECT_TIMEOUT)
+        raise
 
 
 def _guarded_class() -> Any:
@@ -108,7 +125,9 @@ def _guarded_class() -> Any:
                 if timeout is not None:
                     raise
                 self.close()
-                raise psycopg.OperationalError(f"the server has been silent for {SILENCE_SECONDS:.0f} s") from None
+                raise psycopg.errors.ConnectionFailure(
+                    f"the server has been silent for {SILENCE_SECONDS:.0f} s"
+                ) from None
 
     return GuardedConnection
 
