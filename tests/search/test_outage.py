@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import random
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -27,6 +28,7 @@ from hpo.search.queue.reporting import record_report
 from hpo.search.strategy.sampler import suggest
 from hpo.search.study import create_or_take_up
 from tests.search.conftest import throw_away
+from tests.search.driver_errors import of_mysql, of_postgresql, of_sqlite
 from tests.search.fakes import make_report, make_spec
 from tests.search.lives import claimed, ended
 from tests.search.private import PrivateServer
@@ -80,23 +82,24 @@ class TestRetry:
         assert 0.4 <= time.monotonic() - started < 2
 
     @pytest.mark.parametrize(
-        "words",
+        "error",
         [
-            'password authentication failed for user "u"',
-            'database "nowhere" does not exist',
-            "Access denied for user 'u'",
-            "could not extend file: No space left on device",
-            "syntax error",
+            of_postgresql("28P01", statement=None),
+            of_postgresql("3D000", statement=None),
+            of_mysql(1045, statement=None),
+            of_postgresql("53100"),
+            of_sqlite(sqlite3.SQLITE_READONLY),
+            of_postgresql("42601"),
         ],
     )
-    def test_what_waiting_does_not_cure_is_raised_at_once(self, words: str) -> None:
+    def test_what_waiting_does_not_cure_is_raised_at_once(self, error: sa.exc.DBAPIError) -> None:
         tried: list[int] = []
 
         def work() -> None:
             tried.append(1)
-            raise _operational(words)
+            raise error
 
-        with pytest.raises(sa.exc.OperationalError):
+        with pytest.raises(type(error)):
             retry(work, RetryPolicy(300.0, lambda _: None))
         assert len(tried) == 1
 
@@ -112,8 +115,8 @@ class TestRetry:
 
     def test_a_server_without_a_free_connection_is_waited_for_at_the_first_opening(self) -> None:
         left = [
-            _operational("FATAL: sorry, too many clients already"),
-            _operational("the database system is starting up"),
+            of_postgresql("53300", statement=None),
+            of_postgresql("57P03", statement=None),
         ]
 
         def work() -> int:
@@ -125,7 +128,7 @@ class TestRetry:
 
     def test_a_short_crowd_is_not_told(self) -> None:
         lines: list[str] = []
-        left = [_operational("FATAL: sorry, too many clients already"), _operational("deadlock detected")]
+        left = [of_postgresql("53300", statement=None), of_postgresql("40P01")]
 
         def work() -> int:
             if left:
@@ -147,12 +150,8 @@ class TestRetry:
         assert len(tried) == 1
 
 
-def _operational(words: str) -> sa.exc.OperationalError:
-    return sa.exc.OperationalError("SELECT 1", {}, Exception(words))
-
-
-def _refused() -> sa.exc.OperationalError:
-    return _operational("connection to server at 127.0.0.1 failed: Connection refused")
+def _refused() -> sa.exc.DBAPIError:
+    return of_postgresql("08001", statement=None)
 
 
 def _raises(error: Exception) -> Callable[[], Any]:

@@ -1,110 +1,164 @@
-"""What can go wrong with a database, said in one sentence without its password."""
+"""What an error of the database means: whether to run the transaction again, and the sentence a user reads.
+
+Errors are told apart by exception class and code, never by their text, which is in the language of the server:
+`sqlite_errorcode` (SQLite), the number in `args[0]` (PyMySQL) and the SQLSTATE (psycopg).
+
+Sources: PostgreSQL manual, appendix A; MariaDB Error Code Reference; MySQL Server and Client Error References;
+sqlite.org/rescode.html.
+"""
 
 from __future__ import annotations
 
 import os
+import re
+import socket
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
 
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, NotSupportedError, ProgrammingError, SQLAlchemyError
+from sqlalchemy.exc import (
+    DataError,
+    DBAPIError,
+    IntegrityError,
+    InternalError,
+    NotSupportedError,
+    OperationalError,
+    ProgrammingError,
+    SQLAlchemyError,
+)
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from hpo.errors import HpoError, OutputError, StorageError
 from hpo.search.database.address import shown
 from hpo.search.database.filesystem import check_local
 
-_OURS = (DataError, IntegrityError, NotSupportedError)
-"""Faults of statements: a bug of hpo, which keeps its traceback."""
-
-_CONFLICT = (
-    "deadlock",
-    "could not serialize",
-    "lock wait timeout",
-    "lock timeout",
-    "record has changed since last read",
-)
-"""Two transactions met; one of them is to run again."""
-
-_BUSY = (
-    "is starting up",
-    "is shutting down",
-    "in recovery mode",
-    "not yet accepting connections",
-    "terminating connection",
-    "server shutdown",
-    "too many clients",
-    "too many connections",
-    "remaining connection slots",
-    "max_user_connections",
-    "database is locked",
-    "all connections of this process",
-)
-"""A server that is there, and can do nothing for us at the moment."""
-
-_OUT_OF_REACH = (
-    "refused",
-    "could not connect",
-    "can't connect",
-    "connection failed",
-    "is the server running",
-    "timeout expired",
-    "timed out",
-    "closed the connection",
-    "connection is closed",
-    "connection is lost",
-    "lost connection",
-    "gone away",
-    "connection reset",
-    "broken pipe",
-    "not connected",
-    "no route to host",
-    "unreachable",
-    "temporary failure in name resolution",
-    "connection was killed",
-    "bad file descriptor",
-    "eof detected",
-    "consuming input failed",
-    "sending query failed",
-    "has been silent",
-)
-
-_LASTING = ("password", "access denied", "authentication", "unknown database", "does not exist", "permission denied")
-"""What no waiting cures."""
-
-_FULL = ("database or disk is full", "no space left", "the table is full", "disk full")
-_UNWRITABLE = ("readonly database", "read-only")
-
-_ADVICE = (
-    (
-        ("refused", "could not connect", "can't connect", "is the server running"),
-        "is the server up, on this host and port?",
-    ),
-    (("timeout", "timed out"), "the server does not answer; are host and port right, and no firewall between?"),
-    (("could not translate", "resolve", "name or service"), "no host of that name is known here"),
-    (("password", "access denied", "authentication"), "check user name and password"),
-    (("unknown database", "does not exist"), "make the database first, or correct its name"),
-    (("locked",), "another process has held the file's write lock too long"),
-    (("not a database", "malformed"), "the file is not a SQLite database; give another path"),
-    (("unable to open",), "check that the path exists and may be written to"),
-    (("permission denied",), "the user of this address may not do that; ask for the right"),
-)
-
 
 class ErrorKind(Enum):
-    """What an error of the database means for a transaction that could be run again."""
+    """What an error means for the transaction that met it."""
 
-    NONE = "not the database's, or one that waiting does not cure"
     CONFLICT = "two transactions met, this one lost"
     BUSY = "the server is there and takes no work at the moment"
     OUT_OF_REACH = "no server answers"
+    DISK_FULL = "the database's disk is full"
+    READ_ONLY = "the database takes no changes"
+    LOGIN_REFUSED = "wrong user or password"
+    NO_DATABASE = "no database of that name"
+    NOT_ALLOWED = "the user lacks a right"
+    NOT_A_DATABASE = "the file is not a SQLite database"
+    DAMAGED = "the SQLite file is damaged"
+    CANNOT_OPEN = "the SQLite file cannot be opened"
+    DISK_FAILED = "the file system of the SQLite file failed"
+    OTHER = "an error of the database that is none of these"
+    BUG = "not an error of the database, or a wrong statement"
+
+
+_STATEMENT_ERRORS = (DataError, IntegrityError, NotSupportedError)
+"""Classes of errors in our own statements, which keep their traceback whatever their code."""
+
+_BY_SQLSTATE = {
+    "00000": ErrorKind.BUSY,  # refused a moment ago and accepted now; see hpo.search.database.refusal
+    "25006": ErrorKind.READ_ONLY,  # read_only_sql_transaction
+    "25P03": ErrorKind.BUSY,  # idle_in_transaction_session_timeout: this process was stopped for too long
+    "25P04": ErrorKind.BUSY,  # transaction_timeout
+    "3D000": ErrorKind.NO_DATABASE,  # invalid_catalog_name
+    "42501": ErrorKind.NOT_ALLOWED,  # insufficient_privilege
+    "53000": ErrorKind.BUSY,  # insufficient_resources
+    "53100": ErrorKind.DISK_FULL,
+    "53200": ErrorKind.BUSY,  # out_of_memory, on the server
+    "53300": ErrorKind.BUSY,  # too_many_connections
+    "55P03": ErrorKind.CONFLICT,  # lock_not_available
+    "57014": ErrorKind.BUSY,  # query_canceled, by an administrator or a time limit
+    "57P01": ErrorKind.BUSY,  # admin_shutdown, and pg_terminate_backend
+    "57P02": ErrorKind.BUSY,  # crash_shutdown
+    "57P03": ErrorKind.BUSY,  # cannot_connect_now: starts up, shuts down, or recovers
+    "57P04": ErrorKind.NO_DATABASE,  # database_dropped
+    "57P05": ErrorKind.BUSY,  # idle_session_timeout
+    "72000": ErrorKind.CONFLICT,  # snapshot_too_old
+}
+
+_BY_SQLSTATE_CLASS = {
+    "08": ErrorKind.OUT_OF_REACH,  # connection exceptions
+    "28": ErrorKind.LOGIN_REFUSED,  # invalid authorization: no such user, wrong password, not in pg_hba.conf
+    "40": ErrorKind.CONFLICT,  # transaction rollback: deadlock, serialization failure
+}
+
+_BY_MYSQL_NUMBER = {
+    number: kind
+    for kind, numbers in {
+        ErrorKind.CONFLICT: (
+            *(1205, 1213, 1613, 1614),  # lock wait timeout, deadlock, and both in an XA transaction
+            1020,  # ER_CHECKREAD: record has changed since last read
+            3101,  # rolled back by group replication
+            3572,  # ER_LOCK_NOWAIT
+        ),
+        ErrorKind.BUSY: (
+            *(1040, 1203, 1226),  # too many connections: of all, of this user
+            *(1037, 1041, 1135, 1637),  # no memory, no thread, no transaction to be had
+            *(1053, 1077, 1079),  # shuts down
+            1047,  # a node of a Galera cluster that is not ready
+            *(1317, 1969, 3024),  # statement killed by an administrator or a time limit
+        ),
+        ErrorKind.OUT_OF_REACH: (
+            *(2002, 2003, 2005, 2006, 2012, 2013, 2055),  # of the client: no connection, or lost
+            *(1042, 1043, 1152, 1158, 1159, 1160, 1161, 1184, 1927, 4031),  # of the server: connection aborted
+        ),
+        ErrorKind.DISK_FULL: (20, 1021, 1114),
+        ErrorKind.READ_ONLY: (1036, 1290, 1792, 1836),
+        ErrorKind.LOGIN_REFUSED: (1045, 1698, 1820, 1862, 3118, 4151),
+        ErrorKind.NO_DATABASE: (1046, 1049),
+        ErrorKind.NOT_ALLOWED: (1044, 1130, 1142, 1143, 1227, 1370),
+    }.items()
+    for number in numbers
+}
+
+_MYSQL_FILE_ERRORS = (3, 1026, 1030)
+"""Numbers for a file that could not be written; why, says the errno of the server's system, which is in the text."""
+
+_FULL_ERRNO = re.compile(r"\b(28|122)\b")
+"""ENOSPC and EDQUOT of Linux."""
+
+_BY_SQLITE_CODE = {
+    sqlite3.SQLITE_BUSY: ErrorKind.BUSY,
+    sqlite3.SQLITE_BUSY_SNAPSHOT: ErrorKind.CONFLICT,
+    sqlite3.SQLITE_LOCKED: ErrorKind.BUSY,
+    sqlite3.SQLITE_PROTOCOL: ErrorKind.BUSY,  # a race for the locks of the write-ahead log
+    sqlite3.SQLITE_SCHEMA: ErrorKind.CONFLICT,  # another process changed the tables
+    sqlite3.SQLITE_FULL: ErrorKind.DISK_FULL,
+    sqlite3.SQLITE_IOERR_SHMSIZE: ErrorKind.DISK_FULL,  # no space for the index of the write-ahead log
+    sqlite3.SQLITE_IOERR: ErrorKind.DISK_FAILED,
+    sqlite3.SQLITE_READONLY: ErrorKind.READ_ONLY,
+    sqlite3.SQLITE_PERM: ErrorKind.NOT_ALLOWED,
+    sqlite3.SQLITE_AUTH: ErrorKind.NOT_ALLOWED,
+    sqlite3.SQLITE_NOTADB: ErrorKind.NOT_A_DATABASE,
+    sqlite3.SQLITE_CORRUPT: ErrorKind.DAMAGED,
+    sqlite3.SQLITE_CANTOPEN: ErrorKind.CANNOT_OPEN,
+}
+"""By extended code, else by primary code, which is the low byte of an extended one."""
+
+_ADVICE = {
+    ErrorKind.BUSY: "the server has no connection or lock free, or starts up; try again later",
+    ErrorKind.LOGIN_REFUSED: "check user name and password",
+    ErrorKind.NO_DATABASE: "make the database first, or correct its name",
+    ErrorKind.NOT_ALLOWED: "the user of this address may not do that; ask for the right",
+    ErrorKind.NOT_A_DATABASE: "the file is not a SQLite database; give another path",
+    ErrorKind.DAMAGED: "the file is damaged; restore a backup with `hpo db restore`",
+    ErrorKind.CANNOT_OPEN: "check that the path exists and may be written to",
+    ErrorKind.DISK_FAILED: "the file system refused; is a quota used up?",
+}
+
+_REFUSED = "is the server up, on this host and port?"
+_SILENT = "the server does not answer; are host and port right, and no firewall between?"
+_UNKNOWN_HOST = "no host of that name is known here"
+_UNEXPLAINED = "is the server up, on this host and port, and are user, password and database right?"
+_FILE_LOCKED = "another process has held the file's write lock too long"
 
 
 @contextmanager
 def as_hpo_error(url: URL) -> Iterator[None]:
-    """Turns what a user can cure into StorageError, a full or unwritable disk into OutputError; bugs pass through."""
+    """Turn what a user can cure into StorageError, a full or unwritable disk into OutputError; let bugs pass."""
     try:
         yield
     except HpoError:
@@ -117,34 +171,22 @@ def as_hpo_error(url: URL) -> Iterator[None]:
 
 
 def database_error(error: BaseException) -> SQLAlchemyError | None:
-    """The database's fault behind an error, also behind Optuna's StorageInternalError; None if it is none."""
+    """Find the database's error behind one, also behind Optuna's StorageInternalError; None if it is a bug."""
     while not isinstance(error, DBAPIError | PoolTimeoutError):
         if error.__cause__ is None or not type(error).__module__.startswith("optuna"):
             return None
         error = error.__cause__
-    if isinstance(error, _OURS):
+    if isinstance(error, _STATEMENT_ERRORS):
         return None
-    if isinstance(error, ProgrammingError) and "permission denied" not in str(error).lower():
+    if isinstance(error, ProgrammingError) and _kind_by_code(error.orig) is None:
         return None
     return error
 
 
 def kind_of(error: BaseException) -> ErrorKind:
-    """What the error means for the transaction that met it."""
+    """Tell what an error means for the transaction that met it."""
     found = database_error(error)
-    if found is None:
-        return ErrorKind.NONE
-    low = _message(found).lower()
-    for kind, words in (
-        (ErrorKind.CONFLICT, _CONFLICT),
-        (ErrorKind.BUSY, _BUSY),
-        (ErrorKind.NONE, (*_FULL, *_UNWRITABLE, *_LASTING)),
-        (ErrorKind.OUT_OF_REACH, _OUT_OF_REACH),
-    ):
-        if any(word in low for word in words):
-            return kind
-    lost = isinstance(found, DBAPIError) and found.connection_invalidated
-    return ErrorKind.OUT_OF_REACH if lost else ErrorKind.NONE
+    return ErrorKind.BUG if found is None else _kind(found)
 
 
 def check_sqlite_folder(url: URL, create: bool) -> None:
@@ -166,22 +208,82 @@ def check_sqlite_folder(url: URL, create: bool) -> None:
         raise OutputError(f"{path.parent} may not be written to, so {path.name} cannot be made in it")
 
 
-def _sentence(url: URL, fault: SQLAlchemyError) -> HpoError:
-    text = _message(fault)
+def _kind(error: SQLAlchemyError) -> ErrorKind:
+    if not isinstance(error, DBAPIError):
+        return ErrorKind.BUSY
+    if (kind := _kind_by_code(error.orig)) is not None:
+        return kind
+    # A server always sends a code, so an error of a connection without one is the driver's own: it reached no server.
+    of_connection = isinstance(error, OperationalError | InternalError) and not isinstance(error.orig, sqlite3.Error)
+    lost = error.connection_invalidated or (of_connection and _is_codeless(error.orig))
+    return ErrorKind.OUT_OF_REACH if lost else ErrorKind.OTHER
+
+
+def _kind_by_code(error: BaseException | None) -> ErrorKind | None:
+    if isinstance(error, sqlite3.Error):
+        code = getattr(error, "sqlite_errorcode", 0)  # absent where Python and not SQLite raised it
+        return _BY_SQLITE_CODE.get(code) or _BY_SQLITE_CODE.get(code & 0xFF)
+    number, sqlstate = _mysql_number(error), _sqlstate(error)
+    # The number goes first: MySQL sends SQLSTATEs too, and most of its errors share HY000 or 42000.
+    if number in _MYSQL_FILE_ERRORS:
+        return ErrorKind.DISK_FULL if _FULL_ERRNO.search(_text(error)) else None
+    if number in _BY_MYSQL_NUMBER:
+        return _BY_MYSQL_NUMBER[number]
+    if sqlstate is None:
+        return None
+    return _BY_SQLSTATE.get(sqlstate) or _BY_SQLSTATE_CLASS.get(sqlstate[:2])
+
+
+def _mysql_number(error: BaseException | None) -> int | None:
+    first = error.args[0] if error is not None and error.args else None
+    return first if isinstance(first, int) and first > 0 else None
+
+
+def _sqlstate(error: BaseException | None) -> str | None:
+    sqlstate = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)  # psycopg; psycopg2
+    return str(sqlstate) if sqlstate else None
+
+
+def _is_codeless(error: BaseException | None) -> bool:
+    return _mysql_number(error) is None and _sqlstate(error) is None
+
+
+def _sentence(url: URL, error: SQLAlchemyError) -> HpoError:
+    kind = _kind(error)
+    if kind is ErrorKind.DISK_FULL:
+        return OutputError(f"{shown(url)}: the disk is full; what was committed before is kept")
+    if kind is ErrorKind.READ_ONLY:
+        return OutputError(f"{shown(url)} may not be written to")
+    if not isinstance(error, DBAPIError):
+        return StorageError(f"{shown(url)}: all connections of this process are in use")
+    text, advice = _text(error.orig), _advice(kind, error)
     if url.password:
         text = text.replace(str(url.password), "***")
-    low = text.lower()
-    if any(words in low for words in _FULL):
-        return OutputError(f"{shown(url)}: the disk is full; what was committed before is kept")
-    if any(words in low for words in _UNWRITABLE):
-        return OutputError(f"{shown(url)} may not be written to")
-    advice = next((advice for words, advice in _ADVICE if any(word in low for word in words)), "")
     return StorageError(f"{shown(url)}: {text}" + (f"; {advice}" if advice else ""))
 
 
-def _message(fault: SQLAlchemyError) -> str:
-    if not isinstance(fault, DBAPIError):
-        return "all connections of this process are in use"
-    arguments: tuple[object, ...] = getattr(fault.orig, "args", ())
-    text = str(arguments[1]) if len(arguments) > 1 and isinstance(arguments[0], int) else str(fault.orig)
-    return " ".join(text.split()) or type(fault.orig).__name__
+def _advice(kind: ErrorKind, error: DBAPIError) -> str:
+    if kind is ErrorKind.BUSY and isinstance(error.orig, sqlite3.Error):
+        return _FILE_LOCKED
+    if kind is not ErrorKind.OUT_OF_REACH:
+        return _ADVICE.get(kind, "")
+    cause = _os_error(error.orig)
+    if isinstance(cause, socket.gaierror):
+        return _UNKNOWN_HOST
+    if isinstance(cause, TimeoutError):
+        return _SILENT
+    return _UNEXPLAINED if error.statement is None and _is_codeless(error.orig) else _REFUSED
+
+
+def _os_error(error: BaseException | None) -> OSError | None:
+    """The error of the operating system behind a driver's."""
+    while error is not None and not isinstance(error, OSError):
+        error = getattr(error, "original_exception", None) or error.__cause__ or error.__context__
+    return error
+
+
+def _text(error: BaseException | None) -> str:
+    """The driver's text in one line, without the number that PyMySQL puts before it."""
+    arguments: tuple[object, ...] = getattr(error, "args", ())
+    text = str(arguments[1]) if len(arguments) > 1 and isinstance(arguments[0], int) else str(error)
+    return " ".join(text.split()) or type(error).__name__
