@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import atexit
 import shutil
+import subprocess
 import tempfile
 import threading
 from pathlib import Path
 
+import pytest
+
+from hpo.launch.server import cluster as cluster_module
 from hpo.launch.server.cluster import Cluster
 from hpo.launch.server.serve import serve
 
 
 class PrivateServer:
-    """A server in a folder that an ordinary user can reach, also where the tests run as root."""
+    """A server in a folder that an ordinary user can reach, also where the tests run as root.
 
-    def __init__(self) -> None:
+    programs: of another PostgreSQL than that of the extra `server`; language: of its messages.
+    """
+
+    def __init__(self, programs: Path | None = None, language: str | None = None) -> None:
+        self._programs, self._language = programs, language
         self.folder = Path(tempfile.mkdtemp(prefix="hpo-test-server-", dir="/tmp"))
         self.folder.chmod(0o755)
         self.cluster: Cluster | None = None
@@ -46,8 +54,13 @@ class PrivateServer:
 
         self._stop.clear()
         self._thread = threading.Thread(target=run, name="test-postgresql")
-        self._thread.start()
-        ready.wait(60)
+        with pytest.MonkeyPatch.context() as patch:
+            if self._programs is not None:
+                patch.setattr(cluster_module, "_programs", lambda: self._programs)
+            if self._language is not None:
+                patch.setenv("LANGUAGE", self._language)
+            self._thread.start()
+            ready.wait(60)
         if self._error is not None:
             raise self._error
 
@@ -61,6 +74,15 @@ class PrivateServer:
         """Ends it and deletes its folder."""
         self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def translated_programs() -> Path | None:
+    """Find a PostgreSQL that is built with translations, as distributions build it; None if there is none."""
+    for program in sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_config"), reverse=True):
+        configured = subprocess.run([program, "--configure"], capture_output=True, text=True, check=True).stdout
+        if "--enable-nls" in configured and (program.parent / "initdb").exists():
+            return program.parent
+    return None
 
 
 def private_postgresql() -> str:
