@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 import time
+from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -69,6 +72,26 @@ def _stopped_worker_holds_up_nobody(url: URL, name: str, monkeypatch: pytest.Mon
     assert open_study(other, name).spec.budget.trials == 7
     for database in (stopped, other):
         database.close()
+
+
+def test_a_sqlite_file_whose_log_another_process_recovers_is_waited_for(tmp_path: Path) -> None:
+    refusals = [sqlite3.SQLITE_BUSY_RECOVERY, sqlite3.SQLITE_BUSY]
+
+    class Recovered(sqlite3.Connection):
+        def execute(self, statement: str, *arguments: Any) -> sqlite3.Cursor:
+            if statement == "BEGIN IMMEDIATE" and refusals:
+                error = sqlite3.OperationalError()
+                error.sqlite_errorcode = refusals.pop(0)
+                raise error
+            return super().execute(statement, *arguments)
+
+    path = tmp_path / "hpo.sqlite3"
+    engine = make_engine(URL.create("sqlite", database=str(path)))
+    sa.event.listen(engine, "do_connect", lambda *_: sqlite3.connect(path, factory=Recovered))
+    with engine.begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE t (a)")
+    assert refusals == []
+    engine.dispose()
 
 
 def test_an_option_of_the_address_goes_before_ours() -> None:

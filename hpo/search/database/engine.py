@@ -164,7 +164,8 @@ def _begun_to_write(connection: Any) -> bool:
         try:
             connection.execute("BEGIN IMMEDIATE")
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorname != "SQLITE_BUSY":
+            # The low byte: another process that recovers the file's log is SQLITE_BUSY_RECOVERY.
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
                 return False
             time.sleep(pause * random.uniform(0.5, 1.5))
             pause = min(1.2 * pause, _ASK_AGAIN[1])
