@@ -177,6 +177,8 @@ def test_tables_of_a_newer_optuna_are_refused(tmp_path: Path) -> None:
     connection.close()
     with pytest.raises(StorageError, match="newer Optuna than is installed here; update Optuna"):
         upgrade(url)
+    with pytest.raises(StorageError, match="; update Optuna"):
+        plain_storage(url)
 
 
 def test_there_is_a_step_from_each_earlier_version() -> None:

@@ -36,18 +36,26 @@ def plain_storage(url: URL, *, create: bool = False, check: bool = True) -> RDBS
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
-        return RDBStorage(
-            # RDBStorage formats its address with str.format, so a brace in a password has to be doubled.
-            url.render_as_string(hide_password=False).replace("{", "{{").replace("}", "}}"),
-            engine_kwargs={"poolclass": NullPool, "connect_args": driver_arguments(url)},
-            skip_table_creation=not create,
-            skip_compatibility_check=not check,
-        )
-    except RuntimeError as error:
-        cure = "run `hpo db upgrade`" if "storage upgrade" in str(error) else "update Optuna"
-        raise StorageError(
-            f"{shown(url)} has tables of another Optuna than {optuna.__version__}, which is installed here; {cure}"
-        ) from None
+        return _new_storage(url, create=create, check=check)
+    except RuntimeError:
+        found = _new_storage(url, create=False, check=False)
+        current = found.get_current_version()
+        if current == found.get_head_version():
+            raise
+        cure = "run `hpo db upgrade`" if current in found.get_all_versions() else "update Optuna"
+    raise StorageError(
+        f"{shown(url)} has tables of another Optuna than {optuna.__version__}, which is installed here; {cure}"
+    )
+
+
+def _new_storage(url: URL, *, create: bool, check: bool) -> RDBStorage:
+    return RDBStorage(
+        # RDBStorage formats its address with str.format, so a brace in a password has to be doubled.
+        url.render_as_string(hide_password=False).replace("{", "{{").replace("}", "}}"),
+        engine_kwargs={"poolclass": NullPool, "connect_args": driver_arguments(url)},
+        skip_table_creation=not create,
+        skip_compatibility_check=not check,
+    )
 
 
 def patient_storage(url: URL, engine: Engine, run: Run) -> RDBStorage:
