@@ -1,15 +1,20 @@
-"""oneDNN keeps a primitive that could not be made for lack of memory, and fails with it when there is memory again.
+"""How PyTorch and Python refuse memory.
 
-So a worker goes on as a new process after a trial that ran out of memory (`hpo.training.machine.limits.is_worn`).
-A test that fails here says that this is no longer needed.
+oneDNN keeps a primitive that could not be made for lack of memory, and fails with it when there is memory again. So a
+worker goes on as a new process after a trial that ran out of memory (`hpo.training.machine.limits.is_worn`).
+
+A refusal on a CPU is a bare RuntimeError without a code, which `hpo.training.machine.failure` has to recognise by its
+text. A test that fails here says that this is no longer needed, or that a text has changed.
 """
 
 from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+import torch
 
 CODE = """
 import resource, torch
@@ -29,6 +34,54 @@ for limit in (held * 1024, resource.RLIM_INFINITY):
     except RuntimeError as error:
         print(error)
 """
+
+
+NO_SUCH_DEVICE = """
+import torch
+try:
+    torch.cuda.set_device(99)
+except torch.AcceleratorError as error:
+    print(error.error_code)
+"""
+
+REFUSALS = """
+import os, resource, sys, threading, torch
+from pathlib import Path
+from hpo.training.machine.failure import TrainingFailure, memory_failures
+
+def mapped():
+    torch.save(torch.zeros(200_000_000, dtype=torch.uint8), sys.argv[1])
+    held = next(int(line.split()[1]) for line in Path("/proc/self/status").read_text().splitlines() if "VmData" in line)
+    resource.setrlimit(resource.RLIMIT_DATA, (held * 1024 + 20_000_000, resource.RLIM_INFINITY))
+    torch.load(sys.argv[1], map_location="cpu", mmap=True, weights_only=True)
+
+def thread():
+    threading.stack_size(1 << 50)
+    threading.Thread(target=print).start()
+
+for refused in (lambda: torch.empty(1 << 50), thread, mapped):
+    try:
+        with memory_failures():
+            refused()
+    except TrainingFailure as failure:
+        print(type(failure.__cause__).__name__, failure.reason)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="sets a limit of Linux")
+def test_memory_that_a_cpu_refuses_is_a_runtime_error_that_its_text_tells(tmp_path: Path) -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", REFUSALS, str(tmp_path / "t.pt")], capture_output=True, text=True, check=True
+    )
+    assert run.stdout.splitlines() == ["RuntimeError out of memory"] * 3
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_an_error_of_cuda_has_its_code() -> None:
+    run = subprocess.run([sys.executable, "-c", NO_SUCH_DEVICE], capture_output=True, text=True, check=True)
+    assert run.stdout == "101\n"  # cudaErrorInvalidDevice
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -95,6 +96,9 @@ def test_in_a_container_that_does_not_see_its_own_group_the_topmost_counts(group
         "could not create a primitive",
         "can't start new thread",
         "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+        "cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "unable to mmap 200001577 bytes from file </a/b.pt>: Cannot allocate memory (12)",
     ],
 )
 def test_each_way_to_say_that_there_is_no_memory_is_understood(message: str) -> None:
@@ -103,9 +107,31 @@ def test_each_way_to_say_that_there_is_no_memory_is_understood(message: str) -> 
     assert failed.value.reason == "out of memory"
 
 
-def test_another_error_is_no_lack_of_memory() -> None:
-    with pytest.raises(RuntimeError, match="shapes"), memory_failures():
-        raise RuntimeError("shapes do not match")
+@pytest.mark.parametrize(
+    ("code", "raised"), [(2, TrainingFailure), (700, torch.AcceleratorError), (None, torch.AcceleratorError)]
+)
+def test_an_error_of_cuda_goes_by_its_code(code: int | None, raised: type[Exception]) -> None:
+    error = torch.AcceleratorError("CUDA error: not to be read")
+    if code is not None:
+        error.error_code = code  # type: ignore[attr-defined]
+    with pytest.raises(raised), memory_failures():
+        raise error
+
+
+@pytest.mark.parametrize(("code", "raised"), [(errno.ENOMEM, TrainingFailure), (errno.ENOSPC, OSError)])
+def test_an_error_of_the_system_goes_by_its_errno(code: int, raised: type[Exception]) -> None:
+    with pytest.raises(raised), memory_failures():
+        raise OSError(code, "not to be read")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [RuntimeError("shapes do not match"), RuntimeError("unable to mmap 7 bytes from file <x>: No such file (2)")],
+)
+def test_another_error_is_no_lack_of_memory(error: RuntimeError) -> None:
+    with pytest.raises(RuntimeError) as caught, memory_failures():
+        raise error
+    assert caught.value is error
 
 
 def in_a_process(code: str) -> str:
