@@ -79,7 +79,7 @@ def tasks(jobs: Sequence[str], seconds: float = SECONDS) -> list[Task]:
     command = ["squeue", "--noheader", "--array", "--states=all", f"--jobs={','.join(jobs)}", f"--format={_FORM}"]
     answer = _ask(command, seconds)
     if answer.returncode:
-        if "Invalid job id" in answer.stderr:
+        if _are_unknown(answer):
             return []
         raise SlurmSilentError(f"squeue: {_said(answer)}")
     return [_task(line) for line in answer.stdout.splitlines() if line.count("|") == _FORM.count("|")]
@@ -91,7 +91,7 @@ def cancel(labels: Iterable[str], *, waiting_only: bool = False) -> None:
         return
     # --quiet: a job that has just ended is no error.
     answer = _ask(["scancel", "--quiet", *(["--state=PENDING"] if waiting_only else []), *named], SECONDS)
-    if answer.returncode and "Invalid job id" not in answer.stderr:
+    if answer.returncode and not _are_unknown(answer):
         raise UsageError(f"scancel: {_said(answer)}")
 
 
@@ -135,6 +135,13 @@ def _ask(
     except (OSError, subprocess.TimeoutExpired) as error:
         told = "did not answer" if isinstance(error, subprocess.TimeoutExpired) else str(error.strerror)
         raise SlurmSilentError(f"{command[0]} {told} within {seconds:.0f} s; try again later") from None
+
+
+def _are_unknown(answer: subprocess.CompletedProcess[str]) -> bool:
+    """Whether a command failed because Slurm does not know the jobs any more."""
+    # The error is ESLURM_INVALID_JOB_ID, but the commands print only its text and exit with 1 whatever failed. The text
+    # is English in every locale (tests/quirks/test_slurm_messages.py).
+    return "Invalid job id" in answer.stderr
 
 
 def _said(answer: subprocess.CompletedProcess[str]) -> str:
