@@ -1,7 +1,7 @@
 """psycopg keeps no SQLSTATE of a connection that the server refused, nor the resolver's error for an unknown host.
 
-So `hpo.search.database.refusal` reads the code in the trace of a second try, and `hpo.search.database.engine` gives the error a cause.
-A test that fails here says that this is no longer needed.
+So `hpo.search.database.refusal` reads the code in the trace of a second try, and `hpo.search.database.engine` gives
+the error a cause. A test that fails here says that this is no longer needed.
 """
 
 from __future__ import annotations

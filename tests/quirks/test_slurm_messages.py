@@ -1,4 +1,4 @@
-"""Slurm's commands exit with 1 whatever failed, so `hpo.launch.backends.slurm.client` knows a forgotten job by its text alone.
+"""Slurm's commands exit with 1 whatever failed, so `backends.slurm.client` knows a forgotten job by its text alone.
 
 A test that fails here says that there is a code to go by, or that the text has changed.
 """
