@@ -16,15 +16,21 @@ SKEW_WARNING, SKEW_FAULT = 2.0, 30.0
 """Seconds between this host's clock and the database's."""
 
 _FEW_WORKERS = 8
-_SLOW = 0.5
+
+SLOW_SECONDS = 0.5
+"""Time to connect above which a database is called slow."""
 
 
 class DatabaseCheck:
-    """The database at an address, and a study in it. place, dataset: where it is and the study's, once looked at."""
+    """The database at an address, and a study in it. place, dataset: where it is and the study's, once looked at.
 
-    def __init__(self, storage: str | None, study: str | None) -> None:
+    slow: seconds to connect above which it is a warning.
+    """
+
+    def __init__(self, storage: str | None, study: str | None, slow: float = SLOW_SECONDS) -> None:
         self._storage = storage
         self._study = study
+        self._slow = slow
         self.dataset: str | None = None
         self.place: Place | None = None
 
@@ -41,7 +47,7 @@ class DatabaseCheck:
 
     def _ask(self, examined: Examined) -> Iterator[Finding]:
         took = f"answered in {examined.seconds * 1000:.0f} ms"
-        if examined.seconds > _SLOW:
+        if examined.seconds > self._slow:
             cure = "each trial asks it some hundred times; run workers nearer to it"
             yield warning("database", f"{examined.place.address}: {examined.server()}, {took}", cure)
         else:
