@@ -34,7 +34,10 @@ class FakeFailure(Exception):  # noqa: N818
 
 
 class FakeTrainer:
-    """Learns at once: the AUC follows from the learning rate and the epoch; `seconds` is slept in each epoch."""
+    """Learns at once: the AUC follows from the learning rate and the epoch; `seconds` is slept in each epoch.
+
+    on_epoch: called at the end of each epoch, before its report. stop: whether the trial under way is to be given back.
+    """
 
     def __init__(
         self,
@@ -52,6 +55,7 @@ class FakeTrainer:
         self.checkpoints: str | None = None
         self.trained: list[tuple[TrainConfig, int]] = []
         self.divided: list[int | None] = []
+        self.stop: Callable[[], bool] = lambda: False
         self._epochs, self._seconds, self._fails, self._on_epoch = epochs, seconds, fails, on_epoch
         self._training_auc = training_auc
 
@@ -60,6 +64,7 @@ class FakeTrainer:
         config = task.config
         self.trained.append((config, task.seed))
         self.divided.append(task.scoring_seed)
+        self.stop = task.stop
         for epoch in range(1, self._epochs + 1):
             for step in range(10):
                 task.beat((epoch - 1 + step / 10) / self._epochs)

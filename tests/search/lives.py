@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sqlalchemy as sa
+
+from hpo.search.database import schema
 from hpo.search.queue.claiming import claim, store_record
 from hpo.search.queue.lease import Claim
-from hpo.search.queue.reporting import finish, record_report
+from hpo.search.queue.reporting import Outcome, finish, record_report
 from hpo.search.strategy.sampler import suggest
 from hpo.search.study import Study
 from tests.search.fakes import make_report
@@ -17,9 +20,18 @@ def claimed(study: Study, worker: str = "w") -> Claim:
     return held
 
 
-def ended(held: Claim, outcome: str = "complete", auc: float = 0.8) -> bool:
+def ended(held: Claim, outcome: Outcome = "complete", auc: float = 0.8, reason: str = "") -> bool:
     """Whether the trial could be ended by this claim."""
-    return finish(held, outcome, make_report(1, auc), {"config": {}, "params": {}})  # type: ignore[arg-type]
+    return finish(held, outcome, make_report(1, auc), {"config": {}, "params": {}}, reason)
+
+
+def expire(study: Study) -> None:
+    """Lets every lease of a study run out at once, as if its holders had long been silent."""
+    change = sa.update(schema.trials).where(
+        schema.trials.c.study_id == study.study_id, schema.trials.c.state == "claimed"
+    )
+    with study.database.engine.begin() as connection:
+        connection.execute(change.values(lease_until=0.0))
 
 
 def trained(study: Study, aucs: tuple[float, ...] = (0.7, 0.9, 0.8)) -> None:

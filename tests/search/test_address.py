@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from sqlalchemy.engine import URL
 from hpo.errors import OutputError, StorageError
 from hpo.search.database import address
 from hpo.search.database.address import resolve_address, shown, write_address_file
+from tests.mention import unmentioned
 
 SPECIAL = "p@ss/w:o%r{d} x"
 
@@ -41,22 +43,23 @@ def test_a_bare_name_gets_the_driver_that_hpo_installs(text: str, driver: str) -
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "named"),
     [
-        ("hpo.sqlite3", "is no database address; give sqlite:///FILE"),
-        ("postgresql://u:secret@h:port/d", "is no database address"),
-        ("postgresql://u:se@secret@h/d", "has a bare @"),
-        ("oracle://u:secret@h/d", "oracle is no database that hpo knows"),
-        ("postgresqll://u:secret@h/d", "did you mean postgresql"),
-        ("postgresql+psycopg2://u:secret@h/d", r"pip install 'hpo-dam\[postgres\]' and write postgresql://"),
-        ("mysql+nodriver://u:secret@h/d", r"pip install 'hpo-dam\[mysql\]'"),
-        ("postgresql+asyncpg://u:secret@h/d", r"asyncpg.* write postgresql://"),
-        ("sqlite://", "a study needs a file that lasts"),
+        ("hpo.sqlite3", ["sqlite:///FILE"]),
+        ("postgresql://u:secret@h:port/d", ["USER:PASSWORD@HOST:PORT/DATABASE"]),
+        ("postgresql://u:se@secret@h/d", ["@", "%40"]),
+        ("oracle://u:secret@h/d", ["oracle", "sqlite", "postgresql", "mysql", "mariadb"]),
+        ("postgresqll://u:secret@h/d", ["postgresqll", "postgresql"]),
+        ("postgresql+psycopg2://u:secret@h/d", ["psycopg2", "[postgres]", "postgresql://"]),
+        ("mysql+nodriver://u:secret@h/d", ["nodriver", "[mysql]", "mysql://"]),
+        ("postgresql+asyncpg://u:secret@h/d", ["asyncpg", "[postgres]", "postgresql://"]),
+        ("sqlite://", ["sqlite:///FILE"]),
     ],
 )
-def test_a_bad_address_is_told_with_the_cure_and_without_its_password(text: str, words: str) -> None:
-    with pytest.raises(StorageError, match=words) as caught:
+def test_a_bad_address_is_told_with_the_cure_and_without_its_password(text: str, named: list[str]) -> None:
+    with pytest.raises(StorageError) as caught:
         resolve_address(text)
+    assert unmentioned(caught.value, "--storage", *named) == []
     assert "secret" not in str(caught.value)
 
 
@@ -90,20 +93,26 @@ def test_an_address_comes_from_standard_input_for_as_often_as_it_is_asked(monkey
     assert resolve_address("-").password == "p"
     assert resolve_address("-").password == "p"
     address._from_stdin.cache_clear()
-    with pytest.raises(StorageError, match="reads the address from standard input, and nothing was there"):
+    with pytest.raises(StorageError) as caught:
         resolve_address("-")
+    assert unmentioned(caught.value, "--storage -") == []
 
 
 def test_a_bad_address_file_is_told_by_its_name_and_without_its_password(tmp_path: Path) -> None:
     path = tmp_path / "address"
-    with pytest.raises(StorageError, match=r"the address file .*address cannot be read: No such file"):
+    with pytest.raises(StorageError, match=re.escape(f"{path}")):
         resolve_address(f"@{path}")
     path.write_text("\n \n")
-    with pytest.raises(StorageError, match="is empty; write the address on its first line"):
+    with pytest.raises(StorageError, match=re.escape(f"{path}")):
         resolve_address(f"@{path}")
     path.write_text("oracle://u:secret@h/d\n")
-    with pytest.raises(StorageError, match="address: oracle is no database that hpo knows") as caught:
+    with pytest.raises(StorageError) as caught:
         resolve_address(f"@{path}")
+    assert unmentioned(caught.value, path, "oracle") == []
     assert "secret" not in str(caught.value)
-    with pytest.raises(OutputError, match="cannot be written"):
-        write_address_file(tmp_path / "nowhere" / "address", "postgresql://h/d")
+
+
+def test_an_address_file_that_cannot_be_written_is_told_by_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "nowhere" / "address"
+    with pytest.raises(OutputError, match=re.escape(f"{path}")):
+        write_address_file(path, "postgresql://h/d")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +27,7 @@ from hpo.search.queries.trials import read_best, read_curve, read_record, read_t
 from hpo.search.queue.claiming import NothingToClaim, claim, release
 from hpo.search.queue.reporting import record_report
 from hpo.search.study import Study, create_or_take_up, list_studies, open_study
+from tests.mention import unmentioned
 from tests.search.conftest import throw_away
 from tests.search.fakes import make_report, make_spec
 from tests.search.lives import claimed, ended, trained
@@ -149,8 +151,9 @@ def test_a_name_that_is_taken_is_told_and_nothing_is_written(database: Database,
     study = _lived(database)
     create_or_take_up(other, "study", make_spec(1))
     before = _counts(other)
-    with pytest.raises(StudyConflictError, match="has a study study; give another --name"):
+    with pytest.raises(StudyConflictError) as caught:
         copy_study(study, other, "study")
+    assert unmentioned(caught.value, other.address, "study", "--name") == []
     assert _counts(other) == before
     copy_study(study, other, "second")
     assert [row.name for row in list_studies(other)] == ["study", "second"]
@@ -245,9 +248,11 @@ def test_a_study_that_optuna_deleted_is_not_backed_up(database: Database, tmp_pa
 def test_a_database_that_is_not_empty_is_not_restored_into(database: Database, other: Database, tmp_path: Path) -> None:
     _lived(database)
     backup(database, tmp_path / "kept.sqlite3")
-    _lived(other)
-    with pytest.raises(StorageError, match="is not empty; give a new database"):
+    _lived(other, "was here first")
+    before = _counts(other)
+    with pytest.raises(StorageError, match=re.escape(other.address)):
         restore(tmp_path / "kept.sqlite3", other)
+    assert _counts(other) == before
 
 
 def test_a_backup_of_an_earlier_hpo_is_restored_up_to_date(database: Database, tmp_path: Path) -> None:
@@ -264,17 +269,17 @@ def test_a_backup_of_an_earlier_hpo_is_restored_up_to_date(database: Database, t
 @pytest.mark.parametrize("content", [b"", b"not a database " * 99])
 def test_a_file_that_is_no_backup_is_told(database: Database, tmp_path: Path, content: bytes) -> None:
     (tmp_path / "notes").write_bytes(content)
-    with pytest.raises(StorageError, match="notes cannot be restored: "):
-        restore(tmp_path / "notes", database)
-    with pytest.raises(StorageError, match="nowhere is no file"):
-        restore(tmp_path / "nowhere", database)
+    for name in ("notes", "nowhere"):
+        with pytest.raises(StorageError, match=re.escape(f"{tmp_path / name}")):
+            restore(tmp_path / name, database)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_folder_that_may_not_be_written_to_is_told(database: Database, tmp_path: Path) -> None:
     (tmp_path / "closed").mkdir(mode=0o500)
-    with pytest.raises(OutputError, match="cannot be written"):
-        backup(database, tmp_path / "closed" / "kept.sqlite3")
+    path = tmp_path / "closed" / "kept.sqlite3"
+    with pytest.raises(OutputError, match=re.escape(f"{path}")):
+        backup(database, path)
 
 
 def test_the_password_of_neither_database_is_in_an_error(database: Database) -> None:

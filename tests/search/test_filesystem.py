@@ -11,6 +11,7 @@ from hpo.search.database import filesystem
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import open_database
 from hpo.search.database.filesystem import check_local, file_system, is_network
+from tests.mention import unmentioned
 
 MOUNTS = r"""
 22 1 259:2 / / rw,relatime shared:1 - ext4 /dev/nvme0n1p2 rw
@@ -71,12 +72,14 @@ def test_file_systems_of_one_host_are_let_pass(kind: str) -> None:
 def test_a_file_on_a_network_file_system_is_refused_with_the_way_out(
     mounts: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    with pytest.raises(StorageError, match=r"network file system \(lustre\).* start a server with `hpo db serve`"):
-        check_local(Path("/scratch/ann/hpo.sqlite3"), mounts)
+    path = Path("/scratch/ann/hpo.sqlite3")
+    with pytest.raises(StorageError) as caught:
+        check_local(path, mounts)
+    assert unmentioned(caught.value, path, "lustre", "hpo db serve") == []
     check_local(Path("/home/ann/local/hpo.sqlite3"), mounts)
     mounts.write_text(MOUNTS + f"70 22 0:60 / {tmp_path} rw - gpfs scratch rw\n")
     monkeypatch.setattr(filesystem, "MOUNTS", mounts)
-    with pytest.raises(StorageError, match=r"network file system \(gpfs\)"):
+    with pytest.raises(StorageError, match=r"\bgpfs\b"):
         open_database(resolve_address(f"sqlite:///{tmp_path}/hpo.sqlite3"), create=True)
     assert not (tmp_path / "hpo.sqlite3").exists()
 

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from hpo.errors import StorageError
 from hpo.search.database import schema, sqlite_host
 from hpo.search.database.database import Database, open_database
+from tests.mention import unmentioned
 
 ONE, OTHER = "node1/boot-a", "node2/boot-b"
 
@@ -25,15 +26,16 @@ def _at_work(database: Database) -> list[str]:
 def test_a_second_host_is_refused_while_the_first_is_at_work(database: Database) -> None:
     sqlite_host.check(database, ONE)
     sqlite_host.check(database, ONE)
-    with pytest.raises(StorageError, match=r"is at work on host node1, seen \d s ago.*`hpo db serve`.*`hpo db copy`"):
+    with pytest.raises(StorageError) as caught:
         sqlite_host.check(database, OTHER)
+    assert unmentioned(caught.value, database.address, "node1", "hpo db serve", "hpo db copy") == []
     assert _at_work(database) == [ONE]
 
 
 def test_another_host_takes_over_after_two_minutes_of_silence(database: Database) -> None:
     sqlite_host.check(database, ONE)
     _silent_for(database, 119)
-    with pytest.raises(StorageError, match="at work on host node1"):
+    with pytest.raises(StorageError, match=r"\bnode1\b"):
         sqlite_host.check(database, OTHER)
     _silent_for(database, 121)
     sqlite_host.check(database, OTHER)
@@ -45,7 +47,7 @@ def test_a_sign_of_life_keeps_the_file(database: Database) -> None:
     _silent_for(database, 119)
     database.write(lambda connection: sqlite_host.seen(connection, ONE))
     _silent_for(database, 100)
-    with pytest.raises(StorageError, match="at work on host node1"):
+    with pytest.raises(StorageError, match=r"\bnode1\b"):
         sqlite_host.check(database, OTHER)
 
 
@@ -66,7 +68,7 @@ def test_a_restarted_host_and_a_container_on_it_are_the_same_host(database: Data
 
 def test_hosts_that_do_not_tell_their_boot_go_by_their_names(database: Database) -> None:
     sqlite_host.check(database, "node1")
-    with pytest.raises(StorageError, match="at work on host node1"):
+    with pytest.raises(StorageError, match=r"\bnode1\b"):
         sqlite_host.check(database, "node2")
 
 

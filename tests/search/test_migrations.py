@@ -23,6 +23,7 @@ from hpo.search.database.optuna_storage import plain_storage
 from hpo.search.queries.status import read_status
 from hpo.search.queries.trials import read_best, read_curve
 from hpo.search.study import open_study
+from tests.mention import unmentioned
 from tests.search.conftest import throw_away
 from tests.search.lives import claimed, ended
 
@@ -137,8 +138,11 @@ class TestEveryDatabase:
 
 
 def test_tables_of_an_older_hpo_are_refused_with_the_cure(tmp_path: Path) -> None:
-    with pytest.raises(StorageError, match=r"version 1, older than this hpo's .; run `hpo db upgrade`"):
-        open_database(_old_file(tmp_path), create=True)
+    url = _old_file(tmp_path)
+    with pytest.raises(StorageError) as caught:
+        open_database(url, create=True)
+    told = str(caught.value).replace(str(url.database), "")
+    assert unmentioned(told, 1, tables.SCHEMA_VERSION, "hpo db upgrade") == []
 
 
 def test_an_old_study_still_reads_and_goes_on_after_the_upgrade(tmp_path: Path) -> None:
@@ -164,21 +168,22 @@ def test_optunas_older_tables_are_upgraded_too(tmp_path: Path) -> None:
     connection = sqlite3.connect(str(url.database))
     connection.executescript("DROP INDEX ix_trials_study_id; UPDATE alembic_version SET version_num = 'v3.0.0.d';")
     connection.close()
-    with pytest.raises(StorageError, match=r"tables of another Optuna .* run `hpo db upgrade`"):
+    with pytest.raises(StorageError) as caught:
         plain_storage(url)
+    assert unmentioned(caught.value, optuna.__version__, "hpo db upgrade") == []
     assert upgrade(url).optuna
     assert plain_storage(url).get_current_version() == plain_storage(url).get_head_version()
 
 
-def test_tables_of_a_newer_optuna_are_refused(tmp_path: Path) -> None:
+def test_tables_of_a_newer_optuna_are_refused_and_no_upgrade_of_them_is_offered(tmp_path: Path) -> None:
     url = _old_file(tmp_path)
     connection = sqlite3.connect(str(url.database))
     connection.executescript("UPDATE alembic_version SET version_num = 'v99.0.0';")
     connection.close()
-    with pytest.raises(StorageError, match="newer Optuna than is installed here; update Optuna"):
-        upgrade(url)
-    with pytest.raises(StorageError, match="; update Optuna"):
-        plain_storage(url)
+    for refused in (upgrade, plain_storage):
+        with pytest.raises(StorageError) as caught:
+            refused(url)
+        assert unmentioned(caught.value, "Optuna", "hpo db upgrade") == ["hpo db upgrade"]
 
 
 def test_there_is_a_step_from_each_earlier_version() -> None:
@@ -187,7 +192,7 @@ def test_there_is_a_step_from_each_earlier_version() -> None:
 
 def test_nothing_to_upgrade_is_told(tmp_path: Path) -> None:
     sqlite3.connect(tmp_path / "empty.sqlite3").execute("CREATE TABLE mine (a)")
-    with pytest.raises(StorageError, match="holds no hpo tables; `hpo db init` makes them"):
+    with pytest.raises(StorageError, match="`hpo db init`"):
         upgrade(resolve_address(f"sqlite:///{tmp_path}/empty.sqlite3"))
 
 

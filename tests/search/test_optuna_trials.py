@@ -8,12 +8,12 @@ import optuna
 
 from hpo.search.database.database import Database
 from hpo.search.database.optuna_trials import SeenTrials
-from hpo.search.queue.claiming import claim, release
-from hpo.search.queue.lease import Claim
+from hpo.search.queue.claiming import release
 from hpo.search.queue.workers import this_process
 from hpo.search.study import Study, create_or_take_up
 from hpo.search.worker.loop import run_worker
 from tests.search.fakes import FakeTrainer, make_spec
+from tests.search.lives import claimed
 
 
 def _plain(trial: optuna.trial.FrozenTrial) -> dict[str, Any]:
@@ -30,8 +30,7 @@ def test_they_are_those_that_optuna_reads_and_later_ones_are_added(any_database:
     seen = SeenTrials(study.study_id)
     assert any_database.read(seen.look) == []
     run_worker(study, identity=this_process("w"), train=FakeTrainer(), limit=4)
-    held = claim(study, "running")
-    assert isinstance(held, Claim)
+    held = claimed(study, "running")
     first = any_database.read(seen.look)
     assert [_plain(trial) for trial in first] == _optunas(study)
     assert [trial.state.name for trial in first] == [*["COMPLETE"] * 4, "RUNNING"]
@@ -48,6 +47,5 @@ def test_a_trial_that_was_made_through_optuna_takes_a_number_of_its_own(any_data
     study = create_or_take_up(any_database, name, make_spec(9))
     run_worker(study, identity=this_process("w"), train=FakeTrainer(), limit=2)
     optuna.load_study(study_name=name, storage=any_database.optuna).enqueue_trial({"learning_rate": 0.01})
-    held = claim(study, "w")
-    assert isinstance(held, Claim)
+    held = claimed(study)
     assert (held.place, held.number) == (2, 3)

@@ -6,14 +6,13 @@ import pytest
 
 from hpo.search.database.database import Database
 from hpo.search.queries.trials import read_trials
-from hpo.search.queue.claiming import claim
-from hpo.search.queue.lease import Claim
 from hpo.search.queue.reporting import record_report
 from hpo.search.queue.workers import this_process
 from hpo.search.strategy.asha import goes_on, rungs
 from hpo.search.study import Study, create_or_take_up
 from hpo.search.worker.loop import run_worker
 from tests.search.fakes import FakeTrainer, make_report, make_spec
+from tests.search.lives import claimed
 
 
 def _pruned_study(database: Database, **options: object) -> Study:
@@ -21,9 +20,7 @@ def _pruned_study(database: Database, **options: object) -> Study:
 
 
 def _report(study: Study, auc: float, epoch: int = 2) -> bool:
-    held = claim(study, "w")
-    assert isinstance(held, Claim)
-    return record_report(held, make_report(epoch, auc))
+    return record_report(claimed(study), make_report(epoch, auc))
 
 
 @pytest.mark.parametrize(

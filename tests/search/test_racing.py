@@ -16,6 +16,7 @@ from hpo.search.strategy.racing import race
 from hpo.search.study import Study, create_or_take_up
 from hpo.search.worker.loop import run_worker
 from hpo.study.spec import Scoring
+from tests.mention import numbers_in, unmentioned
 from tests.search.fakes import FakeTrainer, make_report
 from tests.search.lives import claimed
 from tests.search.planned import make_confirmation, make_plan, simulated
@@ -31,8 +32,10 @@ def test_a_candidate_that_is_clearly_worse_leaves_after_the_second_repeat_and_no
     exits = race(plan, results, FOLDS)
     assert list(exits) == [2]
     assert exits[2].repeat == 1
-    assert exits[2].reason.startswith("dropped by racing after repeat 2: its difference to trial 0 is -0.1")
-    assert "99 % interval [-0.2" in exits[2].reason
+    assert unmentioned(exits[2].reason, 2, "trial 0", 99) == []
+    low, difference, high = sorted(number for number in numbers_in(exits[2].reason) if number < 0)
+    assert low < difference < high
+    assert -0.2 < difference < -0.1
 
 
 def test_a_reference_is_never_dropped_however_bad_it_is() -> None:
@@ -55,7 +58,7 @@ def test_a_candidate_that_failed_cannot_win_and_leaves_and_a_reference_stays() -
     results[0, 0] = results[2, 0] = None
     exits = race(make_plan(references=1, others=2), results, FOLDS)
     assert {number: exit_.repeat for number, exit_ in exits.items()} == {2: 0}
-    assert "failed in repeat 1" in exits[2].reason
+    assert numbers_in(exits[2].reason) == [1]
 
 
 def test_nothing_is_decided_on_a_repeat_that_is_not_whole() -> None:
@@ -119,8 +122,7 @@ def test_trials_of_a_dropped_candidate_end_without_training_and_say_why(any_data
     rows = read_trials(study)
     assert [row.number for row in rows] == list(range(12))
     assert _told(rows[6:9]) == [("reference 0", 3, "complete"), ("trial 0", 3, "complete"), ("trial 1", 3, "pruned")]
-    assert rows[8].reason is not None
-    assert rows[8].reason.startswith("dropped by racing after repeat 2")
+    assert unmentioned(rows[8].reason, 2, "trial 0", 99) == []
     assert rows[8].auc is None
     status = read_status(study)
     assert (status.finished, status.pruned, status.complete) == (12, 2, 10)

@@ -22,14 +22,15 @@ from hpo.search.database import schema
 from hpo.search.database.database import Database
 from hpo.search.queries.status import read_status
 from hpo.search.queries.trials import read_best, read_curve, read_record, read_trials
-from hpo.search.queue.claiming import claim
-from hpo.search.queue.lease import Claim
 from hpo.search.queue.reporting import record_report
 from hpo.search.queue.workers import this_process
 from hpo.search.study import Study, create_or_take_up, open_study
 from hpo.search.worker.loop import run_worker
 from hpo.search.worker.replay import replay
+from tests.mention import numbers_in, unmentioned
 from tests.search.fakes import FakeTrainer, make_report, make_spec
+from tests.search.lives import claimed
+from tests.wait import LIMIT
 
 
 @pytest.fixture
@@ -37,9 +38,7 @@ def study(database: Database) -> Study:
     """Five of eight trials finished, references first; a sixth has begun."""
     study = create_or_take_up(database, "breast", make_spec(8, references=True))
     run_worker(study, identity=this_process("early"), train=FakeTrainer(), limit=5)
-    held = claim(study, "late")
-    assert isinstance(held, Claim)
-    record_report(held, make_report(1, 0.7))
+    record_report(claimed(study, "late"), make_report(1, 0.7))
     return study
 
 
@@ -82,9 +81,11 @@ def test_a_trial_that_has_learned_not_even_its_training_rows_is_marked(database:
     assert 0 in marked
     assert {best.value.number for best in read_best(study).trials if best.warning} == expected
     first = read_trials(study)[0]
-    assert first.warning == "has learned nothing (AUC of its training batches 0.52 at most), its value is luck"
+    assert numbers_in(first.warning) == [0.52]
     assert first.warning in trial_note("breast", first)
-    assert warnings(study, choose_candidates(study, top=1))[0] == f"medmnist-cross-entropy {first.warning}"
+    assert (
+        unmentioned(warnings(study, choose_candidates(study, top=1))[0], "medmnist-cross-entropy", first.warning) == []
+    )
 
 
 def test_every_answer_can_be_written_as_json(study: Study) -> None:
@@ -110,7 +111,7 @@ def test_reading_writes_nothing(study: Study) -> None:
 
 
 def test_the_note_on_the_best_says_how_many_it_was_chosen_from(study: Study) -> None:
-    assert "highest of 5 noisy values" in read_best(study).note
+    assert numbers_in(read_best(study).note) == [5]
 
 
 def test_the_best_hold_their_whole_configuration(study: Study) -> None:
@@ -119,13 +120,15 @@ def test_the_best_hold_their_whole_configuration(study: Study) -> None:
 
 def test_a_trial_that_is_not_there_is_told_with_those_that_are(study: Study) -> None:
     for read in (read_curve, read_record):
-        with pytest.raises(StudyNotFoundError, match="has no trial 99; its trials are 0 to 5"):
+        with pytest.raises(StudyNotFoundError) as caught:
             read(study, 99)
+        assert unmentioned(caught.value, "breast", 99, 0, 5) == []
 
 
 def test_a_study_that_is_not_there_is_told_with_the_nearest_name(study: Study) -> None:
-    with pytest.raises(StudyNotFoundError, match="did you mean breast"):
+    with pytest.raises(StudyNotFoundError) as caught:
         open_study(study.database, "braest")
+    assert unmentioned(caught.value, "braest", "breast") == []
 
 
 def test_a_replay_of_the_same_training_is_bit_equal(study: Study) -> None:
@@ -141,14 +144,18 @@ def test_a_replay_tells_what_has_changed(study: Study) -> None:
     train.dirty = True
     again = replay(study, 3, train)
     assert not again.bit_equal
-    assert again.changed == ["code: then abc1234, now abc1234 with changes", "torch: then 0.0, now 9.9"]
+    code, torch = again.changed
+    assert code.count("abc1234") == 2
+    assert unmentioned(torch, "torch", "0.0", "9.9") == []
 
 
 def test_a_trial_without_reports_cannot_be_replayed(database: Database) -> None:
     study = create_or_take_up(database, "study", make_spec(2))
-    claim(study, "w")
-    with pytest.raises(StudyNotFoundError, match="has reported nothing"):
-        replay(study, 0, FakeTrainer())
+    assert claimed(study).number == 0
+    trainer = FakeTrainer()
+    with pytest.raises(StudyNotFoundError):
+        replay(study, 0, trainer)
+    assert trainer.trained == []
 
 
 @contextmanager
@@ -166,7 +173,7 @@ def served(study: Study, read_only: bool = False) -> Iterator[str]:
     thread = threading.Thread(target=serve_dashboard, args=arguments, kwargs={"draw": drawn_by_name})
     thread.start()
     try:
-        assert ready.wait(20)
+        assert ready.wait(LIMIT)
         yield str(found[0])
     finally:
         found[1].shutdown()
@@ -190,10 +197,9 @@ def test_the_dashboard_has_a_note_on_the_study_and_on_each_trial_and_none_is_sto
     before = study.database.optuna.get_study_system_attrs(study.study_id)
     with served(study) as address, urllib.request.urlopen(address.replace("/dashboard/", "/api/")) as answer:
         detail = json.load(answer)
-    assert "**5 of 8** trials finished" in detail["note"]["body"]
-    assert "reference medmnist-cross-entropy" in detail["note"]["body"]
+    assert unmentioned(detail["note"]["body"], 5, 8, "medmnist-cross-entropy") == []
     notes = [trial["note"]["body"] for trial in detail["trials"]]
-    assert notes[0].startswith("## Trial 0: medmnist-cross-entropy")
+    assert unmentioned(notes[0].splitlines()[0], 0, "medmnist-cross-entropy") == []
     assert "| `learning_rate` |" in notes[3]
     assert "`hpo replay breast 3`" in notes[3]
     assert study.database.optuna.get_study_system_attrs(study.study_id) == before
@@ -212,8 +218,9 @@ def test_the_dashboard_has_a_picture_of_the_study_and_of_each_trial_and_none_is_
             with urllib.request.urlopen(f"{shown}{place}/{artifact['artifact_id']}") as answer:
                 assert answer.headers["Content-Type"] == "image/svg+xml"
                 assert answer.read().decode() == f"<svg>{expected}</svg>"
-        with pytest.raises(urllib.error.HTTPError, match="404"):
+        with pytest.raises(urllib.error.HTTPError) as caught:
             urllib.request.urlopen(f"{shown}/ffff-1")
+        assert caught.value.code == 404
     stored = study.database.optuna.get_study_system_attrs(study.study_id)
     assert not [name for name in stored if "artifacts" in name]
 
@@ -221,8 +228,9 @@ def test_the_dashboard_has_a_picture_of_the_study_and_of_each_trial_and_none_is_
 def test_no_file_can_be_put_beside_the_pictures(study: Study) -> None:
     with served(study) as address:
         path = address.replace("/dashboard/studies", "/api/artifacts")
-        with pytest.raises(urllib.error.HTTPError, match="403"):
+        with pytest.raises(urllib.error.HTTPError) as caught:
             urllib.request.urlopen(urllib.request.Request(path, data=b"{}", method="POST"))
+        assert caught.value.code == 403
 
 
 def test_a_note_that_somebody_wrote_in_the_dashboard_stays(study: Study) -> None:
@@ -239,6 +247,7 @@ def test_a_dashboard_for_looking_shows_everything_and_changes_nothing(study: Stu
         with urllib.request.urlopen(api) as answer:
             assert len(json.load(answer)["trials"]) == 6
         for method, path in (("DELETE", api), ("POST", f"{api}/rename"), ("PUT", f"{api}/note")):
-            with pytest.raises(urllib.error.HTTPError, match="403"):
+            with pytest.raises(urllib.error.HTTPError) as caught:
                 urllib.request.urlopen(urllib.request.Request(path, data=b"{}", method=method))
+            assert caught.value.code == 403
     assert read_status(open_study(study.database, "breast")).finished == 5

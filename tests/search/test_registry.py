@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from pathlib import Path
 
+import pytest
+
 from hpo.search.database.database import Database
-from hpo.search.queries.status import read_status
 from hpo.search.queries.trials import read_trials
-from hpo.search.queue.claiming import Claim, claim
 from hpo.search.queue.workers import (
     read_jobs,
     read_workers,
@@ -18,22 +16,23 @@ from hpo.search.queue.workers import (
     request_stop,
     this_process,
 )
-from hpo.search.study import Study, create_or_take_up
-from hpo.search.worker.loop import WorkerSummary, run_worker
+from hpo.search.study import create_or_take_up
+from hpo.search.worker.loop import run_worker
 from tests.search.fakes import FakeTrainer, make_spec
+from tests.search.lives import claimed, expire
+from tests.wait import LIMIT, until
 
 
 def test_a_worker_is_written_down_with_its_trial_and_its_end(any_database: Database, name: str) -> None:
     study = create_or_take_up(any_database, name, make_spec(3))
     register_worker(study, this_process("early", device="cuda:0", job="17_3"))
-    held = claim(study, "early")
-    assert isinstance(held, Claim)
-    run_worker(study, identity=this_process("late"), train=FakeTrainer(1), limit=1)
+    claimed(study, "early")
+    summary = run_worker(study, identity=this_process("late"), train=FakeTrainer(1), limit=1)
     early, late = read_workers(study)
     assert (early.name, early.device, early.job, early.trial, early.alive) == ("early", "cuda:0", "17_3", 0, True)
     assert (late.finished, late.trial, late.alive) == (1, None, False)
-    assert late.message == "it has done as many trials as it was to do"
-    assert 0 <= late.silent < 30
+    assert (summary.ended, late.message) == ("limit", summary.said)
+    assert 0 <= late.silent < LIMIT
 
 
 def test_a_worker_that_comes_back_under_its_name_begins_anew(any_database: Database, name: str) -> None:
@@ -56,30 +55,28 @@ def test_jobs_are_listed_in_the_order_of_their_submission(any_database: Database
     ]
 
 
-def _ends_after_a_stop(study: Study, *, at_once: bool) -> WorkerSummary:
-    summaries: list[WorkerSummary] = []
-
-    def work() -> None:
-        summaries.append(run_worker(study, identity=this_process("w"), train=FakeTrainer(4, 0.3)))
-
-    worker = threading.Thread(target=work)
-    worker.start()
-    while not read_status(study).running:
-        time.sleep(0.02)
-    request_stop(study, at_once=at_once)
-    worker.join(30)
-    return summaries[0]
-
-
+@pytest.mark.usefixtures("quick_heartbeat")
 def test_a_worker_that_is_asked_to_end_finishes_its_trial_first(database: Database) -> None:
-    study = create_or_take_up(database, "study", make_spec(5), lease=0.6)
-    summary = _ends_after_a_stop(study, at_once=False)
+    def ask(epoch: int) -> None:
+        if epoch == 1:
+            request_stop(study, at_once=False)
+            expire(study)
+            # A heartbeat renews the lease, and brings the request with it.
+            until(lambda: read_workers(study)[0].trial == 0)
+
+    study = create_or_take_up(database, "study", make_spec(5))
+    summary = run_worker(study, identity=this_process("w"), train=FakeTrainer(on_epoch=ask))
     assert (summary.finished, summary.ended, summary.interrupted) == (1, "drained", False)
 
 
+@pytest.mark.usefixtures("quick_heartbeat")
 def test_a_worker_that_is_asked_to_end_at_once_gives_its_trial_back(database: Database) -> None:
-    study = create_or_take_up(database, "study", make_spec(5), lease=0.6)
-    summary = _ends_after_a_stop(study, at_once=True)
+    def ask(epoch: int) -> None:
+        request_stop(study, at_once=True)
+        until(train.stop)
+
+    study, train = create_or_take_up(database, "study", make_spec(5)), FakeTrainer(on_epoch=ask)
+    summary = run_worker(study, identity=this_process("w"), train=train)
     assert (summary.finished, summary.ended, summary.interrupted) == (0, "drained", False)
     assert [row.state for row in read_trials(study)] == ["free"]
 

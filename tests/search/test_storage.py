@@ -1,17 +1,18 @@
-"""Opening databases: what is made, what is refused, and in which words."""
+"""Opening databases: what is made, and what is refused."""
 
 from __future__ import annotations
 
 import os
+import re
 import socket
 import sqlite3
-import time
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 import sqlalchemy as sa
 from click.testing import CliRunner
+from pymysql.constants import ER
 from sqlalchemy.engine import URL
 
 from hpo.cli.main import cli
@@ -22,6 +23,7 @@ from hpo.search.database.database import Database, open_database
 from hpo.search.queue.workers import this_process
 from hpo.search.study import create_or_take_up, open_study
 from hpo.search.worker.loop import run_worker
+from tests.mention import unmentioned
 from tests.search.fakes import FakeTrainer, make_spec
 
 SPECIAL = "p@ss/w:o%r{d} x"
@@ -32,47 +34,55 @@ def _file(path: Path) -> URL:
 
 
 def test_a_missing_file_is_not_made_by_reading(tmp_path: Path) -> None:
-    with pytest.raises(StorageError, match="does not exist; give --storage or HPO_STORAGE"):
+    with pytest.raises(StorageError) as caught:
         open_database(_file(tmp_path / "none.sqlite3"), create=False)
+    assert unmentioned(caught.value, tmp_path / "none.sqlite3", "--storage", "HPO_STORAGE") == []
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_missing_folder_is_told(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match="nowhere does not exist"):
+    with pytest.raises(OutputError, match=re.escape(f"{tmp_path / 'nowhere'}")):
         open_database(_file(tmp_path / "nowhere" / "hpo.sqlite3"), create=True)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_folder_that_may_not_be_written_to_is_told(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
-    with pytest.raises(OutputError, match="may not be written to"):
+    with pytest.raises(OutputError, match=re.escape(f"{tmp_path}")):
         open_database(_file(tmp_path / "hpo.sqlite3"), create=True)
 
 
 def test_a_folder_in_place_of_a_file_is_told(tmp_path: Path) -> None:
-    with pytest.raises(StorageError, match="is a folder; give a file in it"):
+    with pytest.raises(StorageError, match=re.escape(f"{tmp_path}")):
         open_database(_file(tmp_path), create=True)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_file_that_is_no_database_is_told_and_left_as_it_was(tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("not a database " * 100)
-    with pytest.raises(StorageError, match="is not a SQLite database"):
+    with pytest.raises(StorageError) as caught:
         open_database(_file(path), create=True)
+    assert unmentioned(caught.value, path, "SQLite") == []
     assert path.read_text() == "not a database " * 100
 
 
 def test_a_database_without_a_study_is_told(tmp_path: Path) -> None:
     sqlite3.connect(tmp_path / "empty.sqlite3").execute("CREATE TABLE mine (a)")
-    with pytest.raises(StorageError, match="holds no hpo study yet"):
+    with pytest.raises(StorageError) as caught:
         open_database(_file(tmp_path / "empty.sqlite3"), create=False)
+    assert unmentioned(caught.value, tmp_path / "empty.sqlite3", "hpo launch") == []
 
 
 def test_tables_of_a_newer_hpo_are_refused(database: Database) -> None:
     with database.engine.begin() as connection:
         connection.execute(sa.update(schema.version).values(version=99))
-    with pytest.raises(StorageError, match=r"tables of version 99, newer than this hpo's .; update hpo"):
+    with pytest.raises(StorageError) as caught:
         open_database(database.url, create=True)
+    told = str(caught.value).replace(str(database.url.database), "")
+    # An upgrade would not help: the tables are of a newer hpo.
+    assert unmentioned(told, 99, tables.SCHEMA_VERSION, "hpo db upgrade") == ["hpo db upgrade"]
 
 
 def test_a_full_disk_is_told(database: Database) -> None:
@@ -82,8 +92,10 @@ def test_a_full_disk_is_told(database: Database) -> None:
     sa.event.listen(
         database.engine, "begin", lambda connection: connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
     )
-    with pytest.raises(OutputError, match="the disk is full; what was committed before is kept"):
+    with pytest.raises(OutputError, match=re.escape(database.address)) as caught:
         run_worker(study, identity=this_process("w"), train=FakeTrainer())
+    assert isinstance(caught.value.__cause__, sa.exc.OperationalError)
+    assert getattr(caught.value.__cause__.orig, "sqlite_errorname", None) == "SQLITE_FULL"
 
 
 def test_paths_with_braces_blanks_and_percent_signs_work(tmp_path: Path) -> None:
@@ -105,9 +117,8 @@ def test_a_reader_waits_for_no_writer(database: Database) -> None:
     create_or_take_up(database, "study", make_spec(1))
     with database.engine.begin() as connection:
         connection.execute(sa.update(schema.studies).values(trials=9))
-        started = time.monotonic()
+        # The writer ends after this only, so a reader that waited for it would fail.
         assert open_study(database, "study").spec.budget.trials == 1
-        assert time.monotonic() - started < 1
 
 
 def test_what_fails_inside_a_transaction_leaves_neither_optuna_nor_hpo_with_half_of_it(
@@ -130,11 +141,11 @@ def test_the_schema_is_not_made_under_optunas_table_of_versions(database: Databa
 
 
 @pytest.mark.parametrize("server", ["postgresql", "mysql"])
-def test_a_server_that_refuses_is_told_in_a_sentence_without_the_password(server: str) -> None:
+def test_a_server_that_refuses_is_told_by_its_address_without_the_password(server: str) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    with pytest.raises(StorageError, match="is the server up, on this host and port") as caught:
+    with pytest.raises(StorageError, match=f"127.0.0.1:{port}/d") as caught:
         open_database(resolve_address(f"{server}://u:secret@127.0.0.1:{port}/d"), create=True)
     assert "secret" not in str(caught.value)
 
@@ -142,13 +153,15 @@ def test_a_server_that_refuses_is_told_in_a_sentence_without_the_password(server
 @pytest.mark.parametrize("server", ["postgresql", "mysql"])
 def test_an_unknown_database_is_told(server: str, request: pytest.FixtureRequest) -> None:
     url = request.getfixturevalue(server)
-    with pytest.raises(StorageError, match="make the database first, or correct its name"):
+    with pytest.raises(StorageError, match="hpo_is_not_there"):
         open_database(url.set(database="hpo_is_not_there"), create=True)
 
 
 def test_a_wrong_password_is_told(mysql: URL) -> None:
-    with pytest.raises(StorageError, match="check user name and password") as caught:
+    with pytest.raises(StorageError) as caught:
         open_database(mysql.set(password="secret"), create=True)
+    assert isinstance(caught.value.__cause__, sa.exc.OperationalError)
+    assert caught.value.__cause__.orig.args[0] == ER.ACCESS_DENIED_ERROR
     assert "secret" not in str(caught.value)
 
 

@@ -9,8 +9,6 @@ import pytest
 
 from hpo.search.database.database import Database
 from hpo.search.queries.trials import read_record, read_trials
-from hpo.search.queue.claiming import claim
-from hpo.search.queue.lease import Claim
 from hpo.search.queue.reporting import finish
 from hpo.search.queue.workers import this_process
 from hpo.search.strategy.sampler import distribution, make_sampler, nearest, planned_template, suggest
@@ -21,6 +19,7 @@ from hpo.study.planned import PlannedTrial
 from hpo.study.references import references
 from hpo.study.space import Choices, FloatRange, IntRange
 from tests.search.fakes import FakeTrainer, make_spec
+from tests.search.lives import claimed
 
 
 def _ran(database: Database, trials: int, **options: Any) -> Study:
@@ -53,8 +52,7 @@ def test_no_two_trials_are_the_same(database: Database) -> None:
 
 def test_after_the_startup_trials_tpe_models_every_searched_setting(database: Database) -> None:
     study = _ran(database, 12, references=True)
-    held = claim(create_or_take_up(database, "study", make_spec(13, references=True)), "w")
-    assert isinstance(held, Claim)
+    held = claimed(create_or_take_up(database, "study", make_spec(13, references=True)))
     view = optuna.load_study(study_name="study", storage=database.optuna)
     sampler = make_sampler(study.spec, held.number)
     trial = database.optuna.get_trial(held.trial_id)
@@ -102,8 +100,7 @@ def test_a_choice_that_a_reference_needs_and_the_space_lacks_is_left_out() -> No
 
 def test_values_that_a_worker_drew_and_did_not_store_before_it_died_are_drawn_again(database: Database) -> None:
     study = create_or_take_up(database, "study", make_spec(1))
-    held = claim(study, "w")
-    assert isinstance(held, Claim)
+    held = claimed(study)
     first = suggest(study, held.number, held.trial_id)
     assert suggest(study, held.number, held.trial_id) == first
 
@@ -123,9 +120,7 @@ def test_a_trial_that_is_taken_up_trains_the_recorded_configuration_with_the_rec
 
 def test_a_failed_trial_is_no_observation_of_the_sampler(database: Database) -> None:
     study = create_or_take_up(database, "study", make_spec(1))
-    held = claim(study, "w")
-    assert isinstance(held, Claim)
-    finish(held, "failed", None, {}, "diverged")
+    finish(claimed(study), "failed", None, {}, "diverged")
     trial = optuna.load_study(study_name="study", storage=database.optuna).trials[0]
     assert (trial.state.name, trial.value, trial.user_attrs["reason"]) == ("FAIL", None, "diverged")
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,23 +15,25 @@ import pytest
 import sqlalchemy as sa
 
 from hpo.errors import DataError
-from hpo.search.database import schema
 from hpo.search.database.database import Database
 from hpo.search.queries.status import read_status
-from hpo.search.queries.trials import read_record, read_trials
+from hpo.search.queries.trials import read_curve, read_record, read_trials
 from hpo.search.queue.claiming import MAX_LIVES_LOST, NothingToClaim, claim, release
-from hpo.search.queue.lease import Claim
 from hpo.search.queue.process_identity import home_of_lives
 from hpo.search.queue.reporting import finish, record_report
 from hpo.search.queue.workers import WorkerIdentity, register_worker, this_process
 from hpo.search.study import Study, create_or_take_up
 from hpo.search.worker.deadline import LEAST_SECONDS, Deadline, seconds_to_get_anywhere
 from hpo.search.worker.loop import run_worker
+from tests.clock import Clock
+from tests.mention import unmentioned
 from tests.search.fakes import FakeTrainer, make_report, make_spec
+from tests.search.lives import claimed, expire
+from tests.wait import until
 
 
-def _study(database: Database, trials: int = 3, *, lease: float = 60.0) -> Study:
-    return create_or_take_up(database, "study", make_spec(trials), lease=lease)
+def _study(database: Database, trials: int = 3) -> Study:
+    return create_or_take_up(database, "study", make_spec(trials))
 
 
 def test_a_worker_with_a_limit_does_that_many(database: Database) -> None:
@@ -91,39 +93,46 @@ def test_a_worker_that_lost_its_lease_drops_the_trial_and_takes_the_next(databas
     def steal(epoch: int) -> None:
         if epoch == 2 and not thefts:
             thefts.append(epoch)
-            with database.engine.begin() as connection:
-                connection.execute(sa.update(schema.trials).where(schema.trials.c.place == 0).values(lease_until=0.0))
-            assert isinstance(claim(study, "thief"), Claim)
+            expire(study)
+            claimed(study, "thief")
 
     summary = run_worker(
         study, identity=this_process("w"), train=FakeTrainer(on_epoch=steal), on_event=told.append, wait=False
     )
     assert summary.finished == 1
-    assert "trial 0: its lease ran out and another worker has it; dropped" in told
+    assert len([line for line in told if not unmentioned(line, "trial 0")]) == 2  # begun, and dropped
     assert [row.state for row in read_trials(study)] == ["running", "complete"]
 
 
+@pytest.mark.usefixtures("quick_heartbeat")
 def test_the_lease_is_renewed_while_an_epoch_lasts_longer_than_it(database: Database) -> None:
-    study = _study(database, 1, lease=0.8)
-    worker = threading.Thread(
-        target=run_worker, args=(study,), kwargs={"identity": this_process("w"), "train": FakeTrainer(1, 2.5)}
-    )
-    worker.start()
-    while not read_status(study).running:
-        time.sleep(0.02)
-    time.sleep(1.4)
-    running = read_status(study).running
-    assert [trial.worker for trial in running] == ["w"]
-    assert 0.2 < running[0].progress < 1
-    worker.join()
+    def last(epoch: int) -> None:
+        for _ in range(2):
+            expire(study)
+            until(lambda: read_status(study).running)
+        running = read_status(study).running
+        assert [(trial.worker, trial.progress) for trial in running] == [("w", 0.9)]
+
+    study = _study(database, 1)
+    assert run_worker(study, identity=this_process("w"), train=FakeTrainer(1, on_epoch=last)).finished == 1
     assert read_trials(study)[0].state == "complete"
 
 
-def test_a_worker_waits_for_the_rest_and_takes_up_what_a_dead_one_left(database: Database) -> None:
-    study = _study(database, 1, lease=0.4)
-    assert isinstance(claim(study, "dead"), Claim)
+def test_a_worker_waits_for_the_rest_and_takes_up_what_a_dead_one_left(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hpo.search.worker.loop.POLL_SECONDS", (0.01, 0.01))
+    study, asked = _study(database, 1), itertools.count()
+
+    def stop() -> bool:
+        # Asked before each claim and while it waits, so that at least one claim was in vain.
+        if next(asked) == 3:
+            expire(study)
+        return False
+
+    claimed(study, "dead")
     assert run_worker(study, identity=this_process("heir"), train=FakeTrainer(1), wait=False).finished == 0
-    assert run_worker(study, identity=this_process("heir"), train=FakeTrainer(1)).finished == 1
+    assert run_worker(study, identity=this_process("heir"), train=FakeTrainer(1), stop=stop).finished == 1
     assert read_trials(study)[0].worker == "heir"
 
 
@@ -179,29 +188,25 @@ def test_optuna_shows_the_last_report_as_the_value_and_every_report_as_a_step(da
 
 
 def test_a_trial_on_which_workers_die_time_after_time_fails_and_the_next_is_claimed(database: Database) -> None:
-    study = _study(database, 2, lease=0.05)
+    study = _study(database, 2)
     for _ in range(MAX_LIVES_LOST):
-        assert isinstance(claim(study, "dies"), Claim)
-        time.sleep(0.1)
-    held = claim(study, "lives")
-    assert isinstance(held, Claim)
-    assert held.number == 1
+        assert claimed(study, "dies").number == 0
+        expire(study)
+    assert claimed(study, "lives").number == 1
     (failed, _) = read_trials(study)
     assert failed.state == "failed"
-    assert failed.reason is not None
-    assert failed.reason.startswith("its worker died 5 times in a row")
+    assert unmentioned(failed.reason, MAX_LIVES_LOST) == []
     assert read_status(study).finished == 1
     assert optuna.load_study(study_name="study", storage=database.optuna).trials[0].state.name == "FAIL"
 
 
 def test_a_report_or_a_clean_return_between_two_deaths_begins_the_count_anew(database: Database) -> None:
-    study = _study(database, 1, lease=0.05)
+    study = _study(database, 1)
     for life in range(2 * MAX_LIVES_LOST):
-        held = claim(study, "w")
-        assert isinstance(held, Claim)
+        held = claimed(study)
         if life % 3 == 0:
             record_report(held, make_report(1, 0.5))
-        time.sleep(0.1)
+        expire(study)
     assert read_status(study).finished == 0
 
 
@@ -211,21 +216,21 @@ def test_a_trial_of_a_process_of_this_host_that_was_killed_is_taken_up_at_once(d
     home = home_of_lives()
     started = Path(f"/proc/{child.pid}/stat").read_text().rpartition(")")[2].split()[19]
     register_worker(study, WorkerIdentity("child", "here", child.pid, f"{home}{started}", "cpu"))
-    assert isinstance(claim(study, "child"), Claim)
+    claimed(study, "child")
     assert claim(study, "heir") is NothingToClaim.ELSEWHERE
     child.kill()
     child.wait()
-    assert isinstance(claim(study, "heir"), Claim)
+    claimed(study, "heir")
 
 
 def test_after_an_outage_holders_get_the_time_of_a_lease_to_renew_theirs(database: Database) -> None:
-    study = _study(database, 1, lease=0.4)
-    assert isinstance(claim(study, "holder"), Claim)
-    time.sleep(0.5)
+    study = _study(database, 1)
+    claimed(study, "holder")
+    expire(study)
     database.answered_again = time.monotonic()
     assert claim(study, "next") is NothingToClaim.ELSEWHERE
-    time.sleep(0.5)
-    assert isinstance(claim(study, "next"), Claim)
+    database.answered_again -= study.lease
+    claimed(study, "next")
 
 
 def test_a_claim_whose_answer_was_lost_is_the_same_claim_again(
@@ -233,15 +238,12 @@ def test_a_claim_whose_answer_was_lost_is_the_same_claim_again(
 ) -> None:
     study = _study(database, 2)
     monkeypatch.setattr(Database, "write", _twice(Database.write))
-    held = claim(study, "w")
-    assert isinstance(held, Claim)
+    held = claimed(study)
     assert (held.number, held.fence) == (0, 1)
     assert record_report(held, make_report(1, 0.6))
     assert finish(held, "complete", make_report(1, 0.6), {})
     assert read_status(study).finished == 1
-    second = claim(study, "w")
-    assert isinstance(second, Claim)
-    assert release(second)
+    assert release(claimed(study))
     assert [row.state for row in read_trials(study)] == ["complete", "free"]
 
 
@@ -266,9 +268,7 @@ def test_no_trial_is_begun_that_the_job_of_the_worker_leaves_no_time_for(databas
 
 def test_without_checkpoints_a_whole_trial_must_fit_into_the_time_that_is_left(database: Database) -> None:
     study = _study(database, 1)
-    held = claim(study, "w")
-    assert isinstance(held, Claim)
-    record_report(held, make_report(1, 0.6, seconds=100.0))
+    record_report(claimed(study), make_report(1, 0.6, seconds=100.0))
     assert seconds_to_get_anywhere(study, keeps_checkpoints=True) == 100.0
     assert seconds_to_get_anywhere(study, keeps_checkpoints=False) == 400.0
 
@@ -276,24 +276,27 @@ def test_without_checkpoints_a_whole_trial_must_fit_into_the_time_that_is_left(d
 def test_a_trial_is_given_back_when_the_time_of_the_job_is_up(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hpo.search.worker.deadline.LEAST_SECONDS", 0.1)
-    study = _study(database)
-    summary = run_worker(
-        study, identity=this_process("w"), train=FakeTrainer(4, 0.5), deadline=Deadline(31.0, margin=30.0)
-    )
+    clock = Clock()
+    monkeypatch.setattr("hpo.search.worker.deadline.time", clock)
+    study, train = _study(database), FakeTrainer(4, on_epoch=lambda _: clock.sleep(50.0))
+    deadline = Deadline(LEAST_SECONDS + 60, margin=30.0, _since=0.0)
+    summary = run_worker(study, identity=this_process("w"), train=train, deadline=deadline)
+    assert len(read_curve(study, 0)) == 2
     assert (summary.finished, summary.ended) == (0, "deadline")
     assert read_status(study).free == 1
 
 
-def test_seconds_are_counted_over_all_lives_of_a_trial(database: Database) -> None:
+def test_seconds_are_counted_over_all_lives_of_a_trial(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    monkeypatch.setattr("hpo.search.worker.loop.time", clock)
     study, stops = _study(database, 1), iter([False] * 25 + [True])
-    run_worker(study, identity=this_process("w"), train=FakeTrainer(4, 0.2), stop=lambda: next(stops, True))
-    first = read_record(study, 0)["seconds"]
-    assert first > 0.2
-    run_worker(study, identity=this_process("w"), train=FakeTrainer(1, 0.2))
+    train = FakeTrainer(4, on_epoch=lambda _: clock.sleep(100.0))
+    run_worker(study, identity=this_process("w"), train=train, stop=lambda: next(stops, True))
+    assert read_record(study, 0)["seconds"] == 200.0
+    clock.sleep(1000.0)
+    run_worker(study, identity=this_process("w"), train=FakeTrainer(1, on_epoch=lambda _: clock.sleep(50.0)))
     record = read_record(study, 0)
-    assert record["seconds"] > first + 0.2
-    assert record["lives"] == 2
+    assert (record["seconds"], record["lives"]) == (250.0, 2)
 
 
 def test_checkpoints_of_trials_that_have_ended_are_removed_and_those_of_others_kept(database: Database) -> None:
@@ -308,6 +311,6 @@ def test_checkpoints_of_trials_that_have_ended_are_removed_and_those_of_others_k
 
     study = _study(database, 1)
     trainer = Keeping(1)
-    assert isinstance(claim(study, "other"), Claim)
+    claimed(study, "other")
     run_worker(study, identity=this_process("w"), train=trainer, wait=False)
     assert trainer.files == {0}
