@@ -14,10 +14,12 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.wait import until
 
 PACKAGES = ("slurmctld", "slurmd", "slurm-client", "munge")
 
@@ -86,14 +88,14 @@ class Cluster:
         munged += [f"--{name}-file={folder}/munge{suffix}" for name, suffix in _MUNGE_FILES.items()]
         for daemon in (munged, ["slurmctld", "-i", "-c"], ["slurmd"]):
             subprocess.run(daemon, env=self._environment(), check=True, stdin=subprocess.DEVNULL, capture_output=True)
-        until(lambda: self.run("sinfo", "-h", "-o", "%t").strip() == "idle", 20, self.logs)
+        until(lambda: self.run("sinfo", "-h", "-o", "%t").strip() == "idle", tell=self.logs, pause=0.2)
 
     def stop(self) -> None:
         """Ends all jobs, then the daemons."""
         self.run("scancel", "--full", "--signal=KILL", "--state=RUNNING", check=False)
         self.run("scancel", "--user", str(os.getuid()), check=False)
         with contextlib.suppress(AssertionError):
-            until(lambda: not self.run("squeue", "-h", "-t", "R,CG", check=False), 15)
+            until(lambda: not self.run("squeue", "-h", "-t", "R,CG", check=False), 15, pause=0.2)
         for name in ("slurmd", "slurmctld", "munge"):
             with contextlib.suppress(OSError, ValueError):
                 process = int((self.folder / f"{name}.pid").read_text())
@@ -156,14 +158,6 @@ def cluster(folder: Path) -> Iterator[Cluster]:
         yield running
     finally:
         running.stop()
-
-
-def until(true: Callable[[], bool], seconds: float, tell: Callable[[], str] = lambda: "") -> None:
-    """Waits for something; fails with what `tell` says."""
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, tell()
-        time.sleep(0.2)
 
 
 def _missing() -> list[str]:

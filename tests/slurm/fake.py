@@ -15,7 +15,7 @@ here={folder}
 name=${{0##*/}}
 printf '%s\\n' "$*" >> "$here/$name.calls"
 [ "$name" = sbatch ] && cat > "$here/script" && env -0 > "$here/environment"
-[ -f "$here/$name.sleep" ] && sleep "$(cat "$here/$name.sleep")"
+while [ -f "$here/$name.held" ]; do sleep 0.02; done
 [ -f "$here/$name.err" ] && cat "$here/$name.err" >&2
 [ -f "$here/$name.out" ] && cat "$here/$name.out"
 exit "$(cat "$here/$name.code" 2>/dev/null || echo 0)"
@@ -36,10 +36,18 @@ class FakeSlurm:
         self.answers("scontrol", "ClusterName             = testcluster\n")
         self.answers("sbatch", "4711\n")
 
-    def answers(self, command: str, out: str = "", *, error: str = "", code: int = 0, seconds: float = 0) -> None:
-        """What a command prints from now on, its exit code, and how long it thinks."""
-        for suffix, value in (("out", out), ("err", error), ("code", code), ("sleep", seconds)):
+    def answers(self, command: str, out: str = "", *, error: str = "", code: int = 0) -> None:
+        """Set what a command prints from now on, and its exit code."""
+        for suffix, value in (("out", out), ("err", error), ("code", code)):
             (self._state / f"{command}.{suffix}").write_text(str(value))
+
+    def hold(self, command: str) -> None:
+        """Let a command answer no more until `let_go`."""
+        (self._state / f"{command}.held").touch()
+
+    def let_go(self, command: str) -> None:
+        """Let a command answer that was held."""
+        (self._state / f"{command}.held").unlink()
 
     def queue(self, *tasks: str) -> None:
         """What is in the queue: lines of JOB|TASK|STATE, with |REASON where one is wanted."""

@@ -19,12 +19,14 @@ from sqlalchemy.engine import URL
 
 from hpo.search.database.database import open_database
 from hpo.search.queries.status import read_status
-from hpo.search.queries.trials import TrialRow, read_trials
+from hpo.search.queries.trials import TrialRow, read_record, read_trials
 from hpo.search.queue.workers import read_jobs, read_workers
 from hpo.search.study import Study, open_study
 from tests.cli.run import hpo
+from tests.mention import unmentioned
 from tests.search.conftest import throw_away
-from tests.slurm.cluster import Cluster, cluster, until
+from tests.slurm.cluster import Cluster, cluster
+from tests.wait import until
 
 pytestmark = pytest.mark.slow
 
@@ -93,8 +95,8 @@ def test_a_search_survives_walltimes_a_preemption_and_a_kill_and_ends_with_its_e
     job = search.launch(MANY, "--on", "slurm", "--workers", "2", *job_options)
     study = open_study(open_database(address, create=False), NAME)
 
-    def wait(true: Callable[[], bool], seconds: float = 90) -> None:
-        until(true, seconds, lambda: f"{slurm.states(job)}\n{search.log()}\n{slurm.logs()}")
+    def wait(true: Callable[[], bool]) -> None:
+        until(true, 300, lambda: f"{slurm.states(job)}\n{search.log()}\n{slurm.logs()}", pause=0.2)
 
     wait(lambda: len(trained(study)) == 2)
     assert no_secret_in_the_processes(search, trained(study))
@@ -103,7 +105,6 @@ def test_a_search_survives_walltimes_a_preemption_and_a_kill_and_ends_with_its_e
     assert {worker["job"] for worker in shown["workers"]} == {f"{job}_0", f"{job}_1"}
 
     # The walltime: both are warned a minute after their start, give back and go back into the queue.
-    wait(lambda: search.log().count("put back into the queue") == 2)
     wait(lambda: set(slurm.states(job).values()) == {"PENDING"})
     assert read_status(study).running == []
 
@@ -112,21 +113,22 @@ def test_a_search_survives_walltimes_a_preemption_and_a_kill_and_ends_with_its_e
     killed = trained(study)[0]
     os.kill(killed, signal.SIGKILL)
     wait(lambda: Counter(slurm.states(job).values()) == {"FAILED": 1, "RUNNING": 1})
-    assert "a worker ended with code 137" in search.log()
+    assert unmentioned(search.log(), 128 + signal.SIGKILL) == []
 
     # A job of more importance takes the node.
     wait(lambda: bool(set(trained(study)) - {killed}))
     slurm.run("sbatch", "--partition=urgent", "--exclusive", "--output=/dev/null", "--wrap=sleep 1")
-    wait(lambda: "DUE TO PREEMPTION" in search.log() and Counter(slurm.states(job).values())["PENDING"] == 1)
+    wait(lambda: "PREEMPTION" in search.log() and Counter(slurm.states(job).values())["PENDING"] == 1)
     assert set(trained(study)) <= {killed}
 
     # One trial more than have begun.
     budget = len(read_trials(study)) + 1
     search.launch(budget, "--on", "none")
 
-    wait(lambda: slurm.release(job) and Counter(slurm.states(job).values()) == {"FAILED": 1, "COMPLETED": 1}, 200)
+    wait(lambda: slurm.release(job) and Counter(slurm.states(job).values()) == {"FAILED": 1, "COMPLETED": 1})
     rows = read_trials(study)
     assert_exact(rows, budget, search.log())
+    assert max(read_record(study, row.number)["lives"] for row in rows) > 1
     shown_by_optuna = optuna.load_study(study_name=NAME, storage=study.database.optuna).trials
     assert [trial.number for trial in shown_by_optuna] == list(range(budget))
     assert {trial.state.name for trial in shown_by_optuna} == {"COMPLETE"}
@@ -141,10 +143,8 @@ def assert_exact(rows: list[TrialRow], budget: int, log: str) -> None:
     """As many trials as the budget says, and each of them ended once."""
     assert [row.number for row in rows] == list(range(budget))
     assert {row.state for row in rows} == {"complete"}
-    ended = Counter(int(number) for number in re.findall(r"^trial (\d+): complete", log, re.MULTILINE))
+    ended = Counter(int(number) for number in re.findall(r"\btrial (\d+)\b.*\bcomplete\b", log))
     assert ended == dict.fromkeys(range(budget), 1)
-    assert "is taken up" in log
-    assert "could not be put back" not in log
 
 
 def no_secret_in_the_processes(search: Search, processes: list[int]) -> bool:
@@ -158,11 +158,11 @@ def test_a_stopped_search_leaves_no_job_and_no_trial_behind(slurm: Cluster, tmp_
     # Five jobs of four cores on eight: three have to wait.
     job = search.launch(MANY, "--on", "slurm", "--workers", "5", "--one-node", "--device", "cpu", "--cpus", "4")
     study = open_study(open_database(address, create=False), NAME)
-    until(lambda: len(trained(study)) == 2, 90, search.log)
+    until(lambda: len(trained(study)) == 2, 300, search.log, pause=0.2)
     assert Counter(slurm.states(job).values()) == {"RUNNING": 2, "PENDING": 3}
-    told = search.hpo("stop", NAME, "--now")
-    assert "cancelled: 3 waiting jobs, 0 running jobs" in told
-    until(lambda: set(slurm.states(job).values()) <= {"COMPLETED", "CANCELLED"}, 60, search.log)
+    done = json.loads(search.hpo("stop", NAME, "--now", "--json"))
+    assert (done["waiting"], done["running"]) == (3, 0)
+    until(lambda: set(slurm.states(job).values()) <= {"COMPLETED", "CANCELLED"}, 300, search.log, pause=0.2)
     # Slurm shows tasks that were cancelled before they started as one.
     assert Counter(slurm.states(job).values())["COMPLETED"] == 2
     assert read_status(study).running == []

@@ -11,6 +11,7 @@ from hpo.errors import UsageError
 from hpo.launch.backends.slurm.plan import SlurmOptions, SlurmPlan, WorkerCommand, make_plan
 from hpo.launch.backends.slurm.presets import PRESETS
 from hpo.launch.backends.slurm.units import Gpus, read_gres, read_memory, read_time, write_time
+from tests.mention import unmentioned
 
 COMMAND = WorkerCommand(
     study="digits",
@@ -68,7 +69,7 @@ def test_a_job_that_is_to_measure_asks_for_cores_and_memory_of_four_workers_on_e
 
 
 def test_the_number_of_jobs_is_not_measured() -> None:
-    assert "--workers auto: a number of jobs is not measured" in refusal(workers="auto")
+    assert unmentioned(refusal(workers="auto"), "--workers auto", "--workers-per-gpu auto") == []
 
 
 def test_a_partition_without_gpus_asks_for_none() -> None:
@@ -80,44 +81,41 @@ def test_the_default_walltime_stays_within_a_short_partition() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wishes", "words"),
+    ("wishes", "named"),
     [
-        ({"preset": "faster", "time": "3-00"}, ["--time 3-00:00:00 is above 2-00:00:00", "partition gpu"]),
-        ({"preset": "aces", "partition": "gpu_debug", "time": "02:00:01"}, ["above 02:00:00", "gpu_debug"]),
-        ({"preset": "grace", "gres": "gpu:a100:3"}, ["a node has 2 a100", "at most 2"]),
-        ({"preset": "grace", "gres": "gpu:a40"}, ["partition gpu has no a40", "a40 in gpu-a40"]),
-        ({"preset": "launch", "gres": "gpu:1"}, ["name the type of GPU", "a30"]),
-        ({"preset": "aces", "partition": "cpu", "gres": "gpu:h100"}, ["partition cpu has no GPU"]),
-        ({"gres": "a100"}, ["gpu:TYPE:COUNT"]),
-        ({"gres": "gpu:a100:0"}, ["gpu:TYPE:COUNT"]),
-        ({"preset": "grace", "cpus": 49}, ["a node has 48 cores"]),
-        ({"cpus": 2, "workers_per_gpu": 3}, ["3 workers in a job need a core each"]),
-        ({"preset": "faster", "memory": "241G"}, ["a node has 240 GB"]),
-        ({"memory": "lots"}, ["as 16G"]),
-        ({"time": "tomorrow"}, ["DAYS-HOURS"]),
-        ({"time": "3", "warn": 120}, ["no time to train", "shorter --warn"]),
-        ({"preset": "grace", "account": "mine"}, ["an account of 12 digits"]),
-        ({"account": "x; rm -rf /"}, ["a name of an account"]),
-        ({"partition": "a b"}, ["a name of a partition"]),
-        ({"modules": "Python/3.11 $(date)"}, ["'$(date)'", "names of modules"]),
-        ({"venv": "/nowhere/venv"}, ["no bin/activate"]),
-        ({"preset": "grace", "one_node": True}, ["leave it out"]),
-        ({"preset": "gracee"}, ["did you mean grace?"]),
+        ({"preset": "faster", "time": "3-00"}, ["--time 3-00:00:00", "2-00:00:00", "gpu"]),
+        ({"preset": "aces", "partition": "gpu_debug", "time": "02:00:01"}, ["--time", "02:00:00", "gpu_debug"]),
+        ({"preset": "grace", "gres": "gpu:a100:3"}, ["--gres gpu:a100:3", 2]),
+        ({"preset": "grace", "gres": "gpu:a40"}, ["--gres", "gpu:a40", "gpu", "gpu-a40"]),
+        ({"preset": "launch", "gres": "gpu:1"}, ["--gres gpu:1", "a30"]),
+        ({"preset": "aces", "partition": "cpu", "gres": "gpu:h100"}, ["--gres", "gpu:h100", "cpu"]),
+        ({"gres": "a100"}, ["--gres", "a100", "gpu:TYPE:COUNT"]),
+        ({"gres": "gpu:a100:0"}, ["--gres", "gpu:a100:0", "gpu:TYPE:COUNT"]),
+        ({"preset": "grace", "cpus": 49}, ["--cpus 49", 48]),
+        ({"cpus": 2, "workers_per_gpu": 3}, ["--cpus 2", 3]),
+        ({"preset": "faster", "memory": "241G"}, ["--memory 241G", "240 GB"]),
+        ({"memory": "lots"}, ["--memory", "lots", "16G"]),
+        ({"time": "tomorrow"}, ["--time", "tomorrow", "HOURS:MINUTES:SECONDS", "DAYS-HOURS"]),
+        ({"time": "3", "warn": 120}, ["--time 00:03:00", 120, "--warn"]),
+        ({"preset": "grace", "account": "mine"}, ["--account", "mine", 12]),
+        ({"account": "x; rm -rf /"}, ["--account", "x; rm -rf /"]),
+        ({"partition": "a b"}, ["--partition", "a b"]),
+        ({"modules": "Python/3.11 $(date)"}, ["--modules", "$(date)"]),
+        ({"venv": "/nowhere/venv"}, ["--venv /nowhere/venv", "bin/activate"]),
+        ({"preset": "grace", "one_node": True}, ["--one-node"]),
+        ({"preset": "gracee"}, ["--preset gracee", "grace"]),
     ],
     ids=lambda value: " ".join(f"{k}={v}" for k, v in value.items()) if isinstance(value, dict) else "",
 )
 def test_what_a_cluster_would_not_grant_is_refused_with_what_it_has(
-    wishes: dict[str, object], words: list[str]
+    wishes: dict[str, object], named: list[object]
 ) -> None:
-    told = refusal(**wishes)
-    for word in words:
-        assert word in told
+    assert unmentioned(refusal(**wishes), *named) == []
 
 
 def test_every_fault_is_told_at_once() -> None:
     told = refusal(preset="grace", gres="gpu:h100", time="8-00", cpus=100, account="me")
-    assert told.startswith("the job cannot run so on TAMU HPRC Grace:")
-    assert len(told.splitlines()) == 5
+    assert unmentioned(told, "TAMU HPRC Grace", "--gres gpu:h100", "--time 8-00:00:00", "--cpus 100", "--account") == []
 
 
 def test_workers_run_with_this_python_or_with_that_of_their_environment(tmp_path: Path) -> None:

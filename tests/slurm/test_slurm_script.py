@@ -7,18 +7,19 @@ import dataclasses
 import os
 import signal
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from hpo.launch.backends.slurm.plan import SlurmOptions, SlurmPlan, WorkerCommand, make_plan
+from hpo.launch.backends.slurm.plan import MAX_RESTARTS, SlurmOptions, SlurmPlan, WorkerCommand, make_plan
 from hpo.launch.backends.slurm.script import render, slug
+from tests.mention import unmentioned
 from tests.slurm.fake import FakeSlurm
+from tests.wait import LIMIT, until
 
 STUDY = "an 'odd' \"name\" $HOME"
-GIVES_BACK = 'trap "sleep 0.3; exit 130" USR2; echo ready >> "$here/ready"; while :; do sleep 0.05; done'
+GIVES_BACK = 'trap "sleep 0.1; exit 130" USR2; echo ready >> "$here/ready"; while :; do sleep 0.05; done'
 
 
 class Batch:
@@ -65,7 +66,7 @@ class Batch:
 
     def end(self, process: subprocess.Popen[bytes]) -> tuple[int, str]:
         """Waits for the end of a script; its code, and what it said."""
-        return process.wait(20), (self.folder / "log").read_text()
+        return process.wait(LIMIT), (self.folder / "log").read_text()
 
     def run(self, worker: str, **wishes: object) -> tuple[int, str]:
         """Runs it to its end; returns its code and what it said."""
@@ -79,13 +80,6 @@ class Batch:
     def calls(self) -> list[str]:
         """How the workers were called."""
         return (self.folder / "calls").read_text().split("-m|hpo|worker|")[1:]
-
-
-def until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 @pytest.fixture
@@ -142,7 +136,6 @@ def test_workers_are_told_study_place_threads_and_address_file(batch: Batch) -> 
     at = batch.folder
     assert (at / "env").read_text() == f"@{at}/the address {at}/data {at}/checkpoints localhost,127.0.0.1,db1\n"
     assert batch.slurm.calls("scontrol") == []
-    assert said.endswith("done\n")
 
 
 def test_several_workers_share_the_cores_and_each_gpu(batch: Batch) -> None:
@@ -163,7 +156,7 @@ def test_a_job_that_is_to_measure_asks_on_its_node_and_starts_so_many_on_each_gp
     assert asked == f"slurm|measure|--device|auto|--|{STUDY}|"
     assert len(batch.calls()) == 6
     assert all("--sharing|3|--threads|1|" in call for call in batch.calls())
-    assert "begins with 6 worker(s), 1 thread(s) each" in said
+    assert unmentioned(said, 6, 1) == []
 
 
 @pytest.mark.parametrize("answer", ["exit 1", "echo nonsense; exit 0", "exit 0"])
@@ -171,7 +164,6 @@ def test_a_job_that_cannot_measure_starts_one_worker(batch: Batch, answer: str) 
     code, said = batch.run(MEASURES % answer, workers_per_gpu="auto")
     assert code == 0, said
     assert len(batch.calls()) == 1
-    assert "could not measure; one worker on each device" in said
 
 
 def test_a_warning_while_a_job_measures_ends_the_measuring_and_starts_no_worker(batch: Batch) -> None:
@@ -184,10 +176,10 @@ def test_a_warning_while_a_job_measures_ends_the_measuring_and_starts_no_worker(
 
 def test_a_worker_that_fails_ends_the_job_with_its_code_when_the_others_have_ended(batch: Batch) -> None:
     code, said = batch.run(
-        'mkdir "$here/first" 2>/dev/null && exit 5; sleep 0.5; echo late > "$here/late"', workers_per_gpu=2
+        'mkdir "$here/first" 2>/dev/null && exit 5; sleep 0.1; echo late > "$here/late"', workers_per_gpu=2
     )
     assert code == 5
-    assert "a worker ended with code 5" in said
+    assert unmentioned(said, 5) == []
     assert (batch.folder / "late").exists()
     assert batch.slurm.calls("scontrol") == []
 
@@ -197,12 +189,15 @@ def test_the_warning_is_handed_on_and_the_job_goes_back_when_all_trials_are_give
     batch.workers(2)
     job.send_signal(signal.SIGUSR2)
     until(lambda: batch.slurm.calls("scontrol") == ["requeue 4711_2"])
-    time.sleep(0.2)
-    job.send_signal(signal.SIGTERM)  # as Slurm does with a job that goes back
+
+    def is_over() -> bool:
+        job.send_signal(signal.SIGTERM)  # as Slurm does with a job that goes back
+        return job.poll() is not None
+
+    until(is_over, pause=0.1)
     code, said = batch.end(job)
     assert code == 130
-    assert "USR2 came" in said
-    assert "put back into the queue" in said
+    assert unmentioned(said, "USR2") == []
 
 
 def test_a_job_that_slurm_ends_does_not_put_itself_back(batch: Batch) -> None:
@@ -212,28 +207,26 @@ def test_a_job_that_slurm_ends_does_not_put_itself_back(batch: Batch) -> None:
     code, said = batch.end(job)
     assert code == 130
     assert batch.slurm.calls("scontrol") == []
-    assert "its trials were given back" in said
+    assert unmentioned(said, "TERM") == []
 
 
 @pytest.mark.parametrize(
-    ("restarts", "wishes", "told"),
-    [(0, {"requeue": False}, "given back"), (100, {}, "put back into the queue 100 times; not again")],
+    ("restarts", "wishes", "named"), [(0, {"requeue": False}, ["USR2"]), (MAX_RESTARTS, {}, ["USR2", MAX_RESTARTS])]
 )
 def test_a_job_that_may_not_go_back_stays_ended(
-    batch: Batch, restarts: int, wishes: dict[str, object], told: str
+    batch: Batch, restarts: int, wishes: dict[str, object], named: list[object]
 ) -> None:
     job = batch.start(GIVES_BACK, restarts=restarts, **wishes)
     batch.workers(1)
     job.send_signal(signal.SIGUSR2)
     code, said = batch.end(job)
     assert (code, batch.slurm.calls("scontrol")) == (130, [])
-    assert told in said
+    assert unmentioned(said, *named) == []
 
 
 def test_a_job_whose_workers_give_up_at_once_does_not_go_round_and_round(batch: Batch) -> None:
-    code, said = batch.run("exit 130")
+    code, _ = batch.run("exit 130")
     assert (code, batch.slurm.calls("scontrol")) == (130, [])
-    assert "gave up at once" in said
 
 
 def test_a_warning_before_a_worker_listens_is_an_interruption_and_no_failure(batch: Batch) -> None:
@@ -249,8 +242,8 @@ def test_a_cluster_that_does_not_take_the_job_back_is_told(batch: Batch) -> None
     batch.workers(1)
     job.send_signal(signal.SIGUSR2)
     code, said = batch.end(job)
-    assert code == 130
-    assert "could not be put back into the queue; hpo launch goes on" in said
+    assert (code, batch.slurm.calls("scontrol")) == (130, ["requeue 4711_2"])
+    assert unmentioned(said, "hpo launch") == []
 
 
 @pytest.mark.parametrize(
