@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import pytest
 
 from hpo.launch.allocation import current_allocation, read_time_left
+from tests.clock import Clock
 from tests.slurm.fake import FakeSlurm
 
 JOB = {"SLURM_JOB_ID": "4713", "SLURM_ARRAY_JOB_ID": "4711", "SLURM_ARRAY_TASK_ID": "2", "SLURMD_NODENAME": "gpu07"}
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock(1_700_000_000.0)
+    monkeypatch.setattr("hpo.launch.allocation.time", clock)
+    return clock
 
 
 @pytest.fixture
@@ -38,18 +45,20 @@ def test_a_job_without_an_array_is_called_by_its_number(slurm: FakeSlurm) -> Non
     assert (allocation.label, allocation.array_task, allocation.restarts) == ("99", None, 0)
 
 
-def test_the_end_that_slurm_tells_is_taken_without_asking(slurm: FakeSlurm) -> None:
-    allocation = current_allocation({**JOB, "SLURM_JOB_END_TIME": str(int(time.time()) + 600)})
+def test_the_end_that_slurm_tells_is_taken_without_asking(slurm: FakeSlurm, clock: Clock) -> None:
+    allocation = current_allocation({**JOB, "SLURM_JOB_END_TIME": str(int(clock.now) + 600)})
     assert allocation is not None
-    assert 590 < (allocation.seconds_left() or 0) <= 600
+    clock.sleep(10)
+    assert allocation.seconds_left() == 590
     assert slurm.calls("squeue") == []
 
 
-def test_else_squeue_is_asked_for_the_time_that_is_left(slurm: FakeSlurm) -> None:
+def test_else_squeue_is_asked_for_the_time_that_is_left(slurm: FakeSlurm, clock: Clock) -> None:
     slurm.answers("squeue", "1:30:00\n")
     allocation = current_allocation(JOB)
     assert allocation is not None
-    assert 5390 < (allocation.seconds_left() or 0) <= 5400
+    clock.sleep(10)
+    assert allocation.seconds_left() == 5390
     assert slurm.calls("squeue") == ["--noheader --jobs 4711_2 --format %L"]
 
 

@@ -16,6 +16,8 @@ from hpo.launch.doctor.disk import Folder, look_at_disk
 from hpo.launch.doctor.finding import Check, Finding, ok, run_checks
 from hpo.launch.doctor.machine import look_at_device, look_at_packages
 from hpo.launch.doctor.surroundings import look_at_proxy, look_at_slurm
+from tests.mention import unmentioned
+from tests.wait import LIMIT
 
 
 def test_a_check_that_raises_or_hangs_hides_no_other() -> None:
@@ -26,7 +28,7 @@ def test_a_check_that_raises_or_hangs_hides_no_other() -> None:
         raise DataError("gone; fetch it")
 
     def hangs() -> Iterator[Finding]:
-        over.wait(30)
+        over.wait(LIMIT)
         yield ok("second", "too late")
 
     def breaks() -> Iterator[Finding]:
@@ -35,7 +37,7 @@ def test_a_check_that_raises_or_hangs_hides_no_other() -> None:
 
     checks = [
         Check("first", raises, DataError),
-        Check("second", hangs, OutputError, seconds=0.2),
+        Check("second", hangs, OutputError, seconds=0.05),
         Check("third", breaks, StorageError),
         Check("fourth", lambda: [ok("fourth", "fine")], StorageError),
     ]
@@ -48,7 +50,6 @@ def test_a_check_that_raises_or_hangs_hides_no_other() -> None:
         ("third", "fault", 1),
         ("fourth", "ok", 0),
     ]
-    assert "no answer within" in found[2].text
 
 
 def test_a_missing_file_is_a_warning_unless_a_study_needs_it(tmp_path: Path) -> None:
@@ -56,7 +57,7 @@ def test_a_missing_file_is_a_warning_unless_a_study_needs_it(tmp_path: Path) -> 
     assert [finding.verdict for finding in anything] == ["ok", "warning"]
     (needed,) = list(look_at_data(tmp_path, lambda: "breast"))
     assert (needed.verdict, needed.exit_code) == ("fault", 4)
-    assert needed.cure == "run `hpo data fetch breast`"
+    assert "`hpo data fetch breast`" in needed.cure
 
 
 def test_an_altered_file_is_a_fault(tmp_path: Path) -> None:
@@ -69,7 +70,7 @@ def test_an_altered_file_is_a_fault(tmp_path: Path) -> None:
 def test_a_folder_that_is_not_there_is_judged_by_where_it_would_be(tmp_path: Path) -> None:
     (finding,) = list(look_at_disk([Folder("logs", tmp_path / "a" / "b")]))
     assert finding.verdict == "ok"
-    assert "GiB free" in finding.text
+    assert "GiB" in finding.text
     assert list(tmp_path.iterdir()) == []
 
 
@@ -92,8 +93,7 @@ def test_little_room_warns_and_none_is_a_fault(
 def test_no_slurm_is_no_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     (finding,) = list(look_at_slurm())
-    assert finding.verdict == "ok"
-    assert "none here" in finding.text
+    assert (finding.verdict, finding.cure) == ("ok", "")
 
 
 def fake_slurm(folder: Path, scontrol: str) -> None:
@@ -107,14 +107,16 @@ def test_slurm_is_named_with_its_cluster(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
     monkeypatch.setenv("SLURM_JOB_ID", "17")
     (finding,) = list(look_at_slurm())
-    assert (finding.verdict, finding.text) == ("ok", "cluster grace, Slurm 23.11.4, inside job 17")
+    assert finding.verdict == "ok"
+    assert unmentioned(finding.text, "grace", "23.11.4", 17) == []
 
 
 def test_a_controller_that_does_not_answer_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fake_slurm(tmp_path, "echo 'Unable to contact slurm controller' >&2; exit 1")
+    fake_slurm(tmp_path, "echo 'what scontrol says' >&2; exit 1")
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
     (finding,) = list(look_at_slurm())
-    assert (finding.verdict, finding.text) == ("warning", "Unable to contact slurm controller")
+    assert finding.verdict == "warning"
+    assert "what scontrol says" in finding.text
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import stat
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,8 @@ from hpo.errors import OutputError
 from hpo.launch.backends import local
 from hpo.launch.backends.local import LocalPlan, LocalWorkers, Seat, seats, watch
 from hpo.training.machine.limits import usable_cores
+from tests.mention import unmentioned
+from tests.wait import until
 
 
 def test_by_default_there_is_one_worker_on_a_cpu_with_all_cores() -> None:
@@ -65,6 +66,12 @@ def started(program: Path, script: str, count: int = 1) -> LocalWorkers:
     return LocalWorkers(LocalPlan("s", "sqlite:///s.db", "data", "kept", places, program.parent / "logs"))
 
 
+def until_ready(program: Path, count: int) -> None:
+    """Wait until so many workers have set their traps and written so."""
+    ready = Path(f"{program}.ready")
+    until(lambda: ready.exists() and len(ready.read_text().splitlines()) == count)
+
+
 def test_the_address_reaches_a_worker_by_its_standard_input_and_by_nothing_that_others_can_list(stand_in: Path) -> None:
     workers = started(stand_in, 'echo "arguments $*"; read address; echo "input $address"; env')
     assert watch(workers, lambda: None, seconds=0.05) == []
@@ -87,7 +94,8 @@ def test_a_worker_that_was_killed_is_started_anew_and_its_log_says_so(stand_in: 
     script = 'test -e "$0.once" && exit 0; touch "$0.once"; kill -9 $$'
     assert watch(started(stand_in, script), lambda: None, seconds=0.05) == []
     (log,) = (stand_in.parent / "logs").iterdir()
-    assert log.read_text() == "hpo launch: the worker was killed by signal 9; it is started anew\n"
+    (line,) = log.read_text().splitlines()
+    assert unmentioned(line, "hpo launch", 9) == []
 
 
 def test_a_worker_that_is_killed_each_time_stays_dead_in_the_end(stand_in: Path) -> None:
@@ -97,10 +105,10 @@ def test_a_worker_that_is_killed_each_time_stays_dead_in_the_end(stand_in: Path)
 
 
 def test_an_interrupt_stops_the_workers_before_it_goes_on(stand_in: Path) -> None:
-    workers = started(stand_in, 'trap "exit 130" TERM; while :; do sleep 0.05; done', count=2)
+    workers = started(stand_in, 'trap "exit 130" TERM; echo ready >> "$0.ready"; while :; do sleep 0.05; done', count=2)
 
     def interrupt() -> None:
-        time.sleep(0.3)
+        until_ready(stand_in, 2)
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -110,9 +118,9 @@ def test_an_interrupt_stops_the_workers_before_it_goes_on(stand_in: Path) -> Non
 
 
 def test_a_worker_that_does_not_stop_is_killed(stand_in: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(local, "GRACE_SECONDS", 0.5)
-    workers = started(stand_in, 'trap "" TERM; while :; do sleep 0.05; done')
-    time.sleep(0.3)
+    monkeypatch.setattr(local, "GRACE_SECONDS", 0.1)
+    workers = started(stand_in, 'trap "" TERM; echo ready >> "$0.ready"; while :; do sleep 0.05; done')
+    until_ready(stand_in, 1)
     workers.stop()
     assert workers.running() == 0
     assert [end.code for end in workers.failures()] == [-9]
@@ -120,5 +128,6 @@ def test_a_worker_that_does_not_stop_is_killed(stand_in: Path, monkeypatch: pyte
 
 def test_a_log_folder_that_cannot_be_made_is_a_sentence(stand_in: Path) -> None:
     (stand_in.parent / "logs").write_text("a file")
-    with pytest.raises(OutputError, match=r"logs cannot be written .* give --log-dir"):
+    with pytest.raises(OutputError) as caught:
         started(stand_in, "exit 0")
+    assert unmentioned(caught.value, stand_in.parent / "logs", "--log-dir") == []

