@@ -24,6 +24,7 @@ from benchmarks.fidelity import (
 )
 from hpo.data.development import Development
 from tests.arrays import made_development
+from tests.mention import unmentioned
 
 PROTOCOL = Protocol("adrenal3d", rows=20, scoring_rows=24, epochs=2, batch_size=16, draw_seed=3)
 
@@ -70,9 +71,10 @@ def test_scoring_rows_are_the_validation_rows_and_training_rows_that_nobody_trai
     assert not development.is_validation[fold.fit].any()
 
 
-def test_more_rows_than_there_are_end_with_a_sentence(development: Development) -> None:
-    with pytest.raises(SystemExit, match="give fewer"):
+def test_more_rows_than_there_are_are_refused_with_both_numbers(development: Development) -> None:
+    with pytest.raises(SystemExit) as caught:
         make_fold(development, Protocol("adrenal3d", 38, 24, 2, 16, 3))
+    assert unmentioned(caught.value.code, development.dataset.name, 38, 24 - 12, 40) == []
 
 
 def test_equal_orders_agree_fully_and_reversed_ones_not_at_all() -> None:

@@ -11,19 +11,7 @@ from benchmarks.overhead import CHECKPOINTS, REPORTS, SCORING, SET_UP, STEPS, Wa
 from hpo.search.worker.trainer import Task
 from hpo.study.config import TrainConfig
 from hpo.training.loop.checkpoint import Checkpoint
-
-
-class Clock:
-    """Time that passes only where a test lets it."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def perf_counter(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
+from tests.clock import Clock
 
 
 @pytest.fixture

@@ -56,7 +56,7 @@ def test_telling_a_trial_that_has_ended_raises() -> None:
     study = optuna.create_study()
     trial = study.ask()
     study.tell(trial, state=optuna.trial.TrialState.FAIL)
-    with pytest.raises(ValueError, match="Cannot tell a FAIL trial"):
+    with pytest.raises(ValueError, match=r"\bFAIL\b"):
         study.tell(trial, 1.0)
 
 

@@ -20,6 +20,7 @@ CODE = """
 import resource, torch
 from pathlib import Path
 from hpo.training.machine.device import set_up_process
+from hpo.training.machine.failure import TrainingFailure, memory_failures
 
 set_up_process(1)
 network = torch.nn.Conv2d(64, 64, 3, padding=1)
@@ -29,10 +30,11 @@ held = next(int(line.split()[1]) for line in Path("/proc/self/status").read_text
 for limit in (held * 1024, resource.RLIM_INFINITY):
     resource.setrlimit(resource.RLIMIT_DATA, (limit, resource.RLIM_INFINITY))
     try:
-        network(images)
+        with memory_failures():
+            network(images)
         print("done")
-    except RuntimeError as error:
-        print(error)
+    except TrainingFailure as failure:
+        print(failure.reason)
 """
 
 
@@ -88,4 +90,4 @@ def test_an_error_of_cuda_has_its_code() -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="sets a limit of Linux")
 def test_a_primitive_that_could_not_be_made_stays_unmade() -> None:
     run = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, check=True)
-    assert run.stdout.splitlines() == ["could not create a primitive"] * 2
+    assert run.stdout.splitlines() == ["out of memory"] * 2
