@@ -23,7 +23,7 @@ USUAL = {"postgresql": "postgresql://root@127.0.0.1:5432/postgres", "mysql": "my
 def throw_away(server: str, word: str = "test") -> Iterator[URL]:
     """A database of its own on a server, dropped afterwards; skips the test where no such server can be had."""
     url = resolve_address(_server_address(server))
-    admin = sa.create_engine(url, isolation_level="AUTOCOMMIT", connect_args={"connect_timeout": 3})
+    admin = sa.create_engine(url, isolation_level="AUTOCOMMIT", connect_args={"connect_timeout": 30})
     name = f"hpo_{word}_{os.getpid()}"
     with admin.connect() as connection:
         connection.exec_driver_sql(f"CREATE DATABASE {name}")
@@ -51,7 +51,7 @@ def _server_address(server: str) -> str:
 
 
 def _answers(address: str) -> bool:
-    engine = sa.create_engine(resolve_address(address), connect_args={"connect_timeout": 3})
+    engine = sa.create_engine(resolve_address(address), connect_args={"connect_timeout": 30})
     try:
         engine.connect().close()
     except sa.exc.OperationalError:

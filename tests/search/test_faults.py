@@ -34,7 +34,9 @@ def test_a_study_under_faults_ends_with_exactly_its_budget_and_nothing_lost(back
             postgres_programs()
         except RuntimeError as error:
             pytest.skip(str(error))
-    plan = Plan(backend, workers=5, trials=24, more=4, epochs=6, epoch_seconds=0.06, lease=1.2, seconds=9.0, limit=90.0)
+    plan = Plan(
+        backend, workers=5, trials=24, more=4, epochs=6, epoch_seconds=0.06, lease=1.2, seconds=9.0, limit=600.0
+    )
     result = run("hpo", plan)
     assert [phase["hung"] for phase in result["phases"].values()] == [False, False, False]
     found = {name: phase["broken"] for name, phase in result["phases"].items()}

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import optuna
@@ -19,6 +18,7 @@ from hpo.search.queries.trials import read_record, read_trials
 from hpo.search.study import Study, create_or_take_up
 from tests.search.fakes import make_spec
 from tests.search.planned import make_confirmation, make_plan
+from tests.wait import until
 
 pytestmark = pytest.mark.slow
 
@@ -32,7 +32,7 @@ def _start(study: Study, worker: str, lease: float = 60.0, seconds: float = 0.01
 
 
 def _finished_by(workers: list[subprocess.Popen[str]]) -> list[int]:
-    counts = [int(worker.communicate(timeout=120)[0]) for worker in workers]
+    counts = [int(worker.communicate(timeout=600)[0]) for worker in workers]
     assert [worker.returncode for worker in workers] == [0] * len(workers)
     return counts
 
@@ -68,10 +68,7 @@ def test_the_trial_of_a_killed_worker_is_finished_by_another_under_its_own_numbe
     database = open_database(any_url, create=True)
     study = create_or_take_up(database, name, make_spec(2), lease=1.0)
     victim = _start(study, "victim", lease=1.0, seconds=30.0)
-    deadline = time.monotonic() + 30
-    while not read_status(study).running:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    until(lambda: read_status(study).running, 300)
     os.kill(victim.pid, signal.SIGKILL)
     victim.wait()
     assert _finished_by([_start(study, "heir", lease=1.0)]) == [2]
