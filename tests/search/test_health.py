@@ -60,7 +60,7 @@ def test_a_database_of_another_version_is_a_fault_that_says_what_to_run(database
     database.write(lambda connection: connection.execute(sa.update(schema.version).values(version=99)))
     (newer,) = [finding for finding in look(database.url) if finding.check == "tables"]
     assert (newer.verdict, newer.exit_code) == ("fault", 5)
-    assert unmentioned(newer.text, 99, tables.SCHEMA_VERSION) == []
+    assert unmentioned(newer.text, 99, schema.SCHEMA_VERSION) == []
     assert newer.cure
     assert "hpo db upgrade" not in newer.cure
 
@@ -111,7 +111,7 @@ def test_a_user_who_may_only_read_is_a_fault(postgresql: URL) -> None:
         admin.dispose()
     (refused,) = [finding for finding in found if finding.verdict == "fault"]
     assert (refused.check, refused.exit_code) == ("database", OutputError.exit_code)
-    assert tables.version.name in refused.text
+    assert schema.version.name in refused.text
 
 
 def test_a_server_that_nobody_runs_is_a_storage_error_without_the_password() -> None:

@@ -142,7 +142,7 @@ def test_tables_of_an_older_hpo_are_refused_with_the_cure(tmp_path: Path) -> Non
     with pytest.raises(StorageError) as caught:
         open_database(url, create=True)
     told = str(caught.value).replace(str(url.database), "")
-    assert unmentioned(told, 1, tables.SCHEMA_VERSION, "hpo db upgrade") == []
+    assert unmentioned(told, 1, schema.SCHEMA_VERSION, "hpo db upgrade") == []
 
 
 def test_an_old_study_still_reads_and_goes_on_after_the_upgrade(tmp_path: Path) -> None:

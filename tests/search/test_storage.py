@@ -82,7 +82,7 @@ def test_tables_of_a_newer_hpo_are_refused(database: Database) -> None:
         open_database(database.url, create=True)
     told = str(caught.value).replace(str(database.url.database), "")
     # An upgrade would not help: the tables are of a newer hpo.
-    assert unmentioned(told, 99, tables.SCHEMA_VERSION, "hpo db upgrade") == ["hpo db upgrade"]
+    assert unmentioned(told, 99, schema.SCHEMA_VERSION, "hpo db upgrade") == ["hpo db upgrade"]
 
 
 def test_a_full_disk_is_told(database: Database) -> None:

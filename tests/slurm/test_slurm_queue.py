@@ -14,6 +14,8 @@ from hpo.launch.backends.slurm import client
 from hpo.launch.backends.slurm.queue import ArrayState, Queue, QueueWatch, read_queue
 from hpo.launch.backends.slurm.stop import stop_study
 from hpo.search.database import schema
+from hpo.search.database.database import Database
+from hpo.search.queries.status import read_status
 from hpo.search.queue.workers import (
     StopRequest,
     end_worker,

@@ -98,7 +98,7 @@ def test_what_sbatch_says_against_a_job_is_told_and_nothing_is_noted(
     with pytest.raises(UsageError) as caught:
         submit_study(study, prepared(tmp_path))
     assert unmentioned(caught.value, "sbatch", "Batch job submission failed: Invalid account") == []
-    assert registry.read_jobs(study) == []
+    assert workers.read_jobs(study) == []
 
 
 def test_a_job_that_cannot_be_noted_is_cancelled_again(
@@ -108,7 +108,7 @@ def test_a_job_that_cannot_be_noted_is_cancelled_again(
         raise gone
 
     gone = StorageError("the database is gone")
-    monkeypatch.setattr(registry, "record_job", fails)
+    monkeypatch.setattr(workers, "record_job", fails)
     with pytest.raises(StorageError) as caught:
         submit_study(study, prepared(tmp_path))
     assert caught.value is gone
