@@ -110,7 +110,7 @@ def test_a_class_of_one_row_gives_a_finite_error() -> None:
 
 @pytest.mark.parametrize("label", [0, 1])
 def test_equal_labels_raise(label: int) -> None:
-    with pytest.raises(OneClassError, match="positives and"):
+    with pytest.raises(OneClassError):
         auc(np.arange(3.0), np.full(3, label))
 
 
@@ -120,17 +120,17 @@ def test_no_rows_raise() -> None:
 
 
 def test_nan_among_scores_raises_rather_than_being_ranked() -> None:
-    with pytest.raises(ValueError, match="nan in 1 of 2"):
+    with pytest.raises(ValueError, match="nan"):
         auc(np.array([0.0, np.nan]), np.array([0, 1]))
 
 
 def test_other_labels_than_zero_and_one_raise() -> None:
-    with pytest.raises(ValueError, match="0 and 1"):
+    with pytest.raises(ValueError, match=r"labels.*\b0\b.*\b1\b"):
         auc(np.array([0.0, 1.0]), np.array([0, 2]))
 
 
 def test_a_column_of_scores_against_flat_labels_raises_rather_than_being_broadcast() -> None:
-    with pytest.raises(ValueError, match=r"\(3, 1\) and labels \(3,\)"):
+    with pytest.raises(ValueError, match=r"\(3, 1\).*\(3,\)"):
         auc(np.zeros((3, 1)), np.array([0, 1, 1]))
 
 
@@ -158,7 +158,7 @@ def test_labels_without_both_classes_are_left_out_of_the_mean() -> None:
 
 
 def test_no_label_with_both_classes_raises() -> None:
-    with pytest.raises(OneClassError, match="none of 2 labels"):
+    with pytest.raises(OneClassError, match=r"\b2\b.*\b5\b"):
         mean_auc_with_error(np.zeros((5, 2)), np.array([[0, 1]] * 5))
 
 

@@ -65,7 +65,7 @@ def test_precision_and_recall_equal_scikit_learns(seed: int, distinct: int | Non
 
 def test_curves_of_one_class_raise() -> None:
     for curve in (roc_curve, precision_recall_curve, average_precision):
-        with pytest.raises(OneClassError, match="both classes"):
+        with pytest.raises(OneClassError):
             curve(np.arange(3.0), np.ones(3))
 
 

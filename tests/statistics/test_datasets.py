@@ -145,11 +145,11 @@ def test_methods_that_are_all_equal_have_friedmans_p_one() -> None:
 
 
 def test_missing_data_sets_raise_rather_than_being_ranked() -> None:
-    with pytest.raises(ValueError, match="missing"):
+    with pytest.raises(ValueError, match="nan"):
         sign_test(np.array([0.1, np.nan]))
-    with pytest.raises(ValueError, match="missing"):
+    with pytest.raises(ValueError, match="nan"):
         mean_ranks(np.array([[0.1, np.nan]]))
-    with pytest.raises(ValueError, match="two data sets"):
+    with pytest.raises(ValueError, match=r"\(1, 3\)"):
         friedman_test(np.ones((1, 3)))
-    with pytest.raises(ValueError, match="one for each"):
+    with pytest.raises(ValueError, match=r"\(2, 3\)"):
         signed_rank_test(np.ones((2, 3)))

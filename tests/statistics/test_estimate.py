@@ -38,9 +38,9 @@ def test_a_large_logit_does_not_overflow() -> None:
 
 @pytest.mark.parametrize("confidence", [0.0, 1.0, 95.0])
 def test_a_confidence_that_is_no_share_raises(confidence: float) -> None:
-    with pytest.raises(ValueError, match=r"such as 0\.95"):
+    with pytest.raises(ValueError, match=rf"confidence\D+{confidence}"):
         share_estimate(0.5, 0.1, 5, confidence, math.inf, "plain")
-    with pytest.raises(ValueError, match=r"such as 0\.95"):
+    with pytest.raises(ValueError, match=rf"confidence\D+{confidence}"):
         compared(0.5, 0.1, confidence)
 
 
@@ -48,7 +48,14 @@ def test_a_comparison_tells_two_apart_exactly_if_its_p_is_below_one_minus_confid
     for difference in (-0.3, -0.1, 0.05, 0.18, 0.2, 0.4):
         comparison = compared(difference, 0.1, 0.95, 5.5)
         assert comparison.told_apart == (comparison.p < 0.05)
-    assert "cannot be told apart" in str(compared(0.1, 0.1, 0.95))
+
+
+def test_a_comparison_in_words_has_its_numbers_and_more_to_say_where_the_two_cannot_be_told_apart() -> None:
+    clear, open_ = str(compared(0.3, 0.1, 0.95)), str(compared(0.1, 0.1, 0.95))
+    assert clear == "+0.300 [+0.104, +0.496], p = 0.0027"
+    numbers = "+0.100 [-0.096, +0.296], p = 0.32"
+    assert open_.startswith(numbers)
+    assert len(open_) > len(numbers)
 
 
 def test_a_difference_without_spread_is_not_taken_for_certain() -> None:
