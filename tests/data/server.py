@@ -75,7 +75,7 @@ def _handler(server: Server) -> type[BaseHTTPRequestHandler]:
             self.wfile.write(content[start : faults.cut_at])
             self.wfile.flush()
             if faults.hold:
-                faults.hold.wait(10)
+                faults.hold.wait(60)
 
         def log_message(self, *args: Any) -> None:
             pass

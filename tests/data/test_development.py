@@ -59,7 +59,7 @@ def test_fields_cannot_be_replaced(development: Development) -> None:
 
 
 def test_arrays_of_unequal_length_are_refused(development: Development) -> None:
-    with pytest.raises(ValueError, match=r"give \(N, \.\.\.\), \(N, L\) and \(N,\)"):
+    with pytest.raises(ValueError, match=r"\(52,.*\(51,.*\(52,"):
         dataclasses.replace(development, labels=development.labels[:-1])
 
 

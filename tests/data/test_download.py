@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import hashlib
 import os
 import random
@@ -18,6 +19,7 @@ from hpo.data.download import fetch
 from hpo.errors import DataError, OutputError
 from hpo.study.catalogue import Dataset, find_dataset
 from tests.data.server import Faults, serving
+from tests.mention import unmentioned
 
 CONTENT = random.Random(0).randbytes(600_000)
 AT_ONCE = (0.0, 0.0)
@@ -87,9 +89,11 @@ def test_a_transfer_that_gets_no_further_ends_with_an_error_and_keeps_what_it_ha
 ) -> None:
     with (
         serving(CONTENT, *[Faults(cut_at=100_000)] * 9) as server,
-        pytest.raises(DataError, match=r"broke off 3 times, last at 100,000 bytes .*run the same command again"),
+        pytest.raises(DataError) as refused,
     ):
         fetch(dataset, tmp_path, server.url, pauses=AT_ONCE)
+    assert len(server.ranges) == 3
+    assert unmentioned(refused.value, server.url, 3, 100_000) == []
     assert files_in(tmp_path) == ["breastmnist.npz.part"]
     assert (tmp_path / "breastmnist.npz.part").stat().st_size == 100_000
 
@@ -146,8 +150,9 @@ def test_a_file_of_unnamed_length_is_fetched(dataset: Dataset, tmp_path: Path) -
 
 
 def test_a_wrong_file_is_refused_and_nothing_of_it_is_kept(dataset: Dataset, tmp_path: Path) -> None:
-    with serving(bytes(1000)) as server, pytest.raises(DataError, match=r"is not breastmnist.npz: MD5 of the 1,000"):
+    with serving(bytes(1000)) as server, pytest.raises(DataError) as refused:
         fetch(dataset, tmp_path, server.url)
+    assert unmentioned(refused.value, server.url, "breastmnist.npz", "MD5", 1_000, dataset.md5, "--url") == []
     assert files_in(tmp_path) == []
 
 
@@ -161,9 +166,10 @@ def test_a_wrong_file_leaves_the_one_that_was_there_as_it_was(dataset: Dataset, 
 def test_a_refusal_is_told_at_once_with_its_number(dataset: Dataset, tmp_path: Path) -> None:
     with (
         serving(CONTENT, Faults(status=404)) as server,
-        pytest.raises(DataError, match="answers HTTP 404 Not Found; try another --url"),
+        pytest.raises(DataError) as refused,
     ):
         fetch(dataset, tmp_path, server.url)
+    assert unmentioned(refused.value, server.url, 404, "--url") == []
     assert len(server.ranges) == 1
     assert files_in(tmp_path) == []
 
@@ -177,8 +183,10 @@ def test_a_server_that_is_not_there_is_told_at_once(dataset: Dataset, tmp_path: 
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    with pytest.raises(DataError, match=r"cannot be reached: Connection refused; check the network and proxy"):
-        fetch(dataset, tmp_path, f"http://127.0.0.1:{port}/file.npz")
+    url = f"http://127.0.0.1:{port}/file.npz"
+    with pytest.raises(DataError) as refused:
+        fetch(dataset, tmp_path, url)
+    assert unmentioned(refused.value, url, os.strerror(errno.ECONNREFUSED), "proxy") == []
 
 
 def test_proxies_of_the_environment_are_used(dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,8 +197,9 @@ def test_proxies_of_the_environment_are_used(dataset: Dataset, tmp_path: Path, m
 
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "breastmnist.npz", "ftp://example.org/file.npz"])
 def test_what_is_no_web_address_is_refused(url: str, dataset: Dataset, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="is no web address"):
+    with pytest.raises(DataError) as refused:
         fetch(dataset, tmp_path, url)
+    assert unmentioned(refused.value, url, "http://", "https://") == []
 
 
 def test_two_fetches_at_once_do_not_mix(dataset: Dataset, tmp_path: Path) -> None:
@@ -198,9 +207,11 @@ def test_two_fetches_at_once_do_not_mix(dataset: Dataset, tmp_path: Path) -> Non
     with serving(CONTENT, Faults(hold=hold)) as server:
         first = threading.Thread(target=fetch, args=(dataset, tmp_path, server.url, lambda had, total: has_begun.set()))
         first.start()
-        assert has_begun.wait(10)
-        with pytest.raises(DataError, match="is being fetched by another process"):
+        assert has_begun.wait(60)
+        with pytest.raises(DataError) as refused:
             fetch(dataset, tmp_path, server.url)
+        assert unmentioned(refused.value, "breastmnist.npz.part") == []
+        assert len(server.ranges) == 1
         hold.set()
         first.join()
     assert (tmp_path / dataset.file_name).read_bytes() == CONTENT
@@ -211,26 +222,30 @@ def test_a_full_disk_is_told_with_the_bytes_that_are_missing(dataset: Dataset, t
     if not Path("/dev/full").exists():
         pytest.skip("this system has no /dev/full, the device that is always full")
     (tmp_path / "breastmnist.npz.part").symlink_to("/dev/full")
-    with serving(CONTENT) as server, pytest.raises(OutputError, match=r"it needs 600,000 more bytes; make room"):
+    with serving(CONTENT) as server, pytest.raises(OutputError) as refused:
         fetch(dataset, tmp_path, server.url)
+    assert unmentioned(refused.value, "breastmnist.npz.part", 600_000, "--data-dir") == []
 
 
 def test_a_file_for_which_there_is_no_room_is_not_begun(dataset: Dataset, tmp_path: Path) -> None:
-    with serving(CONTENT, Faults(claimed_length=10**18)) as server, pytest.raises(OutputError, match="no room for"):
+    with serving(CONTENT, Faults(claimed_length=10**18)) as server, pytest.raises(OutputError) as refused:
         fetch(dataset, tmp_path, server.url)
+    assert unmentioned(refused.value, "breastmnist.npz.part", 10**18, "--data-dir") == []
     assert files_in(tmp_path) == []
 
 
 def test_a_folder_in_place_of_the_file_is_named(dataset: Dataset, tmp_path: Path) -> None:
     (tmp_path / dataset.file_name).mkdir()
-    with pytest.raises(OutputError, match="is a folder; remove it"):
+    with pytest.raises(OutputError) as refused:
         fetch(dataset, tmp_path, "http://127.0.0.1:9/file.npz")
+    assert unmentioned(refused.value, tmp_path / dataset.file_name) == []
 
 
 def test_a_file_in_place_of_the_data_folder_is_named(dataset: Dataset, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match="cannot be written"):
+    with pytest.raises(OutputError) as refused:
         fetch(dataset, tmp_path / "file", "http://127.0.0.1:9/file.npz")
+    assert unmentioned(refused.value, tmp_path / "file", "--data-dir") == []
 
 
 @pytest.fixture
@@ -249,8 +264,9 @@ def forbidden_folder() -> Iterator[Path]:
 
 
 def test_a_folder_without_rights_is_named(dataset: Dataset, forbidden_folder: Path) -> None:
-    with pytest.raises(OutputError, match=r"no rights to write .*breastmnist.npz.part; ask for them or give another"):
+    with pytest.raises(OutputError) as refused:
         fetch(dataset, forbidden_folder, "http://127.0.0.1:9/file.npz")
+    assert unmentioned(refused.value, forbidden_folder / "breastmnist.npz.part", "--data-dir") == []
 
 
 def test_digits_need_no_download(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from hpo.data.files import _load, file_state, load_arrays, verify
 from hpo.errors import DataError
 from hpo.study.catalogue import DATASETS, Dataset, find_dataset
 from tests.arrays import FEW_ROWS, made_arrays, made_npz, written
+from tests.mention import unmentioned
 
 BREAST, CHEST, ADRENAL = find_dataset("breast"), find_dataset("chest"), find_dataset("adrenal3d")
 OF_MEDMNIST = [dataset for dataset in DATASETS if dataset.md5 is not None]
@@ -66,7 +67,7 @@ def test_only_asked_splits_are_decoded(tmp_path: Path) -> None:
 
 def test_test_rows_are_not_to_be_had_from_the_file_itself(tmp_path: Path) -> None:
     made = made_npz(BREAST, tmp_path)
-    with pytest.raises(ValueError, match="test rows are sealed"):
+    with pytest.raises(ValueError, match=r"\btest\b"):
         load_arrays(made, tmp_path, ("train", "test"))
 
 
@@ -77,27 +78,34 @@ def test_only_the_sealed_module_reads_past_the_seal() -> None:
 
 
 def test_a_missing_file_names_the_command_that_fetches_it(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"adrenalmnist3d.npz does not exist; run `hpo data fetch adrenal3d` or give"):
+    with pytest.raises(DataError) as refused:
         verify(ADRENAL, tmp_path)
+    facts = (tmp_path / "adrenalmnist3d.npz", "`hpo data fetch adrenal3d`", "--data-dir")
+    assert unmentioned(refused.value, *facts) == []
     assert file_state(ADRENAL, tmp_path).state == "missing"
     assert file_state(ADRENAL, tmp_path).bytes is None
 
 
 def test_a_missing_folder_is_told_from_a_missing_file(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"the data folder .*nowhere does not exist"):
+    with pytest.raises(DataError) as refused:
         verify(BREAST, tmp_path / "nowhere")
+    assert unmentioned(refused.value, tmp_path / "nowhere", "--data-dir") == []
+    assert unmentioned(refused.value, BREAST.file_name) == [BREAST.file_name]
 
 
 def test_a_file_given_as_folder_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(DataError, match="is a file, not a data folder"):
+    with pytest.raises(DataError) as refused:
         verify(BREAST, tmp_path / "file")
+    assert unmentioned(refused.value, tmp_path / "file", "--data-dir") == []
+    assert unmentioned(refused.value, BREAST.file_name) == [BREAST.file_name]
 
 
 def test_a_folder_in_place_of_the_file_is_named(tmp_path: Path) -> None:
     (tmp_path / BREAST.file_name).mkdir()
-    with pytest.raises(DataError, match="is a folder, not a file"):
+    with pytest.raises(DataError) as refused:
         verify(BREAST, tmp_path)
+    assert unmentioned(refused.value, tmp_path / BREAST.file_name) == []
     assert file_state(BREAST, tmp_path).state == "unreadable"
 
 
@@ -105,8 +113,9 @@ def test_a_truncated_file_is_refused_with_its_size(tmp_path: Path) -> None:
     made = made_npz(BREAST, tmp_path)
     path = tmp_path / made.file_name
     path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(DataError, match=r"truncated or altered: MD5 of its 1,000 bytes"):
+    with pytest.raises(DataError) as refused:
         load_arrays(made, tmp_path, ("train",))
+    assert unmentioned(refused.value, path, "MD5", 1_000, made.md5, "`hpo data fetch breast`") == []
     state = file_state(made, tmp_path)
     assert (state.state, state.bytes, state.path) == ("altered", 1000, path)
 
@@ -118,8 +127,9 @@ def test_one_changed_byte_is_noticed_at_every_load(tmp_path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
-    with pytest.raises(DataError, match="altered"):
+    with pytest.raises(DataError) as refused:
         load_arrays(made, tmp_path, ("train",))
+    assert unmentioned(refused.value, path, "MD5", made.md5) == []
 
 
 @pytest.fixture
@@ -143,41 +153,43 @@ def forbidden_file() -> Iterator[Path]:
 def test_a_file_without_rights_to_read_is_told_from_a_missing_one(forbidden_file: Path) -> None:
     state = file_state(BREAST, forbidden_file)
     assert state.state == "unreadable"
-    assert "cannot be read for lack of rights" in state.detail
+    assert unmentioned(state.detail, forbidden_file / BREAST.file_name, "--data-dir") == []
 
 
 @pytest.mark.parametrize(
-    ("member", "array", "problem"),
+    ("member", "array", "facts"),
     [
-        ("train_images", np.zeros((24, 28, 28), np.float32), "train_images is float32, not uint8"),
-        ("train_images", np.zeros((24, 28, 28, 3), np.uint8), r"train_images is \(24, 28, 28, 3\), not \(24, 28, 28\)"),
-        ("train_labels", np.zeros((24,), np.uint8), r"train_labels is \(24,\), not \(24, 1\)"),
-        ("val_labels", np.zeros((9, 1), np.uint8), r"val_labels is \(9, 1\), not \(10, 1\)"),
-        ("test_images", np.zeros((12, 64, 64), np.uint8), r"test_images is \(12, 64, 64\)"),
-        ("test_labels", np.zeros((12, 1), np.float64), "test_labels is float64"),
-        ("train_labels", np.array([None] * 24, object)[:, None], "train_labels is object"),
+        ("train_images", np.zeros((24, 28, 28), np.float32), ("float32", "uint8")),
+        ("train_images", np.zeros((24, 28, 28, 3), np.uint8), ("(24, 28, 28, 3)", "(24, 28, 28)")),
+        ("train_labels", np.zeros((24,), np.uint8), ("(24,)", "(24, 1)")),
+        ("val_labels", np.zeros((9, 1), np.uint8), ("(9, 1)", "(10, 1)")),
+        ("test_images", np.zeros((12, 64, 64), np.uint8), ("(12, 64, 64)", "(12, 28, 28)")),
+        ("test_labels", np.zeros((12, 1), np.float64), ("float64", "uint8")),
+        ("train_labels", np.array([None] * 24, object)[:, None], ("object", "uint8")),
     ],
 )
 def test_a_misshapen_array_is_named_with_what_it_should_be(
-    member: str, array: np.ndarray, problem: str, tmp_path: Path
+    member: str, array: np.ndarray, facts: tuple[str, str], tmp_path: Path
 ) -> None:
     made = written(few(BREAST), tmp_path, {**made_arrays(BREAST), member: array})
-    with pytest.raises(DataError, match=problem):
+    with pytest.raises(DataError) as refused:
         verify(made, tmp_path)
+    assert unmentioned(refused.value, tmp_path / made.file_name, member, *facts) == []
 
 
 def test_chest_with_one_label_is_refused(tmp_path: Path) -> None:
     labels = np.zeros((FEW_ROWS[0], 1), np.uint8)
     made = written(few(CHEST), tmp_path, {**made_arrays(CHEST), "train_labels": labels})
-    with pytest.raises(DataError, match=r"\(24, 1\), not \(24, 14\)"):
+    with pytest.raises(DataError) as refused:
         verify(made, tmp_path)
+    assert unmentioned(refused.value, "train_labels", "(24, 1)", "(24, 14)") == []
 
 
 def test_a_missing_array_is_named(tmp_path: Path) -> None:
     arrays = made_arrays(BREAST)
     del arrays["val_labels"]
     made = written(few(BREAST), tmp_path, arrays)
-    with pytest.raises(DataError, match="it has no val_labels"):
+    with pytest.raises(DataError, match="val_labels"):
         load_arrays(made, tmp_path, ("train", "val"))
 
 
@@ -185,7 +197,7 @@ def test_labels_other_than_zero_and_one_are_refused(tmp_path: Path) -> None:
     arrays = made_arrays(BREAST)
     arrays["train_labels"] += 1
     made = written(few(BREAST), tmp_path, arrays)
-    with pytest.raises(DataError, match="other values than 0 and 1"):
+    with pytest.raises(DataError, match=r"train_labels.*\b0\b.*\b1\b"):
         load_arrays(made, tmp_path, ("train",))
 
 
@@ -199,8 +211,9 @@ def test_labels_of_a_wider_integer_type_are_read_as_uint8(tmp_path: Path) -> Non
 def test_what_is_no_archive_is_refused_even_with_the_right_checksum(tmp_path: Path) -> None:
     (tmp_path / BREAST.file_name).write_bytes(b"no zip")
     made = dataclasses.replace(BREAST, md5=hashlib.md5(b"no zip").hexdigest())
-    with pytest.raises(DataError, match="no npz archive"):
+    with pytest.raises(DataError, match=r"\bnpz archive"):
         verify(made, tmp_path)
+    assert file_state(made, tmp_path).state == "altered"
 
 
 def test_digits_are_built_in_and_need_no_folder() -> None:

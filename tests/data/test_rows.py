@@ -15,6 +15,7 @@ from hpo.errors import DataError
 from hpo.study.catalogue import find_dataset
 from hpo.study.spec import Scoring
 from tests.arrays import made_development
+from tests.mention import unmentioned
 
 EVERY_RULE = [
     Scoring(rows="official"),
@@ -101,12 +102,13 @@ def test_numpys_global_generator_is_neither_used_nor_moved(development: Developm
 
 
 def test_scoring_rows_without_a_class_are_refused_with_the_numbers(development: Development) -> None:
-    with pytest.raises(DataError, match=r"scoring rows: official\), scoring rows: 0 positives among 12 rows"):
+    with pytest.raises(DataError) as refused:
         scoring_folds(relabelled(development, 5), Scoring(rows="official"), 0)
+    assert unmentioned(refused.value, "official", 0, 12) == []
 
 
 def test_more_folds_than_positives_are_refused_with_the_numbers(development: Development) -> None:
-    with pytest.raises(DataError, match=r"fold \d of 5 .* 0 positives among 1[01] rows"):
+    with pytest.raises(DataError, match=r"\b[1-5] of 5\b.*\b0\b.*\b1[01]\b"):
         scoring_folds(relabelled(development, 3), Scoring(rows="kfold", folds=5), 0)
 
 
