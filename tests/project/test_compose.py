@@ -283,7 +283,7 @@ def test_what_the_services_run_makes_a_study_works_on_it_and_shows_it(tmp_path: 
     assert not any(secret in said for secret in (PASSWORD, "p%40ss"))
 
 
-def healthy(probe: list[str], environment: dict[str, str], seconds: float = 60) -> bool:
+def healthy(probe: list[str], environment: dict[str, str], seconds: float = 300) -> bool:
     """Whether a health check passes within some time."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
