@@ -74,7 +74,7 @@ def _mean(row: Standing) -> str:
 
 
 def _compared(found: Difference) -> str:
-    than = "from" if found.verdict == "cannot be told apart" else "than"
+    than = "than" if found.verdict in ("better", "worse") else "from"
     interval = ""
     if found.low is not None and found.high is not None:
         interval = f" [{signed(found.low)}, {signed(found.high)}]"

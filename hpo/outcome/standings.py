@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import cached_property
-from typing import Literal
 
 import numpy as np
 
@@ -17,7 +17,13 @@ from hpo.statistics.moderated import Moderation, moderation
 from hpo.study.plan import Plan
 from hpo.study.spec import StudySpec
 
-Verdict = Literal["better", "worse", "cannot be told apart"]
+
+class Verdict(StrEnum):
+    """What the interval of a difference says; its values are those of `hpo confirm --json`."""
+
+    BETTER = "better"
+    WORSE = "worse"
+    INDISTINGUISHABLE = "cannot be told apart"
 
 
 @dataclass(frozen=True)
@@ -192,7 +198,7 @@ class _Table:
         name = self._plan.candidates[other].name
         if found is None:
             alone = self._mean(number, common) - self._mean(other, common)
-            return Difference(name, len(common), alone, None, None, "cannot be told apart")
+            return Difference(name, len(common), alone, None, None, Verdict.INDISTINGUISHABLE)
         return Difference(name, len(common), found.difference, found.low, found.high, verdict(found))
 
     def _note(self, number: int) -> str:
@@ -203,10 +209,10 @@ class _Table:
 
 
 def verdict(found: Comparison) -> Verdict:
-    """An interval in words."""
+    """The verdict of an interval."""
     if not found.told_apart:
-        return "cannot be told apart"
-    return "better" if found.difference > 0 else "worse"
+        return Verdict.INDISTINGUISHABLE
+    return Verdict.BETTER if found.difference > 0 else Verdict.WORSE
 
 
 def _notes(spec: StudySpec, plan: Plan, *, moderated: bool) -> list[str]:

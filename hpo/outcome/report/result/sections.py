@@ -8,7 +8,7 @@ from hpo.outcome.final import Final
 from hpo.outcome.judgement import Against, Judged, Judgement
 from hpo.outcome.report.document import Block, Listing, Notice, Picture, Section, Table, Text
 from hpo.outcome.report.result import figures
-from hpo.outcome.standings import Confirmation, Difference, Standing
+from hpo.outcome.standings import Confirmation, Difference, Standing, Verdict
 from hpo.search.queries.ledger import Opening
 from hpo.statistics.estimate import Comparison, Estimate
 from hpo.study.catalogue import Dataset
@@ -160,11 +160,11 @@ def ablation(found: Confirmation) -> Section:
 def _effects_of(changes: Sequence[tuple[str, Difference]]) -> list[str]:
     """What taking each setting back does, in sentences."""
     told = []
-    for verdict in ("worse", "better"):
+    for verdict in (Verdict.WORSE, Verdict.BETTER):
         apart = [f"`{name}` {made.difference:+.3f}" for name, made in changes if made.verdict == verdict]
         if apart:
             told.append(f"{verdict.capitalize()} than the winner: {', '.join(apart)}.")
-    open_ = sum(made.verdict == "cannot be told apart" for _, made in changes)
+    open_ = sum(made.verdict == Verdict.INDISTINGUISHABLE for _, made in changes)
     told.append(
         f"{open_} of {len(changes)} cannot be told apart from the winner. At 95 % each, about one of twenty changes "
         "that do nothing is told apart by chance."
@@ -240,7 +240,7 @@ def _winner(found: Confirmation) -> str:
     told = (
         f"{first.candidate} {'won' if found.winner else 'leads'} with {with_error(first.mean, first.standard_error)}."
     )
-    apart = [d.to for d in first.differences if d.verdict == "cannot be told apart"]
+    apart = [d.to for d in first.differences if d.verdict == Verdict.INDISTINGUISHABLE]
     return f"{told} It cannot be told apart from {', '.join(apart)}." if apart else told
 
 
