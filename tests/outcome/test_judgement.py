@@ -16,7 +16,9 @@ from hpo.outcome.report.document import to_markdown
 from hpo.outcome.report.result.sections import verdicts
 from hpo.statistics.estimate import Estimate
 from hpo.study.catalogue import find_dataset
+from tests.mention import numbers_in, unmentioned
 from tests.outcome import simulated
+from tests.outcome.pages import pictures, rows, section_with
 
 
 def test_aucs_and_accuracies_are_scikit_learns() -> None:
@@ -50,14 +52,23 @@ def test_a_clear_winner_is_told_apart_and_an_equal_one_is_not() -> None:
     assert clear.against[0].decisive.low > 0
     assert not equal.against[0].decisive.told_apart
     data = find_dataset("breast")
-    assert "is better than medmnist-cross-entropy" in verdicts(clear, data)[0]
-    assert "cannot be told apart from medmnist-cross-entropy" in verdicts(equal, data)[0]
+    for judgement, better in ((clear, True), (equal, False)):
+        told = verdicts(judgement, data)[0]
+        found = judgement.against[0].decisive
+        assert ("better" in told, "worse" in told) == (better, False)
+        assert (
+            unmentioned(told, "trial 7", "medmnist-cross-entropy", f"{found.difference:+.3f}", f"{found.p:.2g}") == []
+        )
 
 
 def test_the_published_value_is_placed_by_the_interval() -> None:
     data = find_dataset("breast")
-    assert "lies below it" in verdicts(judge_final(simulated.final(gain=0.5), draws=100), data)[-1]
-    assert "lies above it" in verdicts(judge_final(simulated.final(gain=4.0), draws=100), data)[-1]
+    for gain, side in ((0.5, "below"), (4.0, "above")):
+        judgement = judge_final(simulated.final(gain=gain), draws=100)
+        told = verdicts(judgement, data)[-1]
+        assert unmentioned(told, ".901", side) == []
+        own = judgement.entries[0].interval
+        assert numbers_in(told)[-2:] == pytest.approx([own.low, own.high], abs=0.0006)
 
 
 def test_beside_published_values_it_is_said_that_images_were_shrunk() -> None:
@@ -65,7 +76,7 @@ def test_beside_published_values_it_is_said_that_images_were_shrunk() -> None:
     for entry in final.about["entries"]:
         entry["config"]["input_size"] = 14
     told = verdicts(judge_final(final, draws=100), find_dataset("breast"))[-1]
-    assert "shrunk from 28 to 14 pixels an edge" in told
+    assert unmentioned(told, 28, 14, "pixels") == []
 
 
 def test_one_seed_has_no_interval_over_seeds_and_says_so() -> None:
@@ -95,8 +106,9 @@ def test_what_is_stored_is_loaded_again(tmp_path: Path) -> None:
 def test_a_damaged_result_is_refused_and_a_closed_folder_said(tmp_path: Path) -> None:
     store(simulated.final(), tmp_path)
     (tmp_path / SCORES).write_bytes(b"no archive")
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError) as refused:
         load(tmp_path)
+    assert unmentioned(refused.value, tmp_path) == []
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="--out"):
         store(simulated.final(), tmp_path / "file")
@@ -104,15 +116,17 @@ def test_a_damaged_result_is_refused_and_a_closed_folder_said(tmp_path: Path) ->
 
 
 def test_the_report_holds_the_result_with_its_figures_and_published_values() -> None:
-    page = to_markdown(build(Evidence(simulated.search(), final=simulated.final())))
-    assert "## Result on test rows" in page
-    assert "| Google AutoML Vision | .919 |" in page
+    document = build(Evidence(simulated.search(6), final=simulated.final()))
+    section = section_with(document, "result")
+    assert rows(section, 3)["Google AutoML Vision"][0] == ".919"
+    assert "roc" in pictures(section)
+    page = to_markdown(document)
     assert "(figures/roc.svg)" in page
     assert " nan" not in page
 
 
 def test_the_report_of_several_labels_has_no_roc_of_one() -> None:
-    page = to_markdown(build(Evidence(simulated.search(), final=simulated.final(labels=3))))
+    page = to_markdown(build(Evidence(simulated.search(6), final=simulated.final(labels=3))))
     assert "(figures/result.svg)" in page
     assert "roc.svg" not in page
 

@@ -14,6 +14,7 @@ from hpo.study.catalogue import find_dataset
 from hpo.study.config import TrainConfig
 from hpo.training.loop.model_file import Model, load_model, save_model
 from hpo.training.model.resnet import resnet18
+from tests.mention import unmentioned
 
 
 @pytest.fixture(scope="module")
@@ -57,26 +58,27 @@ def test_the_array_is_the_only_one_of_images_or_the_one_that_is_named(tmp_path: 
     np.savez(path, images=images, labels=np.zeros(6))
     np.testing.assert_array_equal(read_images(path, None), images)
     np.savez(path, train_images=images, val_images=images[:2])
-    with pytest.raises(
-        DataError, match="does not say which array is meant; give --array with one of: train_images, val"
-    ):
+    with pytest.raises(DataError) as refused:
         read_images(path, None)
+    assert unmentioned(refused.value, path, "--array", "train_images", "val_images") == []
     assert len(read_images(path, "val_images")) == 2
-    with pytest.raises(DataError, match="has no array other"):
+    with pytest.raises(DataError) as refused:
         read_images(path, "other")
+    assert unmentioned(refused.value, path, "other", "--array", "train_images", "val_images") == []
 
 
 def test_what_is_no_archive_or_not_there_is_said(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="does not exist"):
+    with pytest.raises(DataError, match=r"none\.npz"):
         read_images(tmp_path / "none.npz", None)
     (tmp_path / "text.npz").write_text("no archive")
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match=r"text\.npz"):
         read_images(tmp_path / "text.npz", None)
 
 
 def test_a_folder_without_networks_and_a_place_that_is_closed_are_said(tmp_path: Path, images: np.ndarray) -> None:
-    with pytest.raises(DataError, match="holds no network"):
+    with pytest.raises(DataError) as refused:
         predict(tmp_path, images, "cpu")
+    assert unmentioned(refused.value, tmp_path, "`hpo export`") == []
     (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match="give --out"):
+    with pytest.raises(OutputError, match="--out"):
         write_scores(np.zeros((1, 1), np.float32), tmp_path / "file" / "s.csv")

