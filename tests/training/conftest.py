@@ -15,3 +15,9 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture
+def thin(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Networks of 16 channels, for what does not depend on how many there are."""
+    monkeypatch.setattr("hpo.training.model.resnet._WIDTHS", (16, 16, 16, 16))

@@ -59,9 +59,9 @@ def test_a_batch_larger_than_the_rows_is_all_rows() -> None:
 
 
 def test_what_cannot_make_a_batch_is_said() -> None:
-    with pytest.raises(ValueError, match="1 training rows"):
+    with pytest.raises(ValueError, match=r"\b1\b"):
         draw(rows=ROWS[:1], labels=LABELS[:1])
-    with pytest.raises(ValueError, match="0 of 4 positive"):
+    with pytest.raises(ValueError, match=r"fixed_share.*\b0\b.*\b4\b"):
         draw(rows=ROWS[1:5], labels=LABELS[1:5], batching="fixed_share")
-    with pytest.raises(ValueError, match="needs one label"):
+    with pytest.raises(ValueError, match=r"fixed_share.*\b2\b"):
         draw(labels=np.repeat(LABELS, 2, axis=1), batching="fixed_share")

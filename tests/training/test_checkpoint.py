@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import signal
@@ -18,6 +19,7 @@ import pytest
 import torch
 
 from hpo.training.loop.checkpoint import Checkpoint, remove_checkpoints, trials_with_checkpoints
+from tests.mention import unmentioned
 
 
 def silent(_line: str) -> None:
@@ -77,10 +79,9 @@ def test_a_file_of_another_identity_is_passed_over_and_told(tmp_path: Path) -> N
     save(Checkpoint(tmp_path, 7, 2, "other"), 2.0)
     told: list[str] = []
     assert load(Checkpoint(tmp_path, 7, 3, "same"), told) is None
-    assert len(told) == 1
-    assert "trial 7" in told[0]
-    assert str(tmp_path / "trial-00007.f2.pt") in told[0]
-    assert "other settings" in told[0]
+    (line,) = told
+    assert unmentioned(line, "trial 7", tmp_path / "trial-00007.f2.pt") == []
+    assert load(Checkpoint(tmp_path, 7, 3, "other")) == 2.0, "the file itself is whole"
 
 
 def cut_in_half(content: bytes) -> bytes:
@@ -103,9 +104,9 @@ def test_a_damaged_file_is_passed_over_for_the_one_before(tmp_path: Path, damage
     newest.write_bytes(damaged)
     told: list[str] = []
     assert load(Checkpoint(tmp_path, 7, 3, "same"), told) == 1.0
-    assert len(told) == 1
-    assert "cannot be read" in told[0]
-    assert "\n" not in told[0]
+    (line,) = told
+    assert unmentioned(line, "trial 7", newest) == []
+    assert "\n" not in line
 
 
 def test_a_file_cannot_bring_code(tmp_path: Path) -> None:
@@ -140,9 +141,8 @@ def test_a_disk_that_refuses_is_told_once_and_leaves_the_file_of_before(tmp_path
             assert not checkpoint.save({"value": 2.0}, [{"weights": torch.zeros(100_000)}], told.append)
     assert names(tmp_path) == ["trial-00007.f1.pt"]
     assert load(checkpoint) == 1.0
-    assert len(told) == 1
-    assert "trial 7 goes on without a checkpoint" in told[0]
-    assert "File too large" in told[0]
+    (line,) = told
+    assert unmentioned(line, "trial 7", checkpoint.path, os.strerror(errno.EFBIG)) == []
     assert save(checkpoint, 3.0)
     assert load(checkpoint) == 3.0
 
@@ -153,10 +153,8 @@ def test_without_room_nothing_is_begun(tmp_path: Path, monkeypatch: pytest.Monke
     checkpoint = Checkpoint(tmp_path, 7, 1, "same")
     assert not checkpoint.save({}, [{"weights": torch.zeros(1_000_000)}], told.append)
     assert names(tmp_path) == []
-    assert told == [
-        f"trial 7 goes on without a checkpoint: {checkpoint.path} cannot be written: "
-        "it needs 8 MB and the disk has 5 MB left"
-    ]
+    (line,) = told
+    assert unmentioned(line, "trial 7", checkpoint.path, "8 MB", "5 MB") == []
 
 
 def test_a_folder_that_cannot_be_made_costs_the_checkpoint_only(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from hpo.training.machine.device import (
 )
 from hpo.training.machine.provenance import code_version, environment
 from hpo.training.model.resnet import resnet18
+from tests.mention import unmentioned
 
 CPU = torch.device("cpu")
 without_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="for machines without a CUDA device")
@@ -36,17 +37,17 @@ def test_auto_is_the_cpu_where_there_is_no_gpu() -> None:
 @without_gpu
 @pytest.mark.parametrize("option", ["cuda", "cuda:1"])
 def test_a_gpu_that_is_not_there_is_refused_in_one_sentence(option: str) -> None:
-    with pytest.raises(
-        DeviceError, match=rf"device {option} is not there: .*no CUDA device; give auto or cpu"
-    ) as refused:
+    with pytest.raises(DeviceError) as refused:
         choose_device(option)
+    assert unmentioned(refused.value, option, "auto", "cpu") == []
     assert "\n" not in str(refused.value)
 
 
 @pytest.mark.parametrize("option", ["tpu", "cuda:x", "cpu:0", "", "cuda:-1"])
 def test_an_unknown_device_is_refused_with_the_legal_ones(option: str) -> None:
-    with pytest.raises(DeviceError, match="give auto, cpu, cuda or cuda:N"):
+    with pytest.raises(DeviceError) as refused:
         choose_device(option)
+    assert unmentioned(refused.value, *([option] if option else []), "auto", "cpu", "cuda", "cuda:N") == []
 
 
 def test_precision_is_as_asked_and_the_layout_follows_the_dimensions() -> None:

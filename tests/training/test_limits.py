@@ -102,9 +102,10 @@ def test_in_a_container_that_does_not_see_its_own_group_the_topmost_counts(group
     ],
 )
 def test_each_way_to_say_that_there_is_no_memory_is_understood(message: str) -> None:
-    with pytest.raises(TrainingFailure, match="out of memory: ") as failed, memory_failures():
+    with pytest.raises(TrainingFailure) as failed, memory_failures():
         raise RuntimeError(message)
     assert failed.value.reason == "out of memory"
+    assert failed.value.detail.startswith(message)
 
 
 @pytest.mark.parametrize(
@@ -155,7 +156,7 @@ def test_what_does_not_fit_into_the_part_of_a_worker_fails_and_the_process_goes_
         "    with memory_failures():\n"
         "        held = [torch.ones(1 << 20) for _ in range(300)]\n"
         "except TrainingFailure as failure:\n"
-        "    print(failure.reason, 'this worker may hold 0.9 GiB' in failure.detail)\n"
+        "    print(failure.reason, '0.9 GiB' in failure.detail)\n"
         "start_of_trial(torch.device('cpu'))\n"
         "print(len([torch.ones(1 << 20) for _ in range(20)]))\n"
     )

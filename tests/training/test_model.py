@@ -14,6 +14,7 @@ from hpo.study.catalogue import find_dataset
 from hpo.study.config import TrainConfig
 from hpo.training.loop.model_file import Model, load_model, save_model
 from hpo.training.model.resnet import resnet18
+from tests.mention import unmentioned
 
 DIGITS = find_dataset("digits")
 
@@ -66,34 +67,40 @@ def test_progress_is_told_to_the_end(model: Model) -> None:
     ids=["floats", "colours", "none"],
 )
 def test_images_of_another_form_are_refused_with_what_is_wanted(model: Model, images: np.ndarray) -> None:
-    with pytest.raises(DataError, match=r"a model for digits scores uint8 of shape \(N, H, W\)"):
+    with pytest.raises(DataError) as refused:
         model.scores(images, "cpu")
+    assert unmentioned(refused.value, images.dtype, images.shape, "digits", "uint8", "(N, H, W)") == []
 
 
 def test_a_file_that_is_missing_cut_short_or_no_model_is_said_in_a_sentence(path: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="does not exist; `hpo export STUDY` writes models"):
+    with pytest.raises(DataError) as refused:
         load_model(tmp_path / "none.safetensors")
+    assert unmentioned(refused.value, tmp_path / "none.safetensors", "`hpo export STUDY`") == []
     cut = tmp_path / "cut.safetensors"
     cut.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(DataError, match="cannot be read as a model"):
-        load_model(cut)
     save_file({"weight": torch.zeros(2)}, tmp_path / "other.safetensors")
-    with pytest.raises(DataError, match="is no model of hpo: its format is not said"):
-        load_model(tmp_path / "other.safetensors")
+    for wrong in (cut, tmp_path / "other.safetensors"):
+        with pytest.raises(DataError) as refused:
+            load_model(wrong)
+        assert unmentioned(refused.value, wrong) == []
+        assert "\n" not in str(refused.value)
 
 
 def test_weights_of_another_network_or_not_finite_are_refused(path: Path) -> None:
     tensors = load_file(path)
     description = {"format": "1", "dataset": "digits", "config": TrainConfig().model_dump_json()}
     save_file({**tensors, "linear.weight": torch.zeros(14, 512)}, path, metadata=description)
-    with pytest.raises(DataError, match="is no model of hpo"):
+    with pytest.raises(DataError) as refused:
         load_model(path)
+    assert unmentioned(refused.value, path) == []
+    assert "finite" not in str(refused.value)
     save_file({**tensors, "linear.bias": torch.tensor([float("nan")])}, path, metadata=description)
-    with pytest.raises(DataError, match="not finite"):
+    with pytest.raises(DataError, match="finite"):
         load_model(path)
 
 
 def test_a_place_that_cannot_be_written_is_said(model: Model, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match="cannot be written"):
+    with pytest.raises(OutputError) as refused:
         save_model(model, tmp_path / "file" / "m.safetensors")
+    assert unmentioned(refused.value, tmp_path / "file" / "m.safetensors") == []

@@ -17,6 +17,8 @@ from hpo.training.loop.fold import Run, complete
 from hpo.training.machine.device import choose_machine
 from hpo.training.optim.losses import AUCMLoss, CrossEntropyLoss
 
+pytestmark = pytest.mark.usefixtures("thin")
+
 CPU = torch.device("cpu")
 FIT, SCORING = np.arange(8, 52), np.arange(8)
 

@@ -18,14 +18,16 @@ from hpo.study.catalogue import find_dataset
 from hpo.study.config import TrainConfig
 from hpo.study.spec import Scoring
 from hpo.training.loop import fold_parallel
-from hpo.training.loop.fold import Work
+from hpo.training.loop.fold import FoldReport, Work
 from hpo.training.loop.fold_parallel import InThreads, best_size, choose_way, cut, own_stream
-from hpo.training.loop.trial import train_trial
+from hpo.training.loop.trial import EpochReport, train_trial
 from hpo.training.machine.device import choose_machine
 from hpo.training.machine.failure import TrainingFailure
 from hpo.training.report import EpochReport, FoldReport
+from tests.mention import numbers_in
 
 CPU = torch.device("cpu")
+ONE_BY_ONE = [range(number, number + 1) for number in range(5)]
 SETTINGS = {"augmentation": "full", "weight_average": "swa", "swa_start": 0.0, "resplit": "holdout"}
 
 
@@ -57,17 +59,23 @@ def test_memory_bounds_how_many_are_side_by_side(monkeypatch: pytest.MonkeyPatch
     machine = choose_machine(CPU, 2, "fp32")
     step = fold_parallel.step_bytes(config, dataset)
     assert 4e8 < step < 9e8
-    monkeypatch.setattr(fold_parallel, "memory_share", lambda _: 6.1 * step)
-    assert choose_way(config, dataset, 5, machine).describe() == "5 folds, 2 side by side, 1 thread each"
-    monkeypatch.setattr(fold_parallel, "memory_share", lambda _: 5.9 * step)
-    assert choose_way(config, dataset, 5, machine).describe() == "5 folds, one by one, 2 threads each"
-    assert choose_way(config, dataset, 1, machine).describe() == "1 fold, 2 threads each"
+    monkeypatch.setattr(together, "memory_share", lambda _: 6.1 * step)
+    assert choose_way(config, dataset, 5, machine).groups == [range(2), range(2, 4), range(4, 5)]
+    monkeypatch.setattr(together, "memory_share", lambda _: 5.9 * step)
+    assert choose_way(config, dataset, 5, machine).groups == ONE_BY_ONE
+
+
+@pytest.mark.parametrize(("folds", "size", "numbers"), [(5, 2, [5, 2, 1]), (5, 1, [5, 2]), (1, 1, [1, 2])])
+def test_a_way_is_described_with_its_folds_how_many_are_side_by_side_and_threads(
+    folds: int, size: int, numbers: list[int]
+) -> None:
+    assert numbers_in(InThreads(cut(folds, size), 2).describe()) == numbers
 
 
 def test_volumes_are_trained_one_by_one_on_a_cpu(monkeypatch: pytest.MonkeyPatch, two_threads: None) -> None:
     monkeypatch.setattr(fold_parallel, "memory_share", lambda _: 1e15)
     way = choose_way(TrainConfig(), find_dataset("adrenal3d"), 5, choose_machine(CPU, 3, "fp32"))
-    assert way.describe() == "5 folds, one by one, 2 threads each"
+    assert way.groups == ONE_BY_ONE
 
 
 def report_of(number: int) -> FoldReport:
@@ -156,7 +164,7 @@ def test_the_way_is_told_once_in_a_process(development: Development, monkeypatch
     config = TrainConfig(batch_size=26, input_size=4, precision="fp32")
     for seed in range(2):
         list(train_trial(config, development, folds, 1, seed, "cpu", tell=told.append))
-    assert told == ["trials train 2 folds, one by one, 1 thread each"]
+    assert [numbers_in(line) for line in told] == [[2, 1]]
 
 
 def test_a_cpu_has_no_streams() -> None:
