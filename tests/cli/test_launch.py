@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.run import hpo
+from tests.cli.run import hpo, hpo_here
+from tests.mention import unmentioned
 
 pytestmark = pytest.mark.slow
 
@@ -20,7 +21,7 @@ SMALL = ["--set", "budget.epochs=2", "--set", "search.first_rung=1", "--set", "f
 
 
 def finished(folder: Path) -> int:
-    return json.loads(hpo("status", "digits", "--json", cwd=folder).stdout)["finished"]
+    return json.loads(hpo_here("status", "digits", "--json", cwd=folder).stdout)["finished"]
 
 
 @pytest.fixture(scope="module")
@@ -29,15 +30,15 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("launch")
     run = hpo("launch", "--dataset", "digits", "--trials", "4", *SMALL, cwd=folder)
     assert run.returncode == 0, run.stderr
-    assert "4 of 4" in run.stderr
+    assert unmentioned(run.stderr, "4 of 4") == []
     assert "medmnist-cross-entropy" in run.stdout
     return folder
 
 
 def test_the_ranked_list_holds_the_references_and_what_was_searched(study: Path) -> None:
-    best = json.loads(hpo("best", "digits", "--json", cwd=study).stdout)
+    best = json.loads(hpo_here("best", "digits", "--json", cwd=study).stdout)
     assert best
-    rows = json.loads(hpo("trials", "digits", "--json", cwd=study).stdout)
+    rows = json.loads(hpo_here("trials", "digits", "--json", cwd=study).stdout)
     assert [row["number"] for row in rows] == [0, 1, 2, 3]
     assert [row["reference"] for row in rows[:2]] == ["medmnist-cross-entropy", "libauc-as-it-comes"]
     assert all(row["state"] in ("complete", "pruned") for row in rows)
@@ -46,7 +47,7 @@ def test_the_ranked_list_holds_the_references_and_what_was_searched(study: Path)
 
 def test_people_get_tables_on_stdout(study: Path) -> None:
     for command in ("status", "trials", "best"):
-        run = hpo(command, "digits", cwd=study, COLUMNS="160")
+        run = hpo_here(command, "digits", cwd=study, COLUMNS="160")
         assert run.returncode == 0, run.stderr
         assert "digits" in run.stdout
         assert "±" in run.stdout
@@ -61,9 +62,9 @@ def test_a_relaunch_of_a_finished_study_adds_none_and_more_trials_extend_it(stud
 
 
 def test_a_launch_without_trials_keeps_the_number_of_the_study(study: Path) -> None:
-    before = json.loads(hpo("status", "digits", "--json", cwd=study).stdout)["budget"]
+    before = json.loads(hpo_here("status", "digits", "--json", cwd=study).stdout)["budget"]
     assert hpo("launch", "--dataset", "digits", *SMALL, cwd=study).returncode == 0
-    assert json.loads(hpo("status", "digits", "--json", cwd=study).stdout)["budget"] == before
+    assert json.loads(hpo_here("status", "digits", "--json", cwd=study).stdout)["budget"] == before
 
 
 def test_a_replayed_trial_is_bit_equal_on_a_cpu(study: Path) -> None:
@@ -73,16 +74,16 @@ def test_a_replayed_trial_is_bit_equal_on_a_cpu(study: Path) -> None:
 
 
 def test_a_trial_that_does_not_exist_is_a_sentence(study: Path) -> None:
-    run = hpo("replay", "digits", "99", cwd=study)
+    run = hpo_here("replay", "digits", "99", cwd=study)
     assert run.returncode == 6
-    assert "99" in run.stderr
+    assert unmentioned(run.stderr, "digits", 99) == []
     assert "Traceback" not in run.stderr
 
 
 def test_an_unknown_study_is_answered_with_the_nearest(study: Path) -> None:
-    run = hpo("status", "digts", cwd=study)
+    run = hpo_here("status", "digts", cwd=study)
     assert run.returncode == 6
-    assert "did you mean digits?" in run.stderr
+    assert unmentioned(run.stderr, "digts", "digits") == []
 
 
 def test_an_interrupted_launch_stops_cleanly_and_the_same_command_goes_on(tmp_path: Path) -> None:
@@ -96,8 +97,9 @@ def test_an_interrupted_launch_stops_cleanly_and_the_same_command_goes_on(tmp_pa
         env={key: value for key, value in os.environ.items() if not key.startswith("HPO_")},
     )
     deadline = time.monotonic() + 300
-    while time.monotonic() < deadline and not _training(tmp_path):
-        time.sleep(0.5)
+    while not _training(tmp_path):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
     process.send_signal(signal.SIGINT)
     _, talk = process.communicate(timeout=600)
     assert process.returncode == 130, talk
@@ -106,17 +108,17 @@ def test_an_interrupted_launch_stops_cleanly_and_the_same_command_goes_on(tmp_pa
 
     again = hpo(*command, cwd=tmp_path)
     assert again.returncode == 0, again.stderr
-    rows = json.loads(hpo("trials", "digits", "--json", cwd=tmp_path).stdout)
+    rows = json.loads(hpo_here("trials", "digits", "--json", cwd=tmp_path).stdout)
     assert [row["number"] for row in rows] == [0, 1, 2]
 
 
 def _training(folder: Path) -> bool:
-    run = hpo("status", "digits", "--json", cwd=folder)
+    run = hpo_here("status", "digits", "--json", cwd=folder)
     return run.returncode == 0 and bool(json.loads(run.stdout)["running"])
 
 
 def test_one_trial_is_shown_with_its_curve_and_everything_it_takes_to_run_it_again(study: Path) -> None:
-    shown = json.loads(hpo("trials", "digits", "0", "--json", cwd=study).stdout)
+    shown = json.loads(hpo_here("trials", "digits", "0", "--json", cwd=study).stdout)
     assert [point["epoch"] for point in shown["curve"]] == [1, 2]
     record = shown["record"]
     assert record["config"]["loss"] == "cross_entropy"
@@ -126,6 +128,6 @@ def test_one_trial_is_shown_with_its_curve_and_everything_it_takes_to_run_it_aga
 
 
 def test_the_live_view_can_be_drawn_into_a_file(study: Path, tmp_path: Path) -> None:
-    run = hpo("status", "digits", "--picture", str(tmp_path / "view.svg"), cwd=study)
+    run = hpo_here("status", "digits", "--picture", str(tmp_path / "view.svg"), cwd=study)
     assert run.returncode == 0, run.stderr
     assert "medmnist-cross-entropy" in (tmp_path / "view.svg").read_text().replace("&#160;", " ")

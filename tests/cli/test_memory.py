@@ -12,7 +12,11 @@ from typing import Any
 import pytest
 import torch
 
-from tests.cli.run import hpo
+from hpo.search.database.address import resolve_address
+from hpo.search.database.database import open_database
+from hpo.search.queue.workers import read_workers
+from hpo.search.study import open_study
+from tests.cli.run import hpo, hpo_here
 
 pytestmark = pytest.mark.slow
 
@@ -41,9 +45,20 @@ def limited(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 def trials(folder: Path) -> list[dict[str, Any]]:
     """Each trial as the list and as its own page have it."""
-    listed = json.loads(hpo("trials", "digits", "--json", cwd=folder).stdout)
-    shown = [hpo("trials", "digits", str(row["number"]), "--json", cwd=folder).stdout for row in listed]
+    listed = json.loads(hpo_here("trials", "digits", "--json", cwd=folder).stdout)
+    shown = [hpo_here("trials", "digits", str(row["number"]), "--json", cwd=folder).stdout for row in listed]
     return [{**row, **json.loads(text)} for row, text in zip(listed, shown, strict=True)]
+
+
+def finished_in_last_lives(folder: Path) -> int:
+    """Trials that workers finished since they began, or began anew: fewer than all where one went on as a new process.
+
+    A process that begins writes its worker down as one that has finished none.
+    """
+    database = open_database(resolve_address(f"sqlite:///{folder}/hpo.sqlite3"), create=False)
+    found = read_workers(open_study(database, "digits"))
+    database.close()
+    return sum(worker.finished for worker in found)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits of Linux")
@@ -56,20 +71,19 @@ def test_of_two_workers_only_the_trials_that_are_too_large_fail(tmp_path: Path) 
     for trial in shown:
         if trial["record"]["config"]["batch_size"] == 1024:
             assert trial["state"] == "failed"
-            assert "out of memory: " in trial["reason"]
+            assert trial["reason"].startswith("out of memory")
         else:
             assert trial["state"] == "complete"
-    logs = "".join(log.read_text() for log in tmp_path.rglob("*.log"))
-    assert "the worker goes on as a new one" in logs
-    assert "Traceback" not in logs
+    assert finished_in_last_lives(tmp_path) < 5
+    assert "Traceback" not in "".join(log.read_text() for log in tmp_path.rglob("*.log"))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits of Linux")
 def test_a_worker_that_goes_on_as_a_new_process_keeps_its_limit_of_trials(tmp_path: Path) -> None:
-    assert hpo("launch", *STUDY, "--on", "none", cwd=tmp_path).returncode == 0
+    assert hpo_here("launch", *STUDY, "--on", "none", cwd=tmp_path).returncode == 0
     run = limited("worker", "digits", "--limit", "4", "--worker-name", "w", "--threads", "1", folder=tmp_path)
     assert run.returncode == 0, run.stderr
-    assert "the worker goes on as a new one" in run.stderr
+    assert finished_in_last_lives(tmp_path) < 4
     assert [trial["number"] for trial in trials(tmp_path)] == [0, 1, 2, 3]
 
 
@@ -88,6 +102,6 @@ def test_on_a_gpu_only_the_trial_that_is_too_large_fails(tmp_path: Path) -> None
     most = torch.cuda.get_device_properties(0).total_memory // 100
     for trial in trials(tmp_path):
         if trial["state"] == "failed":
-            assert "out of memory: " in trial["reason"]
+            assert trial["reason"].startswith("out of memory")
         else:
             assert trial["record"]["peak_memory"] <= most

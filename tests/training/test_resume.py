@@ -291,5 +291,5 @@ def test_a_trial_goes_on_on_cuda(development: Development, tmp_path: Path) -> No
             train_trial(config, development, folds, 2, 0, "cuda", life.beat, life.stop, checkpoint, life.told.append)
         )
     assert [report.epoch for report in reports] == [1, 2]
-    assert resumed.shares[0] > stopped.shares[-1] > 0, "not from the first step"
+    assert resumed.shares[0] >= stopped.shares[-1] > 0.5, "not from the first step"
     assert reports[-1].training_loss == pytest.approx(whole[-1].training_loss, rel=0.1)
