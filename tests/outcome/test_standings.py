@@ -12,7 +12,6 @@ from hpo.outcome.standings import Confirmation, Difference, Verdict, judge, read
 from hpo.search.database.database import Database
 from hpo.search.queue.workers import this_process
 from hpo.search.strategy.racing import Results
-from hpo.search.strategy.repeats import Results
 from hpo.search.study import create_or_take_up
 from hpo.search.worker.loop import run_worker
 from hpo.study.spec import Scoring

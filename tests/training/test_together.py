@@ -18,9 +18,9 @@ from hpo.study.catalogue import find_dataset
 from hpo.study.config import TrainConfig
 from hpo.study.spec import Scoring
 from hpo.training.loop import fold_parallel
-from hpo.training.loop.fold import FoldReport, Work
+from hpo.training.loop.fold import Work
 from hpo.training.loop.fold_parallel import InThreads, best_size, choose_way, cut, own_stream
-from hpo.training.loop.trial import EpochReport, train_trial
+from hpo.training.loop.trial import train_trial
 from hpo.training.machine.device import choose_machine
 from hpo.training.machine.failure import TrainingFailure
 from hpo.training.report import EpochReport, FoldReport
@@ -59,9 +59,9 @@ def test_memory_bounds_how_many_are_side_by_side(monkeypatch: pytest.MonkeyPatch
     machine = choose_machine(CPU, 2, "fp32")
     step = fold_parallel.step_bytes(config, dataset)
     assert 4e8 < step < 9e8
-    monkeypatch.setattr(together, "memory_share", lambda _: 6.1 * step)
+    monkeypatch.setattr(fold_parallel, "memory_share", lambda _: 6.1 * step)
     assert choose_way(config, dataset, 5, machine).groups == [range(2), range(2, 4), range(4, 5)]
-    monkeypatch.setattr(together, "memory_share", lambda _: 5.9 * step)
+    monkeypatch.setattr(fold_parallel, "memory_share", lambda _: 5.9 * step)
     assert choose_way(config, dataset, 5, machine).groups == ONE_BY_ONE
 
 

@@ -18,8 +18,9 @@ from hpo.statistics.curves import ROC_GRID
 from hpo.study.config import TrainConfig
 from hpo.study.spec import Scoring
 from hpo.training.loop.fold import Run
-from hpo.training.loop.trial import EpochReport, train_trial
+from hpo.training.loop.trial import train_trial
 from hpo.training.machine.failure import TrainingFailure, memory_failures
+from hpo.training.probe import step_time
 from hpo.training.report import EpochReport
 
 pytestmark = pytest.mark.usefixtures("thin")
@@ -182,7 +183,7 @@ def test_an_estimate_is_the_time_of_an_epoch(
 ) -> None:
     """By a clock on which a row of a step takes 1 s, its update 7 s, and a row that is scored a quarter."""
     clock = SimpleNamespace(now=0.0)
-    step, update, scoring = Run.step, estimate._update, Run._scoring
+    step, update, scoring = Run.step, step_time._update, Run._scoring
 
     def timed_step(run: Run, batch: torch.Tensor) -> None:
         step(run, batch)
@@ -198,12 +199,12 @@ def test_an_estimate_is_the_time_of_an_epoch(
 
     monkeypatch.setattr(Run, "step", timed_step)
     monkeypatch.setattr(Run, "_scoring", timed_scoring)
-    monkeypatch.setattr(estimate, "_update", timed_update)
-    for module in ("estimate", "trial"):
+    monkeypatch.setattr(step_time, "_update", timed_update)
+    for module in ("probe.step_time", "loop.trial"):
         monkeypatch.setattr(f"hpo.training.{module}.time", SimpleNamespace(perf_counter=lambda: clock.now))
     # 26 fit rows in each of two folds: whole batches.
     config = TrainConfig(**(TINY | {"batch_size": 13} | settings))
-    predicted = estimate.seconds_per_epoch(config, development, folds_of(development), "cpu")
+    predicted = step_time.seconds_per_epoch(config, development, folds_of(development), "cpu")
     (report,) = train_trial(config, development, folds_of(development), 1, 0, "cpu")
     assert predicted == pytest.approx(report.seconds)
     assert predicted == pytest.approx(52 + 4 * 7 + 52 / 4 + (26 / 4 if settings else 0))
