@@ -27,8 +27,8 @@ from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state
 from torch.nn import functional as F
 
+from hpo.revision import code_version
 from hpo.training.machine.device import choose_device, choose_machine, describe_device, set_up_process
-from hpo.training.machine.provenance import code_version
 from hpo.training.model.im2col import Convolution2d, Convolution3d
 from hpo.training.model.resnet import resnet18
 

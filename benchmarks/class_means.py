@@ -19,13 +19,13 @@ from typing import Any
 from hpo.data.development import load_development
 from hpo.data.folder import data_folder
 from hpo.data.rows import scoring_folds
+from hpo.revision import code_version
 from hpo.study.catalogue import find_dataset
 from hpo.study.config import TrainConfig
 from hpo.study.spec import Scoring
 from hpo.training.loop.trial import train_trial
 from hpo.training.machine.device import choose_device, describe_device, set_up_process
 from hpo.training.machine.failure import TrainingFailure
-from hpo.training.machine.provenance import code_version
 
 _SHARED = {"loss": "aucm_v2", "batch_size": 64, "epoch_decay": 0.0}
 RECIPES: dict[str, dict[str, Any]] = {

@@ -17,8 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from hpo.revision import code_version
 from hpo.training.machine.device import choose_machine, describe_device, set_up_process
-from hpo.training.machine.provenance import code_version
 from hpo.training.model.im2col import as_products, has_tiles, pays
 from hpo.training.model.resnet import resnet18
 

@@ -34,13 +34,13 @@ from hpo.data.development import Development, load_development
 from hpo.data.folder import data_folder
 from hpo.data.rows import Fold
 from hpo.data.stratify import deal
+from hpo.revision import code_version
 from hpo.study.config import TrainConfig
 from hpo.study.files import builtin_study_file, load_spec
 from hpo.training.inputs.device_dataset import make_resident
 from hpo.training.loop.fold import Run, complete
 from hpo.training.loop.trial import TrainingFailure
 from hpo.training.machine.device import choose_device, choose_machine, describe_device, set_up_process
-from hpo.training.machine.provenance import code_version
 
 Floats = NDArray[np.float64]
 

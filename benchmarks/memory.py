@@ -25,13 +25,13 @@ from hpo.data.development import Development, load_development
 from hpo.data.files import file_state
 from hpo.data.folder import data_folder
 from hpo.data.rows import Fold, scoring_folds
+from hpo.revision import code_version
 from hpo.study.catalogue import Dataset
 from hpo.study.files import builtin_study_file, load_spec
 from hpo.study.spec import StudySpec
 from hpo.training.loop.checkpoint import Checkpoint
 from hpo.training.loop.trial import train_trial
 from hpo.training.machine.device import describe_device, peak_memory_bytes, set_up_process
-from hpo.training.machine.provenance import code_version
 
 GIB = 2**30
 TOLD = ("batch_size", "augmentation", "weight_average", "loss", "optimizer", "resplit")

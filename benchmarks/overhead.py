@@ -187,7 +187,7 @@ def main() -> None:
         work(given)
         return
     figures = measure(sys.argv[1:])
-    from hpo.training.machine.provenance import code_version
+    from hpo.revision import code_version
 
     text = json.dumps(figures | {"code": code_version()}, indent=2)
     print(text)

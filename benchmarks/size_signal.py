@@ -18,12 +18,12 @@ import torch
 
 from hpo.data.development import Development, load_development
 from hpo.data.folder import data_folder
+from hpo.revision import code_version
 from hpo.statistics.auc import mean_auc_with_error
 from hpo.study.catalogue import find_dataset
 from hpo.study.config import Augmentation
 from hpo.training.inputs.augmentation import augment
 from hpo.training.inputs.policies import find_policy
-from hpo.training.machine.provenance import code_version
 from hpo.training.seeds import generator
 
 STRENGTHS = (0.3, 0.6, 1.0)

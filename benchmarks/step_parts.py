@@ -17,12 +17,12 @@ import numpy as np
 import torch
 
 from hpo.data.development import Development
+from hpo.revision import code_version
 from hpo.study.catalogue import find_dataset
 from hpo.study.config import TrainConfig
 from hpo.training.inputs.device_dataset import make_resident
 from hpo.training.loop.fold import Run
 from hpo.training.machine.device import choose_machine, describe_device, set_up_process
-from hpo.training.machine.provenance import code_version
 from hpo.training.model.resnet import resnet18
 
 EDGE = 28

@@ -26,9 +26,9 @@ from benchmarks.beside.compare import PAIRS, compare, machine_rates, shares_of_m
 from benchmarks.beside.folds import compare_ways, pack
 from benchmarks.beside.hours import predict
 from benchmarks.beside.job import BATCH, Job, k_folds, load_rows, official_fold
+from hpo.revision import code_version
 from hpo.study.files import builtin_study_file, load_spec
 from hpo.training.machine.device import choose_device, choose_machine, describe_device
-from hpo.training.machine.provenance import code_version
 
 KINDS = ("2d", "3d", "folds", "packed", "hours")
 ROWS_3D = 64

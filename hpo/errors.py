@@ -10,6 +10,7 @@ HpoError                    any of the below; exit code 2
     DeviceError             the device asked for is not there or is too small    8
     OutputError             a file or folder cannot be written, or a disk full   9
     StudyStoppedError       too many trials failed by their own fault           10
+    WorkersFailedError      local workers ended with an error, or were killed    that of a worker; 8 if killed
 
 0 is done, 1 is a bug of ours, 130 is interrupted.
 """
@@ -84,6 +85,16 @@ class StudyStoppedError(HpoError):
     """Too many trials of a study failed by their own fault."""
 
     exit_code = 10
+
+
+class WorkersFailedError(HpoError):
+    """Local workers ended with an error, or were killed again and again; exit_code: of the first that tells why."""
+
+    exit_code = 8
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        self.exit_code = exit_code
+        super().__init__(message)
 
 
 def did_you_mean(name: str, legal: Iterable[str]) -> str:

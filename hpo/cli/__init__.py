@@ -1,4 +1,4 @@
-"""The command `hpo`: parse, open heavy doors late, call one function, print, return a code."""
+"""The command `hpo`: a file per command, which parses, calls one function, prints and returns an exit code."""
 
 from hpo.cli.main import main
 

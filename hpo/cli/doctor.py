@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from hpo.cli.completion import complete_studies
-from hpo.cli.options import (
+from hpo.cli.common import (
     checkpoint_dir_option,
     data_dir_option,
     device_option,
     json_option,
+    log_dir_option,
     print_json,
+    say,
     storage_option,
 )
-
-if TYPE_CHECKING:
-    from hpo.launch.doctor.finding import Finding
+from hpo.cli.completers import complete_studies
+from hpo.data.folder import data_folder
+from hpo.launch.doctor.examination import Patient, examine
+from hpo.launch.doctor.finding import Finding
+from hpo.launch.folders import checkpoint_folder
 
 _COLOURS = {"ok": "green", "warning": "yellow", "fault": "red"}
 
@@ -33,7 +34,7 @@ _COLOURS = {"ok": "green", "warning": "yellow", "fault": "red"}
     shell_complete=complete_studies,
     help="Look at this study too: it, and its data, must be there.",
 )
-@click.option("--log-dir", metavar="DIR", default="hpo-logs", show_default=True, help="Where workers write their logs.")
+@log_dir_option
 @checkpoint_dir_option
 @storage_option
 @data_dir_option
@@ -41,43 +42,40 @@ _COLOURS = {"ok": "green", "warning": "yellow", "fault": "red"}
 @json_option
 def doctor(
     study_name: str | None,
-    log_dir: str,
+    log_dir: Path,
     checkpoint_dir: str | None,
     storage: str | None,
     data_dir: str | None,
     device: str,
     as_json: bool,
 ) -> int:
-    """Look at database, data, device, disk, clock, Slurm, proxy and packages, and say what to do.
+    """Check everything that a study needs here, and say what to do.
 
-    Changes nothing. The exit code is 0 if there is no fault, else that of the first one's kind.
+    Database, data, device, disk, clock, Slurm, proxy and packages. Changes nothing. The exit code is 0 if there is no
+    fault, else that of the first one's kind.
     """
-    from hpo.data.folder import data_folder
-    from hpo.launch.doctor.examination import Patient, examine
-    from hpo.launch.folders import checkpoint_folder
-
     patient = Patient(
         storage=storage,
         study=study_name,
         data_dir=data_folder(data_dir),
         device=device,
-        log_dir=Path(log_dir),
+        log_dir=log_dir,
         checkpoint_dir=checkpoint_folder(checkpoint_dir, study_name or ""),
     )
     findings = []
     for finding in examine(patient):
         findings.append(finding)
         if not as_json:
-            _say(finding)
+            _print(finding)
     if as_json:
         print_json(findings)
     else:
         counts = Counter(finding.verdict for finding in findings)
-        print(f"{counts['ok']} ok, {counts['warning']} warnings, {counts['fault']} faults", file=sys.stderr)
+        say(f"{counts['ok']} ok, {counts['warning']} warnings, {counts['fault']} faults")
     return next((finding.exit_code for finding in findings if finding.verdict == "fault"), 0)
 
 
-def _say(finding: Finding) -> None:
+def _print(finding: Finding) -> None:
     verdict = click.style(f"{finding.verdict:<8}", fg=_COLOURS[finding.verdict])
     click.echo(f"{verdict} {finding.check:<9} {finding.text}")
     if finding.cure:

@@ -1,4 +1,4 @@
-"""The command group, and the one place where errors become sentences and exit codes."""
+"""The command group, and the one place where errors become messages and exit codes."""
 
 from __future__ import annotations
 
@@ -10,54 +10,129 @@ import traceback
 import click
 
 from hpo import __version__
-from hpo.cli.completion import completion
-from hpo.cli.data import data
-from hpo.cli.db import db
-from hpo.cli.doctor import doctor
-from hpo.cli.outcome import ablate, confirm
-from hpo.cli.read import best, dashboard, replay, status, trials
-from hpo.cli.result import export, finalize, predict, report
-from hpo.cli.settings import settings_
-from hpo.cli.slurm import slurm_
-from hpo.cli.stop import stop
-from hpo.cli.work import check, launch
-from hpo.cli.worker import worker
+from hpo.cli.lazy import Lazy, LazyGroup
 from hpo.errors import HpoError, OutputError
+
+_SEARCH, _RESULT, _SET_UP = "Search", "Result", "Files, database and machine"
+
+COMMANDS = {
+    "launch": Lazy(
+        "hpo.cli.launch:launch", "Create or resume a study and train until its trials are finished", _SEARCH
+    ),
+    "worker": Lazy(
+        "hpo.cli.worker:worker",
+        "Attach one more worker to STUDY until its trials are finished",
+        _SEARCH,
+    ),
+    "stop": Lazy(
+        "hpo.cli.stop:stop",
+        "Ask the workers of STUDY to end, and cancel its waiting jobs",
+        _SEARCH,
+    ),
+    "status": Lazy(
+        "hpo.cli.status:status",
+        "Show how STUDY stands: progress, best value, workers, jobs",
+        _SEARCH,
+    ),
+    "trials": Lazy("hpo.cli.trials:trials", "List every trial of STUDY, or show one TRIAL in full", _SEARCH),
+    "best": Lazy("hpo.cli.best:best", "Rank the complete trials of STUDY by validation AUC", _SEARCH),
+    "dashboard": Lazy(
+        "hpo.cli.dashboard:dashboard",
+        "Serve optuna-dashboard to this machine, open on STUDY or on all",
+        _SEARCH,
+    ),
+    "replay": Lazy(
+        "hpo.cli.replay:replay",
+        "Train TRIAL of STUDY again from its record, and compare",
+        _SEARCH,
+    ),
+    "confirm": Lazy(
+        "hpo.cli.confirm:confirm",
+        "Train the best of STUDY again, and name the winner",
+        _RESULT,
+    ),
+    "ablate": Lazy(
+        "hpo.cli.ablate:ablate",
+        "Show what each setting of the winner of STUDY is worth",
+        _RESULT,
+    ),
+    "finalize": Lazy(
+        "hpo.cli.finalize:finalize",
+        "Train the winner of STUDY anew, then open the test set once",
+        _RESULT,
+    ),
+    "report": Lazy(
+        "hpo.cli.report:report",
+        "Write the report of STUDY: one HTML page, and Markdown",
+        _RESULT,
+    ),
+    "export": Lazy(
+        "hpo.cli.export:export",
+        "Write the networks of STUDY's winner as a folder to give away",
+        _RESULT,
+    ),
+    "predict": Lazy(
+        "hpo.cli.predict:predict",
+        "Score images with the networks of `hpo export`",
+        _RESULT,
+    ),
+    "check": Lazy("hpo.cli.check:check", "Check study files, and report all errors of all files at once", _SET_UP),
+    "settings": Lazy(
+        "hpo.cli.settings:settings",
+        "List every setting of a training run with its domain and default",
+        _SET_UP,
+    ),
+    "data": Lazy("hpo.cli.data:data", "Fetch, verify and list the MedMNIST files", _SET_UP),
+    "db": Lazy("hpo.cli.db:db", "Create, maintain and serve the database of studies", _SET_UP),
+    "slurm": Lazy(
+        "hpo.cli.slurm:slurm",
+        "Show what `hpo launch --on slurm` would submit, and where",
+        _SET_UP,
+    ),
+    "doctor": Lazy(
+        "hpo.cli.doctor:doctor",
+        "Check everything that a study needs here, and say what to do",
+        _SET_UP,
+    ),
+    "completion": Lazy(
+        "hpo.cli.completion:completion",
+        "Print the script that completes command lines in SHELL",
+        _SET_UP,
+    ),
+}
 
 EXIT_CODES = """\b
 Exit codes:
   0 done                          6 no such study or trial
-  1 a bug of ours                 7 the study exists with another spec
+  1 internal error                7 the study exists with another spec
   2 wrong command line            8 device not there
-  3 faults in a study file        9 cannot write, or disk full
+  3 errors in a study file        9 cannot write, or disk full
   4 data missing or altered      10 too many trials failed
   5 database out of reach       130 interrupted
 """
 
 
-@click.group(epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=LazyGroup,
+    table=COMMANDS,
+    epilog=EXIT_CODES,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(__version__, prog_name="hpo")
 def cli() -> None:
     """Search hyperparameters for Deep AUC Maximization on MedMNIST.
 
     \b
     hpo data fetch adrenal3d                        get the data
-    hpo launch --dataset adrenal3d --trials 200     create the study or take it up, and work
+    hpo launch --dataset adrenal3d --trials 200     create or resume the study, and train
     hpo worker adrenal3d                            attach one more worker
     hpo launch --dataset adrenal3d --on slurm       workers as jobs of a cluster
-    hpo status adrenal3d --watch                    look
+    hpo status adrenal3d --watch                    watch
     hpo best adrenal3d                              the ranked list
-    hpo confirm adrenal3d                           the best again, on new seeds and folds
-    hpo finalize adrenal3d                          test rows, opened once
+    hpo confirm adrenal3d                           train the best again, on new seeds and folds
+    hpo finalize adrenal3d                          open the test set, once
     hpo report adrenal3d                            what was asked, tried and found
     """
-
-
-for command in (
-    *(launch, worker, stop, status, trials, best, confirm, ablate, dashboard, replay, check, settings_),
-    *(finalize, report, export, predict, data, db, slurm_, doctor, completion),
-):
-    cli.add_command(command)
 
 
 def main() -> None:
@@ -96,11 +171,11 @@ def _run() -> int:
 
 
 def _forget_unwritten() -> None:
-    """Lets what standard output still holds go nowhere, or Python would fail on it at its end, with exit code 120."""
+    """Drop what standard output still holds, or Python would fail on it at its end, with exit code 120."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _bug() -> int:
     traceback.print_exc()
-    print("hpo: this is a bug of ours; please report it with the lines above", file=sys.stderr)
+    print("hpo: internal error; please report it with the traceback above", file=sys.stderr)
     return 1

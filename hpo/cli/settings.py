@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, get_args, get_origin
+from typing import Literal, get_args, get_origin
 
 import click
+from pydantic.fields import FieldInfo
+from rich.console import Console
+from rich.table import Table
 
-from hpo.cli.options import json_option, print_json
-
-if TYPE_CHECKING:
-    from pydantic.fields import FieldInfo
-
-    from hpo.study.config import Setting
+from hpo.cli.common import json_option, print_json
+from hpo.study.config import Setting
+from hpo.study.config import settings as all_settings
+from hpo.study.files import SECTIONS
 
 
-@click.command("settings")
+@click.command()
 @click.option("--markdown", is_flag=True, help="Print the page docs/settings.md.")
 @json_option
-def settings_(markdown: bool, as_json: bool) -> None:
-    """List every setting of a training run: domain, default, when it means something, source."""
-    from hpo.study.config import settings
-
-    rows = list(settings().values())
+def settings(markdown: bool, as_json: bool) -> None:
+    """List every setting of a training run with its domain and default."""
+    rows = list(all_settings().values())
     if as_json:
         print_json([{**vars(row), "kind": row.kind.__name__, "domain": vars(row.domain)} for row in rows])
     elif markdown:
@@ -63,8 +62,6 @@ def _page(rows: list[Setting]) -> str:
 
 
 def _sections() -> list[str]:
-    from hpo.study.files import SECTIONS
-
     lines = ["", "# Sections of a study file"]
     for section, model in SECTIONS.items():
         about = " ".join((model.__doc__ or "").split())
@@ -89,9 +86,6 @@ def _legal(field: FieldInfo) -> str:
 
 
 def _print_table(rows: list[Setting]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
     table = Table("setting", "domain", "default", "only with", "meaning")
     for row in rows:
         table.add_row(row.name, domain(row), str(row.default), condition(row), row.description)

@@ -1,183 +1,184 @@
-"""`hpo launch` and `hpo check`."""
+"""Options of commands that start workers, and starting them."""
 
 from __future__ import annotations
 
-import dataclasses
-import sys
+import signal
+from collections.abc import Callable
+from dataclasses import fields, replace
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict
+from typing import Any, TypedDict
 
 import click
+from click.core import ParameterSource
 
-from hpo.cli.completion import complete_datasets, complete_settings
-from hpo.cli.options import (
+from hpo.cli.common import (
     CountOrAuto,
+    F,
     checkpoint_dir_option,
     data_dir_option,
     device_option,
-    json_option,
-    print_json,
+    log_dir_option,
+    say,
     storage_option,
 )
-from hpo.cli.slurm import slurm_option_names, slurm_options
-from hpo.errors import HpoError, UsageError
-
-if TYPE_CHECKING:
-    from hpo.launch.backends.slurm.plan import SlurmOptions
-    from hpo.launch.counts import Count
-    from hpo.study.spec import StudySpec
-
-
-class Common(TypedDict):
-    """What every way to launch a study needs."""
-
-    name: str
-    keep_trials: bool
-    storage: str | None
-    data_dir: str | None
+from hpo.cli.render.status import watching
+from hpo.data.folder import data_folder
+from hpo.errors import UsageError
+from hpo.launch.backends.slurm.plan import SlurmOptions
+from hpo.launch.backends.slurm.presets import PRESETS
+from hpo.launch.backends.slurm.submit import Prepared, prepare
+from hpo.launch.counts import Count
+from hpo.launch.session import Backend, Launched, launch
+from hpo.study.spec import StudySpec
 
 
 class Work(TypedDict):
-    """What every way to run workers needs."""
+    """Where workers run and what they are started with: options of `launch`."""
 
-    checkpoint_dir: str | None
+    on: Backend
+    workers: Count | None
+    workers_per_gpu: Count | None
+    storage: str | None
+    data_dir: str | None
     device: str
     log_dir: Path
+    checkpoint_dir: str | None
+    slurm: SlurmOptions
 
 
-@click.command()
-@click.option(
-    "--dataset",
-    metavar="NAME",
-    shell_complete=complete_datasets,
-    help="One of the eight datasets; its study file ships with hpo.",
-)
-@click.option("--study-file", metavar="FILE", type=click.Path(path_type=Path), help="A study file of your own.")
-@click.option("--name", metavar="STUDY", help="Name of the study.  [default: the dataset's short name]")
-@click.option(
-    "--trials", metavar="N", type=click.IntRange(min=1), help="Finished trials in all.  [default: the file's]"
-)
-@click.option(
+_ON = click.option(
     "--on",
     type=click.Choice(("local", "slurm", "none")),
     default="local",
     show_default=True,
     help="Where workers run: here, as an array of Slurm jobs, or nowhere yet (hpo worker attaches them).",
 )
-@click.option(
-    "--workers",
-    metavar="N|auto",
-    type=CountOrAuto(),
-    help="Local workers, or jobs; auto: as many local workers as pay.  [default: one per GPU, or 1]",
+
+_WORKER_OPTIONS: tuple[Callable[[Any], Any], ...] = (
+    click.option(
+        "--workers",
+        metavar="N|auto",
+        type=CountOrAuto(),
+        help="Local workers, or jobs; auto: the number of local workers that is fastest, measured once.  "
+        "[default: one per GPU, or 1]",
+    ),
+    log_dir_option,
+    checkpoint_dir_option,
+    storage_option,
+    data_dir_option,
+    device_option,
+    click.option(
+        "--workers-per-gpu",
+        metavar="N|auto",
+        type=CountOrAuto(),
+        help="Workers that share a GPU, or a machine or job without one; auto: the number that is fastest.  "
+        "[default: 1]",
+    ),
 )
-@click.option(
-    "--set",
-    "overrides",
-    metavar="KEY=VALUE",
-    multiple=True,
-    shell_complete=complete_settings,
-    help="Override one entry of the study file.",
+
+_SLURM_OPTIONS: tuple[Callable[[Any], Any], ...] = (
+    click.option(
+        "--preset", type=click.Choice(tuple(PRESETS)), default="generic", help="The cluster; see hpo slurm presets."
+    ),
+    click.option("--account", metavar="NAME", help="Account that pays for the jobs."),
+    click.option("--partition", metavar="NAME", help="Partition.  [default: the preset's]"),
+    click.option("--gres", metavar="gpu:TYPE:N", help="GPUs of each job, or none.  [default: one of the preset's]"),
+    click.option("--time", metavar="[D-]HH:MM:SS", help="Walltime of each job.  [default: a day on the presets]"),
+    click.option("--memory", metavar="16G", help="Memory of each job.  [default: 8G for each worker on the presets]"),
+    click.option(
+        "--cpus",
+        metavar="N",
+        type=click.IntRange(min=1),
+        help="Cores of each job, shared by its workers.  [default: 4 for each worker beside a GPU, else 4]",
+    ),
+    click.option("--modules", metavar="'A B'", help="Modules to load, or none.  [default: the preset's]"),
+    click.option("--venv", metavar="DIR", help="Virtual environment of the workers.  [default: this Python]"),
+    click.option(
+        "--setup", metavar="COMMAND", multiple=True, help="Shell command before the workers; may be repeated."
+    ),
+    click.option(
+        "--warn",
+        metavar="SECONDS",
+        type=click.IntRange(min=30, max=3600),
+        default=120,
+        help="How long before the end of its walltime a job releases its trials.  [default: 120]",
+    ),
+    click.option(
+        "--requeue/--no-requeue",
+        default=True,
+        help="Whether a job that was interrupted goes back into the queue.  [default: requeue]",
+    ),
+    click.option("--one-node", is_flag=True, help="Keep all jobs on this host, where a SQLite file may serve them."),
 )
-@click.option("--log-dir", metavar="DIR", default="hpo-logs", show_default=True, help="Where workers write their logs.")
-@checkpoint_dir_option
-@storage_option
-@data_dir_option
-@device_option
-@slurm_options
-@click.option("--test-only", is_flag=True, help="With --on slurm: ask the cluster about the job, submit nothing.")
-@click.option("--dry-run", is_flag=True, help="With --on slurm: print the script, submit and store nothing.")
-def launch(
-    dataset: str | None,
-    study_file: Path | None,
-    name: str | None,
-    trials: int | None,
-    on: str,
-    workers: Count | None,
-    overrides: tuple[str, ...],
-    log_dir: str,
-    checkpoint_dir: str | None,
-    storage: str | None,
-    data_dir: str | None,
-    device: str,
-    slurm: SlurmOptions,
-    test_only: bool,
-    dry_run: bool,
-) -> int:
-    """Create a study or take it up, and run workers until its trials are finished.
 
-    Ctrl-C stops cleanly; the same command goes on where it stopped. More --trials extend a finished study. With --on
-    slurm the workers are jobs, which outlive this command.
-    """
-    spec = _spec(dataset, study_file, (*overrides, *((f"budget.trials={trials}",) if trials else ())))
-
-    from hpo.cli.session import create, run_launch
-    from hpo.cli.slurm import launch_on_slurm
-
-    common: Common = {
-        "name": name or spec.dataset,
-        "keep_trials": trials is None,
-        "storage": storage,
-        "data_dir": data_dir,
-    }
-    work: Work = {"checkpoint_dir": checkpoint_dir, "device": device, "log_dir": Path(log_dir)}
-    if on == "slurm":
-        wishes = dataclasses.replace(slurm, workers=workers)
-        return launch_on_slurm(spec, wishes, **common, **work, test_only=test_only, dry_run=dry_run)
-    refuse_slurm_options(test_only=test_only, dry_run=dry_run)
-    if on == "none":
-        return create(spec, **common)
-    return run_launch(spec, workers=workers, workers_per_gpu=slurm.workers_per_gpu, **common, **work)
+_SLURM_NAMES = {field.name for field in fields(SlurmOptions)} - {"workers", "workers_per_gpu"}
+_ONLY_WITH_SLURM = {*_SLURM_NAMES, "test_only", "dry_run"}
 
 
-def refuse_slurm_options(**flags: bool) -> None:
-    """Raises UsageError if an option of jobs, or one of these flags, was given though no jobs are asked for."""
-    from click.core import ParameterSource
+def work_options(command: F) -> F:
+    """`--on` and the options of workers and jobs; the command gets them as one argument, `work`."""
+    return _collected(command, (_ON, *_WORKER_OPTIONS, *_SLURM_OPTIONS))
 
+
+def job_options(command: F) -> F:
+    """The options of workers and jobs, for a command that is about jobs alone; see `work_options`."""
+    return _collected(command, (*_WORKER_OPTIONS, *_SLURM_OPTIONS))
+
+
+def _collected(command: F, options: tuple[Callable[[Any], Any], ...]) -> F:
+    @wraps(command)
+    def collected(**arguments: Any) -> Any:
+        if arguments.setdefault("on", "slurm") != "slurm":
+            _refuse_slurm_options()
+        slurm = SlurmOptions(**{name: arguments.pop(name) for name in _SLURM_NAMES})
+        names = Work.__annotations__.keys() - {"slurm"}
+        return command(work={name: arguments.pop(name) for name in names} | {"slurm": slurm}, **arguments)
+
+    decorated: Any = collected
+    for option in reversed(options):
+        decorated = option(decorated)
+    return decorated  # type: ignore[no-any-return]
+
+
+def _refuse_slurm_options() -> None:
+    """Raises UsageError if an option of jobs was given though no jobs are asked for."""
     context = click.get_current_context()
-    names = {*slurm_option_names(), *(name for name, given in flags.items() if given)}
-    for name in sorted(names):
+    for name in sorted(_ONLY_WITH_SLURM):
         if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
             raise UsageError(f"--{name.replace('_', '-')} is an option of jobs; give --on slurm with it")
 
 
-@click.command()
-@click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path))
-@click.option(
-    "--set",
-    "overrides",
-    metavar="KEY=VALUE",
-    multiple=True,
-    shell_complete=complete_settings,
-    help="Override one entry first.",
-)
-@json_option
-def check(files: tuple[Path, ...], overrides: tuple[str, ...], as_json: bool) -> int:
-    """Check study files; every fault of every file is told at once."""
-    from hpo.study.files import load_spec
+def start(spec: StudySpec, name: str, work: Work, *, keep_trials: bool = False) -> Launched:
+    """Create or resume a study and start its workers, under a live view if they are local; print the number of a job.
 
-    good, faults = {}, []
-    for file in files:
-        try:
-            good[str(file)] = load_spec(file, overrides)
-        except HpoError as error:
-            faults.append(error)
-    if as_json:
-        specs = {path: spec.model_dump(mode="json") for path, spec in good.items()}
-        print_json({"ok": specs, "faults": [str(fault) for fault in faults]})
-    else:
-        for path, spec in good.items():
-            searched = (
-                f"{len(spec.space)} settings searched, {spec.budget.trials} trials of {spec.budget.epochs} epochs"
-            )
-            print(f"{path}: ok; {spec.dataset}, {searched}, fingerprint {spec.fingerprint()}")
-    for fault in faults:
-        print(f"hpo: {fault}", file=sys.stderr)
-    return faults[0].exit_code if faults else 0
+    Args:
+        keep_trials: a study that exists keeps its number of trials.
+    """
+    if work["on"] == "local":
+        # SIGTERM ends this process as Ctrl-C does, after its workers.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+    launched = launch(spec, name=name, keep_trials=keep_trials, watching=watching, tell=say, **work)
+    if launched.submission is not None:
+        print(launched.submission.job)
+    return launched
 
 
-def _spec(dataset: str | None, study_file: Path | None, overrides: tuple[str, ...]) -> StudySpec:
-    from hpo.study.files import builtin_study_file, load_spec
+def prepare_job(name: str, work: Work) -> Prepared:
+    """The job that workers of a study would be submitted as; nothing is stored."""
+    return prepare(
+        name,
+        replace(work["slurm"], workers=work["workers"], workers_per_gpu=work["workers_per_gpu"]),
+        storage=work["storage"],
+        data_dir=data_folder(work["data_dir"]),
+        checkpoint_dir=work["checkpoint_dir"],
+        log_dir=work["log_dir"],
+        device=work["device"],
+    )
 
-    if (dataset is None) == (study_file is None):
-        raise UsageError("give --dataset NAME or --study-file FILE, one of the two")
-    return load_spec(study_file or builtin_study_file(dataset or ""), overrides)
+
+def print_script(job: Prepared) -> None:
+    """Print the batch script of a job, and say so if it reads an address file that is not there yet."""
+    print(job.script, end="")
+    if job.address.text is not None and not job.address.file.exists():
+        say(f"hpo: the script reads {job.address.file}, which `hpo launch --on slurm` writes")

@@ -11,6 +11,7 @@ from concurrent.futures import ProcessPoolExecutor
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from hpo.revision import code_version
 from hpo.study.spec import StudySpec
 
 if TYPE_CHECKING:
@@ -80,8 +81,6 @@ def _surroundings(device: str) -> dict[str, Any]:
 
 
 def _code_version() -> str:
-    from hpo.training.machine.provenance import code_version
-
     return code_version()[0]
 
 

@@ -14,6 +14,9 @@ from hpo.errors import DataError, OutputError
 
 RESULT, SCORES = "final.json", "scores.npz"
 
+DEFAULT_RESULTS = Path("hpo-results")
+"""Folder of the folders of final results, in the current folder."""
+
 
 @dataclass(frozen=True, eq=False)
 class Final:
@@ -25,6 +28,11 @@ class Final:
     about: dict[str, Any]
     scores: dict[str, NDArray[np.float32]]
     labels: NDArray[np.uint8]
+
+
+def results_folder(study: str, option: Path | None = None) -> Path:
+    """The folder of a study's final result: `option`, else hpo-results/STUDY."""
+    return option or DEFAULT_RESULTS / study
 
 
 def store(final: Final, folder: Path) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpo.data.development import Development
+from hpo.revision import code_version
 from hpo.search.strategy.seeds import trial_seed
 from hpo.statistics.threshold import choose_threshold
 from hpo.study.config import TrainConfig
@@ -128,7 +129,7 @@ def _save(
 ) -> None:
     """Writes a refit's weights with where they come from and the thresholds on their scores."""
     from hpo.training.loop.model_file import save_model
-    from hpo.training.machine.provenance import code_version, environment
+    from hpo.training.machine.provenance import environment
 
     commit, dirty = code_version()
     record = {

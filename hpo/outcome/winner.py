@@ -13,6 +13,15 @@ from hpo.study.config import TrainConfig
 from hpo.study.references import references
 
 
+def choose_entries(search: Study, *, trial: int | None = None, confirmation: str | None = None) -> list[Entry]:
+    """Choose the winner, first, and the references: by trial number, else by the confirmation of that name.
+
+    Raises:
+        UsageError, StudyNotFoundError: see `by_hand` and `confirmed`.
+    """
+    return by_hand(search, trial) if trial is not None else confirmed(search, confirmation)
+
+
 def confirmed(search: Study, name: str | None = None) -> list[Entry]:
     """The winner of a confirmation that is done, and the references of its plan.
 

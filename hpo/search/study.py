@@ -14,7 +14,8 @@ from sqlalchemy.engine import Connection, Row
 
 from hpo.errors import StorageError, StudyConflictError, StudyNotFoundError, UsageError, did_you_mean
 from hpo.search.database import schema, sqlite_host
-from hpo.search.database.database import Database
+from hpo.search.database.address import resolve_address
+from hpo.search.database.database import Database, open_database
 from hpo.study.spec import StudySpec, differences
 
 LEASE_SECONDS = 180.0
@@ -100,6 +101,19 @@ def open_study(database: Database, name: str, *, lease: float = LEASE_SECONDS) -
         ) from None
     budget = spec.budget.model_copy(update={"trials": row.trials})
     return Study(database, row.study_id, name, spec.model_copy(update={"budget": budget}), row.created_at, lease)
+
+
+def open_named_study(name: str, storage: str | None = None) -> Study:
+    """Open the study `name` in the database that `storage` names.
+
+    Args:
+        storage: as `--storage` takes it; None for $HPO_STORAGE, else hpo.sqlite3 in the current folder.
+
+    Raises:
+        StudyNotFoundError: with the nearest name.
+        StorageError: if the address is wrong, or the database or the study's spec cannot be read.
+    """
+    return open_study(open_database(resolve_address(storage), create=False), name)
 
 
 def list_studies(database: Database) -> list[StudyRow]:

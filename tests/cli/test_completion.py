@@ -101,3 +101,9 @@ def test_settings_are_completed_up_to_the_value(tmp_path: Path) -> None:
     assert completed(tmp_path, "hpo launch --set budget.e") == ["budget.epochs="]
     assert completed(tmp_path, "hpo launch --set space.margin.l") == ["space.margin.low=", "space.margin.log="]
     assert "fixed.optimizer=" in completed(tmp_path, "hpo check --set fixed.opt")
+
+
+def test_commands_are_completed_at_every_level(tmp_path: Path) -> None:
+    assert completed(tmp_path, "hpo sta") == ["status"]
+    assert completed(tmp_path, "hpo db re") == ["restore"]
+    assert "--workers-per-gpu" in completed(tmp_path, "hpo launch --work")

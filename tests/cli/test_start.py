@@ -6,22 +6,39 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from hpo import errors
-from hpo.cli.main import cli
+from hpo.cli.main import COMMANDS, cli
 from tests.cli.run import hpo_here
 from tests.mention import unmentioned
 
 HEAVY = {"torch", "libauc", "optuna", "sqlalchemy", "sklearn", "numpy", "medmnist", "pydantic", "rich", "plotly"}
 
 
-def test_help_imports_no_heavy_package() -> None:
+def loaded(*arguments: str) -> tuple[str, set[str]]:
+    """What `hpo ARGUMENTS` prints, and the modules that are loaded when it ends."""
     code = (
-        "import sys\nfrom hpo.cli import main\nsys.argv = ['hpo', '--help']\n"
-        "try:\n    main()\nfinally:\n    print(*(m.partition('.')[0] for m in sys.modules), file=sys.stderr)"
+        "import sys\nfrom hpo.cli import main\nsys.argv = ['hpo', *sys.argv[1:]]\n"
+        "try:\n    main()\nfinally:\n    print(*sys.modules, file=sys.stderr)"
     )
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert not HEAVY & set(run.stderr.split())
-    assert "launch" in run.stdout
+    run = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
+    return run.stdout, set(run.stderr.split())
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["data", "--help"], ["db", "--help"], ["slurm", "--help"]])
+def test_help_imports_no_heavy_package_and_no_command(arguments: list[str]) -> None:
+    text, modules = loaded(*arguments)
+    assert not HEAVY & {name.partition(".")[0] for name in modules}
+    commands = {entry.target.partition(":")[0] for entry in COMMANDS.values()} - {f"hpo.cli.{arguments[0]}"}
+    assert commands & modules == set()
+    assert "Usage: hpo" in text
+
+
+def test_a_study_file_is_checked_without_a_database_and_numbers() -> None:
+    text, modules = loaded("check", str(Path(__file__).parents[2] / "studies" / "breast.toml"))
+    assert "breast" in text
+    assert (HEAVY - {"pydantic"}) & {name.partition(".")[0] for name in modules} == set()
 
 
 def test_help_names_every_command_and_exit_code(tmp_path: Path) -> None:

@@ -8,10 +8,7 @@ from pathlib import Path
 import click
 import pytest
 
-from hpo.cli.options import CountOrAuto
-from hpo.cli.session import run_launch
-from hpo.errors import UsageError
-from hpo.study.files import builtin_study_file, load_spec
+from hpo.cli.common import CountOrAuto
 from tests.cli.run import hpo
 from tests.mention import unmentioned
 
@@ -28,24 +25,6 @@ def test_another_count_is_refused_with_the_legal_ones(text: str) -> None:
     with pytest.raises(click.BadParameter) as refused:
         CountOrAuto().convert(text, None, None)
     assert unmentioned(refused.value.message, repr(text), 1, "auto") == []
-
-
-def test_all_workers_and_those_on_each_gpu_are_not_both_given(tmp_path: Path) -> None:
-    with pytest.raises(UsageError) as refused:
-        run_launch(
-            load_spec(builtin_study_file("digits"), ()),
-            name="s",
-            keep_trials=False,
-            workers=2,
-            workers_per_gpu=2,
-            storage=f"sqlite:///{tmp_path}/s.db",
-            data_dir=None,
-            device="cpu",
-            log_dir=tmp_path,
-            checkpoint_dir=None,
-        )
-    assert unmentioned(refused.value, "--workers", "--workers-per-gpu") == []
-    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from hpo.cli.standings import verdict_of
+from hpo.cli.render.standings import verdict_of
 from hpo.outcome.standings import Confirmation, Difference, Verdict, judge, read_confirmation
 from hpo.search.database.database import Database
 from hpo.search.queue.workers import this_process

@@ -9,17 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from hpo.cli.slurm import _PRESETS
-from hpo.launch.backends.slurm.presets import PRESETS
 from tests.cli.run import hpo
 from tests.mention import unmentioned
 from tests.slurm.fake import FakeSlurm
 
 SERVER = "postgresql://me:s3cret-w0rd@db1:5432/hpo"
-
-
-def test_the_command_line_offers_every_preset() -> None:
-    assert tuple(PRESETS) == _PRESETS
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,9 @@ import math
 import pytest
 import sqlalchemy as sa
 
-from hpo.cli.crew import read_crew, render_crew
-from hpo.cli.view import page
+from hpo.cli.common import plain
+from hpo.cli.render.page import page
+from hpo.cli.render.workers import read_crew, render_crew
 from hpo.launch.backends.slurm import client
 from hpo.launch.backends.slurm.queue import ArrayState, Queue, QueueWatch, read_queue
 from hpo.launch.backends.slurm.stop import stop_study
@@ -144,9 +145,7 @@ def test_a_look_writes_nothing(slurm: FakeSlurm, study: Study) -> None:
     assert {text.split()[0] for text in statements} <= {"SELECT", "BEGIN"}
     assert slurm.calls("scancel") == []
     assert all(call == "show config" for call in slurm.calls("scontrol"))
-    from hpo.cli.options import _plain
-
-    document = json.loads(json.dumps(_plain(crew.as_json()), allow_nan=False))
+    document = json.loads(json.dumps(plain(crew.as_json()), allow_nan=False))
     assert document["workers"][0]["job"] == "4711_0"
     assert {job["job"]: job["running"] for job in document["jobs"]} == {"4711": 1, "12": None}
 

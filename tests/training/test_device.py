@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from hpo.errors import DeviceError
+from hpo.revision import code_version
 from hpo.training.machine import device
 from hpo.training.machine.device import (
     choose_device,
@@ -20,7 +21,7 @@ from hpo.training.machine.device import (
     peak_memory_bytes,
     set_up_process,
 )
-from hpo.training.machine.provenance import code_version, environment
+from hpo.training.machine.provenance import environment
 from hpo.training.model.resnet import resnet18
 from tests.mention import unmentioned
 

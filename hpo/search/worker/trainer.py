@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from hpo.revision import code_version
 from hpo.study.config import TrainConfig
 from hpo.study.spec import Scoring, StudySpec
 from hpo.training.report import EpochReport
@@ -101,7 +102,7 @@ class _StudyTrainer:
         from hpo.training.machine.device import choose_device
         from hpo.training.machine.energy import EnergyMeter
         from hpo.training.machine.failure import TrainingFailure
-        from hpo.training.machine.provenance import code_version, environment
+        from hpo.training.machine.provenance import environment
 
         self.failure: type[Exception] = TrainingFailure
         self.environment = environment(device)

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from hpo.outcome.standings import Confirmation, Difference, Standing
 from hpo.text import with_error
-
-if TYPE_CHECKING:
-    from hpo.outcome.standings import Confirmation, Difference, Standing
 
 
 def standings_table(found: Confirmation) -> RenderableType:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from rich.console import RenderableType
 from rich.table import Table
 
+from hpo.outcome.judgement import Judgement
+from hpo.statistics.estimate import Estimate
 from hpo.text import auc
-
-if TYPE_CHECKING:
-    from hpo.outcome.judgement import Judgement
-    from hpo.statistics.estimate import Estimate
 
 
 def judgement_table(study_name: str, judgement: Judgement) -> RenderableType:

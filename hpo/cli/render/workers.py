@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.markup import escape
@@ -11,13 +11,11 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from hpo.launch.backends.slurm.queue import ArrayState, Queue, QueueWatch, read_queue
+from hpo.search.queries.status import RunningTrial, StudyStatus
+from hpo.search.queue.workers import WorkerRow, read_jobs, read_workers
+from hpo.search.study import Study
 from hpo.text import duration, with_error
-
-if TYPE_CHECKING:
-    from hpo.launch.backends.slurm.queue import ArrayState, Queue, QueueWatch
-    from hpo.search.queries.status import RunningTrial, StudyStatus
-    from hpo.search.queue.workers import WorkerRow
-    from hpo.search.study import Study
 
 MOST_ROWS = 16
 """Running trials that a live view lists; the others are counted."""
@@ -53,9 +51,6 @@ class Crew:
 
 def read_crew(study: Study, watch: QueueWatch | None = None) -> Crew:
     """Reads workers and jobs, and asks Slurm for the jobs: at once, or as often as `watch` does. Writes nothing."""
-    from hpo.launch.backends.slurm.queue import read_queue
-    from hpo.search.queue.workers import read_jobs, read_workers
-
     jobs = read_jobs(study)
     queue = read_queue(jobs) if watch is None else watch.look(jobs)
     return Crew(read_workers(study), queue, 2 * study.lease)

@@ -1,0 +1,40 @@
+"""`hpo ablate`: what each setting of the winner is worth."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import click
+
+from hpo.cli.common import confirmation_option, json_option, print_json, study_argument, trial_option
+from hpo.cli.render.page import page
+from hpo.cli.render.standings import ablation_table
+from hpo.cli.work import Work, start, work_options
+from hpo.outcome.confirmation import ablate as ablate_winner
+from hpo.search.study import open_named_study
+
+
+@click.command()
+@study_argument
+@click.option("--seeds", metavar="N", default=3, show_default=True, type=click.IntRange(1, 50), help="Repeats of each.")
+@trial_option
+@confirmation_option
+@work_options
+@json_option
+def ablate(study_name: str, seeds: int, trial: int | None, confirmation: str | None, work: Work, as_json: bool) -> None:
+    """Show what each setting of the winner of STUDY is worth.
+
+    The winner is trained with one setting at a time as in each reference. Trained as a confirmation is, as the study
+    STUDY-ablation; its report stands in `hpo report STUDY`.
+    """
+    found = ablate_winner(
+        open_named_study(study_name, work["storage"]),
+        train=partial(start, work=work),
+        seeds=seeds,
+        trial=trial,
+        confirmation=confirmation,
+    )
+    if as_json:
+        print_json(found)
+    elif found.whole:
+        page().print(ablation_table(found))

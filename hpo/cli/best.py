@@ -1,0 +1,25 @@
+"""`hpo best`: the ranked list of a study's complete trials."""
+
+from __future__ import annotations
+
+import click
+
+from hpo.cli.common import json_option, print_json, storage_option, study_argument
+from hpo.cli.render.page import page
+from hpo.cli.render.trials import ranked_table
+from hpo.search.queries.trials import read_best
+from hpo.search.study import open_named_study
+
+
+@click.command()
+@study_argument
+@click.option("--count", metavar="N", default=10, show_default=True, type=click.IntRange(min=1), help="How many.")
+@storage_option
+@json_option
+def best(study_name: str, count: int, storage: str | None, as_json: bool) -> None:
+    """Rank the complete trials of STUDY by validation AUC. The references are marked."""
+    ranking = read_best(open_named_study(study_name, storage), count)
+    if as_json:
+        print_json(ranking)
+    else:
+        page().print(ranked_table(study_name, ranking))

@@ -1,0 +1,37 @@
+"""`hpo check`: report all errors of study files at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from hpo.cli.common import json_option, print_json, say, set_option
+from hpo.errors import HpoError
+from hpo.study.files import load_spec
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path))
+@set_option
+@json_option
+def check(files: tuple[Path, ...], overrides: tuple[str, ...], as_json: bool) -> int:
+    """Check study files, and report all errors of all files at once."""
+    good, faults = {}, []
+    for file in files:
+        try:
+            good[str(file)] = load_spec(file, overrides)
+        except HpoError as error:
+            faults.append(error)
+    if as_json:
+        specs = {path: spec.model_dump(mode="json") for path, spec in good.items()}
+        print_json({"ok": specs, "faults": [str(fault) for fault in faults]})
+    else:
+        for path, spec in good.items():
+            searched = (
+                f"{len(spec.space)} settings searched, {spec.budget.trials} trials of {spec.budget.epochs} epochs"
+            )
+            print(f"{path}: ok; {spec.dataset}, {searched}, fingerprint {spec.fingerprint()}")
+    for fault in faults:
+        say(f"hpo: {fault}")
+    return faults[0].exit_code if faults else 0

@@ -1,0 +1,112 @@
+"""What commands share: options, each declared once, and the ways to print.
+
+Results go to stdout, messages to stderr.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from hpo.cli.completers import complete_datasets, complete_settings, complete_studies
+from hpo.launch.counts import AUTO, Count
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class CountOrAuto(click.ParamType):  # type: ignore[type-arg]
+    """A number of workers from 1, or `auto`."""
+
+    name = "number or auto"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Count:
+        """The number, or the word; fails with what is legal."""
+        if value == AUTO:
+            return AUTO
+        if not str(value).isdecimal() or int(value) < 1:
+            self.fail(f"{value!r} is neither a number from 1 nor auto", param, ctx)
+        return int(value)
+
+
+study_argument = click.argument("study_name", metavar="STUDY", shell_complete=complete_studies)
+optional_study_argument = click.argument(
+    "study_name", metavar="[STUDY]", required=False, shell_complete=complete_studies
+)
+trial_argument = click.argument("number", metavar="TRIAL", type=click.IntRange(min=0))
+datasets_argument = click.argument("datasets", nargs=-1, metavar="[DATASET]...", shell_complete=complete_datasets)
+
+storage_option = click.option(
+    "--storage",
+    metavar="URL",
+    help="Database of the study: an SQLAlchemy URL, @FILE that holds it (0600), or - for standard input.  "
+    "[default: $HPO_STORAGE, else sqlite:///hpo.sqlite3]",
+)
+data_dir_option = click.option(
+    "--data-dir", metavar="DIR", help="Folder of the MedMNIST files.  [default: $HPO_DATA_DIR, else ~/.medmnist]"
+)
+checkpoint_dir_option = click.option(
+    "--checkpoint-dir",
+    metavar="DIR",
+    help="Folder of the checkpoints of running trials, on a path that all hosts share; none: keep none.  "
+    "[default: $HPO_CHECKPOINT_DIR, else hpo-checkpoints]",
+)
+log_dir_option = click.option(
+    "--log-dir",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    default="hpo-logs",
+    show_default=True,
+    help="Where workers write their logs.",
+)
+device_option = click.option("--device", metavar="NAME", default="auto", help="auto, cpu, cuda or cuda:N.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
+set_option = click.option(
+    "--set",
+    "overrides",
+    metavar="KEY=VALUE",
+    multiple=True,
+    shell_complete=complete_settings,
+    help="Override one entry of the study file.",
+)
+trial_option = click.option(
+    "--trial", metavar="N", type=click.IntRange(min=0), help="Take this trial as the winner, without a confirmation."
+)
+confirmation_option = click.option(
+    "--confirmation", metavar="STUDY", help="Name of the confirmation.  [default: STUDY-confirm]"
+)
+results_option = click.option(
+    "--results",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Folder of the final result.  [default: hpo-results/STUDY]",
+)
+backup_argument = click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+
+
+def say(line: str) -> None:
+    """Print a message to stderr."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def print_json(value: Any) -> None:
+    """Print a dataclass, or a list of them, as one JSON document; a number that is not finite becomes null."""
+    print(json.dumps(plain(value), indent=2, ensure_ascii=False))
+
+
+def plain(value: Any) -> Any:
+    """Dicts, lists, strings and finite numbers in place of dataclasses, tuples and numbers that are not finite."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return plain(dataclasses.asdict(value))
+    if isinstance(value, dict):
+        return {str(key): plain(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(entry) for entry in value]
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return None
+    return value

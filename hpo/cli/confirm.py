@@ -1,0 +1,57 @@
+"""`hpo confirm`: train the best of a search again and name the winner."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import click
+
+from hpo.cli.common import json_option, print_json, say, study_argument
+from hpo.cli.render.page import page
+from hpo.cli.render.standings import standings_table
+from hpo.cli.work import Work, start, work_options
+from hpo.outcome.confirmation import confirm as confirm_search
+from hpo.search.study import open_named_study
+
+
+@click.command()
+@study_argument
+@click.option(
+    "--top",
+    metavar="N",
+    type=click.IntRange(1, 30),
+    help="Configurations besides the references.  [default: the file's]",
+)
+@click.option("--seeds", metavar="N", type=click.IntRange(1, 50), help="Repeats of each.  [default: the file's]")
+@click.option("--no-racing", is_flag=True, help="Train every repeat, also of candidates that are clearly worse.")
+@click.option("--name", metavar="STUDY", help="Name of the confirmation.  [default: STUDY-confirm]")
+@work_options
+@json_option
+def confirm(
+    study_name: str,
+    top: int | None,
+    seeds: int | None,
+    no_racing: bool,
+    name: str | None,
+    work: Work,
+    as_json: bool,
+) -> None:
+    """Train the best of STUDY again, and name the winner.
+
+    The references are trained beside them. New seeds, new folds, no pruning, paired: a study of its own, which any
+    worker can help with. Ctrl-C stops cleanly; the same command continues, and prints the result once all is done. A
+    larger --seeds adds repeats.
+    """
+    found = confirm_search(
+        open_named_study(study_name, work["storage"]),
+        train=partial(start, work=work),
+        name=name,
+        top=top,
+        seeds=seeds,
+        racing=not no_racing,
+        tell=say,
+    )
+    if as_json:
+        print_json(found)
+    elif found.whole:
+        page().print(standings_table(found))

@@ -1,0 +1,30 @@
+"""`hpo db copy`: one study to another database."""
+
+from __future__ import annotations
+
+import click
+
+from hpo.cli.common import storage_option, study_argument
+from hpo.cli.render.progress import table_bars
+from hpo.search.admin.copy import copy_study
+from hpo.search.database.address import resolve_address
+from hpo.search.database.database import open_database
+from hpo.search.study import check_name, open_named_study
+
+
+@click.command()
+@study_argument
+@click.option("--to", "target", metavar="URL", required=True, help="Database to copy to: an address, or @FILE.")
+@click.option("--name", metavar="NAME", help="Name of the copy.  [default: STUDY]")
+@storage_option
+def copy(study_name: str, target: str, name: str | None, storage: str | None) -> None:
+    """Copy STUDY with all its trials to another database.
+
+    It can continue there; its running trials are released in the copy.
+    """
+    check_name(name or study_name)
+    study = open_named_study(study_name, storage)
+    there = open_database(resolve_address(target), create=True)
+    with table_bars() as copied:
+        trials = copy_study(study, there, name or study_name, copied)
+    print(f"{there.address}: study {name or study_name} with {trials} trials")

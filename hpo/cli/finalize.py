@@ -1,0 +1,103 @@
+"""`hpo finalize`: the final networks of a study, and their result on the test set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from hpo.cli.common import (
+    confirmation_option,
+    data_dir_option,
+    device_option,
+    json_option,
+    print_json,
+    results_option,
+    say,
+    storage_option,
+    study_argument,
+    trial_option,
+)
+from hpo.cli.render.judgement import judgement_table
+from hpo.cli.render.page import page
+from hpo.cli.render.progress import progress
+from hpo.outcome.finalization import finalize as finalize_search
+from hpo.outcome.networks import Rows
+from hpo.search.study import open_named_study
+
+
+@click.command()
+@study_argument
+@click.option(
+    "--seeds", metavar="N", default=5, show_default=True, type=click.IntRange(1, 100), help="Networks of each."
+)
+@click.option(
+    "--rows",
+    type=click.Choice(("development", "training")),
+    default="development",
+    show_default=True,
+    help="Train on the whole development set, or as MedMNIST does: on the official training samples, the epoch chosen "
+    "by the validation samples.",
+)
+@trial_option
+@click.option("--train-only", is_flag=True, help="Train the networks and leave the test set sealed.")
+@click.option("--reopen", metavar="WHY", default="", help="Open a test set again that was opened before, and why.")
+@confirmation_option
+@results_option
+@storage_option
+@data_dir_option
+@device_option
+@json_option
+def finalize(
+    study_name: str,
+    seeds: int,
+    rows: Rows,
+    trial: int | None,
+    train_only: bool,
+    reopen: str,
+    confirmation: str | None,
+    results: Path | None,
+    storage: str | None,
+    data_dir: str | None,
+    device: str,
+    as_json: bool,
+) -> None:
+    """Train the winner of STUDY anew, then open the test set once.
+
+    The references are trained and tested beside it. Ctrl-C stops cleanly; the same command continues. The opening is
+    written to the test-set access log before any test sample is read.
+    """
+    study = open_named_study(study_name, storage)
+
+    # Torch takes seconds to load; --help, completion and a wrong name do without.
+    from hpo.training.machine.device import set_up_process
+
+    set_up_process(None)
+    with progress() as beat:
+        done = finalize_search(
+            study,
+            seeds=seeds,
+            rows=rows,
+            trial=trial,
+            confirmation=confirmation,
+            train_only=train_only,
+            reopen=reopen,
+            results=results,
+            data_dir=data_dir,
+            device=device,
+            beat=beat,
+            tell=say,
+        )
+    if done.judgement is None:
+        say(f"{len(done.networks)} networks are in {done.folder / 'models'}; the test set is still sealed")
+        return
+    if as_json:
+        print_json(done.judgement)
+        return
+
+    # Matplotlib, which no other path of this command needs.
+    from hpo.outcome.report.result.sections import verdicts
+
+    page().print(judgement_table(study_name, done.judgement))
+    for sentence in verdicts(done.judgement, study.spec.data):
+        print(sentence)

@@ -1,0 +1,69 @@
+"""`hpo launch`: create or resume a study and run its workers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from hpo.cli.common import say, set_option
+from hpo.cli.completers import complete_datasets
+from hpo.cli.render.page import page
+from hpo.cli.render.trials import ranked_table
+from hpo.cli.work import Work, prepare_job, print_script, start, work_options
+from hpo.errors import UsageError
+from hpo.launch.backends.slurm.submit import test_only as test_job
+from hpo.search.queries.trials import read_best
+from hpo.study.files import builtin_study_file, load_spec
+from hpo.study.spec import StudySpec
+
+
+@click.command()
+@click.option(
+    "--dataset",
+    metavar="NAME",
+    shell_complete=complete_datasets,
+    help="One of the eight datasets; its study file ships with hpo.",
+)
+@click.option("--study-file", metavar="FILE", type=click.Path(path_type=Path), help="A study file of your own.")
+@click.option("--name", metavar="STUDY", help="Name of the study.  [default: the dataset's short name]")
+@click.option(
+    "--trials", metavar="N", type=click.IntRange(min=1), help="Finished trials in all.  [default: the file's]"
+)
+@set_option
+@work_options
+@click.option("--test-only", is_flag=True, help="With --on slurm: ask the cluster about the job, submit nothing.")
+@click.option("--dry-run", is_flag=True, help="With --on slurm: print the script, submit and store nothing.")
+def launch(
+    dataset: str | None,
+    study_file: Path | None,
+    name: str | None,
+    trials: int | None,
+    overrides: tuple[str, ...],
+    work: Work,
+    test_only: bool,
+    dry_run: bool,
+) -> None:
+    """Create or resume a study and train until its trials are finished.
+
+    Ctrl-C stops cleanly; the same command continues where it stopped. More --trials extend a finished study. With --on
+    slurm the workers are jobs, which outlive this command.
+    """
+    spec = _spec(dataset, study_file, (*overrides, *((f"budget.trials={trials}",) if trials else ())))
+    name = name or spec.dataset
+    if dry_run:
+        print_script(prepare_job(name, work))
+        return
+    if test_only:
+        print(test_job(prepare_job(name, work)))
+        return
+    study = start(spec, name, work, keep_trials=trials is None).study
+    if work["on"] == "local":
+        page().print(ranked_table(name, read_best(study, count=10)))
+        say(f"more: hpo trials {name}, hpo dashboard {name}; more trials: the same command, larger --trials")
+
+
+def _spec(dataset: str | None, study_file: Path | None, overrides: tuple[str, ...]) -> StudySpec:
+    if (dataset is None) == (study_file is None):
+        raise UsageError("give --dataset NAME or --study-file FILE, one of the two")
+    return load_spec(study_file or builtin_study_file(dataset or ""), overrides)

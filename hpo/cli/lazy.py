@@ -1,0 +1,92 @@
+"""A command group that imports the module of a command when that command is called.
+
+As https://click.palletsprojects.com/en/stable/complex/#lazily-loading-subcommands has it; help and completion take the
+name and the short help of a command from a table, so that they import no command either.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+from collections.abc import Iterator, Mapping, MutableMapping
+from dataclasses import dataclass
+from typing import Any
+
+import click
+from click.shell_completion import CompletionItem
+
+
+@dataclass(frozen=True)
+class Lazy:
+    """A command that is not imported yet.
+
+    target: `module:attribute`. short_help: the first sentence of its help, without the period. section: its heading in
+    the help of the group.
+    """
+
+    target: str
+    short_help: str
+    section: str = "Commands"
+
+    def load(self) -> click.Command:
+        """Import the command."""
+        command = pkgutil.resolve_name(self.target)
+        assert isinstance(command, click.Command), self.target
+        return command
+
+
+class LazyGroup(click.Group):
+    """A group with a table of commands, shown in the order of the table."""
+
+    def __init__(self, name: str | None = None, *, table: Mapping[str, Lazy], **options: Any) -> None:
+        super().__init__(name, commands=_LazyCommands(table), **options)
+        self.table = table
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """Names, in the order of the table."""
+        return list(self.table)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """Write the names and short helps, section by section, as click does for commands that are imported."""
+        width = max(map(len, self.table))
+        for section in dict.fromkeys(entry.section for entry in self.table.values()):
+            rows = [
+                (name.ljust(width), entry.short_help) for name, entry in self.table.items() if entry.section == section
+            ]
+            with formatter.section(section):
+                formatter.write_dl(rows)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete names of commands; options as of any command."""
+        found = [
+            CompletionItem(name, help=entry.short_help)
+            for name, entry in self.table.items()
+            if name.startswith(incomplete)
+        ]
+        # Not click.Group's own, which imports every command for its help.
+        return [*found, *click.Command.shell_complete(self, ctx, incomplete)]
+
+
+class _LazyCommands(MutableMapping[str, click.Command]):
+    """Commands by name, each imported when it is looked up."""
+
+    def __init__(self, table: Mapping[str, Lazy]) -> None:
+        self._table = dict(table)
+        self._loaded: dict[str, click.Command] = {}
+
+    def __getitem__(self, name: str) -> click.Command:
+        if name not in self._loaded:
+            self._loaded[name] = self._table[name].load()
+        return self._loaded[name]
+
+    def __setitem__(self, name: str, command: click.Command) -> None:
+        self._loaded[name] = command
+
+    def __delitem__(self, name: str) -> None:
+        self._loaded.pop(name, None)
+        del self._table[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._table)
+
+    def __len__(self) -> int:
+        return len(self._table)

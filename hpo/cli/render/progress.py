@@ -1,0 +1,93 @@
+"""A bar on stderr for each piece of long work, or a line now and then where no terminal is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+
+from hpo.cli.common import say
+
+Beat = Callable[[str, float], None]
+
+_PLAIN_SECONDS = 30.0
+
+
+@contextmanager
+def progress() -> Iterator[Beat]:
+    """What is called with the name of a piece and the share of it that is done, 0 to 1."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _plain()
+        return
+    bars = Progress(TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(), console=console)
+    known: dict[str, TaskID] = {}
+
+    def beat(name: str, share: float) -> None:
+        if name not in known:
+            known[name] = bars.add_task(name, total=1.0)
+        bars.update(known[name], completed=share)
+
+    with bars:
+        yield beat
+
+
+@contextmanager
+def table_bars() -> Iterator[Callable[[str, int, int], None]]:
+    """What is called with a table, how many of its rows are copied, and how many it has; a bar for each with rows."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def copied(table: str, done: int, total: int) -> None:
+            if total and table not in tasks:
+                tasks[table] = bars.add_task(table, total=total)
+            if table in tasks:
+                bars.update(tasks[table], completed=done)
+
+        yield copied
+
+
+@contextmanager
+def download_bars() -> Iterator[Callable[[str], AbstractContextManager[Callable[[int, int | None], None]]]]:
+    """What opens a bar for the download of a name; that is called with the bytes done and in all, None if unknown."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bars:
+
+        @contextmanager
+        def bar(name: str) -> Iterator[Callable[[int, int | None], None]]:
+            task = bars.add_task(name, total=None)
+            yield lambda done, total: bars.update(task, completed=done, total=total)
+            bars.update(task, description=f"{name} ok")
+
+        yield bar
+
+
+def _plain() -> Beat:
+    said: dict[str, float] = {}
+
+    def beat(name: str, share: float) -> None:
+        now = time.monotonic()
+        if name not in said or now - said[name] >= _PLAIN_SECONDS:
+            say(f"{name}: {share:.0%}")
+            said[name] = now
+
+    return beat

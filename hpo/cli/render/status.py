@@ -1,0 +1,156 @@
+"""A study at a glance: the status panel, the live view, and lines for where no terminal is."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import TracebackType
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.panel import Panel
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from hpo.cli.render.trials import STYLES, brief, cells, valued
+from hpo.cli.render.workers import MOST_ROWS, Crew, read_crew, render_crew
+from hpo.launch.backends.slurm.queue import QueueWatch
+from hpo.search.queries.status import StudyStatus, read_status
+from hpo.search.queries.trials import TrialRow, read_trials
+from hpo.search.study import Study
+from hpo.text import duration, with_error
+
+PLAIN_SECONDS = 30.0
+"""Where no terminal is, how often a line says how the study stands while no trial finishes."""
+
+RECENT = 6
+
+_HINT = "Ctrl-C stops cleanly; the same command goes on"
+
+
+def render_status(
+    status: StudyStatus, recent: list[TrialRow], crew: Crew, hint: str = "", most: int | None = None
+) -> RenderableType:
+    """The study at a glance: progress, pace, best with its interval, references, workers, jobs, latest trials.
+
+    most: running trials to list, None for all.
+    """
+    return Panel(
+        Group(_progress(status), "", _standing(status), "", render_crew(status, crew, most), "", _latest(recent)),
+        title=f"study [bold]{status.name}[/]",
+        subtitle=hint or None,
+    )
+
+
+def _progress(status: StudyStatus) -> RenderableType:
+    told = [f"[bold]{status.finished}[/] of {status.budget} trials", f"pruned {_share(status.pruned, status.finished)}"]
+    if status.failed:
+        told.append(f"[red]failed {status.failed}[/]")
+    if status.trials_per_hour:
+        told.append(f"{status.trials_per_hour:.1f} trials/h")
+    if status.seconds_left:
+        told.append(f"{duration(status.seconds_left)} left")
+    grid = Table.grid(padding=(0, 2))
+    grid.add_row(ProgressBar(total=status.budget, completed=status.finished, width=36), "  ".join(told))
+    return grid
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{part} ({100 * part / whole:.0f} %)" if whole else "0"
+
+
+def _standing(status: StudyStatus) -> RenderableType:
+    lines = [Text.assemble(("best  ", "bold"), valued(status.best))]
+    lines += [Text.assemble(("      ", ""), valued(value)) for value in status.references if value != status.best]
+    return Group(*lines)
+
+
+def _latest(rows: list[TrialRow]) -> RenderableType:
+    table = Table(box=None, pad_edge=False, header_style="dim", expand=True)
+    for title, width in (("latest", 6), ("", 8), ("AUC", 11), ("epochs", 6), ("time", 7)):
+        table.add_column(title, min_width=width, no_wrap=True)
+    table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
+    for row in rows:
+        table.add_row(*cells(row), row.label or brief(row.params), style=STYLES.get(row.state))
+    return table
+
+
+class LiveView:
+    """The status of a study, drawn anew on a terminal at each look."""
+
+    def __init__(self, study: Study, console: Console, hint: str) -> None:
+        self._study, self._hint, self._queue = study, hint, QueueWatch()
+        self._live = Live(console=console, auto_refresh=False, transient=False)
+
+    def __enter__(self) -> LiveView:
+        self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
+
+    def look(self) -> None:
+        """Reads the study and draws it."""
+        view = read_view(self._study, self._queue)
+        self._live.update(render_status(*view, self._hint, MOST_ROWS), refresh=True)
+
+
+class PlainView:
+    """The same without a terminal: a line for each trial that ends, and one now and then."""
+
+    def __init__(self, study: Study, console: Console) -> None:
+        self._study, self._console = study, console
+        self._told: set[int] | None = None
+        self._last = time.monotonic()
+
+    def __enter__(self) -> PlainView:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        return
+
+    def look(self) -> None:
+        """Reads the study and tells what is new."""
+        rows = [row for row in read_trials(self._study) if row.ended is not None]
+        if self._told is None:
+            self._told = {row.number for row in rows}
+        new = [row for row in rows if row.number not in self._told]
+        if not new and time.monotonic() - self._last < PLAIN_SECONDS:
+            return
+        self._told |= {row.number for row in new}
+        self._last = time.monotonic()
+        for row in new:
+            value = with_error(row.auc, row.standard_error)
+            self._say(f"trial {row.number} {row.state} after {row.epochs} epochs, AUC {value}, {duration(row.seconds)}")
+        status = read_status(self._study)
+        for running in status.running:
+            value = with_error(running.auc, running.standard_error)
+            self._say(f"trial {running.number} runs: epoch {running.epoch} of {running.epochs}, AUC {value}")
+        pace = f", {status.trials_per_hour:.1f} trials/h" if status.trials_per_hour else ""
+        left = f", left {duration(status.seconds_left)}" if status.seconds_left else ""
+        self._say(f"{status.finished} of {status.budget} trials, best {valued(status.best)}{pace}{left}")
+
+    def _say(self, line: str) -> None:
+        self._console.print(line, soft_wrap=True)
+
+
+@contextmanager
+def watching(study: Study) -> Iterator[Callable[[], None]]:
+    """Shows on stderr how a study stands while it is worked on; what it yields draws that anew.
+
+    A live view on a terminal, else lines.
+    """
+    console = Console(stderr=True, highlight=False)
+    view = LiveView(study, console, hint=_HINT) if sys.stderr.isatty() else PlainView(study, console)
+    with view:
+        yield view.look
+
+
+def read_view(study: Study, watch: QueueWatch | None = None) -> tuple[StudyStatus, list[TrialRow], Crew]:
+    """What `render_status` draws; `watch` asks Slurm now and then, without it Slurm is asked once."""
+    ended = [row for row in read_trials(study) if row.ended is not None]
+    recent = sorted(ended, key=lambda row: -(row.ended or 0.0))[:RECENT]
+    return read_status(study), recent, read_crew(study, watch)

@@ -1,0 +1,86 @@
+"""Tables of trials: all of them, one of them, and the ranked list."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from hpo.search.queries.trials import Ranking, TrialRow, Value
+from hpo.text import auc, duration, memory, with_error
+from hpo.training.report import EpochReport
+
+STYLES = {"complete": "green", "failed": "red", "running": "cyan"}
+
+
+def cells(row: TrialRow) -> tuple[str, ...]:
+    """Number, state, AUC with its standard error, epochs and duration of a trial."""
+    return (
+        str(row.number),
+        row.state,
+        with_error(row.auc, row.standard_error),
+        str(row.epochs),
+        duration(row.seconds),
+    )
+
+
+def brief(params: dict[str, Any]) -> str:
+    """Searched settings on one line: `margin=0.61, optimizer=adam`."""
+    parts = (f"{name}={value:.3g}" if isinstance(value, float) else f"{name}={value}" for name, value in params.items())
+    return ", ".join(parts)
+
+
+def valued(value: Value | None) -> str:
+    """A value with its interval and where it comes from, on one line."""
+    if value is None:
+        return "no complete trial yet"
+    interval = "" if value.low is None else f"  95 % [{auc(value.low)}, {auc(value.high)}]"
+    reference = f"  reference {value.reference}" if value.reference else ""
+    return f"AUC {with_error(value.auc, value.standard_error)}{interval}  trial {value.number}{reference}"
+
+
+def trials_table(name: str, rows: list[TrialRow]) -> Table:
+    """Every trial, by number."""
+    table = Table("trial", "state", "AUC", "epochs", "time", "memory", "settings or reason", title=f"trials of {name}")
+    for row in rows:
+        told = ": ".join(part for part in (row.label, row.reason or brief(row.params)) if part)
+        table.add_row(*cells(row), memory(row.peak_memory), told, style=STYLES.get(row.state))
+    return table
+
+
+def record_table(name: str, number: int, record: dict[str, Any], curve: list[EpochReport]) -> RenderableType:
+    """One trial: its reports, and everything that it takes to run it again."""
+    reports = Table("epoch", "AUC", "folds", "training AUC", "loss", "time", title=f"trial {number} of {name}")
+    for point in curve:
+        reports.add_row(
+            str(point.epoch),
+            with_error(point.auc, point.standard_error),
+            " ".join(auc(value) for value in point.fold_aucs),
+            auc(point.training_auc),
+            "-" if point.training_loss is None else f"{point.training_loss:.4f}",
+            duration(point.seconds),
+        )
+    told = Table("", "", show_header=False, box=None)
+    for key, value in record.items():
+        lines = value.items() if isinstance(value, dict) else [("", value)]
+        for entry, content in lines:
+            told.add_row(f"{key}.{entry}" if entry else key, str(content))
+    return Group(reports, told)
+
+
+def ranked_table(name: str, ranking: Ranking) -> RenderableType:
+    """The ranked list of complete trials, references marked, and how far its first value is to be believed."""
+    table = Table("rank", "trial", "AUC", "95 % interval", "configuration", title=f"best of {name}")
+    for best in ranking.trials:
+        value = best.value
+        table.add_row(
+            str(best.rank),
+            str(value.number),
+            with_error(value.auc, value.standard_error),
+            "" if value.low is None else f"{auc(value.low)} to {auc(value.high)}",
+            (f"[bold]{best.label}[/] (reference)" if value.reference else best.label or brief(best.params))
+            + (f"\n[red]{best.warning}[/]" if best.warning else ""),
+        )
+    return Group(table, Text(ranking.note, style="dim"))

@@ -1,0 +1,66 @@
+"""`hpo replay`: train a trial again from its record and compare."""
+
+from __future__ import annotations
+
+import click
+
+from hpo.cli.common import (
+    data_dir_option,
+    device_option,
+    json_option,
+    print_json,
+    say,
+    storage_option,
+    study_argument,
+    trial_argument,
+)
+from hpo.data.folder import data_folder
+from hpo.search.queries.trials import read_record
+from hpo.search.study import open_named_study
+from hpo.search.worker.replay import ReplayedEpoch
+from hpo.search.worker.replay import replay as replay_trial
+from hpo.search.worker.trainer import make_trainer
+from hpo.text import auc
+
+
+@click.command()
+@study_argument
+@trial_argument
+@click.option("--threads", metavar="N", type=click.IntRange(min=1), help="CPU threads.  [default: as it was trained]")
+@storage_option
+@data_dir_option
+@device_option
+@json_option
+def replay(
+    study_name: str,
+    number: int,
+    threads: int | None,
+    storage: str | None,
+    data_dir: str | None,
+    device: str,
+    as_json: bool,
+) -> None:
+    """Train TRIAL of STUDY again from its record, and compare. Every report is bit-equal on the same CPU."""
+    study = open_named_study(study_name, storage)
+    record = read_record(study, number)
+
+    # Torch takes seconds to load; --help, completion and a wrong name do without.
+    from hpo.training.machine.device import set_up_process
+
+    set_up_process(threads or int(record.get("environment", {}).get("threads", 0)) or None)
+    result = replay_trial(study, number, make_trainer(study.spec, data_folder(data_dir), device), _say_epoch)
+    for line in result.changed:
+        say(f"changed since: {line}")
+    if as_json:
+        print_json(result)
+    else:
+        equal = "bit-equal" if result.bit_equal else f"largest difference {result.max_difference:.2g}"
+        print(f"trial {number}: {len(result.epochs)} epochs again, {equal}")
+
+
+def _say_epoch(epoch: ReplayedEpoch) -> None:
+    if epoch.difference is None:
+        difference = "nothing to compare with"
+    else:
+        difference = "equal" if epoch.difference == 0.0 else f"difference {epoch.difference:+.2g}"
+    say(f"epoch {epoch.epoch}: then {auc(epoch.then)}, now {auc(epoch.now)}, {difference}")

@@ -1,0 +1,49 @@
+"""`hpo report`: the technical report of a study, or one page over all datasets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from hpo.cli.common import confirmation_option, optional_study_argument, results_option, storage_option
+from hpo.errors import UsageError
+from hpo.search.study import open_named_study
+
+
+@click.command()
+@optional_study_argument
+@click.option("--all", "of_all", is_flag=True, help="One page over all datasets that have a final result.")
+@click.option(
+    "--out", metavar="DIR", type=click.Path(path_type=Path), help="Where to.  [default: where the results are]"
+)
+@confirmation_option
+@results_option
+@storage_option
+def report(
+    study_name: str | None,
+    of_all: bool,
+    out: Path | None,
+    confirmation: str | None,
+    results: Path | None,
+    storage: str | None,
+) -> None:
+    """Write the report of STUDY: one HTML page, and Markdown.
+
+    It can be written at any time, and tells what is there. With --all: the table over datasets, from the final results
+    in the folders below --results, by default hpo-results.
+    """
+    if of_all == (study_name is not None):
+        raise UsageError("give a STUDY, or --all for one page over all datasets")
+
+    # Matplotlib takes a second to load; --help and completion do without.
+    from hpo.outcome.report.writing import report as report_study
+    from hpo.outcome.report.writing import report_all
+
+    if study_name is None:
+        paths = report_all(results=results, out=out)
+    else:
+        study = open_named_study(study_name, storage)
+        paths = report_study(study, results=results, out=out, confirmation=confirmation)
+    for path in paths:
+        print(path)

@@ -1,0 +1,25 @@
+"""`hpo slurm measure`: the number of workers that is fastest on this machine."""
+
+from __future__ import annotations
+
+import click
+
+from hpo.cli.common import data_dir_option, device_option, say, storage_option, study_argument
+from hpo.data.development import load_development
+from hpo.data.folder import data_folder
+from hpo.launch.probe import Probe
+from hpo.launch.sizing.measure import workers_per_device
+from hpo.search.study import open_named_study
+
+
+@click.command()
+@study_argument
+@storage_option
+@data_dir_option
+@device_option
+def measure(study_name: str, storage: str | None, data_dir: str | None, device: str) -> None:
+    """Print how many workers per device are fastest for STUDY. A job with auto calls this."""
+    spec = open_named_study(study_name, storage).spec
+    development = load_development(spec.data, data_folder(data_dir))
+    with Probe() as probe:
+        print(workers_per_device(spec, development, device, probe, say))

@@ -1,0 +1,48 @@
+"""`hpo status`: how a study stands."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from hpo.cli.common import json_option, print_json, storage_option, study_argument
+from hpo.cli.render.page import draw, page
+from hpo.cli.render.status import LiveView, read_view, render_status
+from hpo.cli.render.workers import read_crew
+from hpo.search.queries.status import StudyStatus, read_status
+from hpo.search.study import open_named_study
+
+
+@click.command()
+@study_argument
+@click.option("--watch", is_flag=True, help="Draw it anew every second, until its trials are finished or Ctrl-C.")
+@click.option("--picture", metavar="FILE.svg", type=click.Path(path_type=Path), help="Draw it into an SVG file.")
+@storage_option
+@json_option
+def status(study_name: str, watch: bool, picture: Path | None, storage: str | None, as_json: bool) -> None:
+    """Show how STUDY stands: progress, best value, workers, jobs.
+
+    Only reads: it marks nothing as dead, and a Slurm that is slow or silent changes nothing but what is shown of it.
+    """
+    study = open_named_study(study_name, storage)
+    if picture is not None:
+        draw(render_status(*read_view(study)), picture, title=f"hpo status {study_name} --watch")
+    if as_json:
+        print_json(dataclasses.asdict(read_status(study)) | read_crew(study).as_json())
+    elif watch:
+        with LiveView(study, Console(), hint="Ctrl-C ends the view, not the study") as view:
+            while True:
+                view.look()
+                if _is_over(read_status(study)):
+                    break
+                time.sleep(1.0)
+    else:
+        page().print(render_status(*read_view(study)))
+
+
+def _is_over(status: StudyStatus) -> bool:
+    return status.finished >= status.budget

@@ -1,0 +1,45 @@
+"""`hpo trials`: every trial of a study, or one of them with its curve and record."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import click
+
+from hpo.cli.common import json_option, print_json, storage_option, study_argument
+from hpo.cli.render.page import page
+from hpo.cli.render.trials import record_table, trials_table
+from hpo.search.queries.trials import read_curve, read_record, read_trials
+from hpo.search.study import open_named_study
+from hpo.training.report import EpochReport
+
+
+@click.command()
+@study_argument
+@click.argument("number", metavar="[TRIAL]", required=False, type=click.IntRange(min=0))
+@storage_option
+@json_option
+def trials(study_name: str, number: int | None, storage: str | None, as_json: bool) -> None:
+    """List every trial of STUDY, or show one TRIAL in full.
+
+    In full: its curve, and the record of everything that it takes to run it again.
+    """
+    study = open_named_study(study_name, storage)
+    if number is None:
+        rows = read_trials(study)
+        if as_json:
+            print_json(rows)
+        else:
+            page().print(trials_table(study_name, rows))
+        return
+    record, curve = read_record(study, number), read_curve(study, number)
+    if as_json:
+        print_json({"number": number, "record": record, "curve": [_point(point) for point in curve]})
+    else:
+        page().print(record_table(study_name, number, record, curve))
+
+
+def _point(report: EpochReport) -> dict[str, Any]:
+    """One report for JSON; the ROC is kept with the record, not with the curve."""
+    return {key: value for key, value in dataclasses.asdict(report).items() if key != "roc"}

@@ -1,0 +1,109 @@
+"""Attach this process to a study as a worker: its share of cores and memory, its checkpoints, the end of its job."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from hpo.data.folder import data_folder
+from hpo.launch.allocation import Allocation, current_allocation
+from hpo.launch.folders import checkpoint_folder
+from hpo.search.database.address import resolve_address
+from hpo.search.database.database import open_database
+from hpo.search.queue.workers import read_workers, this_process
+from hpo.search.study import open_study
+from hpo.search.worker.deadline import Deadline
+from hpo.search.worker.loop import WorkerSummary, run_worker
+from hpo.search.worker.trainer import make_trainer
+from hpo.training.machine.device import choose_device, limit_memory, set_up_process
+from hpo.training.machine.limits import WornOut, is_worn, usable_cores
+
+DEADLINE_MARGIN = 60.0
+"""Seconds before the end of its Slurm job at which a worker gives its trial back, should no signal have come before."""
+
+
+@dataclass(frozen=True)
+class Attached:
+    """How a worker ended.
+
+    summary: what it did; None if it ended in the middle of a trial for want of memory. needs_restart: memory was
+    refused to this process, and a new one should take its place. finished: trials that it has finished, those before a
+    restart included; only read where one is needed. address: of the database, with its password.
+    """
+
+    summary: WorkerSummary | None
+    needs_restart: bool
+    finished: int
+    address: str = field(repr=False)
+
+
+def attach(
+    study_name: str,
+    *,
+    storage: str | None = None,
+    data_dir: str | None = None,
+    checkpoint_dir: str | None = None,
+    device: str = "auto",
+    threads: int | None = None,
+    sharing: int = 1,
+    worker_name: str | None = None,
+    limit: int | None = None,
+    stop: Callable[[], bool] = lambda: False,
+    tell: Callable[[str], None] = lambda _line: None,
+) -> Attached:
+    """Train trials of a study in this process until there are none left, it is asked to stop, or its job is to end.
+
+    Limits the memory and the threads of the whole process.
+
+    Args:
+        storage: as `--storage` takes it; None for $HPO_STORAGE, else hpo.sqlite3 in the current folder.
+        data_dir: folder of the data files; None for $HPO_DATA_DIR, else ~/.medmnist.
+        checkpoint_dir: as `hpo.launch.folders.checkpoint_folder` takes it.
+        device: auto, cpu, cuda or cuda:N.
+        threads: CPU threads; None for this worker's share of the cores.
+        sharing: workers that share the device, this one included; it takes its part of cores and memory.
+        worker_name: what it is called in tables; None for host and process number.
+        limit: end after so many trials.
+        stop: asked at each step; true: the trial is given back with its checkpoint.
+        tell: takes one line for each thing worth knowing.
+
+    Raises:
+        StudyStoppedError, StudyNotFoundError, StorageError, DataError, DeviceError.
+    """
+    allocation = current_allocation()
+    set_up_process(threads or (max(1, usable_cores() // sharing) if sharing > 1 else None))
+    limit_memory(choose_device(device), sharing)
+    # A job was submitted after its address had been tried.
+    known_good = allocation is not None
+    address = resolve_address(storage)
+    database = open_database(address, create=False, on_outage=tell, known_good=known_good)
+    study = open_study(database, study_name)
+    folder = checkpoint_folder(checkpoint_dir, study.folder)
+    identity = this_process(worker_name, device=device, job=allocation.label if allocation is not None else None)
+
+    summary: WorkerSummary | None = None
+    with suppress(WornOut):
+        summary = run_worker(
+            study,
+            identity=identity,
+            train=make_trainer(study.spec, data_folder(data_dir), device, folder, sharing),
+            stop=lambda: stop() or is_worn(),
+            on_event=tell,
+            limit=limit,
+            deadline=_deadline(allocation),
+        )
+    if summary is not None:
+        tell(f"{summary.finished} trials finished, {summary.pruned} pruned, {summary.failed} failed; {summary.said}")
+    needs_restart = is_worn() and not stop() and (summary is None or summary.ended == "interrupted")
+    finished = 0
+    if needs_restart:
+        tell("memory was refused to this process; the worker goes on as a new one")
+        finished = next((row.finished for row in read_workers(study) if row.name == identity.name), 0)
+        database.close()
+    return Attached(summary, needs_restart, finished, address.render_as_string(hide_password=False))
+
+
+def _deadline(allocation: Allocation | None) -> Deadline | None:
+    left = allocation.seconds_left() if allocation is not None else None
+    return None if left is None else Deadline(left, DEADLINE_MARGIN)

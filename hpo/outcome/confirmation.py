@@ -1,0 +1,85 @@
+"""Train the best of a search again, or its winner one change at a time, and read how the candidates stand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from hpo.errors import StudyNotFoundError
+from hpo.outcome.ablation import ablation_name, prepare_ablation
+from hpo.outcome.preparation import Wishes, confirmation_name, prepare_confirmation
+from hpo.outcome.standings import Confirmation, read_confirmation
+from hpo.outcome.winner import choose_entries
+from hpo.search.database.database import Database
+from hpo.search.queries.status import read_status
+from hpo.search.study import Study, open_study
+from hpo.study.spec import StudySpec
+
+Train = Callable[[StudySpec, str], object]
+"""Starts the training of what is left of a planned study, given its spec and name; `hpo.launch.session.launch` does."""
+
+
+def confirm(
+    search: Study,
+    *,
+    train: Train,
+    name: str | None = None,
+    top: int | None = None,
+    seeds: int | None = None,
+    racing: bool = True,
+    tell: Callable[[str], None] = lambda _line: None,
+) -> Confirmation:
+    """Train the best configurations of a search and its references again, on new seeds and folds, unpruned and paired.
+
+    Called again it continues; a larger `seeds` adds repeats.
+
+    Args:
+        train: called once, if trials are left to train.
+        name: of the confirmation; None for NAME-confirm.
+        top: configurations besides the references; None as the study file says.
+        seeds: repeats of each; None as the study file says, or as the confirmation has.
+        racing: whether candidates that are clearly worse are dropped, where the study file allows it.
+        tell: takes one line for each thing worth knowing.
+
+    Returns:
+        How the candidates stand; not `done` where `train` returns before everything is trained.
+
+    Raises:
+        UsageError, StudyConflictError, StorageError: see `prepare_confirmation`; and what `train` raises.
+    """
+    name = name or confirmation_name(search.name)
+    prepared = prepare_confirmation(search, name, Wishes(top, seeds, racing=racing))
+    for note in prepared.notes:
+        tell(note)
+    return _carry_out(search.database, prepared.spec, name, train)
+
+
+def ablate(
+    search: Study, *, train: Train, seeds: int = 3, trial: int | None = None, confirmation: str | None = None
+) -> Confirmation:
+    """Train the winner of a search with one setting at a time as in each reference, in the study NAME-ablation.
+
+    Args:
+        train: called once, if trials are left to train.
+        seeds: repeats of each.
+        trial: number of the trial to take as the winner; None for the winner of the confirmation.
+        confirmation: name of the confirmation; None for NAME-confirm.
+
+    Raises:
+        UsageError, StudyNotFoundError, StorageError: see `choose_entries`, `prepare_ablation`; and what `train` raises.
+    """
+    spec = prepare_ablation(search, choose_entries(search, trial=trial, confirmation=confirmation), seeds)
+    return _carry_out(search.database, spec, ablation_name(search.name), train)
+
+
+def _carry_out(database: Database, spec: StudySpec, name: str, train: Train) -> Confirmation:
+    """Trains what is left of a plan, and reads how its candidates stand."""
+    if not _is_done(database, name, spec):
+        train(spec, name)
+    return read_confirmation(open_study(database, name))
+
+
+def _is_done(database: Database, name: str, spec: StudySpec) -> bool:
+    try:
+        return read_status(open_study(database, name)).finished >= spec.budget.trials
+    except StudyNotFoundError:
+        return False

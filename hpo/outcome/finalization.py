@@ -1,0 +1,80 @@
+"""Train the winner of a search and its references anew, then open the test rows, once, and judge the result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from hpo.data.development import load_development
+from hpo.data.folder import data_folder
+from hpo.outcome.final import Final, results_folder
+from hpo.outcome.judgement import Judgement, judge_final
+from hpo.outcome.networks import Network, Protocol, Rows, train_networks
+from hpo.outcome.opening import open_and_score
+from hpo.outcome.winner import choose_entries
+from hpo.revision import code_version
+from hpo.search.study import Study
+
+
+@dataclass(frozen=True, eq=False)
+class Finalization:
+    """The final networks of a study and what they are worth on the test rows.
+
+    networks: in `folder`/models. final, judgement: None where the test rows were left sealed.
+    """
+
+    folder: Path
+    networks: tuple[Network, ...]
+    final: Final | None = None
+    judgement: Judgement | None = None
+
+
+def finalize(
+    study: Study,
+    *,
+    seeds: int = 5,
+    rows: Rows = "development",
+    trial: int | None = None,
+    confirmation: str | None = None,
+    train_only: bool = False,
+    reopen: str = "",
+    results: Path | None = None,
+    data_dir: str | None = None,
+    device: str = "auto",
+    beat: Callable[[str, float], None] = lambda _name, _share: None,
+    tell: Callable[[str], None] = lambda _line: None,
+) -> Finalization:
+    """Train the winner of a search and its references anew, then score every network once on the test rows.
+
+    Left at any moment and called again it continues. The opening of the test rows is written down in the database
+    before any of them is read.
+
+    Args:
+        seeds: networks of each configuration.
+        rows: what networks are trained on, see `Protocol`.
+        trial: number of the trial to take as the winner; None for the winner of the confirmation.
+        confirmation: name of the confirmation; None for NAME-confirm.
+        train_only: leave the test rows sealed.
+        reopen: why test rows that were opened before, for other networks, are opened again.
+        results: folder of the result; None for hpo-results/NAME.
+        data_dir: folder of the data files; None for $HPO_DATA_DIR, else ~/.medmnist.
+        device: auto, cpu, cuda or cuda:N.
+        beat: called with the name of a network and the share of its training that is done.
+        tell: takes one line for each thing worth knowing.
+
+    Raises:
+        UsageError: if there is no winner yet, or the test rows were opened before and `reopen` is empty.
+        DataError, DeviceError, OutputError, StorageError, StudyNotFoundError, TrainingFailure.
+    """
+    entries = choose_entries(study, trial=trial, confirmation=confirmation)
+    folder, data = results_folder(study.name, results), data_folder(data_dir)
+    protocol = Protocol(rows, study.spec.budget.epochs, seeds, study.spec.search.seed)
+    development = load_development(study.spec.data, data)
+    networks = train_networks(entries, protocol, development, folder, device, beat, tell)
+    if train_only:
+        return Finalization(folder, tuple(networks))
+    commit, dirty = code_version()
+    version = f"{commit}{' with uncommitted changes' if dirty else ''}"
+    final = open_and_score(study, entries, protocol, networks, data, folder, version, reopen, device)
+    return Finalization(folder, tuple(networks), final, judge_final(final))

@@ -1,0 +1,52 @@
+"""Write a report beside the final result: of one study, or of every data set that has a final result."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hpo.outcome.final import DEFAULT_RESULTS, results_folder
+from hpo.outcome.report.build import build
+from hpo.outcome.report.document import write
+from hpo.outcome.report.gather import gather
+from hpo.outcome.report.overview import gather_rows, overview
+from hpo.search.study import Study
+
+
+def report(
+    study: Study, *, results: Path | None = None, out: Path | None = None, confirmation: str | None = None
+) -> tuple[Path, ...]:
+    """Write the technical report of a study as it stands: report.html, and report.md with figures/.
+
+    Args:
+        results: folder of the final result; None for hpo-results/NAME. There need not be one.
+        out: folder of the report; None for `results`.
+        confirmation: name of the confirmation; None for NAME-confirm.
+
+    Returns:
+        Paths of the pages.
+
+    Raises:
+        UsageError: if `study` is itself a confirmation.
+        StudyNotFoundError: if a confirmation was named that is not there.
+        DataError, OutputError, StorageError.
+    """
+    folder = results_folder(study.name, results)
+    return write(build(gather(study, folder, confirmation)), out or folder)
+
+
+def report_all(*, results: Path | None = None, out: Path | None = None) -> tuple[Path, ...]:
+    """Write one report over all data sets, from the final results in the folders below `results`.
+
+    Args:
+        results: folder that holds the folders of results; None for hpo-results.
+        out: folder of the report; None for `results`.
+
+    Returns:
+        Paths of the pages.
+
+    Raises:
+        DataError: if there is no final result, or one that cannot be read.
+        OutputError.
+    """
+    folder = results or DEFAULT_RESULTS
+    return write(overview(gather_rows(folder)), out or folder)

@@ -1,0 +1,51 @@
+"""From a search to a final result and its report, by the functions that a program calls."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hpo.errors import DataError, UsageError
+from hpo.outcome.final import load
+from hpo.outcome.finalization import finalize
+from hpo.outcome.report.writing import report, report_all
+from hpo.search.database.database import Database
+from hpo.search.queries.ledger import read_openings
+from hpo.search.queue.workers import this_process
+from hpo.search.study import create_or_take_up
+from hpo.search.worker.loop import run_worker
+from tests.search.fakes import FakeTrainer, make_spec
+
+
+@pytest.mark.slow
+def test_networks_are_trained_with_the_test_rows_sealed_and_then_opened_once(
+    database: Database, tmp_path: Path
+) -> None:
+    spec = make_spec(4, references=True).model_copy(update={"dataset": "digits"})
+    spec = spec.model_copy(update={"budget": spec.budget.model_copy(update={"epochs": 1})})
+    study = create_or_take_up(database, "digits", spec)
+    run_worker(study, identity=this_process("w"), train=FakeTrainer())
+    results = tmp_path / "results" / "digits"
+
+    sealed = finalize(study, seeds=1, trial=3, results=results, device="cpu", train_only=True)
+    assert sealed.networks[0].entry == "trial 3"
+    assert all(network.path.is_relative_to(results / "models") for network in sealed.networks)
+    assert (sealed.final, sealed.judgement) == (None, None)
+    assert read_openings(database, "digits") == []
+
+    beats: list[str] = []
+    done = finalize(
+        study, seeds=1, trial=3, results=results, device="cpu", beat=lambda name, _share: beats.append(name)
+    )
+    assert beats == []
+    assert done.judgement is not None
+    assert done.judgement.entries[0].name == "trial 3"
+    assert load(results) is not None
+    assert len(read_openings(database, "digits")) == 1
+    with pytest.raises(UsageError):
+        finalize(study, seeds=1, trial=2, results=results, device="cpu")
+
+    assert all(path.is_file() for path in report(study, results=results))
+    with pytest.raises(DataError):  # the digits are an example, not one of the tasks
+        report_all(results=results.parent)
