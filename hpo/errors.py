@@ -21,6 +21,11 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message, or the name of its type where it has none."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
 class HpoError(Exception):
     """Something a user can cause or cure; its message is what is printed."""
 

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 
+def setting(value: object, digits: int = 6) -> str:
+    """Return the value of a setting, a float with at most so many significant digits."""
+    return f"{value:.{digits}g}" if isinstance(value, float) else str(value)
+
+
 def duration(seconds: float | None) -> str:
     """`45 s`, `12 min`, `3.4 h`, `5.2 days`, or a dash for None."""
     if seconds is None:

@@ -19,7 +19,7 @@ from hpo.search.queue.lease import Claim
 from hpo.search.queue.reporting import finish, record_report
 from hpo.search.strategy.sampler import distribution, suggest
 from hpo.search.strategy.seeds import trial_seed
-from hpo.search.study import open_study
+from hpo.search.study import Study, open_study
 from hpo.training.report import EpochReport
 
 Step = Literal["claim", "suggest", "report", "tell"]
@@ -51,9 +51,8 @@ class System(Protocol):
 class Hpo:
     """As `hpo.search.worker.loop` calls the database."""
 
-    def __init__(self, address: str, worker: str) -> None:
-        self._study = open_study(open_database(resolve_address(address), create=False), STUDY)
-        self._worker, self._chance = worker, random.Random(worker)
+    def __init__(self, study: Study, worker: str) -> None:
+        self._study, self._worker, self._chance = study, worker, random.Random(worker)
         self.storage = self._study.database.optuna
         self.seen = self._study.database.trials
 
@@ -122,7 +121,9 @@ class Stock:
 
 def connect(name: Name, address: str, worker: str) -> System:
     """A worker of this system."""
-    return Hpo(address, worker) if name == "hpo" else Stock(address, worker, median=name == "stock median")
+    if name == "hpo":
+        return Hpo(open_study(open_database(resolve_address(address), create=False), STUDY), worker)
+    return Stock(address, worker, median=name == "stock median")
 
 
 def share_cache(warm: System, cold: System) -> None:

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import click
 
 from hpo.cli.completers import complete_datasets, complete_settings, complete_studies
-from hpo.launch.counts import AUTO, Count
+from hpo.launch.backends.local import AUTO, Count
 
 F = TypeVar("F", bound=Callable[..., Any])
 

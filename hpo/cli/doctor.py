@@ -19,9 +19,9 @@ from hpo.cli.common import (
 )
 from hpo.cli.completers import complete_studies
 from hpo.data.folder import data_folder
+from hpo.launch.backends.local import checkpoint_folder
 from hpo.launch.doctor.examination import Patient, examine
 from hpo.launch.doctor.finding import Finding
-from hpo.launch.folders import checkpoint_folder
 
 _COLOURS = {"ok": "green", "warning": "yellow", "fault": "red"}
 
@@ -66,7 +66,7 @@ def doctor(
     for finding in examine(patient):
         findings.append(finding)
         if not as_json:
-            _print(finding)
+            print_finding(finding)
     if as_json:
         print_json(findings)
     else:
@@ -75,7 +75,8 @@ def doctor(
     return next((finding.exit_code for finding in findings if finding.verdict == "fault"), 0)
 
 
-def _print(finding: Finding) -> None:
+def print_finding(finding: Finding) -> None:
+    """Print a finding and what to do about it."""
     verdict = click.style(f"{finding.verdict:<8}", fg=_COLOURS[finding.verdict])
     click.echo(f"{verdict} {finding.check:<9} {finding.text}")
     if finding.cure:

@@ -25,10 +25,10 @@ from hpo.cli.common import (
 from hpo.cli.render.status import watching
 from hpo.data.folder import data_folder
 from hpo.errors import UsageError
+from hpo.launch.backends.local import Count
 from hpo.launch.backends.slurm.plan import SlurmOptions
 from hpo.launch.backends.slurm.presets import PRESETS
 from hpo.launch.backends.slurm.submit import Prepared, prepare
-from hpo.launch.counts import Count
 from hpo.launch.session import Backend, Launched, launch
 from hpo.study.spec import StudySpec
 

@@ -6,32 +6,57 @@ import contextlib
 import errno
 import fcntl
 import hashlib
+import http.client
 import os
+import re
 import sys
+import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 from io import FileIO
 from pathlib import Path
 
 from hpo.data.files import has_right_checksum, md5
-from hpo.data.transfer import PAUSES, Transfer
 from hpo.errors import DataError, OutputError
+from hpo.files import move_into_place
 from hpo.study.catalogue import Dataset
+
+Progress = Callable[[int, int | None], None]
+"""Called with the bytes that are there and the bytes in all, None if the server does not name them."""
+
+PAUSES = (1.0, 2.0, 4.0, 8.0)
+_TIMEOUT_S = 30.0
+_CHUNK = 1 << 18
+_WORTH_ANOTHER_TRY = (408, 425, 429, 500, 502, 503, 504)
+
+
+class _InterruptedTransferError(Exception):
+    """The transfer broke off and may go on at another attempt."""
 
 
 def fetch(
     dataset: Dataset,
     folder: Path,
     url: str | None = None,
-    progress: Callable[[int, int | None], None] | None = None,
+    progress: Progress = lambda _had, _total: None,
     *,
     pauses: tuple[float, ...] = PAUSES,
 ) -> Path:
-    """Download a dataset's file unless it is there and right; returns its path (the folder, for built-in digits).
+    """Download a dataset's file unless it is there and right.
 
-    url: another address than MedMNIST's. progress: called with bytes had and bytes in all (None if unknown).
-    pauses: seconds before each new attempt at a transfer that was cut. A transfer that ends early is taken up by the
-    next call where it stopped. Raises DataError if the file cannot be had, is not the right one, or is being fetched
-    by another process; OutputError if it cannot be written.
+    A transfer that was cut goes on where it stopped, also in a later call.
+
+    Args:
+        url: another address than MedMNIST's. Proxies are those of the environment.
+        pauses: seconds before each attempt that follows one that got no further.
+
+    Returns:
+        Path of the file; the folder for the built-in digits.
+
+    Raises:
+        DataError: if the file cannot be had, is not the right one, or is being fetched by another process.
+        OutputError: if it cannot be written.
     """
     target = folder / dataset.file_name
     if dataset.md5 is None:
@@ -39,6 +64,8 @@ def fetch(
     if has_right_checksum(dataset, target):
         return target
     address = url or _official_address(dataset)
+    if not address.lower().startswith(("http://", "https://")):
+        raise DataError(f"{address} is no web address; give one that begins with http:// or https://")
     if target.is_dir():
         raise OutputError(f"{target} is a folder; remove it, then fetch again")
     part = target.with_name(f"{target.name}.part")
@@ -46,33 +73,119 @@ def fetch(
         if has_right_checksum(dataset, target):
             part.unlink()
             return target
-        _fill(dataset, file, part, address, progress, pauses)
+        was_continued = _transfer(address, file, part, progress, pauses)
+        if was_continued and _checksum(file) != dataset.md5:
+            # What was there is of another file, or the server's file has changed in between.
+            file.truncate(0)
+            _transfer(address, file, part, progress, pauses)
+        found = _checksum(file)
+        if found != dataset.md5:
+            part.unlink()
+            problem = f"MD5 of its {file.tell():,} bytes is {found}, not {dataset.md5}"
+            raise DataError(f"{address} is not {dataset.file_name}: {problem}; nothing was kept, try another --url")
         with _as_output_error(target):
-            os.fsync(file.fileno())
-            part.replace(target)
-            _sync_folder(folder)
+            move_into_place(part, target)
     return target
 
 
-def _fill(
-    dataset: Dataset,
-    file: FileIO,
-    part: Path,
-    address: str,
-    progress: Callable[[int, int | None], None] | None,
-    pauses: tuple[float, ...],
-) -> None:
-    transfer = Transfer(address, file, part, progress, pauses)
-    left_over = transfer.had
-    transfer.run()
-    if _checksum(file) != dataset.md5 and left_over:
-        transfer.restart()
-        transfer.run()
-    found = _checksum(file)
-    if found != dataset.md5:
-        part.unlink()
-        problem = f"MD5 of the {transfer.had:,} bytes is {found}, not {dataset.md5}"
-        raise DataError(f"{address} is not {dataset.file_name}: {problem}; nothing was kept, try another --url")
+def _transfer(url: str, file: FileIO, path: Path, progress: Progress, pauses: tuple[float, ...]) -> bool:
+    """Append what is missing in `file`.
+
+    Returns:
+        Whether any part of it was there before a request, so that the file may be a mixture.
+
+    Raises:
+        DataError: if the server cannot be reached, refuses, or breaks off too often.
+        OutputError: if the file cannot be written.
+    """
+    furthest, tries, was_continued = _size(file), 0, _size(file) > 0
+    while True:
+        try:
+            _attempt(url, file, path, progress)
+            return was_continued
+        except urllib.error.URLError as error:
+            reason = _plain(error.reason)
+            if tries == 0:
+                raise DataError(f"{url} cannot be reached: {reason}; check the network and proxy settings") from None
+        except _InterruptedTransferError as error:
+            reason = str(error)
+        size = _size(file)
+        tries = 1 if size > furthest else tries + 1
+        furthest, was_continued = max(furthest, size), was_continued or size > 0
+        if tries > len(pauses):
+            problem = f"broke off {tries} times, last at {size:,} bytes ({reason})"
+            raise DataError(f"{url} {problem}; run the same command again to go on from there")
+        time.sleep(pauses[tries - 1])
+
+
+def _attempt(url: str, file: FileIO, path: Path, progress: Progress) -> None:
+    """Request what is missing and append it."""
+    had = _size(file)
+    # A compressed answer would have other bytes at the same place.
+    headers = {"User-Agent": "hpo", "Accept-Encoding": "identity"} | ({"Range": f"bytes={had}-"} if had else {})
+    request = urllib.request.Request(url, headers=headers)
+    try:
+        response = urllib.request.build_opener().open(request, timeout=_TIMEOUT_S)
+    except urllib.error.HTTPError as error:
+        error.close()
+        if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE and had:
+            # All of it is there, or more than that; the checksum tells which.
+            return
+        if error.code in _WORTH_ANOTHER_TRY:
+            raise _InterruptedTransferError(f"HTTP {error.code} {error.reason}") from None
+        raise DataError(f"{url} answers HTTP {error.code} {error.reason}; try another --url") from None
+    except urllib.error.URLError:
+        raise
+    except (OSError, http.client.HTTPException) as error:
+        raise _InterruptedTransferError(_plain(error)) from None
+    with response:
+        if had and response.status != http.client.PARTIAL_CONTENT:
+            # The server ignores ranges and sends the file from its start.
+            had = file.truncate(0)
+        total = _total(response)
+        _require_room(path, file, None if total is None else total - had)
+        while chunk := _read(response):
+            with _as_output_error(path):
+                _append(file, chunk)
+            had += len(chunk)
+            progress(had, total)
+    if total is not None and had < total:
+        raise _InterruptedTransferError(f"cut at {had:,} of {total:,} bytes")
+
+
+def _total(response: http.client.HTTPResponse) -> int | None:
+    """Bytes of the whole file; None if the server does not name them."""
+    in_range = re.search(r"/(\d+)$", response.headers.get("Content-Range", ""))
+    length = in_range[1] if in_range else response.headers.get("Content-Length", "")
+    return int(length) if length.isdigit() else None
+
+
+def _read(response: http.client.HTTPResponse) -> bytes:
+    try:
+        return response.read(_CHUNK)
+    except (OSError, http.client.HTTPException) as error:
+        raise _InterruptedTransferError(_plain(error)) from None
+
+
+def _append(file: FileIO, chunk: bytes) -> None:
+    file.seek(0, os.SEEK_END)
+    rest = memoryview(chunk)
+    while rest:
+        rest = rest[file.write(rest) :]
+
+
+def _size(file: FileIO) -> int:
+    return file.seek(0, os.SEEK_END)
+
+
+def _require_room(path: Path, file: FileIO, missing: int | None) -> None:
+    disk = os.fstatvfs(file.fileno())
+    if missing is not None and missing > disk.f_bavail * disk.f_frsize:
+        raise OutputError(f"no room for {path}: it needs {missing:,} more bytes; make room or give another --data-dir")
+
+
+def _plain(reason: object) -> str:
+    return getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
 
 
 def _checksum(file: FileIO) -> str:
@@ -82,12 +195,12 @@ def _checksum(file: FileIO) -> str:
 
 @contextlib.contextmanager
 def _locked(part: Path) -> Iterator[FileIO]:
-    """The .part file, open for reading and writing, held against other processes; removed if it stays empty."""
+    """Yield the .part file, open and locked against other processes; remove it if it stays empty."""
     with _as_output_error(part):
         part.parent.mkdir(parents=True, exist_ok=True)
     while True:
         with _as_output_error(part):
-            # Unbuffered, since a full disk would speak up a second time when a buffer is closed.
+            # Unbuffered: a buffer that a full disk did not take would fail a second time when it is closed.
             file = FileIO(os.open(part, os.O_RDWR | os.O_CREAT, 0o666), "r+")
         with file:
             try:
@@ -122,17 +235,9 @@ def _as_output_error(path: Path) -> Iterator[None]:
     except PermissionError:
         raise OutputError(f"no rights to write {path}; ask for them or give another --data-dir") from None
     except OSError as error:
-        if error.errno == errno.ENOSPC:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise OutputError(f"the disk is full at {path}; make room or give another --data-dir") from None
         raise OutputError(f"{path} cannot be written: {error.strerror}; give another --data-dir") from None
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _official_address(dataset: Dataset) -> str:

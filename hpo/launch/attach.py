@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from hpo.data.folder import data_folder
 from hpo.launch.allocation import Allocation, current_allocation
-from hpo.launch.folders import checkpoint_folder
+from hpo.launch.backends.local import checkpoint_folder
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import open_database
 from hpo.search.queue.workers import read_workers, this_process
@@ -59,7 +59,7 @@ def attach(
     Args:
         storage: as `--storage` takes it; None for $HPO_STORAGE, else hpo.sqlite3 in the current folder.
         data_dir: folder of the data files; None for $HPO_DATA_DIR, else ~/.medmnist.
-        checkpoint_dir: as `hpo.launch.folders.checkpoint_folder` takes it.
+        checkpoint_dir: as `hpo.launch.backends.local.checkpoint_folder` takes it.
         device: auto, cpu, cuda or cuda:N.
         threads: CPU threads; None for this worker's share of the cores.
         sharing: workers that share the device, this one included; it takes its part of cores and memory.

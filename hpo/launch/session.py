@@ -12,10 +12,9 @@ from typing import Literal
 from hpo.data.development import Development, load_development
 from hpo.data.folder import data_folder
 from hpo.errors import DeviceError, StudyNotFoundError, UsageError, WorkersFailedError
-from hpo.launch.backends.local import LocalPlan, LocalWorkers, Seat, WorkerEnd, seats, watch
+from hpo.launch.backends.local import AUTO, Count, LocalPlan, LocalWorkers, Seat, WorkerEnd, seats, watch
 from hpo.launch.backends.slurm.plan import SlurmOptions
 from hpo.launch.backends.slurm.submit import Submission, prepare, submit_study
-from hpo.launch.counts import AUTO, Count
 from hpo.launch.estimate import LONG_HOURS, Estimate, advice, trained_share
 from hpo.launch.probe import Probe
 from hpo.launch.sizing.measure import workers_per_device

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from hpo.errors import StudyNotFoundError, UsageError
 from hpo.outcome.candidates import meaning
@@ -14,6 +13,7 @@ from hpo.study.catalogue import Dataset
 from hpo.study.config import TrainConfig, applies, settings
 from hpo.study.plan import Candidate, Plan
 from hpo.study.spec import StudySpec
+from hpo.text import setting
 
 
 def ablation_name(search: str) -> str:
@@ -54,7 +54,7 @@ def one_change_each(winner: TrainConfig, reference: TrainConfig, dataset: Datase
             continue
         changed = winner.model_copy(update={name: values[name]})
         if meaning(changed, dataset) != meaning(winner, dataset):
-            found[f"{name} = {_brief(values[name])}"] = changed
+            found[f"{name} = {setting(values[name])}"] = changed
     return found
 
 
@@ -72,7 +72,3 @@ def _candidates(entries: Sequence[Entry], dataset: Dataset) -> tuple[Candidate, 
             seen.append(meaning(config, dataset))
             found.append(Candidate(name=name, config=config))
     return tuple(found)
-
-
-def _brief(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpo.errors import DataError, OutputError
+from hpo.files import atomic_write
 
 RESULT, SCORES = "final.json", "scores.npz"
 
@@ -41,8 +42,10 @@ def store(final: Final, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         names = list(final.scores)
         arrays: dict[str, Any] = {f"scores_{number}": final.scores[name] for number, name in enumerate(names)}
-        np.savez_compressed(folder / SCORES, labels=final.labels, **arrays)
-        (folder / RESULT).write_text(json.dumps(final.about, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        with atomic_write(folder / SCORES) as part, part.open("wb") as file:
+            np.savez_compressed(file, labels=final.labels, **arrays)
+        with atomic_write(folder / RESULT) as part:
+            part.write_text(json.dumps(final.about, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     except OSError as error:
         raise OutputError(f"{folder} cannot be written ({error.strerror}); give --out with another folder") from None
 

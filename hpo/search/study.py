@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from sqlalchemy.engine import Connection, Row
 
 from hpo.errors import StorageError, StudyConflictError, StudyNotFoundError, UsageError, did_you_mean
-from hpo.search.database import schema, sqlite_host
+from hpo.search.database import schema
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import Database, open_database
 from hpo.study.spec import StudySpec, differences
@@ -64,11 +64,9 @@ def create_or_take_up(
     """The study `name`, made if it is not there; if it is, its number of trials becomes that of `spec`.
 
     Safe if several processes do it at once. Raises StudyConflictError if it exists with another spec, or as a study
-    that is not hpo's; StorageError if another host works on the SQLite file; UsageError if the name is empty or too
-    long.
+    that is not hpo's; UsageError if the name is empty or too long.
     """
     check_name(name)
-    sqlite_host.check(database)
     try:
         return _take_up(database, name, spec, lease)
     except StudyNotFoundError:
@@ -90,7 +88,7 @@ def open_study(database: Database, name: str, *, lease: float = LEASE_SECONDS) -
     with database.reading() as connection:
         row = _row(connection, name)
         if row is None:
-            names = [str(other) for other in connection.execute(_hpo_studies(schema.studies.c.name)).scalars()]
+            names = [str(other) for other in connection.execute(hpo_studies(schema.studies.c.name)).scalars()]
             hint = did_you_mean(name, names) if names else "; it holds no study yet"
             raise StudyNotFoundError(f"{database.address} has no study {name}{hint}")
     try:
@@ -119,7 +117,7 @@ def open_named_study(name: str, storage: str | None = None) -> Study:
 def list_studies(database: Database) -> list[StudyRow]:
     """All studies of hpo in the database, oldest first."""
     with database.reading() as connection:
-        rows = connection.execute(_hpo_studies(schema.studies).order_by(schema.studies.c.study_id)).all()
+        rows = connection.execute(hpo_studies(schema.studies).order_by(schema.studies.c.study_id)).all()
     return [
         StudyRow(row.name, json.loads(row.spec)["dataset"], row.trials, row.finished, row.created_at) for row in rows
     ]
@@ -128,7 +126,7 @@ def list_studies(database: Database) -> list[StudyRow]:
 def find_study(database: Database, study_id: int) -> Study:
     """A study by its number in Optuna's tables. Raises StudyNotFoundError if it is not there or not one of hpo."""
     with database.reading() as connection:
-        name = connection.scalar(_hpo_studies(schema.studies.c.name).where(schema.studies.c.study_id == study_id))
+        name = connection.scalar(hpo_studies(schema.studies.c.name).where(schema.studies.c.study_id == study_id))
     if name is None:
         raise StudyNotFoundError(f"{database.address} has no study of hpo with number {study_id}")
     return open_study(database, str(name))
@@ -151,7 +149,7 @@ def check_name(name: str) -> None:
         raise UsageError(f"--name has {len(name)} characters; at most {MAX_NAME} are kept")
 
 
-def _hpo_studies(*columns: sa.ColumnElement[object] | sa.FromClause) -> sa.Select[tuple[object, ...]]:
+def hpo_studies(*columns: sa.ColumnElement[object] | sa.FromClause) -> sa.Select[tuple[object, ...]]:
     # The name is compared too: SQLite gives the number of a deleted study to the next one.
     same = (schema.optuna_studies.c.study_id == schema.studies.c.study_id) & (
         schema.optuna_studies.c.study_name == schema.studies.c.name
@@ -160,7 +158,7 @@ def _hpo_studies(*columns: sa.ColumnElement[object] | sa.FromClause) -> sa.Selec
 
 
 def _row(connection: Connection, name: str) -> Row[tuple[object, ...]] | None:
-    return connection.execute(_hpo_studies(schema.studies).where(schema.studies.c.name == name)).one_or_none()
+    return connection.execute(hpo_studies(schema.studies).where(schema.studies.c.name == name)).one_or_none()
 
 
 def _take_up(database: Database, name: str, spec: StudySpec, lease: float) -> Study:

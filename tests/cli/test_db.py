@@ -65,9 +65,19 @@ def test_check_names_every_problem_with_its_cure_and_ends_with_5(tmp_path: Path)
     connection.close()
     done = hpo_here("db", "check", cwd=tmp_path)
     assert done.returncode == 5
-    assert unmentioned(done.stderr, 1, "`hpo db upgrade`", "v3.0.0.d") == []
-    found = json.loads(hpo_here("db", "check", "--json", cwd=tmp_path).stdout)
+    assert done.stdout.count("fault ") == done.stdout.count("hpo db upgrade") == 2
+    found = json.loads(hpo("db", "check", "--json", cwd=tmp_path).stdout)
     assert (found["version"], found["optuna"], len(found["problems"])) == (1, "v3.0.0.d", 2)
+
+
+def test_check_of_a_database_without_tables_ends_with_5_and_its_document_has_the_same_keys(tmp_path: Path) -> None:
+    sqlite3.connect(tmp_path / "hpo.sqlite3").execute("CREATE TABLE mine (a)")
+    done = hpo("db", "check", "--json", cwd=tmp_path)
+    assert done.returncode == 5
+    assert json.loads(done.stdout).keys() >= {
+        *("address", "server", "seconds", "version", "version_wanted", "optuna", "optuna_wanted", "clock_ahead"),
+        *("connections_allowed", "connections_used", "host", "studies", "problems"),
+    }
 
 
 def test_check_of_a_database_that_is_not_there_says_so(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from hpo.errors import OutputError, StorageError, UsageError
 from hpo.launch.server import serve as serve_module
 from hpo.launch.server.cluster import Cluster, last_lines
-from hpo.launch.server.serve import BEAT_SECONDS, Server, read_server, serve, stop_server
+from hpo.launch.server.serve import Server, read_server, serve, stop_server
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import open_database
 from hpo.search.study import create_or_take_up, list_studies
@@ -189,10 +189,6 @@ def test_a_folder_whose_host_has_died_is_taken_over(made: Path, monkeypatch: pyt
         assert _asked(cluster, "SELECT 1") == "1"
         assert read_server(made) == Server(socket.gethostname(), os.getpid(), 0)
     assert read_server(made) is None
-
-
-def test_another_host_is_given_several_beats_of_time() -> None:
-    assert serve_module.SILENT_SECONDS >= 5 * BEAT_SECONDS
 
 
 def test_a_lost_address_file_gets_a_new_password(made: Path) -> None:

@@ -143,7 +143,6 @@ def _counts(database: Database) -> dict[str, int]:
         return {
             table.name: connection.scalar(sa.select(sa.func.count()).select_from(table)) or 0
             for table in [*optuna_tables().values(), *schema.own_tables]
-            if table is not schema.host
         }
 
 

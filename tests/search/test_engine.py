@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -73,24 +70,25 @@ def _stopped_worker_holds_up_nobody(url: URL, name: str, monkeypatch: pytest.Mon
         database.close()
 
 
-def test_a_sqlite_file_whose_log_another_process_recovers_is_waited_for(tmp_path: Path) -> None:
-    refusals = [sqlite3.SQLITE_BUSY_RECOVERY, sqlite3.SQLITE_BUSY]
-
-    class Recovered(sqlite3.Connection):
-        def execute(self, statement: str, *arguments: Any) -> sqlite3.Cursor:
-            if statement == "BEGIN IMMEDIATE" and refusals:
-                error = sqlite3.OperationalError()
-                error.sqlite_errorcode = refusals.pop(0)
-                raise error
-            return super().execute(statement, *arguments)
-
-    path = tmp_path / "hpo.sqlite3"
-    engine = make_engine(URL.create("sqlite", database=str(path)))
-    sa.event.listen(engine, "do_connect", lambda *_: sqlite3.connect(path, factory=Recovered))
-    with engine.begin() as connection:
-        connection.exec_driver_sql("CREATE TABLE t (a)")
-    assert refusals == []
-    engine.dispose()
+@pytest.mark.parametrize("server", ["postgresql", "mysql"])
+def test_a_connection_that_the_server_has_closed_fails_no_read(
+    server: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine_module, "IDLE_SECONDS", 600)
+    url: URL = request.getfixturevalue(server)
+    database = open_database(url, create=True)
+    own = {"postgresql": "pg_backend_pid()", "mysql": "connection_id()"}[server]
+    end = {"postgresql": "SELECT pg_terminate_backend({}, 10000)", "mysql": "KILL {}"}[server]
+    seen = []
+    for _ in range(2):
+        with database.reading() as connection:
+            seen.append(connection.exec_driver_sql(f"SELECT {own}").scalar_one())
+            assert connection.scalar(sa.select(sa.func.max(schema.version.c.version))) == schema.SCHEMA_VERSION
+        admin = sa.create_engine(url, poolclass=sa.NullPool)
+        with admin.connect() as connection:
+            connection.exec_driver_sql(end.format(seen[-1]))
+    assert seen[0] != seen[1]
+    database.close()
 
 
 def test_an_option_of_the_address_goes_before_ours() -> None:

@@ -15,7 +15,6 @@ from hpo.launch.doctor import database as database_room
 from hpo.launch.doctor.database import DatabaseCheck
 from hpo.launch.doctor.finding import Check, Finding, run_checks
 from hpo.search.admin import health
-from hpo.search.admin.health import Clock
 from hpo.search.database import schema
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import Database, open_database
@@ -32,7 +31,11 @@ def look(url: URL, study: str | None = None, slow: float = math.inf) -> list[Fin
     return list(DatabaseCheck(url.render_as_string(hide_password=False), study, slow).look())
 
 
-def test_a_database_in_order_is_ok_and_tells_of_its_study(any_database: Database, name: str) -> None:
+def test_a_database_in_order_is_ok_and_tells_of_its_study(
+    any_database: Database, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A busy machine may take its time, which is a warning.
+    monkeypatch.setattr(database_room, "_SLOW", math.inf)
     create_or_take_up(any_database, name, load_spec(builtin_study_file("digits")))
     found = look(any_database.url, name)
     assert {finding.verdict for finding in found} == {"ok"}, found
@@ -129,7 +132,7 @@ def test_a_clock_that_is_off_warns_above_two_and_faults_above_thirty_seconds(
     postgresql: URL, monkeypatch: pytest.MonkeyPatch, ahead: float, uncertainty: float, verdict: str
 ) -> None:
     """What the answer's own time leaves open does not count against the clock: 2.5 s within 1 s is 1.5 s at least."""
-    monkeypatch.setattr(health.Examined, "clock", lambda self: Clock(ahead, uncertainty))
+    monkeypatch.setattr(health, "_clock", lambda _connection: (ahead, uncertainty))
     assert verdicts(look(postgresql))["clock"] == verdict
 
 

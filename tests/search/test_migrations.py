@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,17 +15,20 @@ from sqlalchemy.engine import URL
 
 from hpo.errors import StorageError
 from hpo.search.admin import migrations
+from hpo.search.admin.backup import backup, restore
 from hpo.search.admin.migrations import upgrade
 from hpo.search.database import schema
 from hpo.search.database.address import resolve_address
-from hpo.search.database.database import open_database
+from hpo.search.database.database import Database, open_database
 from hpo.search.database.engine import make_engine
 from hpo.search.database.optuna_storage import plain_storage
 from hpo.search.queries.status import read_status
 from hpo.search.queries.trials import read_best, read_curve
-from hpo.search.study import open_study
+from hpo.search.queue.workers import register_worker, this_process
+from hpo.search.study import create_or_take_up, open_study
 from tests.mention import unmentioned
 from tests.search.conftest import throw_away
+from tests.search.fakes import make_spec
 from tests.search.lives import claimed, ended
 
 VERSION_1 = Path(__file__).parent / "old" / "version-1.sql"
@@ -184,6 +188,26 @@ def test_tables_of_a_newer_optuna_are_refused_and_no_upgrade_of_them_is_offered(
         with pytest.raises(StorageError) as caught:
             refused(url)
         assert unmentioned(caught.value, "Optuna", "hpo db upgrade") == ["hpo db upgrade"]
+
+
+def test_a_database_with_the_table_of_hosts_that_earlier_versions_had_opens_as_it_is(
+    database: Database, tmp_path: Path
+) -> None:
+    def leave_host(connection: sa.Connection) -> None:
+        connection.exec_driver_sql("CREATE TABLE hpo_host (host VARCHAR(255) PRIMARY KEY, seen DOUBLE NOT NULL)")
+        connection.execute(sa.text("INSERT INTO hpo_host SELECT 'elsewhere/boot', :now"), {"now": time.time()})
+
+    database.write(leave_host)
+    again = open_database(database.url, create=False)
+    study = create_or_take_up(again, "study", make_spec(2))
+    register_worker(study, this_process("w"))
+    assert ended(claimed(study))
+    backup(again, tmp_path / "backup.sqlite3")
+    restored = open_database(resolve_address(f"sqlite:///{tmp_path}/restored.sqlite3"), create=True)
+    restore(tmp_path / "backup.sqlite3", restored)
+    assert read_status(open_study(restored, "study")).finished == 1
+    for each in (again, restored):
+        each.close()
 
 
 def test_there_is_a_step_from_each_earlier_version() -> None:

@@ -169,7 +169,7 @@ def test_every_file_of_a_trial_goes_half_written_ones_too(tmp_path: Path) -> Non
         save(Checkpoint(tmp_path, 7, fence, "same"), 1.0)
     save(Checkpoint(tmp_path, 70, 1, "same"), 1.0)
     (tmp_path / "trial-00007.f13.pt.part").write_bytes(b"half")
-    (tmp_path / "trial-123456.f1.pt.part").write_bytes(b"half")
+    (tmp_path / "trial-123456.f1.pt.4711.part").write_bytes(b"half")
     (tmp_path / "notes.txt").write_text("mine")
     assert trials_with_checkpoints(tmp_path) == {7, 70, 123456}
     assert Checkpoint(tmp_path, 7, 12, "same").exists()
@@ -182,7 +182,7 @@ def test_every_file_of_a_trial_goes_half_written_ones_too(tmp_path: Path) -> Non
 
 def test_what_was_left_half_written_is_neither_read_nor_in_the_way(tmp_path: Path) -> None:
     checkpoint = Checkpoint(tmp_path, 7, 1, "same")
-    (tmp_path / "trial-00007.f1.pt.part").write_bytes(b"half")
+    (tmp_path / f"trial-00007.f1.pt.{os.getpid()}.part").write_bytes(b"half")
     assert load(checkpoint) is None
     assert save(checkpoint, 1.0)
     assert names(tmp_path) == ["trial-00007.f1.pt"]
@@ -221,6 +221,7 @@ while True:
 
 @pytest.mark.slow
 def test_a_worker_that_is_killed_while_it_writes_leaves_a_whole_file(tmp_path: Path) -> None:
+    left: set[str] = set()
     for life in range(3):
         child = subprocess.Popen(
             [sys.executable, "-c", SAVES_FOR_EVER, str(tmp_path)], stdout=subprocess.PIPE, text=True
@@ -235,4 +236,5 @@ def test_a_worker_that_is_killed_while_it_writes_leaves_a_whole_file(tmp_path: P
         found = load(Checkpoint(tmp_path, 7, 2, "same"))
         assert found is not None
         assert found >= written
-        assert set(names(tmp_path)) <= {"trial-00007.f1.pt", "trial-00007.f1.pt.part"}
+        assert set(names(tmp_path)) <= {"trial-00007.f1.pt", f"trial-00007.f1.pt.{child.pid}.part"} | left
+        left = set(names(tmp_path)) - {"trial-00007.f1.pt"}

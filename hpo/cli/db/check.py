@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import click
 
-from hpo.cli.common import json_option, print_json, say, storage_option
+from hpo.cli.common import json_option, print_json, storage_option
+from hpo.cli.doctor import print_finding
 from hpo.errors import StorageError
-from hpo.search.admin.check import check_database
+from hpo.launch.doctor.database import judge
+from hpo.search.admin.health import examine
 from hpo.search.database.address import resolve_address
 
 
@@ -14,13 +16,14 @@ from hpo.search.database.address import resolve_address
 @storage_option
 @json_option
 def check(storage: str | None, as_json: bool) -> int:
-    """Show what the database is, and whether this hpo can work on it. Exit code 5 if it cannot."""
-    found = check_database(resolve_address(storage))
+    """Show what `hpo doctor` finds about the database. Exit code 5 if this hpo cannot work on it."""
+    facts = examine(resolve_address(storage))
+    findings = list(judge(facts, needs_tables=True))
+    problems = [f"{finding.text}; {finding.cure}" for finding in findings if finding.verdict == "fault"]
     if as_json:
-        print_json(found)
+        # `host` named the host that worked on a SQLite file while hpo stored it.
+        print_json({**vars(facts), "host": None, "problems": problems})
     else:
-        for name, value in found.lines():
-            print(f"{name:<12} {value}")
-        for problem in found.problems:
-            say(f"hpo: {problem}")
-    return StorageError.exit_code if found.problems else 0
+        for finding in findings:
+            print_finding(finding)
+    return StorageError.exit_code if problems else 0

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hpo.search.queries.trials import Ranking, TrialRow, Value
-from hpo.text import auc, duration, memory, with_error
+from hpo.text import auc, duration, memory, setting, with_error
 from hpo.training.report import EpochReport
 
 STYLES = {"complete": "green", "failed": "red", "running": "cyan"}
@@ -28,8 +28,7 @@ def cells(row: TrialRow) -> tuple[str, ...]:
 
 def brief(params: dict[str, Any]) -> str:
     """Searched settings on one line: `margin=0.61, optimizer=adam`."""
-    parts = (f"{name}={value:.3g}" if isinstance(value, float) else f"{name}={value}" for name, value in params.items())
-    return ", ".join(parts)
+    return ", ".join(f"{name}={setting(value, 3)}" for name, value in params.items())
 
 
 def valued(value: Value | None) -> str:

@@ -11,17 +11,39 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final, Literal
 
 from hpo.errors import OutputError
 from hpo.training.machine.limits import usable_cores
 
+AUTO: Final = "auto"
+
+Count = int | Literal["auto"]
+"""A number of workers as a user gives it; `auto` for the one that trains the most in total."""
+
+CHECKPOINT_VARIABLE = "HPO_CHECKPOINT_DIR"
+DEFAULT_CHECKPOINTS = "hpo-checkpoints"
+NO_CHECKPOINTS = "none"
+
 GRACE_SECONDS = 60.0
 """Time that a worker gets to finish its step and give its trial back before it is killed."""
-
 
 MAX_DEATHS = 5
 YOUNG_SECONDS = 60.0
 """A worker that was killed is started anew, but not after this many deaths in a row at less than this age."""
+
+
+def checkpoint_folder(option: str | None, study_folder: str) -> Path | None:
+    """Return the folder of a study's checkpoints: `option`, else HPO_CHECKPOINT_DIR, else hpo-checkpoints here.
+
+    Args:
+        study_folder: the study's own name for a folder.
+
+    Returns:
+        A folder that need not exist yet; None if the word is `none`: no checkpoints are kept.
+    """
+    named = option or os.environ.get(CHECKPOINT_VARIABLE) or DEFAULT_CHECKPOINTS
+    return None if named == NO_CHECKPOINTS else Path(named).expanduser().absolute() / study_folder
 
 
 @dataclass(frozen=True)

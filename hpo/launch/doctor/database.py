@@ -1,8 +1,8 @@
-"""Looks at the database: does it answer, are its tables ours, may one write, is there room, is the clock right."""
+"""The database: does it answer, are its tables ours, may one write, is there room, is the clock right."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,7 @@ from hpo.errors import OutputError, StorageError, StudyNotFoundError
 from hpo.launch.doctor.finding import Finding, fault, ok, warning
 
 if TYPE_CHECKING:
-    from hpo.search.admin.health import Examined, Place, Versions
+    from hpo.search.admin.health import DatabaseFacts, Place
 
 SKEW_WARNING, SKEW_FAULT = 2.0, 30.0
 """Seconds between this host's clock and the database's."""
@@ -36,94 +36,94 @@ class DatabaseCheck:
 
     def look(self) -> Iterator[Finding]:
         """Findings, from the address to the study; what cannot be reached is not guessed at."""
-        from hpo.search.admin.health import examining, locate
+        from hpo.search.admin.health import examine, locate
 
         self.place = place = locate(self._storage)
         if place.file is not None and not place.file.exists() and self._study is None:
             yield warning("database", f"{place.address} is not there yet", "`hpo launch` or `hpo db init` makes it")
             return
-        with examining(place.url) as examined:
-            yield from self._ask(examined)
-
-    def _ask(self, examined: Examined) -> Iterator[Finding]:
-        took = f"answered in {examined.seconds * 1000:.0f} ms"
-        if examined.seconds > self._slow:
-            cure = "each trial asks it some hundred times; run workers nearer to it"
-            yield warning("database", f"{examined.place.address}: {examined.server()}, {took}", cure)
-        else:
-            yield ok("database", f"{examined.place.address}: {examined.server()}, {took}")
-        versions = examined.versions()
-        there = yield from _tables(versions)
-        yield from _connections(examined)
-        yield from _clock(examined)
-        if not there:
-            if self._study is not None:
-                yield _no_study(examined, self._study)
-            return
-        if refused := examined.write_refused():
-            cure = "ask for the right to write, or give the address of a user who has it"
-            yield fault("database", f"writing is refused: {refused}", cure, OutputError)
-        if self._study is not None:
-            yield self._look_at_study(examined, self._study)
-
-    def _look_at_study(self, examined: Examined, name: str) -> Finding:
-        facts = examined.study(name)
-        if facts is None:
-            return _no_study(examined, name)
-        self.dataset = facts.dataset
-        text = f"{name} on {facts.dataset}: {facts.finished} of {facts.trials} trials finished"
-        return ok("study", f"{text}, {facts.workers} workers at work")
+        facts = examine(place.url, self._study)
+        self.dataset = facts.study.dataset if facts.study is not None else None
+        yield from judge(facts, self._study, slow=self._slow)
 
 
-def _no_study(examined: Examined, name: str) -> Finding:
-    cure = "check the name, or make the study with `hpo launch`"
-    return fault("study", f"{examined.place.address} has no study {name}", cure, StudyNotFoundError)
+def judge(
+    facts: DatabaseFacts, study: str | None = None, *, needs_tables: bool = False, slow: float = SLOW_SECONDS
+) -> Iterator[Finding]:
+    """Yield findings, from the connection to the study.
+
+    Args:
+        study: the one that must be there, if any.
+        needs_tables: whether a database without tables is a fault, and not one that the first launch fills.
+        slow: seconds to connect above which it is a warning.
+    """
+    yield _answer(facts, slow)
+    yield from _tables(facts, needs_tables)
+    yield from _connections(facts)
+    yield _clock(facts)
+    if facts.write_refused is not None:
+        cure = "ask for the right to write, or give the address of a user who has it"
+        yield fault("database", f"writing is refused: {facts.write_refused}", cure, OutputError)
+    if study is not None:
+        yield _study(facts, study)
 
 
-def _tables(versions: Versions) -> Generator[Finding, None, bool]:
-    """Whether the tables are those that this installation works with; returns it to the caller."""
-    if versions.own is None:
-        yield warning("tables", "the database holds no tables of hpo yet", "`hpo launch` or `hpo db init` makes them")
-        return False
-    if versions.own != versions.own_wanted:
-        older = versions.own < versions.own_wanted
-        cure = "run `hpo db backup`, then `hpo db upgrade`" if older else "update hpo on this host"
-        text = (
-            f"tables of version {versions.own}, {'older' if older else 'newer'} than this hpo's {versions.own_wanted}"
-        )
-        yield fault("tables", text, cure, StorageError)
-        return False
-    optuna = f"Optuna {version('optuna')}"
-    if versions.optuna != versions.optuna_wanted:
-        text = f"Optuna's tables are of {versions.optuna or 'no version'}; {optuna} wants {versions.optuna_wanted}"
-        yield fault("tables", text, "run `hpo db upgrade` with the newest Optuna of all workers", StorageError)
-        return False
-    yield ok("tables", f"version {versions.own}, and {versions.optuna} for {optuna}")
-    return True
+def _answer(facts: DatabaseFacts, slow: float) -> Finding:
+    text = f"{facts.address}: {facts.server}, answered in {facts.seconds * 1000:.0f} ms"
+    if facts.seconds > slow:
+        return warning("database", text, "each trial asks it some hundred times; run workers nearer to it")
+    return ok("database", text)
 
 
-def _connections(examined: Examined) -> Iterator[Finding]:
-    found = examined.connections()
+def _study(facts: DatabaseFacts, name: str) -> Finding:
+    found = facts.study
     if found is None:
+        cure = "check the name, or make the study with `hpo launch`"
+        return fault("study", f"{facts.address} has no study {name}", cure, StudyNotFoundError)
+    text = f"{name} on {found.dataset}: {found.finished} of {found.trials} trials finished"
+    return ok("study", f"{text}, {found.workers} workers at work")
+
+
+def _tables(facts: DatabaseFacts, needs_tables: bool) -> Iterator[Finding]:
+    if facts.version is None:
+        text, cure = "the database holds no tables of hpo yet", "`hpo launch` or `hpo db init` makes them"
+        yield fault("tables", text, cure, StorageError) if needs_tables else warning("tables", text, cure)
         return
-    text = f"{found.used} of {found.allowed} connections in use, room for {found.room} workers at least"
-    if found.room < _FEW_WORKERS:
+    ours, theirs = facts.version == facts.version_wanted, facts.optuna == facts.optuna_wanted
+    optuna = f"Optuna {version('optuna')}"
+    if ours and theirs:
+        yield ok("tables", f"version {facts.version}, and {facts.optuna} for {optuna}; {facts.studies} studies")
+    if not ours:
+        older = facts.version < facts.version_wanted
+        cure = "run `hpo db backup`, then `hpo db upgrade`" if older else "update hpo on this host"
+        wanted = f"{'older' if older else 'newer'} than this hpo's {facts.version_wanted}"
+        yield fault("tables", f"tables of version {facts.version}, {wanted}", cure, StorageError)
+    if not theirs:
+        text = f"Optuna's tables are of {facts.optuna or 'no version'}; {optuna} wants {facts.optuna_wanted}"
+        yield fault("tables", text, "run `hpo db upgrade` with the newest Optuna of all workers", StorageError)
+
+
+def _connections(facts: DatabaseFacts) -> Iterator[Finding]:
+    from hpo.search.database.engine import CONNECTIONS
+
+    allowed, used = facts.connections_allowed, facts.connections_used
+    if allowed is None or used is None:
+        return
+    room = max(0, allowed - used) // CONNECTIONS
+    text = f"{used} of {allowed} connections in use, room for {room} workers at least"
+    if room < _FEW_WORKERS:
         yield warning("database", text, "raise the server's max_connections, or end what holds them")
     else:
         yield ok("database", text)
 
 
-def _clock(examined: Examined) -> Iterator[Finding]:
-    if examined.place.host is None:
-        yield ok("clock", "the database keeps this host's time")
-        return
-    clock = examined.clock()
-    skew = max(0.0, abs(clock.ahead) - clock.uncertainty)
-    text = f"this host is {abs(clock.ahead):.2g} s {'behind' if clock.ahead > 0 else 'ahead of'} the database"
+def _clock(facts: DatabaseFacts) -> Finding:
+    if facts.server_host is None:
+        return ok("clock", "the database keeps this host's time")
+    skew = max(0.0, abs(facts.clock_ahead) - facts.clock_uncertainty)
+    where = "behind" if facts.clock_ahead > 0 else "ahead of"
+    text = f"this host is {abs(facts.clock_ahead):.2g} s {where} the database"
     cure = "set this host's clock (chronyc, timedatectl), or the server's; leases keep the database's time"
     if skew > SKEW_FAULT:
-        yield fault("clock", text, cure, StorageError)
-    elif skew > SKEW_WARNING:
-        yield warning("clock", text, cure)
-    else:
-        yield ok("clock", text)
+        return fault("clock", text, cure, StorageError)
+    return warning("clock", text, cure) if skew > SKEW_WARNING else ok("clock", text)

@@ -12,19 +12,24 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from hpo.errors import OutputError, StorageError
+from hpo.files import atomic_write
 from hpo.launch.server.cluster import Cluster, last_lines, prepare
 from hpo.search.database.address import write_address_file
+from hpo.search.queue.process_identity import start_time
 
 BEAT_SECONDS = 5.0
 """How often a server writes that it lives, for other hosts that see its folder."""
 
-SILENT_SECONDS = 30.0
-"""How long another host watches for such a sign before it takes a folder over."""
+SILENT_SECONDS = 150.0
+"""How long another host watches for such a sign before it takes a folder over.
+
+An NFS client may answer from its cache for up to 60 s for a folder and 60 s for a file (acdirmax, acregmax, nfs(5)).
+"""
 
 START_SECONDS = 60.0
 STOP_SECONDS = 60.0
@@ -106,13 +111,13 @@ def stop_server(folder: Path) -> bool:
     """
     folder = folder.absolute()
     found = read_server(folder)
-    if found is None or (found.host == _here() and not _alive(found.process)):
+    if found is None or (found.host == _here() and start_time(found.process) is None):
         return False
     if found.host != _here():
         raise StorageError(f"the database in {folder} is served by host {found.host}; stop it there")
     os.kill(found.process, signal.SIGTERM)
     end = time.monotonic() + STOP_SECONDS
-    while _alive(found.process):
+    while start_time(found.process) is not None:
         if time.monotonic() > end:
             raise StorageError(
                 f"process {found.process}, the server of {folder}, has not ended in {STOP_SECONDS:.0f} s"
@@ -122,11 +127,21 @@ def stop_server(folder: Path) -> bool:
 
 
 def read_server(folder: Path) -> Server | None:
-    """Who serves a folder, as far as is written in it."""
+    """Return who serves a folder, as written in it; None if nobody does.
+
+    Raises:
+        StorageError: if that cannot be read at the moment.
+    """
+    path = folder / "server.json"
     try:
-        return Server(**json.loads((folder / "server.json").read_text()))
-    except (OSError, ValueError, TypeError):
+        return Server(**json.loads(path.read_text()))
+    except (FileNotFoundError, NotADirectoryError, ValueError, TypeError):
         return None
+    except OSError as error:
+        # No sign that the server has left: on NFS, ESTALE means that it has just replaced the file.
+        raise StorageError(
+            f"{path} cannot be read: {error.strerror}; whether a server runs in {folder} is unknown, try again"
+        ) from None
 
 
 @contextmanager
@@ -134,7 +149,7 @@ def _the_only_one(folder: Path, tell: Callable[[str], None]) -> Iterator[None]:
     """Holds the folder against other servers: PostgreSQL's own lock means nothing to another host."""
     found = read_server(folder)
     if found is not None:
-        _check_left(folder, found, tell)
+        check_left(folder, found, tell)
     mine = Server(_here(), os.getpid(), 0)
     over = threading.Event()
 
@@ -142,7 +157,9 @@ def _the_only_one(folder: Path, tell: Callable[[str], None]) -> Iterator[None]:
         count = 0
         while not over.wait(BEAT_SECONDS):
             count += 1
-            _write_server(folder, Server(mine.host, mine.process, count))
+            # A full disk or a file system that is away for a moment must not end the signs for good.
+            with suppress(OSError):
+                _write_server(folder, Server(mine.host, mine.process, count))
 
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -159,9 +176,14 @@ def _the_only_one(folder: Path, tell: Callable[[str], None]) -> Iterator[None]:
         (folder / "server.json").unlink(missing_ok=True)
 
 
-def _check_left(folder: Path, found: Server, tell: Callable[[str], None]) -> None:
+def check_left(folder: Path, found: Server, tell: Callable[[str], None]) -> None:
+    """Return once the server `found` in a folder has ended, watching that of another host for SILENT_SECONDS.
+
+    Raises:
+        StorageError: if it serves, or if that cannot be known.
+    """
     if found.host == _here():
-        if found.process != os.getpid() and _alive(found.process):
+        if found.process != os.getpid() and start_time(found.process) is not None:
             raise StorageError(
                 f"the database in {folder} is being served by process {found.process}; its address is in "
                 f"{folder / 'address'}, and `hpo db serve --stop {folder}` ends it"
@@ -181,21 +203,12 @@ def _check_left(folder: Path, found: Server, tell: Callable[[str], None]) -> Non
 
 
 def _write_server(folder: Path, server: Server) -> None:
-    part = folder / f".server.json.{os.getpid()}"
-    part.write_text(json.dumps(asdict(server)))
-    part.replace(folder / "server.json")
+    with atomic_write(folder / "server.json") as part:
+        part.write_text(json.dumps(asdict(server)))
 
 
 def _here() -> str:
     return socket.gethostname()
-
-
-def _alive(process: int) -> bool:
-    try:
-        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return False
-    return fields[0] not in "ZX"
 
 
 @contextmanager

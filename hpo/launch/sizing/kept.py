@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from hpo.files import atomic_write
 from hpo.launch.sizing.settle import Settled
 
 _FORMAT = 1
@@ -41,10 +42,9 @@ class Kept:
 
     def write(self, settled: Settled) -> bool:
         """Keeps it for the next time; False where the folder cannot be written."""
-        part = self.file.with_name(f"{self.file.name}.{os.getpid()}.part")
         with contextlib.suppress(OSError):
             self.file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            part.write_text(json.dumps({"workers": settled.workers, "lines": settled.lines}), encoding="utf-8")
-            part.replace(self.file)
+            with atomic_write(self.file) as part:
+                part.write_text(json.dumps({"workers": settled.workers, "lines": settled.lines}), encoding="utf-8")
             return True
         return False

@@ -113,9 +113,10 @@ def to_html(document: Document) -> str:
         for anchor, section in zip(anchors, document.sections, strict=True)
     )
     title, subtitle = html.escape(document.title), _inline_html(document.subtitle)
+    style = Path(__file__).with_name("style.css").read_text(encoding="utf-8")
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{_STYLE}</style></head>\n<body>'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>\n{style}</style></head>\n<body>'
         f'<header><h1>{title}</h1><p class="subtitle">{subtitle}</p></header>\n<nav><ol>{contents}</ol></nav>\n'
         f"<main>{sections}</main></body></html>\n"
     )
@@ -181,26 +182,3 @@ def _inline_html(text: str) -> str:
     escaped = html.escape(text, quote=False)
     escaped = re.sub(r"`([^`]+)`", r"<code>\1</code>", escaped)
     return re.sub(r"\*\*(.+?)\*\*", r"<strong>\1</strong>", escaped)
-
-
-_STYLE = """
-:root{color-scheme:light}
-body{font:16px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",sans-serif;color:#222;background:#fff;
-max-width:66rem;margin:0 auto;padding:2rem 1.25rem}
-h1{font-size:1.9rem;line-height:1.2;margin:0}.subtitle{color:#555;margin:.4rem 0 1.2rem}
-h2{font-size:1.3rem;margin:2.4rem 0 .6rem;padding-top:.6rem;border-top:1px solid #ddd}
-nav ol{columns:2;padding-left:1.3rem;font-size:.95rem}a{color:#0072b2}
-code,pre{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;font-size:.88em}
-code{background:#f4f4f4;padding:0 .2em;border-radius:3px}
-pre{background:#f4f4f4;padding:.8rem 1rem;overflow-x:auto;border-radius:4px}
-.wide{overflow-x:auto}table{border-collapse:collapse;margin:.8rem 0;font-size:.92rem}
-th,td{padding:.28rem .7rem;border-bottom:1px solid #e2e2e2;text-align:left;vertical-align:top}
-th{border-bottom:2px solid #999;font-weight:600}
-.number{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}
-figure{margin:1.2rem 0}figure img{max-width:100%;height:auto}figcaption{color:#555;font-size:.9rem}
-.notice{background:#fff6e0;border-left:4px solid #e69f00;padding:.6rem .9rem}
-@media print{body{max-width:none;padding:0;font-size:10.5pt}.wide{overflow:visible}
-.number{white-space:normal}
-nav{display:none}h2{break-after:avoid}
-figure,table,pre{break-inside:avoid}a{color:inherit;text-decoration:none}}
-"""

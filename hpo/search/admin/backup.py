@@ -6,7 +6,6 @@ which mean the same on each backend: reflected types do not (an ENUM is a text i
 
 from __future__ import annotations
 
-import os
 import shutil
 import sqlite3
 import tempfile
@@ -19,6 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL, Connection
 
 from hpo.errors import OutputError, StorageError
+from hpo.files import atomic_write
 from hpo.search.database import schema
 from hpo.search.database.database import Database, open_database
 from hpo.search.database.errors import as_hpo_error
@@ -36,23 +36,25 @@ def backup(source: Database, path: Path, progress: Progress = lambda *_: None) -
     Workers may go on meanwhile. The file is complete from the moment that it is there, and a database that every
     command can read. Raises OutputError if it cannot be written.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        part.touch(mode=0o600, exist_ok=False)
-        target = open_database(URL.create("sqlite", database=str(part.absolute())), create=True)
-        try:
-            with snapshot(source) as reading, as_hpo_error(target.url), target.engine.begin() as writing:
-                rows = _move_all(reading, writing, progress)
-        finally:
-            target.close()
-        _close_log(part)
-        part.replace(path)
+        with atomic_write(path, 0o600) as part:
+            return _write_backup(source, part, progress)
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {error.strerror}") from None
+
+
+def _write_backup(source: Database, part: Path, progress: Progress) -> int:
+    target = open_database(URL.create("sqlite", database=str(part.absolute())), create=True)
+    try:
+        with snapshot(source) as reading, as_hpo_error(target.url), target.engine.begin() as writing:
+            rows = _move_all(reading, writing, progress)
+        target.close()
+        _close_log(part)
     finally:
-        for leftover in (part, *(part.with_name(part.name + end) for end in ("-wal", "-shm"))):
-            leftover.unlink(missing_ok=True)
+        target.close()
+        for leftover in ("-wal", "-shm"):
+            part.with_name(part.name + leftover).unlink(missing_ok=True)
     return rows
 
 
@@ -117,9 +119,7 @@ def _tables_in_order() -> list[sa.Table]:
     for table in optuna_tables().values():
         table.to_metadata(theirs)
     ordered = [table for table in theirs.sorted_tables if table.name != "version_info"]
-    # What is at work on the one database is not at work on the other.
-    ours = [table for table in schema.own_tables if table.name not in (schema.version.name, schema.host.name)]
-    return [*ordered, *ours]
+    return [*ordered, *(table for table in schema.own_tables if table is not schema.version)]
 
 
 def _move(table: sa.Table, reading: Connection, writing: Connection, progress: Progress) -> int:

@@ -1,11 +1,9 @@
-"""What a database says about itself, for `hpo doctor`: read through one plain connection, nothing changed."""
+"""What a database says about itself, for `hpo doctor` and `hpo db check`: one plain connection, nothing changed."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,45 +14,14 @@ from sqlalchemy.pool import NullPool
 
 from hpo.search.database import schema
 from hpo.search.database.address import resolve_address, shown
-from hpo.search.database.engine import CONNECTIONS, make_engine
+from hpo.search.database.engine import make_engine
 from hpo.search.database.errors import as_hpo_error, check_sqlite_folder
 from hpo.search.database.filesystem import check_local
+from hpo.search.study import hpo_studies
 
 _SQLITE_TIMEOUT = 5
 _SILENT = 120.0
 """Seconds without a sign of life after which a worker is not counted."""
-
-
-@dataclass(frozen=True)
-class Versions:
-    """Versions of the tables in a database (None: not there) and those that this installation works with."""
-
-    own: int | None
-    own_wanted: int
-    optuna: str | None
-    optuna_wanted: str
-
-
-@dataclass(frozen=True)
-class Connections:
-    """Connections that a server allows, those in use now, and the most that one worker holds at once."""
-
-    allowed: int
-    used: int
-    per_worker: int
-
-    @property
-    def room(self) -> int:
-        """How many more workers there is room for."""
-        return max(0, self.allowed - self.used) // max(1, self.per_worker)
-
-
-@dataclass(frozen=True)
-class Clock:
-    """The database's clock minus this host's, and how far the time of the answer leaves that open, in seconds."""
-
-    ahead: float
-    uncertainty: float
 
 
 @dataclass(frozen=True)
@@ -97,108 +64,159 @@ def locate(storage: str | None) -> Place:
     return place
 
 
-class Examined:
-    """One connection to a database, asked about itself; made by `examining`."""
+@dataclass(frozen=True)
+class DatabaseFacts:
+    """A database as it was found, with what this installation works with.
 
-    def __init__(self, place: Place, connection: Connection, seconds: float) -> None:
-        self.place = place
-        self._connection = connection
-        self.seconds = seconds
-        """How long connecting took."""
+    Attributes:
+        server: name and version, such as `PostgreSQL 17.2`.
+        server_host: None for a SQLite file.
+        seconds: to connect to it.
+        version: of hpo's schema, None if there are none; `optuna` likewise.
+        clock_ahead: its clock minus this host's, in seconds, give or take `clock_uncertainty`.
+        connections_allowed: None on SQLite, as `connections_used`.
+        write_refused: why it may not be written to; None if it may, or has no schema.
+        studies: how many; 0 unless the tables are of this version.
+        study: the one that was asked for; None if it is not there.
+    """
 
-    def server(self) -> str:
-        """Name and version: `PostgreSQL 17.2`."""
-        names = {"sqlite": "SQLite", "postgresql": "PostgreSQL", "mysql": "MySQL", "mariadb": "MariaDB"}
-        dialect = self._connection.dialect
-        name = "mariadb" if getattr(dialect, "is_mariadb", False) else dialect.name
-        numbers = dialect.server_version_info or ()
-        return f"{names.get(name, name)} {'.'.join(str(number) for number in numbers if isinstance(number, int))}"
-
-    def versions(self) -> Versions:
-        """Versions of hpo's and of Optuna's tables."""
-        own = optuna = None
-        present = sa.inspect(self._connection)
-        if present.has_table(schema.version.name):
-            own = self._connection.scalar(sa.select(sa.func.max(schema.version.c.version)))
-        if present.has_table("alembic_version"):
-            optuna = self._connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
-        return Versions(own, schema.SCHEMA_VERSION, optuna, _optuna_head())
-
-    def write_refused(self) -> str | None:
-        """Why a write is refused; None if it is not. A change of no row, which is then rolled back."""
-        none = sa.update(schema.version).values(version=schema.version.c.version).where(sa.literal(1) == 0)
-        try:
-            self._connection.execute(none)
-        except DatabaseError as error:
-            return " ".join(str(error.orig).split())
-        finally:
-            self._connection.rollback()
-        return None
-
-    def connections(self) -> Connections | None:
-        """The server's limit and use; None for SQLite, which has none."""
-        dialect = self._connection.dialect.name
-        if dialect == "sqlite":
-            return None
-        if dialect == "postgresql":
-            allowed = self._scalar("SHOW max_connections") - self._scalar("SHOW superuser_reserved_connections")
-            used = self._scalar("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'")
-        else:
-            allowed = self._scalar("SELECT @@max_connections")
-            used = int(self._connection.exec_driver_sql("SHOW STATUS LIKE 'Threads_connected'").one()[1])
-        return Connections(allowed, used, CONNECTIONS)
-
-    def clock(self) -> Clock:
-        """The database's clock beside this host's; of three answers the fastest."""
-        answers = []
-        for _ in range(3):
-            before = time.time()
-            then = self._connection.scalar(sa.select(schema.database_now())) or 0.0
-            after = time.time()
-            answers.append((after - before, float(then) - (before + after) / 2))
-        seconds, ahead = min(answers)
-        return Clock(ahead, seconds / 2)
-
-    def study(self, name: str) -> StudyFacts | None:
-        """Facts of the study; None if there is none of that name."""
-        columns = schema.studies.c
-        row = self._connection.execute(
-            sa.select(columns.study_id, columns.spec, columns.trials).where(columns.name == name)
-        ).one_or_none()
-        if row is None:
-            return None
-        trials, workers = schema.trials.c, schema.workers.c
-        finished = sa.select(sa.func.count()).where(trials.study_id == row.study_id, trials.state == "finished")
-        alive = sa.select(sa.func.count()).where(
-            workers.study_id == row.study_id,
-            workers.ended.is_(None),
-            workers.seen >= schema.database_now() - _SILENT,
-        )
-        return StudyFacts(
-            json.loads(row.spec)["dataset"],
-            row.trials,
-            self._connection.scalar(finished) or 0,
-            self._connection.scalar(alive) or 0,
-        )
-
-    def _scalar(self, statement: str) -> int:
-        return int(self._connection.exec_driver_sql(statement).scalar_one())
+    address: str
+    server: str
+    server_host: str | None
+    seconds: float
+    version: int | None
+    version_wanted: int
+    optuna: str | None
+    optuna_wanted: str
+    clock_ahead: float
+    clock_uncertainty: float
+    connections_allowed: int | None
+    connections_used: int | None
+    write_refused: str | None
+    studies: int
+    study: StudyFacts | None
 
 
-@contextmanager
-def examining(url: URL) -> Iterator[Examined]:
-    """A connection to ask; raises StorageError in one sentence if the database is not there or does not answer."""
-    place = Place(url)
-    if place.file is not None:
+def examine(url: URL, study: str | None = None) -> DatabaseFacts:
+    """Ask a database for everything that can be wrong with it, and for a study in it.
+
+    Raises:
+        StorageError: if it is a file that is missing or shared, or a server that does not answer.
+    """
+    if url.get_backend_name() == "sqlite":
         check_sqlite_folder(url, create=False)
     engine = _plain_engine(url)
     try:
         with as_hpo_error(url):
             started = time.monotonic()
             with engine.connect() as connection:
-                yield Examined(place, connection, time.monotonic() - started)
+                return _examine(url, study, connection, time.monotonic() - started)
     finally:
         engine.dispose()
+
+
+def _examine(url: URL, study: str | None, connection: Connection, seconds: float) -> DatabaseFacts:
+    version, optuna = _versions(connection)
+    allowed, used = _connections(connection)
+    ahead, uncertainty = _clock(connection)
+    is_ours = version == schema.SCHEMA_VERSION
+    return DatabaseFacts(
+        address=shown(url),
+        server=_server(connection),
+        server_host=url.host,
+        seconds=seconds,
+        version=version,
+        version_wanted=schema.SCHEMA_VERSION,
+        optuna=optuna,
+        optuna_wanted=_optuna_head(),
+        clock_ahead=ahead,
+        clock_uncertainty=uncertainty,
+        connections_allowed=allowed,
+        connections_used=used,
+        studies=connection.scalar(hpo_studies(sa.func.count())) or 0 if is_ours else 0,
+        study=_study(connection, study) if is_ours and study is not None else None,
+        # Last, since it ends the transaction.
+        write_refused=_write_refused(connection) if version is not None else None,
+    )
+
+
+def _server(connection: Connection) -> str:
+    names = {"sqlite": "SQLite", "postgresql": "PostgreSQL", "mysql": "MySQL", "mariadb": "MariaDB"}
+    dialect = connection.dialect
+    name = "mariadb" if getattr(dialect, "is_mariadb", False) else dialect.name
+    numbers = dialect.server_version_info or ()
+    return f"{names.get(name, name)} {'.'.join(str(number) for number in numbers if isinstance(number, int))}"
+
+
+def _versions(connection: Connection) -> tuple[int | None, str | None]:
+    """Versions of hpo's and of Optuna's schema."""
+    own = optuna = None
+    present = sa.inspect(connection)
+    if present.has_table(schema.version.name):
+        own = connection.scalar(sa.select(sa.func.max(schema.version.c.version)))
+    if present.has_table("alembic_version"):
+        optuna = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
+    return own, optuna
+
+
+def _write_refused(connection: Connection) -> str | None:
+    """Change no row and roll back; return why that was refused, if it was."""
+    none = sa.update(schema.version).values(version=schema.version.c.version).where(sa.literal(1) == 0)
+    try:
+        connection.execute(none)
+    except DatabaseError as error:
+        return " ".join(str(error.orig).split())
+    finally:
+        connection.rollback()
+    return None
+
+
+def _connections(connection: Connection) -> tuple[int | None, int | None]:
+    """Connections that the server allows to hpo, and those in use."""
+
+    def scalar(statement: str) -> int:
+        return int(connection.exec_driver_sql(statement).scalar_one())
+
+    if connection.dialect.name == "sqlite":
+        return None, None
+    if connection.dialect.name == "postgresql":
+        allowed = scalar("SHOW max_connections") - scalar("SHOW superuser_reserved_connections")
+        return allowed, scalar("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'")
+    used = int(connection.exec_driver_sql("SHOW STATUS LIKE 'Threads_connected'").one()[1])
+    return scalar("SELECT @@max_connections"), used
+
+
+def _clock(connection: Connection) -> tuple[float, float]:
+    """Seconds that the database's clock is ahead of this host's, and how far the answer's own time leaves that open."""
+    answers = []
+    for _ in range(3):
+        before = time.time()
+        then = connection.scalar(sa.select(schema.database_now())) or 0.0
+        after = time.time()
+        answers.append((after - before, float(then) - (before + after) / 2))
+    seconds, ahead = min(answers)
+    return ahead, seconds / 2
+
+
+def _study(connection: Connection, name: str) -> StudyFacts | None:
+    columns = schema.studies.c
+    query = hpo_studies(columns.study_id, columns.spec, columns.trials).where(columns.name == name)
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        return None
+    trials, workers = schema.trials.c, schema.workers.c
+    finished = sa.select(sa.func.count()).where(trials.study_id == row.study_id, trials.state == "finished")
+    alive = sa.select(sa.func.count()).where(
+        workers.study_id == row.study_id,
+        workers.ended.is_(None),
+        workers.seen >= schema.database_now() - _SILENT,
+    )
+    return StudyFacts(
+        json.loads(row.spec)["dataset"],
+        row.trials,
+        connection.scalar(finished) or 0,
+        connection.scalar(alive) or 0,
+    )
 
 
 def _plain_engine(url: URL) -> sa.Engine:

@@ -74,7 +74,7 @@ def _upgrade_optuna(url: URL) -> bool:
 
 
 def _to_2(operations: Operations, connection: Connection) -> None:
-    """Requests to stop, tallies, tokens of claims, lives of trials; workers, Slurm jobs, the host of a SQLite file."""
+    """Requests to stop, tallies, tokens of claims, lives of trials; workers, Slurm jobs."""
     now = _Tables(operations, connection)
     for name in ("finished", "failed", "places"):
         now.add("hpo_study", sa.Column(name, sa.Integer, nullable=False, server_default="0"))
@@ -108,11 +108,6 @@ def _to_2(operations: Operations, connection: Connection) -> None:
         sa.Column("tasks", sa.Integer, nullable=False),
         sa.Column("submitted", sa.Double, nullable=False),
         sa.Column("log_dir", sa.Text, nullable=False),
-    )
-    now.make(
-        "hpo_host",
-        sa.Column("host", sa.String(255), primary_key=True),
-        sa.Column("seen", sa.Double, nullable=False),
     )
     _count_trials(connection)
 

@@ -16,7 +16,7 @@ from hpo.search.study import Study, find_study
 from hpo.statistics.estimate import clipped_interval
 from hpo.study.config import TrainConfig
 from hpo.study.spec import StudySpec
-from hpo.text import bounds, duration, memory, with_error
+from hpo.text import bounds, duration, memory, setting, with_error
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -125,14 +125,10 @@ def trial_note(study: str, row: TrialRow) -> str:
         lines.append(f"It {row.warning}.")
     if row.params:
         active = TrainConfig.model_validate(row.params).active()
-        cells = "\n".join(f"| `{name}` | {_brief(value)} |" for name, value in row.params.items() if name in active)
+        cells = "\n".join(f"| `{name}` | {setting(value, 4)} |" for name, value in row.params.items() if name in active)
         lines.append(f"| setting | value |\n|---|---|\n{cells}")
     lines.append(f"Record: `hpo trials {study} {row.number}`. Again: `hpo replay {study} {row.number}`.")
     return "\n\n".join(lines)
-
-
-def _brief(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _attributes(prefix: str, note: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from hpo import DISTRIBUTION
 from hpo.errors import OutputError, StorageError, did_you_mean
+from hpo.files import atomic_write
 
 ENVIRONMENT_VARIABLE = "HPO_STORAGE"
 DEFAULT_ADDRESS = "sqlite:///hpo.sqlite3"
@@ -61,15 +62,10 @@ def write_address_file(path: Path, url: URL | str) -> None:
     The file is complete from the moment that it is there. Raises OutputError if it cannot be written.
     """
     text = url if isinstance(url, str) else url.render_as_string(hide_password=False)
-    part = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        part.unlink(missing_ok=True)
-        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text + "\n")
-        part.replace(path)
+        with atomic_write(path, 0o600) as part:
+            part.write_text(text + "\n", encoding="utf-8")
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise OutputError(f"{path} cannot be written: {error.strerror}") from None
 
 

@@ -10,6 +10,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Generator
+from contextlib import suppress
 from typing import Any
 
 import sqlalchemy as sa
@@ -45,16 +46,22 @@ IDLE_SECONDS = 1.0
 def make_engine(url: URL) -> Engine:
     """An engine for one process, with CONNECTIONS to a server at most."""
     if url.get_backend_name() == "sqlite":
-        engine = sa.create_engine(url, connect_args=driver_arguments(url), pool_size=2, max_overflow=3)
-        sa.event.listen(engine, "connect", _set_up_sqlite)
-        sa.event.listen(engine, "begin", _begin_sqlite)
+        # Connections are kept: the last one to close would write the whole log of writes back into the file.
+        engine = sa.create_engine(url, connect_args=driver_arguments(url))
+        set_up_sqlite(engine)
         return engine
     engine = sa.create_engine(
         url, connect_args=driver_arguments(url), pool_size=1, max_overflow=CONNECTIONS - 1, pool_timeout=60
     )
     guard_connections(engine)
-    _IdleConnections(engine)
+    _close_when_idle(engine)
     return engine
+
+
+def set_up_sqlite(engine: Engine) -> None:
+    """Set the pragmas of each new connection, and let each transaction that writes take the write lock at its start."""
+    sa.event.listen(engine, "connect", _set_pragmas)
+    sa.event.listen(engine, "begin", _begin_sqlite)
 
 
 def driver_arguments(url: URL) -> dict[str, Any]:
@@ -132,7 +139,7 @@ def _guarded_class() -> Any:
     return GuardedConnection
 
 
-def _set_up_sqlite(connection: Any, _record: Any) -> None:
+def _set_pragmas(connection: Any, _record: Any) -> None:
     # The driver's own BEGIN is deferred: two workers would both read before either writes. See _begin_sqlite.
     connection.isolation_level = None
     for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON"):
@@ -174,35 +181,29 @@ def _begun_to_write(connection: Any) -> bool:
     return False
 
 
-class _IdleConnections:
-    """Closes an engine's connections when none has been used for IDLE_SECONDS.
+def _close_when_idle(engine: Engine) -> None:
+    """Close an engine's connections when none has been used for IDLE_SECONDS.
 
-    A worker speaks to its server for milliseconds in a minute. One connect costs some milliseconds; held connections
-    would let no more than 97 workers at a PostgreSQL as it comes.
+    A worker speaks to its server for milliseconds in a minute: connections that it kept would let no more than 97
+    workers at a PostgreSQL with default settings. Connecting for each transaction takes 2 to 4 times as long on
+    PostgreSQL and 10 times on MySQL (docs/PERFORMANCE.md).
     """
+    timer = threading.Timer(IDLE_SECONDS, engine.dispose)
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._returned = 0.0
-        self._lock = threading.Lock()
-        self._waiting = False
-        sa.event.listen(engine, "checkin", self._on_return)
+    def close() -> None:
+        pool = engine.pool
+        assert isinstance(pool, sa.QueuePool)
+        # One that is in use starts the timer again when it comes back.
+        if pool.checkedout() == 0:
+            engine.dispose()
 
-    def _on_return(self, _connection: Any, _record: Any) -> None:
-        with self._lock:
-            self._returned = time.monotonic()
-            if self._waiting:
-                return
-            self._waiting = True
-        threading.Thread(target=self._wait, name="hpo-idle-connections", daemon=True).start()
+    def restart(_connection: Any, _record: Any) -> None:
+        nonlocal timer
+        timer.cancel()
+        timer = threading.Timer(IDLE_SECONDS, close)
+        timer.daemon = True
+        # Where memory is too short for a thread, the connection stays open until the next use.
+        with suppress(RuntimeError):
+            timer.start()
 
-    def _wait(self) -> None:
-        while True:
-            time.sleep(max(0.05, self._returned + IDLE_SECONDS - time.monotonic()))
-            with self._lock:
-                pool = self._engine.pool
-                assert isinstance(pool, sa.QueuePool)
-                if time.monotonic() - self._returned >= IDLE_SECONDS and pool.checkedout() == 0:
-                    self._waiting = False
-                    break
-        self._engine.dispose()
+    sa.event.listen(engine, "checkin", restart)

@@ -17,6 +17,7 @@ from sqlalchemy import (
     Index,
     Integer,
     MetaData,
+    Row,
     String,
     Table,
     Text,
@@ -28,6 +29,9 @@ from sqlalchemy.sql.functions import GenericFunction
 
 SCHEMA_VERSION = 2
 """Version of the tables below; `hpo.search.admin.migrations` leads to it from each earlier one."""
+
+AnyRow = Row[*tuple[Any, ...]]
+"""A row of a query, whatever its columns."""
 
 metadata = MetaData()
 
@@ -137,14 +141,6 @@ jobs = Table(
 )
 """Arrays of workers that `hpo launch --on slurm` submitted."""
 
-host = Table(
-    "hpo_host",
-    metadata,
-    Column("host", String(255), primary_key=True),
-    Column("seen", Double, nullable=False),
-)
-"""The one host that works on a SQLite file; empty on servers."""
-
 ledger = Table(
     "hpo_ledger",
     metadata,
@@ -158,7 +154,7 @@ ledger = Table(
 )
 """Openings of the test rows; kept when a study is deleted, so it refers to the study by name only."""
 
-own_tables = [version, studies, trials, reports, workers, jobs, host, ledger]
+own_tables = [version, studies, trials, reports, workers, jobs, ledger]
 
 
 class database_now(GenericFunction[float]):  # noqa: N801 - a SQL function

@@ -9,8 +9,8 @@ import sqlalchemy as sa
 
 from hpo.errors import StudyNotFoundError
 from hpo.search.database import schema
-from hpo.search.database.schema import database_now
-from hpo.search.queries.trials import AnyRow, Value, by_value, is_live, value_of
+from hpo.search.database.schema import AnyRow, database_now
+from hpo.search.queries.trials import Value, by_value, is_live, value_of
 from hpo.search.study import Study
 
 _trials = schema.trials.c

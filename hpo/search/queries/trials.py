@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Row
 
 from hpo.errors import StudyNotFoundError
 from hpo.search.database import schema
-from hpo.search.database.schema import database_now
+from hpo.search.database.schema import AnyRow, database_now
 from hpo.search.study import Study
 from hpo.statistics.estimate import clipped_interval
 from hpo.training.report import EpochReport
@@ -21,8 +20,6 @@ _trials = schema.trials.c
 LEARNED = 0.6
 """An AUC of training batches that a network which has learned nothing does not reach: at .5 it has a standard error of
 .03 to .05 on the smallest sets."""
-
-AnyRow = Row[*tuple[Any, ...]]
 
 
 @dataclass(frozen=True)

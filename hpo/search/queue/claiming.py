@@ -16,11 +16,11 @@ from enum import Enum
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection, Row
+from sqlalchemy.engine import Connection
 
 from hpo.errors import StudyNotFoundError, StudyStoppedError
 from hpo.search.database import schema
-from hpo.search.database.schema import database_now
+from hpo.search.database.schema import AnyRow, database_now
 from hpo.search.queue.lease import Claim, has_become, update_held
 from hpo.search.queue.optuna_mirror import Drawn, new_trial, new_trial_like, write_params
 from hpo.search.queue.process_identity import home_of_lives, is_over
@@ -38,8 +38,6 @@ MAX_LIVES_LOST = 5
 """Workers that may die on a trial in a row, with no epoch reported between, before its configuration has failed."""
 
 _trials = schema.trials.c
-
-AnyRow = Row[*tuple[Any, ...]]
 
 
 class NothingToClaim(Enum):

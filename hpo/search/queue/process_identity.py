@@ -14,7 +14,7 @@ def this_life() -> str:
     Empty where the system does not tell.
     """
     home = _home()
-    started = _started(os.getpid())
+    started = start_time(os.getpid())
     return f"{home}/{started}" if home and started else ""
 
 
@@ -36,7 +36,7 @@ def is_over(process: int, life: str) -> bool:
     except PermissionError:
         # Another user's: /proc may hide it, and it runs.
         return False
-    return _started(process) != started
+    return start_time(process) != started
 
 
 def _home() -> str:
@@ -46,8 +46,8 @@ def _home() -> str:
         return ""
 
 
-def _started(process: int) -> str | None:
-    """When the process started, in clock ticks since boot; None if there is none, or only its remains."""
+def start_time(process: int) -> str | None:
+    """Return when a process started, in clock ticks since boot; None if there is none, or only a zombie."""
     try:
         # The name, in parentheses, may hold blanks; state is the third field of proc(5), the start the 22nd.
         fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()

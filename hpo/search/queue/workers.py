@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from hpo.search.database import schema, sqlite_host
+from hpo.search.database import schema
 from hpo.search.database.schema import database_now
 from hpo.search.queue.process_identity import this_life
 from hpo.search.study import Study
@@ -80,11 +80,7 @@ class StopRequest:
 
 
 def register_worker(study: Study, identity: WorkerIdentity) -> float:
-    """Writes the worker down, anew if one of that name was there; returns its start on the database's clock.
-
-    Raises StorageError if the database is a SQLite file at which another host works.
-    """
-    sqlite_host.check(study.database)
+    """Writes the worker down, anew if one of that name was there; returns its start on the database's clock."""
     values = {
         "study_id": study.study_id,
         "worker": identity.name,
@@ -114,7 +110,6 @@ def sign_of_life(study: Study, worker: str, started: float, *, finished: int, me
 
     def write(connection: sa.Connection) -> StopRequest | None:
         connection.execute(sa.update(schema.workers).where(_here(study, worker)).values(values))
-        sqlite_host.seen(connection)
         return read_stop_request(connection, study, started)
 
     return study.database.write(write)
@@ -161,7 +156,6 @@ def read_stop_request(connection: sa.Connection, study: Study, started: float) -
 def touch(connection: sa.Connection, study: Study, worker: str) -> None:
     """Notes inside a transaction that the worker lives."""
     connection.execute(sa.update(schema.workers).where(_here(study, worker)).values(seen=database_now()))
-    sqlite_host.seen(connection)
 
 
 def read_workers(study: Study) -> list[WorkerRow]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import shutil
 import time
@@ -15,10 +14,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from hpo.errors import first_line
+from hpo.files import atomic_write
+
 Tell = Callable[[str], None]
 State = dict[str, Any]
 
-_NAME = re.compile(r"trial-(?P<trial>\d{5,})\.f(?P<fence>\d+)\.pt(?P<temporary>\.part)?")
+_NAME = re.compile(r"trial-(?P<trial>\d{5,})\.f(?P<fence>\d+)\.pt(?P<temporary>(\.\d+)?\.part)?")
 _FORMAT = 1
 _SPARE_BYTES = 1 << 22
 _DEFAULT_SECONDS = 60.0
@@ -84,7 +86,7 @@ class Checkpoint:
                 content = _read(path)
             except Exception as error:
                 # Whatever bytes lie there, and whatever PyTorch makes of them, the trial can start anew.
-                tell(f"{self.name}: checkpoint {path} cannot be read and is passed over: {_first_line(error)}")
+                tell(f"{self.name}: checkpoint {path} cannot be read and is passed over: {first_line(error)}")
                 continue
             if content["identity"] == self.identity:
                 return content["trial"], _folds(path, len(content["folds"]))
@@ -101,7 +103,7 @@ class Checkpoint:
 
     def _tell_once(self, tell: Tell, error: BaseException) -> None:
         if not self._has_told:
-            reason = error.strerror if isinstance(error, OSError) and error.strerror else _first_line(error)
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else first_line(error)
             tell(f"{self.name} goes on without a checkpoint: {self.path} cannot be written: {reason}")
         self._has_told = True
 
@@ -137,20 +139,10 @@ def _remove(folder: Path, trial: int, wanted: Callable[[int], bool]) -> None:
 
 
 def _write(path: Path, content: State) -> None:
-    part = path.with_name(path.name + ".part")
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    part.unlink(missing_ok=True)
-    try:
-        _require_room(path.parent, content)
-        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
-    _sync_folder(path.parent)
+    _require_room(path.parent, content)
+    with atomic_write(path, 0o600) as part, part.open("wb") as file:
+        torch.save(content, file)
 
 
 def _require_room(folder: Path, content: State) -> None:
@@ -165,16 +157,6 @@ def _tensor_bytes(value: Any) -> int:
     if isinstance(value, dict):
         return sum(_tensor_bytes(part) for part in value.values())
     return sum(_tensor_bytes(part) for part in value) if isinstance(value, list) else 0
-
-
-def _sync_folder(folder: Path) -> None:
-    # Not every file system can: there the file is as safe as the system makes it.
-    with contextlib.suppress(OSError):
-        number = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(number)
-        finally:
-            os.close(number)
 
 
 def _read(path: Path) -> State:
@@ -204,7 +186,3 @@ def _cause_on_disk(error: BaseException) -> BaseException:
     while cause is not None and not isinstance(cause, OSError):
         cause = cause.__context__
     return cause or error
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from hpo.errors import first_line
+
 Step = Callable[[Tensor], tuple[Tensor, Tensor]]
 Replay = Callable[[], tuple[Tensor, Tensor]]
 
@@ -96,7 +98,7 @@ class StepGraph:
             if isinstance(error, torch.OutOfMemoryError):
                 raise
             _VERDICTS[subject.kind] = False
-            subject.tell(f"steps are not replayed as a CUDA graph, for none can be recorded: {_first_line(error)}")
+            subject.tell(f"steps are not replayed as a CUDA graph, for none can be recorded: {first_line(error)}")
         finally:
             kept.restore()
 
@@ -184,7 +186,3 @@ def _tensors(state: Any) -> Iterator[Tensor]:
     elif isinstance(state, list | tuple):
         for value in state:
             yield from _tensors(value)
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 from collections.abc import Callable
@@ -18,7 +17,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from hpo.errors import DataError, HpoError, OutputError
+from hpo.errors import DataError, HpoError, OutputError, first_line
+from hpo.files import atomic_write
 from hpo.study.catalogue import Dataset, find_dataset
 from hpo.study.config import TrainConfig
 from hpo.training.inputs.device_dataset import place_images
@@ -72,7 +72,6 @@ def check_images(images: NDArray[Any], dataset: Dataset) -> None:
 
 def save_model(model: Model, path: Path) -> None:
     """Writes weights and description as safetensors, whole or not at all. Raises OutputError."""
-    part = path.with_name(path.name + ".part")
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.network.state_dict().items()}
     description = {
         "format": _FORMAT,
@@ -82,11 +81,9 @@ def save_model(model: Model, path: Path) -> None:
     }
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, part, metadata=description)
-        part.replace(path)
+        with atomic_write(path) as part:
+            save_file(tensors, part, metadata=description)
     except (OSError, SafetensorError) as error:
-        with contextlib.suppress(OSError):
-            part.unlink()
         raise OutputError(f"{path} cannot be written: {getattr(error, 'strerror', None) or error}") from None
 
 
@@ -108,8 +105,7 @@ def load_model(path: Path) -> Model:
         network = resnet18(dataset.dimensions, dataset.labels, seed=0)
         network.load_state_dict(tensors)
     except (KeyError, ValueError, ValidationError, RuntimeError, HpoError) as error:
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise DataError(f"{path} is no model of hpo: {first}") from None
+        raise DataError(f"{path} is no model of hpo: {first_line(error)}") from None
     if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values() if tensor.is_floating_point()):
         raise DataError(f"{path} holds weights that are not finite; export it anew")
     return Model(dataset, config, network, json.loads(description.get("about", "{}")))

@@ -12,9 +12,9 @@ from shlex import quote
 from typing import TypeVar
 
 from hpo.errors import UsageError, did_you_mean
+from hpo.launch.backends.local import AUTO, Count
 from hpo.launch.backends.slurm.presets import PRESETS, Partition, Preset
 from hpo.launch.backends.slurm.units import Gpus, read_gres, read_memory, read_time, write_time
-from hpo.launch.counts import AUTO, Count
 
 WARN_SECONDS = 120
 """Seconds before the end of its walltime at which a job is warned."""

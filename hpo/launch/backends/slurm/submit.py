@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hpo.errors import HpoError, OutputError
+from hpo.launch.backends.local import CHECKPOINT_VARIABLE, DEFAULT_CHECKPOINTS, NO_CHECKPOINTS
 from hpo.launch.backends.slurm import client
 from hpo.launch.backends.slurm.address import WorkerAddress, worker_address
 from hpo.launch.backends.slurm.plan import SlurmOptions, SlurmPlan, WorkerCommand, make_plan
 from hpo.launch.backends.slurm.script import render
-from hpo.launch.folders import DEFAULT, ENVIRONMENT_VARIABLE, NOWHERE
 
 if TYPE_CHECKING:
     from hpo.search.study import Study
@@ -100,8 +100,8 @@ def submit_study(study: Study, prepared: Prepared) -> Submission:
 
 def _checkpoints(option: str | None) -> str:
     """As `hpo worker` reads it, but whole, since a job may start in another folder."""
-    chosen = option or os.environ.get(ENVIRONMENT_VARIABLE) or DEFAULT
-    return chosen if chosen == NOWHERE else str(Path(chosen).expanduser().absolute())
+    chosen = option or os.environ.get(CHECKPOINT_VARIABLE) or DEFAULT_CHECKPOINTS
+    return chosen if chosen == NO_CHECKPOINTS else str(Path(chosen).expanduser().absolute())
 
 
 def _make_folder(folder: Path) -> None:

@@ -1,0 +1,47 @@
+"""Files that are replaced whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+
+@contextlib.contextmanager
+def atomic_write(path: Path, mode: int = 0o666) -> Iterator[Path]:
+    """Yield the path of a new empty file beside `path`, which replaces `path` once the block has ended.
+
+    Readers see the old content or the new one, also after a crash of the machine. Nothing is left of the new file if
+    the block raises. Its name, PATH.PID.part, is this process's own, so two writers do not mix.
+
+    Args:
+        mode: permissions of the file, less the umask.
+    """
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    part.unlink(missing_ok=True)
+    try:
+        os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode))
+        yield part
+        move_into_place(part, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise
+
+
+def move_into_place(part: Path, path: Path) -> None:
+    """Rename a finished file of the same folder to `path`, so that a crash of the machine cannot undo or tear it."""
+    _sync(part)
+    part.replace(path)
+    # Not every file system can sync a folder: there the name is as durable as the system makes it.
+    with contextlib.suppress(OSError):
+        _sync(path.parent)
+
+
+def _sync(path: Path) -> None:
+    number = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)

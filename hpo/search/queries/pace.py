@@ -1,0 +1,25 @@
+"""How fast the trials of a study come to their ends."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hpo.search.database.schema import AnyRow
+
+RECENT = 20
+"""Finished trials from which the pace is taken."""
+
+IDLE_SECONDS = 60.0
+"""Seconds without a trial after which the pace is taken anew."""
+
+
+def pace(rows: Sequence[AnyRow]) -> float | None:
+    """Trials per second, from the last RECENT to finish since the study last stood idle; None before the first."""
+    now, wave, busy = rows[0].now, 0.0, 0.0
+    for row in sorted(rows, key=lambda row: row.started):
+        if row.started > busy + IDLE_SECONDS:
+            wave = row.started
+        busy = max(busy, row.ended or row.started)
+    ends = sorted(row.ended for row in rows if row.ended is not None and row.ended >= wave)
+    since = ends[-RECENT - 1] if len(ends) > RECENT else wave
+    return min(len(ends), RECENT) / float(max(now - since, 1e-3)) if ends else None
