@@ -3,14 +3,14 @@
     python benchmarks/coverage.py                          # 2000 simulations of each case, under two minutes
     python benchmarks/coverage.py --simulations 10000 --aucs 0.8 0.9 0.95 0.98
 
-Scores are normal. A row has a part that all networks see alike (70 % of the variance) and one for each network;
+Scores are normal. A sample has a part that all networks see alike (70 % of the variance) and one for each network;
 the networks of a configuration differ in how far they move the positives, so that their AUCs scatter by about .02.
 Of two configurations compared, the second has an AUC lower by .03. For cross-validation a linear rule is trained on 78
-and scored on 20 of 98 rows, with two sets of features that are equally good, so that the true difference is 0;
-for an ablation on a third of the rows, with 18 of them.
+and scored on 20 of 98 samples, with two sets of features that are equally good, so that the true difference is 0;
+for an ablation on a third of the samples, with 18 of them.
 
 "error" is what a coverage itself is uncertain by; "misses below" the share of intervals that lie below the truth.
-Methods marked x answer another question (these very networks, or these very rows) and are shown for the difference.
+Methods marked x answer another question (fixed networks, or fixed samples) and are shown for the difference.
 """
 
 from __future__ import annotations
@@ -28,12 +28,17 @@ from numpy.typing import NDArray
 
 from hpo.statistics.auc import auc as area
 from hpo.statistics.bootstrap import bootstrap_difference, bootstrap_interval
-from hpo.statistics.delong import delong_interval, delong_test, difference_of_networks, mean_of_networks
-from hpo.statistics.estimate import Comparison, Estimate, compared
-from hpo.statistics.measured import measured_auc
-from hpo.statistics.moderated import moderation
-from hpo.statistics.resampled import corrected_difference
-from hpo.statistics.seeds import difference_over_seeds, mean_on_these_rows, mean_over_seeds
+from hpo.statistics.corrected_t_test import corrected_difference
+from hpo.statistics.delong import delong_interval, delong_test, difference_of_fixed_networks, mean_of_fixed_networks
+from hpo.statistics.intervals import Comparison, Estimate
+from hpo.statistics.moderated_variance import fit_variance_prior
+from hpo.statistics.network_metrics import network_aucs
+from hpo.statistics.obuchowski_rockette import (
+    difference_over_seeds_and_samples,
+    mean_over_seeds_and_samples,
+    mean_over_seeds_fixed_samples,
+)
+from hpo.statistics.t_intervals import t_comparison
 
 LABELS = np.repeat(np.array([1, 0]), [22, 76])
 DRAWS = 600
@@ -86,7 +91,7 @@ def shift(auc: float, spread: float = 0.0) -> float:
 def scores(
     random: np.random.Generator, common: NDArray[np.float64], auc: float, networks: int, spread: float
 ) -> NDArray[np.float64]:
-    """Scores of networks of one configuration, (networks, rows), whose rows share the part `common`, (rows,)."""
+    """Scores of the networks of one configuration, (networks, samples); all share the part `common`, (samples,)."""
     shifts = shift(auc, spread) + spread * random.normal(size=(networks, 1))
     own = random.normal(size=(networks, LABELS.size))
     return math.sqrt(SHARED) * common + math.sqrt(1 - SHARED) * own + shifts * LABELS
@@ -123,34 +128,34 @@ def two_networks(auc: float) -> Case:
 
 
 def several_seeds(auc: float, networks: int) -> Case:
-    """Intervals of the mean AUC of a configuration over seeds and rows."""
+    """Intervals of the mean AUC of a configuration over seeds and samples."""
 
     def answers(random: np.random.Generator) -> Answers:
         common = random.normal(size=LABELS.size)
-        measured = measured_auc(scores(random, common, auc, networks, TRAINING_SPREAD), LABELS)
+        metrics = network_aucs(scores(random, common, auc, networks, TRAINING_SPREAD), LABELS)
         return {
-            "seeds and rows, logit": mean_over_seeds(measured),
-            "seeds and rows, plain": mean_over_seeds(measured, scale="plain"),
-            "x rows only": mean_of_networks(measured),
-            "x seeds only": mean_on_these_rows(measured.values),
+            "seeds and samples, logit": mean_over_seeds_and_samples(metrics),
+            "seeds and samples, plain": mean_over_seeds_and_samples(metrics, scale="plain"),
+            "x samples only": mean_of_fixed_networks(metrics),
+            "x seeds only": mean_over_seeds_fixed_samples(metrics.values),
         }
 
     return answers
 
 
 def two_configurations(auc: float, networks: int) -> Case:
-    """Intervals of the difference of two configurations over seeds and rows, the second worse."""
+    """Intervals of the difference of two configurations over seeds and samples, the second worse."""
 
     def answers(random: np.random.Generator) -> Answers:
         common = random.normal(size=LABELS.size)
         one, other = (
-            measured_auc(scores(random, common, value, networks, TRAINING_SPREAD), LABELS)
+            network_aucs(scores(random, common, value, networks, TRAINING_SPREAD), LABELS)
             for value in (auc, auc - LOWER_BY)
         )
         return {
-            "seeds and rows": difference_over_seeds(one, other),
-            "seeds and rows, matched": difference_over_seeds(one, other, matched=True),
-            "x rows only": difference_of_networks(one, other),
+            "seeds and samples": difference_over_seeds_and_samples(one, other),
+            "seeds and samples, matched": difference_over_seeds_and_samples(one, other, matched=True),
+            "x samples only": difference_of_fixed_networks(one, other),
         }
 
     return answers
@@ -161,14 +166,14 @@ def cross_validation(auc: float) -> Case:
     distance = shift(auc) / math.sqrt(FEATURES)
 
     def answers(random: np.random.Generator) -> Answers:
-        rows = random.normal(size=(2, LABELS.size, FEATURES)) + distance * LABELS[:, None]
-        one, other = cross_validated(rows, REPEATS, FOLDS, random)
+        samples = random.normal(size=(2, LABELS.size, FEATURES)) + distance * LABELS[:, None]
+        one, other = cross_validated(samples, REPEATS, FOLDS, random)
         differences = one - other
         count = differences.size
         plain = float(differences.std(ddof=1) / math.sqrt(count))
         return {
             "corrected resampled t": corrected_difference(differences),
-            "x plain t over folds": compared(float(differences.mean()), plain, 0.95, count - 1),
+            "x plain t over folds": t_comparison(float(differences.mean()), plain, 0.95, count - 1),
         }
 
     return answers
@@ -186,23 +191,23 @@ def many_configurations(auc: float, repeats: int, folds: int, configurations: in
     def answers(random: np.random.Generator) -> Answers:
         common = random.normal(size=(LABELS.size, FEATURES))
         apart = random.normal(size=(configurations, LABELS.size, FEATURES))
-        rows = np.sqrt(1 - own) * common + np.sqrt(own) * apart + distance * LABELS[:, None]
-        values = cross_validated(rows, repeats, folds, random)
-        usual = moderation(list(values))
+        samples = np.sqrt(1 - own) * common + np.sqrt(own) * apart + distance * LABELS[:, None]
+        values = cross_validated(samples, repeats, folds, random)
+        prior = fit_variance_prior(list(values))
         one = int(random.integers(1, configurations))
         return {
             "corrected resampled t": corrected_difference(values[one] - values[0]),
-            "corrected resampled t, moderated": corrected_difference(values[one] - values[0], usual=usual),
+            "corrected resampled t, moderated": corrected_difference(values[one] - values[0], prior=prior),
         }
 
     return answers
 
 
 def cross_validated(
-    rows: NDArray[np.float64], repeats: int, folds: int, random: np.random.Generator
+    samples: NDArray[np.float64], repeats: int, folds: int, random: np.random.Generator
 ) -> NDArray[np.float64]:
-    """AUC, (C, R, k), of a linear rule for each table of features (C, rows, FEATURES) on the same stratified folds."""
-    values = np.empty((len(rows), repeats, folds))
+    """AUC, (C, R, k), of a linear rule for each table of features, (C, samples, FEATURES), on the same folds."""
+    values = np.empty((len(samples), repeats, folds))
     for repeat in range(repeats):
         fold = np.empty(LABELS.size, dtype=np.int64)
         for label in (0, 1):
@@ -210,7 +215,7 @@ def cross_validated(
             fold[random.permutation(places)] = np.arange(places.size) % folds
         for scored in range(folds):
             fit, held = fold != scored, fold == scored
-            for place, table in enumerate(rows):
+            for place, table in enumerate(samples):
                 rule = table[fit & (LABELS == 1)].mean(0) - table[fit & (LABELS == 0)].mean(0)
                 values[place, repeat, scored] = area(table[held] @ rule, LABELS[held])
     return values

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from hpo.outcome.final import Final
 from hpo.statistics.bootstrap import bootstrap_difference, bootstrap_interval
-from hpo.statistics.delong import delong_interval, difference_of_networks, mean_of_networks
-from hpo.statistics.estimate import Comparison, Estimate
-from hpo.statistics.measured import Measured, measured_auc, measured_hits
-from hpo.statistics.seeds import difference_over_seeds, mean_over_seeds
-from hpo.statistics.threshold import hits
+from hpo.statistics.delong import delong_interval, difference_of_fixed_networks, mean_of_fixed_networks
+from hpo.statistics.intervals import Comparison, Estimate
+from hpo.statistics.network_metrics import NetworkMetrics, network_accuracies, network_aucs
+from hpo.statistics.obuchowski_rockette import difference_over_seeds_and_samples, mean_over_seeds_and_samples
+from hpo.statistics.threshold import correct_share
 
 _HALF = 0.5
 
@@ -96,7 +96,7 @@ def judge_final(final: Final, draws: int = 2000, seed: int = 0) -> Judgement:
     labels = _squeezed(final.labels)
     described = {entry["name"]: entry for entry in final.about["entries"]}
     scores = {name: _squeezed(values) for name, values in final.scores.items()}
-    measured = {name: measured_auc(values, labels) for name, values in scores.items()}
+    measured = {name: network_aucs(values, labels) for name, values in scores.items()}
     winner = final.about["winner"]
     order = [winner, *(name for name in final.scores if name != winner)]
     entries = tuple(_judged(described[name], scores[name], labels, measured[name], draws, seed) for name in order)
@@ -105,7 +105,7 @@ def judge_final(final: Final, draws: int = 2000, seed: int = 0) -> Judgement:
             winner,
             name,
             _over_seeds(measured[winner], measured[name]),
-            difference_of_networks(measured[winner], measured[name]),
+            difference_of_fixed_networks(measured[winner], measured[name]),
             bootstrap_difference(scores[winner], scores[name], labels, draws, seed),
         )
         for name in order[1:]
@@ -115,11 +115,15 @@ def judge_final(final: Final, draws: int = 2000, seed: int = 0) -> Judgement:
 
 
 def _judged(
-    entry: dict[str, Any], scores: NDArray[Any], labels: NDArray[Any], measured: Measured, draws: int, seed: int
+    entry: dict[str, Any], scores: NDArray[Any], labels: NDArray[Any], measured: NetworkMetrics, draws: int, seed: int
 ) -> Judged:
     thresholds = np.array([network["thresholds"] for network in entry["networks"]])
-    chosen = np.stack([hits(one, labels, _per_label(own, labels)) for one, own in zip(scores, thresholds, strict=True)])
-    half = np.stack([hits(one, labels, _per_label(np.full_like(thresholds[0], _HALF), labels)) for one in scores])
+    chosen = np.stack(
+        [correct_share(one, labels, _per_label(own, labels)) for one, own in zip(scores, thresholds, strict=True)]
+    )
+    half = np.stack(
+        [correct_share(one, labels, _per_label(np.full_like(thresholds[0], _HALF), labels)) for one in scores]
+    )
     several = len(scores) > 1
     return Judged(
         name=entry["name"],
@@ -127,8 +131,8 @@ def _judged(
         aucs=tuple(delong_interval(one, labels) for one in scores),
         mean=measured.mean,
         spread=statistics.stdev(map(float, measured.values)) if several else None,
-        over_all=mean_over_seeds(measured) if several else None,
-        delong=mean_of_networks(measured),
+        over_all=mean_over_seeds_and_samples(measured) if several else None,
+        delong=mean_of_fixed_networks(measured),
         bootstrap=bootstrap_interval(scores, labels, draws, seed),
         accuracy=_accuracy(chosen),
         accuracy_at_half=_accuracy(half),
@@ -140,12 +144,12 @@ def _judged(
 
 
 def _accuracy(right: NDArray[np.float64]) -> Estimate:
-    measured = measured_hits(right)
-    return mean_over_seeds(measured) if len(right) > 1 else mean_of_networks(measured)
+    measured = network_accuracies(right)
+    return mean_over_seeds_and_samples(measured) if len(right) > 1 else mean_of_fixed_networks(measured)
 
 
-def _over_seeds(first: Measured, second: Measured) -> Comparison | None:
-    return difference_over_seeds(first, second) if min(first.values.size, second.values.size) > 1 else None
+def _over_seeds(first: NetworkMetrics, second: NetworkMetrics) -> Comparison | None:
+    return difference_over_seeds_and_samples(first, second) if min(first.values.size, second.values.size) > 1 else None
 
 
 def _squeezed(values: NDArray[Any]) -> NDArray[Any]:

@@ -12,8 +12,8 @@ import numpy as np
 from hpo.search.queries.status import read_status
 from hpo.search.strategy.racing import Exit, Results, difference_over, mean_over, race, read_results
 from hpo.search.study import Study
-from hpo.statistics.estimate import Comparison
-from hpo.statistics.moderated import Moderation, moderation
+from hpo.statistics.intervals import Comparison
+from hpo.statistics.moderated_variance import VariancePrior, fit_variance_prior
 from hpo.study.plan import Plan
 from hpo.study.spec import StudySpec
 
@@ -141,9 +141,9 @@ class _Table:
         return sorted(able, key=lambda number: (-self._mean(number, self._finished(number)), number))
 
     @cached_property
-    def usual(self) -> Moderation | None:
+    def usual(self) -> VariancePrior | None:
         """What moderates the variances of differences: those of all candidates that finished every whole repeat."""
-        return moderation([np.array(self._rows(number, self._finished(number))) for number in self.order])
+        return fit_variance_prior([np.array(self._rows(number, self._finished(number))) for number in self.order])
 
     def standing(self, number: int) -> Standing:
         """One candidate: its mean, and its differences to each reference and to the leader, or to the runner-up."""
@@ -210,7 +210,7 @@ class _Table:
 
 def verdict(found: Comparison) -> Verdict:
     """The verdict of an interval."""
-    if not found.told_apart:
+    if not found.is_distinguishable:
         return Verdict.INDISTINGUISHABLE
     return Verdict.BETTER if found.difference > 0 else Verdict.WORSE
 

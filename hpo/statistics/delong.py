@@ -1,6 +1,6 @@
-"""DeLong's intervals and paired test of AUCs: given networks, other rows.
+"""DeLong's intervals and paired test of AUCs: the networks are fixed, the test samples are random.
 
-The networks stay as they are; what is random are the rows. Of several trained with other seeds, see `seeds.py`.
+For the variance of training as well, see `obuchowski_rockette.py`.
 """
 
 from __future__ import annotations
@@ -8,73 +8,95 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
-from hpo.statistics.estimate import CONFIDENCE, Comparison, Estimate, Scale, compared, share_estimate
-from hpo.statistics.measured import Array, Measured, measured_auc
+from hpo.statistics.auc import Array
+from hpo.statistics.intervals import CONFIDENCE, Comparison, Estimate, Scale
+from hpo.statistics.network_metrics import NetworkMetrics, network_aucs
+from hpo.statistics.t_intervals import proportion_estimate, t_comparison
 
 
 def delong_interval(scores: Array, labels: Array, confidence: float = CONFIDENCE, scale: Scale = "logit") -> Estimate:
-    """AUC of one network with DeLong's standard error and an interval; of several labels, the mean AUC over labels.
+    """Compute the AUC of one network with DeLong's interval; for several labels, the mean AUC over labels.
 
-    scores: (N,) or (N, L), larger means more positive. labels: the same form, 0 or 1. scale: as `mean_of_networks`.
-    Raises as `measured_auc`. Source: DeLong et al. 1988.
+    Args:
+        scores: (N,) or (N, L), larger means more positive.
+        labels: the same shape, 0 or 1.
+        scale: as `mean_of_fixed_networks`.
+
+    Raises:
+        OneClassError, ValueError: as `network_aucs`.
+
+    Source: DeLong et al. 1988.
     """
-    return mean_of_networks(measured_auc(scores[None], labels), confidence, scale)
-
-
-def delong_covariance(scores: Array, labels: Array) -> NDArray[np.float64]:
-    """Covariance of the AUCs of K networks on the same rows, (K, K).
-
-    scores: (K, N) or (K, N, L), larger means more positive. labels: (N,) or (N, L), 0 or 1.
-    Raises as `measured_auc`. Source: DeLong et al. 1988, equation 6.
-    """
-    return measured_auc(scores, labels).covariance()
+    return mean_of_fixed_networks(network_aucs(scores[None], labels), confidence, scale)
 
 
 def delong_test(first: Array, second: Array, labels: Array, confidence: float = CONFIDENCE) -> Comparison:
-    """AUC of the first network minus that of the second on the same rows, with interval and p by DeLong's method.
+    """Compare the AUCs of two networks on the same samples (first minus second) by DeLong's paired test.
 
-    first, second: (N,) or (N, L), larger means more positive. labels: the same form, 0 or 1.
-    Raises as `measured_auc`. Source: DeLong et al. 1988.
+    Args:
+        first, second: scores, (N,) or (N, L), larger means more positive.
+        labels: the same shape, 0 or 1.
+
+    Raises:
+        OneClassError, ValueError: as `network_aucs`.
+
+    Source: DeLong et al. 1988.
     """
     if first.shape != second.shape:
-        raise ValueError(f"scores are {first.shape} and {second.shape}; a paired test needs the same rows")
-    return difference_of_networks(measured_auc(first[None], labels), measured_auc(second[None], labels), confidence)
+        raise ValueError(f"scores are {first.shape} and {second.shape}; a paired test needs the same samples")
+    one, other = (network_aucs(scores[None], labels) for scores in (first, second))
+    return difference_of_fixed_networks(one, other, confidence)
 
 
-def mean_of_networks(measured: Measured, confidence: float = CONFIDENCE, scale: Scale = "logit") -> Estimate:
-    """Mean value of these very networks, with an interval for other rows; training is not repeated in thought.
+def mean_of_fixed_networks(metrics: NetworkMetrics, confidence: float = CONFIDENCE, scale: Scale = "logit") -> Estimate:
+    """Compute the mean of these fixed networks with its interval over test samples (training variance not included).
 
-    scale: "plain" is DeLong's own, AUC +- z error, as in R's pROC; it can exceed 1 and covers too seldom near 1.
-    "logit" stays below 1 and takes Student's t with `Measured.degrees` (`benchmarks/coverage.py` compares the two).
-    Source: DeLong et al. 1988, of a mean of correlated AUCs; logit: Pepe 2003, chapter 5.
+    Args:
+        scale: "plain" is DeLong's own interval, AUC +- z error, as in R's pROC; it can exceed 1 and its coverage is too
+            low near 1. "logit" stays below 1 and uses Student's t with `NetworkMetrics.degrees_of_freedom`
+            (`benchmarks/coverage.py` compares the two).
+
+    Source: DeLong et al. 1988, for a mean of correlated AUCs; logit: Pepe 2003, chapter 5.
     """
-    mean = measured.averaged()
-    degrees = measured.degrees() if scale == "logit" else math.inf
-    return share_estimate(mean.mean, float(mean.errors()[0]), measured.throws, confidence, degrees, scale)
+    mean = metrics.mean_over_networks()
+    degrees = metrics.degrees_of_freedom() if scale == "logit" else math.inf
+    error = float(mean.standard_errors()[0])
+    return proportion_estimate(mean.mean, error, metrics.binomial_n, confidence, degrees, scale)
 
 
-def difference_of_networks(first: Measured, second: Measured, confidence: float = CONFIDENCE) -> Comparison:
-    """Mean of the first networks minus mean of the second, these very networks on other rows: paired over rows.
+def difference_of_fixed_networks(
+    first: NetworkMetrics, second: NetworkMetrics, confidence: float = CONFIDENCE
+) -> Comparison:
+    """Compare the means of two sets of fixed networks (first minus second), paired over test samples.
 
-    first, second: measured on the same rows; they may hold different numbers of networks.
-    Raises ValueError if the numbers of rows differ. Source: DeLong et al. 1988.
+    Args:
+        first, second: metrics on the same samples; the numbers of networks may differ.
+
+    Raises:
+        ValueError: if the numbers of samples differ.
+
+    Source: DeLong et al. 1988.
     """
-    check_same_rows(first, second)
-    one, other = first.averaged(), second.averaged()
+    check_same_samples(first, second)
+    one, other = first.mean_over_networks(), second.mean_over_networks()
     error = float(np.linalg.norm(one.influences - other.influences))
-    return compared(one.mean - other.mean, error, confidence, reach=unseen_reach(one, other))
+    half_width = degenerate_half_width(one, other)
+    return t_comparison(one.mean - other.mean, error, confidence, degenerate_half_width=half_width)
 
 
-def check_same_rows(first: Measured, second: Measured) -> None:
-    """Raises ValueError if the two were measured on different numbers of rows."""
-    rows = first.influences.shape[1], second.influences.shape[1]
-    if rows[0] != rows[1]:
-        raise ValueError(f"{rows[0]} rows against {rows[1]}; a paired comparison needs the same rows")
+def check_same_samples(first: NetworkMetrics, second: NetworkMetrics) -> None:
+    """Raise ValueError if the two were computed on different numbers of samples."""
+    samples = first.influences.shape[1], second.influences.shape[1]
+    if samples[0] != samples[1]:
+        raise ValueError(f"{samples[0]} samples against {samples[1]}; a paired comparison needs the same samples")
 
 
-def unseen_reach(first: Measured, second: Measured) -> float:
-    """How far a difference without spread can be from what was seen: 0 for the same ranking of rows, else 1."""
+def degenerate_half_width(first: NetworkMetrics, second: NetworkMetrics) -> float:
+    """Return the half-width of an interval of a difference without spread.
+
+    0 if both rank the samples alike, since other samples would show no difference either; else 1, the largest
+    difference that is possible (two perfect rankings may be perfect for different reasons).
+    """
     alike = first.influences.any() and np.allclose(first.influences, second.influences, rtol=0, atol=1e-14)
     return 0.0 if alike else 1.0

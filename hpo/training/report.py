@@ -18,7 +18,7 @@ class FoldReport:
         standard_error: of `auc`, over validation samples.
         training_auc: of the epoch's batches as they were scored in training.
         training_loss: mean over the epoch's batches.
-        roc: true positive rates at the false positive rates `hpo.statistics.curves.ROC_GRID`, mean over labels.
+        roc: true positive rates at the false positive rates `hpo.statistics.roc.ROC_GRID`, mean over labels.
     """
 
     auc: float
@@ -40,7 +40,7 @@ class EpochReport:
         training_auc: of the epoch's batches as they were scored in training, mean over folds; None if unknown.
         training_loss: mean over batches and folds; None if unknown.
         seconds: wall time of the epoch.
-        roc: true positive rates at `hpo.statistics.curves.ROC_GRID`, mean over folds; empty if not kept.
+        roc: true positive rates at `hpo.statistics.roc.ROC_GRID`, mean over folds; empty if not kept.
     """
 
     epoch: int

@@ -13,7 +13,8 @@ from hpo.cli.main import COMMANDS, cli
 from tests.cli.run import hpo_here
 from tests.mention import unmentioned
 
-HEAVY = {"torch", "libauc", "optuna", "sqlalchemy", "sklearn", "numpy", "medmnist", "pydantic", "rich", "plotly"}
+HEAVY = {"torch", "libauc", "optuna", "sqlalchemy", "scipy", "sklearn", "numpy", "medmnist", "pydantic", "rich"}
+HEAVY |= {"plotly", "matplotlib"}
 
 
 def loaded(*arguments: str) -> tuple[str, set[str]]:

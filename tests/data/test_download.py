@@ -248,7 +248,7 @@ def test_a_full_disk_is_told(dataset: Dataset, tmp_path: Path) -> None:
     if not Path("/dev/full").exists():
         pytest.skip("this system has no /dev/full, the device that is always full")
     (tmp_path / "breastmnist.npz.part").symlink_to("/dev/full")
-    with serving(CONTENT) as server, pytest.raises(OutputError):
+    with serving(CONTENT) as server, pytest.raises(OutputError) as refused:
         fetch(dataset, tmp_path, server.url)
     assert unmentioned(refused.value, "breastmnist.npz.part", 600_000, "--data-dir") == []
 

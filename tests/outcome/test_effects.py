@@ -6,15 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from hpo.outcome.report.search.effects import (
-    Level,
-    _compare,
-    _fisher,
-    choice_effects,
-    number_effects,
-    points_of,
-    spearman,
-)
+from hpo.outcome.report.search.effects import Level, _compare, _fisher, choice_effects, number_effects, points_of
 from hpo.search.queries.importance import LEAST_TRIALS, importances
 from tests.outcome import simulated
 
@@ -44,18 +36,17 @@ def test_a_difference_needs_two_trials_on_both_sides() -> None:
     assert effect.levels[1].standard_error is None
 
 
-def test_the_interval_of_a_difference_is_welchs() -> None:
-    a, b = (0.81, 0.84, 0.9, 0.86), (0.7, 0.52, 0.66)
-    effect = _compare("loss", [Level("b", b), Level("a", a)])
-    expected = stats.ttest_ind(a, b, equal_var=False).confidence_interval(0.95)
-    assert (effect.low, effect.high) == pytest.approx((expected.low, expected.high))
+def test_the_interval_of_a_difference_is_the_one_that_r_publishes() -> None:
+    # R, t.test(extra ~ group, data = sleep): "95 percent confidence interval: -3.3654832 0.2054832".
+    first = (0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0)
+    second = (1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4)
+    effect = _compare("loss", [Level("first", first), Level("second", second)])
+    assert (effect.low, effect.difference, effect.high) == pytest.approx((-0.2054832, 1.58, 3.3654832), abs=1e-7)
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_rank_correlation_equals_scipys_with_ties(seed: int) -> None:
-    random = np.random.default_rng(seed)
-    a, b = random.integers(0, 6, 30), random.integers(0, 6, 30)
-    assert spearman(a, b) == pytest.approx(stats.spearmanr(a, b).statistic)
+def test_levels_without_spread_have_an_interval_of_no_width() -> None:
+    effect = _compare("loss", [Level("a", (0.8, 0.8)), Level("b", (0.7, 0.7))])
+    assert effect.low == effect.high == pytest.approx(0.1)
 
 
 def test_the_interval_of_a_rank_correlation_covers_the_truth_19_times_in_20() -> None:
@@ -63,7 +54,7 @@ def test_the_interval_of_a_rank_correlation_covers_the_truth_19_times_in_20() ->
     rho, n = 0.5, 25
     truth = 6 / np.pi * np.arcsin(rho / 2)
     normals = random.multivariate_normal([0, 0], [[1, rho], [rho, 1]], size=(1000, n))
-    intervals = [_fisher(spearman(pairs[:, 0], pairs[:, 1]), n) for pairs in normals]
+    intervals = [_fisher(stats.spearmanr(pairs).statistic, n) for pairs in normals]
     assert np.mean([low < truth < high for low, high in intervals]) == pytest.approx(0.95, abs=0.02)
 
 
@@ -72,6 +63,13 @@ def test_a_planted_trend_is_told_with_its_sign() -> None:
               "learning_rate": 1e-4 * 1.5**n}) for n in range(10)]  # fmt: skip
     effect = number_effects(simulated.of(spread))[0]
     assert (effect.setting, effect.correlation, effect.count) == ("learning_rate", pytest.approx(1.0), 10)
+
+
+def test_a_setting_has_no_trend_where_all_trials_are_equal() -> None:
+    config = simulated.trial(0, "complete", 0.5).config
+    rates = [config | {"learning_rate": 1e-4 * 1.5**number} for number in range(8)]
+    equal = [simulated.trial(number, "complete", 0.5, rate) for number, rate in enumerate(rates)]
+    assert number_effects(simulated.of(equal)) == []
 
 
 def test_importance_goes_to_the_setting_that_was_planted() -> None:

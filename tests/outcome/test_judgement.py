@@ -14,7 +14,7 @@ from hpo.outcome.judgement import judge_final, less_sure
 from hpo.outcome.report.build import Evidence, build
 from hpo.outcome.report.document import to_markdown
 from hpo.outcome.report.result.sections import verdicts
-from hpo.statistics.estimate import Estimate
+from hpo.statistics.intervals import Estimate
 from hpo.study.catalogue import find_dataset
 from tests.mention import numbers_in, unmentioned
 from tests.outcome import simulated
@@ -50,7 +50,7 @@ def test_several_labels_are_averaged() -> None:
 def test_a_clear_winner_is_told_apart_and_an_equal_one_is_not() -> None:
     clear, equal = judge_final(simulated.final(gain=2.0), draws=200), judge_final(simulated.final(gain=1.0), draws=200)
     assert clear.against[0].decisive.low > 0
-    assert not equal.against[0].decisive.told_apart
+    assert not equal.against[0].decisive.is_distinguishable
     data = find_dataset("breast")
     for judgement, better in ((clear, True), (equal, False)):
         told = verdicts(judgement, data)[0]

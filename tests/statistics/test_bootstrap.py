@@ -1,4 +1,4 @@
-"""The bootstrap of rows: each draw against the AUC of the rows drawn, intervals against scipy's and DeLong's."""
+"""The bootstrap of samples: each draw against the AUC of the samples drawn, intervals against scipy's and DeLong's."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from scipy import stats
 
 from hpo.statistics import bootstrap
 from hpo.statistics.auc import OneClassError, auc, mean_auc_with_error
-from hpo.statistics.bootstrap import bootstrap_areas, bootstrap_difference, bootstrap_interval
+from hpo.statistics.bootstrap import bootstrap_aucs, bootstrap_difference, bootstrap_interval
 from hpo.statistics.delong import delong_interval, delong_test
 
 LABELS = np.repeat(np.array([1, 0]), [22, 76])
@@ -28,19 +28,19 @@ def repeated(values: NDArray, weights: NDArray) -> NDArray:
 
 
 @pytest.mark.parametrize("distinct", [None, 1])
-def test_each_draw_is_the_auc_of_its_rows_with_and_without_ties(
+def test_each_draw_is_the_auc_of_its_samples_with_and_without_ties(
     distinct: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     weights: list[NDArray] = []
 
-    def remembered(rows: int, draws: int, random: np.random.Generator) -> NDArray:
-        places = random.integers(rows, size=(rows, draws))
-        weights.append(np.stack([np.bincount(column, minlength=rows) for column in places.T], axis=1))
+    def remembered(samples: int, draws: int, random: np.random.Generator) -> NDArray:
+        places = random.integers(samples, size=(samples, draws))
+        weights.append(np.stack([np.bincount(column, minlength=samples) for column in places.T], axis=1))
         return weights[-1]
 
-    monkeypatch.setattr(bootstrap, "_drawn", remembered)
+    monkeypatch.setattr(bootstrap, "_resample", remembered)
     scores = drawn(2, 0, distinct)
-    areas = bootstrap_areas(scores, LABELS, draws=30)
+    areas = bootstrap_aucs(scores, LABELS, resamples=30)
     positives, negatives = weights
     for network in range(2):
         for draw in range(30):
@@ -57,24 +57,24 @@ def test_each_draw_of_several_labels_is_their_mean_auc_without_labels_that_lack_
     labels[0, 2] = 1
     scores = generator.normal(size=(1, 40, 4)) + labels
     weights: list[NDArray] = []
-    honest = bootstrap._drawn
+    honest = bootstrap._resample
 
-    def remembered(rows: int, draws: int, random: np.random.Generator) -> NDArray:
-        weights.append(honest(rows, draws, random))
+    def remembered(samples: int, draws: int, random: np.random.Generator) -> NDArray:
+        weights.append(honest(samples, draws, random))
         return weights[-1]
 
-    monkeypatch.setattr(bootstrap, "_drawn", remembered)
-    areas = bootstrap_areas(scores, labels, draws=40)
+    monkeypatch.setattr(bootstrap, "_resample", remembered)
+    areas = bootstrap_aucs(scores, labels, resamples=40)
     lacking = 0
     for draw in range(40):
-        rows, given = repeated(scores[0], weights[0][:, draw]), repeated(labels, weights[0][:, draw])
+        samples, given = repeated(scores[0], weights[0][:, draw]), repeated(labels, weights[0][:, draw])
         lacking += not given[:, 2].any()
-        assert areas[0, draw] == pytest.approx(mean_auc_with_error(rows, given)[0], abs=1e-13)
+        assert areas[0, draw] == pytest.approx(mean_auc_with_error(samples, given)[0], abs=1e-13)
     assert lacking > 0
 
 
-def test_draws_are_of_as_many_rows_and_each_row_is_as_likely() -> None:
-    weights = bootstrap._drawn(10, 20_000, np.random.default_rng(0))
+def test_draws_are_of_as_many_samples_and_each_is_equally_likely() -> None:
+    weights = bootstrap._resample(10, 20_000, np.random.default_rng(0))
     assert (weights.sum(axis=0) == 10).all()
     # The mean of 20 000 draws of Binomial(10, 1/10) has a standard deviation of 0.0067.
     assert np.abs(weights.mean(axis=1) - 1).max() < 0.03
@@ -83,14 +83,14 @@ def test_draws_are_of_as_many_rows_and_each_row_is_as_likely() -> None:
 
 def test_the_same_seed_gives_the_same_draws_and_another_seed_others() -> None:
     scores = drawn(1, 2)
-    assert (bootstrap_areas(scores, LABELS, 50, seed=3) == bootstrap_areas(scores, LABELS, 50, seed=3)).all()
-    assert (bootstrap_areas(scores, LABELS, 50, seed=3) != bootstrap_areas(scores, LABELS, 50, seed=4)).any()
+    assert (bootstrap_aucs(scores, LABELS, 50, seed=3) == bootstrap_aucs(scores, LABELS, 50, seed=3)).all()
+    assert (bootstrap_aucs(scores, LABELS, 50, seed=3) != bootstrap_aucs(scores, LABELS, 50, seed=4)).any()
 
 
 def test_draws_in_several_portions_are_as_many_and_as_good(monkeypatch: pytest.MonkeyPatch) -> None:
     scores = drawn(2, 2)
-    monkeypatch.setattr(bootstrap, "WEIGHTS_AT_ONCE", 98 * 64)
-    areas = bootstrap_areas(scores, LABELS, 1000)
+    monkeypatch.setattr(bootstrap, "MAX_COUNTS", 98 * 64)
+    areas = bootstrap_aucs(scores, LABELS, 1000)
     assert areas.shape == (2, 1000)
     assert np.unique(areas[0]).size > 200
     assert areas[0].std() == pytest.approx(delong_interval(scores[0], LABELS).error, rel=0.1)
@@ -112,13 +112,13 @@ def test_bca_interval_is_scipys_but_for_the_draws(seed: int) -> None:
         method="BCa",
         rng=np.random.default_rng(0),
     ).confidence_interval
-    ours = bootstrap_interval(scores, LABELS, draws=20_000)
+    ours = bootstrap_interval(scores, LABELS, resamples=20_000)
     # A quantile at 2.5 % of 4000 draws has a standard deviation of 0.04 errors; two ends, three seeds.
     assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=0.15 * ours.error)
 
 
 def expansion(parts_of_positives: NDArray, parts_of_negatives: NDArray) -> tuple[float, float]:
-    """Factor and degrees from each row's share of pairs that it wins, by the formulas of the two classes."""
+    """Factor and degrees from each sample's share of pairs that it wins, by the formulas of the two classes."""
     variances = [parts.var(ddof=1) / parts.size for parts in (parts_of_positives, parts_of_negatives)]
     plain = [parts.var(ddof=0) / parts.size for parts in (parts_of_positives, parts_of_negatives)]
     degrees = sum(variances) ** 2 / (variances[0] ** 2 / 21 + variances[1] ** 2 / 75)
@@ -134,7 +134,7 @@ def test_an_expanded_interval_is_quantiles_farther_out_by_t_and_by_the_divisors_
     scores = drawn(1, 5)
     factor, degrees = expansion(*wins(scores[0]))
     tail = stats.norm.cdf(-factor * stats.t.ppf(0.95, degrees))
-    low, high = np.quantile(bootstrap_areas(scores, LABELS, 500, seed=1)[0], [tail, 1 - tail])
+    low, high = np.quantile(bootstrap_aucs(scores, LABELS, 500, seed=1)[0], [tail, 1 - tail])
     estimate = bootstrap_interval(scores[0], LABELS, 500, seed=1, confidence=0.9, method="expanded")
     assert (estimate.low, estimate.high) == pytest.approx((low, high))
     assert tail < 0.05
@@ -146,8 +146,8 @@ def test_a_paired_interval_leaves_out_zero_where_its_p_is_small() -> None:
     for seed in range(12):
         comparison = bootstrap_difference(*drawn(2, seed), LABELS, 2000)
         if abs(comparison.p - 0.05) > 0.005:
-            assert comparison.told_apart == (comparison.p < 0.05)
-            verdicts.add(comparison.told_apart)
+            assert comparison.is_distinguishable == (comparison.p < 0.05)
+            verdicts.add(comparison.is_distinguishable)
     assert verdicts == {True, False}
 
 
@@ -167,7 +167,7 @@ def test_the_paired_difference_agrees_with_delongs_test() -> None:
     assert ours.p == pytest.approx(delong.p, abs=0.06)
 
 
-def test_a_difference_of_means_draws_the_same_rows_for_all_networks() -> None:
+def test_a_difference_of_means_draws_the_same_samples_for_all_networks() -> None:
     scores = drawn(3, 8)
     shifted = bootstrap_difference(scores, 5 * scores + 1, LABELS, 200)
     assert (shifted.difference, shifted.low, shifted.high, shifted.p) == (0.0, 0.0, 0.0, 1.0)
@@ -179,10 +179,10 @@ def test_a_clear_difference_has_the_smallest_p_that_so_many_draws_can_show() -> 
     positives, negatives = wins(scores)
     factor, degrees = expansion(2 * positives, 2 * negatives)
     assert comparison.p == pytest.approx(2 * stats.t.sf(stats.norm.isf(1 / 1000) / factor, degrees))
-    assert comparison.told_apart
+    assert comparison.is_distinguishable
 
 
-def test_a_perfect_ranking_has_the_interval_of_throws_that_all_fell_the_same_way() -> None:
+def test_a_perfect_ranking_has_clopper_and_pearsons_interval_for_the_smaller_class() -> None:
     estimate = bootstrap_interval(np.arange(98.0), LABELS[::-1], 100)
     assert (estimate.value, estimate.high) == (1.0, 1.0)
     assert estimate.low == pytest.approx(0.025 ** (1 / 22))
@@ -195,26 +195,26 @@ def test_a_perfect_network_against_a_constant_one_says_nothing_for_lack_of_sprea
 
 
 def test_too_few_draws_raise() -> None:
-    with pytest.raises(ValueError, match=r"draws\D+0\b"):
-        bootstrap_areas(drawn(1, 0), LABELS, 0)
-    with pytest.raises(ValueError, match=r"draws\D+99\b"):
+    with pytest.raises(ValueError, match="resamples is 0"):
+        bootstrap_aucs(drawn(1, 0), LABELS, 0)
+    with pytest.raises(ValueError, match="at least 100"):
         bootstrap_interval(drawn(1, 0)[0], LABELS, 99)
-    with pytest.raises(ValueError, match=r"draws\D+1\b"):
+    with pytest.raises(ValueError, match="at least 100"):
         bootstrap_difference(drawn(1, 0)[0], drawn(1, 1)[0], LABELS, 1)
 
 
-def test_other_rows_and_labels_of_one_class_raise() -> None:
+def test_other_samples_and_labels_of_one_class_raise() -> None:
     scores = drawn(1, 0)[0]
-    with pytest.raises(ValueError, match=r"\(98,\).*\(50,\)"):
+    with pytest.raises(ValueError, match="same samples"):
         bootstrap_difference(scores, scores[:50], LABELS)
     with pytest.raises(OneClassError):
         bootstrap_interval(scores, np.zeros(98))
 
 
 def test_labels_of_one_class_raise_before_and_within_the_draws() -> None:
-    with pytest.raises(OneClassError, match=r"\b1\b.*\b98\b"):
-        bootstrap_areas(drawn(1, 0), np.zeros(98))
-    with pytest.raises(OneClassError, match=r"\b2\b.*\b5\b"):
-        bootstrap_areas(np.zeros((1, 5, 2)), np.zeros((5, 2)))
-    with pytest.raises(OneClassError, match=r"\b3\b"):
-        bootstrap_areas(np.zeros((1, 3, 1)), np.array([[0], [0], [1]]), 100)
+    with pytest.raises(OneClassError, match="none of 1 labels"):
+        bootstrap_aucs(drawn(1, 0), np.zeros(98))
+    with pytest.raises(OneClassError, match="none of 2 labels"):
+        bootstrap_aucs(np.zeros((1, 5, 2)), np.zeros((5, 2)))
+    with pytest.raises(OneClassError, match="resample of 3"):
+        bootstrap_aucs(np.zeros((1, 3, 1)), np.array([[0], [0], [1]]), 100)

@@ -25,7 +25,7 @@ from benchmarks.coverage import (
 from hpo.statistics.auc import auc
 
 # Measured to cover 90 to 94 %: of one AUC, intervals that are not skewed as it is. No report shows them.
-KNOWN_TO_FALL_SHORT = {"DeLong, plain", "seeds and rows, plain", "bootstrap, expanded"}
+KNOWN_TO_FALL_SHORT = {"DeLong, plain", "seeds and samples, plain", "bootstrap, expanded"}
 
 
 def coverages(case: Case, truth: float, simulations: int) -> dict[str, float]:
@@ -34,9 +34,9 @@ def coverages(case: Case, truth: float, simulations: int) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("auc_", [0.8, 0.9])
-def test_intervals_over_seeds_and_rows_cover_as_they_say(auc_: float) -> None:
-    assert 0.92 <= coverages(several_seeds(auc_, 3), auc_, 200)["seeds and rows, logit"] <= 0.98
-    assert 0.92 <= coverages(two_configurations(auc_, 3), LOWER_BY, 200)["seeds and rows"] <= 0.98
+def test_intervals_over_seeds_and_samples_cover_as_they_say(auc_: float) -> None:
+    assert 0.92 <= coverages(several_seeds(auc_, 3), auc_, 200)["seeds and samples, logit"] <= 0.98
+    assert 0.92 <= coverages(two_configurations(auc_, 3), LOWER_BY, 200)["seeds and samples"] <= 0.98
 
 
 def test_intervals_of_one_network_cover_as_they_say() -> None:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
 from hpo.statistics.auc import OneClassError
-from hpo.statistics.threshold import Rule, choose_threshold, hits
+from hpo.statistics.threshold import Rule, choose_threshold, correct_share
 
 
 def drawn(seed: int, distinct: int | None = None, share: float = 0.3) -> tuple[NDArray, NDArray]:
@@ -26,7 +26,7 @@ def judged(rule: Rule, labels: NDArray, called: NDArray) -> float:
 @pytest.mark.parametrize("rule", ["youden", "accuracy"])
 @pytest.mark.parametrize("distinct", [None, 1])
 @pytest.mark.parametrize("seed", range(5))
-def test_no_other_threshold_is_better_on_its_rows(seed: int, distinct: int | None, rule: Rule) -> None:
+def test_no_other_threshold_is_better_on_its_samples(seed: int, distinct: int | None, rule: Rule) -> None:
     scores, labels = drawn(seed, distinct)
     chosen = judged(rule, labels, scores >= choose_threshold(scores, labels, rule))
     others = [judged(rule, labels, scores >= edge) for edge in [*scores, scores.max() + 1]]
@@ -39,7 +39,7 @@ def test_a_threshold_lies_in_the_middle_of_the_widest_of_equally_good_gaps() -> 
     assert choose_threshold(np.array([1.0, 5.0, 6.0, 7.0]), np.array([0, 1, 0, 1]), "accuracy") == 3.0
 
 
-def test_calling_all_rows_alike_is_a_threshold_too() -> None:
+def test_calling_all_samples_alike_is_a_threshold_too() -> None:
     reversed_scores, labels = np.array([4.0, 3.0, 2.0, 1.0]), np.array([0, 0, 0, 1])
     assert not (reversed_scores >= choose_threshold(reversed_scores, labels, "accuracy")).any()
     assert (reversed_scores >= choose_threshold(reversed_scores, 1 - labels, "accuracy")).sum() in (3, 4)
@@ -47,15 +47,15 @@ def test_calling_all_rows_alike_is_a_threshold_too() -> None:
 
 def test_a_threshold_holds_for_scores_of_32_bits() -> None:
     scores, labels = np.array([0.3, 0.2, 0.1], dtype=np.float32), np.array([0, 0, 1])
-    assert hits(scores, labels, choose_threshold(scores, labels, "accuracy")).mean() == pytest.approx(2 / 3)
+    assert correct_share(scores, labels, choose_threshold(scores, labels, "accuracy")).mean() == pytest.approx(2 / 3)
     close = np.array([0.1, np.nextafter(np.float32(0.1), np.float32(1))], dtype=np.float32)
-    assert hits(close, np.array([0, 1]), choose_threshold(close, np.array([0, 1]))).all()
+    assert correct_share(close, np.array([0, 1]), choose_threshold(close, np.array([0, 1]))).all()
 
 
 def test_hits_of_several_labels_are_the_share_of_labels_told_right_in_each_row() -> None:
     scores, labels = np.array([[0.2, 0.9], [0.6, 0.1]]), np.array([[0, 1], [0, 1]])
-    assert hits(scores, labels, np.array([0.5, 0.5])) == pytest.approx([1.0, 0.0])
-    assert hits(scores, labels, np.array([0.7, 0.5])) == pytest.approx([1.0, 0.5])
+    assert correct_share(scores, labels, np.array([0.5, 0.5])) == pytest.approx([1.0, 0.0])
+    assert correct_share(scores, labels, np.array([0.7, 0.5])) == pytest.approx([1.0, 0.5])
 
 
 def test_what_cannot_be_judged_raises() -> None:

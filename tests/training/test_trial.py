@@ -14,7 +14,7 @@ import torch
 from hpo.data.development import Development
 from hpo.data.rows import Fold, scoring_folds
 from hpo.statistics.auc import mean_auc_with_error
-from hpo.statistics.curves import ROC_GRID
+from hpo.statistics.roc import ROC_GRID
 from hpo.study.config import TrainConfig
 from hpo.study.spec import Scoring
 from hpo.training.loop.fold import Run

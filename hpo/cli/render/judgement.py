@@ -6,7 +6,7 @@ from rich.console import RenderableType
 from rich.table import Table
 
 from hpo.outcome.judgement import Judgement
-from hpo.statistics.estimate import Estimate
+from hpo.statistics.intervals import Estimate
 from hpo.text import auc
 
 

@@ -11,7 +11,7 @@ from hpo.errors import DataError
 from hpo.outcome.final import RESULT, Final, load
 from hpo.outcome.judgement import Against, Judged, judge_final
 from hpo.outcome.report.document import Block, Document, Listing, Notice, Section, Table, Text
-from hpo.statistics.datasets import friedman_test, mean_ranks, sign_test, signed_rank_test
+from hpo.statistics.across_datasets import friedman_test, mean_ranks, sign_test, signed_rank_test
 from hpo.study.catalogue import DATASETS, Dataset
 from hpo.text import auc
 

@@ -13,7 +13,7 @@ from hpo.search.database.optuna_trials import SeenTrials
 from hpo.search.queries.status import StudyStatus, read_status
 from hpo.search.queries.trials import TrialRow, read_trials
 from hpo.search.study import Study, find_study
-from hpo.statistics.estimate import clipped_interval
+from hpo.statistics.intervals import clipped_interval
 from hpo.study.config import TrainConfig
 from hpo.study.spec import StudySpec
 from hpo.text import bounds, duration, memory, setting, with_error

@@ -12,7 +12,7 @@ from hpo.errors import StudyNotFoundError
 from hpo.search.database import schema
 from hpo.search.database.schema import AnyRow, database_now
 from hpo.search.study import Study
-from hpo.statistics.estimate import clipped_interval
+from hpo.statistics.intervals import clipped_interval
 from hpo.training.report import EpochReport
 
 _trials = schema.trials.c

@@ -17,9 +17,9 @@ from sqlalchemy.engine import Connection
 
 from hpo.search.database import schema
 from hpo.search.study import Study
-from hpo.statistics.estimate import CONFIDENCE, Comparison, Estimate
-from hpo.statistics.moderated import Moderation
-from hpo.statistics.resampled import corrected_difference, corrected_mean
+from hpo.statistics.corrected_t_test import corrected_difference, corrected_mean
+from hpo.statistics.intervals import CONFIDENCE, Comparison, Estimate
+from hpo.statistics.moderated_variance import VariancePrior
 from hpo.study.plan import Plan
 from hpo.study.spec import Scoring
 
@@ -69,7 +69,7 @@ def mean_over(values: Sequence[Sequence[float]], scoring: Scoring) -> Estimate |
     array = np.array(values)
     if array.size < 2:
         return None
-    return corrected_mean(array, scored_to_fit=_scored_to_fit(scoring))
+    return corrected_mean(array, test_train_ratio=_scored_to_fit(scoring))
 
 
 def difference_over(
@@ -77,14 +77,14 @@ def difference_over(
     second: Sequence[Sequence[float]],
     scoring: Scoring,
     confidence: float = CONFIDENCE,
-    usual: Moderation | None = None,
+    usual: VariancePrior | None = None,
 ) -> Comparison | None:
     """Mean paired difference (first minus second) with its interval, by the corrected resampled t-test.
 
     first, second: one row of fold AUCs for each repeat, the same repeats in both. None if there is but one value.
     With one division for each repeat, the part of the variance that comes from shared training rows follows from the
     share that is scored on. With official rows nothing but the seeds varies: the interval then holds for those rows.
-    usual: what the differences of all candidates moderate the variance with, see `hpo.statistics.moderated`.
+    usual: what the differences of all candidates moderate the variance with, see `hpo.statistics.moderated_variance`.
     Source: Nadeau and Bengio 2003, Machine Learning 52:239.
     """
     differences = np.array(first) - np.array(second)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from hpo.data.development import Development
 from hpo.data.resplit import resplit
 from hpo.statistics.auc import mean_auc_with_error
-from hpo.statistics.curves import mean_roc
+from hpo.statistics.roc import mean_roc
 from hpo.study.config import TrainConfig
 from hpo.training.inputs.batches import epoch_batches
 from hpo.training.inputs.device_dataset import Resident

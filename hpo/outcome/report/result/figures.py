@@ -6,16 +6,16 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
+from sklearn.metrics import average_precision_score, precision_recall_curve, roc_curve
 
 from hpo.outcome.final import Final
 from hpo.outcome.judgement import Judgement
 from hpo.outcome.report.drawing import BLACK, BLUE, COLOURS, GREY, ORANGE, canvas, drawn
 from hpo.outcome.standings import Confirmation
-from hpo.statistics.curves import average_precision, precision_recall_curve, roc_curve
 from hpo.study.published import Published
 from hpo.text import auc
 
-_RECALLS = np.linspace(0, 1, 201)
+_GRID = np.linspace(0, 1, 201)
 
 
 @drawn
@@ -84,15 +84,20 @@ def curves(final: Final, label: int = 0) -> Figure:
     left, right = figure.subplots(1, 2)
     truth = final.labels[:, label]
     for (name, scores), colour in zip(final.scores.items(), COLOURS, strict=False):
-        rocs = [roc_curve(one[:, label], truth) for one in scores]
-        recalls = [precision_recall_curve(one[:, label], truth) for one in scores]
-        for roc, recall in zip(rocs, recalls, strict=True):
-            left.plot(roc.x, roc.y, c=colour, lw=0.6, alpha=0.5)
-            right.step(recall.x, recall.y, c=colour, lw=0.6, alpha=0.5, where="pre")
-        left.plot(_RECALLS, np.mean([np.interp(_RECALLS, roc.x, roc.y) for roc in rocs], axis=0), c=colour)
-        steps = [one.y[np.searchsorted(one.x, _RECALLS, side="left")] for one in recalls]
-        area = np.mean([average_precision(one[:, label], truth) for one in scores])
-        right.plot(_RECALLS, np.mean(steps, axis=0), c=colour, label=f"{name}, average precision {auc(float(area))}")
+        true_positive_rates, precisions, areas = [], [], []
+        for one in scores[..., label]:
+            false_positive_rate, true_positive_rate, _ = roc_curve(truth, one)
+            left.plot(false_positive_rate, true_positive_rate, c=colour, lw=0.6, alpha=0.5)
+            true_positive_rates.append(np.interp(_GRID, false_positive_rate, true_positive_rate))
+            # scikit-learn gives recall falling. Steps, since lines between points would be optimistic (Davis and
+            # Goadrich 2006).
+            precision, recall = (values[::-1] for values in precision_recall_curve(truth, one)[:2])
+            right.step(recall, precision, c=colour, lw=0.6, alpha=0.5, where="pre")
+            precisions.append(precision[np.searchsorted(recall, _GRID, side="left")])
+            areas.append(average_precision_score(truth, one))
+        left.plot(_GRID, np.mean(true_positive_rates, axis=0), c=colour)
+        legend = f"{name}, average precision {auc(float(np.mean(areas)))}"
+        right.plot(_GRID, np.mean(precisions, axis=0), c=colour, label=legend)
     left.plot([0, 1], [0, 1], c=BLACK, lw=0.8, ls="--")
     right.axhline(truth.mean(), c=BLACK, lw=0.8, ls="--", label="chance")
     left.set_xlabel("share of negatives called positive")

@@ -10,7 +10,7 @@ from hpo.outcome.report.document import Block, Listing, Notice, Picture, Section
 from hpo.outcome.report.result import figures
 from hpo.outcome.standings import Confirmation, Difference, Standing, Verdict
 from hpo.search.queries.ledger import Opening
-from hpo.statistics.estimate import Comparison, Estimate
+from hpo.statistics.intervals import Comparison, Estimate
 from hpo.study.catalogue import Dataset
 from hpo.study.published import published
 from hpo.text import auc, bounds, with_error
@@ -226,7 +226,7 @@ def _difference(one: Against) -> tuple[str, ...]:
 
 def _verdict(one: Against) -> str:
     found = one.decisive
-    if not found.told_apart:
+    if not found.is_distinguishable:
         way = "cannot be told apart from"
     else:
         way = "is better than" if found.difference > 0 else "is worse than"

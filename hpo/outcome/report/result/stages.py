@@ -12,7 +12,7 @@ from hpo.outcome.report.document import Block, Listing, Picture, Table
 from hpo.outcome.report.drawing import COLOURS, canvas, drawn
 from hpo.outcome.report.search.evidence import Searched
 from hpo.outcome.standings import Confirmation
-from hpo.statistics.estimate import clipped_interval
+from hpo.statistics.intervals import clipped_interval
 from hpo.text import auc, bounds
 
 STAGES = ("search", "confirmation", "test rows")

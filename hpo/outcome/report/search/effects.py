@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from hpo.outcome.report.search.evidence import Searched
-from hpo.statistics.distributions import two_sided_quantile
 from hpo.study.config import applies
 from hpo.study.space import Choices
 
@@ -71,13 +67,18 @@ def choice_effects(search: Searched) -> list[ChoiceEffect]:
 
 
 def number_effects(search: Searched) -> list[NumberEffect]:
-    """One for each searched range in which at least 5 trials lie, strongest first."""
+    """One for each searched range in which at least 5 trials lie, strongest first; none if either does not vary."""
+    from scipy import stats  # Takes 0.7 s to import, and `hpo dashboard` needs no effects.
+
     found = []
     for name, entry in search.spec.space.items():
         points = points_of(search, name)
-        if isinstance(entry, Choices) or len(points) < 5 or len({value for value, _ in points}) < 2:
+        if isinstance(entry, Choices) or len(points) < 5:
             continue
-        correlation = spearman([value for value, _ in points], [auc for _, auc in points])
+        values, aucs = zip(*points, strict=True)
+        if len(set(values)) < 2 or len(set(aucs)) < 2:
+            continue
+        correlation = float(stats.spearmanr(values, aucs).statistic)
         found.append(NumberEffect(name, correlation, *_fisher(correlation, len(points)), len(points)))
     return sorted(found, key=lambda effect: -abs(effect.correlation))
 
@@ -91,22 +92,10 @@ def points_of(search: Searched, setting: str) -> list[tuple[Any, float]]:
     ]
 
 
-def spearman(a: Sequence[float], b: Sequence[float]) -> float:
-    """Rank correlation with ties at their mean rank; nan if one of them does not vary. Source: Spearman 1904."""
-    ranks = [_mean_ranks(np.asarray(values, dtype=float)) for values in (a, b)]
-    if any(np.ptp(rank) == 0 for rank in ranks):
-        return math.nan
-    return float(np.corrcoef(ranks[0], ranks[1])[0, 1])
-
-
-def _mean_ranks(values: np.ndarray[Any, np.dtype[np.float64]]) -> np.ndarray[Any, np.dtype[np.float64]]:
-    ordered = np.sort(values)
-    return (np.searchsorted(ordered, values, "left") + np.searchsorted(ordered, values, "right") + 1) / 2
-
-
 def _fisher(correlation: float, count: int) -> tuple[float, float]:
     """95 % interval by Fisher's transformation with the variance of Bonett and Wright 2000 for ranks."""
-    if not abs(correlation) < 1 or count < 4:
+    # scipy.stats.pearsonr has Fisher's own variance, which is too small for ranks.
+    if abs(correlation) > 1 - 1e-12:
         return -1.0, 1.0
     half = 1.959964 * math.sqrt((1 + correlation**2 / 2) / (count - 3))
     centre = math.atanh(correlation)
@@ -118,16 +107,16 @@ def _compare(name: str, levels: list[Level]) -> ChoiceEffect:
     several = [level for level in ordered if len(level.aucs) >= LEAST_PER_LEVEL]
     if len(several) < 2:
         return ChoiceEffect(name, ordered, None, None, None)
-    difference, half = _welch(several[0], several[-1])
-    return ChoiceEffect(name, ordered, difference, difference - half, difference + half)
+    best, worst = several[0], several[-1]
+    low, high = _welch(best.aucs, worst.aucs)
+    return ChoiceEffect(name, ordered, best.mean - worst.mean, low, high)
 
 
-def _welch(best: Level, worst: Level) -> tuple[float, float]:
-    """Difference of two means and half the width of its 95 % interval. Source: Welch 1947."""
-    parts = [statistics.variance(level.aucs) / len(level.aucs) for level in (best, worst)]
-    total = sum(parts)
-    if total == 0:
-        return best.mean - worst.mean, 0.0
-    pairs = zip(parts, (best, worst), strict=True)
-    freedom = total**2 / sum(part**2 / (len(level.aucs) - 1) for part, level in pairs)
-    return best.mean - worst.mean, two_sided_quantile(0.95, freedom) * math.sqrt(total)
+def _welch(first: tuple[float, ...], second: tuple[float, ...]) -> tuple[float, float]:
+    """95 % interval of the difference of two means, by Welch 1947."""
+    from scipy import stats
+
+    if len(set(first)) == len(set(second)) == 1:  # Without spread scipy warns and may return nan.
+        return first[0] - second[0], first[0] - second[0]
+    interval = stats.ttest_ind(first, second, equal_var=False).confidence_interval(0.95)
+    return float(interval.low), float(interval.high)

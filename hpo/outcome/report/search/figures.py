@@ -15,7 +15,7 @@ from hpo.outcome.report.drawing import BLACK, BLUE, GREEN, GREY, ORANGE, RED, ca
 from hpo.outcome.report.search.effects import ChoiceEffect, points_of
 from hpo.outcome.report.search.evidence import Searched, Tried
 from hpo.search.queries.importance import Importance
-from hpo.statistics.curves import ROC_GRID
+from hpo.statistics.roc import ROC_GRID
 from hpo.study.space import Choices, Range
 from hpo.text import auc
 

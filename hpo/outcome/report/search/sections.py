@@ -12,7 +12,7 @@ from hpo.outcome.report.search.effects import ChoiceEffect, NumberEffect, choice
 from hpo.outcome.report.search.evidence import Searched, Tried
 from hpo.search.queries.importance import LEAST_TRIALS, Importance, importances
 from hpo.search.queries.trials import LEARNED
-from hpo.statistics.estimate import clipped_interval
+from hpo.statistics.intervals import clipped_interval
 from hpo.study.config import settings
 from hpo.study.space import Choices, Range
 from hpo.text import auc, bounds, with_error

@@ -1,0 +1,69 @@
+"""Result types: a value with its confidence interval, and a difference with its interval and p-value."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Literal
+
+CONFIDENCE = 0.95
+"""Default confidence of an interval: the share of repetitions in which it contains the true value."""
+
+ZERO_TOLERANCE = 1e-12
+"""A standard error or difference below this is rounding error and counts as 0."""
+
+Scale = Literal["logit", "plain"]
+"""Scale on which an interval is symmetric: log(value / (1 - value)), which keeps it within (0, 1), or the value."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value with its standard error and confidence interval.
+
+    Attributes:
+        value, error, low, high: in the unit of the value, an AUC or a proportion.
+        degrees: degrees of freedom of the standard error; infinity for a normal or a bootstrap interval.
+    """
+
+    value: float
+    error: float
+    low: float
+    high: float
+    confidence: float
+    degrees: float = math.inf
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A difference (first minus second) with its standard error and confidence interval.
+
+    Attributes:
+        p: two-sided p-value of no difference; nan for a difference without spread, whose p-value is unknown.
+    """
+
+    difference: float
+    error: float
+    low: float
+    high: float
+    p: float
+    confidence: float
+    degrees: float = math.inf
+
+    @property
+    def is_distinguishable(self) -> bool:
+        """Whether the interval excludes zero."""
+        return self.low > 0 or self.high < 0
+
+
+def check_confidence(confidence: float) -> None:
+    """Raise ValueError unless 0 < confidence < 1."""
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence is {confidence}; must be between 0 and 1, such as 0.95")
+
+
+def clipped_interval(value: float, error: float, confidence: float = CONFIDENCE) -> tuple[float, float]:
+    """Return value +- z error, clipped to [0, 1]: for the trials of a search, on which no decision rests."""
+    # Not scipy's: every reading command loads this module, and scipy.special takes 0.2 s to import.
+    reach = NormalDist().inv_cdf((1 + confidence) / 2) * error
+    return max(value - reach, 0.0), min(value + reach, 1.0)
