@@ -13,7 +13,7 @@ from optuna.distributions import distribution_to_json
 from optuna.storages._rdb import models
 from sqlalchemy.engine import Connection
 
-from benchmarks.cost.question import EPOCHS, REDUCTION, RUNGS, SPEC, STUDY, random_auc, random_params
+from benchmarks.cost.question import EPOCHS, REDUCTION, RUNGS, SPEC, STUDY, free_record, random_auc, random_params
 from hpo.search.database import schema
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import open_database
@@ -87,9 +87,6 @@ def _add(rows: Rows, study_id: int, number: int, chance: random.Random, texts: d
         }
         report |= {"fold_aucs": "[0.8, 0.8, 0.8, 0.8, 0.8]", "training_auc": 0.9, "training_loss": 0.1, "seconds": 10.0}
         rows["hpo_report"].append(report)
-    record = json.dumps(
-        {"config": SPEC.config(params).model_dump(), "params": params, "study_seed": 0, "trial_seed": 1}
-    )
     own: dict[str, Any] = {
         "study_id": study_id,
         "place": number,
@@ -98,7 +95,11 @@ def _add(rows: Rows, study_id: int, number: int, chance: random.Random, texts: d
         "state": "finished",
     }
     own |= {"worker": "filled", "fence": 1, "progress": 1.0, "started": 1.0, "ended": 2.0, "epoch": last}
-    own |= {"outcome": "complete" if last == EPOCHS else "pruned", "auc": curve[last], "record": record}
+    own |= {
+        "outcome": "complete" if last == EPOCHS else "pruned",
+        "auc": curve[last],
+        "record": free_record(params).to_json(),
+    }
     rows["hpo_trial"].append(own)
 
 

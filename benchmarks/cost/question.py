@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import random
-from typing import Any
 
+from hpo.study.config import ConfigValues
+from hpo.study.record import Provenance, Seeds, TrialRecord
 from hpo.study.space import Choices, FloatRange
 from hpo.study.spec import Budget, Search, StudySpec
 
@@ -34,12 +35,19 @@ SPEC = StudySpec(
 RUNGS = (4, 12)
 
 
-def random_params(chance: random.Random) -> dict[str, Any]:
+def random_params(chance: random.Random) -> ConfigValues:
     """A point of the space."""
     return {
         name: chance.choice(entry.choices) if isinstance(entry, Choices) else chance.uniform(entry.low, entry.high)
         for name, entry in SPEC.space.items()
     }
+
+
+def free_record(params: ConfigValues) -> TrialRecord:
+    """Make the record of a trial that cost no training."""
+    config = SPEC.config(params).model_dump()
+    seeds = Seeds(study_seed=0, trial_seed=0)
+    return TrialRecord(config=config, params=params, seeds=seeds, provenance=Provenance(code_version="benchmark"))
 
 
 def random_auc(chance: random.Random) -> float:

@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol
 
 import optuna
 
-from benchmarks.cost.question import EPOCHS, FIRST_RUNG, REDUCTION, SPEC, STARTUP, STUDY, random_auc
+from benchmarks.cost.question import EPOCHS, FIRST_RUNG, REDUCTION, SPEC, STARTUP, STUDY, free_record, random_auc
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import open_database
 from hpo.search.queue.claiming import claim, store_record
@@ -65,14 +65,13 @@ class Hpo:
         with _timed(note, "suggest"):
             suggestion = suggest(self._study, held.number, held.trial_id)
             params = suggestion.values
-            record = {"config": SPEC.config(params).model_dump(), "params": params, "study_seed": 0, "trial_seed": 0}
-            store_record(held, record, drawn=suggestion.drawn)
+            store_record(held, free_record(params), drawn=suggestion.drawn)
         for epoch in _epochs(over):
             last = free_report(epoch, random_auc(self._chance))
             with _timed(note, "report"):
                 record_report(held, last)
         with _timed(note, "tell"):
-            finish(held, "complete", last, record)
+            finish(held, "complete", last, free_record(params))
 
     def close(self) -> None:
         """Closes its connections."""

@@ -17,6 +17,7 @@ from hpo.search.queue.workers import this_process
 from hpo.search.study import open_study
 from hpo.search.worker.loop import run_worker
 from hpo.search.worker.trainer import Task
+from hpo.study.record import Provenance
 
 
 class Relay:
@@ -60,10 +61,7 @@ class FreeTrainer:
     """Stands in for training: reports come at once."""
 
     def __init__(self) -> None:
-        self.environment: dict[str, str] = {}
-        self.data_md5 = ""
-        self.code_version = "benchmark"
-        self.dirty = False
+        self.provenance = Provenance(code_version="benchmark")
         self.failure: type[Exception] = ZeroDivisionError
         self.checkpoints: str | None = None
 

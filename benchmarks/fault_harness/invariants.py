@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from hpo.search.database import schema
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import open_database
 from hpo.search.study import open_study
+from hpo.study.record import TrialRecord
 
 INVARIANTS = (
     "finished is the budget",
@@ -60,7 +60,7 @@ def read_facts(address: str, name: str) -> list[TrialFacts]:
     database.close()
     facts = []
     for row in rows:
-        record = json.loads(row.record) if row.record else {}
+        record = TrialRecord.from_json(row.record, f"trial {row.trial_number}") if row.record else None
         theirs = shown.pop(row.trial_number, None)
         facts.append(
             TrialFacts(
@@ -69,7 +69,7 @@ def read_facts(address: str, name: str) -> list[TrialFacts]:
                 outcome=row.outcome,
                 fence=row.fence,
                 epoch=row.epoch,
-                seed=record.get("trial_seed"),
+                seed=None if record is None else record.seeds.trial_seed,
                 curve=curves[row.trial_number],
                 optuna_state=theirs.state.name if theirs else "missing",
                 optuna_steps=frozenset(theirs.intermediate_values) if theirs else frozenset(),

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from benchmarks.fault_harness.orders import stand_in_auc
 from hpo.search.worker.trainer import Task
+from hpo.study.record import Provenance
 from hpo.training.report import EpochReport
 
 
@@ -20,10 +21,7 @@ class StandIn:
     """A trainer whose epochs are sleep; it goes on from its checkpoint, which it writes once a report is accepted."""
 
     def __init__(self, epochs: int, epoch_seconds: float, folder: Path) -> None:
-        self.environment: dict[str, str] = {}
-        self.data_md5 = ""
-        self.code_version = "faults"
-        self.dirty = False
+        self.provenance = Provenance(code_version="faults")
         self.failure: type[Exception] = StandInFailure
         self.checkpoints: str | None = str(folder)
         self._epochs, self._epoch_seconds, self._folder = epochs, epoch_seconds, folder

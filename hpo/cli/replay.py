@@ -47,7 +47,8 @@ def replay(
     # Torch takes seconds to load; --help, completion and a wrong name do without.
     from hpo.training.machine.device import set_up_process
 
-    set_up_process(threads or int(record.get("environment", {}).get("threads", 0)) or None)
+    then = 0 if record is None else int(record.provenance.environment.get("threads", 0))
+    set_up_process(threads or then or None)
     result = replay_trial(study, number, make_trainer(study.spec, data_folder(data_dir), device), _say_epoch)
     for line in result.changed:
         say(f"changed since: {line}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import click
 
@@ -35,11 +34,12 @@ def trials(study_name: str, number: int | None, storage: str | None, as_json: bo
         return
     record, curve = read_record(study, number), read_curve(study, number)
     if as_json:
-        print_json({"number": number, "record": record, "curve": [_point(point) for point in curve]})
+        stored = {} if record is None else record.model_dump(mode="json")
+        print_json({"number": number, "record": stored, "curve": [_point(point) for point in curve]})
     else:
         page().print(record_table(study_name, number, record, curve))
 
 
-def _point(report: EpochReport) -> dict[str, Any]:
+def _point(report: EpochReport) -> dict[str, object]:
     """One report for JSON; the ROC is kept with the record, not with the curve."""
     return {key: value for key, value in dataclasses.asdict(report).items() if key != "roc"}

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from dataclasses import InitVar, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hpo.data.files import _load
 from hpo.study.catalogue import Dataset
+from hpo.study.stored import JsonObject
 
 _SEAL = object()
 
@@ -21,7 +22,7 @@ _SEAL = object()
 class Ledger(Protocol):
     """Where openings of test rows are written down, for good."""
 
-    def write(self, study: str, configuration: dict[str, Any], code_version: str, reason: str) -> int:
+    def write(self, study: str, configuration: JsonObject, code_version: str, reason: str) -> int:
         """Write an opening, durably, and return the number of its row; raises if it may not be."""
         ...
 
@@ -41,7 +42,7 @@ class Unsealing:
 
     @classmethod
     def written_to(
-        cls, ledger: Ledger, study: str, configuration: dict[str, Any], code_version: str, reason: str = ""
+        cls, ledger: Ledger, study: str, configuration: JsonObject, code_version: str, reason: str = ""
     ) -> Unsealing:
         """Write the opening to `ledger`, then return the right to open; what the ledger raises passes through."""
         return cls(_SEAL, ledger.write(study, configuration, code_version, reason), study, reason)

@@ -8,14 +8,32 @@ import signal
 import threading
 import time
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hpo.revision import code_version
 from hpo.study.spec import StudySpec
 
 if TYPE_CHECKING:
     from hpo.data.development import Development
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """A device and the packages that use it.
+
+    Attributes:
+        kind: cpu or cuda.
+        memory: bytes of the device, or main memory for a CPU.
+        context: bytes that each process holds of a GPU beside PyTorch's tensors.
+        environment: versions and device by name, as in the record of a trial.
+    """
+
+    kind: str
+    memory: int
+    context: int
+    environment: dict[str, str]
 
 
 class Probe:
@@ -39,8 +57,8 @@ class Probe:
         """Number of CUDA devices; raises DeviceError if `device` is not there."""
         return self._child.submit(_gpus, device).result()
 
-    def surroundings(self, device: str) -> dict[str, Any]:
-        """Of a device: `kind` (cpu, cuda), `memory` and `context` in bytes, and `environment` with all versions."""
+    def surroundings(self, device: str) -> Surroundings:
+        """Describe a device and the packages that use it; raises DeviceError if it is not there."""
         return self._child.submit(_surroundings, device).result()
 
     def code_version(self) -> str:
@@ -71,13 +89,13 @@ def _gpus(device: str) -> int:
     return gpu_count()
 
 
-def _surroundings(device: str) -> dict[str, Any]:
+def _surroundings(device: str) -> Surroundings:
     from hpo.training.machine.device import CONTEXT_BYTES, choose_device, describe_device
     from hpo.training.machine.provenance import environment
 
     kind, described = choose_device(device).type, describe_device(device)
     context = 0 if kind == "cpu" else CONTEXT_BYTES
-    return {"kind": kind, "memory": described["memory"], "context": context, "environment": environment(device)}
+    return Surroundings(kind, described["memory"], context, environment(device))
 
 
 def _code_version() -> str:

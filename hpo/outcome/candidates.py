@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from hpo.search.queries.trials import BestTrial, read_best
 from hpo.search.study import Study
 from hpo.study.catalogue import Dataset
-from hpo.study.config import TrainConfig
+from hpo.study.config import ConfigValues, TrainConfig
 from hpo.study.plan import Candidate
+from hpo.study.record import stored_config
 from hpo.study.references import references
 
 EVERY = 1_000_000_000
@@ -19,7 +19,8 @@ def choose_candidates(search: Study, top: int) -> tuple[Candidate, ...]:
     """The references of a search, then its `top` best distinct configurations, fewer if there are no more.
 
     Complete trials only: the value of a pruned one is of an earlier epoch. Of configurations that mean the same, the
-    best trial stands for all; one that means the same as a reference is left to the reference.
+    best trial stands for all; one that means the same as a reference is left to the reference. Raises StorageError if
+    this version of hpo cannot train one of them.
     """
     ranked = read_best(search, count=EVERY).trials
     chosen = _references(search, ranked)
@@ -27,7 +28,7 @@ def choose_candidates(search: Study, top: int) -> tuple[Candidate, ...]:
     for trial in ranked:
         if len(chosen) - len(references(search.spec)) == top:
             break
-        config = TrainConfig.model_validate(trial.config)
+        config = stored_config(trial.config, search.trial_name(trial.value.number))
         mean = meaning(config, search.spec.data)
         if trial.value.reference is None and mean not in seen:
             seen.append(mean)
@@ -42,7 +43,7 @@ def warnings(search: Study, candidates: Sequence[Candidate]) -> list[str]:
     return [f"{name} {warning}" for name, warning in found if warning]
 
 
-def meaning(config: TrainConfig, dataset: Dataset) -> dict[str, Any]:
+def meaning(config: TrainConfig, dataset: Dataset) -> ConfigValues:
     """The settings of a configuration that mean something, with what the dataset makes of them."""
     values = config.active()
     values["input_size"] = min(config.input_size, dataset.size)

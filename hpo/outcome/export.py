@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from hpo.errors import DataError, OutputError
-from hpo.outcome.final import Final, load
+from hpo.outcome.final import Final, FinalEntry, FinalResult, load
 from hpo.outcome.judgement import Judged, judge_final
 from hpo.study.catalogue import find_dataset
+from hpo.study.stored import JsonObject
 from hpo.text import auc
 
 _CHECK_IMAGES = 8
@@ -28,10 +29,10 @@ def export(result: Path, out: Path) -> list[Path]:
     final = load(result)
     if final is None:
         raise DataError(f"{result} holds no final result; run `hpo finalize` first")
-    entry = next(one for one in final.about["entries"] if one["name"] == final.about["winner"])
-    sources = [result / "models" / network["file"] for network in entry["networks"]]
+    entry = final.result.entry(final.result.winner)
+    sources = [result / "models" / network.file for network in entry.networks]
     models = [load_model(source) for source in sources]
-    dataset = find_dataset(final.about["dataset"])
+    dataset = find_dataset(final.result.dataset)
     images = np.random.default_rng(0).integers(0, 256, (_CHECK_IMAGES, *dataset.image_shape), dtype=np.uint8)
     paths = [out / f"model-{number}.safetensors" for number in range(len(sources))]
     try:
@@ -40,7 +41,7 @@ def export(result: Path, out: Path) -> list[Path]:
             shutil.copyfile(source, path)
         expected = np.stack([model.scores(images, "cpu") for model in models])
         np.savez_compressed(out / "check.npz", images=images, scores=expected)
-        (out / "config.json").write_text(json.dumps(_config(final, entry), indent=2, sort_keys=True) + "\n")
+        (out / "config.json").write_text(json.dumps(_config(final.result, entry), indent=2, sort_keys=True) + "\n")
         (out / "README.md").write_text(_card(final, judge_final(final).entries[0], len(paths)), encoding="utf-8")
         (out / "check.py").write_text(_CHECK, encoding="utf-8")
     except OSError as error:
@@ -48,19 +49,14 @@ def export(result: Path, out: Path) -> list[Path]:
     return paths
 
 
-def _config(final: Final, entry: dict[str, object]) -> dict[str, object]:
-    known = ("name", "chosen", "config", "networks")
-    return {
-        "dataset": final.about["dataset"],
-        "study": final.about["study"],
-        "protocol": final.about["protocol"],
-        "code_version": final.about["code_version"],
-        **{key: entry[key] for key in known},
-    }
+def _config(result: FinalResult, entry: FinalEntry) -> JsonObject:
+    of_result = result.model_dump(mode="json", include={"dataset", "study", "protocol", "code_version"})
+    return of_result | entry.model_dump(mode="json", exclude={"is_reference"})
 
 
 def _card(final: Final, judged: Judged, networks: int) -> str:
-    dataset, protocol = find_dataset(final.about["dataset"]), final.about["protocol"]
+    result = final.result
+    dataset, protocol = find_dataset(result.dataset), result.protocol
     estimate = judged.interval
     kind = "seeds and rows" if estimate is judged.over_all else "rows"
     shape = ", ".join(("N", *map(str, dataset.image_shape)))
@@ -71,11 +67,11 @@ def _card(final: Final, judged: Judged, networks: int) -> str:
 - **Network.** {"ResNet-18 with 28-pixel stem" if dataset.dimensions == 2 else "ResNet-18 + 3D"}, {dataset.labels} \
 output{"s" if dataset.labels > 1 else ""}.
 - **Input.** uint8 images of shape ({shape}), grey, 0 to 255. **Output.** Scores from 0 to 1, larger meaning label 1.
-- **Training.** {protocol["epochs"]} epochs on {protocol["rows"]} rows of {dataset.official_name}. Settings are in \
+- **Training.** {protocol.epochs} epochs on {protocol.rows} rows of {dataset.official_name}. Settings are in \
 `config.json`.
 - **Test AUC.** {auc(judged.mean)}, 95 % interval over {kind} {auc(estimate.low)} to {auc(estimate.high)}, on \
 {len(final.labels)} test rows; each network: {", ".join(auc(one.value) for one in judged.aucs)}.
-- **Code.** {final.about["code_version"]}; study `{final.about["study"]}`, ledger row {final.about["ledger_row"]}.
+- **Code.** {result.code_version}; study `{result.study}`, ledger row {result.ledger_row}.
 
 ## Use
 

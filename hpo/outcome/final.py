@@ -1,4 +1,4 @@
-"""A final result as files: what was trained and how it was chosen, and the scores on the test rows."""
+"""A final result as files: what was trained and how it was chosen, and the scores on the test samples."""
 
 from __future__ import annotations
 
@@ -9,24 +9,117 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ConfigDict, ValidationError, field_validator
 
 from hpo.errors import DataError, OutputError
 from hpo.files import atomic_write
+from hpo.outcome.networks import Protocol
+from hpo.study.config import ConfigValues
+from hpo.study.record import NetworkRecord
+from hpo.study.stored import StoredModel, faults, is_newer
 
 RESULT, SCORES = "final.json", "scores.npz"
 
 DEFAULT_RESULTS = Path("hpo-results")
 """Folder of the folders of final results, in the current folder."""
 
+RESULT_VERSION = 1
+"""The version of `final.json` that this hpo writes."""
+
+
+class FinalNetwork(StoredModel):
+    """A network of a final result.
+
+    Attributes:
+        file: name of its file in `models/`.
+        thresholds: on its scores, one for each label.
+        threshold_rows: on which samples they were chosen, in words.
+        record: how it was trained and what that cost; None for networks from before it was kept.
+    """
+
+    model_config = ConfigDict(extra="ignore")
+
+    file: str
+    thresholds: tuple[float, ...]
+    threshold_rows: str
+    record: NetworkRecord | None = None
+
+    @field_validator("record", mode="before")
+    @classmethod
+    def _none_if_empty(cls, stored: object) -> object:
+        return stored or None
+
+
+class FinalEntry(StoredModel):
+    """A configuration with its networks. config: as stored. chosen: how, in words."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    name: str
+    is_reference: bool
+    chosen: str
+    config: ConfigValues
+    networks: tuple[FinalNetwork, ...]
+
+
+class FinalResult(StoredModel):
+    """What stands in `final.json`. Keys that this hpo does not know are passed over.
+
+    Attributes:
+        study: the study that was finalized.
+        dataset: name of its dataset.
+        winner: name of the entry that was chosen.
+        protocol: how the networks were trained.
+        entries: the winner and the baselines.
+        ledger_row: row of the test-set access log under which the test samples were read.
+        code_version: of the code that read them.
+        time: when, in seconds since 1970.
+        version: of the format, see `RESULT_VERSION`.
+    """
+
+    model_config = ConfigDict(extra="ignore")
+
+    study: str
+    dataset: str
+    winner: str
+    protocol: Protocol
+    entries: tuple[FinalEntry, ...]
+    ledger_row: int
+    code_version: str
+    time: float
+    version: int = RESULT_VERSION
+
+    def entry(self, name: str) -> FinalEntry:
+        """Return the entry of that name."""
+        return next(entry for entry in self.entries if entry.name == name)
+
+    @classmethod
+    def from_json(cls, text: str) -> FinalResult:
+        """Read the text of `final.json`. Raises ValueError if it is no such thing or of a higher version."""
+        stored = json.loads(text)
+        if is_newer(stored, RESULT_VERSION):
+            raise ValueError(f"a newer hpo stored it (version {stored['version']}, this one reads {RESULT_VERSION})")
+        try:
+            return cls.model_validate(stored)
+        except ValidationError as error:
+            raise ValueError(faults(error)) from None
+
+    def to_json(self) -> str:
+        """Write the text of `final.json`."""
+        return json.dumps(self.model_dump(mode="json"), indent=2, sort_keys=True) + "\n"
+
 
 @dataclass(frozen=True, eq=False)
 class Final:
-    """A final result as it is stored. scores: by entry, (seeds, N, L) on the test rows; labels: (N, L), 0 or 1.
+    """A final result as it is stored.
 
-    about: everything else, plain values: see `final.json`.
+    Attributes:
+        result: everything but the arrays.
+        scores: by entry, (seeds, N, L) on the test samples.
+        labels: (N, L), 0 or 1.
     """
 
-    about: dict[str, Any]
+    result: FinalResult
     scores: dict[str, NDArray[np.float32]]
     labels: NDArray[np.uint8]
 
@@ -37,28 +130,26 @@ def results_folder(study: str, option: Path | None = None) -> Path:
 
 
 def store(final: Final, folder: Path) -> None:
-    """Writes final.json and scores.npz. Raises OutputError."""
+    """Write final.json and scores.npz. Raises OutputError."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        names = list(final.scores)
-        arrays: dict[str, Any] = {f"scores_{number}": final.scores[name] for number, name in enumerate(names)}
+        arrays: dict[str, Any] = {f"scores_{number}": scores for number, scores in enumerate(final.scores.values())}
         with atomic_write(folder / SCORES) as part, part.open("wb") as file:
             np.savez_compressed(file, labels=final.labels, **arrays)
         with atomic_write(folder / RESULT) as part:
-            part.write_text(json.dumps(final.about, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+            part.write_text(final.result.to_json(), encoding="utf-8")
     except OSError as error:
         raise OutputError(f"{folder} cannot be written ({error.strerror}); give --out with another folder") from None
 
 
 def load(folder: Path) -> Final | None:
-    """The final result in a folder, or None if there is none yet. Raises DataError if it cannot be read."""
+    """Read the final result in a folder; None if there is none yet. Raises DataError if it cannot be read."""
     if not (folder / RESULT).exists():
         return None
     try:
-        about = json.loads((folder / RESULT).read_text(encoding="utf-8"))
+        result = FinalResult.from_json((folder / RESULT).read_text(encoding="utf-8"))
         with np.load(folder / SCORES, allow_pickle=False) as arrays:
-            names = [entry["name"] for entry in about["entries"]]
-            scores = {name: arrays[f"scores_{number}"] for number, name in enumerate(names)}
-            return Final(about, scores, arrays["labels"])
+            scores = {entry.name: arrays[f"scores_{number}"] for number, entry in enumerate(result.entries)}
+            return Final(result, scores, arrays["labels"])
     except (OSError, ValueError, KeyError) as error:
         raise DataError(f"{folder} holds a final result that cannot be read: {error}") from None

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from hpo.outcome.final import Final
+from hpo.outcome.final import Final, FinalEntry
 from hpo.statistics.bootstrap import bootstrap_difference, bootstrap_interval
 from hpo.statistics.delong import delong_interval, difference_of_fixed_networks, mean_of_fixed_networks
 from hpo.statistics.intervals import Comparison, Estimate
@@ -94,10 +94,10 @@ def less_sure(over_all: Found | None, delong: Found) -> Found:
 def judge_final(final: Final, draws: int = 2000, seed: int = 0) -> Judgement:
     """The statistics of a final result; draws, seed: of the bootstrap."""
     labels = _squeezed(final.labels)
-    described = {entry["name"]: entry for entry in final.about["entries"]}
+    described = {entry.name: entry for entry in final.result.entries}
     scores = {name: _squeezed(values) for name, values in final.scores.items()}
     measured = {name: network_aucs(values, labels) for name, values in scores.items()}
-    winner = final.about["winner"]
+    winner = final.result.winner
     order = [winner, *(name for name in final.scores if name != winner)]
     entries = tuple(_judged(described[name], scores[name], labels, measured[name], draws, seed) for name in order)
     against = tuple(
@@ -109,15 +109,15 @@ def judge_final(final: Final, draws: int = 2000, seed: int = 0) -> Judgement:
             bootstrap_difference(scores[winner], scores[name], labels, draws, seed),
         )
         for name in order[1:]
-        if described[name]["is_reference"]
+        if described[name].is_reference
     )
     return Judgement(entries, against)
 
 
 def _judged(
-    entry: dict[str, Any], scores: NDArray[Any], labels: NDArray[Any], measured: NetworkMetrics, draws: int, seed: int
+    entry: FinalEntry, scores: NDArray[Any], labels: NDArray[Any], measured: NetworkMetrics, draws: int, seed: int
 ) -> Judged:
-    thresholds = np.array([network["thresholds"] for network in entry["networks"]])
+    thresholds = np.array([network.thresholds for network in entry.networks])
     chosen = np.stack(
         [correct_share(one, labels, _per_label(own, labels)) for one, own in zip(scores, thresholds, strict=True)]
     )
@@ -126,8 +126,8 @@ def _judged(
     )
     several = len(scores) > 1
     return Judged(
-        name=entry["name"],
-        is_reference=entry["is_reference"],
+        name=entry.name,
+        is_reference=entry.is_reference,
         aucs=tuple(delong_interval(one, labels) for one in scores),
         mean=measured.mean,
         spread=statistics.stdev(map(float, measured.values)) if several else None,
@@ -138,8 +138,8 @@ def _judged(
         accuracy_at_half=_accuracy(half),
         sensitivity=_accuracy(chosen[:, labels == 1]) if labels.ndim == 1 else None,
         specificity=_accuracy(chosen[:, labels == 0]) if labels.ndim == 1 else None,
-        threshold_rows=entry["networks"][0]["threshold_rows"],
-        input_size=entry["config"]["input_size"],
+        threshold_rows=entry.networks[0].threshold_rows,
+        input_size=int(entry.config["input_size"]),
     )
 
 

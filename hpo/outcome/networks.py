@@ -8,16 +8,19 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hpo.data.development import Development
-from hpo.revision import code_version
 from hpo.search.strategy.seeds import trial_seed
 from hpo.statistics.threshold import choose_threshold
 from hpo.study.config import TrainConfig
+from hpo.study.record import NetworkRecord
+
+if TYPE_CHECKING:
+    from hpo.training.loop.refit import Refit
 
 Rows = Literal["development", "training"]
 
@@ -60,7 +63,7 @@ class Protocol:
 class Network:
     """A final network: its file, and the thresholds on its scores, (L,), that were chosen on development rows.
 
-    record: what it was trained with and what that took, in the form of a trial's record.
+    record: what it was trained with and what that took; None for networks from before it was kept.
     """
 
     entry: str
@@ -68,7 +71,7 @@ class Network:
     path: Path
     thresholds: NDArray[np.float64]
     threshold_rows: str
-    record: dict[str, Any]
+    record: NetworkRecord | None
 
 
 def train_networks(
@@ -110,7 +113,7 @@ def train_networks(
                 _save(made, path, entry, protocol, number, identity, development, device)
             about = load_model(path).about
             thresholds = np.array(json.loads(about["thresholds"]))
-            record = json.loads(about.get("record", "{}"))
+            record = NetworkRecord.model_validate_json(about["record"]) if "record" in about else None
             networks.append(Network(entry.name, number, path, thresholds, about["threshold_rows"], record))
     with suppress(OSError):
         under_way.rmdir()
@@ -118,7 +121,7 @@ def train_networks(
 
 
 def _save(
-    made: Any,
+    made: Refit,
     path: Path,
     entry: Entry,
     protocol: Protocol,
@@ -129,30 +132,23 @@ def _save(
 ) -> None:
     """Writes a refit's weights with where they come from and the thresholds on their scores."""
     from hpo.training.loop.model_file import save_model
-    from hpo.training.machine.provenance import environment
+    from hpo.training.machine.provenance import provenance
 
-    commit, dirty = code_version()
-    record = {
-        "code_version": commit,
-        "dirty": dirty,
-        "data_md5": development.md5,
-        "environment": environment(device),
-        **made.spent,
-    }
+    record = NetworkRecord(provenance=provenance(device, development.md5), usage=made.usage)
     about = {
         "identity": identity,
         "entry": entry.name,
         "rows": protocol.rows,
         "epochs": str(protocol.epochs),
         "seed": str(protocol.seed(number)),
-        "record": json.dumps(record, sort_keys=True),
+        "record": json.dumps(record.model_dump(mode="json"), sort_keys=True),
         **_thresholds(made, development, device),
     }
     made.model.about.update(about)
     save_model(made.model, path)
 
 
-def _thresholds(made: Any, development: Development, device: str) -> dict[str, str]:
+def _thresholds(made: Refit, development: Development, device: str) -> dict[str, str]:
     """Youden's threshold for each label, on the rows that chose the epoch or, without such, on all development rows."""
     rows = made.selection if made.selection is not None else np.arange(len(development))
     said = "selection rows" if made.selection is not None else "development rows, which the network was trained on"

@@ -6,16 +6,16 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from hpo.errors import UsageError
-from hpo.outcome.final import Final, store
+from hpo.outcome.final import Final, FinalEntry, FinalNetwork, FinalResult, store
 from hpo.outcome.networks import Entry, Network, Protocol
-from hpo.outcome.unseal import open_test_rows
+from hpo.outcome.unseal import Ledger, open_test_rows
 from hpo.search.queries.ledger import Opening, StudyLedger, read_openings
 from hpo.search.study import Study
+from hpo.study.stored import JsonObject
 
 
 def open_and_score(
@@ -48,7 +48,7 @@ def open_and_score(
             f"the test rows of {dataset.name} were opened before, for study {last.study} at {last.when}; another look "
             'makes every result on them weaker. To open them again say why: --reopen "why"; every report will show it'
         )
-    ledger: Any = StudyLedger(study.database) if again is None else _AlreadyWritten(again)
+    ledger: Ledger = StudyLedger(study.database) if again is None else _AlreadyWritten(again)
     test = open_test_rows(ledger, study.name, configuration, code_version, dataset, data_folder, reopen)
     scores = {
         entry.name: np.stack(
@@ -56,20 +56,17 @@ def open_and_score(
         )
         for entry in entries
     }
-    about = {
-        "study": study.name,
-        "dataset": dataset.name,
-        "winner": entries[0].name,
-        "protocol": asdict(protocol),
-        "entries": [
-            {**asdict(entry), "config": protocol.config(entry).model_dump(), "networks": _named(networks, entry.name)}
-            for entry in entries
-        ],
-        "ledger_row": test.unsealing.ledger_row,
-        "code_version": code_version,
-        "time": time.time(),
-    }
-    final = Final(about, scores, np.array(test.labels))
+    result = FinalResult(
+        study=study.name,
+        dataset=dataset.name,
+        winner=entries[0].name,
+        protocol=protocol,
+        entries=tuple(_final_entry(entry, protocol, networks) for entry in entries),
+        ledger_row=test.unsealing.ledger_row,
+        code_version=code_version,
+        time=time.time(),
+    )
+    final = Final(result, scores, np.array(test.labels))
     store(final, folder)
     return final
 
@@ -80,14 +77,14 @@ class _AlreadyWritten:
     def __init__(self, opening: Opening) -> None:
         self._opening = opening
 
-    def write(self, study: str, configuration: dict[str, Any], code_version: str, reason: str) -> int:  # noqa: ARG002
+    def write(self, study: str, configuration: JsonObject, code_version: str, reason: str) -> int:  # noqa: ARG002
         """The row that was written before the result was interrupted."""
         return self._opening.row
 
 
 def _what_is_opened_for(
     dataset: str, entries: Sequence[Entry], protocol: Protocol, networks: Sequence[Network]
-) -> dict[str, Any]:
+) -> JsonObject:
     from hpo.training.loop.model_file import load_model, weights_digest
 
     return {
@@ -100,14 +97,20 @@ def _what_is_opened_for(
     }
 
 
-def _named(networks: Sequence[Network], entry: str) -> list[dict[str, Any]]:
-    return [
-        {
-            "file": network.path.name,
-            "thresholds": [float(value) for value in network.thresholds],
-            "threshold_rows": network.threshold_rows,
-            "record": network.record,
-        }
-        for network in networks
-        if network.entry == entry
-    ]
+def _final_entry(entry: Entry, protocol: Protocol, networks: Sequence[Network]) -> FinalEntry:
+    return FinalEntry(
+        name=entry.name,
+        is_reference=entry.is_reference,
+        chosen=entry.chosen,
+        config=protocol.config(entry).model_dump(),
+        networks=tuple(
+            FinalNetwork(
+                file=network.path.name,
+                thresholds=tuple(float(value) for value in network.thresholds),
+                threshold_rows=network.threshold_rows,
+                record=network.record,
+            )
+            for network in networks
+            if network.entry == entry.name
+        ),
+    )

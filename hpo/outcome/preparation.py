@@ -10,7 +10,6 @@ from hpo.search.queries.status import StudyStatus, read_status
 from hpo.search.queries.trials import read_record
 from hpo.search.strategy.seeds import trial_seed
 from hpo.search.study import Study, open_study
-from hpo.study.config import TrainConfig
 from hpo.study.plan import Candidate, Plan
 from hpo.study.spec import StudySpec
 
@@ -145,4 +144,6 @@ def _comes_from(search: Study, candidate: Candidate) -> bool:
         record = read_record(search, candidate.trial)
     except StudyNotFoundError:
         return False
-    return bool(record) and TrainConfig.model_validate(record["config"]) == candidate.config
+    if record is None:
+        return False
+    return record.train_config(search.trial_name(candidate.trial)) == candidate.config

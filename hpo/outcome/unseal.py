@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from hpo.data.sealed import Ledger, TestRows, Unsealing
 from hpo.study.catalogue import Dataset
+from hpo.study.stored import JsonObject
 
 __all__ = ["Ledger", "TestRows", "Unsealing", "open_test_rows"]
 
@@ -14,7 +14,7 @@ __all__ = ["Ledger", "TestRows", "Unsealing", "open_test_rows"]
 def open_test_rows(
     ledger: Ledger,
     study: str,
-    configuration: dict[str, Any],
+    configuration: JsonObject,
     code_version: str,
     dataset: Dataset,
     folder: Path,

@@ -9,7 +9,7 @@ from hpo.outcome.preparation import confirmation_name
 from hpo.outcome.standings import read_confirmation
 from hpo.search.queries.trials import read_best
 from hpo.search.study import Study, open_study
-from hpo.study.config import TrainConfig
+from hpo.study.record import stored_config
 from hpo.study.references import references
 
 
@@ -52,14 +52,14 @@ def confirmed(search: Study, name: str | None = None) -> list[Entry]:
 
 
 def by_hand(search: Study, number: int) -> list[Entry]:
-    """A complete trial of the search without any confirmation, and the references. Raises UsageError."""
+    """A complete trial of the search without any confirmation, and the references. Raises UsageError, StorageError."""
     _require_search(search)
     found = next((one for one in read_best(search, EVERY).trials if one.value.number == number), None)
     if found is None:
         raise UsageError(
             f"trial {number} of {search.name} is not complete; give --trial one of `hpo best {search.name}`"
         )
-    config = TrainConfig.model_validate(found.config)
+    config = stored_config(found.config, search.trial_name(number))
     name = found.value.reference or f"trial {number}"
     how = f"by hand, from the search alone ({search.name}), without a confirmation"
     data = search.spec.data

@@ -46,6 +46,10 @@ class Study:
         born = hashlib.sha256(f"{self.name}:{self.created_at!r}".encode()).hexdigest()[:8]
         return f"{readable.lstrip('.')}-{born}"
 
+    def trial_name(self, number: int) -> str:
+        """Return what one of its trials is called in messages."""
+        return f"trial {number} of study {self.name}"
+
 
 @dataclass(frozen=True)
 class StudyRow:

@@ -5,6 +5,7 @@ A new setting is one field here, one line in `hpo.training` that reads it, and a
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
@@ -24,6 +25,12 @@ class Domain:
     unit: str = ""
     when: tuple[tuple[str, tuple[object, ...]], ...] = ()
 
+
+SettingValue = bool | int | float | str
+"""A value of a setting, as study files and the database hold it."""
+
+ConfigValues = dict[str, SettingValue]
+"""Values of settings by name: a configuration, or a part of one, that is not validated yet."""
 
 _AUCM = ("loss", ("aucm_v1", "aucm_v2"))
 
@@ -131,7 +138,7 @@ class TrainConfig(BaseModel):
             raise ValueError("; ".join(problems))
         return self
 
-    def active(self) -> dict[str, Any]:
+    def active(self) -> ConfigValues:
         """The settings that mean something here: those whose conditions hold."""
         values = self.model_dump()
         return {name: value for name, value in values.items() if applies(name, values)}
@@ -167,10 +174,13 @@ def settings() -> dict[str, Setting]:
     return found
 
 
-def applies(name: str, values: dict[str, Any]) -> bool:
-    """Whether a setting means something under `values` (a missing value counts as its default)."""
+def applies(name: str, values: Mapping[str, object]) -> bool:
+    """Whether a setting means something under `values` (a missing value counts as its default).
+
+    A setting that this version does not have counts as meaning something: another version stored it.
+    """
     known = settings()
-    return all(
+    return name not in known or all(
         values.get(other, known[other].default) in legal and applies(other, values)
         for other, legal in known[name].domain.when
     )

@@ -10,8 +10,8 @@ from pydantic import BaseModel, ValidationError
 
 from hpo.errors import StudyFileError, UsageError, did_you_mean
 from hpo.study.catalogue import DATASETS, find_dataset
-from hpo.study.config import problem_of, settings
-from hpo.study.space import can_apply, read_range
+from hpo.study.config import ConfigValues, problem_of, settings
+from hpo.study.space import Space, TomlTable, can_apply, read_range
 from hpo.study.spec import Budget, Confirm, Scoring, Search, StudySpec
 
 SECTIONS: dict[str, type[BaseModel]] = {"scoring": Scoring, "search": Search, "budget": Budget, "confirm": Confirm}
@@ -44,7 +44,7 @@ def load_spec(path: Path, overrides: tuple[str, ...] = ()) -> StudySpec:
     return check_spec(table, str(path))
 
 
-def apply_overrides(table: dict[str, Any], overrides: tuple[str, ...]) -> None:
+def apply_overrides(table: TomlTable, overrides: tuple[str, ...]) -> None:
     """Puts each `section.key=value` into the table; values are TOML, bare words are strings.
 
     Fixing a searched setting takes it out of the space, and with it the settings that then mean nothing; searching a
@@ -71,7 +71,7 @@ def apply_overrides(table: dict[str, Any], overrides: tuple[str, ...]) -> None:
                     where.pop(other, None)
 
 
-def _take_out_what_means_nothing(table: dict[str, Any], name: str, value: Any) -> None:
+def _take_out_what_means_nothing(table: TomlTable, name: str, value: Any) -> None:
     for setting in settings().values():
         if any(other == name and value not in legal for other, legal in setting.domain.when):
             table.get("space", {}).pop(setting.name, None)
@@ -85,7 +85,7 @@ def _toml_value(text: str) -> Any:
         return text
 
 
-def check_spec(table: dict[str, Any], source: str) -> StudySpec:
+def check_spec(table: TomlTable, source: str) -> StudySpec:
     """The spec of a parsed study file; raises StudyFileError with every fault, each with the nearest legal name."""
     problems = [f"{key} is no section{did_you_mean(key, _TOP)}" for key in table if key not in _TOP]
     dataset = _check_dataset(table, problems)
@@ -99,7 +99,7 @@ def check_spec(table: dict[str, Any], source: str) -> StudySpec:
     raise StudyFileError(source, problems)
 
 
-def _check_dataset(table: dict[str, Any], problems: list[str]) -> str:
+def _check_dataset(table: TomlTable, problems: list[str]) -> str:
     name = table.get("dataset")
     try:
         return find_dataset(name).name if isinstance(name, str) else _missing_dataset(problems)
@@ -132,11 +132,12 @@ def _plain(message: str) -> str:
     return message.removeprefix("Input ").replace("should be", "must be")
 
 
-def _check_settings(table: dict[str, Any], problems: list[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+def _check_settings(table: TomlTable, problems: list[str]) -> tuple[ConfigValues, Space]:
     known = settings()
-    fixed: dict[str, Any] = {}
-    space: dict[str, Any] = {}
-    for section, kept in (("fixed", fixed), ("space", space)):
+    fixed: ConfigValues = {}
+    space: Space = {}
+    searched: set[str] = set()
+    for section in ("fixed", "space"):
         entries = table.get(section, {})
         if not isinstance(entries, dict):
             problems.append(f"{section} is a value; make it a section [{section}]")
@@ -148,12 +149,14 @@ def _check_settings(table: dict[str, Any], problems: list[str]) -> tuple[dict[st
             elif section == "fixed":
                 if problem := problem_of(name, entry):
                     problems.append(f"[fixed] {problem}")
-                kept[name] = entry
+                fixed[name] = entry
             elif not isinstance(entry, dict):
                 problems.append(f"{label} = {entry!r} is a value; give low and high, or choices, or move it to [fixed]")
             else:
-                kept[name] = read_range(name, entry, problems)
-    problems += [f"{name} stands in [fixed] and in [space]; keep one" for name in fixed if name in space]
+                searched.add(name)
+                if (found := read_range(name, entry, problems)) is not None:
+                    space[name] = found
+    problems += [f"{name} stands in [fixed] and in [space]; keep one" for name in fixed if name in searched]
     return fixed, space
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from hpo.study.config import applies, problem_of, settings
+from hpo.study.config import ConfigValues, SettingValue, applies, problem_of, settings
 
 
 class _Entry(BaseModel):
@@ -35,15 +35,21 @@ class Choices(_Entry):
     """One of a list."""
 
     kind: Literal["choices"] = "choices"
-    choices: tuple[bool | int | float | str, ...]
+    choices: tuple[SettingValue, ...]
 
 
 Range = Annotated[FloatRange | IntRange | Choices, Field(discriminator="kind")]
 
+Space = dict[str, Range]
+"""Searched settings by name."""
+
+TomlTable = dict[str, Any]
+"""A table of a study file, not checked yet."""
+
 _RANGE_KEYS = ("low", "high", "log", "choices")
 
 
-def read_range(name: str, table: dict[str, Any], problems: list[str]) -> FloatRange | IntRange | Choices | None:
+def read_range(name: str, table: TomlTable, problems: list[str]) -> FloatRange | IntRange | Choices | None:
     """The entry [space.NAME] of a study file; appends what is wrong to `problems`."""
     where = f"[space.{name}]"
     setting = settings()[name]
@@ -66,7 +72,7 @@ def read_range(name: str, table: dict[str, Any], problems: list[str]) -> FloatRa
     return IntRange(**bounds) if setting.kind is int else FloatRange(**bounds)
 
 
-def _faults_of_choices(where: str, name: str, table: dict[str, Any]) -> list[str]:
+def _faults_of_choices(where: str, name: str, table: TomlTable) -> list[str]:
     choices = table["choices"]
     if not isinstance(choices, list) or not choices:
         return [f"{where} choices = {choices!r} is not a list with an entry"]
@@ -78,7 +84,7 @@ def _faults_of_choices(where: str, name: str, table: dict[str, Any]) -> list[str
     return faults
 
 
-def _faults_of_bounds(where: str, name: str, table: dict[str, Any]) -> list[str]:
+def _faults_of_bounds(where: str, name: str, table: TomlTable) -> list[str]:
     missing = [key for key in ("low", "high") if key not in table]
     if missing:
         return [f"{where} has no {' and no '.join(missing)}; give low and high, or choices"]
@@ -98,9 +104,7 @@ def _faults_of_bounds(where: str, name: str, table: dict[str, Any]) -> list[str]
     return faults
 
 
-def reachable_values(
-    name: str, fixed: dict[str, Any], space: dict[str, FloatRange | IntRange | Choices]
-) -> tuple[Any, ...] | None:
+def reachable_values(name: str, fixed: ConfigValues, space: Space) -> tuple[SettingValue, ...] | None:
     """Values that a setting with conditions on it can take in a study, or None if it is a range of numbers."""
     if name in fixed:
         return (fixed[name],)
@@ -110,7 +114,7 @@ def reachable_values(
     return entry.choices if isinstance(entry, Choices) else None
 
 
-def can_apply(name: str, fixed: dict[str, Any], space: dict[str, FloatRange | IntRange | Choices]) -> bool:
+def can_apply(name: str, fixed: ConfigValues, space: Space) -> bool:
     """Whether a setting means something under at least one configuration of a study."""
     for other, legal in settings()[name].domain.when:
         values = reachable_values(other, fixed, space)
@@ -121,7 +125,7 @@ def can_apply(name: str, fixed: dict[str, Any], space: dict[str, FloatRange | In
     return True
 
 
-def suggestion_order(space: dict[str, FloatRange | IntRange | Choices]) -> list[str]:
+def suggestion_order(space: Space) -> list[str]:
     """Searched settings, those that others depend on first."""
     ordered: list[str] = []
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from hpo.study.catalogue import Dataset, find_dataset
-from hpo.study.config import TrainConfig
+from hpo.study.config import ConfigValues, TrainConfig
 from hpo.study.plan import Plan
-from hpo.study.space import Range
+from hpo.study.space import Space
+from hpo.study.stored import JsonObject
 
 
 class _Section(BaseModel):
@@ -102,8 +103,8 @@ class StudySpec(BaseModel):
     search: Search = Search()
     budget: Budget = Budget()
     confirm: Confirm = Confirm()
-    fixed: dict[str, bool | int | float | str] = {}
-    space: dict[str, Range] = {}
+    fixed: ConfigValues = {}
+    space: Space = {}
     plan: Plan | None = None
 
     @property
@@ -111,16 +112,16 @@ class StudySpec(BaseModel):
         """The dataset it is about."""
         return find_dataset(self.dataset)
 
-    def config(self, searched: dict[str, Any]) -> TrainConfig:
+    def config(self, searched: ConfigValues) -> TrainConfig:
         """The training configuration of one trial: fixed settings and its searched values."""
-        return TrainConfig(**{**self.fixed, **searched})
+        return TrainConfig.model_validate({**self.fixed, **searched})
 
-    def searched_values(self, config: TrainConfig) -> dict[str, Any]:
+    def searched_values(self, config: TrainConfig) -> ConfigValues:
         """Of a configuration, the values of the searched settings that mean something under it."""
         active = config.active()
         return {name: active[name] for name in self.space if name in active}
 
-    def canonical(self) -> dict[str, Any]:
+    def canonical(self) -> JsonObject:
         """What tells one study from another, as plain values; the number of trials is not part of it.
 
         What came into specs later is left out where it is as before, so that older studies keep their fingerprints.
@@ -136,7 +137,7 @@ class StudySpec(BaseModel):
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def differences(stored: dict[str, Any], asked: dict[str, Any], prefix: str = "") -> list[str]:
+def differences(stored: JsonObject, asked: JsonObject, prefix: str = "") -> list[str]:
     """Where two canonical specs differ, a line each: `space.margin.low: stored 0.1, asked 0.5`."""
     lines = []
     for key in sorted(stored.keys() | asked.keys()):
@@ -149,5 +150,5 @@ def differences(stored: dict[str, Any], asked: dict[str, Any], prefix: str = "")
     return lines
 
 
-def _brief(value: Any) -> str:
+def _brief(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value)

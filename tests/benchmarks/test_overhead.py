@@ -10,6 +10,7 @@ from benchmarks import overhead
 from benchmarks.overhead import CHECKPOINTS, REPORTS, SCORING, SET_UP, STEPS, Watched
 from hpo.search.worker.trainer import Task
 from hpo.study.config import TrainConfig
+from hpo.study.record import Provenance
 from hpo.training.loop.checkpoint import Checkpoint
 from tests.clock import Clock
 
@@ -24,7 +25,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 class SleepingTrainer:
     """Two epochs of two steps of 2 s and one scoring unit of 3 s, after 5 s of set-up."""
 
-    data_md5 = "0"
+    provenance = Provenance(code_version="0")
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
@@ -44,7 +45,7 @@ def test_each_part_of_a_trial_is_charged_for_its_own_time(clock: Clock) -> None:
     watched = Watched(SleepingTrainer(clock), lambda: None)  # type: ignore[arg-type]
     for _ in watched(Task(TrainConfig(), 0, 0, beat=lambda _: clock.sleep(0.5))):
         clock.sleep(4)
-    assert (watched.epochs, watched.data_md5) == (2, "0")
+    assert (watched.epochs, watched.provenance) == (2, Provenance(code_version="0"))
     assert watched.seconds == {SET_UP: 5, STEPS: 4 * 2, SCORING: 2 * 3, REPORTS: 2 * 4 + 6 * 0.5}
 
 

@@ -3,30 +3,24 @@
 from __future__ import annotations
 
 import multiprocessing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
 import pytest
 
 from hpo.data.development import load_development
-from hpo.launch.probe import Probe
+from hpo.launch.probe import Probe, Surroundings
 from hpo.launch.sizing import crowd, measure
 from hpo.launch.sizing.crowd import Crowd, Pace, Rehearsal
 from hpo.launch.sizing.kept import Kept, cache_folder
 from hpo.launch.sizing.settle import Room, Settled, Trouble, ladder, settle
 from hpo.launch.sizing.typical import heaviest, typical
 from hpo.study.files import builtin_study_file, load_spec
+from hpo.training.probe.peak import Peak
 from tests.mention import numbers_in, unmentioned
 
 GIB = 2**30
 FREE = (64, "a core for each worker")
-
-
-@dataclass(frozen=True)
-class Held:
-    main: int
-    device: int = 0
 
 
 def test_numbers_double_up_to_the_largest_that_fits() -> None:
@@ -75,21 +69,21 @@ def test_no_larger_number_is_begun_when_the_time_is_over() -> None:
 @pytest.mark.parametrize(
     ("room", "held", "most"),
     [
-        (Room(cores=4, main=None), Held(GIB), 4),
-        (Room(cores=64, main=10 * GIB), Held(2 * GIB), 4),  # 0.8 * 10 / 2
-        (Room(cores=64, main=GIB), Held(2 * GIB), 1),
-        (Room(cores=64, main=100 * GIB, devices=2), Held(4 * GIB), 10),  # 0.8 * 100 / 4 / 2
-        (Room(cores=64, main=None, gpu=16 * GIB, context=GIB // 2), Held(GIB, 2 * GIB), 5),  # 0.95 * 16 / (2.1 + 0.5)
-        (Room(cores=2, main=None, devices=4), Held(GIB), 1),
+        (Room(cores=4, main=None), Peak(GIB), 4),
+        (Room(cores=64, main=10 * GIB), Peak(2 * GIB), 4),  # 0.8 * 10 / 2
+        (Room(cores=64, main=GIB), Peak(2 * GIB), 1),
+        (Room(cores=64, main=100 * GIB, devices=2), Peak(4 * GIB), 10),  # 0.8 * 100 / 4 / 2
+        (Room(cores=64, main=None, gpu=16 * GIB, context=GIB // 2), Peak(GIB, 2 * GIB), 5),  # 0.95 * 16 / (2.1 + 0.5)
+        (Room(cores=2, main=None, devices=4), Peak(GIB), 1),
     ],
 )
-def test_cores_and_memory_bound_the_number(room: Room, held: Held, most: int) -> None:
+def test_cores_and_memory_bound_the_number(room: Room, held: Peak, most: int) -> None:
     assert room.most(held)[0] == most
 
 
 def test_a_gpu_s_workers_get_at_least_what_they_were_counted_with() -> None:
     """The part of `limit_memory`: 0.95 of the GPU divided among them, less the context of each."""
-    room, held = Room(cores=64, main=None, gpu=16 * GIB, context=GIB // 2), Held(GIB, 2 * GIB)
+    room, held = Room(cores=64, main=None, gpu=16 * GIB, context=GIB // 2), Peak(GIB, 2 * GIB)
     count, _ = room.most(held)
     assert 0.95 * 16 * GIB / count - room.context >= held.device
 
@@ -207,8 +201,8 @@ class FakeCrowd:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def peak(self, threads: int) -> Held:
-        return Held(GIB)
+    def peak(self, threads: int) -> Peak:
+        return Peak(GIB)
 
     def rate(self, count: int, threads: int) -> float:
         self.asked.append(count)
@@ -227,8 +221,8 @@ class FakeProbe(Probe):
     def code_version(self) -> str:
         return "abc"
 
-    def surroundings(self, device: str) -> dict[str, object]:
-        return {"kind": "cpu", "memory": 64 * GIB, "context": 0, "environment": {"torch": "2"}}
+    def surroundings(self, device: str) -> Surroundings:
+        return Surroundings("cpu", 64 * GIB, 0, {"torch": "2"})
 
 
 @pytest.fixture
@@ -266,7 +260,7 @@ def test_what_was_found_is_said_and_the_next_launch_finds_it_again() -> None:
 def test_a_memory_that_cannot_be_measured_means_one_worker_and_is_not_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def peak(self: FakeCrowd, threads: int) -> Held:
+    def peak(self: FakeCrowd, threads: int) -> Peak:
         raise Trouble("no room")
 
     monkeypatch.setattr(FakeCrowd, "peak", peak)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
 
-from hpo.outcome.final import Final
+from hpo.outcome.final import Final, FinalEntry, FinalNetwork, FinalResult
+from hpo.outcome.networks import Protocol
 from hpo.outcome.report.search.evidence import Searched, Tried
 from hpo.search.queries.status import StudyStatus
 from hpo.search.queries.trials import TrialRow
-from hpo.study.config import TrainConfig, applies
+from hpo.study.config import ConfigValues, TrainConfig, applies
 from hpo.study.files import builtin_study_file, load_spec
+from hpo.study.record import Provenance, ResourceUsage, Seeds, TrialRecord
 from hpo.study.space import Choices
 from hpo.training.report import EpochReport
 
@@ -44,7 +47,7 @@ def search(trials: int = 40, seed: int = 0, noise: float = 0.02) -> Searched:
 
 
 def trial(
-    number: int, state: str, level: float, config: dict[str, object] | None = None, reference: str | None = None
+    number: int, state: str, level: float, config: ConfigValues | None = None, reference: str | None = None
 ) -> Tried:
     """A trial that stands at `level` at the rung and gains .01 an epoch after it."""
     epochs = EPOCHS if state == "complete" else RUNG
@@ -55,16 +58,16 @@ def trial(
     row = TrialRow(
         number, state, curve[-1].auc, 0.02, epochs, {}, reference, None, "w", 2.0 * epochs, 10.0 * number, 10.0 * number
     )
-    record = {
-        "code_version": "0123456789abcdef",
-        "dirty": False,
-        "data_md5": "d41d8",
-        "peak_memory": 2**30,
-        "seconds": row.seconds,
-    }
-    return Tried(
-        row, config or TrainConfig().model_dump(), curve, record | {"environment": {"device name": "AMD EPYC"}}
+    record = TrialRecord(
+        config=config or TrainConfig().model_dump(),
+        params={},
+        seeds=Seeds(study_seed=0, trial_seed=number),
+        provenance=Provenance(
+            code_version="0123456789abcdef", environment={"device name": "AMD EPYC"}, data_md5="d41d8"
+        ),
+        usage=ResourceUsage(seconds=row.seconds, peak_memory=2**30),
     )
+    return Tried(row, curve, record)
 
 
 def of(trials: list[Tried], spec: object = None) -> Searched:
@@ -89,18 +92,37 @@ def final(gain: float = 1.0, seeds: int = 4, rows: int = 300, labels: int = 1, w
         name: 1 / (1 + np.exp(-(height * truth + shared + 0.3 * random.normal(size=(seeds, rows, labels)))))
         for name, height in heights.items()
     }
-    entries = [
-        {
-            "name": name,
-            "is_reference": name != winner,
-            "chosen": "by the rule of the study file",
-            "config": TrainConfig().model_dump(),
-            "networks": [
-                {"file": "x", "thresholds": [0.6] * labels, "threshold_rows": "78 selection rows"} for _ in range(seeds)
-            ],
-        }
-        for name in heights
-    ]
-    protocol = {"rows": "development", "epochs": 30, "seeds": seeds, "study_seed": 0}
-    about = {"study": "breast", "dataset": "breast", "winner": winner, "protocol": protocol, "entries": entries}
-    return Final(about, {name: values.astype(np.float32) for name, values in scores.items()}, truth)
+    network = FinalNetwork(file="x", thresholds=(0.6,) * labels, threshold_rows="78 selection rows")
+    result = FinalResult(
+        study="breast",
+        dataset="breast",
+        winner=winner,
+        protocol=Protocol("development", epochs=30, seeds=seeds, study_seed=0),
+        entries=tuple(
+            FinalEntry(
+                name=name,
+                is_reference=name != winner,
+                chosen="by the rule of the study file",
+                config=TrainConfig().model_dump(),
+                networks=(network,) * seeds,
+            )
+            for name in heights
+        ),
+        ledger_row=1,
+        code_version="abc1234",
+        time=1.0,
+    )
+    return Final(result, {name: values.astype(np.float32) for name, values in scores.items()}, truth)
+
+
+def changed(final: Final, **values: object) -> Final:
+    """The same with other values of its `FinalResult`."""
+    return dataclasses.replace(final, result=final.result.model_copy(update=values))
+
+
+def shrunk(final: Final, input_size: int) -> Final:
+    """The same with images of that size."""
+    entries = (
+        one.model_copy(update={"config": one.config | {"input_size": input_size}}) for one in final.result.entries
+    )
+    return changed(final, entries=tuple(entries))

@@ -13,7 +13,7 @@ from hpo.search.study import Study, create_or_take_up
 from hpo.study.catalogue import find_dataset
 from hpo.study.config import TrainConfig
 from hpo.study.references import references
-from tests.search.fakes import make_report, make_spec
+from tests.search.fakes import make_record, make_report, make_spec
 from tests.search.lives import claimed
 
 
@@ -26,7 +26,7 @@ def searched(database: Database, trials: list[tuple[float, dict[str, Any]]], *, 
         held = claimed(study)
         record_report(held, make_report(1, auc))
         ends = "complete" if held.reference else outcome
-        assert finish(held, ends, make_report(1, auc), {"config": config, "params": {}})  # type: ignore[arg-type]
+        assert finish(held, ends, make_report(1, auc), make_record(config))  # type: ignore[arg-type]
     return study
 
 

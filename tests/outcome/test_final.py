@@ -25,6 +25,7 @@ from hpo.search.study import Study, create_or_take_up
 from hpo.search.worker.loop import run_worker
 from hpo.study.catalogue import find_dataset
 from hpo.study.config import TrainConfig
+from hpo.study.record import NetworkRecord, Provenance, ResourceUsage
 from hpo.study.references import CROSS_ENTROPY, LIBAUC
 from hpo.training.loop.model_file import Model, save_model
 from hpo.training.model.resnet import resnet18
@@ -34,6 +35,7 @@ from tests.search.fakes import FakeTrainer, make_spec
 DIGITS = find_dataset("digits")
 PROTOCOL = Protocol("development", epochs=1, seeds=2, study_seed=0)
 ENTRIES = [Entry("trial 3", TrainConfig(), False, "by hand"), Entry("reference", TrainConfig(), True, "as a reference")]
+RECORD = NetworkRecord(provenance=Provenance(code_version="abc1234"), usage=ResourceUsage(seconds=60.0))
 
 
 @pytest.fixture
@@ -56,7 +58,7 @@ def networks(folder: Path, seed: int = 0) -> list[Network]:
             path = folder / "models" / f"{entry.name.replace(' ', '-')}-{number}.safetensors"
             network = resnet18(2, 1, seed=seed + 10 * place + number)
             save_model(Model(DIGITS, entry.config, network, {}), path)
-            found.append(Network(entry.name, number, path, np.array([0.5]), "10 selection rows", {"seconds": 60.0}))
+            found.append(Network(entry.name, number, path, np.array([0.5]), "10 selection rows", RECORD))
     return found
 
 
@@ -90,7 +92,7 @@ def test_every_network_is_scored_once_on_the_official_test_rows(study: Study, tm
         "trial 3": (2, 360, 1), "reference": (2, 360, 1)}  # fmt: skip
     again = load(tmp_path)
     assert again is not None
-    assert (again.about["winner"], again.about["ledger_row"]) == ("trial 3", 1)
+    assert (again.result.winner, again.result.ledger_row) == ("trial 3", 1)
     expected = roc_auc_score(arrays["test_labels"][:, 0], found.scores["trial 3"][0, :, 0])
     assert roc_auc_score(again.labels[:, 0], again.scores["trial 3"][0, :, 0]) == expected
 

@@ -72,9 +72,7 @@ def test_the_published_value_is_placed_by_the_interval() -> None:
 
 
 def test_beside_published_values_it_is_said_that_images_were_shrunk() -> None:
-    final = simulated.final()
-    for entry in final.about["entries"]:
-        entry["config"]["input_size"] = 14
+    final = simulated.shrunk(simulated.final(), 14)
     told = verdicts(judge_final(final, draws=100), find_dataset("breast"))[-1]
     assert unmentioned(told, 28, 14, "pixels") == []
 
@@ -86,8 +84,7 @@ def test_one_seed_has_no_interval_over_seeds_and_says_so() -> None:
 
 
 def test_a_reference_can_win_and_is_held_against_the_others() -> None:
-    final = simulated.final()
-    final.about["winner"] = "medmnist-cross-entropy"
+    final = simulated.changed(simulated.final(), winner="medmnist-cross-entropy")
     assert judge_final(final, draws=100).against == ()
 
 
@@ -97,7 +94,7 @@ def test_what_is_stored_is_loaded_again(tmp_path: Path) -> None:
     store(final, tmp_path)
     found = load(tmp_path)
     assert found is not None
-    assert found.about == final.about
+    assert found.result == final.result
     np.testing.assert_array_equal(found.labels, final.labels)
     for name, scores in final.scores.items():
         np.testing.assert_array_equal(found.scores[name], scores)

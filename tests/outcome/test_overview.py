@@ -20,8 +20,7 @@ from tests.outcome.pages import blocks
 def root(tmp_path: Path) -> Path:
     """Three datasets; on two of them the winner is better."""
     for dataset, gain in (("breast", 2.0), ("pneumonia", 2.0), ("adrenal3d", 0.5)):
-        final = simulated.final(gain=gain)
-        final.about.update(dataset=dataset, study=f"{dataset}-study")
+        final = simulated.changed(simulated.final(gain=gain), dataset=dataset, study=f"{dataset}-study")
         store(final, tmp_path / dataset)
     return tmp_path
 
@@ -53,8 +52,7 @@ def test_the_tests_over_datasets_count_wins_and_losses(root: Path) -> None:
 
 
 def test_a_winner_that_is_a_reference_is_equal_to_itself(root: Path) -> None:
-    final = simulated.final()
-    final.about["winner"] = "medmnist-cross-entropy"
+    final = simulated.changed(simulated.final(), winner="medmnist-cross-entropy")
     store(final, root / "breast")
     assert counts(overview(gather_rows(root)), "medmnist-cross-entropy") == [1, 1, 1]
 
@@ -69,10 +67,7 @@ def test_the_published_value_is_compared_in_the_decimals_that_it_is_printed_with
 
 
 def test_shrunk_images_are_said_below_the_table(root: Path) -> None:
-    final = simulated.final()
-    final.about.update(dataset="adrenal3d")
-    for entry in final.about["entries"]:
-        entry["config"]["input_size"] = 14
+    final = simulated.shrunk(simulated.changed(simulated.final(), dataset="adrenal3d"), 14)
     store(final, root / "adrenal3d")
     texts = [text.text for text in blocks(overview(gather_rows(root)), Text)]
     assert len([text for text in texts if unmentioned(text, "adrenalmnist3d", 28, 14, "voxels") == []]) == 1
@@ -90,7 +85,6 @@ def test_two_results_of_one_dataset_are_refused_and_none_is_said(root: Path, tmp
 
 
 def test_digits_are_no_dataset_of_the_table(root: Path) -> None:
-    final = simulated.final()
-    final.about["dataset"] = "digits"
+    final = simulated.changed(simulated.final(), dataset="digits")
     store(final, root / "digits")
     assert len(gather_rows(root)) == 3

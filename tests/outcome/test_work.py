@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from hpo.search.database.database import Database
 from hpo.search.queue.workers import this_process
 from hpo.search.study import create_or_take_up
 from hpo.search.worker.loop import run_worker
+from hpo.study.record import NetworkRecord, Provenance, ResourceUsage
 from tests.outcome import simulated
 from tests.outcome.pages import rows
 from tests.search.fakes import FakeTrainer, make_spec
@@ -24,7 +24,10 @@ GPU = {"device name": "NVIDIA H200", "torch": "2.11.0"}
 CONFIRMATION = Work(
     "confirmation",
     tuple(
-        {"code_version": f"{number:040d}", "seconds": 60.0 * number, "energy_joules": 1.8e6, "environment": GPU}
+        NetworkRecord(
+            provenance=Provenance(code_version=f"{number:040d}", environment=GPU),
+            usage=ResourceUsage(seconds=60.0 * number, energy_joules=1.8e6),
+        )
         for number in (1, 2, 6)
     ),
 )
@@ -46,17 +49,18 @@ def test_where_no_device_tells_its_energy_that_is_said() -> None:
 
 
 def test_a_stage_of_several_versions_tells_how_many_trials_have_each() -> None:
-    search, other = simulated.search(6), {"code_version": "f" * 40, "dirty": True}
-    told = rows(provenance(search, [CONFIRMATION, Work("ablation", (other, other, {"code_version": "e" * 40}))]))
+    search = simulated.search(6)
+    dirty = NetworkRecord(provenance=Provenance(code_version="f" * 40, dirty=True))
+    clean = NetworkRecord(provenance=Provenance(code_version="e" * 40))
+    told = rows(provenance(search, [CONFIRMATION, Work("ablation", (dirty, dirty, clean))]))
     assert told["code"][:2] == ("0123456789ab", "000000000000")
     assert re.fullmatch(r"f{12} \(\D+\) \(2\), e{12} \(1\)", told["code"][2])
     assert told["torch"] == ("-", "2.11.0", "-")
 
 
 def test_networks_from_before_they_had_records_tell_their_code() -> None:
-    final = simulated.final(seeds=2)
-    old = dataclasses.replace(final, about=final.about | {"code_version": "abc1234"})
-    assert work_of_final(old).records == ({"code_version": "abc1234"},) * 4
+    old = simulated.final(seeds=2)
+    assert work_of_final(old).records == (NetworkRecord(provenance=Provenance(code_version="abc1234")),) * 4
     sections = build(Evidence(simulated.search(6), final=old)).sections
     (found,) = [rows(section) for section in sections if section.title == cost(simulated.search(6)).title]
     assert found[work_of_final(old).stage] == ("4", "-", "-", "-", "-", "-")

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from hpo.search.worker.trainer import Task
 from hpo.study.config import TrainConfig
+from hpo.study.record import Provenance, Seeds, TrialRecord
 from hpo.study.space import Choices, FloatRange
 from hpo.study.spec import Budget, Search, StudySpec
 from hpo.training.report import EpochReport
 
+PROVENANCE = Provenance(code_version="abc1234", dirty=False, environment={"torch": "0.0"}, data_md5="d41d8")
 ROC = tuple((place / 40) ** 0.3 for place in range(41))
 
 
@@ -27,6 +29,12 @@ def make_report(
 ) -> EpochReport:
     """Make a report of one epoch with plausible values for what is not given."""
     return EpochReport(epoch, auc, 0.02, fold_aucs, training_auc, training_loss, seconds, ROC)
+
+
+def make_record(config: Mapping[str, Any], params: Mapping[str, Any] | None = None) -> TrialRecord:
+    """Make the record of a trial with plausible values for what is not given."""
+    seeds = Seeds(study_seed=0, trial_seed=1)
+    return TrialRecord(config=dict(config), params=dict(params or {}), seeds=seeds, provenance=PROVENANCE)
 
 
 class FakeFailure(Exception):  # noqa: N818
@@ -47,10 +55,7 @@ class FakeTrainer:
         on_epoch: Callable[[int], None] = lambda _: None,
         training_auc: Callable[[TrainConfig], float] = lambda _: 0.7,
     ) -> None:
-        self.environment = {"torch": "0.0"}
-        self.data_md5 = "d41d8"
-        self.code_version = "abc1234"
-        self.dirty = False
+        self.provenance = PROVENANCE
         self.failure: type[Exception] = FakeFailure
         self.checkpoints: str | None = None
         self.trained: list[tuple[TrainConfig, int]] = []

@@ -5,12 +5,14 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from hpo.search.database import schema
+from hpo.search.queries.trials import read_record
 from hpo.search.queue.claiming import claim, store_record
 from hpo.search.queue.lease import Claim
 from hpo.search.queue.reporting import Outcome, finish, record_report
 from hpo.search.strategy.sampler import suggest
 from hpo.search.study import Study
-from tests.search.fakes import make_report
+from hpo.study.record import TrialRecord
+from tests.search.fakes import make_record, make_report
 
 
 def claimed(study: Study, worker: str = "w") -> Claim:
@@ -22,7 +24,7 @@ def claimed(study: Study, worker: str = "w") -> Claim:
 
 def ended(held: Claim, outcome: Outcome = "complete", auc: float = 0.8, reason: str = "") -> bool:
     """Whether the trial could be ended by this claim."""
-    return finish(held, outcome, make_report(1, auc), {"config": {}, "params": {}}, reason)
+    return finish(held, outcome, make_report(1, auc), reason=reason)
 
 
 def expire(study: Study) -> None:
@@ -34,6 +36,13 @@ def expire(study: Study) -> None:
         connection.execute(change.values(lease_until=0.0))
 
 
+def recorded(study: Study, number: int) -> TrialRecord:
+    """The record of a trial; fails the test if there is none."""
+    record = read_record(study, number)
+    assert record is not None
+    return record
+
+
 def trained(study: Study, aucs: tuple[float, ...] = (0.7, 0.9, 0.8)) -> None:
     """Ends one trial of two reports for each AUC, with parameters that the sampler drew."""
     for auc in aucs:
@@ -42,8 +51,9 @@ def trained(study: Study, aucs: tuple[float, ...] = (0.7, 0.9, 0.8)) -> None:
         if not held.reference:
             suggestion = suggest(study, held.number, held.trial_id)
             params = suggestion.values
-            assert store_record(held, {"params": params}, drawn=suggestion.drawn)
+            record = make_record(study.spec.config(params).model_dump(), params)
+            assert store_record(held, record, drawn=suggestion.drawn)
         for epoch in (1, 2):
             record_report(held, make_report(epoch, auc - 0.1 / epoch))
-        config = study.spec.config(params).model_dump()
-        assert finish(held, "complete", make_report(2, auc), {"config": config, "params": params})
+        record = make_record(study.spec.config(params).model_dump(), params)
+        assert finish(held, "complete", make_report(2, auc), record)

@@ -24,7 +24,7 @@ from hpo.search.queue.workers import this_process
 from hpo.search.study import create_or_take_up, list_studies, open_study
 from hpo.search.worker.loop import run_worker
 from tests.mention import unmentioned
-from tests.search.fakes import FakeTrainer, make_report, make_spec
+from tests.search.fakes import FakeTrainer, make_record, make_report, make_spec
 from tests.search.lives import claimed, ended, expire
 
 
@@ -97,7 +97,7 @@ class TestEveryDatabase:
         now = claimed(study, "now")
         assert not renew(late, 0.5).held
         assert not release(late)
-        assert not store_record(late, {"config": {}})
+        assert not store_record(late, make_record({}))
         with pytest.raises(LeaseLost):
             record_report(late, make_report(1, 0.9))
         assert not ended(late, auc=0.9)

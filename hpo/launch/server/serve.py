@@ -18,7 +18,7 @@ from pathlib import Path
 
 from hpo.errors import OutputError, StorageError
 from hpo.files import atomic_write
-from hpo.launch.server.cluster import Cluster, last_lines, prepare
+from hpo.launch.server.cluster import Cluster, as_owner, last_lines, prepare
 from hpo.search.database.address import write_address_file
 from hpo.search.queue.process_identity import start_time
 
@@ -238,7 +238,7 @@ def _start(cluster: Cluster) -> subprocess.Popen[bytes]:
             stderr=log,
             start_new_session=True,
             preexec_fn=_end_with_parent,
-            **cluster.owner,
+            **as_owner(cluster.owner),
         )
 
 

@@ -15,10 +15,10 @@ from hpo.launch.probe import live_with_parent
 from hpo.launch.sizing.settle import Trouble
 from hpo.study.config import TrainConfig
 from hpo.study.spec import Scoring
+from hpo.training.probe.peak import Peak
 
 if TYPE_CHECKING:
     from hpo.data.development import Development
-    from hpo.training.probe.memory import Peak
 
 WARM_STEPS = 2
 """Steps of each process before any is measured: the first ones make kernels, graphs and room."""

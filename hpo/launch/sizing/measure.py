@@ -34,11 +34,11 @@ def workers_per_device(
     first = devices[0]
     here = probe.surroundings(first)
     cores, main = usable_cores(), usable_memory()
-    gpu = None if here["kind"] == "cpu" else here["memory"]
-    room = Room(cores, main, len(devices), gpu, here["context"])
+    gpu = None if here.kind == "cpu" else here.memory
+    room = Room(cores, main, len(devices), gpu, here.context)
     rehearsal = Rehearsal(typical(spec), heaviest(spec), development, spec.scoring, first)
     circumstances = {
-        **here["environment"],
+        **here.environment,
         "code": probe.code_version(),
         "room": repr(room),
         "data": development.md5,

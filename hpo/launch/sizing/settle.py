@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 from hpo.text import memory
+from hpo.training.probe.peak import Peak
 
 LEAST_GAIN = 1.1
 """How many times as many rows a second more workers must train to be taken."""
@@ -24,15 +24,6 @@ class Trouble(Exception):  # noqa: N818 - an answer, not an error of the program
     """So many workers could not be measured, and why."""
 
 
-class Memory(Protocol):
-    """Bytes that one worker holds at most; `hpo.training.probe.memory.Peak` has this form."""
-
-    @property
-    def main(self) -> int: ...
-    @property
-    def device(self) -> int: ...
-
-
 @dataclass(frozen=True)
 class Room:
     """What the workers of one device share. devices: that have the cores and the main memory in common.
@@ -47,7 +38,7 @@ class Room:
     gpu: int | None = None
     context: int = 0
 
-    def most(self, peak: Memory) -> tuple[int, str]:
+    def most(self, peak: Peak) -> tuple[int, str]:
         """How many workers on one device may be tried, at least 1, and what forbids more."""
         bounds = [(self.cores // self.devices, "a core for each worker")]
         if self.main is not None:

@@ -24,7 +24,7 @@ class Row:
 
     def __init__(self, dataset: Dataset, final: Final) -> None:
         judgement = judge_final(final)
-        self.dataset, self.study = dataset, str(final.about["study"])
+        self.dataset, self.study = dataset, final.result.study
         self.winner: Judged = judgement.entries[0]
         self.references: dict[str, Judged] = {one.name: one for one in judgement.entries if one.is_reference}
         self.against: dict[str, Against] = {one.reference: one for one in judgement.against}
@@ -39,7 +39,7 @@ def gather_rows(root: Path) -> list[Row]:
     for path in sorted(root.glob(f"*/{RESULT}")):
         final = load(path.parent)
         assert final is not None, path
-        dataset = next((one for one in _TASKS if one.name == final.about["dataset"]), None)
+        dataset = next((one for one in _TASKS if one.name == final.result.dataset), None)
         if dataset is None:
             continue
         row = Row(dataset, final)

@@ -6,11 +6,12 @@ import statistics
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Literal
 
 from hpo.outcome.final import Final
 from hpo.outcome.report.document import Block, Listing, Section, Table, Text
 from hpo.outcome.report.search.evidence import Searched
+from hpo.study.record import NetworkRecord, Provenance, TrialRecord
 from hpo.text import duration, memory
 
 _KILOWATT_HOUR = 3.6e6
@@ -21,23 +22,23 @@ class Work:
     """What was trained in one stage: the record of each trial or network."""
 
     stage: str
-    records: tuple[dict[str, Any], ...]
+    records: tuple[TrialRecord | NetworkRecord, ...]
 
-    def known(self, name: str) -> list[float]:
-        """The values of one entry, of the records that have it."""
-        return [float(record[name]) for record in self.records if record.get(name)]
+    def known(self, name: Literal["seconds", "energy_joules", "peak_memory"]) -> list[float]:
+        """The values of one kind of cost, of the records that have it."""
+        return [float(value) for record in self.records if (value := getattr(record.usage, name))]
 
 
 def work_of_search(search: Searched) -> Work:
     """The trials of the search itself."""
-    return Work("search", tuple(trial.record for trial in search.trials if trial.record))
+    return Work("search", tuple(trial.record for trial in search.trials if trial.record is not None))
 
 
 def work_of_final(final: Final) -> Work:
     """The final networks; of those that were trained before they had records, only the code is known."""
-    code = {"code_version": final.about.get("code_version", "unknown")}
-    networks = (network for entry in final.about["entries"] for network in entry["networks"])
-    return Work("final networks", tuple(network.get("record") or code for network in networks))
+    code = NetworkRecord(provenance=Provenance(code_version=final.result.code_version))
+    networks = (network for entry in final.result.entries for network in entry.networks)
+    return Work("final networks", tuple(network.record or code for network in networks))
 
 
 def cost(search: Searched, later: Sequence[Work] = ()) -> Section:
@@ -48,7 +49,7 @@ def cost(search: Searched, later: Sequence[Work] = ()) -> Section:
     epochs = sum(trial.row.epochs for trial in search.trials)
     whole = len(search.trials) * search.spec.budget.epochs
     told = [f"The search trained {epochs:,} epochs, {epochs / whole:.0%} of the {whole:,} of the same trials unpruned."]
-    lives = sum(trial.record.get("lives", 1) - 1 for trial in search.trials)
+    lives = sum((trial.record.lives or 1) - 1 for trial in search.trials if trial.record is not None)
     if lives:
         told.append(f"Trials were taken up from another worker {lives} times.")
     stages = [work, *later]
@@ -75,7 +76,7 @@ def provenance(search: Searched, later: Sequence[Work] = ()) -> Section:
 
 def _line(stage: Work) -> tuple[str, ...]:
     seconds, joules, peaks = stage.known("seconds"), stage.known("energy_joules"), stage.known("peak_memory")
-    devices = Counter(name for record in stage.records if (name := record.get("environment", {}).get("device name")))
+    devices = Counter(name for one in stage.records if (name := one.provenance.environment.get("device name")))
     return (
         stage.stage,
         str(len(stage.records)),
@@ -90,12 +91,9 @@ def _line(stage: Work) -> tuple[str, ...]:
 def _provenance(stage: Work) -> dict[str, Counter[str]]:
     fields: dict[str, Counter[str]] = {}
     for record in stage.records:
-        dirty = " (with uncommitted changes)" if record.get("dirty") else ""
-        values = {
-            "code": f"{record.get('code_version', 'unknown')[:12]}{dirty}",
-            "data MD5": record.get("data_md5", ""),
-            **record.get("environment", {}),
-        }
+        of = record.provenance
+        dirty = " (with uncommitted changes)" if of.dirty else ""
+        values = {"code": f"{of.code_version[:12]}{dirty}", "data MD5": of.data_md5, **of.environment}
         for name, value in values.items():
             fields.setdefault(name, Counter())[str(value)] += 1
     return fields

@@ -22,6 +22,7 @@ from hpo.files import atomic_write
 from hpo.search.database import schema
 from hpo.search.database.database import Database, open_database
 from hpo.search.database.errors import as_hpo_error
+from hpo.search.database.schema import RowValues
 
 BATCH = 1000
 """Rows that are read and written at a time."""
@@ -102,7 +103,7 @@ def optuna_tables() -> dict[str, sa.Table]:
     return dict(models.BaseModel.metadata.tables)
 
 
-def batches(connection: Connection, query: sa.Select[Any]) -> Iterator[list[dict[str, Any]]]:
+def batches(connection: Connection, query: sa.Select[Any]) -> Iterator[list[RowValues]]:
     """Rows of a query, some at a time, as dictionaries."""
     with connection.execution_options(yield_per=BATCH).execute(query) as result:
         for rows in result.mappings().partitions():

@@ -13,6 +13,7 @@ from hpo.search.admin.backup import Progress, batches, optuna_tables, snapshot
 from hpo.search.database import schema
 from hpo.search.database.database import Database
 from hpo.search.database.errors import as_hpo_error
+from hpo.search.database.schema import RowValues
 from hpo.search.study import Study
 
 _OF_STUDY = ("study_directions", "study_user_attributes", "study_system_attributes")
@@ -90,11 +91,11 @@ class _Copy:
                 schema.ledger, [{**self._without_key(schema.ledger, row), "study": self._name} for row in rows]
             )
 
-    def _own_trial(self, row: dict[str, Any]) -> dict[str, Any]:
+    def _own_trial(self, row: RowValues) -> RowValues:
         freed = {} if row["state"] == "finished" else _FREED
         return {**row, **freed, "study_id": self._study_id, "trial_id": self._trial_ids[row["trial_id"]]}
 
-    def _rows(self, table: sa.Table, changed: dict[str, Any], of_study: sa.Column[Any]) -> None:
+    def _rows(self, table: sa.Table, changed: RowValues, of_study: sa.Column[Any]) -> None:
         for rows in self._told(table, of_study):
             self._insert(table, [{**self._without_key(table, row), **changed} for row in rows])
 
@@ -104,7 +105,7 @@ class _Copy:
         of_study: sa.Column[Any],
         query: sa.Select[Any] | None = None,
         order: sa.Column[Any] | None = None,
-    ) -> Iterator[list[dict[str, Any]]]:
+    ) -> Iterator[list[RowValues]]:
         """Rows of the study, with the progress told."""
         selected = (sa.select(table) if query is None else query).where(of_study == self._study.study_id)
         total = self._reading.scalar(sa.select(sa.func.count()).select_from(selected.subquery())) or 0
@@ -115,16 +116,16 @@ class _Copy:
             done += len(rows)
             self._progress(table.name, done, total)
 
-    def _without_key(self, table: sa.Table, row: dict[str, Any]) -> dict[str, Any]:
+    def _without_key(self, table: sa.Table, row: RowValues) -> RowValues:
         """A row without the number that the database gives it."""
         key = table.autoincrement_column
         return {name: value for name, value in row.items() if key is None or name != key.name}
 
-    def _insert(self, table: sa.Table, rows: list[dict[str, Any]]) -> None:
+    def _insert(self, table: sa.Table, rows: list[RowValues]) -> None:
         if rows:
             self._writing.execute(sa.insert(table), rows)
 
-    def _insert_one(self, table: sa.Table, values: dict[str, Any]) -> int:
+    def _insert_one(self, table: sa.Table, values: RowValues) -> int:
         key = self._writing.execute(sa.insert(table).values(values)).inserted_primary_key
         assert key is not None
         return int(key[0])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hpo.errors import StudyNotFoundError
 from hpo.search.dashboard.pictures import picture_of_study, picture_of_trial
@@ -14,13 +14,16 @@ from hpo.search.queries.status import StudyStatus, read_status
 from hpo.search.queries.trials import TrialRow, read_trials
 from hpo.search.study import Study, find_study
 from hpo.statistics.intervals import clipped_interval
-from hpo.study.config import TrainConfig
+from hpo.study.config import applies
 from hpo.study.spec import StudySpec
 from hpo.text import bounds, duration, memory, setting, with_error
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
     from optuna.study._frozen import FrozenStudy
+
+Attributes = dict[str, str | int]
+"""System attributes of a study, in which the dashboard keeps notes and pictures."""
 
 _SECONDS = 10.0
 """How old notes may be."""
@@ -44,7 +47,7 @@ def with_notes(database: Database, only: Study | None = None) -> BaseStorage:
             study.system_attrs = {**notes.of(study._study_id), **study.system_attrs}
         return studies
 
-    def get_study_system_attrs(study_id: int) -> dict[str, Any]:
+    def get_study_system_attrs(study_id: int) -> dict[str, object]:
         return {**notes.of(study_id), **stored.get_study_system_attrs(study_id)}
 
     for method in (get_all_studies, get_study_system_attrs):
@@ -57,9 +60,9 @@ class _Notes:
 
     def __init__(self, database: Database, only: Study | None) -> None:
         self._database, self._only = database, only
-        self._kept: dict[int, tuple[float, dict[str, Any]]] = {}
+        self._kept: dict[int, tuple[float, Attributes]] = {}
 
-    def of(self, study_id: int) -> dict[str, Any]:
+    def of(self, study_id: int) -> Attributes:
         """Attributes of a study, none if it is not hpo's or not the one that is looked at."""
         if self._only is not None and study_id != self._only.study_id:
             return {}
@@ -69,7 +72,7 @@ class _Notes:
             self._kept[study_id] = time.monotonic(), attributes
         return attributes
 
-    def _make(self, study_id: int) -> dict[str, Any]:
+    def _make(self, study_id: int) -> Attributes:
         try:
             study = self._only or find_study(self._database, study_id)
         except StudyNotFoundError:
@@ -124,13 +127,13 @@ def trial_note(study: str, row: TrialRow) -> str:
     if row.warning:
         lines.append(f"It {row.warning}.")
     if row.params:
-        active = TrainConfig.model_validate(row.params).active()
-        cells = "\n".join(f"| `{name}` | {setting(value, 4)} |" for name, value in row.params.items() if name in active)
+        active = {name: value for name, value in row.params.items() if applies(name, row.params)}
+        cells = "\n".join(f"| `{name}` | {setting(value, 4)} |" for name, value in active.items())
         lines.append(f"| setting | value |\n|---|---|\n{cells}")
     lines.append(f"Record: `hpo trials {study} {row.number}`. Again: `hpo replay {study} {row.number}`.")
     return "\n\n".join(lines)
 
 
-def _attributes(prefix: str, note: str) -> dict[str, Any]:
+def _attributes(prefix: str, note: str) -> Attributes:
     """A note as optuna-dashboard 0.21 keeps it: a version, and the text in one piece."""
     return {f"dashboard:{prefix}note_ver": 1, f"dashboard:{prefix}note_str:0": note}

@@ -6,7 +6,7 @@ import io
 import json
 import threading
 from collections.abc import Callable
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from hpo.errors import HpoError
 from hpo.search.database.database import Database
@@ -45,13 +45,13 @@ class Pictures:
         raise PermissionError(f"artifact {artifact_id}: pictures are drawn here, none can be removed")
 
 
-def picture_of_study(study_id: int) -> dict[str, Any]:
+def picture_of_study(study_id: int) -> dict[str, str]:
     """The attribute by which the dashboard finds a study's picture."""
     name = f"{study_id:x}"
     return {f"artifacts:{name}": _described(name, "study.svg")}
 
 
-def picture_of_trial(study_id: int, trial_id: int, number: int) -> dict[str, Any]:
+def picture_of_trial(study_id: int, trial_id: int, number: int) -> dict[str, str]:
     """The attribute of the study by which the dashboard finds a trial's picture."""
     name = f"{study_id:x}-{number:x}"
     return {f"dashboard:artifacts:{trial_id}:{name}": _described(name, f"trial-{number}.svg")}

@@ -18,6 +18,9 @@ from sqlalchemy.engine import URL, Connection, Engine
 
 from hpo.search.database.refusal import sqlstate_of_refusal
 
+DriverArguments = dict[str, str | int | float]
+"""Arguments of a driver's `connect`, beside the address."""
+
 CONNECT_TIMEOUT = 10
 """Seconds to wait for a database server to take a connection."""
 
@@ -64,7 +67,7 @@ def set_up_sqlite(engine: Engine) -> None:
     sa.event.listen(engine, "begin", _begin_sqlite)
 
 
-def driver_arguments(url: URL) -> dict[str, Any]:
+def driver_arguments(url: URL) -> DriverArguments:
     """What the driver's `connect` gets beside the address; an option of the address goes before ours."""
     backend = url.get_backend_name()
     if backend == "sqlite":
@@ -74,7 +77,7 @@ def driver_arguments(url: URL) -> dict[str, Any]:
         setup = f"SET SESSION wait_timeout = {STUCK_SECONDS}, innodb_lock_wait_timeout = {LOCK_SECONDS}"
         limits = {"read_timeout": SILENCE_SECONDS, "write_timeout": SILENCE_SECONDS}
         return _unless_given(url, {"connect_timeout": CONNECT_TIMEOUT, "init_command": setup, **limits})
-    arguments: dict[str, Any] = {"connect_timeout": CONNECT_TIMEOUT}
+    arguments: DriverArguments = {"connect_timeout": CONNECT_TIMEOUT}
     # Client and server each find out that the other's host is gone: keepalives while they wait, the timeout while
     # they send. The server's part frees the locks of a worker whose node died.
     arguments |= {"keepalives": 1, "keepalives_idle": 20, "keepalives_interval": 5, "keepalives_count": 5}
@@ -100,11 +103,11 @@ def guard_connections(engine: Engine) -> None:
         sa.event.listen(engine, "do_connect", _connect_guarded)
 
 
-def _unless_given(url: URL, arguments: dict[str, Any]) -> dict[str, Any]:
+def _unless_given(url: URL, arguments: DriverArguments) -> DriverArguments:
     return {name: value for name, value in arguments.items() if name not in url.query}
 
 
-def _connect_guarded(_dialect: Any, _record: Any, arguments: list[Any], options: dict[str, Any]) -> Any:
+def _connect_guarded(_dialect: Any, _record: Any, arguments: list[Any], options: DriverArguments) -> Any:
     """Connect, and give an error what tells its kind: the server's SQLSTATE, or the error of the operating system."""
     import psycopg
 

@@ -33,6 +33,9 @@ SCHEMA_VERSION = 2
 AnyRow = Row[*tuple[Any, ...]]
 """A row of a query, whatever its columns."""
 
+RowValues = dict[str, Any]
+"""Values of a row, or of some of its columns, by name; they may be SQL expressions."""
+
 metadata = MetaData()
 
 optuna_studies = Table(
@@ -180,7 +183,7 @@ def _mysql_now(_element: Any, _compiler: Any, **_options: Any) -> str:
     return "(TIMESTAMPDIFF(MICROSECOND, '1970-01-01 00:00:00', UTC_TIMESTAMP(6)) / 1e6)"
 
 
-def upsert(connection: Connection, table: Table, key: tuple[str, ...], values: dict[str, Any]) -> None:
+def upsert(connection: Connection, table: Table, key: tuple[str, ...], values: RowValues) -> None:
     """Writes a row, over the row of the same key if there is one; values may be SQL expressions."""
     changed = {name: value for name, value in values.items() if name not in key}
     if connection.dialect.name == "mysql":
@@ -190,7 +193,7 @@ def upsert(connection: Connection, table: Table, key: tuple[str, ...], values: d
     connection.execute(insert(table).values(values).on_conflict_do_update(index_elements=list(key), set_=changed))
 
 
-def upsert_rows(connection: Connection, table: Any, key: tuple[str, ...], rows: list[dict[str, Any]]) -> None:
+def upsert_rows(connection: Connection, table: Any, key: tuple[str, ...], rows: list[RowValues]) -> None:
     """Writes rows of the same columns in one statement, over those of the same key; does nothing without rows."""
     if not rows:
         return

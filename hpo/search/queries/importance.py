@@ -5,12 +5,12 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hpo.search.strategy.sampler import distribution, nearest
-from hpo.study.config import settings
+from hpo.study.config import ConfigValues, SettingValue, settings
 from hpo.study.space import Choices, Range
 from hpo.study.spec import StudySpec
 
@@ -31,7 +31,7 @@ class Importance:
 
 
 def importances(
-    spec: StudySpec, configs: Sequence[dict[str, Any]], values: Sequence[float], halves: int = 10, seed: int = 0
+    spec: StudySpec, configs: Sequence[ConfigValues], values: Sequence[float], halves: int = 10, seed: int = 0
 ) -> list[Importance]:
     """Share of each searched setting by functional ANOVA of a random forest, largest first.
 
@@ -61,7 +61,7 @@ def importances(
 
 
 def _shares(
-    spec: StudySpec, searched: list[str], points: list[dict[str, Any]], values: list[float], seed: int
+    spec: StudySpec, searched: list[str], points: list[ConfigValues], values: list[float], seed: int
 ) -> dict[str, float]:
     import optuna
     from optuna.importance import FanovaImportanceEvaluator, get_param_importances
@@ -94,6 +94,9 @@ def _width(entry: Range) -> int:
     return 1 if entry.low == entry.high else 2
 
 
-def _inside(entry: Range, name: str, config: dict[str, Any]) -> Any:
+def _inside(entry: Range, name: str, config: ConfigValues) -> SettingValue:
     value = nearest(entry, config.get(name, settings()[name].default))
-    return entry.choices[0] if value is None and isinstance(entry, Choices) else value
+    if value is not None:
+        return value
+    assert isinstance(entry, Choices), name
+    return entry.choices[0]

@@ -6,12 +6,12 @@ import json
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 import sqlalchemy as sa
 
 from hpo.search.database import schema
 from hpo.search.database.database import Database
+from hpo.study.stored import JsonObject
 
 
 class StudyLedger:
@@ -20,7 +20,7 @@ class StudyLedger:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def write(self, study: str, configuration: dict[str, Any], code_version: str, reason: str) -> int:
+    def write(self, study: str, configuration: JsonObject, code_version: str, reason: str) -> int:
         """Number of the entry, committed before this returns. Raises StorageError, OutputError."""
         token = str(uuid.uuid4())
         entry = sa.insert(schema.ledger).values(
@@ -48,7 +48,7 @@ class Opening:
 
     row: int
     study: str
-    configuration: dict[str, Any]
+    configuration: JsonObject
     code_version: str
     seconds: float
     reason: str

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any
 
 import sqlalchemy as sa
 
@@ -13,6 +12,8 @@ from hpo.search.database import schema
 from hpo.search.database.schema import AnyRow, database_now
 from hpo.search.study import Study
 from hpo.statistics.intervals import clipped_interval
+from hpo.study.config import ConfigValues
+from hpo.study.record import ResourceUsage, TrialRecord
 from hpo.training.report import EpochReport
 
 _trials = schema.trials.c
@@ -39,7 +40,8 @@ class TrialRow:
     """One trial. state: running, free, complete, pruned or failed. auc: its last report. Times: seconds since 1970.
 
     candidate, repeat: in a confirmation, which configuration it trains, and for which time, from 1. peak_memory: most
-    bytes that its worker held, None until it ends. training_auc: the highest of its epochs, None if it is not known.
+    bytes that a worker held for it, None until an attempt at it has ended. training_auc: the highest of its epochs,
+    None if it is not known.
     """
 
     number: int
@@ -47,7 +49,7 @@ class TrialRow:
     auc: float | None
     standard_error: float | None
     epochs: int
-    params: dict[str, Any]
+    params: ConfigValues
     reference: str | None
     reason: str | None
     worker: str | None
@@ -72,15 +74,15 @@ class TrialRow:
 
 @dataclass(frozen=True)
 class BestTrial:
-    """A complete trial by rank, with the configuration that it trained.
+    """A complete trial by rank, with the configuration that it trained, as stored.
 
     candidate, repeat, training_auc: as in `TrialRow`.
     """
 
     rank: int
     value: Value
-    config: dict[str, Any]
-    params: dict[str, Any]
+    config: ConfigValues
+    params: ConfigValues
     candidate: str | None = None
     repeat: int | None = None
     training_auc: float | None = None
@@ -125,8 +127,8 @@ def read_best(study: Study, count: int = 10) -> Ranking:
         training = _training_aucs(connection, study)
     best = []
     for rank, row in enumerate(rows[:count], start=1):
-        record = _record(row)
-        config, params = record.get("config", {}), record.get("params", {})
+        record = _record(study, row)
+        config, params = ({}, {}) if record is None else (record.config, record.params)
         learned = training.get(row.trial_number)
         best.append(BestTrial(rank, value_of(row), config, params, *_planned(study, row), learned))
     if study.spec.plan is not None:
@@ -162,21 +164,23 @@ def read_curve(study: Study, number: int) -> list[EpochReport]:
     ]
 
 
-def read_record(study: Study, number: int) -> dict[str, Any]:
-    """What a trial needs to be run again: configuration, seeds, code, packages, device, data; {} until it is known.
+def read_record(study: Study, number: int) -> TrialRecord | None:
+    """Read what a trial needs to be run again; None until a worker has stored it.
 
-    Raises StudyNotFoundError if there is no such trial.
+    Raises:
+        StudyNotFoundError: if there is no such trial.
+        StorageError: if its record cannot be read.
     """
     with study.database.reading() as connection:
-        return _record(_find(study, connection, number))
+        return _record(study, _find(study, connection, number))
 
 
-def read_records(study: Study) -> list[dict[str, Any]]:
-    """The records of all trials that have ended, by number, as `read_record`."""
+def read_records(study: Study) -> list[TrialRecord]:
+    """Read the records of all trials that have ended, by number; those that ended without one are left out."""
     query = sa.select(schema.trials).where(_trials.study_id == study.study_id, _trials.outcome.is_not(None))
     with study.database.reading() as connection:
         rows = connection.execute(query.order_by(_trials.trial_number)).all()
-    return [_record(row) for row in rows]
+    return [record for row in rows if (record := _record(study, row)) is not None]
 
 
 def _find(study: Study, connection: sa.Connection, number: int) -> AnyRow:
@@ -189,9 +193,8 @@ def _find(study: Study, connection: sa.Connection, number: int) -> AnyRow:
     return row
 
 
-def _record(row: AnyRow) -> dict[str, Any]:
-    record: dict[str, Any] = json.loads(row.record) if row.record else {}
-    return record
+def _record(study: Study, row: AnyRow) -> TrialRecord | None:
+    return TrialRecord.from_json(row.record, study.trial_name(row.trial_number)) if row.record else None
 
 
 def is_live(row: AnyRow) -> bool:
@@ -238,7 +241,8 @@ def _planned(study: Study, row: AnyRow) -> tuple[str | None, int | None]:
 
 
 def _trial(study: Study, row: AnyRow, training_auc: float | None) -> TrialRow:
-    record = _record(row)
+    record = _record(study, row)
+    usage = ResourceUsage() if record is None else record.usage
     candidate, repeat = _planned(study, row)
     return TrialRow(
         number=row.trial_number,
@@ -246,15 +250,15 @@ def _trial(study: Study, row: AnyRow, training_auc: float | None) -> TrialRow:
         auc=row.auc,
         standard_error=row.standard_error,
         epochs=row.epoch or 0,
-        params=record.get("params", {}),
+        params={} if record is None else record.params,
         reference=row.reference,
         reason=row.reason,
         worker=row.worker,
-        seconds=record.get("seconds"),
+        seconds=usage.seconds,
         started=row.started,
         ended=row.ended,
         candidate=candidate,
         repeat=repeat,
-        peak_memory=record.get("peak_memory"),
+        peak_memory=usage.peak_memory,
         training_auc=training_auc,
     )

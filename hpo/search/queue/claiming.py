@@ -8,7 +8,6 @@ leaves neither without the other. Every transaction here may run twice: a lost a
 from __future__ import annotations
 
 import itertools
-import json
 import time
 import uuid
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from sqlalchemy.engine import Connection
 
 from hpo.errors import StudyNotFoundError, StudyStoppedError
 from hpo.search.database import schema
-from hpo.search.database.schema import AnyRow, database_now
+from hpo.search.database.schema import AnyRow, RowValues, database_now
 from hpo.search.queue.lease import Claim, has_become, update_held
 from hpo.search.queue.optuna_mirror import Drawn, new_trial, new_trial_like, write_params
 from hpo.search.queue.process_identity import home_of_lives, is_over
@@ -30,6 +29,7 @@ from hpo.search.strategy.racing import Exit, race, read_results
 from hpo.search.strategy.sampler import planned_template
 from hpo.search.study import Study
 from hpo.study.planned import planned_trial
+from hpo.study.record import TrialRecord
 
 MIN_TRIALS_TO_STOP = 10
 """Finished trials before the share of failed ones can stop a study."""
@@ -95,27 +95,25 @@ def renew(held: Claim, progress: float, *, started: float | None = None) -> Rene
     return held.study.database.write(write)
 
 
-def release(held: Claim, record: dict[str, Any] | None = None) -> bool:
+def release(held: Claim, record: TrialRecord | None = None) -> bool:
     """Gives the trial back unfinished, to be taken up by the next worker; False if the lease was lost.
 
     record: what is to be kept of it, None to leave what is stored.
     """
-    values: dict[str, Any] = {"state": "free", "lease_until": None}
+    values: RowValues = {"state": "free", "lease_until": None}
     if record is not None:
-        values["record"] = json.dumps(record)
+        values["record"] = record.to_json()
     return held.study.database.write(
         lambda connection: update_held(connection, held, values) or has_become(connection, held, "free")
     )
 
 
-def store_record(
-    held: Claim, record: dict[str, Any], checkpoint: str | None = None, drawn: Drawn | None = None
-) -> bool:
+def store_record(held: Claim, record: TrialRecord, checkpoint: str | None = None, drawn: Drawn | None = None) -> bool:
     """Stores what the trial needs to be run again, and where its checkpoints lie; False if the lease is lost.
 
     drawn: of a trial that is new, for Optuna's tables.
     """
-    values = {"record": json.dumps(record), "checkpoint": checkpoint}
+    values = {"record": record.to_json(), "checkpoint": checkpoint}
 
     def write(connection: Connection) -> bool:
         if not update_held(connection, held, values):
@@ -199,7 +197,7 @@ def _as_claim(study: Study, row: AnyRow, **changed: Any) -> Claim:
         "fence": row.fence,
         "worker": row.worker,
         "reference": row.reference,
-        "record": json.loads(row.record) if row.record else None,
+        "record": TrialRecord.from_json(row.record, study.trial_name(row.trial_number)) if row.record else None,
         "epoch": row.epoch,
         "checkpoint": row.checkpoint,
     }

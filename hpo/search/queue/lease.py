@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from hpo.search.database import schema
+from hpo.search.database.schema import RowValues
 from hpo.search.study import Study
+from hpo.study.record import TrialRecord
 
 _trials = schema.trials.c
 
@@ -28,12 +29,12 @@ class Claim:
     fence: int
     worker: str
     reference: str | None
-    record: dict[str, Any] | None
+    record: TrialRecord | None
     epoch: int | None = None
     checkpoint: str | None = None
 
 
-def update_held(connection: Connection, held: Claim, values: dict[str, Any], *, state: str = "claimed") -> bool:
+def update_held(connection: Connection, held: Claim, values: RowValues, *, state: str = "claimed") -> bool:
     """Changes the trial's row if it is still held under this fencing number; whether it was."""
     change = (
         sa.update(schema.trials)

@@ -16,6 +16,9 @@ from sqlalchemy.engine import Connection
 
 from hpo.search.database.schema import upsert_rows
 
+Attributes = dict[str, str | float | None]
+"""User attributes of a trial, for Optuna's readers."""
+
 Drawn = dict[str, tuple[float, Any]]
 """Name of a setting to its value in Optuna's internal form and its distribution."""
 
@@ -82,9 +85,7 @@ def write_report(connection: Connection, trial_id: int, step: int, value: float)
     upsert_rows(connection, models.TrialIntermediateValueModel.__table__, ("trial_id", "step"), [row])
 
 
-def write_end(
-    connection: Connection, trial_id: int, state: str, value: float | None, attributes: dict[str, Any]
-) -> None:
+def write_end(connection: Connection, trial_id: int, state: str, value: float | None, attributes: Attributes) -> None:
     """Ends a trial: its state by Optuna's name, its value unless None, its user attributes.
 
     A trial that someone has ended through Optuna, for instance in its dashboard, stays as they ended it; hpo's own

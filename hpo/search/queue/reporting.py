@@ -5,16 +5,17 @@ from __future__ import annotations
 import itertools
 import json
 import math
-from typing import Any, Literal
+from typing import Literal
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from hpo.search.database import schema
-from hpo.search.database.schema import database_now
+from hpo.search.database.schema import RowValues, database_now
 from hpo.search.queue.lease import Claim, has_become, update_held
-from hpo.search.queue.optuna_mirror import write_end, write_report
+from hpo.search.queue.optuna_mirror import Attributes, write_end, write_report
 from hpo.search.strategy.asha import decide, rungs
+from hpo.study.record import TrialRecord
 from hpo.training.report import EpochReport
 
 Outcome = Literal["complete", "pruned", "failed"]
@@ -34,8 +35,18 @@ def record_report(held: Claim, report: EpochReport) -> bool:
     return held.study.database.write(lambda connection: _record_report(connection, held, report))
 
 
-def finish(held: Claim, outcome: Outcome, last: EpochReport | None, record: dict[str, Any], reason: str = "") -> bool:
-    """Ends the trial in both rooms of the database; False, and nothing written, if the lease was lost."""
+def finish(
+    held: Claim, outcome: Outcome, last: EpochReport | None, record: TrialRecord | None = None, reason: str = ""
+) -> bool:
+    """Mark the trial finished in hpo's and in Optuna's tables.
+
+    Args:
+        last: the last report of this attempt, None if it made none.
+        record: what is kept of the trial, None to leave what is stored.
+
+    Returns:
+        False, with nothing written, if the lease was lost.
+    """
     tries = itertools.count()
 
     def write(connection: Connection) -> bool:
@@ -79,17 +90,24 @@ def _record_report(connection: Connection, held: Claim, report: EpochReport) -> 
 
 
 def _finish(
-    connection: Connection, held: Claim, outcome: Outcome, last: EpochReport | None, record: dict[str, Any], reason: str
+    connection: Connection,
+    held: Claim,
+    outcome: Outcome,
+    last: EpochReport | None,
+    record: TrialRecord | None,
+    reason: str,
 ) -> bool:
-    values: dict[str, Any] = {"reason": reason or None, "record": json.dumps(record)}
-    shown = {"reason": reason, "seconds": record.get("seconds"), "worker": held.worker}
+    values: RowValues = {"reason": reason or None}
+    shown: Attributes = {"reason": reason, "worker": held.worker}
+    if record is not None:
+        values["record"], shown["seconds"] = record.to_json(), record.usage.seconds
     if last is not None:
         values |= _last_values(last)
         shown["standard_error"] = last.standard_error
     return end_trial(connection, held, outcome, values, shown)
 
 
-def _last_values(report: EpochReport) -> dict[str, Any]:
+def _last_values(report: EpochReport) -> RowValues:
     return {"epoch": report.epoch, "auc": report.auc, "standard_error": _finite(report.standard_error)}
 
 
@@ -98,9 +116,7 @@ def _finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
-def end_trial(
-    connection: Connection, held: Claim, outcome: Outcome, values: dict[str, Any], shown: dict[str, Any]
-) -> bool:
+def end_trial(connection: Connection, held: Claim, outcome: Outcome, values: RowValues, shown: Attributes) -> bool:
     """Ends the trial if it is still held; whether it was.
 
     values: further columns of its row. shown: attributes for Optuna's readers; those that are None or empty are left
@@ -111,13 +127,13 @@ def end_trial(
     if not update_held(connection, held, ended):
         return False
     reached = None if outcome == "failed" else _last_auc(connection, held, values)
-    attributes = {key: value for key, value in shown.items() if value not in ("", None)}
+    attributes: Attributes = {key: value for key, value in shown.items() if value not in ("", None)}
     write_end(connection, held.trial_id, _OPTUNA_STATES[outcome], reached, attributes)
     count_ended(connection, held.study.study_id, failed=outcome == "failed")
     return True
 
 
-def _last_auc(connection: Connection, held: Claim, values: dict[str, Any]) -> float | None:
+def _last_auc(connection: Connection, held: Claim, values: RowValues) -> float | None:
     """Of the last report; of an earlier life's, if this one had nothing left to train."""
     if "auc" in values:
         return float(values["auc"])

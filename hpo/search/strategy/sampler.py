@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpo.search.database.optuna_trials import SeenTrials
 from hpo.search.strategy.seeds import trial_seed
-from hpo.study.config import applies
+from hpo.study.config import ConfigValues, SettingValue, applies
 from hpo.study.planned import PlannedTrial
 from hpo.study.space import Choices, FloatRange, IntRange, suggestion_order
 from hpo.study.spec import StudySpec
@@ -17,7 +17,7 @@ from hpo.study.spec import StudySpec
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
     from optuna.samplers import BaseSampler
-    from optuna.trial import FrozenTrial
+    from optuna.trial import FrozenTrial, Trial
 
     from hpo.search.study import Study
 
@@ -28,7 +28,7 @@ Entry = FloatRange | IntRange | Choices
 class Suggestion:
     """What was drawn for a trial. drawn: the same for Optuna's tables, see `optuna_rows.write_params`."""
 
-    values: dict[str, Any]
+    values: ConfigValues
     drawn: dict[str, tuple[float, BaseDistribution]]
 
 
@@ -43,7 +43,7 @@ def suggest(study: Study, number: int, trial_id: int) -> Suggestion:
     view = optuna.load_study(study_name=study.name, storage=moment, sampler=make_sampler(study.spec, number))
     trial = optuna.trial.Trial(view, trial_id)
     space = study.spec.space
-    values: dict[str, Any] = {}
+    values: ConfigValues = {}
     for name in suggestion_order(space):
         if applies(name, {**study.spec.fixed, **values}):
             values[name] = _draw(trial, name, space[name])
@@ -143,7 +143,7 @@ def planned_template(spec: StudySpec, planned: PlannedTrial) -> FrozenTrial:
             params[key] = near
         if near != values[key]:
             different[key] = values[key]
-    told: dict[str, Any] = {"reference": planned.name} if planned.is_reference else {"candidate": planned.name}
+    told: dict[str, str | int] = {"reference": planned.name} if planned.is_reference else {"candidate": planned.name}
     if planned.repeat is not None:
         told["repeat"] = planned.repeat + 1
     return create_trial(
@@ -154,16 +154,18 @@ def planned_template(spec: StudySpec, planned: PlannedTrial) -> FrozenTrial:
     )
 
 
-def nearest(entry: Entry, value: Any) -> Any:
+def nearest(entry: Entry, value: SettingValue) -> SettingValue | None:
     """The value of a range or a list that is nearest to `value`; None if it is a choice that is not in the list."""
     if isinstance(entry, Choices):
         return value if value in entry.choices else None
     return min(max(value, entry.low), entry.high)
 
 
-def _draw(trial: Any, name: str, entry: Entry) -> Any:
+def _draw(trial: Trial, name: str, entry: Entry) -> SettingValue:
     if isinstance(entry, Choices):
-        return trial.suggest_categorical(name, entry.choices)
+        chosen = trial.suggest_categorical(name, entry.choices)
+        assert chosen is not None, "Optuna knows None as a choice, no setting does"
+        return chosen
     if isinstance(entry, IntRange):
         return trial.suggest_int(name, entry.low, entry.high, log=entry.log)
     return trial.suggest_float(name, entry.low, entry.high, log=entry.log)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 
 from hpo.study.planned import PlannedTrial
+from hpo.study.record import Seeds
 
 
 def trial_seed(study_seed: int, number: int, purpose: str = "training") -> int:
@@ -13,15 +14,15 @@ def trial_seed(study_seed: int, number: int, purpose: str = "training") -> int:
     return int.from_bytes(digest[:4], "big") >> 1
 
 
-def seeds_of(study_seed: int, number: int, planned: PlannedTrial | None) -> dict[str, int]:
-    """The seeds of a trial, as its record holds them.
+def seeds_of(study_seed: int, number: int, planned: PlannedTrial | None) -> Seeds:
+    """Derive the seeds of a trial.
 
-    trial_seed: of everything that is drawn. scoring_seed: of its division into folds, where that is not the study's.
-    All trials of one repeat of a confirmation share both, so that their differences are paired.
+    All trials of one repeat of a confirmation share them, so that their differences are paired.
     """
     if planned is None or planned.repeat is None:
-        return {"trial_seed": trial_seed(study_seed, number)}
-    return {
-        "trial_seed": trial_seed(study_seed, planned.repeat, "repeat"),
-        "scoring_seed": trial_seed(study_seed, planned.repeat, "folds of a repeat"),
-    }
+        return Seeds(study_seed=study_seed, trial_seed=trial_seed(study_seed, number))
+    return Seeds(
+        study_seed=study_seed,
+        trial_seed=trial_seed(study_seed, planned.repeat, "repeat"),
+        scoring_seed=trial_seed(study_seed, planned.repeat, "folds of a repeat"),
+    )

@@ -7,7 +7,7 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from hpo.errors import DataError, HpoError
 from hpo.search.queue.claiming import NothingToClaim, claim, release, store_record
@@ -21,8 +21,9 @@ from hpo.search.study import Study, unfinished
 from hpo.search.worker.deadline import Deadline, seconds_to_get_anywhere
 from hpo.search.worker.heartbeat import Heartbeat
 from hpo.search.worker.trainer import Task, Trainer
-from hpo.study.config import TrainConfig
 from hpo.study.planned import planned_trial
+from hpo.study.record import Provenance, ResourceUsage, TrialRecord
+from hpo.training.machine.usage import UsageMeter
 from hpo.training.report import EpochReport
 
 POLL_SECONDS = (2.0, 10.0)
@@ -164,22 +165,24 @@ class _Worker:
             time.sleep(0.05)
 
     def _run_trial(self, held: Claim) -> Outcome:
-        record = dict(held.record or {})
-        spent = _Spent(self._train, record)
+        record = held.record
+        before = ResourceUsage() if record is None else record.usage
+        meter = UsageMeter(before, self._train.energy, self._train.peak_memory)
         try:
             with Heartbeat(held, self._started, lambda: self._stop() or self._deadline_near()) as heart:
-                outcome, last, reason = self._train_trial(held, record, heart, spent)
-                record |= {**spent.so_far(), "peak_memory": self._train.peak_memory()}
+                record = self._begin_record(held)
+                outcome, last, reason = self._train_trial(held, record, heart, meter)
+                record = record.model_copy(update={"usage": meter.read()})
                 if last is not None and last.roc:
-                    record["roc"] = [round(rate, 4) for rate in last.roc]
+                    record = record.model_copy(update={"roc": tuple(round(rate, 4) for rate in last.roc)})
                 if not finish(held, outcome, last, record, reason):
                     raise LeaseLost
         except LeaseLost:
             raise
         except BaseException as error:
-            if record:
-                record |= spent.so_far()
-            self._give_back(held, record or None)
+            if record is not None:
+                record = record.model_copy(update={"usage": meter.read()})
+            self._give_back(held, record)
             if isinstance(error, KeyboardInterrupt):
                 raise Interrupted("interrupted") from None
             raise
@@ -187,41 +190,42 @@ class _Worker:
         self._tidy()
         return outcome
 
+    def _begin_record(self, held: Claim) -> TrialRecord:
+        """Store the record of a new trial, or of another attempt at one. Raises LeaseLost, StorageError."""
+        provenance = self._train.provenance
+        drawn: Drawn = {}
+        if held.record is None:
+            record = _new_record(held, provenance, drawn)
+        else:
+            # Refuse a configuration of another version of hpo before anything is written.
+            held.record.train_config(held.study.trial_name(held.number))
+            record = held.record.model_copy(update={"provenance": provenance, "lives": held.fence})
+        if not store_record(held, record, self._train.checkpoints, drawn):
+            raise LeaseLost
+        return record
+
     def _train_trial(
-        self, held: Claim, record: dict[str, Any], heart: Heartbeat, spent: _Spent
+        self, held: Claim, record: TrialRecord, heart: Heartbeat, meter: UsageMeter
     ) -> tuple[Outcome, EpochReport | None, str]:
         train = self._train
-        drawn: Drawn = {}
-        if not record:
-            record |= _new_record(held, drawn)
-        record |= {
-            "code_version": train.code_version,
-            "dirty": train.dirty,
-            "environment": train.environment,
-            "data_md5": train.data_md5,
-            "lives": held.fence,
-        }
-        if not store_record(held, record, train.checkpoints, drawn):
-            raise LeaseLost
         self._tell(_told_at_the_beginning(held))
-        config = TrainConfig.model_validate(record["config"])
         task = Task(
-            config,
-            record["trial_seed"],
+            record.train_config(held.study.trial_name(held.number)),
+            record.seeds.trial_seed,
             held.number,
             held.fence,
             beat=heart.beat,
             stop=heart.stop,
             tell=self._tell,
             kept_at=held.checkpoint,
-            scoring_seed=record.get("scoring_seed"),
+            scoring_seed=record.seeds.scoring_seed,
         )
         last: EpochReport | None = None
         try:
             for last in train(task):
                 if not record_report(held, last):
                     return "pruned", last, ""
-                spent.look()
+                meter.read()
                 heart.beat(last.epoch / held.study.spec.budget.epochs)
         except (train.failure, DataError) as failure:
             # The data were read before: what training says of them is the doing of this configuration's resplit.
@@ -230,7 +234,7 @@ class _Worker:
             raise Interrupted("drained" if heart.asked else "deadline" if self._deadline_near() else "interrupted")
         return "complete", last, ""
 
-    def _give_back(self, held: Claim, record: dict[str, Any] | None) -> None:
+    def _give_back(self, held: Claim, record: TrialRecord | None) -> None:
         try:
             release(held, record)
         except HpoError as error:
@@ -242,29 +246,8 @@ class _Worker:
             self._train.forget(number)
 
 
-class _Spent:
-    """What a trial cost: in its lives before, by its record, and in this one."""
-
-    def __init__(self, train: Trainer, record: dict[str, Any]) -> None:
-        self._train = train
-        self._seconds, self._joules = record.get("seconds", 0.0), record.get("energy_joules", 0.0)
-        self._began, self._energy = time.monotonic(), train.energy()
-
-    def look(self) -> None:
-        """Reads the device's counter before it begins anew."""
-        self._train.energy()
-
-    def so_far(self) -> dict[str, float]:
-        """seconds of wall time, and energy_joules where the device tells it."""
-        spent = {"seconds": self._seconds + time.monotonic() - self._began}
-        now = self._train.energy()
-        if now is not None and self._energy is not None:
-            spent["energy_joules"] = self._joules + now - self._energy
-        return spent
-
-
-def _new_record(held: Claim, drawn: Drawn) -> dict[str, Any]:
-    """The record of a new trial; what was drawn for it goes into `drawn`."""
+def _new_record(held: Claim, provenance: Provenance, drawn: Drawn) -> TrialRecord:
+    """Make the record of a new trial; what was drawn for it goes into `drawn`."""
     spec, study_seed = held.study.spec, held.study.spec.search.seed
     planned = planned_trial(spec, held.place)
     if planned is None:
@@ -273,11 +256,16 @@ def _new_record(held: Claim, drawn: Drawn) -> dict[str, Any]:
         drawn |= suggestion.drawn
     else:
         params, config = {} if planned.is_reference else spec.searched_values(planned.config), planned.config
-    record = {"config": config.model_dump(), "params": params, "study_seed": study_seed}
-    record |= seeds_of(study_seed, held.number, planned)
-    if planned is not None and planned.repeat is not None:
-        record |= {"candidate": planned.name, "repeat": planned.repeat + 1}
-    return record
+    repeat = None if planned is None else planned.repeat
+    return TrialRecord(
+        config=config.model_dump(),
+        params=params,
+        seeds=seeds_of(study_seed, held.number, planned),
+        candidate=None if planned is None or repeat is None else planned.name,
+        repeat=None if repeat is None else repeat + 1,
+        provenance=provenance,
+        lives=held.fence,
+    )
 
 
 def _told_at_the_beginning(held: Claim) -> str:

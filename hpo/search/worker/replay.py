@@ -9,7 +9,7 @@ from hpo.errors import StudyNotFoundError
 from hpo.search.queries.trials import read_curve, read_record
 from hpo.search.study import Study
 from hpo.search.worker.trainer import Task, Trainer
-from hpo.study.config import TrainConfig
+from hpo.study.record import Provenance
 
 
 @dataclass(frozen=True)
@@ -41,31 +41,28 @@ def replay(
 ) -> Replay:
     """Trains a trial's configuration with its seed again, for as many epochs as it made; stores nothing.
 
-    Raises StudyNotFoundError if there is no such trial or it never began; what training raises passes through.
+    Raises StudyNotFoundError if there is no such trial or it never began, StorageError if this hpo cannot train its
+    configuration; what training raises passes through.
     """
     record, curve = read_record(study, number), read_curve(study, number)
-    if not record or not curve:
+    if record is None or not curve:
         raise StudyNotFoundError(f"trial {number} of study {study.name} has reported nothing that could be compared")
     epochs: list[ReplayedEpoch] = []
     bit_equal = True
-    config = TrainConfig.model_validate(record["config"])
-    reports = train(Task(config, record["trial_seed"], number, scoring_seed=record.get("scoring_seed")))
+    config = record.train_config(study.trial_name(number))
+    reports = train(Task(config, record.seeds.trial_seed, number, scoring_seed=record.seeds.scoring_seed))
     for then, now in zip(curve, reports, strict=False):
         bit_equal &= then.auc == now.auc and then.fold_aucs == now.fold_aucs
         epochs.append(ReplayedEpoch(now.epoch, then.auc, now.auc, now.auc - then.auc))
         on_epoch(epochs[-1])
     bit_equal &= len(epochs) == len(curve)
     largest = max((abs(epoch.difference or 0.0) for epoch in epochs), default=0.0)
-    return Replay(number, epochs, largest, bit_equal, changes(record, train))
+    return Replay(number, epochs, largest, bit_equal, changes(record.provenance, train.provenance))
 
 
-def changes(record: dict[str, object], train: Trainer) -> list[str]:
-    """What has changed since a trial was recorded, a line each: `torch: then 2.11.0, now 2.12.0`."""
-    then = {"data MD5": record.get("data_md5"), "code": _code(record.get("code_version"), record.get("dirty"))}
-    now = {"data MD5": train.data_md5, "code": _code(train.code_version, train.dirty)}
-    packages = record.get("environment")
-    then |= packages if isinstance(packages, dict) else {}
-    now |= train.environment
+def changes(recorded: Provenance, current: Provenance) -> list[str]:
+    """List what has changed since a trial was recorded, a line each: `torch: then 2.11.0, now 2.12.0`."""
+    then, now = _named(recorded), _named(current)
     return [
         f"{name}: then {then.get(name, 'nothing')}, now {now.get(name, 'nothing')}"
         for name in [*now, *(then.keys() - now.keys())]
@@ -73,5 +70,6 @@ def changes(record: dict[str, object], train: Trainer) -> list[str]:
     ]
 
 
-def _code(version: object, dirty: object) -> str:
-    return f"{version}{' with changes' if dirty else ''}"
+def _named(of: Provenance) -> dict[str, str]:
+    code = f"{of.code_version}{' with changes' if of.dirty else ''}"
+    return {"data MD5": of.data_md5, "code": code, **of.environment}

@@ -8,14 +8,15 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from hpo.revision import code_version
 from hpo.study.config import TrainConfig
+from hpo.study.record import Provenance
 from hpo.study.spec import Scoring, StudySpec
 from hpo.training.report import EpochReport
 
 if TYPE_CHECKING:
+    from hpo.data.development import Development
     from hpo.training.loop.checkpoint import Checkpoint
 
 
@@ -43,14 +44,11 @@ class Task:
 class Trainer(Protocol):
     """Trains trials of one study.
 
-    failure: what it raises if a configuration fails by its own fault. checkpoints: where it keeps the state of trials
-    under way, HOST:FOLDER; None if it keeps none.
+    provenance: what goes into the record of each trial. failure: what it raises if a configuration fails by its own
+    fault. checkpoints: where it keeps the state of trials under way, HOST:FOLDER; None if it keeps none.
     """
 
-    environment: dict[str, str]
-    data_md5: str
-    code_version: str
-    dirty: bool
+    provenance: Provenance
     failure: type[Exception]
 
     @property
@@ -98,16 +96,16 @@ def make_trainer(
 
 
 class _StudyTrainer:
-    def __init__(self, spec: StudySpec, development: Any, device: str, checkpoints: Path | None, sharing: int) -> None:
+    def __init__(
+        self, spec: StudySpec, development: Development, device: str, checkpoints: Path | None, sharing: int
+    ) -> None:
         from hpo.training.machine.device import choose_device
         from hpo.training.machine.energy import EnergyMeter
         from hpo.training.machine.failure import TrainingFailure
-        from hpo.training.machine.provenance import environment
+        from hpo.training.machine.provenance import provenance
 
         self.failure: type[Exception] = TrainingFailure
-        self.environment = environment(device)
-        self.code_version, self.dirty = code_version()
-        self.data_md5: str = development.md5
+        self.provenance = provenance(device, development.md5)
         self._spec, self._development, self._device, self._folder = spec, development, device, checkpoints
         self._meter, self._sharing = EnergyMeter(choose_device(device)), sharing
 
@@ -178,10 +176,10 @@ class _StudyTrainer:
             task.config.model_dump(),
             task.seed,
             task.scoring_seed,
-            self.data_md5,
+            self.provenance.data_md5,
             self._spec.fingerprint(),
-            self.code_version,
-            self.environment.get("torch"),
-            self.environment.get("libauc"),
+            self.provenance.code_version,
+            self.provenance.environment.get("torch"),
+            self.provenance.environment.get("libauc"),
         ]
         return hashlib.sha256(json.dumps(shared, sort_keys=True, default=str).encode()).hexdigest()

@@ -16,9 +16,9 @@ from torch import Tensor
 
 from hpo.errors import first_line
 from hpo.files import atomic_write
+from hpo.training.state import StateDict
 
 Tell = Callable[[str], None]
-State = dict[str, Any]
 
 _NAME = re.compile(r"trial-(?P<trial>\d{5,})\.f(?P<fence>\d+)\.pt(?P<temporary>(\.\d+)?\.part)?")
 _FORMAT = 1
@@ -52,7 +52,7 @@ class Checkpoint:
         """Whether the last file, or this object where it has written none, is old enough for another."""
         return time.monotonic() - self._last >= max(self.seconds, self.cost / _SHARE_OF_TIME)
 
-    def save(self, trial: State, folds: list[State], tell: Tell) -> bool:
+    def save(self, trial: StateDict, folds: list[StateDict], tell: Tell) -> bool:
         """Writes the state of a trial and of each fold; False, told once, where that is not possible.
 
         Plain values and tensors only. Takes no copy of tensors on a CPU, and one tensor's at a time of those on a GPU.
@@ -72,7 +72,7 @@ class Checkpoint:
             self._has_removed_older = True
         return True
 
-    def load(self, tell: Tell) -> tuple[State, Iterator[State]] | None:
+    def load(self, tell: Tell) -> tuple[StateDict, Iterator[StateDict]] | None:
         """The newest readable state of the trial: its own part, and its folds one by one; None if there is none.
 
         Each fold's tensors lie in the file until they are copied, and go when the next fold is asked for. What is
@@ -138,14 +138,14 @@ def _remove(folder: Path, trial: int, wanted: Callable[[int], bool]) -> None:
             path.unlink()
 
 
-def _write(path: Path, content: State) -> None:
+def _write(path: Path, content: StateDict) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     _require_room(path.parent, content)
     with atomic_write(path, 0o600) as part, part.open("wb") as file:
         torch.save(content, file)
 
 
-def _require_room(folder: Path, content: State) -> None:
+def _require_room(folder: Path, content: StateDict) -> None:
     need, free = _tensor_bytes(content) + _SPARE_BYTES, shutil.disk_usage(folder).free
     if need > free:
         raise OSError(f"it needs {need / 1e6:.0f} MB and the disk has {free / 1e6:.0f} MB left")
@@ -159,20 +159,20 @@ def _tensor_bytes(value: Any) -> int:
     return sum(_tensor_bytes(part) for part in value) if isinstance(value, list) else 0
 
 
-def _read(path: Path) -> State:
+def _read(path: Path) -> StateDict:
     """A file's content, its tensors left in the file; raises whatever is wrong with it."""
     with zipfile.ZipFile(path) as archive:
         # PyTorch does not look at the checksums that it writes.
         damaged = archive.testzip()
     if damaged is not None:
         raise ValueError(f"the checksum of {damaged} is wrong")
-    content: State = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
+    content: StateDict = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
     if content["format"] != _FORMAT:
         raise ValueError(f"its format is {content['format']}, not {_FORMAT}")
     return content
 
 
-def _folds(path: Path, count: int) -> Iterator[State]:
+def _folds(path: Path, count: int) -> Iterator[StateDict]:
     for number in range(count):
         # Mapped anew for each, so that no more than one fold of the file counts as this process's memory.
         content = torch.load(path, map_location="cpu", mmap=True, weights_only=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from hpo.statistics.auc import OneClassError, mean_auc_with_error
 from hpo.training.machine.failure import TrainingFailure
+from hpo.training.state import StateDict
 
 
 @dataclass(eq=False)
@@ -54,7 +54,7 @@ class Epoch:
         except OneClassError:
             return math.nan
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> StateDict:
         """Its position, generator, losses and logits; the rows are drawn again from the seed."""
         return {
             "number": self.number,
@@ -63,7 +63,7 @@ class Epoch:
             "logits": torch.stack(self.logits) if self.logits else None,
         }
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: StateDict) -> None:
         """Copies the state of the same epoch."""
         self.random.set_state(state["random"].clone())
         self.losses, self.logits = (_taken_apart(state[name], self.random.device) for name in ("losses", "logits"))

@@ -30,6 +30,7 @@ from hpo.training.optim.pesg import make_optimizer
 from hpo.training.optim.weight_averaging import WeightAverage, refresh_statistics
 from hpo.training.report import FoldReport
 from hpo.training.seeds import derive_seed, generator
+from hpo.training.state import StateDict
 
 Tell = Callable[[str], None]
 
@@ -171,7 +172,7 @@ class Run:
         """State of the network whose scores count so far, on the device; empty before one was scored or unless kept."""
         return self._best_weights
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> StateDict:
         """Everything that a run needs to go on from its last step; tensors are shared with the run."""
         return {
             "epochs_done": self.epochs_done,
@@ -185,7 +186,7 @@ class Run:
             "best_weights": self._best_weights,
         }
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: StateDict) -> None:
         """Copies the state of a run with equal arguments."""
         self.epochs_done, under_way = state["epochs_done"], state["under_way"]
         self._under_way = None

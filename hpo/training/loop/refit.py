@@ -10,14 +10,16 @@ from numpy.typing import NDArray
 
 from hpo.data.development import Development
 from hpo.study.config import TrainConfig
+from hpo.study.record import ResourceUsage
 from hpo.training.inputs.device_dataset import make_resident
 from hpo.training.loop.checkpoint import Checkpoint
 from hpo.training.loop.fold import Run
 from hpo.training.loop.fold_parallel import own_stream
 from hpo.training.loop.model_file import Model
-from hpo.training.machine.device import choose_device, choose_machine, start_of_trial
+from hpo.training.machine.device import choose_device, choose_machine, peak_memory_bytes, start_of_trial
+from hpo.training.machine.energy import EnergyMeter
 from hpo.training.machine.failure import memory_failures
-from hpo.training.machine.spent import Spent
+from hpo.training.machine.usage import UsageMeter
 from hpo.training.model.resnet import resnet18
 from hpo.training.report import FoldReport
 
@@ -26,14 +28,14 @@ from hpo.training.report import FoldReport
 class Refit:
     """A trained model. selection: row numbers that chose its epoch, None if the last weights or their average count.
 
-    training_auc, training_loss: of the last epoch's batches. spent: see `Spent.so_far`.
+    training_auc, training_loss: of the last epoch's batches. usage: what it cost, over all attempts.
     """
 
     model: Model
     selection: NDArray[np.int64] | None
     training_auc: float
     training_loss: float
-    spent: dict[str, float]
+    usage: ResourceUsage
 
 
 def refit(
@@ -59,20 +61,22 @@ def refit(
             resident = make_resident(development, config.input_size, machine.device)
             rows = np.arange(len(development))
             run = Run(config, development, resident, rows, epochs, seed, machine, tell, keep_weights=True)
-            spent = Spent(machine.device, _resume(run, checkpoint, tell))
-            report = _train(run, development, spent, checkpoint, beat, tell)
+            before = _resume(run, checkpoint, tell)
+            energy = EnergyMeter(machine.device)
+            meter = UsageMeter(before, energy.joules, lambda: peak_memory_bytes(machine.device) or None)
+            report = _train(run, development, meter, checkpoint, beat, tell)
     network = resnet18(development.dataset.dimensions, development.dataset.labels, seed=0)
     network.load_state_dict(run.best_weights())
     if checkpoint is not None:
         checkpoint.remove()
     model = Model(development.dataset, config, network, {})
-    return Refit(model, run.split.selection, report.training_auc, report.training_loss, spent.so_far())
+    return Refit(model, run.split.selection, report.training_auc, report.training_loss, meter.read())
 
 
 def _train(
     run: Run,
     development: Development,
-    spent: Spent,
+    meter: UsageMeter,
     checkpoint: Checkpoint | None,
     beat: Callable[[float], None],
     tell: Callable[[str], None],
@@ -87,31 +91,39 @@ def _train(
                 next(work)
             except StopIteration as end:
                 report = end.value
-                spent.so_far()
+                meter.read()
                 break
-            _look_up(run, spent, checkpoint, beat, tell)
+            _look_up(run, meter, checkpoint, beat, tell)
     assert report is not None, "a resumed refit has an epoch to finish"
     return report
 
 
-def _resume(run: Run, checkpoint: Checkpoint | None, tell: Callable[[str], None]) -> dict[str, float]:
-    """Takes up an earlier life, if there was one; what it had spent."""
+def _resume(run: Run, checkpoint: Checkpoint | None, tell: Callable[[str], None]) -> ResourceUsage:
+    """Resume from the checkpoint, if there is one; what earlier attempts cost."""
     found = checkpoint.load(tell) if checkpoint is not None else None
     if found is None:
-        return {}
+        return ResourceUsage()
     before, folds = found
     run.load_state_dict(next(folds))
-    return before
+    return ResourceUsage.model_validate(before)
 
 
 def _look_up(
-    run: Run, spent: Spent, checkpoint: Checkpoint | None, beat: Callable[[float], None], tell: Callable[[str], None]
+    run: Run,
+    meter: UsageMeter,
+    checkpoint: Checkpoint | None,
+    beat: Callable[[float], None],
+    tell: Callable[[str], None],
 ) -> None:
     try:
         beat(run.steps_done / run.total_steps)
     except BaseException:
         if checkpoint is not None:
-            checkpoint.save(spent.so_far(), [run.state_dict()], tell)
+            _save(run, meter, checkpoint, tell)
         raise
     if checkpoint is not None and checkpoint.is_due():
-        checkpoint.save(spent.so_far(), [run.state_dict()], tell)
+        _save(run, meter, checkpoint, tell)
+
+
+def _save(run: Run, meter: UsageMeter, checkpoint: Checkpoint, tell: Callable[[str], None]) -> None:
+    checkpoint.save(meter.read().model_dump(exclude_none=True), [run.state_dict()], tell)

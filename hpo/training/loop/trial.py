@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from hpo.data.development import Development
 from hpo.data.rows import Fold
@@ -19,6 +18,7 @@ from hpo.training.machine.device import choose_device, choose_machine, start_of_
 from hpo.training.machine.failure import TrainingFailure, memory_failures
 from hpo.training.report import EpochReport, FoldReport, over_folds
 from hpo.training.seeds import derive_seed
+from hpo.training.state import StateDict
 
 __all__ = ["Checkpoint", "EpochReport", "TrainingFailure", "train_trial"]
 
@@ -192,7 +192,7 @@ class _Trial:
     def _save(self, checkpoint: Checkpoint) -> None:
         if self._position == self._saved:
             return
-        state: dict[str, Any] = {
+        state: StateDict = {
             "machine": self.machine,
             "epoch": self.epoch,
             "seconds": 0.0 if self._began is None else time.perf_counter() - self._began,

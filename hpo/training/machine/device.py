@@ -19,6 +19,7 @@ import torch
 from torch import nn
 
 from hpo.errors import DeviceError
+from hpo.training.machine.description import DeviceDescription
 from hpo.training.machine.limits import begin_trial, limit_main_memory, main_memory_limit, usable_cores, usable_memory
 from hpo.training.model.im2col import has_tiles
 
@@ -173,11 +174,8 @@ def memory_share(device: torch.device) -> int:
     return int(total * torch.cuda.get_per_process_memory_fraction(device))
 
 
-def describe_device(device: torch.device | str) -> dict[str, str | int]:
-    """What a device, or the one of an option, is.
-
-    name, cores (threads in use, or multiprocessors), memory in bytes, precision that `auto` takes.
-    """
+def describe_device(device: torch.device | str) -> DeviceDescription:
+    """Describe a device, or the one of an option."""
     device = choose_device(device) if isinstance(device, str) else device
     precision = "bf16" if computes_in_bf16(device) else "fp32"
     if device.type == "cuda":

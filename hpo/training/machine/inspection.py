@@ -7,22 +7,25 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Any
 
 import torch
 
 from hpo.errors import DeviceError
+from hpo.training.machine.description import Inspection
 from hpo.training.machine.device import choose_device, describe_device, gpu_count
 
 
-def inspect(option: str) -> dict[str, Any]:
-    """Device of the option, name, memory and free memory in bytes (free: CUDA only), precision, GPUs, versions."""
+def inspect(option: str) -> Inspection:
+    """Look at the device of an option. Raises DeviceError."""
     device = choose_device(option)
     free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else None
-    described = describe_device(device)
-    built_for = torch.version.cuda
-    return {**described, "device": str(device), "free": free, "gpus": gpu_count(), "torch": torch.__version__} | {
-        "cuda": built_for
+    return {
+        **describe_device(device),
+        "device": str(device),
+        "free": free,
+        "gpus": gpu_count(),
+        "torch": torch.__version__,
+        "cuda": torch.version.cuda,
     }
 
 

@@ -8,9 +8,17 @@ from importlib.metadata import PackageNotFoundError, version
 import torch
 
 import hpo
+from hpo.revision import code_version
+from hpo.study.record import Provenance
 from hpo.training.machine.device import describe_device
 
 _PACKAGES = ("torch", "libauc", "numpy", "medmnist", "optuna", "scikit-learn", "sqlalchemy")
+
+
+def provenance(device: torch.device | str, data_md5: str) -> Provenance:
+    """Describe the code, packages, device and data of trainings in this process."""
+    code, dirty = code_version()
+    return Provenance(code_version=code, dirty=dirty, environment=environment(device), data_md5=data_md5)
 
 
 def environment(device: torch.device | str) -> dict[str, str]:

@@ -15,6 +15,7 @@ from torch import Tensor
 from hpo.study.config import TrainConfig
 from hpo.training.optim.device_scalars import Number, Numbers
 from hpo.training.optim.losses import ALPHA_MAX, AUCMLoss, CrossEntropyLoss
+from hpo.training.state import StateDict
 
 _BLOCK = 1 << 19
 """Numbers per block on a CPU: what a step touches of a block (about five times 2 MB) stays in the cache between its
@@ -184,16 +185,16 @@ class BlockPESG(PESG):  # type: ignore[misc]
         torch._foreach_zero_(self.model_acc)
         self.T = 0
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> StateDict:
         """State of the update: buffers, reference, sum of weights, counts; a, b and alpha are in the loss's."""
-        state: dict[str, Any] = super().state_dict()
+        state: StateDict = super().state_dict()
         own = ("a", "b", "alpha", "model_ref", "model_acc")
         state["param_groups"] = [
             {key: value for key, value in group.items() if key not in own} for group in state["param_groups"]
         ]
         return state
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+    def load_state_dict(self, state_dict: StateDict) -> None:
         """Copies the state of an optimizer of the same configuration; the argument is neither changed nor shared."""
         super().load_state_dict(dict(state_dict))
         for state in self.state.values():

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable
 from contextlib import AbstractContextManager
 from copy import deepcopy
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from hpo.study.config import TrainConfig
 from hpo.training.optim.device_scalars import Number, Numbers
+from hpo.training.state import StateDict
 
 
 class WeightAverage:
@@ -63,12 +63,12 @@ class WeightAverage:
         """The network to score: the average if there is one yet, else `network`."""
         return network if self._average is None or self._count == 0 else self._average
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> StateDict:
         """Number of weights and of epochs taken in, and the average."""
         average = None if self._average is None else self._average.state_dict()
         return {"count": self._count, "epochs_taken": self._epochs_taken, "average": average}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: StateDict) -> None:
         """Copies the state of an average of the same configuration."""
         self._count, self._epochs_taken = state["count"], state["epochs_taken"]
         if self._average is not None:

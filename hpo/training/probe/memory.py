@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from hpo.training.loop.fold import SCORING_ROWS
 from hpo.training.loop.trial import train_trial
 from hpo.training.machine.device import choose_device, peak_memory_bytes, start_of_trial
 from hpo.training.machine.failure import TrainingFailure
+from hpo.training.probe.peak import Peak
 
 _ENDLESS = 10_000
 _CPU = "cpu"
@@ -27,14 +28,6 @@ _STEP_ON_A_CPU = {2: 32, 3: 4}
 
 _SCORED_AS_TRAINED = 8
 """Rows that are scored for the memory of one that is trained on: no activation is kept for a gradient."""
-
-
-@dataclass(frozen=True)
-class Peak:
-    """Bytes that one worker holds at most: of main memory, and of its GPU (0 on a CPU)."""
-
-    main: int
-    device: int
 
 
 class _Enough(Exception):  # noqa: N818 - the way out of a trial, not an error
@@ -99,7 +92,7 @@ def peak_of(config: TrainConfig, development: Development, folds: tuple[Fold, ..
     start_of_trial(place)
     small, large = _SMALL_BATCHES[dimensions]
     each = max(0.0, (held[1] - held[0]) / (large - small))
-    return Peak(int(max(held[1], held[0] + each * (most - small))), 0)
+    return Peak(int(max(held[1], held[0] + each * (most - small))))
 
 
 def _plain(config: TrainConfig, rows: int) -> TrainConfig:

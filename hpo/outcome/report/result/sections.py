@@ -24,7 +24,7 @@ def result(dataset: Dataset, judgement: Judgement, final: Final, openings: Seque
     known, winner = published(dataset.name), judgement.entries[0]
     blocks: list[Block] = [Text(_how(winner.name, final)), *map(Notice, verdicts(judgement, dataset))]
     if len(openings) > 1:
-        own = next((one for one in openings if one.row == final.about.get("ledger_row")), openings[-1])
+        own = next((one for one in openings if one.row == final.result.ledger_row), openings[-1])
         told = f"The test rows were opened {len(openings)} times, for this result on {own.when}"
         blocks.append(Notice(f"{told}: {own.reason or 'the first opening'}."))
     blocks.append(Table(_AREAS, tuple(_areas(entry) for entry in judgement.entries)))
@@ -63,14 +63,14 @@ def result(dataset: Dataset, judgement: Judgement, final: Final, openings: Seque
 
 
 def _how(winner: str, final: Final) -> str:
-    protocol = final.about["protocol"]
+    protocol = final.result.protocol
     rows = {
         "development": "all development rows, training and validation, as each configuration divides them",
         "training": "the official training rows, the epoch chosen on the official validation rows",
-    }[protocol["rows"]]
+    }[protocol.rows]
     return (
-        f"{winner} was chosen {final.about['entries'][0]['chosen']}. It and the references were trained on "
-        f"{rows}, with {protocol['seeds']} seed{'s' if protocol['seeds'] > 1 else ''} for {protocol['epochs']} epochs; "
+        f"{winner} was chosen {final.result.entry(winner).chosen}. It and the references were trained on "
+        f"{rows}, with {protocol.seeds} seed{'s' if protocol.seeds > 1 else ''} for {protocol.epochs} epochs; "
         f"then the {len(final.labels)} test rows were opened and each network scored once."
     )
 

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from hpo.search.queries.status import StudyStatus, read_status
 from hpo.search.queries.trials import TrialRow, read_curve, read_record, read_trials
 from hpo.search.study import Study
+from hpo.study.config import ConfigValues
+from hpo.study.record import TrialRecord
 from hpo.study.spec import StudySpec
 from hpo.training.report import EpochReport
 
 
 @dataclass(frozen=True)
 class Tried:
-    """One finished trial: how it ended, the configuration that it trained, its curve and its record."""
+    """One finished trial: how it ended, its curve and its record, None if it ended before it was trained."""
 
     row: TrialRow
-    config: dict[str, Any]
     curve: list[EpochReport]
-    record: dict[str, Any]
+    record: TrialRecord | None
+
+    @property
+    def config(self) -> ConfigValues:
+        """The configuration that it trained, as stored; empty without a record."""
+        return {} if self.record is None else self.record.config
 
     @property
     def label(self) -> str:
@@ -29,7 +34,7 @@ class Tried:
     @property
     def roc(self) -> list[float]:
         """True positive rates of its last scoring at `ROC_GRID`; empty before it ended, and of trials from before."""
-        return list(self.record.get("roc", []))
+        return [] if self.record is None else list(self.record.roc or ())
 
     def auc_at(self, epoch: int) -> float | None:
         """Its scoring AUC after that epoch, from 1, or None if it was stopped before."""
@@ -78,8 +83,7 @@ class Searched:
 
 def gather_trial(study: Study, row: TrialRow) -> Tried:
     """Everything about one trial. Raises StorageError."""
-    record = read_record(study, row.number)
-    return Tried(row, record.get("config", {}), read_curve(study, row.number), record)
+    return Tried(row, read_curve(study, row.number), read_record(study, row.number))
 
 
 def gather_search(study: Study) -> Searched:

@@ -1,0 +1,8 @@
+"""`StateDict`: what a checkpoint can hold of a part of training."""
+
+from __future__ import annotations
+
+from typing import Any
+
+StateDict = dict[str, Any]
+"""As PyTorch's `state_dict`: plain values, tensors, and lists and dicts of them, by name."""
