@@ -81,7 +81,7 @@ def measure(
             folds = bounded(scoring_folds(development, spec.scoring, number), most_rows)
             checkpoint = Checkpoint(Path(checkpoints), number, 1, "benchmark", seconds=10.0)
             before, start = resident_bytes(), time.perf_counter()
-            for _ in train_trial(config, development, folds, epochs, number, "cpu", checkpoint=checkpoint, tell=print):
+            for _ in train_trial(config, development, folds, epochs, number, "cpu", checkpoint=checkpoint):
                 pass
             size = checkpoint.path.stat().st_size if checkpoint.exists() else 0
             row = {name: getattr(config, name) for name in TOLD} | {

@@ -23,6 +23,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hpo.control import Control
+
 if TYPE_CHECKING:
     from hpo.search.worker.trainer import Task, Trainer
     from hpo.training.report import EpochReport
@@ -52,17 +54,17 @@ class Watched:
         return getattr(self._trainer, name)
 
     def __call__(self, task: Task) -> Iterator[EpochReport]:
-        def beat(share: float) -> None:
+        def progress(share: float) -> None:
             self._wait()
             is_step = share > self._share
             self._charge((STEPS if self._steps else SET_UP) if is_step else SCORING)
             self._steps += is_step
             self._share = max(self._share, share)
-            task.beat(share)
+            task.control.progress(share)
             self._charge(REPORTS)
 
         with self._watched_checkpoints():
-            reports = self._trainer(replace(task, beat=beat))
+            reports = self._trainer(replace(task, control=Control(task.control.stop, progress)))
             self._since = time.perf_counter()
             for report in reports:
                 self._wait()
@@ -123,7 +125,7 @@ def work(given: argparse.Namespace) -> None:
         watched = Watched(trainer, _waiter(device.type))
         ready = time.time()
         start = time.perf_counter()
-        run_worker(study, identity=this_process("overhead"), train=watched, limit=1, on_event=_say)
+        run_worker(study, identity=this_process("overhead"), train=watched, limit=1)
         whole_seconds = time.perf_counter() - start
         database.close()
     seconds = dict(watched.seconds)

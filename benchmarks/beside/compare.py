@@ -30,7 +30,7 @@ def compare(job: Job, against: str, seeds: int) -> dict[str, Any]:
     loop, recipe = PAIRS[against]
     pairs: list[tuple[Measured, Measured]] = []
     aucs: list[tuple[float, float]] = []
-    told: tuple[str, ...] = ()
+    log: tuple[str, ...] = ()
     for seed in range(seeds):
         with Side(partial(loop, job, seed), False) as plain, Side(partial(hpo_epochs, job, seed, recipe), True) as fast:
             for epoch in range(job.epochs):
@@ -39,8 +39,8 @@ def compare(job: Job, against: str, seeds: int) -> dict[str, Any]:
                     pairs.append(pair)
                 _tell(against, seed, epoch, pair)
         aucs.append((pair[0].auc, pair[1].auc))
-        told = pair[1].told
-    return {"recipe": recipe, "told": told} | _rates(job, pairs) | _difference(aucs)
+        log = pair[1].log
+    return {"recipe": recipe, "log": log} | _rates(job, pairs) | _difference(aucs)
 
 
 def machine_rates(device: str) -> dict[str, float]:

@@ -29,7 +29,7 @@ def compare_ways(job: Job, recipe: Recipe, seeds: int, epochs_of_a_trial: int) -
     The first epoch of each seed warms up. epochs_of_a_trial: for trials per hour, none of them pruned.
     """
     seconds: dict[str, list[float]] = {way: [] for way in WAYS}
-    told: dict[str, tuple[str, ...]] = {}
+    logs: dict[str, tuple[str, ...]] = {}
     gaps = []
     for seed in range(seeds):
         with ExitStack() as stack:
@@ -37,7 +37,7 @@ def compare_ways(job: Job, recipe: Recipe, seeds: int, epochs_of_a_trial: int) -
             for epoch in range(job.epochs):
                 measured = {way: side.epoch() for way, side in sides.items()}
                 for way, found in measured.items():
-                    told[way] = found.told
+                    logs[way] = found.log
                     if epoch:
                         seconds[way].append(found.seconds)
                 said = ", ".join(f"{way} {found.seconds:.2f} s" for way, found in measured.items())
@@ -46,7 +46,7 @@ def compare_ways(job: Job, recipe: Recipe, seeds: int, epochs_of_a_trial: int) -
     ratios = [slow / fast for slow, fast in zip(*seconds.values(), strict=True)]
     return {
         "folds": len(job.folds),
-        "told": told,
+        "log": logs,
         "trials_per_hour": {
             way: 3600 / (epochs_of_a_trial * statistics.median(found)) for way, found in seconds.items()
         },

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from benchmarks.beside.job import AUCM, MARGIN, POSITIVE_SHARE, Job, Recipe, Rows
 from benchmarks.beside.sampler import DualSampler
+from hpo.control import Control
 from hpo.data.development import Development
 from hpo.statistics.auc import auc
 from hpo.training.loop.trial import train_trial
@@ -26,13 +28,13 @@ from hpo.training.optim.lr_schedule import DECAY_POINTS
 
 @dataclass(frozen=True)
 class Measured:
-    """One epoch: seconds of its steps, of its scoring, rows trained on, AUC of the scoring rows, and what was told."""
+    """One epoch: seconds of its steps, of its scoring, rows trained on, validation AUC, log messages."""
 
     training_seconds: float
     scoring_seconds: float
     samples: int
     auc: float
-    told: tuple[str, ...] = ()
+    log: tuple[str, ...] = ()
 
     @property
     def seconds(self) -> float:
@@ -133,21 +135,37 @@ class _Plain:
         return Measured(trained - start, self.clock() - trained, samples, area)
 
 
+class LogLines(logging.Handler):
+    """Keeps what is logged, for instance whether steps are replayed as a CUDA graph."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.messages: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep one message."""
+        self.messages.append(record.getMessage())
+
+
 def hpo_epochs(job: Job, seed: int, recipe: Recipe) -> Iterator[Measured]:
     """hpo through its public door; an epoch's steps are over when its share of all steps is done.
 
     Of several folds one after the other the scoring lies between their steps, so that all of it counts as training.
     """
-    device, marks, told = choose_device(job.device), [0.0], []
+    device, marks = choose_device(job.device), [0.0]
     due = 0.0
 
-    def beat(share: float) -> None:
+    def progress(share: float) -> None:
         if not marks[0] and share >= due:
             marks[0] = _clock(device)
 
     samples = sum(-(-len(fold.fit) // job.batch) * min(job.batch, len(fold.fit)) for fold in job.folds)
+    lines = LogLines()
+    logger = logging.getLogger("hpo.training")
+    logger.addHandler(lines)
+    logger.setLevel(logging.INFO)
     reports = train_trial(
-        job.config(recipe), job.development, job.folds, job.epochs, seed, job.device, beat=beat, tell=told.append
+        job.config(recipe), job.development, job.folds, job.epochs, seed, job.device, Control(progress=progress)
     )
     for epoch in range(job.epochs):
         marks[0], due = 0.0, (epoch + 1) / job.epochs - 1e-9
@@ -155,7 +173,7 @@ def hpo_epochs(job: Job, seed: int, recipe: Recipe) -> Iterator[Measured]:
         report = next(reports)
         end = _clock(device)
         trained = marks[0] or end
-        yield Measured(trained - start, end - trained, samples, report.auc, tuple(told))
+        yield Measured(trained - start, end - trained, samples, report.auc, tuple(lines.messages))
 
 
 def _clock(device: torch.device) -> float:

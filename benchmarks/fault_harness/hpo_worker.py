@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import functools
+import logging
 import signal
 import sys
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any
 from benchmarks.fault_harness.journal import Journal
 from benchmarks.fault_harness.orders import Orders, skew_clock
 from benchmarks.fault_harness.stand_in import StandIn
+from hpo.control import Stop, StopReason
 from hpo.errors import HpoError
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import open_database
@@ -27,8 +28,9 @@ INTERRUPTED = 130
 
 def work(orders: Orders) -> int:
     """Works until the study is finished or SIGTERM comes; returns an exit code of hpo."""
-    stopping = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stopping.set())
+    logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(asctime)s %(message)s")
+    stop = Stop()
+    signal.signal(signal.SIGTERM, lambda *_: stop.request(StopReason.SIGNAL))
     journal = Journal(Path(orders.journals), orders.worker)
     write_down(journal)
     skew_clock(orders.clock_offset)
@@ -37,11 +39,11 @@ def work(orders: Orders) -> int:
         study = open_study(
             open_database(resolve_address(orders.address), create=False), orders.study, lease=orders.lease
         )
-        run_worker(study, identity=this_process(orders.worker), train=train, stop=stopping.is_set, on_event=print)
+        run_worker(study, identity=this_process(orders.worker), train=train, stop=stop)
     except HpoError as error:
         print(error)
         return error.exit_code
-    return INTERRUPTED if stopping.is_set() else 0
+    return INTERRUPTED if stop.requested else 0
 
 
 def write_down(journal: Journal) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,8 @@ from benchmarks.fault_harness.orders import stand_in_auc
 from hpo.search.worker.trainer import Task
 from hpo.study.record import Provenance
 from hpo.training.report import EpochReport
+
+_log = logging.getLogger(__name__)
 
 
 class StandInFailure(Exception):  # noqa: N818 - what a configuration's own fault is called; no stand-in has any
@@ -30,8 +33,8 @@ class StandIn:
         """Reports of one trial, from the epoch after its checkpoint."""
         for epoch in range(self._reached(task) + 1, self._epochs + 1):
             for step in range(5):
-                task.beat((epoch - 1 + step / 5) / self._epochs)
-                if task.stop():
+                task.control.progress((epoch - 1 + step / 5) / self._epochs)
+                if task.control.stop.requested:
                     return
                 time.sleep(self._epoch_seconds / 5)
             auc = stand_in_auc(task.seed, epoch)
@@ -50,6 +53,10 @@ class StandIn:
     def peak_memory(self) -> int | None:
         """None: there is no device."""
         return None
+
+    def needs_restart(self) -> bool:
+        """It never runs out of memory."""
+        return False
 
     def energy(self) -> float | None:
         """None: there is no device."""
@@ -72,4 +79,4 @@ class StandIn:
             partial.replace(self._path(task.number))
         except OSError as error:
             partial.unlink(missing_ok=True)
-            task.tell(f"trial {task.number}: no checkpoint of epoch {epoch}: {error}")
+            _log.warning("trial %d: no checkpoint of epoch %d: %s", task.number, epoch, error)

@@ -73,7 +73,7 @@ def _studies(storage: str | None, begun: str) -> list[CompletionItem[str]]:
 
     if (storage or os.environ.get("HPO_STORAGE", "")).strip() == "-":
         return []
-    database = open_database(resolve_address(storage), create=False, outage=0.0, on_outage=lambda _: None)
+    database = open_database(resolve_address(storage), create=False, outage=0.0)
     rows = list_studies(database)
     named = [row for row in rows if row.name.startswith(begun)]
     return [CompletionItem(row.name, help=f"{row.finished} of {row.trials} trials") for row in named]

@@ -6,7 +6,7 @@ from functools import partial
 
 import click
 
-from hpo.cli.common import json_option, print_json, say, study_argument
+from hpo.cli.common import json_option, print_json, study_argument
 from hpo.cli.render.page import page
 from hpo.cli.render.standings import standings_table
 from hpo.cli.work import Work, start, work_options
@@ -49,7 +49,6 @@ def confirm(
         top=top,
         seeds=seeds,
         racing=not no_racing,
-        tell=say,
     )
     if as_json:
         print_json(found)

@@ -85,8 +85,7 @@ def finalize(
             results=results,
             data_dir=data_dir,
             device=device,
-            beat=beat,
-            tell=say,
+            progress=beat,
         )
     if done.judgement is None:
         say(f"{len(done.networks)} networks are in {done.folder / 'models'}; the test set is still sealed")

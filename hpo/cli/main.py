@@ -11,6 +11,7 @@ import click
 
 from hpo import __version__
 from hpo.cli.lazy import Lazy, LazyGroup
+from hpo.cli.logs import log_to_stderr
 from hpo.errors import HpoError, OutputError
 
 _SEARCH, _RESULT, _SET_UP = "Search", "Result", "Files, database and machine"
@@ -133,6 +134,7 @@ def cli() -> None:
     hpo finalize adrenal3d                          open the test set, once
     hpo report adrenal3d                            what was asked, tried and found
     """
+    log_to_stderr()
 
 
 def main() -> None:

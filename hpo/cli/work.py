@@ -158,7 +158,7 @@ def start(spec: StudySpec, name: str, work: Work, *, keep_trials: bool = False) 
     if work["on"] == "local":
         # SIGTERM ends this process as Ctrl-C does, after its workers.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-    launched = launch(spec, name=name, keep_trials=keep_trials, watching=watching, tell=say, **work)
+    launched = launch(spec, name=name, keep_trials=keep_trials, watching=watching, **work)
     if launched.submission is not None:
         print(launched.submission.job)
     return launched

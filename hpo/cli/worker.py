@@ -13,10 +13,11 @@ from hpo.cli.common import (
     checkpoint_dir_option,
     data_dir_option,
     device_option,
-    say,
     storage_option,
     study_argument,
 )
+from hpo.cli.logs import log_to_stderr
+from hpo.control import Stop, StopReason
 
 
 @click.command()
@@ -56,7 +57,9 @@ def worker(
     and it ends with code 130. A trial that asks for more memory than its part ends as failed, and the worker takes the
     next. In a Slurm job it knows the walltime and starts nothing that it has no time for.
     """
-    signals = _signals()
+    stop = Stop()
+    _stop_at_signals(stop)
+    log_to_stderr(timestamps=True)
 
     # Torch and the database take seconds to load; a signal that comes meanwhile must stop the worker, too.
     from hpo.launch.attach import attach
@@ -71,27 +74,27 @@ def worker(
         sharing=sharing,
         worker_name=worker_name,
         limit=limit,
-        stop=lambda: bool(signals) or (parent is not None and os.getppid() != parent),
-        tell=say,
+        stop=stop,
+        parent=parent,
     )
     if done.needs_restart:
         options = {
             "--threads": threads,
             "--sharing": sharing,
             "--worker-name": worker_name,
-            "--limit": None if limit is None else limit - done.finished,
+            "--limit": None if limit is None else limit - done.summary.finished,
             "--parent": parent,
             "--checkpoint-dir": checkpoint_dir,
             "--storage": "-",
             "--data-dir": data_dir,
             "--device": device,
         }
-        _begin_anew(study_name, options, done.address)
-    return 130 if done.summary is None or done.summary.interrupted else 0
+        _restart(study_name, options, done.address)
+    return 130 if done.summary.interrupted else 0
 
 
-def _begin_anew(study_name: str, options: dict[str, str | int | None], address: str) -> NoReturn:
-    """Puts a new worker into the place of this process, under its number; the address goes by its standard input."""
+def _restart(study_name: str, options: dict[str, str | int | None], address: str) -> NoReturn:
+    """Replace this process by a new worker of the same number, which reads the address from its standard input."""
     given = [text for name, value in options.items() if value is not None for text in (name, str(value))]
     readable, writable = os.pipe()
     with os.fdopen(writable, "w") as pipe:
@@ -100,9 +103,6 @@ def _begin_anew(study_name: str, options: dict[str, str | int | None], address: 
     os.execv(sys.executable, [sys.executable, "-m", "hpo", "worker", *given, "--", study_name])
 
 
-def _signals() -> list[int]:
-    """The signals that have asked this process to stop; the list grows when one comes."""
-    received: list[int] = []
+def _stop_at_signals(stop: Stop) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2):
-        signal.signal(number, lambda came, _frame: received.append(came))
-    return received
+        signal.signal(number, lambda _number, _frame: stop.request(StopReason.SIGNAL))

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import suppress
+import logging
+import os
 from dataclasses import dataclass, field
 
+from hpo.control import Stop, StopReason, StopWatch
 from hpo.data.folder import data_folder
 from hpo.launch.allocation import Allocation, current_allocation
 from hpo.launch.backends.local import checkpoint_folder
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import open_database
-from hpo.search.queue.workers import read_workers, this_process
+from hpo.search.queue.workers import this_process
 from hpo.search.study import open_study
 from hpo.search.worker.deadline import Deadline
 from hpo.search.worker.loop import WorkerSummary, run_worker
 from hpo.search.worker.trainer import make_trainer
 from hpo.training.machine.device import choose_device, limit_memory, set_up_process
-from hpo.training.machine.limits import WornOut, is_worn, usable_cores
+from hpo.training.machine.limits import usable_cores
+
+_log = logging.getLogger(__name__)
 
 DEADLINE_MARGIN = 60.0
 """Seconds before the end of its Slurm job at which a worker gives its trial back, should no signal have come before."""
@@ -27,14 +30,12 @@ DEADLINE_MARGIN = 60.0
 class Attached:
     """How a worker ended.
 
-    summary: what it did; None if it ended in the middle of a trial for want of memory. needs_restart: memory was
-    refused to this process, and a new one should take its place. finished: trials that it has finished, those before a
-    restart included; only read where one is needed. address: of the database, with its password.
+    summary: what it did. needs_restart: memory was refused to this process, and a new one should take its place.
+    address: of the database, with its password.
     """
 
-    summary: WorkerSummary | None
+    summary: WorkerSummary
     needs_restart: bool
-    finished: int
     address: str = field(repr=False)
 
 
@@ -49,8 +50,8 @@ def attach(
     sharing: int = 1,
     worker_name: str | None = None,
     limit: int | None = None,
-    stop: Callable[[], bool] = lambda: False,
-    tell: Callable[[str], None] = lambda _line: None,
+    stop: Stop | None = None,
+    parent: int | None = None,
 ) -> Attached:
     """Train trials of a study in this process until there are none left, it is asked to stop, or its job is to end.
 
@@ -65,8 +66,8 @@ def attach(
         sharing: workers that share the device, this one included; it takes its part of cores and memory.
         worker_name: what it is called in tables; None for host and process number.
         limit: end after so many trials.
-        stop: asked at each step; true: the trial is given back with its checkpoint.
-        tell: takes one line for each thing worth knowing.
+        stop: once requested, the trial is released with its checkpoint.
+        parent: number of the process that started this one; when it is gone, a stop is requested.
 
     Raises:
         StudyStoppedError, StudyNotFoundError, StorageError, DataError, DeviceError.
@@ -77,31 +78,32 @@ def attach(
     # A job was submitted after its address had been tried.
     known_good = allocation is not None
     address = resolve_address(storage)
-    database = open_database(address, create=False, on_outage=tell, known_good=known_good)
+    database = open_database(address, create=False, known_good=known_good)
     study = open_study(database, study_name)
     folder = checkpoint_folder(checkpoint_dir, study.folder)
     identity = this_process(worker_name, device=device, job=allocation.label if allocation is not None else None)
 
-    summary: WorkerSummary | None = None
-    with suppress(WornOut):
+    stop = stop or Stop()
+    orphaned = {} if parent is None else {StopReason.PARENT: lambda: os.getppid() != parent}
+    with StopWatch(stop, orphaned):
         summary = run_worker(
             study,
             identity=identity,
             train=make_trainer(study.spec, data_folder(data_dir), device, folder, sharing),
-            stop=lambda: stop() or is_worn(),
-            on_event=tell,
+            stop=stop,
             limit=limit,
             deadline=_deadline(allocation),
         )
-    if summary is not None:
-        tell(f"{summary.finished} trials finished, {summary.pruned} pruned, {summary.failed} failed; {summary.said}")
-    needs_restart = is_worn() and not stop() and (summary is None or summary.ended == "interrupted")
-    finished = 0
+    counts = f"{summary.finished} trials finished, {summary.pruned} pruned, {summary.failed} failed"
+    _log.info("%s; %s", counts, summary.description)
+    # A signal that came after memory was refused still ends the worker.
+    needs_restart = (
+        summary.ended is StopReason.MEMORY and StopReason.SIGNAL not in stop and StopReason.PARENT not in stop
+    )
     if needs_restart:
-        tell("memory was refused to this process; the worker goes on as a new one")
-        finished = next((row.finished for row in read_workers(study) if row.name == identity.name), 0)
+        _log.warning("memory was refused to this process; the worker restarts in a new one")
         database.close()
-    return Attached(summary, needs_restart, finished, address.render_as_string(hide_password=False))
+    return Attached(summary, needs_restart, address.render_as_string(hide_password=False))
 
 
 def _deadline(allocation: Allocation | None) -> Deadline | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
@@ -26,12 +27,13 @@ from hpo.search.study import Study, create_or_take_up, open_study
 from hpo.study.spec import StudySpec
 from hpo.text import duration
 
+_log = logging.getLogger(__name__)
+
 Backend = Literal["local", "slurm", "none"]
 """Where workers run: as processes of this machine, as an array of Slurm jobs, or nowhere yet."""
 
 DEFAULT_LOG_DIR = Path("hpo-logs")
 
-Tell = Callable[[str], None]
 
 Watching = Callable[[Study], AbstractContextManager[Callable[[], None]]]
 """A context around the work of local workers on a study; what it yields is called about once a second."""
@@ -43,10 +45,6 @@ class Launched:
 
     study: Study
     submission: Submission | None = None
-
-
-def _silent(_line: str) -> None:
-    """Says nothing."""
 
 
 def _unwatched(_study: Study) -> AbstractContextManager[Callable[[], None]]:
@@ -68,7 +66,6 @@ def launch(
     checkpoint_dir: str | None = None,
     slurm: SlurmOptions | None = None,
     watching: Watching = _unwatched,
-    tell: Tell = _silent,
 ) -> Launched:
     """Create or resume a study and start its workers; local ones have ended when it returns.
 
@@ -85,7 +82,6 @@ def launch(
             $HPO_CHECKPOINT_DIR, else hpo-checkpoints in the current folder.
         slurm: what each job asks for; how many workers, the arguments above say.
         watching: see `Watching`; only for local workers.
-        tell: takes one line for each thing worth knowing.
 
     Raises:
         UsageError, DataError, StorageError, StudyConflictError, DeviceError, OutputError: before anything is trained.
@@ -102,10 +98,9 @@ def launch(
             device=device,
             log_dir=log_dir,
             checkpoint_dir=checkpoint_dir,
-            tell=tell,
         )
     if on == "none":
-        return create_only(spec, name=name, keep_trials=keep_trials, storage=storage, data_dir=data_dir, tell=tell)
+        return create_only(spec, name=name, keep_trials=keep_trials, storage=storage, data_dir=data_dir)
     return launch_local(
         spec,
         name=name,
@@ -118,7 +113,6 @@ def launch(
         log_dir=log_dir,
         checkpoint_dir=checkpoint_dir,
         watching=watching,
-        tell=tell,
     )
 
 
@@ -129,12 +123,11 @@ def create_only(
     keep_trials: bool = False,
     storage: str | None = None,
     data_dir: str | None = None,
-    tell: Tell = _silent,
 ) -> Launched:
     """Create or resume a study and start no worker; the data are checked all the same. Arguments as for `launch`."""
     load_development(spec.data, data_folder(data_dir))
-    study = create_or_resume(spec, name=name, storage=storage, keep_trials=keep_trials, tell=tell)
-    tell(f"nothing was started; attach workers with `hpo worker {name}`")
+    study = create_or_resume(spec, name=name, storage=storage, keep_trials=keep_trials)
+    _log.info(f"nothing was started; attach workers with `hpo worker {name}`")
     return Launched(study)
 
 
@@ -151,7 +144,6 @@ def launch_local(
     log_dir: Path = DEFAULT_LOG_DIR,
     checkpoint_dir: str | None = None,
     watching: Watching = _unwatched,
-    tell: Tell = _silent,
 ) -> Launched:
     """Create or resume a study and run workers on this machine until its trials are finished.
 
@@ -165,15 +157,15 @@ def launch_local(
     development = load_development(spec.data, folder)
     with Probe() as probe:
         probe.gpus(device)
-        study = create_or_resume(spec, name=name, storage=storage, keep_trials=keep_trials, tell=tell)
+        study = create_or_resume(spec, name=name, storage=storage, keep_trials=keep_trials)
         status = read_status(study)
         if spec.data.caution and spec.scoring.rows != "official":
-            tell(f"caution: {spec.data.caution}")
+            _log.info(f"caution: {spec.data.caution}")
         remaining = max(0, status.budget - status.finished)
         if not remaining:
             return Launched(study)
-        places = _places(workers, workers_per_gpu, device, probe, study, development, tell)
-        _tell_estimate(probe, study, development, places, remaining, tell)
+        places = _places(workers, workers_per_gpu, device, probe, study, development)
+        _log_estimate(probe, study, development, places, remaining)
     plan = LocalPlan(
         study=name,
         address=address.render_as_string(hide_password=False),
@@ -186,7 +178,7 @@ def launch_local(
         with watching(study) as look:
             failures = watch(LocalWorkers(plan), look)
     except KeyboardInterrupt:
-        tell("stopped; every trial keeps its checkpoint, and the same command continues")
+        _log.info("stopped; every trial keeps its checkpoint, and the same command continues")
         raise
     if failures:
         raise workers_failed(failures)
@@ -204,7 +196,6 @@ def launch_slurm(
     device: str = "auto",
     log_dir: Path = DEFAULT_LOG_DIR,
     checkpoint_dir: str | None = None,
-    tell: Tell = _silent,
 ) -> Launched:
     """Create or resume a study and submit an array of Slurm jobs that work on it; they outlive this process.
 
@@ -220,25 +211,23 @@ def launch_slurm(
         device=device,
     )
     load_development(spec.data, job.plan.command.data_dir)
-    study = create_or_resume(spec, name=name, storage=storage, keep_trials=keep_trials, tell=tell)
+    study = create_or_resume(spec, name=name, storage=storage, keep_trials=keep_trials)
     status = read_status(study)
     if status.finished >= status.budget:
-        tell(f"nothing is left to do, so nothing was submitted; more trials: a larger --trials; hpo best {name}")
+        _log.info(f"nothing is left to do, so nothing was submitted; more trials: a larger --trials; hpo best {name}")
         return Launched(study)
     done = submit_study(study, job)
     each = f", {job.plan.workers} workers in each" if job.plan.workers > 1 else ""
     if job.plan.per_device == AUTO:
         each = ", each with the number of workers that it measures to be fastest"
-    tell(f"job {done.job} on {done.cluster}: {done.tasks} in its array{each}; logs in {done.log_dir}")
+    _log.info(f"job {done.job} on {done.cluster}: {done.tasks} in its array{each}; logs in {done.log_dir}")
     if job.plan.per_device != AUTO and done.workers > status.budget - status.finished:
-        tell(f"that is more workers than the {status.budget - status.finished} trials that are left")
-    tell(f"look: hpo status {quote(name)} --watch; end: hpo stop {quote(name)}")
+        _log.info(f"that is more workers than the {status.budget - status.finished} trials that are left")
+    _log.info(f"look: hpo status {quote(name)} --watch; end: hpo stop {quote(name)}")
     return Launched(study, done)
 
 
-def create_or_resume(
-    spec: StudySpec, *, name: str, storage: str | None = None, keep_trials: bool = False, tell: Tell = _silent
-) -> Study:
+def create_or_resume(spec: StudySpec, *, name: str, storage: str | None = None, keep_trials: bool = False) -> Study:
     """Create the study `name`, or open it if it is there with the same spec; tells how many trials are finished.
 
     Arguments as for `launch`. Raises StudyConflictError, StorageError, UsageError.
@@ -248,7 +237,7 @@ def create_or_resume(
         spec = _with_stored_trials(database, name, spec)
     study = create_or_take_up(database, name, spec, code_version=code_version()[0])
     status = read_status(study)
-    tell(f"study {name} in {database.address}: {status.finished} of {status.budget} trials finished")
+    _log.info(f"study {name} in {database.address}: {status.finished} of {status.budget} trials finished")
     return study
 
 
@@ -268,30 +257,29 @@ def _places(
     probe: Probe,
     study: Study,
     development: Development,
-    tell: Tell,
 ) -> tuple[Seat, ...]:
     per_device = workers_per_gpu
     if AUTO in (workers, per_device):
-        tell("measuring which number of workers on a device is fastest, which takes a minute or two")
-        workers, per_device = None, workers_per_device(study.spec, development, device, probe, tell)
+        _log.info("measuring which number of workers on a device is fastest, which takes a minute or two")
+        workers, per_device = None, workers_per_device(study.spec, development, device, probe)
     assert workers != AUTO
     assert per_device != AUTO
     return seats(workers, device, probe.gpus(device), per_device=per_device)
 
 
-def _tell_estimate(
-    probe: Probe, study: Study, development: Development, places: tuple[Seat, ...], remaining: int, tell: Tell
+def _log_estimate(
+    probe: Probe, study: Study, development: Development, places: tuple[Seat, ...], remaining: int
 ) -> None:
     device, threads = places[0].device, sum(place.threads for place in places)
-    tell("measuring a training step")
+    _log.info("measuring a training step")
     seconds = probe.epoch_seconds(study.spec, development, device, threads)
     gpus = len({place.device for place in places if place.device.startswith("cuda")})
     estimate = Estimate(seconds, remaining, study.spec.budget.epochs, trained_share(study.spec), max(1, gpus))
-    tell(_sentence(estimate, device, len(places)))
+    _log.info(_sentence(estimate, device, len(places)))
     if estimate.hours > LONG_HOURS:
-        tell("that is long; it starts all the same, and Ctrl-C keeps what is done. Faster would be:")
+        _log.info("that is long; it starts all the same, and Ctrl-C keeps what is done. Faster would be:")
         for line in advice(study.spec, on_gpu=gpus > 0):
-            tell(f"  - {line.replace('STUDY', study.name)}")
+            _log.info(f"  - {line.replace('STUDY', study.name)}")
 
 
 def _sentence(estimate: Estimate, device: str, workers: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 from hpo.errors import StudyNotFoundError
@@ -13,6 +14,8 @@ from hpo.search.database.database import Database
 from hpo.search.queries.status import read_status
 from hpo.search.study import Study, open_study
 from hpo.study.spec import StudySpec
+
+_log = logging.getLogger(__name__)
 
 Train = Callable[[StudySpec, str], object]
 """Starts the training of what is left of a planned study, given its spec and name; `hpo.launch.session.launch` does."""
@@ -26,7 +29,6 @@ def confirm(
     top: int | None = None,
     seeds: int | None = None,
     racing: bool = True,
-    tell: Callable[[str], None] = lambda _line: None,
 ) -> Confirmation:
     """Train the best configurations of a search and its references again, on new seeds and folds, unpruned and paired.
 
@@ -38,7 +40,6 @@ def confirm(
         top: configurations besides the references; None as the study file says.
         seeds: repeats of each; None as the study file says, or as the confirmation has.
         racing: whether candidates that are clearly worse are dropped, where the study file allows it.
-        tell: takes one line for each thing worth knowing.
 
     Returns:
         How the candidates stand; not `done` where `train` returns before everything is trained.
@@ -49,7 +50,7 @@ def confirm(
     name = name or confirmation_name(search.name)
     prepared = prepare_confirmation(search, name, Wishes(top, seeds, racing=racing))
     for note in prepared.notes:
-        tell(note)
+        _log.info(note)
     return _carry_out(search.database, prepared.spec, name, train)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,8 @@ from hpo.outcome.opening import open_and_score
 from hpo.outcome.winner import choose_entries
 from hpo.revision import code_version
 from hpo.search.study import Study
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,8 +45,7 @@ def finalize(
     results: Path | None = None,
     data_dir: str | None = None,
     device: str = "auto",
-    beat: Callable[[str, float], None] = lambda _name, _share: None,
-    tell: Callable[[str], None] = lambda _line: None,
+    progress: Callable[[str, float], None] = lambda _name, _share: None,
 ) -> Finalization:
     """Train the winner of a search and its references anew, then score every network once on the test rows.
 
@@ -60,8 +62,7 @@ def finalize(
         results: folder of the result; None for hpo-results/NAME.
         data_dir: folder of the data files; None for $HPO_DATA_DIR, else ~/.medmnist.
         device: auto, cpu, cuda or cuda:N.
-        beat: called with the name of a network and the share of its training that is done.
-        tell: takes one line for each thing worth knowing.
+        progress: called with the name of a network and the share of its training that is done.
 
     Raises:
         UsageError: if there is no winner yet, or the test rows were opened before and `reopen` is empty.
@@ -71,7 +72,7 @@ def finalize(
     folder, data = results_folder(study.name, results), data_folder(data_dir)
     protocol = Protocol(rows, study.spec.budget.epochs, seeds, study.spec.search.seed)
     development = load_development(study.spec.data, data)
-    networks = train_networks(entries, protocol, development, folder, device, beat, tell)
+    networks = train_networks(entries, protocol, development, folder, device, progress)
     if train_only:
         return Finalization(folder, tuple(networks))
     commit, dirty = code_version()

@@ -80,12 +80,12 @@ def train_networks(
     development: Development,
     folder: Path,
     device: str = "auto",
-    beat: Callable[[str, float], None] = lambda _name, _share: None,
-    tell: Callable[[str], None] = lambda _line: None,
+    progress: Callable[[str, float], None] = lambda _name, _share: None,
 ) -> list[Network]:
     """The networks of every entry, trained where the folder does not hold them yet, seed by seed.
 
-    Left at any moment and called again it goes on. beat: name of the network and the share of its training.
+    Left at any moment and called again it resumes. progress: called with a network's name and the share of its training
+    that is done.
     Raises TrainingFailure, DataError, DeviceError, OutputError.
     """
     from hpo.training.loop.checkpoint import Checkpoint
@@ -106,9 +106,8 @@ def train_networks(
                     protocol.epochs,
                     protocol.seed(number),
                     device,
-                    lambda share, name=name: beat(name, share),  # type: ignore[misc]
+                    lambda share, name=name: progress(name, share),  # type: ignore[misc]
                     Checkpoint(under_way, place * 1000 + number, 1, identity),
-                    tell,
                 )
                 _save(made, path, entry, protocol, number, identity, development, device)
             about = load_model(path).about

@@ -16,7 +16,7 @@ def predict(
     model: Path,
     images: NDArray[np.uint8],
     device: str = "auto",
-    beat: Callable[[float], None] = lambda _share: None,
+    progress: Callable[[float], None] = lambda _share: None,
 ) -> NDArray[np.float32]:
     """Scores of (N, H, W) or (N, D, H, W) uint8 images by a network, or by the mean of those in a folder, (N, L).
 
@@ -30,7 +30,7 @@ def predict(
     parts = []
     for number, path in enumerate(paths):
         loaded = load_model(path)
-        parts.append(loaded.scores(images, device, lambda share, done=number: beat((done + share) / len(paths))))  # type: ignore[misc]
+        parts.append(loaded.scores(images, device, lambda share, done=number: progress((done + share) / len(paths))))  # type: ignore[misc]
     return np.asarray(np.mean(parts, axis=0), dtype=np.float32)
 
 

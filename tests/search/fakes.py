@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from hpo.control import Stop, StopReason
 from hpo.search.worker.trainer import Task
 from hpo.study.config import TrainConfig
 from hpo.study.record import Provenance, Seeds, TrialRecord
@@ -35,6 +36,22 @@ def make_record(config: Mapping[str, Any], params: Mapping[str, Any] | None = No
     """Make the record of a trial with plausible values for what is not given."""
     seeds = Seeds(study_seed=0, trial_seed=1)
     return TrialRecord(config=dict(config), params=dict(params or {}), seeds=seeds, provenance=PROVENANCE)
+
+
+class StopAfter(Stop):
+    """A stop that is requested once it has been polled so many times."""
+
+    def __init__(self, polls: int) -> None:
+        super().__init__()
+        self._left = polls
+
+    @property
+    def requested(self) -> bool:
+        """Whether the polls are used up."""
+        self._left -= 1
+        if self._left < 0 and StopReason.SIGNAL not in self:
+            self.request(StopReason.SIGNAL)
+        return super().requested
 
 
 class FakeFailure(Exception):  # noqa: N818
@@ -72,8 +89,8 @@ class FakeTrainer:
         self.stop = task.stop
         for epoch in range(1, self._epochs + 1):
             for step in range(10):
-                task.beat((epoch - 1 + step / 10) / self._epochs)
-                if task.stop():
+                task.control.progress((epoch - 1 + step / 10) / self._epochs)
+                if task.control.stop.requested:
                     return
                 time.sleep(self._seconds / 10)
             if self._fails(config):
@@ -92,6 +109,10 @@ class FakeTrainer:
     def peak_memory(self) -> int | None:
         """Bytes."""
         return 1024
+
+    def needs_restart(self) -> bool:
+        """It never runs out of memory."""
+        return False
 
     def energy(self) -> float | None:
         """Joules: 3 for each trial that was begun."""

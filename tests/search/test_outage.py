@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import math
 import os
 import random
@@ -68,8 +69,29 @@ def _count(database: Database) -> Callable[[sa.Connection], None]:
     return lambda connection: connection.execute(change) and None
 
 
+class Outages(logging.Handler):
+    """The messages that begin and end an outage, and what happens at each."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.messages: list[str] = []
+        self.on_message: Callable[[str], object] = lambda _: None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.messages.append(record.getMessage())
+        self.on_message(self.messages[-1])
+
+
+@pytest.fixture
+def outages() -> Iterator[Outages]:
+    handler, logger = Outages(), logging.getLogger("hpo.search.database.retry")
+    logger.addHandler(handler)
+    yield handler
+    logger.removeHandler(handler)
+
+
 class TestRetry:
-    def test_an_outage_is_told_once_and_its_end_too(self) -> None:
+    def test_an_outage_is_logged_once_and_its_end_too(self, outages: Outages) -> None:
         events: list[str] = []
         left = [_refused(), _refused(), _refused()]
 
@@ -80,8 +102,9 @@ class TestRetry:
             events.append("answered")
             return 7
 
-        assert retry(work, RetryPolicy(300.0, lambda _: events.append("told"))) == 7
-        assert events == ["refused", "told", "refused", "refused", "answered", "told"]
+        outages.on_message = lambda _: events.append("logged")
+        assert retry(work, RetryPolicy(300.0)) == 7
+        assert events == ["refused", "logged", "refused", "refused", "answered", "logged"]
 
     def test_it_gives_up_when_the_time_is_over(self, monkeypatch: pytest.MonkeyPatch) -> None:
         clock, tried = Clock(1000.0), []
@@ -92,7 +115,7 @@ class TestRetry:
             raise _refused()
 
         with pytest.raises(sa.exc.OperationalError):
-            retry(work, RetryPolicy(300.0, lambda _: None))
+            retry(work, RetryPolicy(300.0))
         assert len(tried) > 30
         assert tried[-1] == pytest.approx(1300.0)
 
@@ -115,12 +138,12 @@ class TestRetry:
             raise error
 
         with pytest.raises(type(error)):
-            retry(work, RetryPolicy(300.0, lambda _: None))
+            retry(work, RetryPolicy(300.0))
         assert len(tried) == 1
 
     def test_a_bug_is_raised_at_once(self) -> None:
         with pytest.raises(ZeroDivisionError):
-            retry(_raises(ZeroDivisionError()), RetryPolicy(300.0, lambda _: None))
+            retry(_raises(ZeroDivisionError()), RetryPolicy(300.0))
 
     def test_a_refusal_at_the_first_opening_is_a_wrong_address(self) -> None:
         tried: list[int] = []
@@ -130,7 +153,7 @@ class TestRetry:
             raise _refused()
 
         with pytest.raises(sa.exc.OperationalError):
-            retry(work, RetryPolicy(300.0, lambda _: None, opening=True))
+            retry(work, RetryPolicy(300.0, opening=True))
         assert len(tried) == 1
 
     def test_a_server_without_a_free_connection_is_waited_for_at_the_first_opening(self) -> None:
@@ -144,10 +167,9 @@ class TestRetry:
                 raise left.pop()
             return 7
 
-        assert retry(work, RetryPolicy(300.0, lambda _: None, opening=True)) == 7
+        assert retry(work, RetryPolicy(300.0, opening=True)) == 7
 
-    def test_a_short_crowd_is_not_told(self) -> None:
-        lines: list[str] = []
+    def test_a_short_crowd_is_not_logged(self, outages: Outages) -> None:
         left = [of_postgresql("53300", statement=None), of_postgresql("40P01")]
 
         def work() -> int:
@@ -155,8 +177,8 @@ class TestRetry:
                 raise left.pop()
             return 7
 
-        assert retry(work, RetryPolicy(300.0, lines.append)) == 7
-        assert lines == []
+        assert retry(work, RetryPolicy(300.0)) == 7
+        assert outages.messages == []
 
     def test_only_the_outer_of_two_tries_again(self) -> None:
         tried: list[int] = []
@@ -166,7 +188,7 @@ class TestRetry:
             raise _refused()
 
         with pytest.raises(sa.exc.OperationalError):
-            retry(lambda: retry(inner, RetryPolicy(300.0, lambda _: None)), RetryPolicy(0.0, lambda _: None))
+            retry(lambda: retry(inner, RetryPolicy(300.0)), RetryPolicy(0.0))
         assert len(tried) == 1
 
 
@@ -182,16 +204,16 @@ def _raises(error: Exception) -> Callable[[], Any]:
 
 
 @pytest.mark.slow
-def test_a_restart_of_the_server_costs_no_trial_and_no_report(server: PrivateServer) -> None:
-    lines: list[str] = []
+def test_a_restart_of_the_server_costs_no_trial_and_no_report(server: PrivateServer, outages: Outages) -> None:
+    lines = outages.messages
 
-    def on_outage(line: str) -> None:
-        lines.append(line)
+    def on_outage(_line: str) -> None:
         if len(lines) in (1, 3):
             # Some tries fail before it is there again.
             threading.Timer(0.5, server.start).start()
 
-    database = open_database(resolve_address(server.address), create=True, on_outage=on_outage)
+    outages.on_message = on_outage
+    database = open_database(resolve_address(server.address), create=True)
     study = create_or_take_up(database, "restarted", make_spec(4))
     held = claimed(study)
     assert database.answered_again == -math.inf
@@ -230,18 +252,14 @@ def test_an_outage_longer_than_the_patience_is_a_storage_error_with_the_address(
 @pytest.mark.slow
 @pytest.mark.parametrize("way", ["write", "read", "optuna"])
 def test_a_server_that_falls_silent_does_not_hang_a_worker_for_ever(
-    behind_a_proxy: tuple[Database, Proxy], way: str, monkeypatch: pytest.MonkeyPatch
+    behind_a_proxy: tuple[Database, Proxy], way: str, monkeypatch: pytest.MonkeyPatch, outages: Outages
 ) -> None:
     monkeypatch.setattr(engine_module, "SILENCE_SECONDS", 1.0)
     monkeypatch.setattr(engine_module, "CONNECT_TIMEOUT", 2)
     behind, proxy = behind_a_proxy
-    lines: list[str] = []
-
-    def on_outage(line: str) -> None:
-        lines.append(line)
-        proxy.silent.clear()
-
-    database = open_database(behind.url, create=False, on_outage=on_outage)
+    lines = outages.messages
+    outages.on_message = lambda _: proxy.silent.clear()
+    database = open_database(behind.url, create=False)
     _ = database.optuna
     works: dict[str, Callable[[], object]] = {
         "write": lambda: database.write(_count(database)),

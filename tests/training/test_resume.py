@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 
+from hpo.control import Control, Stop
 from hpo.data.development import Development
 from hpo.data.rows import scoring_folds
 from hpo.study.config import TrainConfig
@@ -20,7 +21,6 @@ from hpo.study.spec import Scoring
 from hpo.training.loop.checkpoint import Checkpoint, remove_checkpoints
 from hpo.training.loop.fold import SCORING_ROWS, Run
 from hpo.training.loop.trial import EpochReport, train_trial
-from tests.mention import unmentioned
 
 DISK_FULL = os.strerror(errno.ENOSPC)
 
@@ -50,25 +50,29 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }
 
 
-@dataclass
-class Life:
-    """One worker's hold on a trial: beats so far, after how many it is told to stop, and what it says.
+class Life(Stop):
+    """One worker's hold on a trial: steps reported so far, and after how many of them a stop is requested.
 
-    shares: of all steps, at each beat.
+    shares: of all steps, at each report.
     """
 
-    last_beat: int | None = None
-    beats: int = 0
-    told: list[str] = field(default_factory=list)
-    shares: list[float] = field(default_factory=list)
+    def __init__(self, last_beat: int | None = None) -> None:
+        super().__init__()
+        self.last_beat, self.beats = last_beat, 0
+        self.shares: list[float] = []
 
-    def beat(self, share: float) -> None:
+    def progress(self, share: float) -> None:
         assert 0 < share <= 1
         self.beats += 1
         self.shares.append(share)
 
-    def stop(self) -> bool:
+    @property
+    def requested(self) -> bool:
         return self.last_beat is not None and self.beats >= self.last_beat
+
+    @property
+    def control(self) -> Control:
+        return Control(self, self.progress)
 
 
 class AlwaysDue(Checkpoint):
@@ -89,7 +93,6 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[Run]:
             made.append(self)
 
     monkeypatch.setattr("hpo.training.loop.trial.Run", RecordedRun)
-    monkeypatch.setattr("hpo.training.loop.trial._tell_once", lambda *_: None)
     monkeypatch.setattr("hpo.training.model.resnet._WIDTHS", (16, 16, 16, 16))
     monkeypatch.setitem(SCORING_ROWS, 2, 8)
     monkeypatch.setattr("hpo.training.loop.checkpoint.os.fsync", lambda _: None)
@@ -113,10 +116,8 @@ def trial(development: Development, tmp_path: Path) -> Callable[..., Iterator[Ep
             2,
             0,
             "cpu",
-            life.beat,
-            stop=life.stop,
-            checkpoint=checkpoint,
-            tell=life.told.append,
+            life.control,
+            checkpoint,
         )
 
     return begin
@@ -144,6 +145,10 @@ def weights(runs: list[Run]) -> list[torch.Tensor]:
     return [tensor for run in runs[-2:] for tensor in tensors(run.state_dict())]
 
 
+def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+
+
 def bit_equal(one: list[torch.Tensor], other: list[torch.Tensor]) -> bool:
     return len(one) == len(other) and all(torch.equal(x, y) for x, y in zip(one, other, strict=True))
 
@@ -151,7 +156,7 @@ def bit_equal(one: list[torch.Tensor], other: list[torch.Tensor]) -> bool:
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "threads"), list(zip(SETTINGS, (2, 1, 2, 2), strict=True)))
 def test_a_trial_stopped_at_any_step_ends_as_if_it_never_was(
-    name: str, threads: int, trial: Any, runs: Any, tmp_path: Path
+    name: str, threads: int, trial: Any, runs: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
@@ -169,7 +174,7 @@ def test_a_trial_stopped_at_any_step_ends_as_if_it_never_was(
             assert told_apart(reports) == expected, f"stopped at beat {last_beat}"
             assert bit_equal(weights(runs), final), f"stopped at beat {last_beat}"
             assert resumed.beats < whole.beats
-            assert len(resumed.told) == 1
+            assert len(warnings(caplog)) == 0
     finally:
         torch.set_num_threads(before)
 
@@ -183,7 +188,7 @@ def test_a_trial_of_many_short_lives_ends_as_if_it_had_one(name: str, trial: Any
         life = Life(1 + 9 * (fence % 2))
         reports += trial(SETTINGS[name], life, fence)
         assert len(list(tmp_path.iterdir())) == 1
-        if not life.stop():
+        if not life.requested:
             break
     assert told_apart(reports) == expected
     assert bit_equal(weights(runs), final)
@@ -222,7 +227,9 @@ def test_a_trial_told_to_stop_before_its_first_step_leaves_nothing(trial: Any, r
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_disk_that_refuses_costs_no_report(trial: Any, runs: Any, tmp_path: Path, monkeypatch: Any) -> None:
+def test_a_disk_that_refuses_costs_no_report(
+    trial: Any, runs: Any, tmp_path: Path, monkeypatch: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     expected = told_apart(list(trial({}, Life())))
 
     def refuse(*_: Any) -> None:
@@ -231,22 +238,26 @@ def test_a_disk_that_refuses_costs_no_report(trial: Any, runs: Any, tmp_path: Pa
     monkeypatch.setattr("hpo.training.loop.checkpoint.torch.save", refuse)
     life = Life()
     assert told_apart(list(trial({}, life, 1, AlwaysDue))) == expected
-    assert len(life.told) == 1
-    assert DISK_FULL in life.told[0]
+    assert len(warnings(caplog)) == 1
+    assert DISK_FULL in warnings(caplog)[0]
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_file_from_another_precision_is_not_gone_on_with(trial: Any, runs: Any) -> None:
+def test_a_file_from_another_precision_is_not_gone_on_with(
+    trial: Any, runs: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     whole = Life()
     expected = told_apart(list(trial({"precision": "bf16"}, whole)))
     assert list(trial({"precision": "fp32"}, Life(3), 1)) == []
     life = Life()
     assert told_apart(list(trial({"precision": "bf16"}, life, 2))) == expected
     assert life.shares == whole.shares, "from the first step"
-    assert unmentioned(life.told[0], "trial 7") == []
+    assert [message for message in warnings(caplog) if "trial 7" in message]
 
 
-def test_a_file_that_fits_only_in_part_is_not_gone_on_with(trial: Any, runs: Any, monkeypatch: Any) -> None:
+def test_a_file_that_fits_only_in_part_is_not_gone_on_with(
+    trial: Any, runs: Any, monkeypatch: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     whole = Life()
     expected = told_apart(list(trial({}, whole)))
     assert list(trial({}, Life(3), 1)) == []
@@ -262,7 +273,7 @@ def test_a_file_that_fits_only_in_part_is_not_gone_on_with(trial: Any, runs: Any
     life = Life()
     assert told_apart(list(trial({}, life, 2))) == expected
     assert life.shares == whole.shares, "from the first step"
-    assert unmentioned(life.told[0], "trial 7", "Stale file handle") == []
+    assert [message for message in warnings(caplog) if "trial 7" in message and "Stale file handle" in message]
 
 
 def test_seconds_of_an_epoch_count_both_lives(trial: Any, runs: Any, monkeypatch: Any) -> None:
@@ -287,9 +298,7 @@ def test_a_trial_goes_on_on_cuda(development: Development, tmp_path: Path) -> No
     stopped, resumed = Life(4), Life()
     for fence, life in enumerate((stopped, resumed), start=1):
         checkpoint = Checkpoint(tmp_path, 7, fence, "same")
-        reports = list(
-            train_trial(config, development, folds, 2, 0, "cuda", life.beat, life.stop, checkpoint, life.told.append)
-        )
+        reports = list(train_trial(config, development, folds, 2, 0, "cuda", life.control, checkpoint))
     assert [report.epoch for report in reports] == [1, 2]
     assert resumed.shares[0] >= stopped.shares[-1] > 0.5, "not from the first step"
     assert reports[-1].training_loss == pytest.approx(whole[-1].training_loss, rel=0.1)

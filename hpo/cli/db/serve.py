@@ -6,7 +6,6 @@ from pathlib import Path
 
 import click
 
-from hpo.cli.common import say
 from hpo.errors import StorageError, UsageError
 from hpo.launch.server.cluster import Cluster
 from hpo.launch.server.serve import serve as serve_folder
@@ -45,7 +44,7 @@ def serve(folder: Path, listen: str | None, port: int | None, background: bool, 
         print((folder / "serve.log").read_text().strip())
         print(f"it runs on as process {process}; `hpo db serve --stop {folder}` ends it")
     else:
-        serve_folder(folder, listen=listen, port=port, on_ready=_print_address, tell=say)
+        serve_folder(folder, listen=listen, port=port, on_ready=_print_address)
 
 
 def _print_address(cluster: Cluster) -> None:

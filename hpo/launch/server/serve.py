@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import json
+import logging
 import os
 import signal
 import socket
@@ -21,6 +22,8 @@ from hpo.files import atomic_write
 from hpo.launch.server.cluster import Cluster, as_owner, last_lines, prepare
 from hpo.search.database.address import write_address_file
 from hpo.search.queue.process_identity import start_time
+
+_log = logging.getLogger(__name__)
 
 BEAT_SECONDS = 5.0
 """How often a server writes that it lives, for other hosts that see its folder."""
@@ -50,7 +53,6 @@ def serve(
     listen: str | None = None,
     port: int | None = None,
     on_ready: Callable[[Cluster], None] = lambda _: None,
-    tell: Callable[[str], None] = lambda _: None,
     stop: threading.Event | None = None,
 ) -> None:
     """Serves the database in a folder until `stop` is set or the process gets SIGINT or SIGTERM; makes it if needed.
@@ -60,7 +62,7 @@ def serve(
     """
     folder = folder.absolute()
     asked = stop or threading.Event()
-    with _the_only_one(folder, tell), _signals(asked):
+    with _the_only_one(folder), _signals(asked):
         cluster = prepare(folder, listen=listen, port=port)
         process = _start(cluster)
         try:
@@ -145,11 +147,11 @@ def read_server(folder: Path) -> Server | None:
 
 
 @contextmanager
-def _the_only_one(folder: Path, tell: Callable[[str], None]) -> Iterator[None]:
+def _the_only_one(folder: Path) -> Iterator[None]:
     """Holds the folder against other servers: PostgreSQL's own lock means nothing to another host."""
     found = read_server(folder)
     if found is not None:
-        check_left(folder, found, tell)
+        check_left(folder, found)
     mine = Server(_here(), os.getpid(), 0)
     over = threading.Event()
 
@@ -176,7 +178,7 @@ def _the_only_one(folder: Path, tell: Callable[[str], None]) -> Iterator[None]:
         (folder / "server.json").unlink(missing_ok=True)
 
 
-def check_left(folder: Path, found: Server, tell: Callable[[str], None]) -> None:
+def check_left(folder: Path, found: Server) -> None:
     """Return once the server `found` in a folder has ended, watching that of another host for SILENT_SECONDS.
 
     Raises:
@@ -189,7 +191,7 @@ def check_left(folder: Path, found: Server, tell: Callable[[str], None]) -> None
                 f"{folder / 'address'}, and `hpo db serve --stop {folder}` ends it"
             )
         return
-    tell(f"host {found.host} served {folder} last; watching for {SILENT_SECONDS:.0f} s whether it still does")
+    _log.info(f"host {found.host} served {folder} last; watching for {SILENT_SECONDS:.0f} s whether it still does")
     end = time.monotonic() + SILENT_SECONDS
     while time.monotonic() < end:
         time.sleep(0.5)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from hpo.launch.backends.local import devices_of
@@ -19,13 +19,13 @@ from hpo.training.machine.limits import usable_cores, usable_memory
 if TYPE_CHECKING:
     from hpo.data.development import Development
 
+_log = logging.getLogger(__name__)
+
 SECONDS = 75.0
 """After so long no larger number of workers is begun to be measured."""
 
 
-def workers_per_device(
-    spec: StudySpec, development: Development, device: str, probe: Probe, say: Callable[[str], None]
-) -> int:
+def workers_per_device(spec: StudySpec, development: Development, device: str, probe: Probe) -> int:
     """How many workers on each device do the most together, at least 1; `say` takes a line for each thing found.
 
     device: as on the command line; the first of several GPUs is measured. Raises DeviceError.
@@ -49,33 +49,32 @@ def workers_per_device(
     kept = Kept(circumstances)
     if (found := kept.read()) is not None:
         for line in found.lines:
-            say(f"found before: {line}")
-        say(f"{found.workers} on each device; to measure anew remove {kept.file}")
+            _log.info(f"found before: {line}")
+        _log.info(f"{found.workers} on each device; to measure anew remove {kept.file}")
         return found.workers
-    settled = _measure(rehearsal, room, say)
+    settled = _measure(rehearsal, room)
     if settled is None:
-        say("one worker on each device, then, since nothing could be measured; give a number to have more")
+        _log.info("one worker on each device, then, since nothing could be measured; give a number to have more")
         return 1
     where = f", kept in {kept.file}" if kept.write(settled) else ""
-    say(f"settled on {settled.workers} on each device{where}")
+    _log.info(f"settled on {settled.workers} on each device{where}")
     return settled.workers
 
 
-def _measure(rehearsal: Rehearsal, room: Room, say: Callable[[str], None]) -> Settled | None:
+def _measure(rehearsal: Rehearsal, room: Room) -> Settled | None:
     until = time.monotonic() + SECONDS
     cores = max(1, room.cores // room.devices)
     with Crowd(rehearsal) as crowd:
         try:
             peak = crowd.peak(cores)
         except Trouble as trouble:
-            say(f"the memory of a trial could not be measured: {trouble}")
+            _log.info(f"the memory of a trial could not be measured: {trouble}")
             return None
         of_gpu = f" and {memory(peak.device)} of the GPU" if peak.device else ""
-        say(f"a trial of the largest configuration holds {memory(peak.main)}{of_gpu}")
+        _log.info(f"a trial of the largest configuration holds {memory(peak.main)}{of_gpu}")
         settled = settle(
             lambda count: crowd.rate(count, max(1, cores // count)),
             room.most(peak),
-            say=say,
             in_time=lambda: time.monotonic() < until,
         )
     return settled if settled.is_measured else None

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from hpo.text import memory
 from hpo.training.probe.peak import Peak
+
+_log = logging.getLogger(__name__)
 
 LEAST_GAIN = 1.1
 """How many times as many rows a second more workers must train to be taken."""
@@ -64,19 +67,18 @@ def settle(
     rate: Callable[[int], float],
     most: tuple[int, str],
     *,
-    say: Callable[[str], None] = lambda _: None,
     in_time: Callable[[], bool] = lambda: True,
 ) -> Settled:
     """The number of workers from which more make less than LEAST_GAIN times as many rows a second, or do not fit.
 
     rate: rows a second of so many workers together; raises Trouble. most: the largest number to try, and why no more.
-    say: takes each line as it is found. in_time: whether there is time to try more. 1 if nothing could be measured.
+    in_time: whether there is time to try more. 1 if nothing could be measured.
     """
     lines: list[str] = []
 
     def note(line: str) -> None:
         lines.append(line)
-        say(line)
+        _log.info(line)
 
     best, best_rate = 1, 0.0
     for count in ladder(most[0]):

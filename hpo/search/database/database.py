@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -33,7 +32,7 @@ class Database:
     """An open database whose tables exist; made by `open_database`.
 
     Every method raises StorageError if the database cannot be reached for `outage` seconds, OutputError if its disk
-    is full. on_outage: gets a sentence when the database stops answering, and one when it answers again.
+    is full. The log says when the database stops answering, and when it answers again.
     answered_again: when the last outage ended, on this process's monotonic clock. Leases ran out meanwhile whose
     workers live, and could not renew them.
     """
@@ -42,7 +41,6 @@ class Database:
         self.url = url
         self.engine = engine
         self.outage = outage
-        self.on_outage: Callable[[str], None] = logging.getLogger("hpo").warning
         self.answered_again = -math.inf
         self.trials: dict[int, SeenTrials] = {}
 
@@ -121,7 +119,7 @@ class Database:
         self.engine.dispose()
 
     def _retry(self, work: Callable[[], T], seconds: float) -> T:
-        policy = RetryPolicy(seconds, lambda line: self.on_outage(f"{self.address}: {line}"), ended=self._note_end)
+        policy = RetryPolicy(seconds, self.address, ended=self._note_end)
         with as_hpo_error(self.url):
             return retry(work, policy)
 
@@ -134,12 +132,11 @@ def open_database(
     *,
     create: bool,
     outage: float = OUTAGE_SECONDS,
-    on_outage: Callable[[str], None] | None = None,
     known_good: bool = False,
 ) -> Database:
     """Opens the database at an address of `resolve_address`; makes its tables if `create`.
 
-    outage: seconds that its later transactions try again; on_outage: see `Database`. A server that is there and starts
+    outage: seconds that its later transactions try again. A server that is there and starts
     up, or has no connection free, is waited for; one that refuses is taken for a wrong address, and said at once,
     unless the address is known_good: a worker that starts while the server does not run waits for it.
     Raises StorageError if it is missing (and not `create`), refused, no database, or of another schema version;
@@ -148,14 +145,8 @@ def open_database(
     if url.get_backend_name() == "sqlite":
         check_sqlite_folder(url, create)
     database = Database(url, make_engine(url), outage)
-    if on_outage is not None:
-        database.on_outage = on_outage
-
-    def tell(line: str) -> None:
-        database.on_outage(f"{shown(url)}: {line}")
-
     with as_hpo_error(url):
-        found = retry(lambda: _ready(database, create), RetryPolicy(outage, tell, opening=not known_good))
+        found = retry(lambda: _ready(database, create), RetryPolicy(outage, database.address, opening=not known_good))
     if found is None:
         raise StorageError(f"{shown(url)} holds no hpo study yet; `hpo launch` makes the first")
     check_version(url, found)

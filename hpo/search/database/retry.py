@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import threading
 import time
@@ -31,19 +32,21 @@ _STATES = {
 
 T = TypeVar("T")
 
+_log = logging.getLogger(__name__)
+
 _running = threading.local()
 
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How long to try again. outage: seconds; tell: gets one sentence when an outage begins, and one when it ends.
+    """How long to try again. outage: seconds; address: of the database, for the log.
 
     opening: the server has not answered yet, so that one that refuses, or has no such host, is taken for a wrong
     address and not for an outage. ended: called when a server that was out of reach has answered.
     """
 
     outage: float
-    tell: Callable[[str], None]
+    address: str = "the database"
     opening: bool = False
     ended: Callable[[], None] = lambda: None
 
@@ -65,7 +68,7 @@ def retry(work: Callable[[], T], policy: RetryPolicy) -> T:
 
 
 def _repeat(work: Callable[[], T], policy: RetryPolicy) -> T:
-    pause, told, begun, was_away = _FIRST_PAUSE, False, 0.0, False
+    pause, logged, begun, was_away = _FIRST_PAUSE, False, 0.0, False
     while True:
         try:
             result = work()
@@ -76,16 +79,16 @@ def _repeat(work: Callable[[], T], policy: RetryPolicy) -> T:
             begun, was_away = begun or now, was_away or kind is ErrorKind.OUT_OF_REACH
             if now >= begun + policy.outage:
                 raise
-            if not told and (kind is ErrorKind.OUT_OF_REACH or now > begun + _QUIET_SECONDS):
-                told = True
-                policy.tell(f"{_STATES[kind]}; trying again for {_spelled(policy.outage)}")
+            if not logged and (kind is ErrorKind.OUT_OF_REACH or now > begun + _QUIET_SECONDS):
+                logged = True
+                _log.warning("%s: %s; retrying for %s", policy.address, _STATES[kind], _spelled(policy.outage))
             time.sleep(min(pause * random.uniform(0.5, 1.5), begun + policy.outage - now))
             pause = min(2 * pause, _LONGEST_PAUSE)
         else:
             if was_away:
                 policy.ended()
-            if told:
-                policy.tell("the database answers again")
+            if logged:
+                _log.warning("%s: the database answers again", policy.address)
             return result
 
 

@@ -1,14 +1,14 @@
-"""The worker: claims a trial, trains it, tells how it ended, takes the next."""
+"""The worker: claims a trial, trains it, stores how it ended, takes the next."""
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import random
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from hpo.control import Control, Stop, StopReason, StopWatch
 from hpo.errors import DataError, HpoError
 from hpo.search.queue.claiming import NothingToClaim, claim, release, store_record
 from hpo.search.queue.lease import Claim
@@ -23,29 +23,32 @@ from hpo.search.worker.heartbeat import Heartbeat
 from hpo.search.worker.trainer import Task, Trainer
 from hpo.study.planned import planned_trial
 from hpo.study.record import Provenance, ResourceUsage, TrialRecord
+from hpo.training.machine.limits import WornOut
 from hpo.training.machine.usage import UsageMeter
 from hpo.training.report import EpochReport
 
 POLL_SECONDS = (2.0, 10.0)
 """How often a worker with nothing to do asks whether a trial has come free: at first, and after a while."""
 
-Ending = Literal["done", "limit", "drained", "interrupted", "deadline"]
+Ending = Literal["done", "limit"] | StopReason
+"""Why a worker took no further trial: the study is finished, its limit is reached, or it was asked to stop."""
 
-_SAID: dict[Ending, str] = {
-    "done": "nothing is left to do",
-    "limit": "it has done as many trials as it was to do",
-    "drained": "it was asked to end by `hpo stop`",
-    "interrupted": "it was interrupted",
-    "deadline": "its job ends too soon for another trial",
+_DESCRIPTIONS: dict[Ending, str] = {
+    "done": "no trials left",
+    "limit": "its limit of trials is reached",
+    StopReason.SIGNAL: "interrupted",
+    StopReason.PARENT: "interrupted: the process that started it is gone",
+    StopReason.DRAIN: "stopped by `hpo stop`",
+    StopReason.DRAIN_NOW: "stopped by `hpo stop --now`",
+    StopReason.DEADLINE: "its job ends too soon for another trial",
+    StopReason.MEMORY: "memory was refused to its process",
 }
 
+_log = logging.getLogger(__name__)
 
-class Interrupted(Exception):  # noqa: N818 - an event, not an error
-    """The trial ended early, with its checkpoint saved, because the worker is to stop; ended: why."""
 
-    def __init__(self, ended: Ending) -> None:
-        super().__init__(ended)
-        self.ended = ended
+class _Released(Exception):  # noqa: N818 - an event, not an error
+    """The trial ended early, with its checkpoint saved, because a stop was requested."""
 
 
 @dataclass(frozen=True)
@@ -60,12 +63,12 @@ class WorkerSummary:
     @property
     def interrupted(self) -> bool:
         """Whether it ended before its study did, without having been drained: it should be started again."""
-        return self.ended in ("interrupted", "deadline")
+        return isinstance(self.ended, StopReason) and self.ended not in (StopReason.DRAIN, StopReason.DRAIN_NOW)
 
     @property
-    def said(self) -> str:
+    def description(self) -> str:
         """Why it ended, for a reader."""
-        return _SAID[self.ended]
+        return _DESCRIPTIONS[self.ended]
 
 
 def run_worker(
@@ -73,19 +76,31 @@ def run_worker(
     *,
     identity: WorkerIdentity,
     train: Trainer,
-    stop: Callable[[], bool] = lambda: False,
-    on_event: Callable[[str], None] = lambda _: None,
+    stop: Stop | None = None,
     limit: int | None = None,
     wait: bool = True,
     deadline: Deadline | None = None,
 ) -> WorkerSummary:
-    """Trains trials until the budget is spent, `limit` trials are done, or it is to stop.
+    """Train trials until the budget is spent, `limit` trials are done, or a stop is requested.
 
-    stop: asked at each step; true: the trial is given back with its checkpoint. wait: whether to stay while the rest of
-    the budget runs elsewhere, to take up a trial whose worker dies.
-    Raises StudyStoppedError, StorageError, and what is a bug in training, after giving the trial back.
+    Args:
+        study: what to work on.
+        identity: who this worker is, see `this_process`.
+        train: trains one trial and reports each epoch.
+        stop: may be requested from a signal handler or another thread; the trial is then released with its checkpoint.
+        limit: number of trials after which to end.
+        wait: whether to stay while the rest of the budget runs elsewhere, to resume a trial whose worker dies.
+        deadline: when the job that this worker runs in ends.
+
+    Raises:
+        StudyStoppedError: too many trials failed.
+        StorageError: the database is out of reach for too long.
+        Exception: a bug in training passes through, after the trial has been released.
     """
-    return _Worker(study, identity, train, stop, on_event, deadline).run(limit, wait)
+    stop = stop or Stop()
+    conditions = {} if deadline is None else {StopReason.DEADLINE: lambda: deadline.seconds_left() <= 0}
+    with StopWatch(stop, conditions) as watch:
+        return _Worker(study, identity, train, watch, deadline).run(limit, wait)
 
 
 class _Worker:
@@ -94,12 +109,11 @@ class _Worker:
         study: Study,
         identity: WorkerIdentity,
         train: Trainer,
-        stop: Callable[[], bool],
-        on_event: Callable[[str], None],
+        watch: StopWatch,
         deadline: Deadline | None,
     ) -> None:
         self._study, self._name, self._train = study, identity.name, train
-        self._stop, self._tell, self._deadline = stop, on_event, deadline
+        self._watch, self._stop, self._deadline = watch, watch.stop, deadline
         self._outcomes: list[Outcome] = []
         self._started = register_worker(study, identity)
 
@@ -109,29 +123,31 @@ class _Worker:
             self._tidy()
             ended = self._work(limit, wait)
         except BaseException as error:
-            said = str(error) if isinstance(error, HpoError) else f"{type(error).__name__}: {error}"
+            message = str(error) if isinstance(error, HpoError) else f"{type(error).__name__}: {error}"
             with contextlib.suppress(Exception):
-                self._end(said)
+                self._end(message)
             raise
         count = self._outcomes.count
         summary = WorkerSummary(len(self._outcomes), count("pruned"), count("failed"), ended)
-        self._end(summary.said)
+        self._end(summary.description)
         return summary
 
-    def _end(self, said: str) -> None:
-        end_worker(self._study, self._name, finished=len(self._outcomes), message=said)
+    def _end(self, message: str) -> None:
+        end_worker(self._study, self._name, finished=len(self._outcomes), message=message)
 
     def _work(self, limit: int | None, wait: bool) -> Ending:
         polls = 0
         while limit is None or len(self._outcomes) < limit:
-            said = "waits for trials of other workers" if polls else "takes the next trial"
-            asked = sign_of_life(self._study, self._name, self._started, finished=len(self._outcomes), message=said)
-            if (reason := self._reason_to_end(asked)) is not None:
-                return reason
+            message = "waits for trials of other workers" if polls else "takes the next trial"
+            asked = sign_of_life(self._study, self._name, self._started, finished=len(self._outcomes), message=message)
+            self._check_whether_to_stop(asked)
+            if self._stop.requested and self._stop.reason is not None:
+                return self._stop.reason
             held = claim(self._study, self._name)
             if held is NothingToClaim.ELSEWHERE and wait:
                 polls += 1
-                self._pause(min(POLL_SECONDS[0] * polls, POLL_SECONDS[1], self._study.lease / 2))
+                pause = min(POLL_SECONDS[0] * polls, POLL_SECONDS[1], self._study.lease / 2)
+                self._stop.wait(pause * random.uniform(0.7, 1.3))
                 continue
             if isinstance(held, NothingToClaim):
                 return "done"
@@ -139,37 +155,28 @@ class _Worker:
             try:
                 self._outcomes.append(self._run_trial(held))
             except LeaseLost:
-                self._tell(f"trial {held.number}: its lease ran out and another worker has it; dropped")
-            except Interrupted as interrupted:
-                self._tell(f"trial {held.number}: given back")
-                return interrupted.ended
+                _log.warning("trial %d: lease lost to another worker; dropped here", held.number)
+            except _Released:
+                _log.info("trial %d: released", held.number)
         return "limit"
 
-    def _reason_to_end(self, asked: StopRequest | None) -> Ending | None:
-        if self._stop():
-            return "interrupted"
+    def _check_whether_to_stop(self, asked: StopRequest | None) -> None:
+        """Request a stop for what is only looked at between two trials."""
         if asked is not None:
-            return "drained"
-        if self._deadline is not None:
+            self._stop.request(StopReason.DRAIN)
+        if self._train.needs_restart():
+            self._stop.request(StopReason.MEMORY)
+        if self._deadline is not None and not self._stop.requested:
             needed = seconds_to_get_anywhere(self._study, keeps_checkpoints=self._train.checkpoints is not None)
             if self._deadline.seconds_left() < needed:
-                return "deadline"
-        return None
-
-    def _deadline_near(self) -> bool:
-        return self._deadline is not None and self._deadline.seconds_left() <= 0
-
-    def _pause(self, seconds: float) -> None:
-        until = time.monotonic() + seconds * random.uniform(0.7, 1.3)
-        while time.monotonic() < until and not self._stop() and not self._deadline_near():
-            time.sleep(0.05)
+                self._stop.request(StopReason.DEADLINE)
 
     def _run_trial(self, held: Claim) -> Outcome:
         record = held.record
         before = ResourceUsage() if record is None else record.usage
         meter = UsageMeter(before, self._train.energy, self._train.peak_memory)
         try:
-            with Heartbeat(held, self._started, lambda: self._stop() or self._deadline_near()) as heart:
+            with Heartbeat(held, self._started, self._stop) as heart:
                 record = self._begin_record(held)
                 outcome, last, reason = self._train_trial(held, record, heart, meter)
                 record = record.model_copy(update={"usage": meter.read()})
@@ -182,11 +189,15 @@ class _Worker:
         except BaseException as error:
             if record is not None:
                 record = record.model_copy(update={"usage": meter.read()})
-            self._give_back(held, record)
+            self._release(held, record)
             if isinstance(error, KeyboardInterrupt):
-                raise Interrupted("interrupted") from None
+                self._stop.request(StopReason.SIGNAL)
+                raise _Released from None
+            if isinstance(error, WornOut):
+                self._stop.request(StopReason.MEMORY)
+                raise _Released from None
             raise
-        self._tell(_told(held, outcome, last, reason))
+        _log.info("%s", _describe_end(held, outcome, last, reason))
         self._tidy()
         return outcome
 
@@ -208,15 +219,18 @@ class _Worker:
         self, held: Claim, record: TrialRecord, heart: Heartbeat, meter: UsageMeter
     ) -> tuple[Outcome, EpochReport | None, str]:
         train = self._train
-        self._tell(_told_at_the_beginning(held))
+        _log.info("%s", _describe_start(held))
+
+        def progress(share: float) -> None:
+            self._watch.poll()
+            heart.progress(share)
+
         task = Task(
             record.train_config(held.study.trial_name(held.number)),
             record.seeds.trial_seed,
             held.number,
             held.fence,
-            beat=heart.beat,
-            stop=heart.stop,
-            tell=self._tell,
+            control=Control(self._stop, progress),
             kept_at=held.checkpoint,
             scoring_seed=record.seeds.scoring_seed,
         )
@@ -226,19 +240,19 @@ class _Worker:
                 if not record_report(held, last):
                     return "pruned", last, ""
                 meter.read()
-                heart.beat(last.epoch / held.study.spec.budget.epochs)
+                progress(last.epoch / held.study.spec.budget.epochs)
         except (train.failure, DataError) as failure:
             # The data were read before: what training says of them is the doing of this configuration's resplit.
             return "failed", last, str(failure)
-        if heart.stopped and (last is None or last.epoch < held.study.spec.budget.epochs):
-            raise Interrupted("drained" if heart.asked else "deadline" if self._deadline_near() else "interrupted")
+        if self._stop.requested and (last is None or last.epoch < held.study.spec.budget.epochs):
+            raise _Released
         return "complete", last, ""
 
-    def _give_back(self, held: Claim, record: TrialRecord | None) -> None:
+    def _release(self, held: Claim, record: TrialRecord | None) -> None:
         try:
             release(held, record)
         except HpoError as error:
-            self._tell(f"trial {held.number}: could not be given back, its lease will run out: {error}")
+            _log.warning("trial %d: could not be released, its lease will expire: %s", held.number, error)
 
     def _tidy(self) -> None:
         """Removes the checkpoints of trials that have ended, here or on another host."""
@@ -268,8 +282,8 @@ def _new_record(held: Claim, provenance: Provenance, drawn: Drawn) -> TrialRecor
     )
 
 
-def _told_at_the_beginning(held: Claim) -> str:
-    text = f"trial {held.number}: " + ("begins" if held.fence == 1 else "is taken up")
+def _describe_start(held: Claim) -> str:
+    text = f"trial {held.number}: " + ("starts" if held.fence == 1 else "resumes")
     planned = planned_trial(held.study.spec, held.place)
     if planned is None:
         return text
@@ -277,7 +291,7 @@ def _told_at_the_beginning(held: Claim) -> str:
     return text + (f" ({name})" if planned.repeat is None else f" ({name}, repeat {planned.repeat + 1})")
 
 
-def _told(held: Claim, outcome: Outcome, last: EpochReport | None, reason: str) -> str:
+def _describe_end(held: Claim, outcome: Outcome, last: EpochReport | None, reason: str) -> str:
     text = f"trial {held.number}: {outcome}"
     if last is not None:
         text += f" after {last.epoch} of {held.study.spec.budget.epochs} epochs, AUC {last.auc:.4f}"

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from hpo.control import Control
 from hpo.study.config import TrainConfig
 from hpo.study.record import Provenance
 from hpo.study.spec import Scoring, StudySpec
@@ -20,23 +22,23 @@ if TYPE_CHECKING:
     from hpo.training.loop.checkpoint import Checkpoint
 
 
+_log = logging.getLogger(__name__)
+
+
 @dataclass(frozen=True)
 class Task:
     """One trial to train, or to go on with from its checkpoint.
 
-    seed: of everything that is drawn. number, fence: name its checkpoints. beat: called with the share of the trial
-    that is done, at least each step; what it raises ends the training. stop: asked each step; true: save a checkpoint
-    and end early, without an error. tell: takes one line for the log. kept_at: where the worker that had it before kept
-    its checkpoints, HOST:FOLDER.
+    seed: of everything that is drawn. number, fence: name its checkpoints. control: obeyed at each step; once its stop
+    is requested, the trainer saves a checkpoint and ends early, without an error. kept_at: where the worker that held
+    the trial before keeps its checkpoints, HOST:FOLDER.
     """
 
     config: TrainConfig
     seed: int
     number: int
     fence: int = 1
-    beat: Callable[[float], None] = lambda _share: None
-    stop: Callable[[], bool] = lambda: False
-    tell: Callable[[str], None] = lambda _line: None
+    control: Control = field(default_factory=Control)
     kept_at: str | None = None
     scoring_seed: int | None = None
 
@@ -68,6 +70,10 @@ class Trainer(Protocol):
 
     def peak_memory(self) -> int | None:
         """Bytes of device memory at most in use so far, or None if the device does not say."""
+        ...
+
+    def needs_restart(self) -> bool:
+        """Whether no other trial should be trained in this process, since memory was refused to it."""
         ...
 
     def energy(self) -> float | None:
@@ -125,10 +131,8 @@ class _StudyTrainer:
             epochs=self._spec.budget.epochs,
             seed=task.seed,
             device=self._device,
-            beat=task.beat,
-            stop=task.stop,
+            control=task.control,
             checkpoint=self._checkpoint(task),
-            tell=task.tell,
         )
 
     def kept(self) -> set[int]:
@@ -150,6 +154,12 @@ class _StudyTrainer:
 
         return peak_memory_bytes(choose_device(self._device)) or None
 
+    def needs_restart(self) -> bool:
+        """Whether memory was refused to this process, see `hpo.training.machine.limits`."""
+        from hpo.training.machine.limits import is_worn
+
+        return is_worn()
+
     def energy(self) -> float | None:
         """Joules of this worker's part of the device so far, or None if the device does not say."""
         joules = self._meter.joules()
@@ -166,8 +176,10 @@ class _StudyTrainer:
             return None
         found = Checkpoint(self._folder, task.number, task.fence, self._identity(task))
         if task.fence > 1 and not found.exists():
-            before = f", it was last kept in {task.kept_at}" if task.kept_at not in (None, self.checkpoints) else ""
-            task.tell(f"trial {task.number}: begins anew, for no checkpoint of it is in {self.checkpoints}{before}")
+            before = (
+                f"; its last worker kept them in {task.kept_at}" if task.kept_at not in (None, self.checkpoints) else ""
+            )
+            _log.warning("trial %d restarts: no checkpoint in %s%s", task.number, self.checkpoints, before)
         return found
 
     def _identity(self, task: Task) -> str:

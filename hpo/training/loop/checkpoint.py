@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import re
 import shutil
 import time
@@ -17,6 +18,9 @@ from torch import Tensor
 from hpo.errors import first_line
 from hpo.files import atomic_write
 from hpo.training.state import StateDict
+
+_log = logging.getLogger(__name__)
+
 
 Tell = Callable[[str], None]
 
@@ -37,7 +41,7 @@ class Checkpoint:
     the time grows until writing takes about 2 % of it.
 
     A file appears whole or not at all, also if the machine dies: it is written under another name, synced and renamed,
-    with mode 0600. A disk that is full or fails costs the checkpoint, not the trial, and is told once.
+    with mode 0600. A disk that is full or fails costs the checkpoint, not the trial, and is logged once.
     """
 
     def __init__(self, folder: Path, trial: int, fence: int, identity: str, seconds: float = _DEFAULT_SECONDS) -> None:
@@ -46,14 +50,14 @@ class Checkpoint:
         self.name = f"trial {trial}"
         self.cost = 0.0
         self._last = time.monotonic()
-        self._has_told = self._has_removed_older = False
+        self._has_logged = self._has_removed_older = False
 
     def is_due(self) -> bool:
         """Whether the last file, or this object where it has written none, is old enough for another."""
         return time.monotonic() - self._last >= max(self.seconds, self.cost / _SHARE_OF_TIME)
 
-    def save(self, trial: StateDict, folds: list[StateDict], tell: Tell) -> bool:
-        """Writes the state of a trial and of each fold; False, told once, where that is not possible.
+    def save(self, trial: StateDict, folds: list[StateDict]) -> bool:
+        """Writes the state of a trial and of each fold; False, logged once, where that is not possible.
 
         Plain values and tensors only. Takes no copy of tensors on a CPU, and one tensor's at a time of those on a GPU.
         """
@@ -62,7 +66,7 @@ class Checkpoint:
         try:
             _write(self.path, content)
         except (OSError, RuntimeError) as error:
-            self._tell_once(tell, _cause_on_disk(error))
+            self._log_once(_cause_on_disk(error))
             return False
         finally:
             self._last = time.monotonic()
@@ -72,11 +76,11 @@ class Checkpoint:
             self._has_removed_older = True
         return True
 
-    def load(self, tell: Tell) -> tuple[StateDict, Iterator[StateDict]] | None:
+    def load(self) -> tuple[StateDict, Iterator[StateDict]] | None:
         """The newest readable state of the trial: its own part, and its folds one by one; None if there is none.
 
         Each fold's tensors lie in the file until they are copied, and go when the next fold is asked for. What is
-        damaged or of another identity is passed over and told.
+        damaged or of another identity is ignored and logged.
         """
         found = _files(self.folder, self.trial, lambda fence: fence <= self.fence)
         for _, path in sorted(found, reverse=True):
@@ -86,11 +90,11 @@ class Checkpoint:
                 content = _read(path)
             except Exception as error:
                 # Whatever bytes lie there, and whatever PyTorch makes of them, the trial can start anew.
-                tell(f"{self.name}: checkpoint {path} cannot be read and is passed over: {first_line(error)}")
+                _log.warning("%s: checkpoint %s cannot be read and is ignored: %s", self.name, path, first_line(error))
                 continue
             if content["identity"] == self.identity:
                 return content["trial"], _folds(path, len(content["folds"]))
-            tell(f"{self.name}: checkpoint {path} was made with other settings, data or code and is passed over")
+            _log.warning("%s: checkpoint %s is of other settings, data or code and is ignored", self.name, path)
         return None
 
     def exists(self) -> bool:
@@ -101,11 +105,11 @@ class Checkpoint:
         """Removes every file of the trial, of every fence, half-written ones too."""
         remove_checkpoints(self.folder, self.trial)
 
-    def _tell_once(self, tell: Tell, error: BaseException) -> None:
-        if not self._has_told:
+    def _log_once(self, error: BaseException) -> None:
+        if not self._has_logged:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else first_line(error)
-            tell(f"{self.name} goes on without a checkpoint: {self.path} cannot be written: {reason}")
-        self._has_told = True
+            _log.warning("%s has no checkpoint: %s cannot be written: %s", self.name, self.path, reason)
+        self._has_logged = True
 
 
 def remove_checkpoints(folder: Path, trial: int) -> None:

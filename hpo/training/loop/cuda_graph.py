@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ import torch
 from torch import Tensor
 
 from hpo.errors import first_line
+
+_log = logging.getLogger(__name__)
 
 Step = Callable[[Tensor], tuple[Tensor, Tensor]]
 Replay = Callable[[], tuple[Tensor, Tensor]]
@@ -31,14 +34,12 @@ class Subject:
 
     step: (B,) row numbers on the device to loss and logits; changes weights and all else in place. random: what it
     draws from. state: all that it changes, its generator aside. kind: equal for steps whose kernels are the same.
-    tell: takes one line for a log.
     """
 
     step: Step
     random: torch.Generator
     state: Callable[[], Any]
     kind: Hashable
-    tell: Callable[[str], None]
 
 
 def record(step: Step, rows: Tensor, random: torch.Generator) -> Replay:
@@ -98,7 +99,7 @@ class StepGraph:
             if isinstance(error, torch.OutOfMemoryError):
                 raise
             _VERDICTS[subject.kind] = False
-            subject.tell(f"steps are not replayed as a CUDA graph, for none can be recorded: {first_line(error)}")
+            _log.info("steps are not replayed as a CUDA graph: recording failed: %s", first_line(error))
         finally:
             kept.restore()
 
@@ -110,10 +111,10 @@ class StepGraph:
         times = f"{replayed.seconds * 1e3:.2f} ms a step, {as_it_is.seconds * 1e3:.2f} ms as it is"
         difference = replayed.difference(as_it_is)
         if not difference <= _TOLERANCE:
-            subject.tell(f"steps are not replayed as a CUDA graph, which differs by {difference:.2g} of an update")
+            _log.warning("steps are not replayed as a CUDA graph, which differs by %.2g of an update", difference)
             return False
         pays = replayed.seconds < as_it_is.seconds
-        subject.tell(f"steps are {'' if pays else 'not '}replayed as a CUDA graph: {times}")
+        _log.info("steps are %sreplayed as a CUDA graph: %s", "" if pays else "not ", times)
         return pays
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from typing import Any, TypeVar
 
 import numpy as np
@@ -32,8 +32,6 @@ from hpo.training.report import FoldReport
 from hpo.training.seeds import derive_seed, generator
 from hpo.training.state import StateDict
 
-Tell = Callable[[str], None]
-
 Result = TypeVar("Result")
 
 SCORING_ROWS = {2: 512, 3: 32}
@@ -54,7 +52,7 @@ class Run:
     train with cross-entropy, in the same mode of the optimizer and at the same learning rate; at the switch the
     optimizer starts anew, with empty averages of gradients, a = b = alpha = 0, and its reference drawn, or set to the
     weights, then. With selection rows the scores that count are those at the best selection AUC, the earlier of equals.
-    tell: takes one line for a log. keep_weights: keeps those of the epoch whose scores count, too.
+    keep_weights: keeps those of the epoch whose scores count, too.
     """
 
     def __init__(
@@ -66,11 +64,10 @@ class Run:
         epochs: int,
         seed: int,
         machine: Machine,
-        tell: Tell = lambda _line: None,
         keep_weights: bool = False,
     ) -> None:
         self.config, self.epochs, self.seed, self.machine = config, epochs, seed, machine
-        self.resident, self.tell = resident, tell
+        self.resident = resident
         self._on_cuda = machine.device.type == "cuda"
         dataset = development.dataset
         self.split = resplit(development, fit, config, derive_seed(seed, "resplit") % 2**32)
@@ -293,7 +290,7 @@ class Run:
             self.resident.labels.shape[1],
             self.machine,
         )
-        return Subject(self._compute, self._random, self._changing, kind, self.tell)
+        return Subject(self._compute, self._random, self._changing, kind)
 
     def _changing(self) -> list[Any]:
         return [part.state_dict() for part in (self.network, self.loss, self.optimizer, self.average)]

@@ -40,12 +40,12 @@ class Model:
     about: dict[str, str]
 
     def scores(
-        self, images: NDArray[np.uint8], device: str = "auto", beat: Callable[[float], None] = lambda _share: None
+        self, images: NDArray[np.uint8], device: str = "auto", progress: Callable[[float], None] = lambda _share: None
     ) -> NDArray[np.float32]:
         """Scores from 0 to 1 of (N, H, W) or (N, D, H, W) uint8 images, (N, L), larger meaning more positive.
 
         In float32 whatever the training took, so that machines agree; images are shrunk to `input_size` as in training.
-        beat: called with the share done. Raises DataError for images of another form, DeviceError.
+        progress: called with the share done. Raises DataError for images of another form, DeviceError.
         """
         check_images(images, self.dataset)
         machine = choose_machine(choose_device(device), self.dataset.dimensions, "fp32")
@@ -58,7 +58,7 @@ class Model:
             for low in range(0, len(images), rows):
                 part = place_images(images[low : low + rows], self.config.input_size, machine.device)
                 parts.append(torch.sigmoid(self.network(inputs.for_scoring(part)).float()).cpu())
-                beat(min(low + rows, len(images)) / len(images))
+                progress(min(low + rows, len(images)) / len(images))
         return np.asarray(torch.cat(parts).numpy(), dtype=np.float32)
 
 

@@ -44,13 +44,12 @@ def refit(
     epochs: int,
     seed: int,
     device: str = "auto",
-    beat: Callable[[float], None] = lambda _share: None,
+    progress: Callable[[float], None] = lambda _share: None,
     checkpoint: Checkpoint | None = None,
-    tell: Callable[[str], None] = lambda _line: None,
 ) -> Refit:
     """Train a configuration on all development rows, as its `resplit` divides them into training and selection rows.
 
-    beat: called with the share of steps done after each; what it raises ends the training, the state saved first.
+    progress: called with the share of steps done after each; what it raises ends the training, the state saved first.
     checkpoint: where it goes on from, and what is saved when it is due; removed at the end.
     Raises TrainingFailure, DeviceError, DataError as `train_trial`.
     """
@@ -60,11 +59,11 @@ def refit(
         with own_stream(machine.device):
             resident = make_resident(development, config.input_size, machine.device)
             rows = np.arange(len(development))
-            run = Run(config, development, resident, rows, epochs, seed, machine, tell, keep_weights=True)
-            before = _resume(run, checkpoint, tell)
+            run = Run(config, development, resident, rows, epochs, seed, machine, keep_weights=True)
+            before = _resume(run, checkpoint)
             energy = EnergyMeter(machine.device)
             meter = UsageMeter(before, energy.joules, lambda: peak_memory_bytes(machine.device) or None)
-            report = _train(run, development, meter, checkpoint, beat, tell)
+            report = _train(run, development, meter, checkpoint, progress)
     network = resnet18(development.dataset.dimensions, development.dataset.labels, seed=0)
     network.load_state_dict(run.best_weights())
     if checkpoint is not None:
@@ -78,8 +77,7 @@ def _train(
     development: Development,
     meter: UsageMeter,
     checkpoint: Checkpoint | None,
-    beat: Callable[[float], None],
-    tell: Callable[[str], None],
+    progress: Callable[[float], None],
 ) -> FoldReport:
     selection = run.split.selection
     watched = np.flatnonzero(development.is_validation) if selection is None else selection
@@ -93,14 +91,14 @@ def _train(
                 report = end.value
                 meter.read()
                 break
-            _look_up(run, meter, checkpoint, beat, tell)
+            _after_unit(run, meter, checkpoint, progress)
     assert report is not None, "a resumed refit has an epoch to finish"
     return report
 
 
-def _resume(run: Run, checkpoint: Checkpoint | None, tell: Callable[[str], None]) -> ResourceUsage:
+def _resume(run: Run, checkpoint: Checkpoint | None) -> ResourceUsage:
     """Resume from the checkpoint, if there is one; what earlier attempts cost."""
-    found = checkpoint.load(tell) if checkpoint is not None else None
+    found = checkpoint.load() if checkpoint is not None else None
     if found is None:
         return ResourceUsage()
     before, folds = found
@@ -108,22 +106,16 @@ def _resume(run: Run, checkpoint: Checkpoint | None, tell: Callable[[str], None]
     return ResourceUsage.model_validate(before)
 
 
-def _look_up(
-    run: Run,
-    meter: UsageMeter,
-    checkpoint: Checkpoint | None,
-    beat: Callable[[float], None],
-    tell: Callable[[str], None],
-) -> None:
+def _after_unit(run: Run, meter: UsageMeter, checkpoint: Checkpoint | None, progress: Callable[[float], None]) -> None:
     try:
-        beat(run.steps_done / run.total_steps)
+        progress(run.steps_done / run.total_steps)
     except BaseException:
         if checkpoint is not None:
-            _save(run, meter, checkpoint, tell)
+            _save(run, meter, checkpoint)
         raise
     if checkpoint is not None and checkpoint.is_due():
-        _save(run, meter, checkpoint, tell)
+        _save(run, meter, checkpoint)
 
 
-def _save(run: Run, meter: UsageMeter, checkpoint: Checkpoint, tell: Callable[[str], None]) -> None:
-    checkpoint.save(meter.read().model_dump(exclude_none=True), [run.state_dict()], tell)
+def _save(run: Run, meter: UsageMeter, checkpoint: Checkpoint) -> None:
+    checkpoint.save(meter.read().model_dump(exclude_none=True), [run.state_dict()])

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
+from hpo.control import Control
 from hpo.data.development import Development
 from hpo.data.rows import Fold
 from hpo.study.config import TrainConfig
@@ -22,6 +25,8 @@ from hpo.training.state import StateDict
 
 __all__ = ["Checkpoint", "EpochReport", "TrainingFailure", "train_trial"]
 
+_log = logging.getLogger(__name__)
+
 
 def train_trial(
     config: TrainConfig,
@@ -30,21 +35,18 @@ def train_trial(
     epochs: int,
     seed: int,
     device: str = "auto",
-    beat: Callable[[float], None] = lambda _share: None,
-    stop: Callable[[], bool] = lambda: False,
+    control: Control | None = None,
     checkpoint: Checkpoint | None = None,
-    tell: Callable[[str], None] = lambda _line: None,
 ) -> Iterator[EpochReport]:
     """Train a configuration on all folds in lockstep, one report per epoch; stop by leaving the iterator.
 
     seed: of weights, resplits, batches and augmentation; equal arguments on a CPU with an equal number of threads give
     bit-equal reports, whether or not the trial was interrupted and resumed. Folds are trained side by side where that
-    is faster. beat: called with the share of all steps done, 0 to 1, after every step and scoring batch of the folds
-    that are side by side; what it raises ends the trial and comes out here. stop: asked as often and before each epoch;
-    once true, the state is saved and the iterator ends without an error.
+    is faster. control: obeyed after every step and scoring batch of the folds that are side by side, and before each
+    epoch; once its stop is requested, the state is saved and the iterator ends without an error.
 
     checkpoint: where the trial goes on from, if there is a file, and what is saved when it is due. To ask for the next
-    report means that the last was taken: it is not given again after that. tell: takes one line for a log.
+    report means that the last was taken: it is not given again after that.
 
     device: auto, cpu, cuda or cuda:N. Raises TrainingFailure if the configuration diverges or asks for more memory than
     there is, DeviceError for a device that is not there, DataError if a resplit leaves rows without a class.
@@ -52,7 +54,7 @@ def train_trial(
 
     def begin() -> _Trial:
         with memory_failures():
-            return _Trial(config, development, folds, epochs, seed, device, _Ears(beat, stop, checkpoint, tell))
+            return _Trial(config, development, folds, epochs, seed, device, control or Control(), checkpoint)
 
     trial = begin()
     if checkpoint is not None and not trial.resume(checkpoint):
@@ -60,42 +62,28 @@ def train_trial(
         trial = begin()
     try:
         while trial.epoch < epochs:
-            trial.look_up()
+            trial.save_or_stop()
             with memory_failures():
                 report = trial.train_epoch()
             yield report
-    except _StopAsked:
+    except _StopRequested:
         return
 
 
-_TOLD: set[str] = set()
+@functools.cache
+def _log_once(message: str) -> None:
+    """Log a message that this process has not logged before."""
+    _log.info(message)
 
 
-def _tell_once(line: str, tell: Callable[[str], None]) -> None:
-    """Tells a line that this process has not told before."""
-    if line not in _TOLD:
-        _TOLD.add(line)
-        tell(line)
-
-
-class _StopAsked(Exception):  # noqa: N818 - the way out of a step, not an error
-    """The caller asked to stop, and the state is saved if it could be."""
-
-
-@dataclass(frozen=True)
-class _Ears:
-    """What a trial listens and talks to."""
-
-    beat: Callable[[float], None]
-    stop: Callable[[], bool]
-    checkpoint: Checkpoint | None
-    tell: Callable[[str], None]
+class _StopRequested(Exception):  # noqa: N818 - the way out of a step, not an error
+    """A stop was requested, and the state is saved if it could be."""
 
 
 class _Trial:
     """The runs of a trial and its position.
 
-    epoch: under way, from 0. reports: of the folds that are done with it, by number.
+    epoch: the one in progress, from 0. reports: of the folds that have finished it, by number.
     """
 
     def __init__(
@@ -106,20 +94,21 @@ class _Trial:
         epochs: int,
         seed: int,
         device: str,
-        ears: _Ears,
+        control: Control,
+        checkpoint: Checkpoint | None,
     ) -> None:
         start_of_trial(choose_device(device))
         machine = choose_machine(choose_device(device), development.dataset.dimensions, config.precision)
         resident = make_resident(development, config.input_size, machine.device)
-        self.folds, self.ears = folds, ears
+        self.folds, self.control, self.checkpoint = folds, control, checkpoint
         self.machine = f"{machine.device.type} in {machine.dtype}"
         self.way = choose_way(config, development.dataset, len(folds), machine)
-        _tell_once(f"trials train {self.way.describe()}", ears.tell)
+        _log_once(f"trials train {self.way.describe()}")
 
         def make_run(number: int, fold: Fold) -> Run:
             run_seed = derive_seed(seed, "fold", number)
             with self.way.turn(number):
-                return Run(config, development, resident, fold.fit, epochs, run_seed, machine, ears.tell)
+                return Run(config, development, resident, fold.fit, epochs, run_seed, machine)
 
         self.runs = [make_run(number, fold) for number, fold in enumerate(folds)]
         self.epoch = 0
@@ -136,52 +125,48 @@ class _Trial:
             with closing(self.way.rounds(group, works)) as rounds:
                 for ended in rounds:
                     self.reports |= ended
-                    self.units_done()
+                    self.after_units()
         reports = [self.reports[number] for number in range(len(self.folds))]
         report = over_folds(self.epoch + 1, reports, time.perf_counter() - self._began)
         self.epoch += 1
         self.reports, self._began = {}, None
         return report
 
-    def units_done(self) -> None:
-        """After each round of steps or scoring batches."""
-        self.ears.beat(self._position[0] / sum(run.total_steps for run in self.runs))
-        self.look_up()
+    def after_units(self) -> None:
+        """Report progress after each round of steps or scoring batches, then save or stop."""
+        self.control.progress(self._position[0] / sum(run.total_steps for run in self.runs))
+        self.save_or_stop()
 
-    def look_up(self) -> None:
-        """Saves what is due; raises _StopAsked if the caller wants to stop, having saved."""
-        stopping, checkpoint = self.ears.stop(), self.ears.checkpoint
+    def save_or_stop(self) -> None:
+        """Save a checkpoint that is due; if a stop is requested, save and raise _StopRequested."""
+        stopping, checkpoint = self.control.stop.requested, self.checkpoint
         if checkpoint is not None and (stopping or checkpoint.is_due()):
             self._save(checkpoint)
         if stopping:
-            raise _StopAsked
+            raise _StopRequested
 
     def resume(self, checkpoint: Checkpoint) -> bool:
         """Goes on from the trial's last file, if there is one; False if that went wrong half-way."""
-        found = checkpoint.load(self.ears.tell)
+        found = checkpoint.load()
         if found is None:
             return True
         state, folds = found
         if state["machine"] != self.machine:
-            self.ears.tell(
-                f"{checkpoint.name} starts anew: it was trained on {state['machine']}, here is {self.machine}"
-            )
+            _log.warning("%s restarts: trained on %s, here is %s", checkpoint.name, state["machine"], self.machine)
             return True
         try:
             for number, (run, fold) in enumerate(zip(self.runs, folds, strict=True)):
                 with self.way.turn(number):
                     run.load_state_dict(fold)
         except (OSError, RuntimeError, ValueError, KeyError) as error:
-            self.ears.tell(f"{checkpoint.name} starts anew: its checkpoint went away or does not fit: {error}")
+            _log.warning("%s restarts: its checkpoint is gone or does not fit: %s", checkpoint.name, error)
             return False
         self.epoch = state["epoch"]
         self.reports = {number: FoldReport(**report) for number, report in state["reports"].items()}
         self._began = time.perf_counter() - state["seconds"]
         self._saved = self._position
         steps, total = self._position[0], sum(run.total_steps for run in self.runs)
-        self.ears.tell(
-            f"{checkpoint.name} goes on from its checkpoint in epoch {self.epoch + 1}, step {steps} of {total}"
-        )
+        _log.info("%s resumes in epoch %d, step %d of %d", checkpoint.name, self.epoch + 1, steps, total)
         return True
 
     @property
@@ -199,5 +184,5 @@ class _Trial:
             "reports": {number: asdict(report) for number, report in self.reports.items()},
         }
         self.way.settle()
-        if checkpoint.save(state, [run.state_dict() for run in self.runs], self.ears.tell):
+        if checkpoint.save(state, [run.state_dict() for run in self.runs]):
             self._saved = self._position

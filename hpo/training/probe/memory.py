@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from hpo.control import Control
 from hpo.data.development import Development
 from hpo.data.rows import Fold
 from hpo.study.config import TrainConfig
@@ -53,7 +54,7 @@ def train_on(
     all_rows = _ENDLESS * sum(len(fold.fit) for fold in folds)
     before = latest = 0.0
 
-    def beat(share: float) -> None:
+    def progress(share: float) -> None:
         nonlocal latest
         latest = share * all_rows
         if not more(before + latest):
@@ -62,7 +63,7 @@ def train_on(
     for seed in range(_ENDLESS):
         latest = 0.0
         try:
-            for _ in train_trial(plain, development, folds, _ENDLESS, seed, device, beat):
+            for _ in train_trial(plain, development, folds, _ENDLESS, seed, device, Control(progress=progress)):
                 pass
         except _Enough:
             return
