@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,10 @@ import pytest
 
 from hpo import errors
 from hpo.cli.main import COMMANDS, cli
+from hpo.search.database.address import resolve_address
+from hpo.search.database.database import open_database
+from hpo.search.study import create_or_take_up
+from hpo.study.files import builtin_study_file, load_spec
 from tests.cli.run import hpo_here
 from tests.mention import unmentioned
 
@@ -40,6 +45,17 @@ def test_a_study_file_is_checked_without_a_database_and_numbers() -> None:
     text, modules = loaded("check", str(Path(__file__).parents[2] / "studies" / "breast.toml"))
     assert "breast" in text
     assert (HEAVY - {"pydantic"}) & {name.partition(".")[0] for name in modules} == set()
+
+
+@pytest.mark.parametrize("command", ["status", "trials"])
+def test_reading_commands_import_neither_torch_nor_scipy(command: str, tmp_path: Path) -> None:
+    address = f"sqlite:///{tmp_path}/hpo.sqlite3"
+    database = open_database(resolve_address(address), create=True)
+    create_or_take_up(database, "digits", load_spec(builtin_study_file("digits")))
+    database.close()
+    text, modules = loaded(command, "digits", "--json", "--storage", address)
+    json.loads(text)
+    assert not {"torch", "libauc", "scipy", "sklearn"} & {name.partition(".")[0] for name in modules}
 
 
 def test_help_names_every_command_and_exit_code(tmp_path: Path) -> None:

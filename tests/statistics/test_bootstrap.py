@@ -195,26 +195,26 @@ def test_a_perfect_network_against_a_constant_one_says_nothing_for_lack_of_sprea
 
 
 def test_too_few_draws_raise() -> None:
-    with pytest.raises(ValueError, match="resamples is 0"):
+    with pytest.raises(ValueError, match=r"resamples\D+0\b"):
         bootstrap_aucs(drawn(1, 0), LABELS, 0)
-    with pytest.raises(ValueError, match="at least 100"):
+    with pytest.raises(ValueError, match=r"resamples\D+99\b"):
         bootstrap_interval(drawn(1, 0)[0], LABELS, 99)
-    with pytest.raises(ValueError, match="at least 100"):
+    with pytest.raises(ValueError, match=r"resamples\D+1\b"):
         bootstrap_difference(drawn(1, 0)[0], drawn(1, 1)[0], LABELS, 1)
 
 
 def test_other_samples_and_labels_of_one_class_raise() -> None:
     scores = drawn(1, 0)[0]
-    with pytest.raises(ValueError, match="same samples"):
+    with pytest.raises(ValueError, match=r"\(98,\).*\(50,\)"):
         bootstrap_difference(scores, scores[:50], LABELS)
     with pytest.raises(OneClassError):
         bootstrap_interval(scores, np.zeros(98))
 
 
 def test_labels_of_one_class_raise_before_and_within_the_draws() -> None:
-    with pytest.raises(OneClassError, match="none of 1 labels"):
+    with pytest.raises(OneClassError, match=r"\b1\b.*\b98\b"):
         bootstrap_aucs(drawn(1, 0), np.zeros(98))
-    with pytest.raises(OneClassError, match="none of 2 labels"):
+    with pytest.raises(OneClassError, match=r"\b2\b.*\b5\b"):
         bootstrap_aucs(np.zeros((1, 5, 2)), np.zeros((5, 2)))
-    with pytest.raises(OneClassError, match="resample of 3"):
+    with pytest.raises(OneClassError, match=r"\b3\b"):
         bootstrap_aucs(np.zeros((1, 3, 1)), np.array([[0], [0], [1]]), 100)

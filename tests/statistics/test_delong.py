@@ -191,26 +191,26 @@ def test_hits_have_the_covariance_of_a_mean_over_samples() -> None:
 @pytest.mark.parametrize(
     ("scores", "labels", "fact"),
     [
-        (np.zeros(4), np.array([0, 1, 0, 1]), r"\(4,\) and labels \(4,\)"),
-        (np.zeros((2, 3)), np.array([0, 1, 0, 1]), r"\(2, 3\) and labels \(4,\)"),
-        (np.zeros((0, 2)), np.array([0, 1]), "no network"),
-        (np.array([[0.0, np.nan]]), np.array([0, 1]), "nan in 1 of 2"),
-        (np.zeros((1, 2)), np.array([0, 2]), "0 or 1"),
+        (np.zeros(4), np.array([0, 1, 0, 1]), r"\(4,\).*\(4,\)"),
+        (np.zeros((2, 3)), np.array([0, 1, 0, 1]), r"\(2, 3\).*\(4,\)"),
+        (np.zeros((0, 2)), np.array([0, 1]), "network"),
+        (np.array([[0.0, np.nan]]), np.array([0, 1]), "nan"),
+        (np.zeros((1, 2)), np.array([0, 2]), r"labels.*\b0\b.*\b1\b"),
     ],
 )
-def test_malformed_arrays_raise_and_say_what_is_wrong(scores: NDArray, labels: NDArray, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
+def test_malformed_arrays_raise_and_say_what_is_wrong(scores: NDArray, labels: NDArray, fact: str) -> None:
+    with pytest.raises(ValueError, match=fact):
         network_aucs(scores, labels)
 
 
 def test_labels_that_are_all_equal_raise() -> None:
-    with pytest.raises(OneClassError, match="none of 1 labels"):
+    with pytest.raises(OneClassError, match=r"\b1\b.*\b3\b"):
         network_aucs(np.zeros((1, 3)), np.zeros(3))
 
 
 def test_a_paired_comparison_over_other_samples_raises() -> None:
     scores, labels = drawn(1, 70, 9)
-    with pytest.raises(ValueError, match="same samples"):
+    with pytest.raises(ValueError, match=r"\(70,\).*\(60,\)"):
         delong_test(scores[0], scores[0, :60], labels)
-    with pytest.raises(ValueError, match="70 samples against 60"):
+    with pytest.raises(ValueError, match=r"\b70\b.*\b60\b"):
         difference_of_fixed_networks(network_aucs(scores, labels), network_aucs(scores[:, :60], labels[:60]))

@@ -134,20 +134,20 @@ def test_the_interval_contains_more_than_either_part_alone() -> None:
 def test_unequal_numbers_of_seeds_are_compared_unless_they_are_matched() -> None:
     one, other = drawn(5, 2, 0.2), drawn(3, 2, 0.2)
     assert difference_over_seeds_and_samples(one, other).degrees > 2
-    with pytest.raises(ValueError, match="5 seeds against 3"):
+    with pytest.raises(ValueError, match=r"\b5\b.*\b3\b"):
         difference_over_seeds_and_samples(one, other, matched=True)
 
 
 def test_one_seed_raises_since_it_has_no_training_variance() -> None:
     one, several = drawn(1, 3, 0.2), drawn(3, 3, 0.2)
-    with pytest.raises(ValueError, match="1 seed"):
+    with pytest.raises(ValueError, match=r"\b1 seed"):
         mean_over_seeds_and_samples(one)
-    with pytest.raises(ValueError, match="1 seed"):
+    with pytest.raises(ValueError, match=r"\b1 seed"):
         difference_over_seeds_and_samples(several, one)
-    with pytest.raises(ValueError, match="1 seed"):
+    with pytest.raises(ValueError, match=r"\b1 seed"):
         mean_over_seeds_fixed_samples(one.values)
 
 
 def test_other_samples_raise() -> None:
-    with pytest.raises(ValueError, match="100 samples against 10"):
+    with pytest.raises(ValueError, match=r"\b100\b.*\b10\b"):
         difference_over_seeds_and_samples(drawn(3, 4, 0.2), NetworkMetrics(np.array([0.5, 0.6]), np.zeros((2, 10)), 5))
