@@ -19,7 +19,7 @@ from hpo.cli import main
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-def hpo(*arguments: str, cwd: Path, timeout: float = 400, **environment: str) -> subprocess.CompletedProcess[str]:
+def hpo(*arguments: str, cwd: Path, timeout: float = 1800, **environment: str) -> subprocess.CompletedProcess[str]:
     """`hpo ARGUMENTS` in a folder; HPO_* variables only as given."""
     return subprocess.run(
         [sys.executable, "-m", "hpo", *arguments],

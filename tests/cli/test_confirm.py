@@ -41,7 +41,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _kill_a_worker(folder: Path) -> None:
     environment = {key: value for key, value in os.environ.items() if not key.startswith("HPO_")}
     worker = subprocess.Popen([sys.executable, "-m", "hpo", "worker", "digits-confirm"], cwd=folder, env=environment)
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + 1800
     try:
         while _status(folder)["finished"] < 1 or not _status(folder)["running"]:
             assert time.monotonic() < deadline

@@ -128,7 +128,7 @@ def test_a_database_that_is_served_is_used_by_its_address_file_and_stopped(reach
     command = [sys.executable, "-m", "hpo", "db", "serve", "mine"]
     process = subprocess.Popen(command, cwd=reachable, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
-        end = time.monotonic() + 300
+        end = time.monotonic() + 1800
         while not (reachable / "mine" / "address").exists() and time.monotonic() < end:
             time.sleep(0.1)
         password = (reachable / "mine" / "address").read_text().split(":")[2].partition("@")[0]
@@ -138,7 +138,7 @@ def test_a_database_that_is_served_is_used_by_its_address_file_and_stopped(reach
         assert json.loads(by_environment.stdout)["problems"] == []
         stopped = hpo_here("db", "serve", "mine", "--stop", cwd=reachable)
         assert (stopped.returncode, unmentioned(stopped.stdout, "mine")) == (0, [])
-        told, wrong = process.communicate(timeout=300)
+        told, wrong = process.communicate(timeout=1800)
     finally:
         process.kill()
         process.wait()

@@ -96,12 +96,12 @@ def test_an_interrupted_launch_stops_cleanly_and_the_same_command_goes_on(tmp_pa
         text=True,
         env={key: value for key, value in os.environ.items() if not key.startswith("HPO_")},
     )
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + 1800
     while not _training(tmp_path):
         assert time.monotonic() < deadline
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
-    _, talk = process.communicate(timeout=600)
+    _, talk = process.communicate(timeout=1800)
     assert process.returncode == 130, talk
     assert "Traceback" not in talk
     assert not _training(tmp_path)

@@ -40,7 +40,7 @@ def limited(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=1800,
         check=False,
     )
 
@@ -103,7 +103,7 @@ def test_on_a_gpu_only_the_trial_that_is_too_large_fails(tmp_path: Path) -> None
         )
         for _ in range(2)
     ]
-    assert [worker.wait(600) for worker in workers] == [0, 0]
+    assert [worker.wait(1800) for worker in workers] == [0, 0]
     most = torch.cuda.get_device_properties(0).total_memory // 100
     for trial in trials(tmp_path):
         if trial["state"] == "failed":

@@ -138,7 +138,7 @@ def test_another_error_is_no_lack_of_memory(error: RuntimeError) -> None:
 def in_a_process(code: str) -> str:
     """What a Python program prints, run by itself, since limits and settings of the allocator stay."""
     head = "import torch\nfrom hpo.training.machine import limits\nfrom hpo.training.machine.device import *\n"
-    run = subprocess.run([sys.executable, "-c", head + code], capture_output=True, text=True, check=False, timeout=120)
+    run = subprocess.run([sys.executable, "-c", head + code], capture_output=True, text=True, check=False, timeout=600)
     assert run.returncode == 0, run.stderr
     return run.stdout.strip()
 
