@@ -85,6 +85,8 @@ class Database:
         # What is done with it is not run again, so it must not be one that the server has closed meanwhile. Asked here
         # only: pool_pre_ping would ask before every write too, which is run again anyway.
         connection = self.engine.connect().execution_options(hpo_reading=True)
+        if self.url.get_backend_name() == "sqlite":
+            return connection
         try:
             connection.exec_driver_sql("SELECT 1")
         except BaseException:

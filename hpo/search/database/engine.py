@@ -188,8 +188,8 @@ def _close_when_idle(engine: Engine) -> None:
     """Close an engine's connections when none has been used for IDLE_SECONDS.
 
     A worker speaks to its server for milliseconds in a minute: connections that it kept would let no more than 97
-    workers at a PostgreSQL with default settings. Connecting for each transaction takes 2 to 4 times as long on
-    PostgreSQL and 10 times on MySQL (docs/PERFORMANCE.md).
+    workers at a PostgreSQL with default settings. With a connection for each transaction, a report takes 3 times as
+    long on PostgreSQL and 10 times on MySQL (docs/PERFORMANCE.md).
     """
     timer = threading.Timer(IDLE_SECONDS, engine.dispose)
 
