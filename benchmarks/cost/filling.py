@@ -10,13 +10,13 @@ from typing import Any
 
 import sqlalchemy as sa
 from optuna.distributions import distribution_to_json
-from optuna.storages._rdb import models
 from sqlalchemy.engine import Connection
 
 from benchmarks.cost.question import EPOCHS, REDUCTION, RUNGS, SPEC, STUDY, free_record, random_auc, random_params
 from hpo.search.database import schema
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import open_database
+from hpo.search.database.optuna_mirror import optuna_tables
 from hpo.search.strategy.sampler import distribution
 from hpo.search.study import create_or_take_up
 from hpo.study.space import Choices
@@ -39,7 +39,7 @@ def fill(address: str, finished: int) -> None:
         _add(rows, study.study_id, number, chance, texts)
     with database.engine.begin() as connection:
         for name in ("trials", "trial_params", "trial_values", "trial_intermediate_values", "trial_system_attributes"):
-            _insert(connection, models.BaseModel.metadata.tables[name], rows[name])
+            _insert(connection, optuna_tables()[name], rows[name])
         _insert(connection, schema.trials, rows["hpo_trial"])
         _insert(connection, schema.reports, rows["hpo_report"])
         if connection.dialect.name == "postgresql":

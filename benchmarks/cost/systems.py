@@ -63,7 +63,7 @@ class Hpo:
         if not isinstance(held, Claim):
             raise RuntimeError("the study that is measured has no trial left")
         with _timed(note, "suggest"):
-            suggestion = suggest(self._study, held.number, held.trial_id)
+            suggestion = suggest(self._study, held.number)
             params = suggestion.values
             store_record(held, free_record(params), drawn=suggestion.drawn)
         for epoch in _epochs(over):

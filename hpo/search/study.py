@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import warnings
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -16,6 +15,7 @@ from hpo.errors import StorageError, StudyConflictError, StudyNotFoundError, Usa
 from hpo.search.database import schema
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import Database, open_database
+from hpo.search.database.optuna_mirror import new_study
 from hpo.study.spec import StudySpec, differences
 
 LEASE_SECONDS = 180.0
@@ -77,8 +77,9 @@ def create_or_take_up(
         pass
     from optuna.exceptions import DuplicatedStudyError
 
+    database.check_optuna()
     with contextlib.suppress(DuplicatedStudyError):
-        database.write(lambda connection: _create(database, connection, name, spec, code_version))
+        database.write(lambda connection: _create(connection, name, spec, code_version))
     try:
         return _take_up(database, name, spec, lease)
     except StudyNotFoundError:
@@ -184,14 +185,8 @@ def _take_up(database: Database, name: str, spec: StudySpec, lease: float) -> St
     return Study(database, stored.study_id, name, spec, stored.created_at, lease)
 
 
-def _create(database: Database, connection: Connection, name: str, spec: StudySpec, code_version: str) -> None:
-    import optuna
-
-    storage = database.optuna_within(connection)
-    study_id = storage.create_new_study([optuna.study.StudyDirection.MAXIMIZE], name)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        optuna.load_study(study_name=name, storage=storage).set_metric_names([METRIC])
+def _create(connection: Connection, name: str, spec: StudySpec, code_version: str) -> None:
+    study_id = new_study(connection, name, METRIC)
     for table in (schema.reports, schema.trials, schema.workers, schema.jobs, schema.studies):
         connection.execute(sa.delete(table).where(table.c.study_id == study_id))
     connection.execute(

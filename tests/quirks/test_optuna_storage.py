@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import copy
 from pathlib import Path
-from unittest.mock import patch
 
 import optuna
 import pytest
 import sqlalchemy as sa
 from optuna.storages import RDBStorage
-from optuna.storages._rdb import models
+
+from hpo.search.database.optuna_mirror import optuna_tables
 
 
 def test_an_address_goes_through_str_format(tmp_path: Path) -> None:
@@ -19,29 +18,8 @@ def test_an_address_goes_through_str_format(tmp_path: Path) -> None:
 
 
 def test_on_sqlite_for_update_is_dropped() -> None:
-    query = sa.select(models.StudyModel).with_for_update()
+    query = sa.select(optuna_tables()["studies"]).with_for_update()
     assert "FOR UPDATE" not in str(query.compile(dialect=sa.create_engine("sqlite://").dialect))
-
-
-def test_a_copied_storage_opens_the_database_again(tmp_path: Path) -> None:
-    storage = RDBStorage(f"sqlite:///{tmp_path}/a.db")
-    with patch("sqlalchemy.engine.create_engine", wraps=sa.create_engine) as create:
-        copy.copy(storage)
-    assert create.called
-
-
-def test_without_a_begin_of_its_own_sqlite_commits_a_savepoint_inside_a_transaction_that_is_rolled_back(
-    tmp_path: Path,
-) -> None:
-    storage = RDBStorage(f"sqlite:///{tmp_path}/a.db")
-    study = optuna.create_study(storage=storage)
-    with storage.engine.connect() as connection, connection.begin() as transaction:
-        storage.scoped_session = sa.orm.scoped_session(
-            sa.orm.sessionmaker(bind=connection, join_transaction_mode="create_savepoint")
-        )
-        storage.create_new_trial(study._study_id)
-        transaction.rollback()
-    assert len(RDBStorage(f"sqlite:///{tmp_path}/a.db").get_all_trials(study._study_id)) == 1
 
 
 def test_max_trials_callback_counts_after_the_fact() -> None:

@@ -49,7 +49,7 @@ def trained(study: Study, aucs: tuple[float, ...] = (0.7, 0.9, 0.8)) -> None:
         held = claimed(study)
         params: dict[str, object] = {}
         if not held.reference:
-            suggestion = suggest(study, held.number, held.trial_id)
+            suggestion = suggest(study, held.number)
             params = suggestion.values
             record = make_record(study.spec.config(params).model_dump(), params)
             assert store_record(held, record, drawn=suggestion.drawn)

@@ -15,11 +15,12 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL
 
 from hpo.errors import OutputError, StorageError, StudyConflictError
-from hpo.search.admin.backup import backup, optuna_tables, restore
+from hpo.search.admin.backup import backup, restore
 from hpo.search.admin.copy import copy_study
 from hpo.search.database import schema
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import Database, open_database
+from hpo.search.database.optuna_mirror import optuna_tables
 from hpo.search.database.optuna_storage import plain_storage
 from hpo.search.queries.ledger import StudyLedger
 from hpo.search.queries.status import read_status

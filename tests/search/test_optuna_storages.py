@@ -11,9 +11,9 @@ from optuna.storages import BaseStorage
 from optuna.testing.pytest_storages import StorageTestCase
 from sqlalchemy.engine import URL
 
-from hpo.search.admin.backup import optuna_tables
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import Database, open_database
+from hpo.search.database.optuna_mirror import optuna_tables
 from tests.search.conftest import throw_away
 
 

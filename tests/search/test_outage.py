@@ -219,7 +219,7 @@ def test_a_restart_of_the_server_costs_no_trial_and_no_report(server: PrivateSer
     assert database.answered_again == -math.inf
     server.stop()
     stopped = time.monotonic()
-    suggest(study, held.number, held.trial_id)
+    suggest(study, held.number)
     assert database.answered_again > stopped
     record_report(held, make_report(1, 0.7))
     server.stop()
@@ -241,7 +241,7 @@ def test_an_outage_longer_than_the_patience_is_a_storage_error_with_the_address(
         with pytest.raises(StorageError, match=re.escape(database.address)):
             database.write(_count(database))
         with pytest.raises(StorageError, match=re.escape(database.address)):
-            _ = database.optuna.get_all_studies()
+            _ = database.patient_optuna().get_all_studies()
         with pytest.raises(StorageError, match=re.escape(database.address)), database.reading() as connection:
             connection.execute(sa.select(schema.ledger))
     finally:
@@ -260,11 +260,11 @@ def test_a_server_that_falls_silent_does_not_hang_a_worker_for_ever(
     lines = outages.messages
     outages.on_message = lambda _: proxy.silent.clear()
     database = open_database(behind.url, create=False)
-    _ = database.optuna
+    storage = database.patient_optuna()
     works: dict[str, Callable[[], object]] = {
         "write": lambda: database.write(_count(database)),
         "read": lambda: database.read(lambda connection: connection.execute(sa.select(schema.ledger)).all()),
-        "optuna": lambda: database.optuna.get_all_studies(),
+        "optuna": storage.get_all_studies,
     }
     works[way]()
     lines.clear()
@@ -308,7 +308,7 @@ def test_a_trial_survives_the_loss_of_many_commits_answers(behind_a_proxy: tuple
     for number in range(3):
         held = claimed(study)
         assert (held.number, held.fence) == (number, 1)
-        suggestion = suggest(study, held.number, held.trial_id)
+        suggestion = suggest(study, held.number)
         assert store_record(held, make_record({}, suggestion.values), drawn=suggestion.drawn)
         record_report(held, make_report(1, 0.7))
         record_report(held, make_report(2, 0.8))

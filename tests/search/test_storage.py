@@ -20,6 +20,7 @@ from hpo.errors import OutputError, StorageError
 from hpo.search.database import schema
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import Database, open_database
+from hpo.search.database.optuna_mirror import new_trial
 from hpo.search.queue.workers import this_process
 from hpo.search.study import create_or_take_up, open_study
 from hpo.search.worker.loop import run_worker
@@ -125,7 +126,7 @@ def test_what_fails_inside_a_transaction_leaves_neither_optuna_nor_hpo_with_half
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def half(connection: sa.Connection) -> None:
-        database.optuna_within(connection).create_new_trial(study.study_id)
+        new_trial(connection, study.study_id)
         raise ZeroDivisionError
 
     study = create_or_take_up(database, "study", make_spec(1))

@@ -22,6 +22,7 @@ from hpo.files import atomic_write
 from hpo.search.database import schema
 from hpo.search.database.database import Database, open_database
 from hpo.search.database.errors import as_hpo_error
+from hpo.search.database.optuna_mirror import optuna_tables
 from hpo.search.database.schema import RowValues
 
 BATCH = 1000
@@ -94,13 +95,6 @@ def snapshot(database: Database) -> Iterator[Connection]:
             yield connection.execution_options(hpo_reading=True)
         else:
             yield connection.execution_options(isolation_level="REPEATABLE READ")
-
-
-def optuna_tables() -> dict[str, sa.Table]:
-    """Optuna's tables by their names."""
-    from optuna.storages._rdb import models
-
-    return dict(models.BaseModel.metadata.tables)
 
 
 def batches(connection: Connection, query: sa.Select[Any]) -> Iterator[list[RowValues]]:

@@ -9,10 +9,11 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from hpo.errors import StudyConflictError
-from hpo.search.admin.backup import Progress, batches, optuna_tables, snapshot
+from hpo.search.admin.backup import Progress, batches, snapshot
 from hpo.search.database import schema
 from hpo.search.database.database import Database
 from hpo.search.database.errors import as_hpo_error
+from hpo.search.database.optuna_mirror import optuna_tables
 from hpo.search.database.schema import RowValues
 from hpo.search.study import Study
 

@@ -17,6 +17,7 @@ from hpo.search.database.address import resolve_address, shown
 from hpo.search.database.engine import make_engine
 from hpo.search.database.errors import as_hpo_error, check_sqlite_folder
 from hpo.search.database.filesystem import check_local
+from hpo.search.database.optuna_mirror import optuna_revision
 from hpo.search.study import hpo_studies
 
 _SQLITE_TIMEOUT = 5
@@ -128,7 +129,7 @@ def _examine(url: URL, study: str | None, connection: Connection, seconds: float
         version=version,
         version_wanted=schema.SCHEMA_VERSION,
         optuna=optuna,
-        optuna_wanted=_optuna_head(),
+        optuna_wanted=optuna_revision(),
         clock_ahead=ahead,
         clock_uncertainty=uncertainty,
         connections_allowed=allowed,
@@ -224,11 +225,3 @@ def _plain_engine(url: URL) -> sa.Engine:
     if url.get_backend_name() != "sqlite":
         return make_engine(url)
     return sa.create_engine(url, poolclass=NullPool, connect_args={"timeout": _SQLITE_TIMEOUT})
-
-
-def _optuna_head() -> str:
-    import optuna
-    from alembic.script import ScriptDirectory
-
-    folder = Path(optuna.__file__).parent / "storages" / "_rdb" / "alembic"
-    return ScriptDirectory(str(folder)).get_current_head() or ""

@@ -6,10 +6,12 @@ import copy
 import time
 from typing import TYPE_CHECKING
 
+import sqlalchemy as sa
+
 from hpo.errors import StudyNotFoundError
 from hpo.search.dashboard.pictures import picture_of_study, picture_of_trial
+from hpo.search.database import schema
 from hpo.search.database.database import Database
-from hpo.search.database.optuna_trials import SeenTrials
 from hpo.search.queries.status import StudyStatus, read_status
 from hpo.search.queries.trials import TrialRow, read_trials
 from hpo.search.study import Study, find_study
@@ -38,7 +40,7 @@ def with_notes(database: Database, only: Study | None = None) -> BaseStorage:
     own in, so they are computed here and never written.
     """
     notes = _Notes(database, only)
-    stored = database.optuna
+    stored = database.patient_optuna()
     shown = copy.copy(stored)
 
     def get_all_studies() -> list[FrozenStudy]:
@@ -77,17 +79,23 @@ class _Notes:
             study = self._only or find_study(self._database, study_id)
         except StudyNotFoundError:
             return {}
-        seen = SeenTrials(study_id)
-        numbers = {trial.number: trial._trial_id for trial in study.database.read(seen.look)}
+        ids = _optuna_ids(study)
         attributes = _attributes("", study_note(study.name, study.spec, read_status(study)))
         attributes |= picture_of_study(study_id)
         for row in read_trials(study):
-            if row.number in numbers:
-                trial_id = numbers[row.number]
+            if (trial_id := ids.get(row.number)) is not None:
                 attributes |= _attributes(f"{trial_id}:", trial_note(study.name, row))
                 if row.epochs:
                     attributes |= picture_of_trial(study_id, trial_id, row.number)
         return attributes
+
+
+def _optuna_ids(study: Study) -> dict[int, int]:
+    """Return the ids of the study's trials in Optuna's tables, by number."""
+    trials = schema.trials.c
+    query = sa.select(trials.trial_number, trials.trial_id).where(trials.study_id == study.study_id)
+    with study.database.reading() as connection:
+        return {row.trial_number: row.trial_id for row in connection.execute(query)}
 
 
 def study_note(name: str, spec: StudySpec, status: StudyStatus) -> str:

@@ -21,9 +21,7 @@ from hpo.search.database.locks import exclusive
 from hpo.search.database.retry import OUTAGE_SECONDS, READING_SECONDS, RetryPolicy, retry
 
 if TYPE_CHECKING:
-    from optuna.storages import BaseStorage, RDBStorage
-
-    from hpo.search.database.optuna_trials import SeenTrials
+    from optuna.storages import BaseStorage
 
 T = TypeVar("T")
 
@@ -42,7 +40,7 @@ class Database:
         self.engine = engine
         self.outage = outage
         self.answered_again = -math.inf
-        self.trials: dict[int, SeenTrials] = {}
+        self._optuna_checked = False
 
     @property
     def address(self) -> str:
@@ -96,25 +94,24 @@ class Database:
 
     @cached_property
     def optuna(self) -> BaseStorage:
-        """Optuna's storage on this engine, with Optuna's cache of finished trials; it outlasts outages as `write`."""
-        from optuna.storages import get_storage
+        """Optuna's storage on this engine, for Optuna's tools; its calls are made once, see `patient_optuna`."""
+        from hpo.search.database.optuna_storage import storage_on
 
-        return get_storage(self._rdb)
+        return self._retry(lambda: storage_on(self.url, self.engine), self.outage)
 
-    @cached_property
-    def _rdb(self) -> RDBStorage:
-        from hpo.search.database.optuna_storage import patient_storage
+    def check_optuna(self) -> None:
+        """Raise StorageError if Optuna's tables are not those of the installed Optuna; asks the database once."""
+        from hpo.search.database.optuna_storage import plain_storage
 
-        def run(work: Callable[[], T]) -> T:
-            return self._retry(work, self.outage)
+        if not self._optuna_checked:
+            self._retry(lambda: plain_storage(self.url).engine.dispose(), self.outage)
+            self._optuna_checked = True
 
-        return run(lambda: patient_storage(self.url, self.engine, run))
+    def patient_optuna(self) -> BaseStorage:
+        """Optuna's storage whose calls outlast an outage as `write`."""
+        from hpo.search.database.optuna_storage import with_retries
 
-    def optuna_within(self, connection: Connection) -> RDBStorage:
-        """Optuna's storage inside a transaction of ours: what it commits is committed with the transaction."""
-        from hpo.search.database.optuna_storage import storage_within
-
-        return storage_within(self._rdb, connection)
+        return with_retries(self.optuna, lambda work: self._retry(work, self.outage))
 
     def close(self) -> None:
         """Closes all connections."""

@@ -1,14 +1,14 @@
-"""Optuna's storage on our engine: its transactions too outlast an outage, and its errors become sentences."""
+"""Optuna's own storage, for its dashboard, for making its tables and for upgrading them. Workers need none."""
 
 from __future__ import annotations
 
+import copy
 import functools
 from collections.abc import Callable
 from typing import Any
 
 import optuna
-import sqlalchemy as sa
-from optuna.storages import RDBStorage
+from optuna.storages import BaseStorage, RDBStorage, get_storage
 from sqlalchemy.engine import URL, Engine
 from sqlalchemy.orm import scoped_session, sessionmaker
 from sqlalchemy.pool import NullPool
@@ -19,14 +19,6 @@ from hpo.search.database.engine import driver_arguments
 
 Run = Callable[[Callable[[], Any]], Any]
 """Runs a piece of work again as long as its error may pass; see `hpo.search.database.retry`."""
-
-_NOT_TWICE = ("create_new_study", "create_new_trial", "_create_new_trial")
-"""A lost answer to COMMIT would leave two of them. hpo makes both within transactions of its own."""
-
-_CALLED = ("get_", "set_", "delete_", "record_", "_get_trials", "_get_best", "_get_stale", "_set_trial")
-"""What begins the names of the methods that a study, or Optuna's cache, calls on its storage."""
-
-_LOCAL = ("get_heartbeat_interval", "get_heartbeat_stale_trial_callback", "remove_session")
 
 
 def plain_storage(url: URL, *, create: bool = False, check: bool = True) -> RDBStorage:
@@ -58,47 +50,30 @@ def _new_storage(url: URL, *, create: bool, check: bool) -> RDBStorage:
     )
 
 
-def patient_storage(url: URL, engine: Engine, run: Run) -> RDBStorage:
-    """Optuna's storage on `engine`, each of whose calls goes through `run`."""
+def storage_on(url: URL, engine: Engine) -> BaseStorage:
+    """Return Optuna's storage on `engine`, with Optuna's cache of finished trials."""
     storage = plain_storage(url)
-    patient: RDBStorage = object.__new__(_patient_class())
-    own = {"engine": engine, "scoped_session": _sessions(engine), "_hpo_run": run, "_hpo_url": url}
-    patient.__dict__.update(storage.__dict__, **own)
     storage.engine.dispose()
+    storage.engine = engine
+    storage.scoped_session = scoped_session(sessionmaker(bind=engine))
+    return get_storage(storage)
+
+
+def with_retries(storage: BaseStorage, run: Run) -> BaseStorage:
+    """Return a storage each of whose calls goes through `run`, but for those that make a study or a trial.
+
+    A lost answer to COMMIT would leave two of these.
+    """
+    patient = copy.copy(storage)
+    for name in dir(BaseStorage):
+        if name.startswith(("get_", "set_", "delete_")):
+            setattr(patient, name, _through(run, getattr(storage, name)))
     return patient
 
 
-def storage_within(storage: RDBStorage, connection: sa.Connection) -> RDBStorage:
-    """A storage whose commits are part of the connection's transaction, and whose calls are made once."""
-    # copy.copy would connect again and read Optuna's migrations: 60 ms.
-    within = object.__new__(RDBStorage)
-    within.__dict__.update(storage.__dict__, scoped_session=_sessions(connection, join="create_savepoint"))
-    return within
-
-
-def _sessions(bind: Engine | sa.Connection, join: Any = "conditional_savepoint") -> Any:
-    return scoped_session(sessionmaker(bind=bind, join_transaction_mode=join))
-
-
-@functools.cache
-def _patient_class() -> type[RDBStorage]:
-    names = [name for name in dir(RDBStorage) if _speaks_to_the_database(name)]
-    methods = {name: _through_run(getattr(RDBStorage, name)) for name in names}
-    # An engine cannot go to another process, so what arrives there is a plain storage on the same database.
-    return type(
-        "PatientStorage", (RDBStorage,), {**methods, "__reduce__": lambda self: (plain_storage, (self._hpo_url,))}
-    )
-
-
-def _speaks_to_the_database(name: str) -> bool:
-    if name in (*_NOT_TWICE, *_LOCAL) or not callable(getattr(RDBStorage, name)) or name.endswith("_without_commit"):
-        return False
-    return name.startswith(_CALLED)
-
-
-def _through_run(method: Callable[..., Any]) -> Callable[..., Any]:
+def _through(run: Run, method: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(method)
-    def patiently(self: Any, *arguments: Any, **options: Any) -> Any:
-        return self._hpo_run(lambda: method(self, *arguments, **options))
+    def patiently(*arguments: Any, **options: Any) -> Any:
+        return run(lambda: method(*arguments, **options))
 
     return patiently

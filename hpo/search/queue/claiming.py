@@ -19,9 +19,9 @@ from sqlalchemy.engine import Connection
 
 from hpo.errors import StudyNotFoundError, StudyStoppedError
 from hpo.search.database import schema
+from hpo.search.database.optuna_mirror import Drawn, new_trial, write_params
 from hpo.search.database.schema import AnyRow, RowValues, database_now
 from hpo.search.queue.lease import Claim, has_become, update_held
-from hpo.search.queue.optuna_mirror import Drawn, new_trial, new_trial_like, write_params
 from hpo.search.queue.process_identity import home_of_lives, is_over
 from hpo.search.queue.reporting import dropped, failed_by_death
 from hpo.search.queue.workers import StopRequest, read_stop_request, touch
@@ -76,6 +76,7 @@ def claim(study: Study, worker: str) -> Claim | NothingToClaim:
     def write(connection: Connection) -> Claim | NothingToClaim:
         return _claim(study, worker, token, connection, again=next(tries) > 0)
 
+    study.database.check_optuna()
     return study.database.write(write)
 
 
@@ -257,12 +258,8 @@ def _take_over(study: Study, worker: str, token: str, place: int, connection: Co
 
 def _new_place(study: Study, worker: str, token: str, place: int, connection: Connection) -> Claim:
     planned = planned_trial(study.spec, place)
-    if planned is None:
-        trial_id, number = new_trial(connection, study.study_id)
-    else:
-        template = planned_template(study.spec, planned)
-        storage = study.database.optuna_within(connection)
-        trial_id, number = new_trial_like(connection, storage, study.study_id, template)
+    template = None if planned is None else planned_template(study.spec, planned)
+    trial_id, number = new_trial(connection, study.study_id, template)
     reference = None if planned is None else planned.reference
     connection.execute(
         sa.insert(schema.trials).values(

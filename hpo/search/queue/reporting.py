@@ -11,9 +11,9 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from hpo.search.database import schema
+from hpo.search.database.optuna_mirror import Attributes, write_end, write_report
 from hpo.search.database.schema import RowValues, database_now
 from hpo.search.queue.lease import Claim, has_become, update_held
-from hpo.search.queue.optuna_mirror import Attributes, write_end, write_report
 from hpo.search.strategy.asha import decide, rungs
 from hpo.study.record import TrialRecord
 from hpo.training.report import EpochReport

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import copy
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from itertools import takewhile
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
-from hpo.search.database.optuna_trials import SeenTrials
 from hpo.search.strategy.seeds import trial_seed
 from hpo.study.config import ConfigValues, SettingValue, applies
-from hpo.study.planned import PlannedTrial
+from hpo.study.planned import PlannedTrial, planned_trial
 from hpo.study.space import Choices, FloatRange, IntRange, suggestion_order
 from hpo.study.spec import StudySpec
 
@@ -19,81 +19,61 @@ if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
     from optuna.trial import FrozenTrial, Trial
 
+    from hpo.search.database.database import Database
+    from hpo.search.strategy.history import History
     from hpo.search.study import Study
 
 Entry = FloatRange | IntRange | Choices
 
+_histories: WeakKeyDictionary[Database, dict[tuple[int, float], History]] = WeakKeyDictionary()
+
 
 @dataclass(frozen=True)
 class Suggestion:
-    """What was drawn for a trial. drawn: the same for Optuna's tables, see `optuna_rows.write_params`."""
+    """What was drawn for a trial. drawn: the same for Optuna's tables, see `optuna_mirror.write_params`."""
 
     values: ConfigValues
     drawn: dict[str, tuple[float, BaseDistribution]]
 
 
-def suggest(study: Study, number: int, trial_id: int) -> Suggestion:
-    """The searched values of trial `number`, not stored yet.
+def suggest(study: Study, number: int) -> Suggestion:
+    """Draw the searched values of trial `number`, without storing them.
 
-    A setting that means nothing under the values before it is not drawn.
+    A setting that means nothing under the values before it is not drawn. The sampler sees the trials in hpo's own
+    tables; see `History` for what it does not see.
     """
     import optuna
 
-    moment: Any = _Moment(study)
-    view = optuna.load_study(study_name=study.name, storage=moment, sampler=make_sampler(study.spec, number))
-    trial = optuna.trial.Trial(view, trial_id)
+    history = _history_of(study, number)
+    study.database.read(history.refresh)
+    view = optuna.load_study(study_name=study.name, storage=history, sampler=make_sampler(study.spec, number))
+    trial = optuna.trial.Trial(view, number)
     space = study.spec.space
     values: ConfigValues = {}
     for name in suggestion_order(space):
         if applies(name, {**study.spec.fixed, **values}):
             values[name] = _draw(trial, name, space[name])
-    return Suggestion(values, moment.drawn)
+    return Suggestion(values, history.drawn)
 
 
-class _Moment:
-    """Optuna's storage at one moment: all trials are read once, and what is drawn is gathered instead of stored.
+def _history_of(study: Study, number: int) -> History:
+    """Return this process's history of a study, made at its first suggestion, which is for trial `number`."""
+    import optuna
 
-    Optuna itself reads the trials that run anew, and writes a transaction, for each setting.
-    """
+    from hpo.search.strategy.history import History
 
-    def __init__(self, study: Study) -> None:
-        self._study, self._storage = study, study.database.optuna
-        seen = study.database.trials.setdefault(study.study_id, SeenTrials(study.study_id))
-        self._trials = study.database.read(seen.look)
-        self.drawn: dict[str, tuple[float, Any]] = {}
-
-    def get_study_id_from_name(self, _name: str) -> int:
-        """The study's number, known already."""
-        return self._study.study_id
-
-    def get_study_name_from_id(self, _study_id: int) -> str:
-        """The study's name, known already."""
-        return self._study.name
-
-    def get_study_directions(self, _study_id: int) -> list[Any]:
-        """AUC is maximized."""
-        from optuna.study import StudyDirection
-
-        return [StudyDirection.MAXIMIZE]
-
-    def get_all_trials(self, _study_id: int, deepcopy: bool = True, states: Any = None) -> list[FrozenTrial]:
-        """The trials as they were; in some of the states, or all."""
-        wanted = [trial for trial in self._trials if states is None or trial.state in states]
-        return copy.deepcopy(wanted) if deepcopy else wanted
-
-    def get_trial(self, trial_id: int) -> FrozenTrial:
-        """One trial as it was."""
-        return next(trial for trial in reversed(self._trials) if trial._trial_id == trial_id)
-
-    def set_trial_param(self, _trial_id: int, name: str, value: float, distribution: Any) -> None:
-        """Notes what was drawn, in Optuna's internal form."""
-        self.drawn[name] = (value, distribution)
-
-    def set_trial_system_attr(self, _trial_id: int, _key: str, _value: Any) -> None:
-        """Drops what a sampler notes for others about settings that it has drawn and not stored; ours are stored."""
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._storage, name)
+    spec = study.spec
+    known = _histories.setdefault(study.database, {})
+    # A study that was deleted leaves its number, but not its time, to another.
+    key = (study.study_id, study.created_at)
+    if key not in known:
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        space = {name: distribution(entry) for name, entry in spec.space.items()}
+        # Planned trials come before those that are drawn.
+        planned = takewhile(lambda trial: trial is not None, (planned_trial(spec, place) for place in range(number)))
+        params = [planned_template(spec, trial).params for trial in planned if trial is not None]
+        known[key] = History(study.study_id, study.name, spec.budget.epochs, space, params)
+    return known[key]
 
 
 def make_sampler(spec: StudySpec, number: int) -> BaseSampler:

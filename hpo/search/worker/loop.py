@@ -10,9 +10,9 @@ from typing import Literal
 
 from hpo.control import Control, Stop, StopReason, StopWatch
 from hpo.errors import DataError, HpoError
+from hpo.search.database.optuna_mirror import Drawn
 from hpo.search.queue.claiming import NothingToClaim, claim, release, store_record
 from hpo.search.queue.lease import Claim
-from hpo.search.queue.optuna_mirror import Drawn
 from hpo.search.queue.reporting import LeaseLost, Outcome, finish, record_report
 from hpo.search.queue.workers import StopRequest, WorkerIdentity, end_worker, register_worker, sign_of_life
 from hpo.search.strategy.sampler import suggest
@@ -265,7 +265,7 @@ def _new_record(held: Claim, provenance: Provenance, drawn: Drawn) -> TrialRecor
     spec, study_seed = held.study.spec, held.study.spec.search.seed
     planned = planned_trial(spec, held.place)
     if planned is None:
-        suggestion = suggest(held.study, held.number, held.trial_id)
+        suggestion = suggest(held.study, held.number)
         params, config = suggestion.values, spec.config(suggestion.values)
         drawn |= suggestion.drawn
     else:

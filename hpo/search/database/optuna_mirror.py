@@ -1,0 +1,213 @@
+"""The mirror of hpo's trials in Optuna's own tables, for its dashboard and command line: written, never read back.
+
+The only file that imports Optuna's private table definitions. hpo's own tables decide; what is mirrored is written in
+the same transactions. Optuna's storage takes a transaction and several queries for each parameter, report and
+attribute: 390 round trips for a trial of 10 settings and 20 reports. These functions take one statement each. A test
+reads every row back through Optuna's public storage.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from hpo.errors import StorageError
+from hpo.search.database.schema import upsert_rows
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+    from optuna.trial import FrozenTrial
+
+Attributes = dict[str, str | float | None]
+"""User attributes of a trial, for Optuna's readers."""
+
+Drawn = dict[str, tuple[float, "BaseDistribution"]]
+"""Name of a setting to its value in Optuna's internal form and its distribution."""
+
+COLUMNS = {
+    "studies": ("study_id", "study_name"),
+    "study_directions": ("study_id", "objective", "direction"),
+    "study_system_attributes": ("study_id", "key", "value_json"),
+    "trials": ("trial_id", "number", "study_id", "state", "datetime_start", "datetime_complete"),
+    "trial_params": ("trial_id", "param_name", "param_value", "distribution_json"),
+    "trial_values": ("trial_id", "objective", "value", "value_type"),
+    "trial_intermediate_values": ("trial_id", "step", "intermediate_value", "intermediate_value_type"),
+    "trial_user_attributes": ("trial_id", "key", "value_json"),
+}
+"""What is written, by table."""
+
+
+@functools.cache
+def optuna_tables() -> Mapping[str, sa.Table]:
+    """Return Optuna's tables by name.
+
+    Raises:
+        StorageError: if those of the installed Optuna are not as hpo writes them.
+    """
+    try:
+        from optuna.storages._rdb import models
+    except ImportError as error:
+        raise StorageError(_unknown_optuna([f"it keeps its tables elsewhere ({error})"])) from error
+    found: Mapping[str, sa.Table] = models.BaseModel.metadata.tables
+    if problems := changed_columns(found):
+        raise StorageError(_unknown_optuna(problems))
+    return found
+
+
+def changed_columns(tables: Mapping[str, sa.Table]) -> list[str]:
+    """Return what keeps hpo from writing these tables of Optuna's, one sentence part for each table or column."""
+    problems = []
+    for name, written in COLUMNS.items():
+        if name not in tables:
+            problems.append(f"it has no table {name}")
+            continue
+        columns = tables[name].columns
+        problems += [f"its table {name} has no column {column}" for column in written if column not in columns]
+        problems += [
+            f"its table {name} requires a column {column.name}, which hpo does not write"
+            for column in columns
+            if column.name not in written and _must_be_given(column)
+        ]
+    return problems
+
+
+def _must_be_given(column: sa.Column[Any]) -> bool:
+    given_by_database = column.primary_key or column.default is not None or column.server_default is not None
+    return not column.nullable and not given_by_database
+
+
+def _unknown_optuna(problems: list[str]) -> str:
+    import optuna
+
+    return "\n  ".join(
+        [
+            f"hpo cannot write the tables of Optuna {optuna.__version__}:",
+            *problems,
+            "Install the version of Optuna that this hpo was released with (requirements.lock).",
+        ]
+    )
+
+
+def optuna_revision() -> str:
+    """Return the version of the tables that the installed Optuna makes, as in its table alembic_version."""
+    import optuna
+    from alembic.script import ScriptDirectory
+
+    folder = Path(optuna.__file__).parent / "storages" / "_rdb" / "alembic"
+    return ScriptDirectory(str(folder)).get_current_head() or ""
+
+
+def new_study(connection: Connection, name: str, metric: str) -> int:
+    """Make a study that maximizes `metric`; return its id.
+
+    Raises:
+        DuplicatedStudyError: Optuna's, if there is a study of that name.
+    """
+    from optuna.exceptions import DuplicatedStudyError
+
+    try:
+        study_id = _insert_one(connection, optuna_tables()["studies"], {"study_name": name})
+    except sa.exc.IntegrityError as error:
+        raise DuplicatedStudyError from error
+    direction = {"study_id": study_id, "objective": 0, "direction": "MAXIMIZE"}
+    connection.execute(sa.insert(optuna_tables()["study_directions"]).values(direction))
+    shown = {"study_id": study_id, "key": "study:metric_names", "value_json": json.dumps([metric])}
+    connection.execute(sa.insert(optuna_tables()["study_system_attributes"]).values(shown))
+    return study_id
+
+
+def new_trial(connection: Connection, study_id: int, template: FrozenTrial | None = None) -> tuple[int, int]:
+    """Make a running trial, with the parameters and user attributes of `template`; return its id and its number.
+
+    The number is the next of the study.
+
+    Optuna's row of the study is locked, as Optuna does, so that a trial made through it gets another number.
+    """
+    studies, trials = optuna_tables()["studies"], optuna_tables()["trials"]
+    connection.execute(sa.select(studies.c.study_id).where(studies.c.study_id == study_id).with_for_update())
+    last = sa.select(trials.c.number).where(trials.c.study_id == study_id).order_by(trials.c.trial_id.desc()).limit(1)
+    newest = connection.scalar(last)
+    number = 0 if newest is None else int(newest) + 1
+    row = {"number": number, "study_id": study_id, "state": "RUNNING", "datetime_start": _now()}
+    trial_id = _insert_one(connection, trials, row)
+    if template is not None:
+        kinds = template.distributions
+        drawn = {name: (kinds[name].to_internal_repr(value), kinds[name]) for name, value in template.params.items()}
+        write_params(connection, trial_id, drawn)
+        _write_attributes(connection, trial_id, template.user_attrs)
+    return trial_id, number
+
+
+def write_params(connection: Connection, trial_id: int, drawn: Drawn) -> None:
+    """Store what was drawn."""
+    from optuna.distributions import distribution_to_json
+
+    rows = [
+        {
+            "trial_id": trial_id,
+            "param_name": name,
+            "param_value": value,
+            "distribution_json": distribution_to_json(distribution),
+        }
+        for name, (value, distribution) in drawn.items()
+    ]
+    upsert_rows(connection, optuna_tables()["trial_params"], ("trial_id", "param_name"), rows)
+
+
+def write_report(connection: Connection, trial_id: int, step: int, value: float) -> None:
+    """Store an intermediate value, over the one of the same step."""
+    stored, kind = _as_stored(value)
+    row = {"trial_id": trial_id, "step": step, "intermediate_value": stored, "intermediate_value_type": kind}
+    upsert_rows(connection, optuna_tables()["trial_intermediate_values"], ("trial_id", "step"), [row])
+
+
+def write_end(connection: Connection, trial_id: int, state: str, value: float | None, attributes: Attributes) -> None:
+    """End a trial: its state by Optuna's name, its value unless None, its user attributes.
+
+    A trial that someone has ended through Optuna, for instance in its dashboard, stays as they ended it; hpo's own
+    tables decide for hpo.
+    """
+    trials = optuna_tables()["trials"]
+    change = (
+        sa.update(trials)
+        .where(trials.c.trial_id == trial_id, trials.c.state == "RUNNING")
+        .values(state=state, datetime_complete=_now())
+    )
+    if connection.execute(change).rowcount == 0:
+        return
+    if value is not None:
+        stored, kind = _as_stored(value)
+        row = {"trial_id": trial_id, "objective": 0, "value": stored, "value_type": kind}
+        upsert_rows(connection, optuna_tables()["trial_values"], ("trial_id", "objective"), [row])
+    _write_attributes(connection, trial_id, attributes)
+
+
+def _write_attributes(connection: Connection, trial_id: int, attributes: dict[str, Any]) -> None:
+    rows = [{"trial_id": trial_id, "key": key, "value_json": json.dumps(value)} for key, value in attributes.items()]
+    upsert_rows(connection, optuna_tables()["trial_user_attributes"], ("trial_id", "key"), rows)
+
+
+def _insert_one(connection: Connection, table: sa.Table, row: dict[str, Any]) -> int:
+    key = connection.execute(sa.insert(table).values(row)).inserted_primary_key
+    assert key is not None
+    return int(key[0])
+
+
+def _now() -> datetime:
+    """Return the time as Optuna 5 stores it: UTC, without saying so."""
+    return datetime.now(UTC).replace(tzinfo=None)
+
+
+def _as_stored(value: float) -> tuple[float | None, str]:
+    """Return a value and its kind: not every server has a number for those that are not finite."""
+    if math.isfinite(value):
+        return value, "FINITE"
+    return None, "NAN" if math.isnan(value) else "INF_POS" if value > 0 else "INF_NEG"
