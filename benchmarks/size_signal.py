@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from typing import get_args
 
 import numpy as np
 import torch
@@ -21,22 +20,21 @@ from hpo.data.folder import data_folder
 from hpo.revision import code_version
 from hpo.statistics.auc import mean_auc_with_error
 from hpo.study.catalogue import find_dataset
-from hpo.study.config import Augmentation
-from hpo.training.inputs.augmentation import augment
-from hpo.training.inputs.policies import find_policy
+from hpo.study.choices import AUGMENTATIONS
+from hpo.training.inputs.policies import find_augmentation
 from hpo.training.seeds import generator
 
 STRENGTHS = (0.3, 0.6, 1.0)
 BATCH = 128
 
 
-def auc_of_means(development: Development, policy: Augmentation, strength: float, draw: int) -> float:
+def auc_of_means(development: Development, policy: str, strength: float, draw: int) -> float:
     """AUC of the mean of each augmented image, batch by batch."""
-    random = generator(draw, policy)
+    augment, random = find_augmentation(policy), generator(draw, policy)
     means = []
     for start in range(0, len(development), BATCH):
         images = torch.tensor(development.images[start : start + BATCH]).unsqueeze(1) / 255
-        augmented, _ = augment(images, torch.zeros(len(images), 1), find_policy(policy, strength), random)
+        augmented, _ = augment(images, torch.zeros(len(images), 1), strength, random)
         means.append(augmented.flatten(1).mean(dim=1))
     return mean_auc_with_error(torch.cat(means)[:, None].numpy(), np.asarray(development.labels))[0]
 
@@ -52,7 +50,7 @@ def main() -> None:
     if development.labels.shape[1] != 1:
         raise SystemExit(f"{options.dataset} has several labels; give a dataset with one")
 
-    def figure(policy: Augmentation, strength: float) -> float:
+    def figure(policy: str, strength: float) -> float:
         aucs = [auc_of_means(development, policy, strength, draw) for draw in range(options.draws)]
         return round(float(np.mean(aucs)), 3)
 
@@ -62,7 +60,7 @@ def main() -> None:
         "as they are": figure("none", 0.0),
         "augmented": {
             policy: {strength: figure(policy, strength) for strength in STRENGTHS}
-            for policy in get_args(Augmentation)
+            for policy in AUGMENTATIONS.names()
             if policy != "none"
         },
         "code": code_version(),

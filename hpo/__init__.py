@@ -1,6 +1,138 @@
-"""Hyperparameter optimization for Deep AUC Maximization on MedMNIST."""
+"""Hyperparameter optimization for Deep AUC Maximization on MedMNIST.
 
-# Above every import of this file: modules of the package read these while it is being loaded.
+The names of `__all__` are the public interface, which stays: docs/python-api.md shows them at work, docs/extending.md
+how to add a dataset, network, loss, augmentation, sampler or pruner. Each is loaded when it is first asked for, so
+`import hpo` loads neither torch nor optuna.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+# Above every import of this package: its modules read these while they are being loaded.
 __version__ = "0.1.0"
 # Name on a package index, where `hpo` belongs to another project; `pip install 'hpo-dam[postgres]'`.
 DISTRIBUTION = "hpo-dam"
+
+if TYPE_CHECKING:
+    from hpo.api import (
+        best,
+        confirm,
+        create_study,
+        finalize,
+        launch,
+        load_spec,
+        open_study,
+        report,
+        run_worker,
+        train_trial,
+        trials_dataframe,
+    )
+    from hpo.errors import (
+        DataError,
+        DeviceError,
+        HpoError,
+        OutputError,
+        StorageError,
+        StudyConflictError,
+        StudyFileError,
+        StudyNotFoundError,
+        StudyStoppedError,
+        UsageError,
+        WorkersFailedError,
+    )
+    from hpo.search.strategy.pruner import Pruner, Rung
+    from hpo.search.study import Study
+    from hpo.study.catalogue import Dataset, register_dataset
+    from hpo.study.config import TrainConfig
+    from hpo.study.registration import (
+        register_augmentation,
+        register_loss,
+        register_network,
+        register_pruner,
+        register_sampler,
+    )
+    from hpo.study.spec import Scoring, StudySpec
+    from hpo.training.machine.failure import TrainingFailure
+    from hpo.training.report import EpochReport
+
+__all__ = [
+    "DISTRIBUTION",
+    "DataError",
+    "Dataset",
+    "DeviceError",
+    "EpochReport",
+    "HpoError",
+    "OutputError",
+    "Pruner",
+    "Rung",
+    "Scoring",
+    "StorageError",
+    "Study",
+    "StudyConflictError",
+    "StudyFileError",
+    "StudyNotFoundError",
+    "StudySpec",
+    "StudyStoppedError",
+    "TrainConfig",
+    "TrainingFailure",
+    "UsageError",
+    "WorkersFailedError",
+    "__version__",
+    "best",
+    "confirm",
+    "create_study",
+    "finalize",
+    "launch",
+    "load_spec",
+    "open_study",
+    "register_augmentation",
+    "register_dataset",
+    "register_loss",
+    "register_network",
+    "register_pruner",
+    "register_sampler",
+    "report",
+    "run_worker",
+    "train_trial",
+    "trials_dataframe",
+]
+
+_MODULES = {
+    "hpo.api": (
+        *("load_spec", "create_study", "open_study", "run_worker", "train_trial"),
+        *("best", "trials_dataframe", "confirm", "finalize", "report"),
+    ),
+    "hpo.errors": tuple(name for name in __all__ if name.endswith("Error")),
+    "hpo.search.strategy.pruner": ("Pruner", "Rung"),
+    "hpo.search.study": ("Study",),
+    "hpo.study.catalogue": ("Dataset", "register_dataset"),
+    "hpo.study.config": ("TrainConfig",),
+    "hpo.study.registration": (
+        "register_augmentation",
+        "register_loss",
+        "register_network",
+        "register_pruner",
+        "register_sampler",
+    ),
+    "hpo.study.spec": ("Scoring", "StudySpec"),
+    "hpo.training.machine.failure": ("TrainingFailure",),
+    "hpo.training.report": ("EpochReport",),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name from where it is defined (PEP 562)."""
+    from importlib import import_module
+
+    if name == "launch":
+        # The package of that name, which can be called; importing it makes it an attribute.
+        return import_module("hpo.launch")
+    for module, names in _MODULES.items():
+        if name in names:
+            found = getattr(import_module(module), name)
+            globals()[name] = found
+            return found
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

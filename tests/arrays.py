@@ -71,7 +71,15 @@ def made_development(
 ) -> Development:
     """A Development in memory. share: of positives, in each label. size: edge of an image."""
     counts = (*rows, 10)
-    dataset = Dataset("made", "made", 3 if dimensions == 3 else 2, labels, counts, "0" * 32, None, size, is_mask)
+    dataset = Dataset(
+        name="made",
+        dimensions=3 if dimensions == 3 else 2,
+        labels=labels,
+        rows=counts,
+        size=size,
+        md5="0" * 32,
+        is_mask=is_mask,
+    )
     arrays = made_arrays(dataset, counts, seed, share)
     return Development(
         dataset,

@@ -6,9 +6,10 @@ Imports stand within functions where they are slow: every command imports this m
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import click
 from click.shell_completion import CompletionItem
@@ -21,7 +22,9 @@ ANSWER_SECONDS = 1.0
 
 def complete_datasets(_context: click.Context, _parameter: click.Parameter, begun: str) -> list[CompletionItem[str]]:
     """Short names of datasets, with what they are."""
-    names = {d.name: f"{d.dimensions}D, {d.development_rows} development samples" for d in DATASETS}
+    with _without_warnings():
+        known = list(DATASETS)
+    names = {d.name: f"{d.dimensions}D, {d.development_rows} development samples" for d in known}
     return [CompletionItem(name, help=text) for name, text in names.items() if name.startswith(begun.lower())]
 
 
@@ -44,9 +47,17 @@ def complete_studies(context: click.Context, _parameter: click.Parameter, begun:
 
 
 def complete_settings(_context: click.Context, _parameter: click.Parameter, begun: str) -> list[CompletionItem[str]]:
-    """Keys of `--set`, as they stand before the value: `budget.epochs=`, `space.margin.low=`."""
+    """Keys of `--set`, as they stand before the value: `budget.epochs=`, `space.margin.low=`; then choices.
+
+    After the sign, what may be chosen: `fixed.loss=aucm_v1`, those of plug-ins too.
+    """
     from hpo.study.config import settings
 
+    key, has_value, value = begun.partition("=")
+    if has_value:
+        with _without_warnings():
+            names = _choices(key)
+        return [CompletionItem(f"{key}={name}") for name in names if name.startswith(value)]
     keys: dict[str, str] = {"dataset": ""}
     keys |= _section_keys()
     for setting in settings().values():
@@ -54,6 +65,29 @@ def complete_settings(_context: click.Context, _parameter: click.Parameter, begu
         ends: Iterable[str] = ("choices",) if setting.choices is not None else ("low", "high", "log", "choices")
         keys |= {f"space.{setting.name}.{end}": setting.description for end in ends}
     return [CompletionItem(f"{key}=", help=text) for key, text in keys.items() if key.startswith(begun)]
+
+
+def _choices(key: str) -> Iterable[str]:
+    """Registered names, and other choices, of a key of `--set`; none if it is a number."""
+    from hpo.study.choices import PRUNERS, SAMPLERS
+    from hpo.study.config import settings
+
+    registries = {"dataset": DATASETS, "search.sampler": SAMPLERS, "search.pruner": PRUNERS}
+    if key in registries:
+        return registries[key].names()
+    setting = settings().get(key.removeprefix("fixed."))
+    choices = setting.choices if setting is not None and key.startswith("fixed.") else None
+    return [str(choice).lower() if isinstance(choice, bool) else str(choice) for choice in choices or ()]
+
+
+@contextlib.contextmanager
+def _without_warnings() -> Iterator[None]:
+    """A shell that waits for a name wants no word of a plug-in that was not loaded."""
+    logging.disable()
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)
 
 
 def _section_keys() -> dict[str, str]:

@@ -14,7 +14,7 @@ from hpo.cli.work import Work, prepare_job, print_script, start, work_options
 from hpo.errors import UsageError
 from hpo.launch.backends.slurm.submit import test_only as test_job
 from hpo.search.queries.trials import read_best
-from hpo.study.files import builtin_study_file, load_spec
+from hpo.study.files import default_spec, load_spec
 from hpo.study.spec import StudySpec
 
 
@@ -66,4 +66,4 @@ def launch(
 def _spec(dataset: str | None, study_file: Path | None, overrides: tuple[str, ...]) -> StudySpec:
     if (dataset is None) == (study_file is None):
         raise UsageError("give --dataset NAME or --study-file FILE, one of the two")
-    return load_spec(study_file or builtin_study_file(dataset or ""), overrides)
+    return load_spec(study_file, overrides) if study_file else default_spec(dataset or "", overrides)

@@ -22,11 +22,23 @@ def settings(markdown: bool, as_json: bool) -> None:
     """List every setting of a training run with its domain and default."""
     rows = list(all_settings().values())
     if as_json:
-        print_json([{**vars(row), "kind": row.kind.__name__, "domain": vars(row.domain)} for row in rows])
+        print_json([_plain(row) for row in rows])
     elif markdown:
         print(_page(rows), end="")
     else:
         _print_table(rows)
+
+
+def _plain(setting: Setting) -> dict[str, object]:
+    bounds = {"low": setting.domain.low, "high": setting.domain.high, "unit": setting.domain.unit}
+    return {
+        "name": setting.name,
+        "kind": setting.kind.__name__,
+        "domain": {**bounds, "when": [(other, list(legal)) for other, legal in setting.when]},
+        "default": setting.default,
+        "choices": setting.choices,
+        "description": setting.description,
+    }
 
 
 def domain(setting: Setting) -> str:
@@ -39,7 +51,7 @@ def domain(setting: Setting) -> str:
 
 def condition(setting: Setting) -> str:
     """Under which other settings it means something."""
-    return " and ".join(f"{other} in {', '.join(map(str, legal))}" for other, legal in setting.domain.when)
+    return " and ".join(f"{other} in {', '.join(map(str, legal))}" for other, legal in setting.when)
 
 
 def _page(rows: list[Setting]) -> str:
@@ -75,8 +87,13 @@ def _sections() -> list[str]:
 
 def _legal(field: FieldInfo) -> str:
     """Choices of a key, or its bounds."""
+    from hpo.study.choices import OneOf
+
     if get_origin(field.annotation) is Literal:
         return ", ".join(get_args(field.annotation))
+    for registered in field.metadata:
+        if isinstance(registered, OneOf):
+            return ", ".join(registered.registry.names())
     names = ("ge", "gt", "le", "lt")
     bounds = {name: getattr(bound, name) for bound in field.metadata for name in names if hasattr(bound, name)}
     low, high = bounds.get("ge", bounds.get("gt")), bounds.get("le", bounds.get("lt"))

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 from numpy.typing import NDArray
 
 from hpo.data.stratify import deal
 
-SPLITS = ("train", "val", "test")
+_SPLITS = ("train", "val", "test")
 _POSITIVE_DIGIT = 8
 _BRIGHTEST = 16
 _SEED = 20410
 _ROWS = {"train": 1257, "val": 180, "test": 360}
+
+
+def development(_folder: Path) -> dict[str, NDArray[np.uint8]]:
+    """Return the training and validation arrays; needs no folder."""
+    return digit_arrays(("train", "val"))
+
+
+def test(_folder: Path) -> dict[str, NDArray[np.uint8]]:
+    """Return the test arrays; needs no folder."""
+    return digit_arrays(("test",))
 
 
 def digit_arrays(splits: tuple[str, ...]) -> dict[str, NDArray[np.uint8]]:
@@ -25,10 +37,10 @@ def digit_arrays(splits: tuple[str, ...]) -> dict[str, NDArray[np.uint8]]:
     bundled = load_digits()
     images = np.rint(bundled.images * (255 / _BRIGHTEST)).astype(np.uint8)
     labels = (bundled.target == _POSITIVE_DIGIT).astype(np.uint8)[:, None]
-    shares = [_ROWS[split] / len(labels) for split in SPLITS]
+    shares = [_ROWS[split] / len(labels) for split in _SPLITS]
     parts = deal(labels, shares, np.random.default_rng(_SEED))
     arrays: dict[str, NDArray[np.uint8]] = {}
-    for split, rows in zip(SPLITS, parts, strict=True):
+    for split, rows in zip(_SPLITS, parts, strict=True):
         if split in splits:
             arrays[f"{split}_images"] = images[rows]
             arrays[f"{split}_labels"] = labels[rows]

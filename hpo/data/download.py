@@ -52,14 +52,14 @@ def fetch(
         pauses: seconds before each attempt that follows one that got no further.
 
     Returns:
-        Path of the file; the folder for the built-in digits.
+        Path of the file; the folder if the dataset has none.
 
     Raises:
         DataError: if the file cannot be had, is not the right one, or is being fetched by another process.
         OutputError: if it cannot be written.
     """
     target = folder / dataset.file_name
-    if dataset.md5 is None:
+    if dataset.development is not None:
         return folder
     if has_right_checksum(dataset, target):
         return target

@@ -13,7 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpo.data.files import _load
+from hpo.data.loaders import load_by
 from hpo.study.catalogue import Dataset
+from hpo.study.sealed_loaders import TEST_LOADERS
 from hpo.study.stored import JsonObject
 
 _SEAL = object()
@@ -74,7 +76,10 @@ class TestRows:
         """Read the test rows of a dataset. Raises TypeError without an Unsealing, DataError as for development rows."""
         if not isinstance(unsealing, Unsealing):
             raise TypeError(f"TestRows are opened with an Unsealing, not with {type(unsealing).__name__}")
-        arrays = _load(dataset, folder, ("test",))
+        if dataset.development is None:
+            arrays = _load(dataset, folder, ("test",))
+        else:
+            arrays = load_by(TEST_LOADERS.find(dataset.name), dataset, folder, ("test",))
         return cls(_SEAL, unsealing, dataset, arrays["test_images"], arrays["test_labels"])
 
     def __len__(self) -> int:

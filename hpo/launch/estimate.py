@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from hpo.search.strategy.pruner import make_pruner
 from hpo.study.spec import StudySpec
 
 LONG_HOURS = 24.0
@@ -36,13 +37,12 @@ class Estimate:
 
 
 def trained_share(spec: StudySpec) -> float:
-    """Share of all epochs that successive halving trains, if 1/reduction of the trials pass each rung."""
-    if spec.search.pruner == "none":
-        return 1.0
-    total, reached, passing, rung = 0.0, 0, 1.0, spec.search.first_rung
-    while rung < spec.budget.epochs:
+    """Share of all epochs that are trained, if as many trials pass each rung as the pruner says."""
+    pruner = make_pruner(spec)
+    total, reached, passing = 0.0, 0, 1.0
+    for rung in pruner.rungs():
         total += (rung - reached) * passing
-        reached, passing, rung = rung, passing / spec.search.reduction, rung * spec.search.reduction
+        reached, passing = rung, passing * pruner.passing_share()
     return (total + (spec.budget.epochs - reached) * passing) / spec.budget.epochs
 
 

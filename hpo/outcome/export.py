@@ -12,6 +12,8 @@ from hpo.errors import DataError, OutputError
 from hpo.outcome.final import Final, FinalEntry, FinalResult, load
 from hpo.outcome.judgement import Judged, judge_final
 from hpo.study.catalogue import find_dataset
+from hpo.study.choices import describe_network
+from hpo.study.config import TrainConfig
 from hpo.study.stored import JsonObject
 from hpo.text import auc
 
@@ -42,7 +44,7 @@ def export(result: Path, out: Path) -> list[Path]:
         expected = np.stack([model.scores(images, "cpu") for model in models])
         np.savez_compressed(out / "check.npz", images=images, scores=expected)
         (out / "config.json").write_text(json.dumps(_config(final.result, entry), indent=2, sort_keys=True) + "\n")
-        (out / "README.md").write_text(_card(final, judge_final(final).entries[0], len(paths)), encoding="utf-8")
+        (out / "README.md").write_text(_card(final, entry, judge_final(final).entries[0], len(paths)), encoding="utf-8")
         (out / "check.py").write_text(_CHECK, encoding="utf-8")
     except OSError as error:
         raise OutputError(f"{out} cannot be written ({error.strerror}); give --out with another folder") from None
@@ -54,9 +56,10 @@ def _config(result: FinalResult, entry: FinalEntry) -> JsonObject:
     return of_result | entry.model_dump(mode="json", exclude={"is_reference"})
 
 
-def _card(final: Final, judged: Judged, networks: int) -> str:
+def _card(final: Final, entry: FinalEntry, judged: Judged, networks: int) -> str:
     result = final.result
     dataset, protocol = find_dataset(result.dataset), result.protocol
+    config = TrainConfig.model_validate(entry.config)
     estimate = judged.interval
     kind = "seeds and rows" if estimate is judged.over_all else "rows"
     shape = ", ".join(("N", *map(str, dataset.image_shape)))
@@ -64,7 +67,7 @@ def _card(final: Final, judged: Judged, networks: int) -> str:
 
 {networks} networks of one configuration, trained from scratch with hpo; they differ in their seeds.
 
-- **Network.** {"ResNet-18 with 28-pixel stem" if dataset.dimensions == 2 else "ResNet-18 + 3D"}, {dataset.labels} \
+- **Network.** {describe_network(config.network, dataset.dimensions)}, {dataset.labels} \
 output{"s" if dataset.labels > 1 else ""}.
 - **Input.** uint8 images of shape ({shape}), grey, 0 to 255. **Output.** Scores from 0 to 1, larger meaning label 1.
 - **Training.** {protocol.epochs} epochs on {protocol.rows} rows of {dataset.official_name}. Settings are in \

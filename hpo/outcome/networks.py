@@ -160,7 +160,7 @@ def _thresholds(made: Refit, development: Development, device: str) -> dict[str,
 
 
 def _identity(entry: Entry, protocol: Protocol, number: int, data_md5: str) -> str:
-    shared = [protocol.config(entry).model_dump(), protocol.epochs, protocol.seed(number), data_md5]
+    shared = [protocol.config(entry).identity(), protocol.epochs, protocol.seed(number), data_md5]
     return hashlib.sha256(json.dumps(shared, sort_keys=True).encode()).hexdigest()
 
 

@@ -16,7 +16,7 @@ from hpo.search.database import schema
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import Database, open_database
 from hpo.search.database.optuna_mirror import new_study
-from hpo.study.spec import StudySpec, differences
+from hpo.study.spec import StudySpec, differences, unregistered
 
 LEASE_SECONDS = 180.0
 """How long a worker keeps its trial without a sign of life, in seconds: two minutes of a silent database, and some."""
@@ -89,13 +89,21 @@ def create_or_take_up(
 
 
 def open_study(database: Database, name: str, *, lease: float = LEASE_SECONDS) -> Study:
-    """The study `name`. Raises StudyNotFoundError with the nearest name, StorageError if its spec cannot be read."""
+    """The study `name`.
+
+    Raises StudyNotFoundError with the nearest name, UsageError if a plug-in that it uses is not there, StorageError if
+    its spec cannot be read.
+    """
     with database.reading() as connection:
         row = _row(connection, name)
         if row is None:
             names = [str(other) for other in connection.execute(hpo_studies(schema.studies.c.name)).scalars()]
             hint = did_you_mean(name, names) if names else "; it holds no study yet"
             raise StudyNotFoundError(f"{database.address} has no study {name}{hint}")
+    if missing := unregistered(json.loads(row.spec)):
+        raise UsageError(
+            f"study {name} uses {', '.join(missing)}, unknown here; install or import the plug-in that it was made with"
+        )
     try:
         spec = StudySpec.model_validate_json(row.spec)
     except ValidationError as error:

@@ -1,32 +1,55 @@
-"""The datasets: seven MedMNIST tasks and scikit-learn's digits, with what is published about them."""
+"""The datasets: seven MedMNIST tasks, scikit-learn's digits, and what plug-ins register."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
-from hpo.errors import UsageError, did_you_mean
+from hpo.registry import Registry
+from hpo.study.sealed_loaders import TEST_LOADERS
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Dataset:
-    """One task: names, form of its arrays, checksum, and the published test AUC to beat.
+    """One task: names, form of its arrays, where they come from, and the published test AUC to beat.
 
-    rows: official numbers of (train, val, test) rows. size: edge in pixels or voxels.
-    is_mask: images hold only 0 and 255. published_auc: ResNet-18 (28) or ResNet-18 + 3D, test rows,
-    Yang et al. 2023, Sci. Data 10:41, tables 3 and 4.
+    Its arrays are in a file of the data folder, or functions return them.
+
+    Attributes:
+        rows: numbers of (train, val, test) samples, each at least 1; the first two are the development set.
+        size: edge in pixels or voxels.
+        official_name: what tables and the file call it; `name` if it is empty.
+        md5: of its file in the data folder, OFFICIAL_NAME.npz with MedMNIST's six arrays.
+        development: without a file, the function that returns train and val arrays, or "module:function"; see
+            `hpo.data.loaders.Loader`. The function for test arrays is given to `register_dataset` and is no attribute.
+        is_mask: whether images hold only 0 and 255.
+        published_auc: test AUC of ResNet-18 (28) or ResNet-18 + 3D, Yang et al. 2023, Sci. Data 10:41, tables 3 and 4.
+        caution: what a reader must know of it, without a full stop.
     """
 
     name: str
-    official_name: str
     dimensions: Literal[2, 3]
     labels: int
     rows: tuple[int, int, int]
-    md5: str | None
-    published_auc: float | None
     size: int = 28
+    official_name: str = ""
+    md5: str | None = None
+    development: Callable[[Path], Any] | str | None = None
     is_mask: bool = False
+    published_auc: float | None = None
     caution: str = ""
+
+    def __post_init__(self) -> None:
+        if (self.md5 is None) == (self.development is None):
+            raise ValueError(f"dataset {self.name}: give md5, of its file, or development, a function, one of the two")
+        if self.dimensions not in (2, 3) or self.labels < 1 or self.size < 1 or min(self.rows) < 1:
+            raise ValueError(
+                f"dataset {self.name}: give dimensions 2 or 3, and labels, size and three numbers of rows above 0"
+            )
+        if not self.official_name:
+            object.__setattr__(self, "official_name", self.name)
 
     @property
     def file_name(self) -> str:
@@ -54,43 +77,110 @@ _SPLIT_BY_PATIENT = (
     "patient may fall on two sides of any new split"
 )
 
-DATASETS: tuple[Dataset, ...] = (
-    Dataset("breast", "breastmnist", 2, 1, (546, 78, 156), "750601b1f35ba3300ea97c75c52ff8f6", 0.901),
-    Dataset("pneumonia", "pneumoniamnist", 2, 1, (4708, 524, 624), "28209eda62fecd6e6a2d98b1501bb15f", 0.944),
-    Dataset("chest", "chestmnist", 2, 14, (78468, 11219, 22433), "02c8a6516a18b556561a56cbdd36c4a8", 0.768),
-    Dataset("nodule3d", "nodulemnist3d", 3, 1, (1158, 165, 310), "8755a7e9e05a4d9ce80a24c3e7a256f3", 0.863),
-    Dataset(
-        "adrenal3d",
-        "adrenalmnist3d",
-        3,
-        1,
-        (1188, 98, 298),
-        "bbd3c5a5576322bc4cdfea780653b1ce",
-        0.827,
-        is_mask=True,
-        caution=_SPLIT_BY_PATIENT,
-    ),
-    Dataset(
-        "vessel3d",
-        "vesselmnist3d",
-        3,
-        1,
-        (1335, 191, 382),
-        "b41fd4f7e7e2feedddb201585ecafa1b",
-        0.874,
-        is_mask=True,
-    ),
-    Dataset("synapse3d", "synapsemnist3d", 3, 1, (1230, 177, 352), "1235b78a3cd6280881dd7850a78eadb6", 0.820),
-    Dataset("digits", "digits", 2, 1, (1257, 180, 360), None, None, size=8),
-)
+DATASETS: Registry[Dataset] = Registry("dataset")
 
-_BY_NAME = {name: dataset for dataset in DATASETS for name in (dataset.name, dataset.official_name)}
+
+def register_dataset(
+    dataset: Dataset, *, test: Callable[[Path], Any] | str | None = None, replace: bool = False
+) -> None:
+    """Add a dataset, for `--dataset NAME` and `dataset = "NAME"` in a study file.
+
+    Args:
+        dataset: its name and form, and the function that returns its development set: a mapping with train_images,
+            train_labels, val_images and val_labels. Images are uint8, (N, H, W) or (N, D, H, W); labels (N, L), 0 or 1.
+        test: the function that returns test_images and test_labels; called once, by `hpo finalize`, after the opening
+            of the test set has been logged. Both functions are given the data folder, and may be "module:function".
+        replace: whether a dataset of that name may be replaced.
+
+    Raises:
+        ValueError: if the name is taken or malformed, or one of the functions is missing.
+
+    Example:
+        >>> import numpy as np
+        >>> import hpo
+        >>> def noise(split, count):
+        ...     random = np.random.default_rng(count)
+        ...     images = random.integers(0, 256, (count, 8, 8), dtype=np.uint8)
+        ...     return {f"{split}_images": images, f"{split}_labels": np.arange(count)[:, None] % 2}
+        >>> form = {"dimensions": 2, "labels": 1, "size": 8, "rows": (60, 20, 30)}
+        >>> hpo.register_dataset(
+        ...     hpo.Dataset(name="noise", **form, development=lambda _: noise("train", 60) | noise("val", 20)),
+        ...     test=lambda _: noise("test", 30),
+        ... )
+    """
+    if (test is None) != (dataset.development is None):
+        raise ValueError(f"dataset {dataset.name}: give functions for development and for test arrays, or neither")
+    DATASETS.register(dataset.name, dataset, replace=replace)
+    if test is not None:
+        TEST_LOADERS.register(dataset.name, test, replace=replace)
+
+
+def _register_medmnist(
+    name: str,
+    official_name: str,
+    dimensions: Literal[2, 3],
+    rows: tuple[int, int, int],
+    md5: str,
+    published_auc: float,
+    *,
+    labels: int = 1,
+    is_mask: bool = False,
+    caution: str = "",
+) -> None:
+    register_dataset(
+        Dataset(
+            name=name,
+            official_name=official_name,
+            dimensions=dimensions,
+            labels=labels,
+            rows=rows,
+            md5=md5,
+            published_auc=published_auc,
+            is_mask=is_mask,
+            caution=caution,
+        )
+    )
+
+
+_register_medmnist("breast", "breastmnist", 2, (546, 78, 156), "750601b1f35ba3300ea97c75c52ff8f6", 0.901)
+_register_medmnist("pneumonia", "pneumoniamnist", 2, (4708, 524, 624), "28209eda62fecd6e6a2d98b1501bb15f", 0.944)
+_register_medmnist(
+    "chest", "chestmnist", 2, (78468, 11219, 22433), "02c8a6516a18b556561a56cbdd36c4a8", 0.768, labels=14
+)
+_register_medmnist("nodule3d", "nodulemnist3d", 3, (1158, 165, 310), "8755a7e9e05a4d9ce80a24c3e7a256f3", 0.863)
+_register_medmnist(
+    "adrenal3d",
+    "adrenalmnist3d",
+    3,
+    (1188, 98, 298),
+    "bbd3c5a5576322bc4cdfea780653b1ce",
+    0.827,
+    is_mask=True,
+    caution=_SPLIT_BY_PATIENT,
+)
+_register_medmnist(
+    "vessel3d", "vesselmnist3d", 3, (1335, 191, 382), "b41fd4f7e7e2feedddb201585ecafa1b", 0.874, is_mask=True
+)
+_register_medmnist("synapse3d", "synapsemnist3d", 3, (1230, 177, 352), "1235b78a3cd6280881dd7850a78eadb6", 0.820)
+register_dataset(
+    Dataset(
+        name="digits", dimensions=2, labels=1, rows=(1257, 180, 360), size=8, development="hpo.data.digits:development"
+    ),
+    test="hpo.data.digits:test",
+)
 
 
 def find_dataset(name: str) -> Dataset:
     """The dataset of a short or official name, in any case; raises UsageError with the nearest legal name."""
-    try:
-        return _BY_NAME[name.lower()]
-    except KeyError:
-        legal = [dataset.name for dataset in DATASETS]
-        raise UsageError(f"{name} is no dataset{did_you_mean(name.lower(), legal)}") from None
+    return _look_up(name.lower()) or DATASETS.find(name.lower())
+
+
+def is_dataset(name: str) -> bool:
+    """Whether `find_dataset` finds one of that name."""
+    return _look_up(name.lower()) is not None
+
+
+def _look_up(lowered: str) -> Dataset | None:
+    if lowered in DATASETS:
+        return DATASETS.find(lowered)
+    return next((dataset for dataset in DATASETS if dataset.official_name.lower() == lowered), None)

@@ -12,18 +12,28 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
+from hpo.registry import Registry, Using
+from hpo.study.choices import AUGMENTATIONS, LOSSES, NETWORKS
+
 
 @dataclass(frozen=True)
 class Domain:
-    """Where a setting may lie, its unit, and the other settings under which it means something.
+    """Where a setting may lie, its unit, and the other settings under which it has an effect.
 
-    when: (setting, legal values of it); all must hold, else the setting is left at its default.
+    Attributes:
+        choices: where its legal values are registered, if it is a choice that plug-ins may add to.
+        is_later: whether there were studies and results before it, see `TrainConfig.identity`.
+        when: (setting, legal values of it); all must hold, else the setting is left at its default.
+        used_by: settings with registered choices, each of which says itself whether it uses this setting; as in `when`.
     """
 
     low: float | None = None
     high: float | None = None
     unit: str = ""
+    choices: Registry[Any] | None = None
     when: tuple[tuple[str, tuple[object, ...]], ...] = ()
+    used_by: tuple[str, ...] = ()
+    is_later: bool = False
 
 
 SettingValue = bool | int | float | str
@@ -32,12 +42,6 @@ SettingValue = bool | int | float | str
 ConfigValues = dict[str, SettingValue]
 """Values of settings by name: a configuration, or a part of one, that is not validated yet."""
 
-_AUCM = ("loss", ("aucm_v1", "aucm_v2"))
-
-Augmentation = Literal[
-    "none", "flip", "shift", "rigid", "affine", "crop", "noise", "intensity", "cutout", "mixup", "geometric", "full"
-]
-Loss = Literal["aucm_v1", "aucm_v2", "cross_entropy"]
 ClassMeans = Literal["learned", "running"]
 Resplit = Literal["none", "holdout", "official", "balanced"]
 
@@ -47,18 +51,21 @@ class TrainConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    loss: Annotated[Loss, Domain()] = "aucm_v1"
+    network: Annotated[str, Domain(choices=NETWORKS, is_later=True)] = "resnet18"
+    """Network that is trained from scratch: MedMNIST's ResNet-18, made 3D for volumes."""
+
+    loss: Annotated[str, Domain(choices=LOSSES)] = "aucm_v1"
     """Loss after any cross-entropy epochs: AUCM with batch prior (v1), AUCM without prior, corrected (v2), or
     cross-entropy. Yuan et al. 2021, arXiv 2012.03173."""
 
-    margin: Annotated[float, Domain(0.0, 1.0, "score", when=(_AUCM,))] = 1.0
+    margin: Annotated[float, Domain(0.0, 1.0, "score", used_by=("loss",))] = 1.0
     """Gap asked for between the mean scores of positives and negatives: m in Yuan et al. 2021."""
 
-    class_means: Annotated[ClassMeans, Domain(when=(_AUCM,))] = "learned"
+    class_means: Annotated[ClassMeans, Domain(used_by=("loss",))] = "learned"
     """How a and b, the class means of scores, and alpha follow the network: learned by PESG as LibAUC does, from 0 and
     at the learning rate; or running means, with alpha at its optimum for them, m + b - a."""
 
-    cross_entropy_share: Annotated[float, Domain(0.0, 0.9, "share of epochs", when=(_AUCM,))] = 0.0
+    cross_entropy_share: Annotated[float, Domain(0.0, 0.9, "share of epochs", used_by=("loss",))] = 0.0
     """Share of the epochs trained with cross-entropy before AUCM takes over. Yuan et al. 2021, section 5."""
 
     optimizer: Annotated[Literal["sgd", "adam"], Domain()] = "sgd"
@@ -70,10 +77,10 @@ class TrainConfig(BaseModel):
     momentum: Annotated[float, Domain(0.0, 0.99, when=(("optimizer", ("sgd",)),))] = 0.1
     """Share of the gradient average kept at each step, the usual meaning; LibAUC's `momentum` is 1 - this."""
 
-    epoch_decay: Annotated[float, Domain(0.0, 0.2, when=(_AUCM,))] = 0.003
+    epoch_decay: Annotated[float, Domain(0.0, 0.2, used_by=("loss",))] = 0.003
     """Pull towards the reference weights: lambda_0 of PESG. Yuan et al. 2021, algorithm 1."""
 
-    reference_weights: Annotated[Literal["noise", "initial"], Domain(when=(_AUCM,))] = "noise"
+    reference_weights: Annotated[Literal["noise", "initial"], Domain(used_by=("loss",))] = "noise"
     """Reference weights until the regularizer is first updated: LibAUC's N(0, 0.01) noise, or the initial weights."""
 
     weight_decay: Annotated[float, Domain(0.0, 0.1)] = 1e-4
@@ -95,13 +102,10 @@ class TrainConfig(BaseModel):
     positive_share: Annotated[float, Domain(0.05, 0.95, "share", when=(("batching", ("fixed_share",)),))] = 0.5
     """Share of positives in each batch (DualSampler's `sampling_rate`)."""
 
-    augmentation: Annotated[Augmentation, Domain()] = "none"
+    augmentation: Annotated[str, Domain(choices=AUGMENTATIONS)] = "none"
     """Named policy of augmentations, applied to each training batch on the device; rigid, flip and shift keep sizes."""
 
-    augmentation_strength: Annotated[
-        float,
-        Domain(0.0, 1.0, when=(("augmentation", tuple(a for a in get_args(Augmentation) if a != "none")),)),
-    ] = 0.5
+    augmentation_strength: Annotated[float, Domain(0.0, 1.0, used_by=("augmentation",))] = 0.5
     """Strength of the policy: 0 changes nothing, 1 is the largest change, which may hide the label."""
 
     shape_multiplier: Annotated[bool, Domain()] = True
@@ -143,17 +147,57 @@ class TrainConfig(BaseModel):
         values = self.model_dump()
         return {name: value for name, value in values.items() if applies(name, values)}
 
+    def identity(self) -> dict[str, Any]:
+        """Its settings, without those that came later and have their default.
+
+        So a configuration that was stored before such a setting is the same as one from after it, wherever settings
+        are hashed: fingerprints of studies, final networks, checkpoints.
+        """
+        known = settings()
+        return {
+            name: value
+            for name, value in self.model_dump().items()
+            if not (known[name].domain.is_later and value == known[name].default)
+        }
+
+    def has_effect(self, name: str) -> bool:
+        """Whether the conditions of a setting hold."""
+        return applies(name, self.model_dump())
+
 
 @dataclass(frozen=True)
 class Setting:
-    """What is known of one field of TrainConfig. kind: float, int, bool or str; choices: legal values of a choice."""
+    """What is known of one field of TrainConfig.
+
+    Attributes:
+        kind: float, int, bool or str.
+        literal: legal values of a choice that plug-ins cannot add to.
+    """
 
     name: str
     kind: type[Any]
     domain: Domain
     default: Any
-    choices: tuple[Any, ...] | None
+    literal: tuple[Any, ...] | None
     description: str
+
+    @property
+    def choices(self) -> tuple[Any, ...] | None:
+        """Legal values of a choice, those of plug-ins too; None if it is a number."""
+        return self.literal if self.domain.choices is None else self.domain.choices.names()
+
+    @property
+    def when(self) -> tuple[tuple[str, tuple[object, ...] | Using], ...]:
+        """Under which values of which other settings it has an effect; all must hold."""
+        registries = ((other, settings()[other].domain.choices) for other in self.domain.used_by)
+        registered = ((other, known.using(self.name)) for other, known in registries if known is not None)
+        return (*self.domain.when, *registered)
+
+    def is_choice(self, value: object) -> bool:
+        """Whether a choice may have this value; plug-ins are loaded only if it is not known without them."""
+        if type(value) is not self.kind:
+            return False
+        return value in (self.domain.choices or self.literal or ())
 
 
 @cache
@@ -164,13 +208,13 @@ def settings() -> dict[str, Setting]:
     for name, field in TrainConfig.model_fields.items():
         annotation = get_args(hints[name])[0]
         domain = next(extra for extra in field.metadata if isinstance(extra, Domain))
-        choices: tuple[Any, ...] | None = None
+        literal: tuple[Any, ...] | None = None
         kind: type[Any] = annotation
         if get_origin(annotation) is Literal:
-            choices, kind = get_args(annotation), str
+            literal, kind = get_args(annotation), str
         elif annotation is bool:
-            choices = (False, True)
-        found[name] = Setting(name, kind, domain, field.default, choices, " ".join((field.description or "").split()))
+            literal = (False, True)
+        found[name] = Setting(name, kind, domain, field.default, literal, " ".join((field.description or "").split()))
     return found
 
 
@@ -181,18 +225,17 @@ def applies(name: str, values: Mapping[str, object]) -> bool:
     """
     known = settings()
     return name not in known or all(
-        values.get(other, known[other].default) in legal and applies(other, values)
-        for other, legal in known[name].domain.when
+        values.get(other, known[other].default) in legal and applies(other, values) for other, legal in known[name].when
     )
 
 
 def problem_of(name: str, value: object) -> str | None:
     """What is wrong with a value of a setting, as one sentence part, or None."""
     setting = settings()[name]
-    if setting.choices is not None:
-        if type(value) is setting.kind and value in setting.choices:
+    if setting.literal is not None or setting.domain.choices is not None:
+        if setting.is_choice(value):
             return None
-        legal = ", ".join(str(choice) for choice in setting.choices)
+        legal = ", ".join(map(str, setting.choices or ()))
         return f"{name} = {value!r} is not one of: {legal}"
     if isinstance(value, bool) or not isinstance(value, (int, float) if setting.kind is float else int):
         wanted = "a number" if setting.kind is float else "a whole number"

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from hpo.errors import StudyFileError, UsageError, did_you_mean
-from hpo.study.catalogue import DATASETS, find_dataset
+from hpo.study.catalogue import DATASETS, Dataset, find_dataset
 from hpo.study.config import ConfigValues, problem_of, settings
 from hpo.study.space import Space, TomlTable, can_apply, read_range
 from hpo.study.spec import Budget, Confirm, Scoring, Search, StudySpec
@@ -21,10 +21,29 @@ _TOP = ("dataset", *SECTIONS, "fixed", "space")
 
 
 def builtin_study_file(dataset: str) -> Path:
-    """The study file that ships for a dataset: from the wheel, or from `studies/` of a checkout."""
-    name = f"{find_dataset(dataset).name}.toml"
+    """The study file that ships for a dataset, or for the most similar one: from the wheel, or from a checkout."""
+    found = find_dataset(dataset)
     here = Path(__file__).parent
-    return next(p for p in (here / "shipped" / name, here.parent.parent / "studies" / name) if p.exists())
+    folders = (here / "shipped", here.parent.parent / "studies")
+    names = (f"{found.name}.toml", f"{_similar(found)}.toml")
+    return next(path for name in names for folder in folders if (path := folder / name).exists())
+
+
+def _similar(dataset: Dataset) -> str:
+    """The dataset of the catalogue whose study file suits a registered one that has none."""
+    if dataset.labels > 1:
+        return "chest"
+    if dataset.dimensions == 2:
+        return "breast"
+    return "adrenal3d" if dataset.is_mask else "nodule3d"
+
+
+def default_spec(dataset: str, overrides: tuple[str, ...] = ()) -> StudySpec:
+    """The spec of a dataset without a study file of the user's own: `builtin_study_file`, with `--set` overrides.
+
+    Raises UsageError for an unknown dataset, StudyFileError as `load_spec`.
+    """
+    return load_spec(builtin_study_file(dataset), (f'dataset="{find_dataset(dataset).name}"', *overrides))
 
 
 def load_spec(path: Path, overrides: tuple[str, ...] = ()) -> StudySpec:
@@ -73,7 +92,7 @@ def apply_overrides(table: TomlTable, overrides: tuple[str, ...]) -> None:
 
 def _take_out_what_means_nothing(table: TomlTable, name: str, value: Any) -> None:
     for setting in settings().values():
-        if any(other == name and value not in legal for other, legal in setting.domain.when):
+        if any(other == name and value not in legal for other, legal in setting.when):
             table.get("space", {}).pop(setting.name, None)
             table.get("fixed", {}).pop(setting.name, None)
 
@@ -104,12 +123,12 @@ def _check_dataset(table: TomlTable, problems: list[str]) -> str:
     try:
         return find_dataset(name).name if isinstance(name, str) else _missing_dataset(problems)
     except UsageError as error:
-        problems.append(f"dataset = {error}")
+        problems.append(f"dataset: {error}")
         return ""
 
 
 def _missing_dataset(problems: list[str]) -> str:
-    problems.append(f"dataset is missing; give one of: {', '.join(d.name for d in DATASETS)}")
+    problems.append(f"dataset is missing; give one of: {', '.join(DATASETS.names())}")
     return ""
 
 
@@ -165,7 +184,7 @@ def _faults_of_the_whole(spec: StudySpec) -> list[str]:
     for name in (*spec.fixed, *spec.space):
         if not can_apply(name, spec.fixed, spec.space):
             needs = " and ".join(
-                f"{other} in {{{', '.join(map(str, legal))}}}" for other, legal in settings()[name].domain.when
+                f"{other} in {{{', '.join(map(str, legal))}}}" for other, legal in settings()[name].when
             )
             faults.append(f"{name} can never mean anything here: it needs {needs}")
     if spec.data.labels > 1 and "fixed_share" in _values("batching", spec):

@@ -10,7 +10,7 @@ from hpo.study.spec import StudySpec
 CROSS_ENTROPY = "medmnist-cross-entropy"
 LIBAUC = "libauc-as-it-comes"
 
-_SHARED_WITH_THE_STUDY = ("input_size", "precision", "shape_multiplier")
+_SHARED_WITH_THE_STUDY = ("network", "input_size", "precision", "shape_multiplier")
 
 
 def references(spec: StudySpec) -> dict[str, TrainConfig]:

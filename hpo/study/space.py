@@ -116,7 +116,7 @@ def reachable_values(name: str, fixed: ConfigValues, space: Space) -> tuple[Sett
 
 def can_apply(name: str, fixed: ConfigValues, space: Space) -> bool:
     """Whether a setting means something under at least one configuration of a study."""
-    for other, legal in settings()[name].domain.when:
+    for other, legal in settings()[name].when:
         values = reachable_values(other, fixed, space)
         if values is not None and not any(value in legal for value in values):
             return False
@@ -132,7 +132,7 @@ def suggestion_order(space: Space) -> list[str]:
     def visit(name: str) -> None:
         if name in ordered:
             return
-        for other, _ in settings()[name].domain.when:
+        for other, _ in settings()[name].when:
             if other in space:
                 visit(other)
         ordered.append(name)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from hpo.study.catalogue import Dataset, find_dataset
-from hpo.study.config import ConfigValues, TrainConfig
+from hpo.registry import Registry
+from hpo.study.catalogue import Dataset, find_dataset, is_dataset
+from hpo.study.choices import PRUNERS, SAMPLERS, OneOf
+from hpo.study.config import ConfigValues, TrainConfig, settings
 from hpo.study.plan import Plan
 from hpo.study.space import Space
 from hpo.study.stored import JsonObject
@@ -41,7 +43,7 @@ class Scoring(_Section):
 class Search(_Section):
     """How configurations are proposed and which are stopped early."""
 
-    sampler: Literal["tpe", "random"] = "tpe"
+    sampler: Annotated[str, OneOf(SAMPLERS)] = "tpe"
     """Tree-structured Parzen estimator (multivariate, conditional), or independent random draws."""
 
     startup_trials: int = Field(10, ge=1, le=10000)
@@ -50,7 +52,7 @@ class Search(_Section):
     seed: int = Field(0, ge=0, lt=2**31)
     """Study seed; the seeds of sampler, weights and batches follow from it and the trial's number."""
 
-    pruner: Literal["asha", "none"] = "asha"
+    pruner: Annotated[str, OneOf(PRUNERS)] = "asha"
     """Asynchronous successive halving on the mean over folds (Li et al. 2020, arXiv 1810.05934), or no pruning."""
 
     first_rung: int = Field(4, ge=1, le=1000)
@@ -128,6 +130,8 @@ class StudySpec(BaseModel):
         """
         values = self.model_dump(mode="json")
         del values["budget"]["trials"]
+        for number, candidate in enumerate(self.plan.candidates if self.plan else ()):
+            values["plan"]["candidates"][number]["config"] = candidate.config.identity()
         values["confirm"] = self.confirm.model_dump(mode="json", exclude_defaults=True)
         return {key: value for key, value in values.items() if key not in ("confirm", "plan") or value}
 
@@ -135,6 +139,21 @@ class StudySpec(BaseModel):
         """Hash of `canonical()`, 16 hexadecimal digits."""
         text = json.dumps(self.canonical(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def unregistered(stored: dict[str, Any]) -> list[str]:
+    """What a stored spec, as plain values, names and nobody has registered in this process: `loss 'mine'`."""
+    search = stored.get("search", {})
+    chosen: list[tuple[Registry[Any], Any]] = [(SAMPLERS, search.get("sampler")), (PRUNERS, search.get("pruner"))]
+    candidates = (stored.get("plan") or {}).get("candidates", ())
+    values = [stored.get("fixed", {}), *(candidate["config"] for candidate in candidates)]
+    for setting in settings().values():
+        if (registry := setting.domain.choices) is not None:
+            searched = stored.get("space", {}).get(setting.name, {}).get("choices", ())
+            chosen += [(registry, value) for value in (*searched, *(given.get(setting.name) for given in values))]
+    found = [f"{registry.kind} {name!r}" for registry, name in chosen if name is not None and name not in registry]
+    dataset = stored["dataset"]
+    return [*([] if is_dataset(dataset) else [f"dataset {dataset!r}"]), *dict.fromkeys(found)]
 
 
 def differences(stored: JsonObject, asked: JsonObject, prefix: str = "") -> list[str]:

@@ -8,7 +8,6 @@ import pytest
 from benchmarks.size_signal import auc_of_means
 from hpo.data.development import Development
 from hpo.study.catalogue import find_dataset
-from hpo.study.config import Augmentation
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +26,6 @@ def cubes() -> Development:
     [("none", 0.0, 1.0, 1.0), ("flip", 1.0, 1.0, 1.0), ("rigid", 1.0, 0.98, 1.0), ("geometric", 1.0, 0.5, 0.9)],
 )
 def test_size_is_kept_by_rigid_moves_and_hidden_by_scale_and_crop(
-    cubes: Development, policy: Augmentation, strength: float, low: float, high: float
+    cubes: Development, policy: str, strength: float, low: float, high: float
 ) -> None:
     assert low <= auc_of_means(cubes, policy, strength, draw=0) <= high

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import subprocess
@@ -17,6 +18,7 @@ from hpo.search.study import create_or_take_up
 from hpo.study.files import builtin_study_file, load_spec
 from tests.cli.run import hpo_here
 from tests.mention import unmentioned
+from tests.plugins import write_distribution
 
 
 def completed(folder: Path, line: str, **environment: str) -> list[str]:
@@ -107,3 +109,26 @@ def test_commands_are_completed_at_every_level(tmp_path: Path) -> None:
     assert completed(tmp_path, "hpo sta") == ["status"]
     assert completed(tmp_path, "hpo db re") == ["restore"]
     assert "--workers-per-gpu" in completed(tmp_path, "hpo launch --work")
+
+
+def test_choices_are_completed_with_those_of_plugins(tmp_path: Path) -> None:
+    write_distribution(
+        tmp_path,
+        {"mine": "mine", "broken": "broken"},
+        mine="from hpo.study.choices import LOSSES\nLOSSES.register('auc_of_mine', 'm:f')",
+        broken="raise RuntimeError",
+    )
+    offered = {
+        "fixed.loss=auc": ["fixed.loss=aucm_v1", "fixed.loss=aucm_v2", "fixed.loss=auc_of_mine"],
+        "search.pruner=as": ["search.pruner=asha"],
+        "fixed.shape_multiplier=": ["fixed.shape_multiplier=false", "fixed.shape_multiplier=true"],
+        "fixed.margin=": [],
+    }
+    code = (
+        "from hpo.cli.completers import complete_settings\n"
+        f"for begun in {list(offered)!r}: print(*(item.value for item in complete_settings(None, None, begun)))"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert [line.split() for line in run.stdout.splitlines()] == list(offered.values())
+    assert run.stderr == ""

@@ -74,4 +74,6 @@ def test_the_wheel_carries_the_study_files_and_the_style_of_the_report(tmp_path:
     (wheel,) = tmp_path.glob(f"{PROJECT['name'].replace('-', '_')}-{hpo.__version__}-*.whl")
     names = set(zipfile.ZipFile(wheel).namelist())
     assert {f"hpo/study/shipped/{path.name}" for path in (ROOT / "studies").glob("*.toml")} <= names
-    assert {"hpo/cli/main.py", "hpo/outcome/report/style.css"} <= names
+    assert {"hpo/cli/main.py", "hpo/outcome/report/style.css", "hpo/py.typed"} <= names
+    assert any(name.endswith("licenses/LICENSE") for name in names)
+    assert {name.split("/")[0] for name in names} == {"hpo", f"{wheel.name.split('-py3')[0]}.dist-info"}

@@ -129,6 +129,14 @@ def test_what_came_into_specs_later_leaves_older_fingerprints_as_they_were() -> 
     assert {"confirm", "plan"}.isdisjoint(old.canonical())
 
 
+def test_a_setting_that_came_later_leaves_older_fingerprints_as_they_were() -> None:
+    plan = make_plan()
+    assert make_confirmation(plan).fingerprint() == "da8aa10cc6dd782e"
+    other = plan.candidates[0].model_copy(update={"config": TrainConfig.model_construct(network="other")})
+    changed = plan.model_copy(update={"candidates": (other, *plan.candidates[1:])})
+    assert make_confirmation(changed).fingerprint() != "da8aa10cc6dd782e"
+
+
 def test_a_plan_and_its_configurations_are_part_of_the_fingerprint() -> None:
     spec, plan = make_confirmation(make_plan()), make_plan()
     other = plan.candidates[0].model_copy(update={"config": TrainConfig(margin=0.3)})

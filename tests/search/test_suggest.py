@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import optuna
@@ -14,10 +15,13 @@ from hpo.search.queue.workers import this_process
 from hpo.search.strategy.sampler import distribution, make_sampler, nearest, planned_template, suggest
 from hpo.search.study import Study, create_or_take_up
 from hpo.search.worker.loop import run_worker
+from hpo.study.choices import SAMPLERS
 from hpo.study.files import builtin_study_file, load_spec
 from hpo.study.planned import PlannedTrial
 from hpo.study.references import references
 from hpo.study.space import Choices, FloatRange, IntRange
+from hpo.study.spec import Search
+from tests.plugins import kept_registries
 from tests.search.fakes import FakeTrainer, make_spec
 from tests.search.lives import claimed, recorded
 
@@ -43,6 +47,22 @@ def test_one_worker_suggests_the_same_trials_again_from_the_same_seed(database: 
     params = [[row.params for row in read_trials(study)] for study in (first, second, other)]
     assert params[0] == params[1]
     assert params[0] != params[2]
+
+
+def test_a_registered_sampler_proposes_the_trials_with_a_seed_for_each(database: Database) -> None:
+    seeds: list[int] = []
+
+    def halton(search: Search, seed: int) -> optuna.samplers.BaseSampler:
+        seeds.append(seed)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            return optuna.samplers.QMCSampler(qmc_type="halton", seed=search.seed, warn_independent_sampling=False)
+
+    with kept_registries():
+        SAMPLERS.register("halton", halton)
+        rows = read_trials(_ran(database, 5, sampler="halton"))
+    assert len({row.params["learning_rate"] for row in rows}) == 5
+    assert len(set(seeds)) == 5
 
 
 def test_no_two_trials_are_the_same(database: Database) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import errno
 import os
 from pathlib import Path
-from typing import get_args
 
 import pytest
 
 from hpo.errors import StudyFileError, UsageError
 from hpo.study.catalogue import DATASETS, find_dataset
-from hpo.study.config import Augmentation, TrainConfig, applies, problem_of, settings
+from hpo.study.choices import AUGMENTATIONS
+from hpo.study.config import TrainConfig, applies, problem_of, settings
 from hpo.study.files import apply_overrides, builtin_study_file, check_spec, load_spec
 from hpo.study.references import CROSS_ENTROPY, LIBAUC, references
 from hpo.study.space import suggestion_order
@@ -79,7 +79,7 @@ def test_all_faults_are_told_at_once_with_the_nearest_legal_names() -> None:
         ("space.margin", "low", 0.9, "high", 0.5),
         ("space.learning_rate", "low", 0.0, 1e-06, 1),
         ("space.momentum", "low", "high", "choices"),
-        ("space.augmentation", "rotat", *get_args(Augmentation)),
+        ("space.augmentation", "rotat", *AUGMENTATIONS.names()),
         ("space.weight_decay", 0.1, "low", "high", "choices", "fixed"),
     ]
     assert [unmentioned(problem, *named) for problem, named in zip(problems, facts, strict=True)] == [[]] * len(facts)

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from typing import get_args
-
 import pytest
 import torch
 from torch import Tensor
 
 from hpo.study.catalogue import find_dataset
-from hpo.study.config import Augmentation, TrainConfig
-from hpo.training.inputs.augmentation import augment, draw_maps
-from hpo.training.inputs.policies import Policy, find_policy
+from hpo.study.choices import AUGMENTATIONS
+from hpo.study.config import TrainConfig
+from hpo.training.inputs import policies
+from hpo.training.inputs.augmentation import Policy, augment, draw_maps
+from hpo.training.inputs.policies import find_augmentation
 from hpo.training.inputs.preprocessing import make_inputs
 from hpo.training.seeds import generator
 
-NAMES = get_args(Augmentation)
+NAMES = AUGMENTATIONS.names()
 SHAPES = [(6, 1, 12, 12), (6, 1, 8, 8, 8)]
 TARGETS = torch.tensor([[1.0], [0.0], [1.0], [0.0], [1.0], [0.0]])
 
@@ -28,10 +28,10 @@ def images(shape: tuple[int, ...]) -> Tensor:
 @pytest.mark.parametrize("shape", SHAPES, ids=["2d", "3d"])
 def test_every_policy_keeps_the_form_and_zero_strength_changes_nothing(name: str, shape: tuple[int, ...]) -> None:
     batch = images(shape)
-    same, targets = augment(batch, TARGETS, find_policy(name, 0.0), generator(1))
+    same, targets = find_augmentation(name)(batch, TARGETS, 0.0, generator(1))
     assert torch.equal(same, batch)
     assert torch.equal(targets, TARGETS)
-    changed, targets = augment(batch, TARGETS, find_policy(name, 1.0), generator(1))
+    changed, targets = find_augmentation(name)(batch, TARGETS, 1.0, generator(1))
     assert changed.shape == shape
     assert targets.shape == TARGETS.shape
     assert torch.isfinite(changed).all()
@@ -44,9 +44,9 @@ def test_every_policy_keeps_the_form_and_zero_strength_changes_nothing(name: str
 def test_equal_generators_give_bit_equal_batches(name: str, shape: tuple[int, ...]) -> None:
     batch = images(shape)
     torch.manual_seed(1)
-    first, _ = augment(batch, TARGETS, find_policy(name, 0.7), generator(3))
+    first, _ = find_augmentation(name)(batch, TARGETS, 0.7, generator(3))
     torch.manual_seed(2)
-    second, _ = augment(batch, TARGETS, find_policy(name, 0.7), generator(3))
+    second, _ = find_augmentation(name)(batch, TARGETS, 0.7, generator(3))
     assert torch.equal(first, second)
 
 
@@ -92,8 +92,8 @@ def test_a_rotation_keeps_lengths(dimensions: int) -> None:
 
 @pytest.mark.parametrize("dimensions", [2, 3])
 @pytest.mark.parametrize(("name", "keeps"), [("flip", True), ("shift", True), ("rigid", True), ("affine", False)])
-def test_policies_that_keep_sizes_keep_them(name: Augmentation, keeps: bool, dimensions: int) -> None:
-    linear = draw_maps(100, dimensions, find_policy(name, 1.0), generator(0))[:, :, :dimensions]
+def test_policies_that_keep_sizes_keep_them(name: str, keeps: bool, dimensions: int) -> None:
+    linear = draw_maps(100, dimensions, getattr(policies, name), generator(0))[:, :, :dimensions]
     volumes = torch.linalg.det(linear).abs()
     assert torch.allclose(volumes, torch.ones(100), rtol=1e-5, atol=1e-5) == keeps
 
@@ -124,7 +124,7 @@ def test_noise_has_a_spread_of_its_own_for_each_image() -> None:
 
 
 def test_intensity_stays_between_black_and_white() -> None:
-    changed, _ = augment(images((20, 1, 8, 8)), torch.zeros(20, 1), find_policy("intensity", 1.0), generator(0))
+    changed, _ = augment(images((20, 1, 8, 8)), torch.zeros(20, 1), policies.intensity, generator(0))
     assert changed.min() >= 0
     assert changed.max() <= 1
 

@@ -8,7 +8,8 @@ import torch
 from libauc.losses import AUCMLoss as LibAUCMLoss
 from torch import Tensor
 
-from hpo.training.optim.losses import AUCMLoss, CrossEntropyLoss, make_loss
+from hpo.study.config import TrainConfig
+from hpo.training.optim.losses import AUCMLoss, CrossEntropyLoss, MinMaxLoss, make_loss
 
 
 def logits_and_labels(rows: int, labels: int = 1, share: float = 0.3, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -112,9 +113,21 @@ def test_bf16_logits_are_scored_in_float32() -> None:
 
 
 def test_a_loss_is_found_by_its_name() -> None:
-    assert isinstance(make_loss("cross_entropy", 1, 1.0, "learned"), CrossEntropyLoss)
-    assert [make_loss(name, 2, 0.5, "running").version for name in ("aucm_v1", "aucm_v2")] == ["v1", "v2"]
-    assert make_loss("aucm_v1", 2, 0.5, "running").class_means == "running"
+    assert isinstance(make_loss(TrainConfig(loss="cross_entropy"), 1), CrossEntropyLoss)
+    for name in ("aucm_v1", "aucm_v2"):
+        loss = make_loss(TrainConfig(loss=name, margin=0.5, class_means="running"), 2)
+        assert isinstance(loss, AUCMLoss)
+        assert (loss.version, loss.labels, loss.margin, loss.class_means) == (name[-2:], 2, 0.5, "running")
+
+
+def test_a_loss_says_which_variables_an_optimizer_moves() -> None:
+    learned, running = (AUCMLoss(1, 0.5, "v1", means) for means in ("learned", "running"))
+    assert isinstance(learned, MinMaxLoss)
+    assert not isinstance(CrossEntropyLoss(), MinMaxLoss)
+    assert running.dual_variables() is None
+    dual = learned.dual_variables()
+    assert dual is not None
+    assert (dual.a, dual.alpha, dual.margin) == (learned.a, learned.alpha, 0.5)
 
 
 def test_running_class_means_start_as_those_of_the_first_batch() -> None:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import nn
 
+from hpo.study.catalogue import find_dataset
+from hpo.study.choices import NETWORKS
+from hpo.study.config import TrainConfig
+from hpo.training.model.network import make_network
 from hpo.training.model.resnet import BasicBlock, resnet18
+from tests.plugins import kept_registries
 
 
 def numbers(network: nn.Module) -> int:
@@ -57,6 +64,32 @@ def test_a_block_adds_its_input() -> None:
     nn.init.zeros_(block.conv2.weight)
     features = torch.rand(2, 8, 5, 5)
     torch.testing.assert_close(block(features), features)
+
+
+def test_a_configuration_has_a_resnet18_with_the_weights_of_its_seed_whatever_the_global_state() -> None:
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    for name in ("breast", "adrenal3d"):
+        dataset = find_dataset(name)
+        made, same = make_network(TrainConfig(), dataset, 3), resnet18(dataset.dimensions, 1, 3)
+        assert all(torch.equal(x, y) for x, y in zip(made.parameters(), same.parameters(), strict=True))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_registered_network_is_made_for_the_images_that_it_will_get() -> None:
+    asked: list[tuple[tuple[int, ...], int]] = []
+
+    def thin(shape: tuple[int, ...], labels: int) -> nn.Module:
+        asked.append((shape, labels))
+        return nn.Sequential(nn.Flatten(), nn.Linear(math.prod(shape), labels))
+
+    with kept_registries():
+        NETWORKS.register("thin", thin)
+        first, second = (make_network(TrainConfig(network="thin"), find_dataset("chest"), 7) for _ in range(2))
+        make_network(TrainConfig(network="thin", input_size=14), find_dataset("adrenal3d"), 7)
+        make_network(TrainConfig(network="thin", input_size=14), find_dataset("digits"), 7)
+    assert asked == [((1, 28, 28), 14)] * 2 + [((1, 14, 14, 14), 1), ((1, 8, 8), 1)]
+    assert all(torch.equal(x, y) for x, y in zip(first.parameters(), second.parameters(), strict=True))
 
 
 def test_the_seed_alone_decides_the_weights_and_global_state_stays() -> None:

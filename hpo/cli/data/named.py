@@ -7,4 +7,4 @@ from hpo.study.catalogue import DATASETS, Dataset, find_dataset
 
 def named(names: tuple[str, ...]) -> list[Dataset]:
     """The datasets of these names; without names all that can be downloaded."""
-    return [find_dataset(name) for name in names] or [dataset for dataset in DATASETS if dataset.md5]
+    return [find_dataset(name) for name in names] or [dataset for dataset in DATASETS if dataset.development is None]

@@ -16,7 +16,6 @@ from hpo.study.catalogue import DATASETS, Dataset
 from hpo.text import auc
 
 _PUBLISHED_DECIMALS = 3
-_TASKS = tuple(dataset for dataset in DATASETS if dataset.published_auc is not None)
 
 
 class Row:
@@ -30,6 +29,11 @@ class Row:
         self.against: dict[str, Against] = {one.reference: one for one in judgement.against}
 
 
+def _tasks() -> list[Dataset]:
+    """The datasets for which there are published values to compare with."""
+    return [dataset for dataset in DATASETS if dataset.published_auc is not None]
+
+
 def gather_rows(root: Path) -> list[Row]:
     """The final results below a folder, in the order of the catalogue.
 
@@ -39,7 +43,7 @@ def gather_rows(root: Path) -> list[Row]:
     for path in sorted(root.glob(f"*/{RESULT}")):
         final = load(path.parent)
         assert final is not None, path
-        dataset = next((one for one in _TASKS if one.name == final.result.dataset), None)
+        dataset = next((one for one in _tasks() if one.name == final.result.dataset), None)
         if dataset is None:
             continue
         row = Row(dataset, final)
@@ -51,17 +55,17 @@ def gather_rows(root: Path) -> list[Row]:
         found[dataset.name] = row
     if not found:
         raise DataError(f"{root} holds no final result (*/{RESULT}); run `hpo finalize STUDY`, or give --results")
-    return [found[dataset.name] for dataset in _TASKS if dataset.name in found]
+    return [found[dataset.name] for dataset in _tasks() if dataset.name in found]
 
 
 def overview(rows: Sequence[Row]) -> Document:
     """The page over all datasets that have a result."""
     names = list(dict.fromkeys(name for row in rows for name in row.references))
-    missing = [dataset.official_name for dataset in _TASKS if dataset not in [row.dataset for row in rows]]
+    missing = [dataset.official_name for dataset in _tasks() if dataset not in [row.dataset for row in rows]]
     header = ("dataset", "published", *names, "winner", "winner, 95 % interval")
     blocks: list[Block] = [Table(header, tuple(_line(row, names) for row in rows))]
     if missing:
-        told = f"Missing: {', '.join(missing)}. What follows rests on {len(rows)} of {len(_TASKS)} datasets."
+        told = f"Missing: {', '.join(missing)}. What follows rests on {len(rows)} of {len(_tasks())} datasets."
         blocks.append(Notice(told))
     blocks.append(
         Text(
@@ -75,7 +79,7 @@ def overview(rows: Sequence[Row]) -> Document:
         if (shrunk := row.dataset.shrunk(row.winner.input_size))
     ]
     sections = (Section("Results", tuple(blocks)), _differences(rows), _tests(rows, names))
-    return Document("hpo: all datasets", f"{len(rows)} of {len(_TASKS)} MedMNIST tasks.", sections)
+    return Document("hpo: all datasets", f"{len(rows)} of {len(_tasks())} MedMNIST tasks.", sections)
 
 
 def _line(row: Row, names: Sequence[str]) -> tuple[str, ...]:

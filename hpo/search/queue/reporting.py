@@ -14,7 +14,7 @@ from hpo.search.database import schema
 from hpo.search.database.optuna_mirror import Attributes, write_end, write_report
 from hpo.search.database.schema import RowValues, database_now
 from hpo.search.queue.lease import Claim, has_become, update_held
-from hpo.search.strategy.asha import decide, rungs
+from hpo.search.strategy.pruner import Rung, make_pruner
 from hpo.study.record import TrialRecord
 from hpo.training.report import EpochReport
 
@@ -84,9 +84,20 @@ def _record_report(connection: Connection, held: Claim, report: EpochReport) -> 
         },
     )
     write_report(connection, held.trial_id, report.epoch, report.auc)
-    if held.reference or report.epoch not in rungs(study.spec):
+    pruner = make_pruner(study.spec)
+    if held.reference or report.epoch not in pruner.rungs():
         return True
-    return decide(connection, study.study_id, report.epoch, report.auc, study.spec.search.reduction)
+    return pruner.goes_on(_read_rung(connection, study.study_id, report.epoch, report.auc))
+
+
+def _read_rung(connection: Connection, study_id: int, epoch: int, auc: float) -> Rung:
+    """The reports after an epoch, that of the trial itself among them; one query by the table's key."""
+    reports = schema.reports.c
+    there = (reports.study_id == study_id, reports.epoch == epoch)
+    query = sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(sa.case((reports.auc > auc, 1), else_=0)), 0))
+    recorded, better = connection.execute(query.where(*there)).one()
+    aucs = sa.select(reports.auc).where(*there).order_by(reports.auc.desc())
+    return Rung(epoch, auc, int(better), int(recorded), lambda: tuple(map(float, connection.scalars(aucs))))
 
 
 def _finish(

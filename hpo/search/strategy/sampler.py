@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import takewhile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 from weakref import WeakKeyDictionary
 
 from hpo.search.strategy.seeds import trial_seed
+from hpo.study.choices import SAMPLERS
 from hpo.study.config import ConfigValues, SettingValue, applies
 from hpo.study.planned import PlannedTrial, planned_trial
 from hpo.study.space import Choices, FloatRange, IntRange, suggestion_order
-from hpo.study.spec import StudySpec
+from hpo.study.spec import Search, StudySpec
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -26,6 +28,10 @@ if TYPE_CHECKING:
 Entry = FloatRange | IntRange | Choices
 
 _histories: WeakKeyDictionary[Database, dict[tuple[int, float], History]] = WeakKeyDictionary()
+
+SamplerFactory: TypeAlias = "Callable[[Search, int], BaseSampler]"
+"""Makes an Optuna sampler from the section [search] and a seed, anew for each trial: what it learns from is the trials
+that Optuna shows it, and nothing that it remembers."""
 
 
 @dataclass(frozen=True)
@@ -79,18 +85,31 @@ def _history_of(study: Study, number: int) -> History:
 def make_sampler(spec: StudySpec, number: int) -> BaseSampler:
     """The study's sampler for one trial, seeded from the study's seed and the trial's number.
 
-    TPE takes each set of settings that appear together as one joint density (`group`), so a conditional setting does
+    Raises UsageError if it is not registered here.
+    """
+    factory: SamplerFactory = SAMPLERS.find(spec.search.sampler)
+    return factory(spec.search, trial_seed(spec.search.seed, number, "sampler"))
+
+
+def tpe(search: Search, seed: int) -> BaseSampler:
+    """Make Optuna's tree-structured Parzen estimator.
+
+    It takes each set of settings that appear together as one joint density (`group`), so a conditional setting does
     not keep the others from being modelled.
     """
     from optuna.exceptions import ExperimentalWarning
-    from optuna.samplers import RandomSampler, TPESampler
+    from optuna.samplers import TPESampler
 
-    seed = trial_seed(spec.search.seed, number, "sampler")
-    if spec.search.sampler == "random":
-        return RandomSampler(seed=seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
-        return TPESampler(seed=seed, n_startup_trials=spec.search.startup_trials, multivariate=True, group=True)
+        return TPESampler(seed=seed, n_startup_trials=search.startup_trials, multivariate=True, group=True)
+
+
+def random(search: Search, seed: int) -> BaseSampler:  # noqa: ARG001
+    """Make Optuna's sampler of independent draws."""
+    from optuna.samplers import RandomSampler
+
+    return RandomSampler(seed=seed)
 
 
 def distribution(entry: Entry) -> BaseDistribution:

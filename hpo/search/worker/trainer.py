@@ -185,7 +185,7 @@ class _StudyTrainer:
     def _identity(self, task: Task) -> str:
         """Everything that a resumed trial must share with its first life to be the same trial."""
         shared = [
-            task.config.model_dump(),
+            task.config.identity(),
             task.seed,
             task.scoring_seed,
             self.provenance.data_md5,

@@ -3,15 +3,60 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from itertools import combinations
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from hpo.training.inputs.policies import Policy
-
 _ASPECT = 0.1
+
+AugmentationFunction = Callable[[Tensor, Tensor, float, torch.Generator], tuple[Tensor, Tensor]]
+"""Changes a batch: (B, 1, ...) float images from 0 to 1, (B, L) targets, the strength from 0 to 1, and a generator on
+their device that all draws come from, so that a trial can be repeated and resumed."""
+
+
+@dataclass(frozen=True)
+class Policy:
+    """An augmentation made of parts: the largest change by each at full strength; 0 is off."""
+
+    flip: float = 0.0
+    """Probability of a mirror image: left and right in 2D, where up and down has a meaning; each axis in 3D."""
+    rotation: float = 0.0
+    """Angle in degrees, uniform in both directions; in 3D in each of the three planes."""
+    scale: float = 0.0
+    """Natural logarithm of the magnification, uniform in both directions."""
+    shear: float = 0.0
+    """Tangent of the angle, uniform in both directions, for each pair of axes."""
+    shift: float = 0.0
+    """Share of the edge, uniform in both directions along each axis."""
+    crop: float = 0.0
+    """Largest share of an edge cut away; the rest, drawn along each axis within 10 % of a square, fills the image."""
+    intensity: float = 0.0
+    """Logarithm of gamma (half of it), of contrast, and a third of it as brightness, uniform in both directions."""
+    noise: float = 0.0
+    """Largest standard deviation of Gaussian noise; images range from 0 to 1."""
+    cutout: float = 0.0
+    """Largest edge of a square or cube set to the image's mean, as a share of the image's edge."""
+    mixup: float = 0.0
+    """Largest share of another image and its label that is mixed in."""
+
+    @property
+    def moves(self) -> bool:
+        """Whether any part moves pixels."""
+        return max(self.flip, self.rotation, self.scale, self.shear, self.shift, self.crop) > 0
+
+    def at(self, strength: float) -> Policy:
+        """Return the policy with every part multiplied by `strength`; at 0 it changes nothing."""
+        return Policy(**{part.name: strength * getattr(self, part.name) for part in fields(self)})
+
+    def __call__(
+        self, images: Tensor, targets: Tensor, strength: float, random: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Return a batch changed by `augment`; see `AugmentationFunction`."""
+        return augment(images, targets, self.at(strength), random)
 
 
 def augment(images: Tensor, targets: Tensor, policy: Policy, random: torch.Generator) -> tuple[Tensor, Tensor]:

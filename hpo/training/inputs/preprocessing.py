@@ -9,8 +9,8 @@ from torch import Tensor
 
 from hpo.study.catalogue import Dataset
 from hpo.study.config import TrainConfig
-from hpo.training.inputs.augmentation import augment
-from hpo.training.inputs.policies import Policy, find_policy
+from hpo.training.inputs.augmentation import AugmentationFunction
+from hpo.training.inputs.policies import find_augmentation
 
 _SCORING_MULTIPLIER = 0.5
 
@@ -24,12 +24,13 @@ class Inputs:
     """
 
     dimensions: int
-    policy: Policy
+    augmentation: AugmentationFunction
+    strength: float
     multiplies: bool
 
     def for_training(self, images: Tensor, targets: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor]:
         """(B, 1, ...) uint8 and (B, L) targets to an augmented float32 batch; `random` is on their device."""
-        batch, targets = augment(images.float() / 255, targets, self.policy, random)
+        batch, targets = self.augmentation(images.float() / 255, targets, self.strength, random)
         if self.multiplies:
             shape = (len(batch),) + (1,) * (batch.dim() - 1)
             batch = batch * torch.rand(shape, generator=random, device=random.device)
@@ -46,5 +47,6 @@ class Inputs:
 
 def make_inputs(config: TrainConfig, dataset: Dataset) -> Inputs:
     """The preparation that a configuration asks for on a dataset."""
-    policy = find_policy(config.augmentation, config.augmentation_strength)
-    return Inputs(dataset.dimensions, policy, dataset.is_mask and config.shape_multiplier)
+    augmentation = find_augmentation(config.augmentation)
+    multiplies = dataset.is_mask and config.shape_multiplier
+    return Inputs(dataset.dimensions, augmentation, config.augmentation_strength, multiplies)

@@ -23,7 +23,7 @@ from hpo.training.loop.cuda_graph import StepGraph, Subject
 from hpo.training.loop.epoch import Epoch
 from hpo.training.machine.device import Machine
 from hpo.training.machine.failure import TrainingFailure
-from hpo.training.model.resnet import resnet18
+from hpo.training.model.network import make_network
 from hpo.training.optim.losses import make_loss
 from hpo.training.optim.lr_schedule import learning_rate_factor, updates_reference
 from hpo.training.optim.pesg import make_optimizer
@@ -73,7 +73,7 @@ class Run:
         self.split = resplit(development, fit, config, derive_seed(seed, "resplit") % 2**32)
         self.steps = math.ceil(len(fit) / config.batch_size)
         self.inputs = make_inputs(config, dataset)
-        self.network = resnet18(dataset.dimensions, dataset.labels, derive_seed(seed, "weights"))
+        self.network = make_network(config, dataset, derive_seed(seed, "weights"))
         machine.place(self.network)
         self.average = WeightAverage(config, self.network, epochs, capturable=self._on_cuda)
         self._random = torch.Generator(machine.device)
@@ -82,7 +82,7 @@ class Run:
         self._best_selection = -math.inf
         self._kept: NDArray[np.float32] | None = None
         self._keeps_weights, self._best_weights = keep_weights, dict[str, Tensor]()
-        share = config.cross_entropy_share if config.loss != "cross_entropy" else 0.0
+        share = config.cross_entropy_share if config.has_effect("cross_entropy_share") else 0.0
         self._switch = min(round(share * epochs), epochs - 1)
         self._start_loss(0)
 
@@ -218,7 +218,7 @@ class Run:
         """Loss and logits of a batch, and the update from them: what the device does in a step."""
         images, targets = self._prepare(batch, self._random)
         with self.machine.autocast():
-            logits = self.network(images)
+            logits = self.network(images).float()
         loss = self.loss(logits, targets)
         # None are left from the step before, but for a recording that failed half-way.
         self._forget_gradients()
@@ -237,7 +237,7 @@ class Run:
         parts = []
         for part in torch.split(images, SCORING_ROWS[images.dim() - 2]):
             with torch.inference_mode(), self.machine.autocast():
-                parts.append(network(self.inputs.for_scoring(part)))
+                parts.append(network(self.inputs.for_scoring(part)).float())
             yield
         scores: NDArray[np.float32] = torch.cat(parts).cpu().numpy()
         if not np.isfinite(scores).all():
@@ -270,14 +270,11 @@ class Run:
         return rows.pin_memory().to(self.machine.device, non_blocking=True) if self._on_cuda else rows
 
     def _start_loss(self, epoch: int) -> None:
-        labels = self.resident.labels.shape[1]
-        name = self.config.loss if epoch >= self._switch else "cross_entropy"
-        self.loss = make_loss(name, labels, self.config.margin, self.config.class_means).to(self.machine.device)
+        config = self.config if epoch >= self._switch else self.config.model_copy(update={"loss": "cross_entropy"})
+        self.loss = make_loss(config, self.resident.labels.shape[1]).to(self.machine.device)
         noise = generator(self.seed, "reference")
-        self.optimizer = make_optimizer(
-            self.config, self.network.parameters(), self.loss, noise, capturable=self._on_cuda
-        )
-        self._graph = StepGraph(self._subject(name)) if self._on_cuda else None
+        self.optimizer = make_optimizer(config, self.network.parameters(), self.loss, noise, capturable=self._on_cuda)
+        self._graph = StepGraph(self._subject(config.loss)) if self._on_cuda else None
 
     def _subject(self, loss: str) -> Subject:
         settings = self.config.model_dump().values()

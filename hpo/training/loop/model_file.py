@@ -25,7 +25,7 @@ from hpo.training.inputs.device_dataset import place_images
 from hpo.training.inputs.preprocessing import make_inputs
 from hpo.training.loop.fold import SCORING_ROWS
 from hpo.training.machine.device import choose_device, choose_machine
-from hpo.training.model.resnet import resnet18
+from hpo.training.model.network import make_network
 
 _FORMAT = "1"
 
@@ -102,7 +102,7 @@ def load_model(path: Path) -> Model:
             raise ValueError(f"its format is {description.get('format', 'not said')}, not {_FORMAT}")
         dataset = find_dataset(description["dataset"])
         config = TrainConfig.model_validate_json(description["config"])
-        network = resnet18(dataset.dimensions, dataset.labels, seed=0)
+        network = make_network(config, dataset, seed=0)
         network.load_state_dict(tensors)
     except (KeyError, ValueError, ValidationError, RuntimeError, HpoError) as error:
         raise DataError(f"{path} is no model of hpo: {first_line(error)}") from None

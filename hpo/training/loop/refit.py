@@ -20,7 +20,7 @@ from hpo.training.machine.device import choose_device, choose_machine, peak_memo
 from hpo.training.machine.energy import EnergyMeter
 from hpo.training.machine.failure import memory_failures
 from hpo.training.machine.usage import UsageMeter
-from hpo.training.model.resnet import resnet18
+from hpo.training.model.network import make_network
 from hpo.training.report import FoldReport
 
 
@@ -64,7 +64,7 @@ def refit(
             energy = EnergyMeter(machine.device)
             meter = UsageMeter(before, energy.joules, lambda: peak_memory_bytes(machine.device) or None)
             report = _train(run, development, meter, checkpoint, progress)
-    network = resnet18(development.dataset.dimensions, development.dataset.labels, seed=0)
+    network = make_network(config, development.dataset, seed=0)
     network.load_state_dict(run.best_weights())
     if checkpoint is not None:
         checkpoint.remove()

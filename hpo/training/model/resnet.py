@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hpo.training.model.im2col import Convolution2d, Convolution3d
+from hpo.training.model.network import seeded
 
 _WIDTHS = (64, 128, 256, 512)
 _CONV: dict[int, type[Convolution2d] | type[Convolution3d]] = {2: Convolution2d, 3: Convolution3d}
@@ -23,8 +24,7 @@ def resnet18(dimensions: Literal[2, 3], labels: int, seed: int) -> ResNet18:
     Source: MedMNIST/experiments, models.py (kuangliu/pytorch-cifar); in 3D every convolution, norm and pooling is made
     3D, as its `Conv3dConverter` without inflation does.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
+    with seeded(seed):
         return ResNet18(dimensions, labels)
 
 
@@ -46,6 +46,11 @@ class ResNet18(nn.Module):
             width = stage_width
         self.blocks = nn.Sequential(*blocks)
         self.linear = nn.Linear(_WIDTHS[-1], labels)
+
+    @classmethod
+    def for_images(cls, shape: tuple[int, ...], labels: int) -> ResNet18:
+        """Make one for (1, H, W) or (1, D, H, W) images; see `NetworkFactory`."""
+        return cls(2 if len(shape) == 3 else 3, labels)
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 1, ...) images to (B, labels) logits; grey counts as three equal channels."""

@@ -1,14 +1,17 @@
-"""Losses on (B, L) logits: AUCM in two versions, and cross-entropy."""
+"""Losses on (B, L) logits: AUCM in two versions, cross-entropy, and what a plug-in registers."""
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hpo.study.config import ClassMeans, Loss
+from hpo.study.choices import LOSSES
+from hpo.study.config import ClassMeans, TrainConfig
 
 ALPHA_MAX = 999.0
 """As in LibAUC."""
@@ -17,11 +20,50 @@ _SHARE_OF_BATCH = 0.1
 """What a batch moves running class means by; the first batch of a class sets them."""
 
 
-def make_loss(name: Loss, labels: int, margin: float, class_means: ClassMeans) -> AUCMLoss | CrossEntropyLoss:
-    """The loss of that name for `labels` columns."""
-    if name == "cross_entropy":
-        return CrossEntropyLoss()
-    return AUCMLoss(labels, margin, "v1" if name == "aucm_v1" else "v2", class_means)
+LossFactory = Callable[[TrainConfig, int], nn.Module]
+"""Makes a loss for a number of labels: (B, L) logits of any float type and (B, L) targets in [0, 1] to a scalar."""
+
+
+@dataclass(frozen=True)
+class DualVariables:
+    """What PESG moves beside the weights: class means a and b, and alpha >= 0, (L,) each; and the margin m.
+
+    Their gradients are left by the loss, those of a and b as it wants them; alpha descends on (alpha - (m + b - a))^2.
+    """
+
+    a: nn.Parameter
+    b: nn.Parameter
+    alpha: nn.Parameter
+    margin: float
+
+
+@runtime_checkable
+class MinMaxLoss(Protocol):
+    """A loss that is minimized over the weights and further variables, and maximized over alpha."""
+
+    def dual_variables(self) -> DualVariables | None:
+        """Return the variables that the optimizer is to move; None if the loss moves them itself."""
+
+
+def make_loss(config: TrainConfig, labels: int) -> nn.Module:
+    """Make the loss of a configuration for `labels` columns."""
+    factory: LossFactory = LOSSES.find(config.loss)
+    return factory(config, labels)
+
+
+def aucm_v1(config: TrainConfig, labels: int) -> AUCMLoss:
+    """Make the loss that LibAUC has."""
+    return AUCMLoss(labels, config.margin, "v1", config.class_means)
+
+
+def aucm_v2(config: TrainConfig, labels: int) -> AUCMLoss:
+    """Make the loss of LibAUC's docstring."""
+    return AUCMLoss(labels, config.margin, "v2", config.class_means)
+
+
+def cross_entropy(config: TrainConfig, labels: int) -> CrossEntropyLoss:  # noqa: ARG001
+    """Make binary cross-entropy, which has no settings."""
+    return CrossEntropyLoss()
 
 
 class AUCMLoss(nn.Module):
@@ -71,6 +113,10 @@ class AUCMLoss(nn.Module):
         a, b = self._full_gradient(self.a), self._full_gradient(self.b)
         terms = self._v1 if self.version == "v1" else self._v2
         return terms(scores, positive, negative, a, b).mean()
+
+    def dual_variables(self) -> DualVariables | None:
+        """Return a, b and alpha if an optimizer is to learn them."""
+        return DualVariables(self.a, self.b, self.alpha, self.margin) if self.class_means == "learned" else None
 
     def _v1(self, scores: Tensor, positive: Tensor, negative: Tensor, a: Tensor, b: Tensor) -> Tensor:
         p = positive.mean(0)

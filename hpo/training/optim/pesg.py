@@ -10,11 +10,11 @@ from typing import Any
 
 import torch
 from libauc.optimizers import PESG
-from torch import Tensor
+from torch import Tensor, nn
 
 from hpo.study.config import TrainConfig
 from hpo.training.optim.device_scalars import Number, Numbers
-from hpo.training.optim.losses import ALPHA_MAX, AUCMLoss, CrossEntropyLoss
+from hpo.training.optim.losses import ALPHA_MAX, MinMaxLoss
 from hpo.training.state import StateDict
 
 _BLOCK = 1 << 19
@@ -27,15 +27,15 @@ _REFERENCE_SPREAD = 0.01
 def make_optimizer(
     config: TrainConfig,
     parameters: Iterable[Tensor],
-    loss: AUCMLoss | CrossEntropyLoss,
+    loss: nn.Module,
     noise: torch.Generator,
     capturable: bool = False,
 ) -> BlockPESG:
-    """The optimizer of a configuration for `parameters` and the loss's a, b, alpha; epoch decay is AUCM's only.
+    """The optimizer of a configuration for `parameters` and the loss's dual variables, if it has any.
 
-    The reference starts as N(0, 0.01) drawn from `noise`, or as the weights at this moment. capturable: as BlockPESG's.
+    Epoch decay is off where `config.loss` does not use it. The reference starts as N(0, 0.01) drawn from `noise`, or as
+    the weights at this moment. capturable: as BlockPESG's.
     """
-    aucm = isinstance(loss, AUCMLoss)
     return BlockPESG(
         list(parameters),
         loss,
@@ -43,7 +43,7 @@ def make_optimizer(
         mode=config.optimizer,
         clip_value=config.clip,
         weight_decay=config.weight_decay,
-        epoch_decay=config.epoch_decay if aucm else 0.0,
+        epoch_decay=config.epoch_decay if config.has_effect("epoch_decay") else 0.0,
         momentum=1 - config.momentum,
         noise=noise if config.reference_weights == "noise" else None,
         capturable=capturable,
@@ -89,7 +89,7 @@ class BlockPESG(PESG):  # type: ignore[misc]
     def __init__(
         self,
         params: list[Tensor],
-        loss_fn: AUCMLoss | CrossEntropyLoss,
+        loss_fn: nn.Module,
         *,
         lr: float,
         mode: str = "sgd",
@@ -100,11 +100,10 @@ class BlockPESG(PESG):  # type: ignore[misc]
         noise: torch.Generator | None = None,
         capturable: bool = False,
     ) -> None:
-        learns = isinstance(loss_fn, AUCMLoss) and loss_fn.class_means == "learned"
-        dual = loss_fn if learns else SimpleNamespace(a=None, b=None, alpha=None, margin=None)
+        dual = loss_fn.dual_variables() if isinstance(loss_fn, MinMaxLoss) else None
         super().__init__(
             params,
-            dual,
+            dual or SimpleNamespace(a=None, b=None, alpha=None, margin=None),
             lr=lr,
             mode=mode,
             clip_value=clip_value,

@@ -12,9 +12,11 @@ from hpo.outcome.report.search.effects import ChoiceEffect, NumberEffect, choice
 from hpo.outcome.report.search.evidence import Searched, Tried
 from hpo.search.queries.importance import LEAST_TRIALS, Importance, importances
 from hpo.search.queries.trials import LEARNED
+from hpo.search.strategy.pruner import make_pruner
 from hpo.statistics.intervals import clipped_interval
+from hpo.study.choices import SAMPLERS, describe_network
 from hpo.study.config import settings
-from hpo.study.space import Choices, Range
+from hpo.study.space import Choices, Range, reachable_values
 from hpo.text import auc, bounds, with_error
 
 _MOST_IN_TABLE = 12
@@ -25,7 +27,8 @@ def question(search: Searched) -> Section:
     """What was asked, and the protocol that was fixed before."""
     spec, data = search.spec, search.spec.data
     published = f" The published test AUC to beat is {auc(data.published_auc)}." if data.published_auc else ""
-    network = "ResNet-18 with 28-pixel stem" if data.dimensions == 2 else "ResNet-18 + 3D"
+    networks = reachable_values("network", spec.fixed, spec.space) or ()
+    network = " or ".join(describe_network(str(name), data.dimensions) for name in networks)
     shrunk = data.shrunk(int(spec.fixed.get("input_size", data.size)))
     kind = "a label" if data.labels == 1 else f"{data.labels} labels"
     asked = (
@@ -156,14 +159,8 @@ def _scoring(search: Searched) -> str:
 
 
 def _strategy(search: Searched) -> str:
-    strategy = search.spec.search
-    sampler = "tree-structured Parzen estimator" if strategy.sampler == "tpe" else "random draws"
-    if strategy.pruner == "none":
-        return f"Search: {sampler}, no pruning."
-    return (
-        f"Search: {sampler}; asynchronous successive halving on the mean over folds from epoch {strategy.first_rung}, "
-        f"the best 1/{strategy.reduction} go on."
-    )
+    sampler = SAMPLERS.entry(search.spec.search.sampler)
+    return f"Search: {sampler.description or sampler.name}; {make_pruner(search.spec).describe()}."
 
 
 def _ranked(rank: int, trial: Tried) -> tuple[str, ...]:
@@ -225,7 +222,7 @@ def _contour(search: Searched, found: Sequence[Importance]) -> list[Block]:
     ranges = [
         importance.setting
         for importance in found
-        if not isinstance(space[importance.setting], Choices) and not settings()[importance.setting].domain.when
+        if not isinstance(space[importance.setting], Choices) and not settings()[importance.setting].when
     ]
     if len(ranges) < 2:
         return []

@@ -1,0 +1,455 @@
+"""The functions behind `import hpo`, from a study to its report; docs/python-api.md shows them at work."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from hpo.errors import UsageError
+from hpo.study import files
+from hpo.study.catalogue import Dataset, find_dataset
+from hpo.study.config import TrainConfig
+from hpo.study.spec import Scoring, StudySpec
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+    from hpo.launch.session import Backend
+    from hpo.outcome.finalization import Finalization
+    from hpo.outcome.standings import Confirmation
+    from hpo.search.queries.trials import Ranking
+    from hpo.search.study import Study
+    from hpo.search.worker.loop import WorkerSummary
+    from hpo.search.worker.trainer import Trainer
+    from hpo.training.report import EpochReport
+
+
+def load_spec(source: str | Path, overrides: Mapping[str, object] | None = None) -> StudySpec:
+    """Read and check a study file, or the one that ships for a dataset.
+
+    Args:
+        source: name of a dataset, or path of a study file; a text that ends in .toml is a path.
+        overrides: entries to change first, by their keys as `--set` takes them.
+
+    Raises:
+        StudyFileError: with every fault at once.
+        UsageError: for a dataset or a key that there is not.
+
+    Example:
+        >>> import hpo
+        >>> spec = hpo.load_spec("digits", {"budget.epochs": 3, "fixed.loss": "aucm_v2"})
+        >>> spec.budget.epochs, spec.fixed["loss"]
+        (3, 'aucm_v2')
+    """
+    # JSON's numbers, texts, truth values and lists are TOML's.
+    changes = tuple(f"{key}={json.dumps(value)}" for key, value in (overrides or {}).items())
+    if isinstance(source, Path) or source.endswith(".toml"):
+        return files.load_spec(Path(source), changes)
+    return files.default_spec(source, changes)
+
+
+def create_study(
+    spec: StudySpec | str | Path, storage: str | None = None, name: str | None = None, trials: int | None = None
+) -> Study:
+    """Create a study, or open it if it exists with the same spec.
+
+    Args:
+        spec: from `load_spec`, or what `load_spec` takes.
+        storage: address of the database, `sqlite:///FILE` or of a PostgreSQL or MySQL server; None for $HPO_STORAGE,
+            else hpo.sqlite3 in the current folder.
+        name: of the study; None for that of the dataset.
+        trials: number of trials to finish, also of a study that exists; None as the spec says.
+
+    Raises:
+        StudyConflictError: if the study exists with another spec.
+        StudyFileError, UsageError, StorageError, OutputError.
+
+    Example:
+        >>> import hpo
+        >>> study = hpo.create_study("digits", storage="sqlite:///example.sqlite3", name="first", trials=4)
+        >>> study.name, study.spec.budget.trials
+        ('first', 4)
+    """
+    from hpo.search.database.address import resolve_address
+    from hpo.search.database.database import open_database
+    from hpo.search.study import create_or_take_up
+
+    spec = _whole_spec(spec, trials)
+    database = open_database(resolve_address(storage), create=True)
+    return create_or_take_up(database, name or spec.data.name, spec, code_version=_code_version())
+
+
+def open_study(name: str, storage: str | None = None) -> Study:
+    """Open a study that exists.
+
+    Args:
+        name: of the study.
+        storage: as for `create_study`.
+
+    Raises:
+        StudyNotFoundError: with the nearest name.
+        UsageError: if a plug-in that the study uses is neither installed nor imported.
+        StorageError: if the database is not there.
+
+    Example:
+        >>> import hpo
+        >>> _ = hpo.create_study("digits", storage="sqlite:///example.sqlite3", name="first")
+        >>> hpo.open_study("first", storage="sqlite:///example.sqlite3").spec.dataset
+        'digits'
+    """
+    from hpo.search.study import open_named_study
+
+    return open_named_study(name, storage)
+
+
+def launch(
+    spec: StudySpec | str | Path,
+    storage: str | None = None,
+    name: str | None = None,
+    trials: int | None = None,
+    *,
+    on: Backend = "local",
+    workers: int | Literal["auto"] | None = None,
+    device: str = "auto",
+    data_dir: str | Path | None = None,
+    checkpoint_dir: str | Path | None = None,
+) -> Study:
+    """Create or resume a study and start workers for it, as `hpo launch` does.
+
+    Workers are processes of their own: what they need of this program's registrations has to be a plug-in by entry
+    point. `run_worker` trains in this process.
+
+    Args:
+        spec: as for `create_study`.
+        storage: as for `create_study`.
+        name: as for `create_study`.
+        trials: as for `create_study`.
+        on: local: processes of this machine, which have ended when this returns; slurm: jobs of a cluster; none: the
+            study only, once its data have been checked.
+        workers: how many in all; None for one on each GPU, or one on the CPU; auto measures how many are fastest.
+        device: auto, cpu, cuda or cuda:N.
+        data_dir: as for `run_worker`.
+        checkpoint_dir: as for `run_worker`; on a path that all hosts share.
+
+    Raises:
+        UsageError, StudyFileError, DataError, StorageError, StudyConflictError, DeviceError, OutputError: before
+            anything is trained.
+        WorkersFailedError: if local workers ended with an error.
+
+    Example:
+        >>> import hpo
+        >>> hpo.launch("digits", storage="sqlite:///example.sqlite3", name="launched", on="none").spec.budget.trials
+        12
+    """
+    from hpo.launch import session
+
+    spec = _whole_spec(spec, trials)
+    launched = session.launch(
+        spec,
+        name=name or spec.data.name,
+        on=on,
+        workers=workers,
+        storage=storage,
+        data_dir=_text(data_dir),
+        device=device,
+        checkpoint_dir=_text(checkpoint_dir),
+    )
+    return launched.study
+
+
+def run_worker(
+    study: Study,
+    device: str = "auto",
+    limit: int | None = None,
+    *,
+    data_dir: str | Path | None = None,
+    checkpoint_dir: str | Path | None = None,
+    trainer: Trainer | None = None,
+) -> WorkerSummary:
+    """Train trials of a study in this process until none is left; any number of processes may do so at once.
+
+    An interruption from the keyboard gives the trial back with its checkpoint.
+
+    Args:
+        study: from `create_study` or `open_study`.
+        device: auto, cpu, cuda or cuda:N.
+        limit: number of trials after which to end.
+        data_dir: folder of the data files; None for $HPO_DATA_DIR, else ~/.medmnist.
+        checkpoint_dir: folder of checkpoints; "none" keeps none; None for $HPO_CHECKPOINT_DIR, else hpo-checkpoints in
+            the current folder.
+        trainer: what trains the trials, instead of networks on the data of the study.
+
+    Returns:
+        What the worker did, and why it ended.
+
+    Raises:
+        StudyStoppedError: if too many trials failed by their own fault.
+        DataError, DeviceError, StorageError.
+
+    Example:
+        >>> import hpo
+        >>> study = hpo.create_study("digits", storage="sqlite:///example.sqlite3", name="first")
+        >>> hpo.run_worker(study, limit=1).finished
+        1
+    """
+    from hpo.launch.backends.local import checkpoint_folder
+    from hpo.search.queue.workers import this_process
+    from hpo.search.worker import loop
+    from hpo.search.worker.trainer import make_trainer
+
+    if trainer is None:
+        folder = checkpoint_folder(_text(checkpoint_dir), study.folder)
+        trainer = make_trainer(study.spec, data_dir, device, folder)
+    return loop.run_worker(study, identity=this_process(device=device), train=trainer, limit=limit)
+
+
+def train_trial(
+    config: TrainConfig,
+    dataset: str | Dataset,
+    *,
+    epochs: int = 10,
+    scoring: Scoring | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    data_dir: str | Path | None = None,
+) -> Iterator[EpochReport]:
+    """Train one configuration on every fold, without a study; stop by leaving the iterator.
+
+    Args:
+        config: the settings; those that are not given have LibAUC's defaults.
+        dataset: its name, or a `Dataset`.
+        epochs: number of epochs.
+        scoring: which samples of the development set are scored; None for five folds.
+        seed: of weights, batches and augmentation; equal arguments give equal reports on a CPU.
+        device: auto, cpu, cuda or cuda:N.
+        data_dir: as for `run_worker`.
+
+    Returns:
+        A report after each epoch: mean AUC with its standard error, AUC of each fold, loss.
+
+    Raises:
+        TrainingFailure: if the configuration diverges or asks for more memory than there is.
+        DataError, DeviceError.
+
+    Example:
+        >>> import hpo
+        >>> config = hpo.TrainConfig(loss="cross_entropy", optimizer="adam", learning_rate=1e-3)
+        >>> scoring = hpo.Scoring(rows="holdout", share=0.25)
+        >>> [report.epoch for report in hpo.train_trial(config, "digits", epochs=2, scoring=scoring)]
+        [1, 2]
+    """
+    from hpo.data.development import load_development
+    from hpo.data.folder import data_folder
+    from hpo.data.rows import scoring_folds
+    from hpo.training.loop import trial
+
+    found = find_dataset(dataset) if isinstance(dataset, str) else dataset
+    development = load_development(found, data_folder(_text(data_dir)))
+    folds = scoring_folds(development, scoring or Scoring(), seed)
+    return trial.train_trial(config, development, folds, epochs, seed, device)
+
+
+def best(study: Study, count: int = 10) -> Ranking:
+    """Return the best complete trials with their configurations, best first.
+
+    The first of many noisy values is too high: `note` says so, and `hpo confirm` trains the best again.
+
+    Args:
+        study: from `create_study` or `open_study`.
+        count: number of trials at most.
+
+    Example:
+        >>> import hpo
+        >>> study = hpo.create_study("digits", storage="sqlite:///example.sqlite3", name="ranked")
+        >>> _ = hpo.run_worker(study, limit=2)
+        >>> ranking = hpo.best(study, count=1)
+        >>> ranking.trials[0].rank, ranking.chosen_from
+        (1, 2)
+    """
+    from hpo.search.queries.trials import read_best
+
+    return read_best(study, count)
+
+
+def trials_dataframe(study: Study) -> DataFrame:
+    """Return a pandas table with a row for each trial, by number.
+
+    Columns: number, state, auc, standard_error, epochs, training_auc, reference, candidate, repeat, started and ended
+    in UTC, seconds, peak_memory in bytes, worker, reason; and params_NAME for each searched setting, empty where it has
+    no effect. `auc` is that of the last report, whose epoch is `epochs`: only complete trials compare.
+
+    Args:
+        study: from `create_study` or `open_study`.
+
+    Example:
+        >>> import hpo
+        >>> study = hpo.create_study("digits", storage="sqlite:///example.sqlite3", name="table")
+        >>> _ = hpo.run_worker(study, limit=2)
+        >>> hpo.trials_dataframe(study)[["number", "state"]].values.tolist()
+        [[0, 'complete'], [1, 'complete']]
+    """
+    import pandas as pd
+
+    from hpo.search.queries.trials import read_trials
+
+    names = ["number", "state", "auc", "standard_error", "epochs", "training_auc", "reference", "candidate", "repeat"]
+    names += ["started", "ended", "seconds", "peak_memory", "worker", "reason"]
+    settings = list(study.spec.space)
+    rows: list[dict[str, Any]] = [
+        {name: getattr(trial, name) for name in names} | {f"params_{name}": trial.params.get(name) for name in settings}
+        for trial in read_trials(study)
+    ]
+    table = pd.DataFrame(rows, columns=[*names, *(f"params_{name}" for name in settings)])
+    for name in ("started", "ended"):
+        table[name] = pd.to_datetime(table[name], unit="s", utc=True)
+    return table
+
+
+def confirm(
+    study: Study,
+    top: int | None = None,
+    seeds: int | None = None,
+    *,
+    racing: bool = True,
+    device: str = "auto",
+    data_dir: str | Path | None = None,
+    trainer: Trainer | None = None,
+) -> Confirmation:
+    """Train the best configurations of a search and its references again, on new seeds and folds, and compare them.
+
+    They are trained in this process; `hpo confirm` and `hpo worker` share the work among several. Called again it
+    continues; a larger `seeds` adds repeats.
+
+    Args:
+        study: the search.
+        top: number of configurations besides the references; None as the spec says.
+        seeds: repeats of each; None as the spec says.
+        racing: whether candidates that are clearly worse are dropped, where the spec allows it.
+        device: auto, cpu, cuda or cuda:N.
+        data_dir: as for `run_worker`.
+        trainer: as for `run_worker`.
+
+    Returns:
+        How the candidates stand.
+
+    Raises:
+        UsageError: if the search has nothing to confirm.
+        StudyConflictError, DataError, DeviceError, StorageError.
+
+    Example:
+        >>> import hpo
+        >>> spec = hpo.load_spec("digits", {"search.pruner": "none", "budget.trials": 4})
+        >>> study = hpo.create_study(spec, storage="sqlite:///example.sqlite3", name="to-confirm")
+        >>> _ = hpo.run_worker(study)
+        >>> confirmation = hpo.confirm(study, top=1, seeds=2)
+        >>> len(confirmation.standings), confirmation.winner is not None
+        (3, True)
+    """
+    from hpo.outcome import confirmation
+    from hpo.search.study import create_or_take_up
+
+    def train(spec: StudySpec, name: str) -> None:
+        planned = create_or_take_up(study.database, name, spec, code_version=_code_version())
+        run_worker(planned, device, data_dir=data_dir, trainer=trainer)
+
+    return confirmation.confirm(study, train=train, top=top, seeds=seeds, racing=racing)
+
+
+def finalize(
+    study: Study,
+    seeds: int = 5,
+    *,
+    trial: int | None = None,
+    reopen: str = "",
+    results: str | Path | None = None,
+    device: str = "auto",
+    data_dir: str | Path | None = None,
+) -> Finalization:
+    """Train the winner and the references anew, then open the test set, once, and score every network on it.
+
+    The opening is logged in the database before any test sample is read. Called again it continues.
+
+    Args:
+        study: the search, confirmed by `confirm`.
+        seeds: networks of each configuration.
+        trial: number of the trial to take as the winner; None for the winner of the confirmation.
+        reopen: why a test set that was opened before, for other networks, is opened again.
+        results: folder of the result; None for hpo-results/NAME.
+        device: auto, cpu, cuda or cuda:N.
+        data_dir: as for `run_worker`.
+
+    Returns:
+        The networks, the result, and the comparison of the winner with each reference.
+
+    Raises:
+        UsageError: if there is no winner yet, or the test set was opened before and `reopen` is empty.
+        DataError, DeviceError, OutputError, StorageError, StudyNotFoundError, TrainingFailure.
+
+    Example:
+        >>> import hpo
+        >>> study = hpo.open_study("to-confirm", storage="sqlite:///example.sqlite3")  # doctest: +SKIP
+        >>> hpo.finalize(study, seeds=5).folder  # doctest: +SKIP
+        PosixPath('hpo-results/to-confirm')
+    """
+    from hpo.outcome import finalization
+
+    return finalization.finalize(
+        study,
+        seeds=seeds,
+        trial=trial,
+        reopen=reopen,
+        results=None if results is None else Path(results),
+        data_dir=_text(data_dir),
+        device=device,
+    )
+
+
+def report(study: Study, results: str | Path | None = None, out: str | Path | None = None) -> tuple[Path, ...]:
+    """Write the report of a study as it stands: report.html, and report.md with figures/.
+
+    Args:
+        study: the search.
+        results: folder of the final result; None for hpo-results/NAME. There need not be one yet.
+        out: folder of the report; None for `results`.
+
+    Returns:
+        Paths of the pages.
+
+    Raises:
+        UsageError: if `study` is itself a confirmation.
+        DataError, OutputError, StorageError.
+
+    Example:
+        >>> import hpo
+        >>> study = hpo.create_study("digits", storage="sqlite:///example.sqlite3", name="reported")
+        >>> _ = hpo.run_worker(study, limit=3)
+        >>> [path.name for path in hpo.report(study, out="reported")]
+        ['report.html', 'report.md']
+    """
+    from hpo.outcome.report import writing
+
+    paths = (None if path is None else Path(path) for path in (results, out))
+    return writing.report(study, results=next(paths), out=next(paths))
+
+
+def _whole_spec(spec: StudySpec | str | Path, trials: int | None) -> StudySpec:
+    """The spec itself, or that of a dataset or study file; with another number of trials, if one is given."""
+    if not isinstance(spec, StudySpec):
+        spec = load_spec(spec)
+    if trials is None:
+        return spec
+    if trials < 1:
+        raise UsageError(f"trials = {trials}: give a number from 1")
+    return spec.model_copy(update={"budget": spec.budget.model_copy(update={"trials": trials})})
+
+
+def _text(path: str | Path | None) -> str | None:
+    return None if path is None else str(path)
+
+
+def _code_version() -> str:
+    from hpo.revision import code_version
+
+    return code_version()[0]

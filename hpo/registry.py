@@ -1,0 +1,214 @@
+"""`Registry`: what can be chosen by name, built in or added by a plug-in, and the loading of plug-ins."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import re
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from operator import attrgetter
+from types import ModuleType
+from typing import Any, Generic, TypeVar, overload
+
+from hpo.errors import UsageError, did_you_mean
+
+GROUP = "hpo.plugins"
+"""Entry points of this group name a module that registers when it is imported, or a function that registers."""
+
+T = TypeVar("T")
+Object = TypeVar("Object")
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Entry(Generic[T]):
+    """One choice.
+
+    Attributes:
+        name: as study files, options and tables have it.
+        target: the object, or where it is, "module:attribute", so that the name is known before the module is loaded.
+        description: what it is, as part of a sentence.
+        uses: settings of a training run that have an effect with this choice and not with every other one.
+    """
+
+    name: str
+    target: T | str
+    description: str = ""
+    uses: tuple[str, ...] = ()
+
+    def load(self) -> T:
+        """Return the object itself.
+
+        Raises:
+            UsageError: if the module cannot be imported or has no such attribute.
+        """
+        return resolve(self.target)
+
+
+def resolve(target: T | str) -> T:
+    """Return an object, or that of "module:attribute".
+
+    Raises:
+        UsageError: if the module cannot be imported or has no such attribute.
+    """
+    if not isinstance(target, str):
+        return target
+    module, _, attribute = target.partition(":")
+    try:
+        found: T = attrgetter(attribute)(importlib.import_module(module))
+    except (ImportError, AttributeError) as error:
+        raise UsageError(f"{target} is registered and cannot be loaded: {error}") from error
+    return found
+
+
+class Registry(Generic[T]):
+    """Choices by name, in the order of registration.
+
+    Whatever needs a name that is not registered yet, or all names, loads the plug-ins first, once per process.
+
+    Args:
+        kind: of the choices, for messages: "loss".
+    """
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self._entries: dict[str, Entry[T]] = {}
+
+    @overload
+    def register(
+        self, name: str, target: str, *, description: str = ..., uses: tuple[str, ...] = ..., replace: bool = ...
+    ) -> str: ...
+    @overload
+    def register(
+        self, name: str, target: Object, *, description: str = ..., uses: tuple[str, ...] = ..., replace: bool = ...
+    ) -> Object: ...
+    @overload
+    def register(
+        self,
+        name: str,
+        target: None = None,
+        *,
+        description: str = ...,
+        uses: tuple[str, ...] = ...,
+        replace: bool = ...,
+    ) -> Callable[[Object], Object]: ...
+    def register(
+        self,
+        name: str,
+        target: Any = None,
+        *,
+        description: str = "",
+        uses: tuple[str, ...] = (),
+        replace: bool = False,
+    ) -> Any:
+        """Add a choice; without `target`, return a decorator that adds what it decorates.
+
+        Args:
+            name: lower-case letters, digits, "-" and "_".
+            target: the object, or "module:attribute".
+            description: what it is, as part of a sentence.
+            uses: settings that have an effect with this choice and not with every other one.
+            replace: whether an entry of that name may be replaced.
+
+        Returns:
+            The target.
+
+        Raises:
+            ValueError: if the name is taken or malformed.
+        """
+        if target is None:
+            return lambda decorated: self.register(name, decorated, description=description, uses=uses, replace=replace)
+        if not _NAME.fullmatch(name):
+            raise ValueError(f"{self.kind} {name!r}: give a name of lower-case letters, digits, '-' and '_'")
+        if name in self._entries and not replace:
+            raise ValueError(f"{self.kind} {name!r} is registered already; replace=True replaces it")
+        self._entries[name] = Entry(name, target, description, uses)
+        return target
+
+    def entry(self, name: str) -> Entry[T]:
+        """Return what is known of a choice without loading it.
+
+        Raises:
+            UsageError: if there is no such choice, with the nearest name.
+        """
+        if name not in self:
+            raise UsageError(f"unknown {self.kind} {name!r}{did_you_mean(name, self._entries)}")
+        return self._entries[name]
+
+    def find(self, name: str) -> T:
+        """Return the object of that name; raises UsageError as `entry` and `Entry.load`."""
+        return self.entry(name).load()
+
+    def names(self) -> tuple[str, ...]:
+        """Return all names."""
+        load_plugins()
+        return tuple(self._entries)
+
+    def using(self, setting: str) -> Using:
+        """Return the choices with which a setting has an effect."""
+        return Using(self, setting)
+
+    def __contains__(self, name: object) -> bool:
+        if name not in self._entries:
+            load_plugins()
+        return name in self._entries
+
+    def __iter__(self) -> Iterator[T]:
+        load_plugins()
+        return iter([entry.load() for entry in self._entries.values()])
+
+
+@dataclass(frozen=True)
+class Using:
+    """Names of the choices of a registry that use a setting; whether one is among them loads no other's plug-in."""
+
+    registry: Registry[Any]
+    setting: str
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.registry and self.setting in self.registry.entry(str(name)).uses
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([name for name in self.registry.names() if name in self])
+
+
+_lock = threading.RLock()
+_has_begun = _is_done = False
+
+
+def load_plugins() -> None:
+    """Load every entry point of the group `hpo.plugins`, once per process.
+
+    One that fails is a warning in the log, and the others are loaded all the same: a plug-in that a command does not
+    need must not stop it.
+    """
+    global _has_begun, _is_done
+    if _is_done:
+        return
+    # Other threads wait here until all names are there; a plug-in that asks for names while it is loaded does not.
+    with _lock:
+        if _has_begun:
+            return
+        _has_begun = True
+        for point in entry_points(group=GROUP):
+            _load_plugin(point)
+        _is_done = True
+
+
+def _load_plugin(point: EntryPoint) -> None:
+    try:
+        found = point.load()
+        if not isinstance(found, ModuleType):
+            found()
+    except Exception as error:
+        source = f" of {point.dist.name}" if point.dist is not None else ""
+        _log.warning("plug-in %s%s (%s) was not loaded: %s", point.name, source, point.value, _describe(error))
+
+
+def _describe(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0]

@@ -1,0 +1,86 @@
+"""What a study file can choose by name, built in or registered by a plug-in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import GetCoreSchemaHandler
+from pydantic_core import CoreSchema, PydanticCustomError
+from pydantic_core.core_schema import no_info_after_validator_function
+
+from hpo.errors import did_you_mean
+from hpo.registry import Registry
+
+NETWORKS: Registry[Any] = Registry("network")
+"""Functions of a shape of images and a number of labels, see `hpo.training.model.network.NetworkFactory`."""
+
+NETWORKS.register("resnet18", "hpo.training.model.resnet:ResNet18.for_images", description="MedMNIST's ResNet-18")
+
+LOSSES: Registry[Any] = Registry("loss")
+"""Functions of a `TrainConfig` and a number of labels that make a loss, see `hpo.training.optim.losses.LossFactory`."""
+
+_OF_AUCM = ("margin", "class_means", "cross_entropy_share", "epoch_decay", "reference_weights")
+
+LOSSES.register("aucm_v1", "hpo.training.optim.losses:aucm_v1", description="AUCM with batch prior", uses=_OF_AUCM)
+LOSSES.register("aucm_v2", "hpo.training.optim.losses:aucm_v2", description="AUCM without prior", uses=_OF_AUCM)
+LOSSES.register("cross_entropy", "hpo.training.optim.losses:cross_entropy", description="binary cross-entropy")
+
+AUGMENTATIONS: Registry[Any] = Registry("augmentation")
+"""Functions that change a batch, see `hpo.training.inputs.augmentation.AugmentationFunction`."""
+
+for _name, _description in {
+    "none": "no change",
+    "flip": "mirror images",
+    "shift": "shifts",
+    "rigid": "mirror images, rotations and shifts, which keep sizes",
+    "affine": "rotations, shifts, scales and shears",
+    "crop": "crops",
+    "noise": "Gaussian noise",
+    "intensity": "gamma, contrast and brightness",
+    "cutout": "a part of the image hidden",
+    "mixup": "mixtures of two images and their labels",
+    "geometric": "everything that moves pixels",
+    "full": "everything but mixup",
+}.items():
+    AUGMENTATIONS.register(
+        _name,
+        f"hpo.training.inputs.policies:{_name}",
+        description=_description,
+        uses=("augmentation_strength",) if _name != "none" else (),
+    )
+
+SAMPLERS: Registry[Any] = Registry("sampler")
+"""Functions of the section [search] and a seed, see `hpo.search.strategy.sampler.SamplerFactory`."""
+
+SAMPLERS.register("tpe", "hpo.search.strategy.sampler:tpe", description="tree-structured Parzen estimator")
+SAMPLERS.register("random", "hpo.search.strategy.sampler:random", description="random draws")
+
+PRUNERS: Registry[Any] = Registry("pruner")
+"""Subclasses of `hpo.search.strategy.pruner.Pruner`."""
+
+PRUNERS.register("asha", "hpo.search.strategy.asha:SuccessiveHalving", description="asynchronous successive halving")
+PRUNERS.register("none", "hpo.search.strategy.pruner:NoPruning", description="no pruning")
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """Annotation of a key of a study file whose value is a registered name."""
+
+    registry: Registry[Any]
+
+    def check(self, name: str) -> str:
+        """Return the name. Raises PydanticCustomError, with the nearest legal name, if it is not registered."""
+        if name not in self.registry:
+            hint = did_you_mean(name, self.registry.names())
+            context = {"kind": self.registry.kind, "hint": hint}
+            raise PydanticCustomError("unknown_name", "unknown {kind}{hint}", context)
+        return name
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return no_info_after_validator_function(self.check, handler(source))
+
+
+def describe_network(name: str, dimensions: int) -> str:
+    """Return what a network is called in a sentence about a dataset."""
+    return (NETWORKS.entry(name).description or name) + (" in 3D" if dimensions == 3 else "")

@@ -1,0 +1,153 @@
+"""The functions with which any program adds what a study file can choose by name; see docs/extending.md."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from hpo.registry import Registry
+from hpo.study.choices import AUGMENTATIONS, LOSSES, NETWORKS, PRUNERS, SAMPLERS
+
+Target = TypeVar("Target", bound=Callable[..., Any])
+
+
+def register_network(
+    name: str, target: Callable[..., Any] | str | None = None, *, description: str = "", replace: bool = False
+) -> Callable[[Target], Target]:
+    """Add a network, for the setting `network`; a decorator, or called with a function or "module:function".
+
+    Args:
+        name: lower-case letters, digits, "-" and "_".
+        target: called with the shape of an image, (1, H, W) or (1, D, H, W), and the number of labels; returns an
+            `nn.Module` that maps (B, 1, ...) float images to (B, labels) logits. Weights are drawn from PyTorch's
+            default generator, which is seeded around the call.
+        description: what it is, as part of a sentence of a report.
+        replace: whether a network of that name may be replaced.
+
+    Example:
+        >>> import math
+        >>> import hpo
+        >>> from torch import nn
+        >>> @hpo.register_network("linear", description="a linear model")
+        ... def linear(shape, labels):
+        ...     return nn.Sequential(nn.Flatten(), nn.Linear(math.prod(shape), labels))
+    """
+    return _register(NETWORKS, name, target, description, (), replace)
+
+
+def register_loss(
+    name: str,
+    target: Callable[..., Any] | str | None = None,
+    *,
+    uses: tuple[str, ...] = (),
+    description: str = "",
+    replace: bool = False,
+) -> Callable[[Target], Target]:
+    """Add a loss, for the setting `loss`; a decorator, or called with a function or "module:function".
+
+    Args:
+        name: lower-case letters, digits, "-" and "_".
+        target: called with the `TrainConfig` and the number of labels; returns an `nn.Module` that maps (B, L) logits
+            of any float type and (B, L) targets in [0, 1] to a scalar. With a method `dual_variables`, as
+            `hpo.training.optim.losses.MinMaxLoss` has it, PESG also moves its class means and alpha.
+        uses: settings that have an effect with this loss and not with every other one: margin, class_means,
+            cross_entropy_share, epoch_decay, reference_weights. Others of these are neither searched nor applied.
+        description: what it is, as part of a sentence of a report.
+        replace: whether a loss of that name may be replaced.
+
+    Example:
+        >>> import hpo
+        >>> from torch import nn
+        >>> @hpo.register_loss("soft_margin", uses=("cross_entropy_share",))
+        ... def soft_margin(config, labels):
+        ...     return nn.MultiLabelSoftMarginLoss()
+    """
+    return _register(LOSSES, name, target, description, uses, replace)
+
+
+def register_augmentation(
+    name: str,
+    target: Callable[..., Any] | str | None = None,
+    *,
+    uses: tuple[str, ...] = ("augmentation_strength",),
+    description: str = "",
+    replace: bool = False,
+) -> Callable[[Target], Target]:
+    """Add an augmentation, for the setting `augmentation`; a decorator, or called with a function or "module:function".
+
+    Args:
+        name: lower-case letters, digits, "-" and "_".
+        target: called with (B, 1, ...) float images from 0 to 1, (B, L) targets, a strength from 0 to 1 and a
+            `torch.Generator` on their device, from which everything random has to be drawn, so that a trial can be
+            repeated; returns images and targets. A `Policy` is such a function.
+        uses: () if it has no strength.
+        description: what it is, as part of a sentence of a report.
+        replace: whether an augmentation of that name may be replaced.
+
+    Example:
+        >>> import hpo
+        >>> from hpo.training.inputs.augmentation import Policy
+        >>> _ = hpo.register_augmentation("tilt", Policy(rotation=10.0, shift=0.05))
+    """
+    return _register(AUGMENTATIONS, name, target, description, uses, replace)
+
+
+def register_sampler(
+    name: str, target: Callable[..., Any] | str | None = None, *, description: str = "", replace: bool = False
+) -> Callable[[Target], Target]:
+    """Add a sampler, for `sampler` in [search]; a decorator, or called with a function or "module:function".
+
+    Args:
+        name: lower-case letters, digits, "-" and "_".
+        target: called with the section [search] and a seed for each trial; returns an `optuna.samplers.BaseSampler`. It
+            is made anew for each trial, in whichever worker takes it, so what it learns from is Optuna's view of the
+            study.
+        description: what it is, as part of a sentence of a report.
+        replace: whether a sampler of that name may be replaced.
+
+    Example:
+        >>> import hpo
+        >>> from optuna.samplers import NSGAIISampler
+        >>> @hpo.register_sampler("nsga2", description="NSGA-II")
+        ... def nsga2(search, seed):
+        ...     return NSGAIISampler(population_size=20, seed=seed)
+    """
+    return _register(SAMPLERS, name, target, description, (), replace)
+
+
+def register_pruner(
+    name: str, target: Callable[..., Any] | str | None = None, *, description: str = "", replace: bool = False
+) -> Callable[[Target], Target]:
+    """Add a pruner, for `pruner` in [search]; a decorator, or called with a class or "module:Class".
+
+    Args:
+        name: lower-case letters, digits, "-" and "_".
+        target: a subclass of `hpo.Pruner`.
+        description: what it does, as part of a sentence of a report.
+        replace: whether a pruner of that name may be replaced.
+
+    Example:
+        >>> import hpo
+        >>> @hpo.register_pruner("upper_half", description="the upper half goes on after 3 epochs")
+        ... class UpperHalf(hpo.Pruner):
+        ...     def rungs(self):
+        ...         return (3,)
+        ...     def goes_on(self, rung):
+        ...         return rung.better < (rung.recorded + 1) // 2
+    """
+    return _register(PRUNERS, name, target, description, (), replace)
+
+
+def _register(
+    registry: Registry[Any],
+    name: str,
+    target: Callable[..., Any] | str | None,
+    description: str,
+    uses: tuple[str, ...],
+    replace: bool,
+) -> Callable[[Target], Target]:
+    """Register a target, or return the decorator that registers what it decorates."""
+    if target is not None:
+        registry.register(name, target, description=description, uses=uses, replace=replace)
+        return lambda decorated: decorated
+    return registry.register(name, description=description, uses=uses, replace=replace)

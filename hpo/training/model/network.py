@@ -1,0 +1,33 @@
+"""`make_network`: a registered network with weights drawn from a seed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+from hpo.study.catalogue import Dataset
+from hpo.study.choices import NETWORKS
+from hpo.study.config import TrainConfig
+
+NetworkFactory = Callable[[tuple[int, ...], int], nn.Module]
+"""Makes a network for images of one shape, (1, H, W) or (1, D, H, W), and a number of labels: (B, 1, ...) float images
+to (B, labels) logits. Weights are drawn from PyTorch's default generator, which is seeded around the call."""
+
+
+def make_network(config: TrainConfig, dataset: Dataset, seed: int) -> nn.Module:
+    """Make the network of a configuration for the images of a dataset; global generators stay as they were."""
+    factory: NetworkFactory = NETWORKS.find(config.network)
+    edge = min(config.input_size, dataset.size)
+    with seeded(seed):
+        return factory((1, *(edge,) * dataset.dimensions), dataset.labels)
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Context in which PyTorch's default generator on the CPU begins at `seed`."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        yield

@@ -1,0 +1,60 @@
+"""The Python examples in the documents run as they stand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import hpo
+from hpo.study.spec import StudySpec
+from tests.plugins import kept_registries
+from tests.project.documents import ROOT, code_blocks, name_of
+from tests.search.fakes import FakeTrainer, make_report
+
+PAGES = [ROOT / "docs" / name for name in ("python-api.md", "extending.md")]
+
+
+@pytest.fixture(autouse=True)
+def _own_folder_and_registries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.chdir(tmp_path)
+    for name in ("HPO_STORAGE", "HPO_DATA_DIR", "HPO_CHECKPOINT_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    with kept_registries():
+        yield
+
+
+def run_blocks(page: Path) -> None:
+    """Run the Python blocks of a page one after the other, as one program."""
+    namespace: dict[str, object] = {"__name__": "__main__"}
+    for number, block in enumerate(code_blocks(page.read_text(), "python"), start=1):
+        exec(compile(block, f"{page.name}, block {number}", "exec"), namespace)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_the_examples_of_a_page_run_with_a_trainer_that_learns_at_once(
+    page: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def make_trainer(spec: StudySpec, *_: object, **__: object) -> FakeTrainer:
+        return FakeTrainer(spec.budget.epochs)
+
+    def train_trial(*arguments: object, **_: object) -> Iterator[hpo.EpochReport]:
+        return (make_report(epoch, 0.5 + 0.1 * epoch) for epoch in (1, 2))
+
+    monkeypatch.setattr("hpo.search.worker.trainer.make_trainer", make_trainer)
+    monkeypatch.setattr("hpo.training.loop.trial.train_trial", train_trial)
+    run_blocks(page)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_the_examples_of_a_page_run(page: Path) -> None:
+    run_blocks(page)
+
+
+def test_every_public_name_is_on_one_of_the_pages() -> None:
+    text = "".join(page.read_text() for page in PAGES)
+    kinds_of_error = {name for name in hpo.__all__ if name.endswith("Error")} - {"HpoError"}
+    wanted = set(hpo.__all__) - kinds_of_error - {"DISTRIBUTION", "__version__"}
+    assert [name for name in sorted(wanted) if f"`{name}`" not in text] == []

@@ -1,0 +1,189 @@
+"""`import hpo`: what it loads, and that its functions do what the commands do."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FunctionType
+
+import pandas as pd
+import pytest
+
+import hpo
+from hpo import api, errors
+from hpo.errors import HpoError, StudyConflictError, StudyFileError, StudyNotFoundError, UsageError
+from hpo.study.spec import StudySpec
+from tests.plugins import kept_registries
+from tests.search.fakes import FakeTrainer, make_spec
+
+HEAVY = {"torch", "libauc", "optuna", "sqlalchemy", "sklearn", "numpy", "medmnist", "pydantic", "pandas"}
+
+
+@pytest.fixture
+def storage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("HPO_STORAGE", raising=False)
+    return f"sqlite:///{tmp_path}/hpo.sqlite3"
+
+
+@pytest.fixture
+def _quick_training(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Trials of a fake trainer, and registries as they were."""
+
+    def make_trainer(spec: StudySpec, *_: object, **__: object) -> FakeTrainer:
+        return FakeTrainer(spec.budget.epochs)
+
+    monkeypatch.setattr("hpo.search.worker.trainer.make_trainer", make_trainer)
+    with kept_registries():
+        yield
+
+
+def loaded_by(code: str) -> set[str]:
+    """The top-level packages that are loaded after `code`."""
+    code += "\nimport sys; print(*{name.partition('.')[0] for name in sys.modules})"
+    return set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())
+
+
+def test_importing_loads_no_heavy_package_and_registering_neither_torch_nor_optuna() -> None:
+    assert not HEAVY & loaded_by("import hpo")
+    code = "from hpo import register_loss, register_dataset, Dataset; register_loss('mine', 'm:f')"
+    assert not {"torch", "optuna", "sqlalchemy", "numpy"} & loaded_by(code)
+
+
+def test_every_public_name_is_there_and_described() -> None:
+    public = [name for name in hpo.__all__ if name not in ("DISTRIBUTION", "__version__")]
+    assert sorted(hpo.__all__) == hpo.__all__
+    assert [name for name in public if not getattr(hpo, name).__doc__] == []
+    assert set(hpo.__all__) <= set(dir(hpo))
+
+
+def test_every_error_of_the_tree_is_public() -> None:
+    kinds = {name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, HpoError)}
+    assert kinds <= set(hpo.__all__)
+
+
+def test_a_name_that_is_not_public_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="nothing"):
+        hpo.nothing  # noqa: B018
+
+
+def test_types_are_shipped() -> None:
+    assert (Path(hpo.__file__).parent / "py.typed").exists()
+
+
+def test_a_spec_comes_from_a_dataset_or_a_file_with_entries_changed(tmp_path: Path) -> None:
+    changes = {
+        "budget.epochs": 3,
+        "space.margin.choices": [0.5, 1.0],
+        "fixed.optimizer": "adam",
+        "search.references": False,
+    }
+    spec = hpo.load_spec("breast", changes)
+    assert (spec.budget.epochs, spec.search.references, spec.fixed["optimizer"]) == (3, False, "adam")
+    assert spec.space["margin"].choices == (0.5, 1.0)
+    file = tmp_path / "mine.toml"
+    file.write_text('dataset = "digits"\n')
+    assert hpo.load_spec(file).dataset == hpo.load_spec(str(file)).dataset == "digits"
+    with pytest.raises(UsageError):
+        hpo.load_spec("brest")
+    with pytest.raises(StudyFileError):
+        hpo.load_spec("breast", {"fixed.los": "aucm_v1"})
+
+
+def test_a_study_is_created_once_and_opened_by_name(storage: str) -> None:
+    study = hpo.create_study(make_spec(3), storage, "first")
+    assert hpo.open_study("first", storage).spec == study.spec
+    assert hpo.create_study(make_spec(3), storage, "first", trials=5).spec.budget.trials == 5
+    assert hpo.open_study("first", storage).spec.budget.trials == 5
+    assert hpo.create_study("digits").name == "digits"
+    assert hpo.open_study("digits").spec == hpo.load_spec("digits")
+    with pytest.raises(StudyConflictError):
+        hpo.create_study(make_spec(3, epochs=9), storage, "first")
+    with pytest.raises(StudyNotFoundError):
+        hpo.open_study("second", storage)
+    with pytest.raises(UsageError):
+        hpo.create_study("digits", trials=0)
+
+
+def test_a_worker_trains_what_is_asked_for_and_the_results_are_read(storage: str) -> None:
+    study = hpo.create_study(make_spec(6, references=True), storage, "first")
+    fails = FakeTrainer(fails=lambda config: config.learning_rate == 0.01 and config.loss == "aucm_v1")
+    assert hpo.run_worker(study, trainer=FakeTrainer(), limit=4).finished == 4
+    assert hpo.run_worker(study, trainer=fails).ended == "done"
+    ranking = hpo.best(study, count=2)
+    table = hpo.trials_dataframe(study)
+    assert list(table["number"]) == list(range(6))
+    complete = table[table["state"] == "complete"].sort_values("auc", ascending=False)
+    assert [trial.value.number for trial in ranking.trials] == list(complete["number"])[:2]
+    assert ranking.chosen_from == len(complete)
+    drawn = table[table["reference"].isna()]
+    assert drawn["params_learning_rate"].between(1e-4, 0.3).all()
+    assert (drawn["params_margin"].notna() == (drawn["params_loss"] == "aucm_v1")).all()
+    assert str(table["started"].dt.tz) == "UTC"
+    assert (table["ended"] >= table["started"]).all()
+
+
+def test_the_table_of_a_study_without_trials_has_all_columns(storage: str) -> None:
+    study = hpo.create_study(make_spec(), storage, "empty")
+    table = hpo.trials_dataframe(study)
+    assert isinstance(table, pd.DataFrame)
+    assert len(table) == 0
+    assert {"number", "auc", "params_margin"} <= set(table.columns)
+
+
+@pytest.mark.usefixtures("_quick_training")
+@pytest.mark.parametrize("module", ["hpo.api", "hpo.study.registration", "hpo.study.catalogue"])
+def test_the_examples_of_the_docstrings_work(storage: str, module: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def reports(*_: object, **__: object) -> Iterator[hpo.EpochReport]:
+        return (hpo.EpochReport(epoch, 0.5, 0.1, (0.5,), 0.5, 0.1, 0.1) for epoch in (1, 2))
+
+    monkeypatch.setattr("hpo.training.loop.trial.train_trial", reports)
+    results = doctest.testmod(importlib.import_module(module))
+    assert results.attempted > 0
+    assert results.failed == 0
+
+
+def test_every_function_of_the_interface_has_an_example() -> None:
+    functions: list[Callable[..., object]] = [
+        value for name in hpo.__all__ if isinstance(value := getattr(hpo, name), FunctionType)
+    ]
+    functions.append(api.launch)
+    assert len(functions) > 10
+    assert [function.__name__ for function in functions if ">>>" not in (function.__doc__ or "")] == []
+
+
+def test_the_package_of_launching_is_the_function_of_launching_too(storage: str) -> None:
+    from hpo.launch.estimate import trained_share
+
+    study = hpo.launch("digits", storage, "nobody works", trials=3, on="none")
+    assert hpo.open_study("nobody works", storage).spec.budget.trials == study.spec.budget.trials == 3
+    assert hpo.launch.estimate.trained_share is trained_share
+
+
+def test_launching_is_callable_before_and_after_its_package_is_imported(tmp_path: Path) -> None:
+    for first in ("", "import hpo.launch.estimate", "from hpo import launch"):
+        code = f"import hpo\n{first}\nassert callable(hpo.launch)\nfrom hpo.launch.estimate import Estimate"
+        subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
+
+
+def test_a_search_is_confirmed_and_reported(storage: str, tmp_path: Path) -> None:
+    study = hpo.create_study(make_spec(6, references=True), storage, "first")
+    with pytest.raises(UsageError):
+        hpo.confirm(study, trainer=FakeTrainer())
+    hpo.run_worker(study, trainer=FakeTrainer())
+    confirmation = hpo.confirm(study, top=1, seeds=2, racing=False, trainer=FakeTrainer())
+    assert (confirmation.done, confirmation.repeats, len(confirmation.standings)) == (True, 2, 3)
+    assert hpo.open_study("first-confirm", storage).spec.plan is not None
+    pages = hpo.report(study, out=tmp_path / "report")
+    assert [page.name for page in pages if page.exists()] == ["report.html", "report.md"]
+
+
+@pytest.mark.slow
+def test_one_configuration_trains_without_a_study() -> None:
+    config = hpo.TrainConfig(loss="cross_entropy", optimizer="adam", learning_rate=1e-3)
+    reports = api.train_trial(config, "digits", epochs=2, scoring=hpo.Scoring(rows="holdout"), device="cpu")
+    assert [report.epoch for report in reports] == [1, 2]
