@@ -34,7 +34,7 @@ from hpo.search.database.database import Database, open_database
 from hpo.search.database.engine import driver_arguments, guard_connections, make_engine, set_up_sqlite
 from hpo.search.queue.claiming import claim, renew
 from hpo.search.queue.lease import Claim
-from hpo.search.study import create_or_take_up, open_study
+from hpo.search.study import create_or_open, open_study
 
 BEAT_SECONDS = 10.0
 
@@ -143,7 +143,7 @@ def measure(
     for number in range(rounds):
         for pool in pools[number % len(pools) :] + pools[: number % len(pools)]:
             study = f"connections-{number}-{pool}"
-            create_or_take_up(database, study, SPEC)
+            create_or_open(database, study, SPEC)
             parts = [measure_busy(url, pool, study, trials)] if trials else []
             parts += [measure_idle(url, pool, study, workers, seconds)] if workers else []
             for part in parts:

@@ -37,7 +37,7 @@ from hpo.data.stratify import deal
 from hpo.revision import code_version
 from hpo.study.config import TrainConfig
 from hpo.study.files import builtin_study_file, load_spec
-from hpo.training.inputs.device_dataset import make_resident
+from hpo.training.inputs.device_dataset import make_device_dataset
 from hpo.training.loop.fold import Run, complete
 from hpo.training.loop.trial import TrainingFailure
 from hpo.training.machine.device import choose_device, choose_machine, describe_device, set_up_process
@@ -102,7 +102,7 @@ def make_fold(development: Development, protocol: Protocol) -> Fold:
 def train(config: TrainConfig, development: Development, fold: Fold, protocol: Protocol, seed: int) -> dict[str, Any]:
     """Trains one configuration and scores it once, at the end; one that diverges counts as chance."""
     machine = choose_machine(choose_device("auto"), development.dataset.dimensions, config.precision)
-    resident = make_resident(development, config.input_size, machine.device)
+    resident = make_device_dataset(development, config.input_size, machine.device)
     run = Run(config, development, resident, fold.fit, protocol.epochs, seed, machine)
     start = scored = time.perf_counter()
     auc, error, failure = CHANCE, float("nan"), ""

@@ -106,7 +106,7 @@ def work(given: argparse.Namespace) -> None:
     from hpo.search.database.address import resolve_address
     from hpo.search.database.database import open_database
     from hpo.search.queue.workers import this_process
-    from hpo.search.study import create_or_take_up
+    from hpo.search.study import create_or_open
     from hpo.search.worker.loop import run_worker
     from hpo.search.worker.trainer import make_trainer
     from hpo.study.files import builtin_study_file, load_spec
@@ -117,7 +117,7 @@ def work(given: argparse.Namespace) -> None:
     spec = whole.model_copy(update={"budget": whole.budget.model_copy(update={"epochs": given.epochs, "trials": 1})})
     with tempfile.TemporaryDirectory(prefix="hpo-overhead-") as folder:
         database = open_database(resolve_address(f"sqlite:///{folder}/study.sqlite3"), create=True)
-        study = create_or_take_up(database, given.dataset, spec)
+        study = create_or_open(database, given.dataset, spec)
         loading = time.perf_counter()
         trainer = make_trainer(spec, data_folder(given.data_dir), given.device, Path(folder) / "checkpoints")
         loaded = time.perf_counter() - loading

@@ -18,7 +18,7 @@ import torch
 from hpo.data.development import Development
 from hpo.study.catalogue import find_dataset
 from hpo.study.config import TrainConfig
-from hpo.training.inputs.device_dataset import make_resident
+from hpo.training.inputs.device_dataset import make_device_dataset
 from hpo.training.loop.fold import Run
 from hpo.training.machine.device import choose_machine, peak_memory_bytes, set_up_process, start_of_trial
 
@@ -37,7 +37,7 @@ def measure(kind: str, batch: int) -> int:
     device = torch.device("cpu")
     config = TrainConfig(batch_size=batch, input_size=edge, precision="fp32")
     machine = choose_machine(device, dataset.dimensions, "fp32")
-    resident = make_resident(development, edge, device)
+    resident = make_device_dataset(development, edge, device)
     run = Run(config, development, resident, np.arange(2 * batch), 1, 0, machine)
     for parameter in (*run.network.parameters(), *run.loss.parameters()):
         parameter.grad = torch.zeros_like(parameter)

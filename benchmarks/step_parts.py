@@ -20,7 +20,7 @@ from hpo.data.development import Development
 from hpo.revision import code_version
 from hpo.study.catalogue import find_dataset
 from hpo.study.config import TrainConfig
-from hpo.training.inputs.device_dataset import make_resident
+from hpo.training.inputs.device_dataset import make_device_dataset
 from hpo.training.loop.fold import Run
 from hpo.training.machine.device import choose_machine, describe_device, set_up_process
 from hpo.training.model.resnet import resnet18
@@ -73,7 +73,7 @@ def parts(settings: dict[str, Any], batch: int, steps: int) -> dict[str, float]:
     labels = (np.arange(rows) % 2).astype(np.uint8)[:, None]
     development = Development(find_dataset("breast"), images, labels, np.zeros(rows, bool), "made up")
     config = TrainConfig(batch_size=batch, **settings)
-    resident = make_resident(development, EDGE, CPU)
+    resident = make_device_dataset(development, EDGE, CPU)
     run = Run(config, development, resident, np.arange(rows), 1, 0, choose_machine(CPU, 2, "auto"))
     seconds: dict[str, float] = defaultdict(float)
 

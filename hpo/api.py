@@ -74,11 +74,11 @@ def create_study(
     """
     from hpo.search.database.address import resolve_address
     from hpo.search.database.database import open_database
-    from hpo.search.study import create_or_take_up
+    from hpo.search.study import create_or_open
 
     spec = _whole_spec(spec, trials)
     database = open_database(resolve_address(storage), create=True)
-    return create_or_take_up(database, name or spec.data.name, spec, code_version=_code_version())
+    return create_or_open(database, name or spec.data.name, spec, code_version=_code_version())
 
 
 def open_study(name: str, storage: str | None = None) -> Study:
@@ -348,10 +348,10 @@ def confirm(
         (3, True)
     """
     from hpo.outcome import confirmation
-    from hpo.search.study import create_or_take_up
+    from hpo.search.study import create_or_open
 
     def train(spec: StudySpec, name: str) -> None:
-        planned = create_or_take_up(study.database, name, spec, code_version=_code_version())
+        planned = create_or_open(study.database, name, spec, code_version=_code_version())
         run_worker(planned, device, data_dir=data_dir, trainer=trainer)
 
     return confirmation.confirm(study, train=train, top=top, seeds=seeds, racing=racing)

@@ -79,13 +79,13 @@ def pack(job: Job, recipe: Recipe, counts: list[int], epochs_of_a_trial: int) ->
 def trial(way: str, job: Job, seed: int, recipe: Recipe) -> Iterator[Measured]:
     """hpo's epochs, with the way of its folds forced where it is to be one by one."""
     if way == WAYS[0]:
-        with patch("hpo.training.loop.trial.choose_way", _one_by_one):
+        with patch("hpo.training.loop.trial.choose_fold_executor", _one_by_one):
             yield from hpo_epochs(job, seed, recipe)
     else:
         yield from hpo_epochs(job, seed, recipe)
 
 
-def _one_by_one(_config: TrainConfig, _dataset: Dataset, folds: int, machine: Machine) -> fold_parallel.SideBySide:
+def _one_by_one(_config: TrainConfig, _dataset: Dataset, folds: int, machine: Machine) -> fold_parallel.FoldExecutor:
     groups = fold_parallel.cut(folds, 1)
     if machine.device.type == "cuda":
         return fold_parallel.OnStreams(groups, machine.device)

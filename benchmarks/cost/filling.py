@@ -18,7 +18,7 @@ from hpo.search.database.address import resolve_address
 from hpo.search.database.database import open_database
 from hpo.search.database.optuna_mirror import optuna_tables
 from hpo.search.strategy.sampler import distribution
-from hpo.search.study import create_or_take_up
+from hpo.search.study import create_or_open
 from hpo.study.space import Choices
 
 Rows = dict[str, list[dict[str, Any]]]
@@ -31,7 +31,7 @@ def fill(address: str, finished: int) -> None:
     noted itself.
     """
     database = open_database(resolve_address(address), create=True)
-    study = create_or_take_up(database, STUDY, SPEC)
+    study = create_or_open(database, STUDY, SPEC)
     chance = random.Random(finished)
     texts = {name: distribution_to_json(distribution(entry)) for name, entry in SPEC.space.items()}
     rows: Rows = defaultdict(list)

@@ -126,7 +126,7 @@ def make_study(system: System, address: str, plan: Plan) -> None:
         return
     from hpo.search.database.address import resolve_address
     from hpo.search.database.database import open_database
-    from hpo.search.study import create_or_take_up
+    from hpo.search.study import create_or_open
     from hpo.study.space import Choices, FloatRange
     from hpo.study.spec import Budget, Search, StudySpec
 
@@ -140,7 +140,7 @@ def make_study(system: System, address: str, plan: Plan) -> None:
         },
     )
     database = open_database(resolve_address(address), create=True)
-    create_or_take_up(database, STUDY, spec)
+    create_or_open(database, STUDY, spec)
     database.close()
 
 

@@ -20,7 +20,7 @@ from hpo.cli.common import (
 from hpo.cli.completers import complete_studies
 from hpo.data.folder import data_folder
 from hpo.launch.backends.local import checkpoint_folder
-from hpo.launch.doctor.examination import Patient, examine
+from hpo.launch.doctor.examination import CheckContext, examine
 from hpo.launch.doctor.finding import Finding
 
 _COLOURS = {"ok": "green", "warning": "yellow", "fault": "red"}
@@ -54,7 +54,7 @@ def doctor(
     Database, data, device, disk, clock, Slurm, proxy and packages. Changes nothing. The exit code is 0 if there is no
     fault, else that of the first one's kind.
     """
-    patient = Patient(
+    patient = CheckContext(
         storage=storage,
         study=study_name,
         data_dir=data_folder(data_dir),

@@ -13,7 +13,7 @@ from typing import Literal
 from hpo.data.development import Development, load_development
 from hpo.data.folder import data_folder
 from hpo.errors import DeviceError, StudyNotFoundError, UsageError, WorkersFailedError
-from hpo.launch.backends.local import AUTO, Count, LocalPlan, LocalWorkers, Seat, WorkerEnd, seats, watch
+from hpo.launch.backends.local import AUTO, Count, LocalPlan, LocalWorkers, WorkerEnd, WorkerSlot, seats, watch
 from hpo.launch.backends.slurm.plan import SlurmOptions
 from hpo.launch.backends.slurm.submit import Submission, prepare, submit_study
 from hpo.launch.estimate import LONG_HOURS, Estimate, advice, trained_share
@@ -23,7 +23,7 @@ from hpo.revision import code_version
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import Database, open_database
 from hpo.search.queries.status import read_status
-from hpo.search.study import Study, create_or_take_up, open_study
+from hpo.search.study import Study, create_or_open, open_study
 from hpo.study.spec import StudySpec
 from hpo.text import duration
 
@@ -235,7 +235,7 @@ def create_or_resume(spec: StudySpec, *, name: str, storage: str | None = None, 
     database = open_database(resolve_address(storage), create=True)
     if keep_trials:
         spec = _with_stored_trials(database, name, spec)
-    study = create_or_take_up(database, name, spec, code_version=code_version()[0])
+    study = create_or_open(database, name, spec, code_version=code_version()[0])
     status = read_status(study)
     _log.info(f"study {name} in {database.address}: {status.finished} of {status.budget} trials finished")
     return study
@@ -257,7 +257,7 @@ def _places(
     probe: Probe,
     study: Study,
     development: Development,
-) -> tuple[Seat, ...]:
+) -> tuple[WorkerSlot, ...]:
     per_device = workers_per_gpu
     if AUTO in (workers, per_device):
         _log.info("measuring which number of workers on a device is fastest, which takes a minute or two")
@@ -268,7 +268,7 @@ def _places(
 
 
 def _log_estimate(
-    probe: Probe, study: Study, development: Development, places: tuple[Seat, ...], remaining: int
+    probe: Probe, study: Study, development: Development, places: tuple[WorkerSlot, ...], remaining: int
 ) -> None:
     device, threads = places[0].device, sum(place.threads for place in places)
     _log.info("measuring a training step")

@@ -10,7 +10,7 @@ import numpy as np
 
 from hpo.errors import DataError, OutputError
 from hpo.outcome.final import Final, FinalEntry, FinalResult, load
-from hpo.outcome.judgement import Judged, judge_final
+from hpo.outcome.judgement import EntryResult, judge_final
 from hpo.study.catalogue import find_dataset
 from hpo.study.choices import describe_network
 from hpo.study.config import TrainConfig
@@ -56,7 +56,7 @@ def _config(result: FinalResult, entry: FinalEntry) -> JsonObject:
     return of_result | entry.model_dump(mode="json", exclude={"is_reference"})
 
 
-def _card(final: Final, entry: FinalEntry, judged: Judged, networks: int) -> str:
+def _card(final: Final, entry: FinalEntry, judged: EntryResult, networks: int) -> str:
     result = final.result
     dataset, protocol = find_dataset(result.dataset), result.protocol
     config = TrainConfig.model_validate(entry.config)

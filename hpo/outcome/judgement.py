@@ -23,7 +23,7 @@ Found = TypeVar("Found", Estimate, Comparison)
 
 
 @dataclass(frozen=True)
-class Judged:
+class EntryResult:
     """One entry on the test rows. Of several labels, AUC and accuracy are means over labels.
 
     aucs: of each network, with DeLong's interval. spread: standard deviation over seeds, None for one. over_all: the
@@ -56,7 +56,7 @@ class Judged:
 
 
 @dataclass(frozen=True)
-class Against:
+class BaselineDifference:
     """An entry minus a reference: over new seeds and rows (None for one seed), and of these very networks over new rows
     by DeLong and by the bootstrap."""
 
@@ -76,8 +76,8 @@ class Against:
 class Judgement:
     """All entries, the winner first, and the winner against each reference."""
 
-    entries: tuple[Judged, ...]
-    against: tuple[Against, ...]
+    entries: tuple[EntryResult, ...]
+    against: tuple[BaselineDifference, ...]
 
 
 def less_sure(over_all: Found | None, delong: Found) -> Found:
@@ -101,7 +101,7 @@ def judge_final(final: Final, draws: int = 2000, seed: int = 0) -> Judgement:
     order = [winner, *(name for name in final.scores if name != winner)]
     entries = tuple(_judged(described[name], scores[name], labels, measured[name], draws, seed) for name in order)
     against = tuple(
-        Against(
+        BaselineDifference(
             winner,
             name,
             _over_seeds(measured[winner], measured[name]),
@@ -116,7 +116,7 @@ def judge_final(final: Final, draws: int = 2000, seed: int = 0) -> Judgement:
 
 def _judged(
     entry: FinalEntry, scores: NDArray[Any], labels: NDArray[Any], measured: NetworkMetrics, draws: int, seed: int
-) -> Judged:
+) -> EntryResult:
     thresholds = np.array([network.thresholds for network in entry.networks])
     chosen = np.stack(
         [correct_share(one, labels, _per_label(own, labels)) for one, own in zip(scores, thresholds, strict=True)]
@@ -125,7 +125,7 @@ def _judged(
         [correct_share(one, labels, _per_label(np.full_like(thresholds[0], _HALF), labels)) for one in scores]
     )
     several = len(scores) > 1
-    return Judged(
+    return EntryResult(
         name=entry.name,
         is_reference=entry.is_reference,
         aucs=tuple(delong_interval(one, labels) for one in scores),

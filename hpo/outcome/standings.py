@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from hpo.search.queries.status import read_status
-from hpo.search.strategy.racing import Exit, Results, difference_over, mean_over, race, read_results
+from hpo.search.strategy.racing import Elimination, Results, difference_over, mean_over, race, read_results
 from hpo.search.study import Study
 from hpo.statistics.intervals import Comparison
 from hpo.statistics.moderated_variance import VariancePrior, fit_variance_prior
@@ -123,7 +123,7 @@ class _Table:
     def __init__(self, spec: StudySpec, plan: Plan, results: Results) -> None:
         self._spec, self._plan, self._results = spec, plan, results
         self._numbers = range(len(plan.candidates))
-        self._exits: dict[int, Exit] = race(plan, results, spec.scoring)
+        self._exits: dict[int, Elimination] = race(plan, results, spec.scoring)
         self.repeats = spec.budget.trials // len(plan.candidates)
 
     @cached_property

@@ -17,9 +17,9 @@ def choose_entries(search: Study, *, trial: int | None = None, confirmation: str
     """Choose the winner, first, and the references: by trial number, else by the confirmation of that name.
 
     Raises:
-        UsageError, StudyNotFoundError: see `by_hand` and `confirmed`.
+        UsageError, StudyNotFoundError: see `entries_from_trial` and `confirmed`.
     """
-    return by_hand(search, trial) if trial is not None else confirmed(search, confirmation)
+    return entries_from_trial(search, trial) if trial is not None else confirmed(search, confirmation)
 
 
 def confirmed(search: Study, name: str | None = None) -> list[Entry]:
@@ -51,7 +51,7 @@ def confirmed(search: Study, name: str | None = None) -> list[Entry]:
     ]
 
 
-def by_hand(search: Study, number: int) -> list[Entry]:
+def entries_from_trial(search: Study, number: int) -> list[Entry]:
     """A complete trial of the search without any confirmation, and the references. Raises UsageError, StorageError."""
     _require_search(search)
     found = next((one for one in read_best(search, EVERY).trials if one.value.number == number), None)

@@ -62,7 +62,7 @@ class StudyRow:
     created_at: float
 
 
-def create_or_take_up(
+def create_or_open(
     database: Database, name: str, spec: StudySpec, *, code_version: str = "", lease: float = LEASE_SECONDS
 ) -> Study:
     """The study `name`, made if it is not there; if it is, its number of trials becomes that of `spec`.

@@ -14,7 +14,7 @@ import pytest
 
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import open_database
-from hpo.search.study import create_or_take_up
+from hpo.search.study import create_or_open
 from hpo.study.files import builtin_study_file, load_spec
 from tests.cli.run import hpo_here
 from tests.mention import unmentioned
@@ -34,7 +34,7 @@ def studies(tmp_path: Path) -> Path:
     """A folder with a database of three studies."""
     database = open_database(resolve_address(f"sqlite:///{tmp_path}/hpo.sqlite3"), create=True)
     for name in ("alpha", "alpine", "beta"):
-        create_or_take_up(database, name, load_spec(builtin_study_file("digits")))
+        create_or_open(database, name, load_spec(builtin_study_file("digits")))
     database.close()
     return tmp_path
 

@@ -17,7 +17,7 @@ import pytest
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import open_database
 from hpo.search.database.schema import SCHEMA_VERSION
-from hpo.search.study import create_or_take_up
+from hpo.search.study import create_or_open
 from tests.cli.run import hpo, hpo_here
 from tests.mention import unmentioned
 from tests.search.fakes import make_spec
@@ -33,7 +33,7 @@ def studied(tmp_path: Path) -> str:
     """The address of a file with a study of three finished trials."""
     address = f"sqlite:///{tmp_path}/hpo.sqlite3"
     database = open_database(resolve_address(address), create=True)
-    trained(create_or_take_up(database, "study", make_spec(3)))
+    trained(create_or_open(database, "study", make_spec(3)))
     database.close()
     return address
 

@@ -13,7 +13,7 @@ from hpo import errors
 from hpo.cli.main import COMMANDS, cli
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import open_database
-from hpo.search.study import create_or_take_up
+from hpo.search.study import create_or_open
 from hpo.study.files import builtin_study_file, load_spec
 from tests.cli.run import hpo_here
 from tests.mention import unmentioned
@@ -51,7 +51,7 @@ def test_a_study_file_is_checked_without_a_database_and_numbers() -> None:
 def test_reading_commands_import_neither_torch_nor_scipy(command: str, tmp_path: Path) -> None:
     address = f"sqlite:///{tmp_path}/hpo.sqlite3"
     database = open_database(resolve_address(address), create=True)
-    create_or_take_up(database, "digits", load_spec(builtin_study_file("digits")))
+    create_or_open(database, "digits", load_spec(builtin_study_file("digits")))
     database.close()
     text, modules = loaded(command, "digits", "--json", "--storage", address)
     json.loads(text)

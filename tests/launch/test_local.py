@@ -10,14 +10,14 @@ import pytest
 
 from hpo.errors import OutputError
 from hpo.launch.backends import local
-from hpo.launch.backends.local import LocalPlan, LocalWorkers, Seat, seats, watch
+from hpo.launch.backends.local import LocalPlan, LocalWorkers, WorkerSlot, seats, watch
 from hpo.training.machine.limits import usable_cores
 from tests.mention import unmentioned
 from tests.wait import until
 
 
 def test_by_default_there_is_one_worker_on_a_cpu_with_all_cores() -> None:
-    assert seats(None, "auto", gpus=0) == (Seat("auto", usable_cores(), sharing=1),)
+    assert seats(None, "auto", gpus=0) == (WorkerSlot("auto", usable_cores(), sharing=1),)
 
 
 def test_by_default_there_is_one_worker_for_each_gpu() -> None:
@@ -62,7 +62,7 @@ def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def started(program: Path, script: str, count: int = 1) -> LocalWorkers:
     program.write_text(f"#!/bin/sh\n{script}\n")
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
-    places = tuple(Seat("cpu", 1) for _ in range(count))
+    places = tuple(WorkerSlot("cpu", 1) for _ in range(count))
     return LocalWorkers(LocalPlan("s", "sqlite:///s.db", "data", "kept", places, program.parent / "logs"))
 
 

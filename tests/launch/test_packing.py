@@ -10,11 +10,11 @@ import pytest
 
 from hpo.data.development import load_development
 from hpo.launch.probe import Probe, Surroundings
-from hpo.launch.sizing import crowd, measure
-from hpo.launch.sizing.crowd import Crowd, Pace, Rehearsal
-from hpo.launch.sizing.kept import Kept, cache_folder
-from hpo.launch.sizing.settle import Room, Settled, Trouble, ladder, settle
-from hpo.launch.sizing.typical import heaviest, typical
+from hpo.launch.sizing import measure, worker_pool
+from hpo.launch.sizing.cache import Kept, cache_folder
+from hpo.launch.sizing.representative import heaviest, typical
+from hpo.launch.sizing.tuning import Capacity, MeasurementError, TunedWorkers, ladder, tune_workers
+from hpo.launch.sizing.worker_pool import Crowd, Pace, WorkerPool
 from hpo.study.files import builtin_study_file, load_spec
 from hpo.training.probe.peak import Peak
 from tests.mention import numbers_in, unmentioned
@@ -29,7 +29,7 @@ def test_numbers_double_up_to_the_largest_that_fits() -> None:
 
 def test_more_are_taken_as_long_as_they_train_a_tenth_more() -> None:
     rates = {1: 100.0, 2: 111.0, 4: 121.0, 8: 500.0}
-    settled = settle(rates.__getitem__, FREE)
+    settled = tune_workers(rates.__getitem__, FREE)
     assert settled.workers == 2
     # How many workers, their rows a second, and how many times those of how many that is.
     found = [{1, 100}, {2, 111, 1.11, 1}, {4, 121, 1.09, 2}]
@@ -37,7 +37,7 @@ def test_more_are_taken_as_long_as_they_train_a_tenth_more() -> None:
 
 
 def test_the_largest_that_fits_is_taken_if_each_step_pays_and_what_forbids_more_is_said() -> None:
-    settled = settle(lambda count: 10.0 * count, (6, "a core for each worker"))
+    settled = tune_workers(lambda count: 10.0 * count, (6, "a core for each worker"))
     assert settled.workers == 6
     assert "a core for each worker" in settled.lines[-1]
 
@@ -45,45 +45,49 @@ def test_the_largest_that_fits_is_taken_if_each_step_pays_and_what_forbids_more_
 def test_what_cannot_be_measured_ends_the_search_at_what_could() -> None:
     def rate(count: int) -> float:
         if count == 4:
-            raise Trouble("no room")
+            raise MeasurementError("no room")
         return 10.0 * count
 
-    settled = settle(rate, FREE)
+    settled = tune_workers(rate, FREE)
     assert (settled.workers, settled.is_measured) == (2, True)
     assert unmentioned(settled.lines[-1], 4, "no room") == []
 
 
 def test_without_any_measurement_it_is_one() -> None:
     def rate(count: int) -> float:
-        raise Trouble("no room")
+        raise MeasurementError("no room")
 
-    settled = settle(rate, FREE)
+    settled = tune_workers(rate, FREE)
     assert (settled.workers, settled.is_measured) == (1, False)
 
 
 def test_no_larger_number_is_begun_when_the_time_is_over() -> None:
-    settled = settle(lambda count: 10.0 * count, FREE, in_time=iter([True, False]).__next__)
+    settled = tune_workers(lambda count: 10.0 * count, FREE, in_time=iter([True, False]).__next__)
     assert settled.workers == 2
 
 
 @pytest.mark.parametrize(
     ("room", "held", "most"),
     [
-        (Room(cores=4, main=None), Peak(GIB), 4),
-        (Room(cores=64, main=10 * GIB), Peak(2 * GIB), 4),  # 0.8 * 10 / 2
-        (Room(cores=64, main=GIB), Peak(2 * GIB), 1),
-        (Room(cores=64, main=100 * GIB, devices=2), Peak(4 * GIB), 10),  # 0.8 * 100 / 4 / 2
-        (Room(cores=64, main=None, gpu=16 * GIB, context=GIB // 2), Peak(GIB, 2 * GIB), 5),  # 0.95 * 16 / (2.1 + 0.5)
-        (Room(cores=2, main=None, devices=4), Peak(GIB), 1),
+        (Capacity(cores=4, main=None), Peak(GIB), 4),
+        (Capacity(cores=64, main=10 * GIB), Peak(2 * GIB), 4),  # 0.8 * 10 / 2
+        (Capacity(cores=64, main=GIB), Peak(2 * GIB), 1),
+        (Capacity(cores=64, main=100 * GIB, devices=2), Peak(4 * GIB), 10),  # 0.8 * 100 / 4 / 2
+        (
+            Capacity(cores=64, main=None, gpu=16 * GIB, context=GIB // 2),
+            Peak(GIB, 2 * GIB),
+            5,
+        ),  # 0.95 * 16 / (2.1 + 0.5)
+        (Capacity(cores=2, main=None, devices=4), Peak(GIB), 1),
     ],
 )
-def test_cores_and_memory_bound_the_number(room: Room, held: Peak, most: int) -> None:
+def test_cores_and_memory_bound_the_number(room: Capacity, held: Peak, most: int) -> None:
     assert room.most(held)[0] == most
 
 
 def test_a_gpu_s_workers_get_at_least_what_they_were_counted_with() -> None:
     """The part of `limit_memory`: 0.95 of the GPU divided among them, less the context of each."""
-    room, held = Room(cores=64, main=None, gpu=16 * GIB, context=GIB // 2), Peak(GIB, 2 * GIB)
+    room, held = Capacity(cores=64, main=None, gpu=16 * GIB, context=GIB // 2), Peak(GIB, 2 * GIB)
     count, _ = room.most(held)
     assert 0.95 * 16 * GIB / count - room.context >= held.device
 
@@ -105,7 +109,7 @@ class TestKept:
     """Findings are found again under equal circumstances, and a damaged file is as none."""
 
     def test_equal_circumstances_find_what_was_settled(self, tmp_path: Path) -> None:
-        settled = Settled(3, ("a line",))
+        settled = TunedWorkers(3, ("a line",))
         assert Kept({"torch": "2", "cores": 4}, tmp_path).write(settled)
         assert Kept({"cores": 4, "torch": "2"}, tmp_path).read() == settled
         assert Kept({"cores": 8, "torch": "2"}, tmp_path).read() is None
@@ -115,12 +119,12 @@ class TestKept:
         kept = Kept({}, tmp_path)
         kept.file.write_text(content)
         assert kept.read() is None
-        assert kept.write(Settled(2, ()))
-        assert kept.read() == Settled(2, ())
+        assert kept.write(TunedWorkers(2, ()))
+        assert kept.read() == TunedWorkers(2, ())
 
     def test_a_folder_that_cannot_be_made_is_no_error(self, tmp_path: Path) -> None:
         (tmp_path / "file").write_text("")
-        assert not Kept({}, tmp_path / "file" / "folder").write(Settled(1, ()))
+        assert not Kept({}, tmp_path / "file" / "folder").write(TunedWorkers(1, ()))
 
     def test_the_folder_is_that_of_caches(self) -> None:
         assert cache_folder({"XDG_CACHE_HOME": "/caches"}) == Path("/caches/hpo/packing")
@@ -145,15 +149,15 @@ def test_a_process_is_measured_when_all_are_warm_and_trains_on_until_all_have_be
     assert not pace.more(200.0)
 
 
-def rehearsal() -> Rehearsal:
+def rehearsal() -> WorkerPool:
     spec = load_spec(builtin_study_file("digits"), ("scoring.rows=holdout",))
     development = load_development(spec.data, Path("unused"))
-    return Rehearsal(typical(spec), heaviest(spec), development, spec.scoring, "cpu")
+    return WorkerPool(typical(spec), heaviest(spec), development, spec.scoring, "cpu")
 
 
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(crowd, "PATIENCE", 600.0)
+    monkeypatch.setattr(worker_pool, "PATIENCE", 600.0)
 
 
 @pytest.mark.slow
@@ -171,7 +175,7 @@ def test_a_process_that_is_killed_while_it_is_measured_is_a_sentence() -> None:
     with Crowd(rehearsal()) as made:
         made._grow(1)
         made._members[0][0].kill()
-        with pytest.raises(Trouble) as caught:
+        with pytest.raises(MeasurementError) as caught:
             made.rate(1, 1)
     # Not the patience, whose seconds would be named.
     assert numbers_in(caught.value) == []
@@ -181,8 +185,8 @@ def test_a_process_that_is_killed_while_it_is_measured_is_a_sentence() -> None:
 @pytest.mark.usefixtures("patient")
 def test_a_process_that_fails_says_why() -> None:
     odd = rehearsal()
-    elsewhere = Rehearsal(odd.typical, odd.heaviest, odd.development, odd.scoring, "cuda:99")
-    with Crowd(elsewhere) as made, pytest.raises(Trouble) as caught:
+    elsewhere = WorkerPool(odd.typical, odd.heaviest, odd.development, odd.scoring, "cuda:99")
+    with Crowd(elsewhere) as made, pytest.raises(MeasurementError) as caught:
         made.rate(1, 1)
     assert unmentioned(caught.value, "DeviceError", "cuda:99") == []
 
@@ -192,7 +196,7 @@ class FakeCrowd:
 
     asked: ClassVar[list[int]] = []
 
-    def __init__(self, rehearsal: Rehearsal) -> None:
+    def __init__(self, rehearsal: WorkerPool) -> None:
         self.rehearsal = rehearsal
 
     def __enter__(self) -> FakeCrowd:
@@ -261,7 +265,7 @@ def test_a_memory_that_cannot_be_measured_means_one_worker_and_is_not_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def peak(self: FakeCrowd, threads: int) -> Peak:
-        raise Trouble("no room")
+        raise MeasurementError("no room")
 
     monkeypatch.setattr(FakeCrowd, "peak", peak)
     said: list[str] = []
@@ -272,7 +276,7 @@ def test_a_memory_that_cannot_be_measured_means_one_worker_and_is_not_kept(
 
 
 def test_a_crowd_waits_no_longer_than_its_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(crowd, "PATIENCE", 0.05)
+    monkeypatch.setattr(worker_pool, "PATIENCE", 0.05)
     here, _there = multiprocessing.Pipe()
-    with pytest.raises(Trouble):
-        crowd._answer(here, "warm")
+    with pytest.raises(MeasurementError):
+        worker_pool._answer(here, "warm")

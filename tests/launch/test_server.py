@@ -22,7 +22,7 @@ from hpo.launch.server.cluster import Cluster, last_lines
 from hpo.launch.server.serve import Server, read_server, serve, stop_server
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import open_database
-from hpo.search.study import create_or_take_up, list_studies
+from hpo.search.study import create_or_open, list_studies
 from tests.mention import unmentioned
 from tests.search.fakes import make_spec
 from tests.wait import until
@@ -38,7 +38,7 @@ def made() -> Iterator[Path]:
     top.chmod(0o755)
     with _served(top / "made") as cluster:
         database = open_database(resolve_address(f"@{cluster.address_file}"), create=True)
-        create_or_take_up(database, "study", make_spec(1))
+        create_or_open(database, "study", make_spec(1))
         database.close()
     yield top / "made"
     shutil.rmtree(top, ignore_errors=True)

@@ -9,7 +9,7 @@ import numpy as np
 
 from hpo.outcome.final import Final, FinalEntry, FinalNetwork, FinalResult
 from hpo.outcome.networks import Protocol
-from hpo.outcome.report.search.evidence import Searched, Tried
+from hpo.outcome.report.search.evidence import SearchEvidence, TrialEvidence
 from hpo.search.queries.status import StudyStatus
 from hpo.search.queries.trials import TrialRow
 from hpo.study.config import ConfigValues, TrainConfig, applies
@@ -23,7 +23,7 @@ EPOCHS = 9
 RUNG = 5
 
 
-def search(trials: int = 40, seed: int = 0, noise: float = 0.02) -> Searched:
+def search(trials: int = 40, seed: int = 0, noise: float = 0.02) -> SearchEvidence:
     """The breast study: adam gains ADAM_GAIN, each decade of the learning rate from 1e-2 costs .05; a third goes on."""
     spec = load_spec(builtin_study_file("breast"))
     random = np.random.default_rng(seed)
@@ -48,7 +48,7 @@ def search(trials: int = 40, seed: int = 0, noise: float = 0.02) -> Searched:
 
 def trial(
     number: int, state: str, level: float, config: ConfigValues | None = None, reference: str | None = None
-) -> Tried:
+) -> TrialEvidence:
     """A trial that stands at `level` at the rung and gains .01 an epoch after it."""
     epochs = EPOCHS if state == "complete" else RUNG
     curve = [
@@ -67,10 +67,10 @@ def trial(
         ),
         usage=ResourceUsage(seconds=row.seconds, peak_memory=2**30),
     )
-    return Tried(row, curve, record)
+    return TrialEvidence(row, curve, record)
 
 
-def of(trials: list[Tried], spec: object = None) -> Searched:
+def of(trials: list[TrialEvidence], spec: object = None) -> SearchEvidence:
     """A search of these trials."""
     spec = spec or load_spec(builtin_study_file("breast"))
     states = [one.row.state for one in trials]
@@ -79,7 +79,7 @@ def of(trials: list[Tried], spec: object = None) -> Searched:
         [], 0, None, [], None, None, [],
     )  # fmt: skip
     lasts = [one.curve[-1].epoch for one in trials if one.curve and one.row.state != "failed"]
-    return Searched("breast", spec, status, trials, min(lasts, default=0))
+    return SearchEvidence("breast", spec, status, trials, min(lasts, default=0))
 
 
 def final(gain: float = 1.0, seeds: int = 4, rows: int = 300, labels: int = 1, winner: str = "trial 7") -> Final:

@@ -12,11 +12,11 @@ from hpo.outcome.report.build import build
 from hpo.outcome.report.document import Listing
 from hpo.outcome.report.gather import gather
 from hpo.outcome.standings import Verdict
-from hpo.outcome.winner import by_hand
+from hpo.outcome.winner import entries_from_trial
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import open_database
 from hpo.search.queue.workers import this_process
-from hpo.search.study import Study, create_or_take_up
+from hpo.search.study import Study, create_or_open
 from hpo.search.worker.loop import run_worker
 from hpo.study.catalogue import find_dataset
 from hpo.study.config import TrainConfig
@@ -32,7 +32,7 @@ BREAST = find_dataset("breast")
 def search(tmp_path: Path) -> Study:
     """A finished search of eight trials."""
     database = open_database(resolve_address(f"sqlite:///{tmp_path}/hpo.db"), create=True)
-    study = create_or_take_up(database, "breast", make_spec(8, references=True))
+    study = create_or_open(database, "breast", make_spec(8, references=True))
     run_worker(study, identity=this_process("w"), train=FakeTrainer())
     return study
 
@@ -53,7 +53,7 @@ def test_a_setting_that_dies_with_another_is_not_a_change_of_its_own() -> None:
 
 
 def test_the_plan_holds_the_winner_the_references_and_every_change_once(search: Study) -> None:
-    spec = prepare_ablation(search, by_hand(search, 4), seeds=2)
+    spec = prepare_ablation(search, entries_from_trial(search, 4), seeds=2)
     assert spec.plan is not None
     names = [candidate.name for candidate in spec.plan.candidates]
     assert names[:3] == ["trial 4", CROSS_ENTROPY, LIBAUC]
@@ -63,19 +63,21 @@ def test_the_plan_holds_the_winner_the_references_and_every_change_once(search: 
 
 
 def test_it_goes_on_with_more_seeds_and_refuses_another_winner(search: Study) -> None:
-    entries = by_hand(search, 4)
+    entries = entries_from_trial(search, 4)
     first = prepare_ablation(search, entries, seeds=2)
-    create_or_take_up(search.database, ablation_name("breast"), first)
+    create_or_open(search.database, ablation_name("breast"), first)
     assert prepare_ablation(search, entries, seeds=1).budget.trials == first.budget.trials
     assert prepare_ablation(search, entries, seeds=3).budget.trials == first.budget.trials * 3 // 2
     with pytest.raises(UsageError) as refused:
-        prepare_ablation(search, by_hand(search, 5), seeds=2)
+        prepare_ablation(search, entries_from_trial(search, 5), seeds=2)
     assert unmentioned(refused.value, ablation_name("breast"), "trial 5") == []
 
 
 def test_the_report_tells_what_each_change_is_worth(search: Study, tmp_path: Path) -> None:
     assert "ablation" not in pictures(build(gather(search, tmp_path)))
-    study = create_or_take_up(search.database, ablation_name("breast"), prepare_ablation(search, by_hand(search, 4), 2))
+    study = create_or_open(
+        search.database, ablation_name("breast"), prepare_ablation(search, entries_from_trial(search, 4), 2)
+    )
     run_worker(study, identity=this_process("w"), train=FakeTrainer())
     section = section_with(build(gather(search, tmp_path)), "ablation")
     assert unmentioned(words(section)[0], "trial 4") == []

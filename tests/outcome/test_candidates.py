@@ -9,7 +9,7 @@ import pytest
 from hpo.outcome.candidates import choose_candidates, meaning
 from hpo.search.database.database import Database
 from hpo.search.queue.reporting import finish, record_report
-from hpo.search.study import Study, create_or_take_up
+from hpo.search.study import Study, create_or_open
 from hpo.study.catalogue import find_dataset
 from hpo.study.config import TrainConfig
 from hpo.study.references import references
@@ -19,7 +19,7 @@ from tests.search.lives import claimed
 
 def searched(database: Database, trials: list[tuple[float, dict[str, Any]]], *, outcome: str = "complete") -> Study:
     """A search whose references reached .80 and .81, with trials of these AUCs and settings."""
-    study = create_or_take_up(database, "search", make_spec(len(trials) + 2, references=True))
+    study = create_or_open(database, "search", make_spec(len(trials) + 2, references=True))
     configs = [config.model_dump() for config in references(study.spec).values()]
     configs += [TrainConfig(**settings).model_dump() for _, settings in trials]
     for auc, config in zip([0.80, 0.81, *(auc for auc, _ in trials)], configs, strict=True):
@@ -60,7 +60,7 @@ def test_trials_that_were_stopped_early_or_failed_are_no_candidates(database: Da
 
 
 def test_a_reference_that_the_search_did_not_finish_is_confirmed_all_the_same(database: Database) -> None:
-    study = create_or_take_up(database, "search", make_spec(3, references=True))
+    study = create_or_open(database, "search", make_spec(3, references=True))
     chosen = choose_candidates(study, top=1)
     assert [(candidate.name, candidate.trial, candidate.auc) for candidate in chosen] == [
         (name, None, None) for name in references(study.spec)

@@ -6,14 +6,14 @@ from hpo.outcome.ablation import ablation_name
 from hpo.outcome.confirmation import Train, ablate, confirm
 from hpo.search.database.database import Database
 from hpo.search.queue.workers import this_process
-from hpo.search.study import Study, create_or_take_up
+from hpo.search.study import Study, create_or_open
 from hpo.search.worker.loop import run_worker
 from hpo.study.spec import StudySpec
 from tests.search.fakes import FakeTrainer, make_spec
 
 
 def _search(database: Database) -> Study:
-    study = create_or_take_up(database, "search", make_spec(6, references=True))
+    study = create_or_open(database, "search", make_spec(6, references=True))
     run_worker(study, identity=this_process("w"), train=FakeTrainer())
     return study
 
@@ -23,7 +23,7 @@ def _training(database: Database, calls: list[str], limit: int | None = None) ->
 
     def train(spec: StudySpec, name: str) -> None:
         calls.append(name)
-        study = create_or_take_up(database, name, spec)
+        study = create_or_open(database, name, spec)
         run_worker(study, identity=this_process(f"w{len(calls)}"), train=FakeTrainer(), limit=limit)
 
     return train

@@ -16,12 +16,12 @@ from hpo.outcome.final import load
 from hpo.outcome.networks import Entry, Network, Protocol, train_networks
 from hpo.outcome.opening import open_and_score
 from hpo.outcome.report.gather import gather
-from hpo.outcome.winner import by_hand, confirmed
+from hpo.outcome.winner import confirmed, entries_from_trial
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import open_database
 from hpo.search.queries.ledger import read_openings
 from hpo.search.queue.workers import this_process
-from hpo.search.study import Study, create_or_take_up
+from hpo.search.study import Study, create_or_open
 from hpo.search.worker.loop import run_worker
 from hpo.study.catalogue import find_dataset
 from hpo.study.config import TrainConfig
@@ -47,7 +47,7 @@ def thin(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def study(tmp_path: Path) -> Study:
     database = open_database(resolve_address(f"sqlite:///{tmp_path}/hpo.db"), create=True)
-    return create_or_take_up(database, "digits", make_spec(4, references=True).model_copy(update={"dataset": "digits"}))
+    return create_or_open(database, "digits", make_spec(4, references=True).model_copy(update={"dataset": "digits"}))
 
 
 def networks(folder: Path, seed: int = 0) -> list[Network]:
@@ -112,7 +112,7 @@ def test_the_same_networks_need_no_second_opening_and_others_need_a_word(study: 
 @pytest.mark.usefixtures("thin")
 def test_another_study_on_the_same_dataset_needs_a_word_too(study: Study, tmp_path: Path) -> None:
     opened(study, tmp_path)
-    other = create_or_take_up(study.database, "other", study.spec)
+    other = create_or_open(study.database, "other", study.spec)
     with pytest.raises(UsageError) as refused:
         opened(other, tmp_path / "other", seed=7)
     assert unmentioned(refused.value, study.name, "--reopen") == []
@@ -138,7 +138,7 @@ def test_every_report_after_a_second_opening_shows_why(study: Study, tmp_path: P
 @pytest.mark.usefixtures("thin")
 def test_a_result_of_another_study_is_not_taken_for_ones_own(study: Study, tmp_path: Path) -> None:
     opened(study, tmp_path)
-    other = create_or_take_up(study.database, "other", study.spec)
+    other = create_or_open(study.database, "other", study.spec)
     assert gather(other, tmp_path).final is None
     assert gather(study, tmp_path).final is not None
 
@@ -147,13 +147,13 @@ def test_without_a_confirmation_there_is_no_winner_but_one_taken_by_hand(study: 
     run_worker(study, identity=this_process("w"), train=FakeTrainer())
     with pytest.raises(StudyNotFoundError, match="digits-confirm"):
         confirmed(study)
-    entries = by_hand(study, 3)
+    entries = entries_from_trial(study, 3)
     assert [entry.name for entry in entries] == ["trial 3", CROSS_ENTROPY, LIBAUC]
     assert unmentioned(entries[0].chosen, "digits") == []
     assert unmentioned(entries[0].chosen, "digits-confirm") != []
-    assert [entry.name for entry in by_hand(study, 0)] == [CROSS_ENTROPY, LIBAUC]
+    assert [entry.name for entry in entries_from_trial(study, 0)] == [CROSS_ENTROPY, LIBAUC]
     with pytest.raises(UsageError) as refused:
-        by_hand(study, 77)
+        entries_from_trial(study, 77)
     assert unmentioned(refused.value, 77, "digits", "--trial", "`hpo best digits`") == []
 
 

@@ -13,7 +13,7 @@ from hpo.outcome.report.writing import report, report_all
 from hpo.search.database.database import Database
 from hpo.search.queries.ledger import read_openings
 from hpo.search.queue.workers import this_process
-from hpo.search.study import create_or_take_up
+from hpo.search.study import create_or_open
 from hpo.search.worker.loop import run_worker
 from tests.search.fakes import FakeTrainer, make_spec
 
@@ -24,7 +24,7 @@ def test_networks_are_trained_with_the_test_rows_sealed_and_then_opened_once(
 ) -> None:
     spec = make_spec(4, references=True).model_copy(update={"dataset": "digits"})
     spec = spec.model_copy(update={"budget": spec.budget.model_copy(update={"epochs": 1})})
-    study = create_or_take_up(database, "digits", spec)
+    study = create_or_open(database, "digits", spec)
     run_worker(study, identity=this_process("w"), train=FakeTrainer())
     results = tmp_path / "results" / "digits"
 

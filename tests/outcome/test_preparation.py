@@ -12,7 +12,7 @@ from hpo.outcome.preparation import Wishes, prepare_confirmation
 from hpo.search.database.database import Database
 from hpo.search.queue.claiming import claim
 from hpo.search.queue.workers import this_process
-from hpo.search.study import Study, create_or_take_up, open_study
+from hpo.search.study import Study, create_or_open, open_study
 from hpo.search.worker.loop import run_worker
 from hpo.study.spec import Confirm, Scoring, StudySpec
 from tests.mention import unmentioned
@@ -27,14 +27,14 @@ def _spec(trials: int = 8, **changes: Any) -> StudySpec:
 
 
 def _searched(database: Database, spec: StudySpec | None = None, *, limit: int | None = None) -> Study:
-    study = create_or_take_up(database, "search", spec or _spec())
+    study = create_or_open(database, "search", spec or _spec())
     run_worker(study, identity=this_process("w"), train=FakeTrainer(), limit=limit)
     return study
 
 
 def _begun(search: Study, **wishes: Any) -> Study:
     spec = prepare_confirmation(search, NAME, Wishes(**wishes)).spec
-    return create_or_take_up(search.database, NAME, spec)
+    return create_or_open(search.database, NAME, spec)
 
 
 def test_a_confirmation_is_unpruned_with_its_own_seed_and_the_same_epochs_rows_and_settings(database: Database) -> None:
@@ -99,7 +99,7 @@ def test_asked_again_it_is_the_same_confirmation_even_if_the_search_went_on(data
     run_worker(search, identity=this_process("w"), train=FakeTrainer())
     again = prepare_confirmation(search, NAME, Wishes(top=3, seeds=2))
     assert again.spec == first.spec
-    assert create_or_take_up(database, NAME, again.spec).study_id == first.study_id
+    assert create_or_open(database, NAME, again.spec).study_id == first.study_id
 
 
 def test_a_larger_number_of_seeds_adds_repeats_and_a_smaller_is_refused(database: Database) -> None:

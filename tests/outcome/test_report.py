@@ -20,7 +20,7 @@ from hpo.search.queue.claiming import claim
 from hpo.search.queue.lease import Claim
 from hpo.search.queue.reporting import record_report
 from hpo.search.queue.workers import this_process
-from hpo.search.study import create_or_take_up
+from hpo.search.study import create_or_open
 from hpo.search.worker.loop import run_worker
 from tests.mention import numbers_in, unmentioned
 from tests.outcome import simulated
@@ -103,7 +103,7 @@ def test_equal_evidence_gives_an_equal_page(document: Document) -> None:
 
 def test_a_study_in_a_database_becomes_a_report(tmp_path: Path) -> None:
     database = open_database(resolve_address(f"sqlite:///{tmp_path}/hpo.db"), create=True)
-    study = create_or_take_up(database, "breast", make_spec(12, references=True))
+    study = create_or_open(database, "breast", make_spec(12, references=True))
     run_worker(study, identity=this_process("w"), train=FakeTrainer())
     search = gather_search(study)
     assert (len(search.trials), search.shared_epoch, len(search.references)) == (12, 4, 2)
@@ -126,7 +126,7 @@ def test_trials_that_learned_nothing_are_named_beside_the_ranking() -> None:
 
 def test_a_study_and_its_trials_have_pictures(tmp_path: Path) -> None:
     database = open_database(resolve_address(f"sqlite:///{tmp_path}/hpo.db"), create=True)
-    study = create_or_take_up(database, "breast", make_spec(5, references=True))
+    study = create_or_open(database, "breast", make_spec(5, references=True))
     run_worker(study, identity=this_process("w"), train=FakeTrainer(), limit=4)
     held = claim(study, "late")
     assert isinstance(held, Claim)
@@ -144,7 +144,7 @@ def test_a_study_and_its_trials_have_pictures(tmp_path: Path) -> None:
 
 def test_a_study_without_a_report_has_a_picture_too(tmp_path: Path) -> None:
     database = open_database(resolve_address(f"sqlite:///{tmp_path}/hpo.db"), create=True)
-    ET.fromstring(picture(create_or_take_up(database, "breast", make_spec(5)), None))
+    ET.fromstring(picture(create_or_open(database, "breast", make_spec(5)), None))
 
 
 @pytest.mark.parametrize("trials", [0, 1, 2, 5])

@@ -10,7 +10,7 @@ import pytest
 from hpo.outcome.judgement import judge_final
 from hpo.outcome.report.build import Evidence, build
 from hpo.outcome.report.document import Listing, Picture, Table
-from hpo.outcome.report.result.stages import STAGES, Stage, flattery, follow
+from hpo.outcome.report.result.stages import STAGES, Stage, follow, optimism
 from hpo.outcome.standings import Confirmation, judge
 from tests.mention import numbers_in, unmentioned
 from tests.outcome import simulated
@@ -52,7 +52,7 @@ def test_a_configuration_is_followed_by_its_name_through_all_stages() -> None:
 
 def test_what_the_winner_gained_over_a_reference_is_told_for_each_stage() -> None:
     found = follow(simulated.search(), confirmation(), judge_final(simulated.final(gain=1.5, winner="trial 3")))
-    table, picture, listing = flattery(found)
+    table, picture, listing = optimism(found)
     assert isinstance(table, Table)
     assert isinstance(picture, Picture)
     assert isinstance(listing, Listing)
@@ -69,14 +69,14 @@ def test_what_the_winner_gained_over_a_reference_is_told_for_each_stage() -> Non
 
 def test_before_a_second_stage_there_is_nothing_to_compare() -> None:
     assert follow(simulated.search(), None, None) == []
-    assert flattery([]) == []
+    assert optimism([]) == []
     alone = follow(dataclasses.replace(simulated.search(), trials=[]), confirmation(), None)
-    assert flattery(alone) == []
+    assert optimism(alone) == []
 
 
 def test_a_winner_taken_by_hand_has_no_confirmation_and_is_followed_all_the_same() -> None:
     final = simulated.final(winner="trial 3")
-    table = flattery(follow(simulated.search(), None, judge_final(final)))[0]
+    table = optimism(follow(simulated.search(), None, judge_final(final)))[0]
     assert isinstance(table, Table)
     assert [stage in column for stage, column in zip(STAGES[::2], table.header[1:], strict=True)] == [True] * 2
     document = build(Evidence(simulated.search(6), final=final))

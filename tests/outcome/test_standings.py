@@ -12,7 +12,7 @@ from hpo.outcome.standings import Confirmation, Difference, Verdict, judge, read
 from hpo.search.database.database import Database
 from hpo.search.queue.workers import this_process
 from hpo.search.strategy.racing import Results
-from hpo.search.study import create_or_take_up
+from hpo.search.study import create_or_open
 from hpo.search.worker.loop import run_worker
 from hpo.study.spec import Scoring
 from tests.mention import numbers_in, unmentioned
@@ -146,7 +146,7 @@ def test_official_rows_are_named_as_the_limit_of_what_is_said() -> None:
 
 
 def test_what_workers_have_stored_is_what_is_judged(database: Database) -> None:
-    study = create_or_take_up(database, "c", make_confirmation(make_plan(1, 2), repeats=3))
+    study = create_or_open(database, "c", make_confirmation(make_plan(1, 2), repeats=3))
     run_worker(study, identity=this_process("w"), train=FakeTrainer(2), limit=7)
     found = read_confirmation(study)
     assert (found.name, found.search, found.dataset, found.done, found.whole) == ("c", "search", "breast", False, 2)

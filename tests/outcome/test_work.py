@@ -12,7 +12,7 @@ from hpo.outcome.report.gather import gather
 from hpo.outcome.report.work import Work, cost, provenance, work_of_final
 from hpo.search.database.database import Database
 from hpo.search.queue.workers import this_process
-from hpo.search.study import create_or_take_up
+from hpo.search.study import create_or_open
 from hpo.search.worker.loop import run_worker
 from hpo.study.record import NetworkRecord, Provenance, ResourceUsage
 from tests.outcome import simulated
@@ -67,11 +67,11 @@ def test_networks_from_before_they_had_records_tell_their_code() -> None:
 
 
 def test_a_confirmation_in_the_database_is_a_stage_and_an_ablation_another(database: Database, tmp_path: Path) -> None:
-    search = create_or_take_up(database, "search", make_spec(4, references=True))
+    search = create_or_open(database, "search", make_spec(4, references=True))
     plan = make_plan(references=1, others=1)
     for name in ("search-confirm", ablation_name("search")):
         run_worker(
-            create_or_take_up(database, name, make_confirmation(plan, 2)),
+            create_or_open(database, name, make_confirmation(plan, 2)),
             identity=this_process("w"),
             train=FakeTrainer(),
         )

@@ -1,7 +1,7 @@
 """How PyTorch and Python refuse memory.
 
 oneDNN keeps a primitive that could not be made for lack of memory, and fails with it when there is memory again. So a
-worker goes on as a new process after a trial that ran out of memory (`hpo.training.machine.limits.is_worn`).
+worker goes on as a new process after a trial that ran out of memory (`hpo.training.machine.limits.process_is_tainted`).
 
 A refusal on a CPU is a bare RuntimeError without a code, which `hpo.training.machine.failure` has to recognise by its
 text. A test that fails here says that this is no longer needed, or that a text has changed.

@@ -21,7 +21,7 @@ from hpo.search.queue.claiming import NothingToClaim, claim, release, renew, sto
 from hpo.search.queue.lease import Claim
 from hpo.search.queue.reporting import LeaseLost, record_report
 from hpo.search.queue.workers import this_process
-from hpo.search.study import create_or_take_up, list_studies, open_study
+from hpo.search.study import create_or_open, list_studies, open_study
 from hpo.search.worker.loop import run_worker
 from tests.mention import unmentioned
 from tests.search.fakes import FakeTrainer, make_record, make_report, make_spec
@@ -39,25 +39,23 @@ class TestEveryDatabase:
         assert 0.04 < second - first < time.time() - before + 0.01
 
     def test_a_worker_runs_the_whole_budget_and_a_relaunch_adds_none(self, any_database: Database, name: str) -> None:
-        study = create_or_take_up(any_database, name, make_spec(5, references=True))
+        study = create_or_open(any_database, name, make_spec(5, references=True))
         assert run_worker(study, identity=this_process("w"), train=FakeTrainer()).finished == 5
-        study = create_or_take_up(any_database, name, make_spec(5, references=True))
+        study = create_or_open(any_database, name, make_spec(5, references=True))
         assert run_worker(study, identity=this_process("w"), train=FakeTrainer()).finished == 0
         assert [row.reference for row in read_trials(study)[:2]] == ["medmnist-cross-entropy", "libauc-as-it-comes"]
         assert read_status(study).complete == 5
 
     def test_more_trials_are_added_to_a_finished_study(self, any_database: Database, name: str) -> None:
-        run_worker(
-            create_or_take_up(any_database, name, make_spec(3)), identity=this_process("w"), train=FakeTrainer(1)
-        )
-        more = create_or_take_up(any_database, name, make_spec(5))
+        run_worker(create_or_open(any_database, name, make_spec(3)), identity=this_process("w"), train=FakeTrainer(1))
+        more = create_or_open(any_database, name, make_spec(5))
         assert run_worker(more, identity=this_process("w"), train=FakeTrainer(1)).finished == 2
-        fewer = create_or_take_up(any_database, name, make_spec(2))
+        fewer = create_or_open(any_database, name, make_spec(2))
         assert run_worker(fewer, identity=this_process("w"), train=FakeTrainer(1)).finished == 0
 
     def test_eight_claims_at_once_never_exceed_the_budget(self, any_url: URL, name: str) -> None:
         databases = [open_database(any_url, create=True) for _ in range(8)]
-        create_or_take_up(databases[0], name, make_spec(5))
+        create_or_open(databases[0], name, make_spec(5))
         studies = [open_study(database, name) for database in databases]
         with ThreadPoolExecutor(8) as pool:
             claims = list(pool.map(claim, studies, [f"w{i}" for i in range(8)]))
@@ -73,7 +71,7 @@ class TestEveryDatabase:
         def make(trials: int) -> int:
             barrier.wait()
             database = open_database(any_url, create=True)
-            study_id = create_or_take_up(database, name, make_spec(trials)).study_id
+            study_id = create_or_open(database, name, make_spec(trials)).study_id
             database.close()
             return study_id
 
@@ -83,7 +81,7 @@ class TestEveryDatabase:
     def test_a_trial_whose_lease_ran_out_goes_to_the_next_under_its_own_number(
         self, any_database: Database, name: str
     ) -> None:
-        study = create_or_take_up(any_database, name, make_spec(1))
+        study = create_or_open(any_database, name, make_spec(1))
         dead = claimed(study, "dead")
         assert claim(study, "next") is NothingToClaim.ELSEWHERE
         expire(study)
@@ -91,7 +89,7 @@ class TestEveryDatabase:
         assert (taken.number, taken.trial_id, taken.fence) == (dead.number, dead.trial_id, 2)
 
     def test_a_worker_that_lost_its_lease_can_write_nothing(self, any_database: Database, name: str) -> None:
-        study = create_or_take_up(any_database, name, make_spec(1))
+        study = create_or_open(any_database, name, make_spec(1))
         late = claimed(study, "late")
         expire(study)
         now = claimed(study, "now")
@@ -107,7 +105,7 @@ class TestEveryDatabase:
         assert optuna.load_study(study_name=name, storage=any_database.optuna).best_value == 0.7
 
     def test_a_renewed_lease_is_kept(self, any_database: Database, name: str) -> None:
-        study = create_or_take_up(any_database, name, make_spec(1))
+        study = create_or_open(any_database, name, make_spec(1))
         held = claimed(study)
         expire(study)
         assert renew(held, 0.5).held
@@ -117,7 +115,7 @@ class TestEveryDatabase:
     def test_a_released_trial_comes_free_at_once_and_is_running_for_optuna(
         self, any_database: Database, name: str
     ) -> None:
-        study = create_or_take_up(any_database, name, make_spec(1))
+        study = create_or_open(any_database, name, make_spec(1))
         assert release(claimed(study))
         assert read_status(study).free == 1
         shown = optuna.load_study(study_name=name, storage=any_database.optuna).trials
@@ -125,15 +123,15 @@ class TestEveryDatabase:
         assert claimed(study).number == 0
 
     def test_a_smaller_budget_leaves_a_free_trial_alone(self, any_database: Database, name: str) -> None:
-        study = create_or_take_up(any_database, name, make_spec(2))
+        study = create_or_open(any_database, name, make_spec(2))
         first, second = claimed(study), claimed(study)
         ended(first)
         release(second)
-        study = create_or_take_up(any_database, name, make_spec(1))
+        study = create_or_open(any_database, name, make_spec(1))
         assert claim(study, "w") is NothingToClaim.DONE
 
     def test_reports_of_a_second_life_replace_those_of_the_first(self, any_database: Database, name: str) -> None:
-        study = create_or_take_up(any_database, name, make_spec(1))
+        study = create_or_open(any_database, name, make_spec(1))
         first = claimed(study)
         record_report(first, make_report(1, 0.6))
         release(first)
@@ -141,7 +139,7 @@ class TestEveryDatabase:
         assert [(point.auc, point.training_loss) for point in read_curve(study, 0)] == [(0.7, None)]
 
     def test_a_study_of_which_half_the_trials_fail_stops(self, any_database: Database, name: str) -> None:
-        study = create_or_take_up(any_database, name, make_spec(30))
+        study = create_or_open(any_database, name, make_spec(30))
         for number in range(10):
             assert ended(claimed(study), "failed" if number % 2 else "complete", reason="diverged")
         with pytest.raises(StudyStoppedError) as caught:
@@ -152,16 +150,16 @@ class TestEveryDatabase:
     def test_another_spec_under_the_same_name_is_refused_with_the_difference(
         self, any_database: Database, name: str
     ) -> None:
-        create_or_take_up(any_database, name, make_spec(3))
+        create_or_open(any_database, name, make_spec(3))
         with pytest.raises(StudyConflictError) as caught:
-            create_or_take_up(any_database, name, make_spec(3, epochs=9))
+            create_or_open(any_database, name, make_spec(3, epochs=9))
         (difference,) = [line for line in str(caught.value).splitlines() if "budget.epochs" in line]
         assert unmentioned(difference, 4, 9) == []
         assert unmentioned(caught.value, "--name") == []
 
     def test_a_study_is_listed_and_its_spec_comes_back_as_it_went(self, any_database: Database, name: str) -> None:
         spec = make_spec(3)
-        create_or_take_up(any_database, name, spec)
+        create_or_open(any_database, name, spec)
         assert open_study(any_database, name).spec == spec
         row = next(row for row in list_studies(any_database) if row.name == name)
         assert (row.dataset, row.trials, row.finished) == ("breast", 3, 0)
@@ -169,10 +167,10 @@ class TestEveryDatabase:
     def test_a_study_deleted_through_optuna_takes_its_rows_along_and_its_name_can_be_used_again(
         self, any_database: Database, name: str
     ) -> None:
-        study = create_or_take_up(any_database, name, make_spec(2))
+        study = create_or_open(any_database, name, make_spec(2))
         run_worker(study, identity=this_process("w"), train=FakeTrainer(1))
         optuna.delete_study(study_name=name, storage=any_database.optuna)
-        again = create_or_take_up(any_database, name, make_spec(2))
+        again = create_or_open(any_database, name, make_spec(2))
         assert read_trials(again) == []
 
     def test_the_ledger_numbers_its_entries(self, any_database: Database) -> None:
@@ -181,7 +179,7 @@ class TestEveryDatabase:
         assert ledger.write("breast", {"margin": 1.0}, "abc", "again") > first
 
     def test_the_best_are_ranked_with_clipped_intervals(self, any_database: Database, name: str) -> None:
-        study = create_or_take_up(any_database, name, make_spec(4))
+        study = create_or_open(any_database, name, make_spec(4))
         for auc in (0.7, 0.99, 0.8):
             held = claimed(study)
             record_report(held, make_report(1, auc))

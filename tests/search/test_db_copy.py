@@ -27,7 +27,7 @@ from hpo.search.queries.status import read_status
 from hpo.search.queries.trials import read_best, read_curve, read_record, read_trials
 from hpo.search.queue.claiming import NothingToClaim, claim, release
 from hpo.search.queue.reporting import record_report
-from hpo.search.study import Study, create_or_take_up, list_studies, open_study
+from hpo.search.study import Study, create_or_open, list_studies, open_study
 from tests.mention import unmentioned
 from tests.search.conftest import throw_away
 from tests.search.fakes import make_report, make_spec
@@ -68,7 +68,7 @@ def other(tmp_path: Path) -> Iterator[Database]:
 
 def _lived(database: Database, name: str = "study") -> Study:
     """A study with references, three trials that ended, one that runs with a report, and one that came free."""
-    study = create_or_take_up(database, name, make_spec(8, references=True))
+    study = create_or_open(database, name, make_spec(8, references=True))
     trained(study)
     record_report(claimed(study, "runs"), make_report(1, 0.66, training_loss=float("inf")))
     release(claimed(study, "gave up"))
@@ -134,7 +134,7 @@ class TestEveryPairOfDatabases:
         assert _story(restored) == _story(one)
         assert _times(restored) == pytest.approx(_times(one), abs=1.0)
         assert _counts(target) == _counts(source)
-        fresh = create_or_take_up(target, "three", make_spec(1))
+        fresh = create_or_open(target, "three", make_spec(1))
         assert ended(claimed(fresh))
         assert StudyLedger(target).write("three", {}, "abc", "") == 2
 
@@ -149,7 +149,7 @@ def _counts(database: Database) -> dict[str, int]:
 
 def test_a_name_that_is_taken_is_told_and_nothing_is_written(database: Database, other: Database) -> None:
     study = _lived(database)
-    create_or_take_up(other, "study", make_spec(1))
+    create_or_open(other, "study", make_spec(1))
     before = _counts(other)
     with pytest.raises(StudyConflictError) as caught:
         copy_study(study, other, "study")
@@ -227,7 +227,7 @@ def test_a_backup_is_of_one_moment_while_workers_go_on(database: Database, tmp_p
         if table == "studies" and not done:
             ended(claimed(study))
 
-    study = create_or_take_up(database, "study", make_spec(5))
+    study = create_or_open(database, "study", make_spec(5))
     ended(claimed(study))
     backup(database, tmp_path / "kept.sqlite3", works_on)
     kept = open_database(resolve_address(f"sqlite:///{tmp_path}/kept.sqlite3"), create=False)

@@ -13,7 +13,7 @@ from hpo.search.database import engine as engine_module
 from hpo.search.database import schema
 from hpo.search.database.database import Database, open_database
 from hpo.search.database.engine import driver_arguments, make_engine
-from hpo.search.study import create_or_take_up, open_study
+from hpo.search.study import create_or_open, open_study
 from tests.search.fakes import make_spec
 from tests.wait import LIMIT
 
@@ -27,7 +27,7 @@ class TestEveryDatabase:
         monkeypatch.setattr(engine_module, "LOCK_SECONDS", seconds)
         monkeypatch.setattr(engine_module, "BUSY_TIMEOUT", seconds)
         holder, waiter = open_database(any_url, create=True), open_database(any_url, create=False)
-        study = create_or_take_up(holder, name, make_spec(1))
+        study = create_or_open(holder, name, make_spec(1))
         change = sa.update(schema.studies).where(schema.studies.c.study_id == study.study_id)
         given_up = threading.Event()
         sa.event.listen(waiter.engine, "handle_error", lambda _: given_up.set())
@@ -56,7 +56,7 @@ def _stopped_worker_holds_up_nobody(url: URL, name: str, monkeypatch: pytest.Mon
     monkeypatch.setattr(engine_module, "STUCK_SECONDS", 1)
     open_database(url, create=True).close()
     stopped, other = open_database(url, create=False), open_database(url, create=False)
-    study = create_or_take_up(stopped, name, make_spec(1))
+    study = create_or_open(stopped, name, make_spec(1))
     change = sa.update(schema.studies).where(schema.studies.c.study_id == study.study_id)
     with stopped.engine.connect() as connection:
         connection.execute(change.values(trials=5))

@@ -17,7 +17,7 @@ from benchmarks.fault_harness.servers import postgres_programs
 from benchmarks.fault_harness.stand_in import StandIn
 from hpo.search.database.database import Database
 from hpo.search.queue.workers import this_process
-from hpo.search.study import create_or_take_up
+from hpo.search.study import create_or_open
 from hpo.search.worker.loop import run_worker
 from hpo.search.worker.trainer import Task
 from hpo.training.report import EpochReport
@@ -57,7 +57,7 @@ def test_a_worker_that_dies_after_its_last_checkpoint_leaves_a_trial_that_anothe
             yield from super().__call__(task)
             raise KeyboardInterrupt
 
-    study = create_or_take_up(database, "study", make_spec(1, epochs=3))
+    study = create_or_open(database, "study", make_spec(1, epochs=3))
     assert run_worker(study, identity=this_process("dies"), train=DiesAtTheEnd(3, 0.0, tmp_path)).finished == 0
     assert run_worker(study, identity=this_process("heir"), train=StandIn(3, 0.0, tmp_path)).finished == 1
     shown = database.optuna.get_all_trials(study.study_id)[0]

@@ -18,7 +18,7 @@ from hpo.search.admin import health
 from hpo.search.database import schema
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import Database, open_database
-from hpo.search.study import create_or_take_up
+from hpo.search.study import create_or_open
 from hpo.study.files import builtin_study_file, load_spec
 from tests.mention import unmentioned
 
@@ -36,7 +36,7 @@ def test_a_database_in_order_is_ok_and_tells_of_its_study(
 ) -> None:
     # A busy machine may take its time, which is a warning.
     monkeypatch.setattr(database_room, "_SLOW", math.inf)
-    create_or_take_up(any_database, name, load_spec(builtin_study_file("digits")))
+    create_or_open(any_database, name, load_spec(builtin_study_file("digits")))
     found = look(any_database.url, name)
     assert {finding.verdict for finding in found} == {"ok"}, found
     budget = load_spec(builtin_study_file("digits")).budget.trials
@@ -87,7 +87,7 @@ def test_a_file_that_is_not_there_yet_is_not_made_by_looking(tmp_path: Path) -> 
 
 
 def test_looking_changes_no_row(any_database: Database, name: str) -> None:
-    create_or_take_up(any_database, name, load_spec(builtin_study_file("digits")))
+    create_or_open(any_database, name, load_spec(builtin_study_file("digits")))
 
     def rows() -> dict[str, list[sa.Row[tuple[object, ...]]]]:
         with any_database.reading() as connection:

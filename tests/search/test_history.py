@@ -22,7 +22,7 @@ from hpo.search.queue.lease import Claim
 from hpo.search.queue.reporting import finish, record_report
 from hpo.search.queue.workers import this_process
 from hpo.search.strategy.sampler import Suggestion, _history_of, make_sampler, suggest
-from hpo.search.study import Study, create_or_take_up, list_studies, open_study
+from hpo.search.study import Study, create_or_open, list_studies, open_study
 from hpo.search.worker.loop import run_worker
 from hpo.study.config import applies
 from hpo.study.space import Choices, FloatRange, IntRange, suggestion_order
@@ -156,7 +156,7 @@ def _check(study: Study, held: Claim, suggestion: Suggestion) -> None:
 def test_what_is_drawn_is_what_optuna_draws_on_its_own_storage_to_the_last_bit(
     database: Database, sampler: str
 ) -> None:
-    study = create_or_take_up(database, "study", _spec(sampler))
+    study = create_or_open(database, "study", _spec(sampler))
     drawn = _simulate(study, _check)
     assert [suggestion.values["learning_rate"] for suggestion in drawn] == pytest.approx(
         LEARNING_RATES[sampler], rel=1e-9
@@ -173,7 +173,7 @@ def _compared(trials: list[FrozenTrial]) -> list[list[Any]]:
 
 
 def test_finished_trials_are_read_once_and_are_those_in_optunas_tables(any_database: Database, name: str) -> None:
-    study = create_or_take_up(any_database, name, make_spec(9, references=True))
+    study = create_or_open(any_database, name, make_spec(9, references=True))
 
     def both() -> tuple[list[FrozenTrial], list[FrozenTrial]]:
         history = _history_of(study, number=2)
@@ -198,7 +198,7 @@ def test_finished_trials_are_read_once_and_are_those_in_optunas_tables(any_datab
 def test_a_trial_that_was_made_through_optuna_takes_a_number_of_its_own_and_teaches_nothing(
     any_database: Database, name: str
 ) -> None:
-    study = create_or_take_up(any_database, name, make_spec(9))
+    study = create_or_open(any_database, name, make_spec(9))
     run_worker(study, identity=this_process("w"), train=FakeTrainer(), limit=2)
     optuna.load_study(study_name=name, storage=any_database.optuna).enqueue_trial({"learning_rate": 0.01})
     held = claimed(study)
@@ -210,10 +210,10 @@ def test_a_trial_that_was_made_through_optuna_takes_a_number_of_its_own_and_teac
 
 
 def test_a_study_that_has_the_number_of_a_deleted_one_does_not_have_its_trials(database: Database) -> None:
-    study = create_or_take_up(database, "first", make_spec(9))
+    study = create_or_open(database, "first", make_spec(9))
     run_worker(study, identity=this_process("w"), train=FakeTrainer(), limit=3)
     optuna.delete_study(study_name="first", storage=database.optuna)
-    other = create_or_take_up(database, "second", make_spec(9))
+    other = create_or_open(database, "second", make_spec(9))
     assert other.study_id == study.study_id
     suggest(other, claimed(other).number)
     assert len(_history_of(other, 0).get_all_trials(0)) == 1

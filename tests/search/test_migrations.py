@@ -26,7 +26,7 @@ from hpo.search.queries.status import read_status
 from hpo.search.queries.trials import read_best, read_curve
 from hpo.search.queue.claiming import claim
 from hpo.search.queue.workers import register_worker, this_process
-from hpo.search.study import create_or_take_up, list_studies, open_study
+from hpo.search.study import create_or_open, list_studies, open_study
 from tests.mention import unmentioned
 from tests.search.conftest import throw_away
 from tests.search.fakes import make_spec
@@ -200,7 +200,7 @@ def test_a_database_with_the_table_of_hosts_that_earlier_versions_had_opens_as_i
 
     database.write(leave_host)
     again = open_database(database.url, create=False)
-    study = create_or_take_up(again, "study", make_spec(2))
+    study = create_or_open(again, "study", make_spec(2))
     register_worker(study, this_process("w"))
     assert ended(claimed(study))
     backup(again, tmp_path / "backup.sqlite3")
@@ -214,7 +214,7 @@ def test_a_database_with_the_table_of_hosts_that_earlier_versions_had_opens_as_i
 def test_no_trial_is_claimed_and_no_study_made_in_tables_of_another_optuna(tmp_path: Path) -> None:
     url = resolve_address(f"sqlite:///{tmp_path}/hpo.sqlite3")
     database = open_database(url, create=True)
-    create_or_take_up(database, "study", make_spec(2))
+    create_or_open(database, "study", make_spec(2))
     database.close()
     connection = sqlite3.connect(str(url.database))
     connection.executescript("UPDATE alembic_version SET version_num = 'v3.0.0.d';")
@@ -224,7 +224,7 @@ def test_no_trial_is_claimed_and_no_study_made_in_tables_of_another_optuna(tmp_p
     with pytest.raises(StorageError):
         claim(study, "w")
     with pytest.raises(StorageError):
-        create_or_take_up(database, "other", make_spec(2))
+        create_or_open(database, "other", make_spec(2))
     assert [row.name for row in list_studies(database)] == ["study"]
     assert read_status(study).running == []
     database.close()

@@ -6,7 +6,7 @@ import pytest
 
 from hpo.errors import UsageError
 from hpo.search.database.database import Database
-from hpo.search.study import create_or_take_up, open_study
+from hpo.search.study import create_or_open, open_study
 from hpo.study.catalogue import Dataset, register_dataset
 from hpo.study.choices import LOSSES, NETWORKS, PRUNERS, SAMPLERS
 from hpo.study.config import TrainConfig
@@ -26,9 +26,9 @@ def test_a_study_whose_plug_ins_are_not_there_names_them(database: Database) -> 
         spec = make_spec(sampler="halton", pruner="median").model_copy(
             update={"dataset": "blobs", "fixed": {"network": "thin"}, "space": {"loss": Choices(choices=("mine",))}}
         )
-        create_or_take_up(database, "study", spec)
+        create_or_open(database, "study", spec)
         confirmation = make_confirmation(make_plan()).model_copy(update={"plan": _plan_with("mine")})
-        create_or_take_up(database, "confirmation", confirmation)
+        create_or_open(database, "confirmation", confirmation)
         assert open_study(database, "study").spec == spec
     for name, missing in [("study", ["mine", "thin", "halton", "median", "blobs"]), ("confirmation", ["mine"])]:
         with pytest.raises(UsageError) as caught:

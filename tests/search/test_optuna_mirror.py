@@ -16,7 +16,7 @@ from hpo.errors import StorageError
 from hpo.search.database import optuna_mirror
 from hpo.search.database.database import Database
 from hpo.search.database.optuna_mirror import COLUMNS, changed_columns, new_study, optuna_tables
-from hpo.search.study import METRIC, create_or_take_up
+from hpo.search.study import METRIC, create_or_open
 from tests.search.fakes import make_spec
 from tests.search.lives import claimed, ended
 
@@ -71,7 +71,7 @@ def test_a_new_column_is_a_problem_only_where_a_row_needs_it() -> None:
 
 
 def test_a_study_is_one_of_optunas_that_maximizes_the_validation_auc(any_database: Database, name: str) -> None:
-    create_or_take_up(any_database, name, make_spec(1))
+    create_or_open(any_database, name, make_spec(1))
     shown = optuna.load_study(study_name=name, storage=any_database.optuna)
     assert (shown.directions, shown.metric_names) == ([StudyDirection.MAXIMIZE], [METRIC])
 
@@ -88,7 +88,7 @@ def test_optuna_shows_times_on_the_clock_of_the_reader(database: Database, monke
     time.tzset()
     try:
         before = datetime.now()
-        study = create_or_take_up(database, "study", make_spec(1))
+        study = create_or_open(database, "study", make_spec(1))
         ended(claimed(study))
         (shown,) = database.optuna.get_all_trials(study.study_id)
         after = datetime.now()

@@ -31,7 +31,7 @@ from hpo.search.queries.trials import read_curve
 from hpo.search.queue.claiming import store_record
 from hpo.search.queue.reporting import record_report
 from hpo.search.strategy.sampler import suggest
-from hpo.search.study import create_or_take_up
+from hpo.search.study import create_or_open
 from tests.clock import Clock
 from tests.search.conftest import throw_away
 from tests.search.driver_errors import of_mysql, of_postgresql, of_sqlite
@@ -214,7 +214,7 @@ def test_a_restart_of_the_server_costs_no_trial_and_no_report(server: PrivateSer
 
     outages.on_message = on_outage
     database = open_database(resolve_address(server.address), create=True)
-    study = create_or_take_up(database, "restarted", make_spec(4))
+    study = create_or_open(database, "restarted", make_spec(4))
     held = claimed(study)
     assert database.answered_again == -math.inf
     server.stop()
@@ -295,7 +295,7 @@ def test_a_commit_whose_answer_is_lost_is_run_again(behind_a_proxy: tuple[Databa
 @pytest.mark.slow
 def test_a_trial_survives_the_loss_of_many_commits_answers(behind_a_proxy: tuple[Database, Proxy], name: str) -> None:
     database, proxy = behind_a_proxy
-    study = create_or_take_up(database, name, make_spec(3))
+    study = create_or_open(database, name, make_spec(3))
     chance, cuts = random.Random(3), 0
 
     def many_commits(sent: bytes) -> bool:
@@ -332,16 +332,16 @@ def quickly_idle(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_worker_that_does_nothing_holds_no_connection(postgresql: URL) -> None:
     opened = [open_database(postgresql, create=True) for _ in range(8)]
     for database in opened:
-        create_or_take_up(database, f"idle {os.getpid()}", make_spec(1))
+        create_or_open(database, f"idle {os.getpid()}", make_spec(1))
     until(lambda: _connections(postgresql) == 0)
     for database in opened:
-        assert read_status(create_or_take_up(database, f"idle {os.getpid()}", make_spec(1))).finished == 0
+        assert read_status(create_or_open(database, f"idle {os.getpid()}", make_spec(1))).finished == 0
         database.close()
 
 
 def test_a_worker_holds_two_connections_at_most(postgresql: URL) -> None:
     database = open_database(postgresql, create=True)
-    study = create_or_take_up(database, f"busy {os.getpid()}", make_spec(1))
+    study = create_or_open(database, f"busy {os.getpid()}", make_spec(1))
     database.engine.dispose()
     # The server still lists a connection for a moment after it was closed, so this process counts, not the server.
     changes: list[int] = []

@@ -11,7 +11,7 @@ from hpo.search.database.database import Database
 from hpo.search.queries.status import read_status
 from hpo.search.queries.trials import read_best, read_trials
 from hpo.search.queue.workers import this_process
-from hpo.search.study import create_or_take_up, open_study
+from hpo.search.study import create_or_open, open_study
 from hpo.search.worker.loop import run_worker
 from hpo.search.worker.replay import replay
 from hpo.study.config import TrainConfig
@@ -45,8 +45,8 @@ def test_trials_of_a_repeat_share_seed_and_folds_and_those_of_other_repeats_and_
     database: Database,
 ) -> None:
     search, train = FakeTrainer(1), FakeTrainer(1)
-    run_worker(create_or_take_up(database, "search", make_spec(6)), identity=this_process("w"), train=search)
-    study = create_or_take_up(database, "search-confirm", make_confirmation(make_plan(1, 2), repeats=3))
+    run_worker(create_or_open(database, "search", make_spec(6)), identity=this_process("w"), train=search)
+    study = create_or_open(database, "search-confirm", make_confirmation(make_plan(1, 2), repeats=3))
     run_worker(study, identity=this_process("w"), train=train)
     seeds = [seed for _, seed in train.trained]
     assert seeds == [seeds[0]] * 3 + [seeds[3]] * 3 + [seeds[6]] * 3
@@ -59,7 +59,7 @@ def test_trials_of_a_repeat_share_seed_and_folds_and_those_of_other_repeats_and_
 
 def test_the_candidates_are_trained_exactly_as_planned_and_the_record_says_so(database: Database) -> None:
     plan = make_plan(references=1, others=1)
-    study = create_or_take_up(database, "c", make_confirmation(plan, repeats=2))
+    study = create_or_open(database, "c", make_confirmation(plan, repeats=2))
     train = FakeTrainer(1)
     run_worker(study, identity=this_process("w"), train=train)
     assert [config for config, _ in train.trained] == [candidate.config for candidate in plan.candidates] * 2
@@ -71,7 +71,7 @@ def test_the_candidates_are_trained_exactly_as_planned_and_the_record_says_so(da
 
 
 def test_a_trial_is_replayed_on_its_own_folds(database: Database) -> None:
-    study = create_or_take_up(database, "c", make_confirmation(make_plan(0, 2), repeats=2))
+    study = create_or_open(database, "c", make_confirmation(make_plan(0, 2), repeats=2))
     run_worker(study, identity=this_process("w"), train=FakeTrainer(2))
     again = FakeTrainer(2)
     assert replay(study, 3, again).bit_equal
@@ -79,7 +79,7 @@ def test_a_trial_is_replayed_on_its_own_folds(database: Database) -> None:
 
 
 def test_readers_see_which_candidate_and_repeat_a_trial_is(database: Database) -> None:
-    study = create_or_take_up(database, "c", make_confirmation(make_plan(1, 1), repeats=2))
+    study = create_or_open(database, "c", make_confirmation(make_plan(1, 1), repeats=2))
     run_worker(study, identity=this_process("w"), train=FakeTrainer(1), limit=3)
     rows = read_trials(study)
     assert [(row.candidate, row.repeat) for row in rows] == [("reference 0", 1), ("trial 0", 1), ("reference 0", 2)]
@@ -95,14 +95,14 @@ def test_readers_see_which_candidate_and_repeat_a_trial_is(database: Database) -
 
 
 def test_a_launch_on_a_confirmation_is_refused_with_the_command_that_is_meant(database: Database) -> None:
-    create_or_take_up(database, "search-confirm", make_confirmation(make_plan()))
+    create_or_open(database, "search-confirm", make_confirmation(make_plan()))
     with pytest.raises(StudyConflictError, match="`hpo confirm search`"):
-        create_or_take_up(database, "search-confirm", make_spec(20))
+        create_or_open(database, "search-confirm", make_spec(20))
 
 
 def test_the_plan_comes_back_from_the_database_as_it_went(any_database: Database, name: str) -> None:
     spec = make_confirmation(make_plan(references=2, others=30), repeats=2)
-    create_or_take_up(any_database, name, spec)
+    create_or_open(any_database, name, spec)
     assert open_study(any_database, name).spec == spec
 
 
@@ -110,7 +110,7 @@ def test_a_copy_goes_on_with_the_same_seeds(database: Database, tmp_path: object
     from hpo.search.database.address import resolve_address
     from hpo.search.database.database import open_database
 
-    study = create_or_take_up(database, "c", make_confirmation(make_plan(0, 2), repeats=2))
+    study = create_or_open(database, "c", make_confirmation(make_plan(0, 2), repeats=2))
     run_worker(study, identity=this_process("w"), train=FakeTrainer(1), limit=3)
     target = open_database(resolve_address(f"sqlite:///{tmp_path}/copy.sqlite3"), create=True)
     copy_study(study, target, "other")

@@ -15,7 +15,7 @@ from sqlalchemy.engine import URL
 from hpo.search.database.database import open_database
 from hpo.search.queries.status import read_status
 from hpo.search.queries.trials import read_trials
-from hpo.search.study import Study, create_or_take_up
+from hpo.search.study import Study, create_or_open
 from tests.search.fakes import make_spec
 from tests.search.lives import recorded
 from tests.search.planned import make_confirmation, make_plan
@@ -40,11 +40,11 @@ def _finished_by(workers: list[subprocess.Popen[str]]) -> list[int]:
 
 def test_four_processes_finish_exactly_the_budget_and_a_larger_one_adds_the_rest(any_url: URL, name: str) -> None:
     database = open_database(any_url, create=True)
-    study = create_or_take_up(database, name, make_spec(12, references=True))
+    study = create_or_open(database, name, make_spec(12, references=True))
     counts = _finished_by([_start(study, f"w{i}") for i in range(4)])
     assert sum(counts) == 12
     assert sum(_finished_by([_start(study, "again")])) == 0
-    study = create_or_take_up(database, name, make_spec(20, references=True))
+    study = create_or_open(database, name, make_spec(20, references=True))
     assert sum(_finished_by([_start(study, f"w{i}") for i in range(4)])) == 8
     shown = optuna.load_study(study_name=name, storage=database.optuna).trials
     assert [trial.number for trial in shown] == list(range(20))
@@ -56,7 +56,7 @@ def test_four_processes_finish_exactly_the_budget_and_a_larger_one_adds_the_rest
 def test_four_processes_train_every_candidate_of_a_confirmation_once_in_each_repeat(any_url: URL, name: str) -> None:
     database = open_database(any_url, create=True)
     spec = make_confirmation(make_plan(references=1, others=3), repeats=3, epochs=2)
-    study = create_or_take_up(database, name, spec)
+    study = create_or_open(database, name, spec)
     assert sum(_finished_by([_start(study, f"w{i}") for i in range(4)])) == 12
     places = sorted((row.candidate or "", row.repeat) for row in read_trials(study))
     assert places == [(candidate.name, repeat) for candidate in make_plan(1, 3).candidates for repeat in (1, 2, 3)]
@@ -67,7 +67,7 @@ def test_four_processes_train_every_candidate_of_a_confirmation_once_in_each_rep
 
 def test_the_trial_of_a_killed_worker_is_finished_by_another_under_its_own_number(any_url: URL, name: str) -> None:
     database = open_database(any_url, create=True)
-    study = create_or_take_up(database, name, make_spec(2), lease=1.0)
+    study = create_or_open(database, name, make_spec(2), lease=1.0)
     victim = _start(study, "victim", lease=1.0, seconds=30.0)
     until(lambda: read_status(study).running, 300)
     os.kill(victim.pid, signal.SIGKILL)

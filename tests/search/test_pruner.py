@@ -12,7 +12,7 @@ from hpo.search.queue.reporting import record_report
 from hpo.search.queue.workers import this_process
 from hpo.search.strategy.asha import SuccessiveHalving
 from hpo.search.strategy.pruner import Pruner, Rung, make_pruner
-from hpo.search.study import Study, create_or_take_up
+from hpo.search.study import Study, create_or_open
 from hpo.search.worker.loop import run_worker
 from hpo.study.choices import PRUNERS
 from tests.plugins import kept_registries
@@ -21,7 +21,7 @@ from tests.search.lives import claimed
 
 
 def _pruned_study(database: Database, **options: object) -> Study:
-    return create_or_take_up(database, "study", make_spec(30, epochs=30, pruner="asha", first_rung=2, **options))
+    return create_or_open(database, "study", make_spec(30, epochs=30, pruner="asha", first_rung=2, **options))
 
 
 def _report(study: Study, auc: float, epoch: int = 2) -> bool:
@@ -95,7 +95,7 @@ class Median(Pruner):
 def test_a_registered_pruner_decides_from_the_reports_at_its_rungs(any_database: Database, name: str) -> None:
     with kept_registries():
         PRUNERS.register("median", Median)
-        study = create_or_take_up(any_database, name, make_spec(30, epochs=30, pruner="median"))
+        study = create_or_open(any_database, name, make_spec(30, epochs=30, pruner="median"))
         table = [(0.5, True), (0.4, True), (0.6, True), (0.45, False), (0.5, True), (0.3, False)]
         assert [_report(study, auc) for auc, _ in table] == [expected for _, expected in table]
         assert all(_report(study, auc, epoch=3) for auc in (0.1, 0.2))
@@ -111,7 +111,7 @@ def test_a_pruner_sees_the_reports_of_its_own_study_and_epoch(database: Database
 
     with kept_registries():
         PRUNERS.register("curious", Curious)
-        studies = [create_or_take_up(database, name, make_spec(epochs=9, pruner="curious")) for name in "ab"]
+        studies = [create_or_open(database, name, make_spec(epochs=9, pruner="curious")) for name in "ab"]
         for study in studies:
             for auc in (0.5, 0.7, 0.6):
                 _report(study, auc)

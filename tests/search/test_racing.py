@@ -13,7 +13,7 @@ from hpo.search.queue.lease import Claim
 from hpo.search.queue.reporting import finish, record_report
 from hpo.search.queue.workers import this_process
 from hpo.search.strategy.racing import race
-from hpo.search.study import Study, create_or_take_up
+from hpo.search.study import Study, create_or_open
 from hpo.search.worker.loop import run_worker
 from hpo.study.spec import Scoring
 from tests.mention import numbers_in, unmentioned
@@ -102,7 +102,7 @@ def _end(held: Claim, fold_aucs: tuple[float, ...]) -> None:
 def _raced(database: Database, name: str, repeats: int = 4) -> Study:
     """A confirmation of a reference, a good and a bad candidate, of which two repeats are done."""
     spec = make_confirmation(make_plan(references=1, others=2), repeats, epochs=1)
-    study, results = create_or_take_up(database, name, spec), simulated([0.85, 0.90, 0.70], repeats=2)
+    study, results = create_or_open(database, name, spec), simulated([0.85, 0.90, 0.70], repeats=2)
     for place in range(6):
         aucs = results[place % 3, place // 3]
         assert aucs is not None
@@ -133,7 +133,7 @@ def test_trials_of_a_dropped_candidate_end_without_training_and_say_why(any_data
 
 def test_a_trial_given_back_before_its_candidate_was_dropped_ends_too(database: Database) -> None:
     spec = make_confirmation(make_plan(references=1, others=2), 3, epochs=1)
-    study, results = create_or_take_up(database, "early", spec), simulated([0.85, 0.90, 0.70], repeats=2)
+    study, results = create_or_open(database, "early", spec), simulated([0.85, 0.90, 0.70], repeats=2)
     held = [claimed(study, f"w{number}") for number in range(9)]
     for one in held[:6]:
         aucs = results[one.place % 3, one.place // 3]
@@ -149,6 +149,6 @@ def test_more_seeds_later_add_repeats_of_those_still_in_the_race(database: Datab
     study = _raced(database, "longer")
     run_worker(study, identity=this_process("w"), train=FakeTrainer(1))
     longer = study.spec.model_copy(update={"budget": study.spec.budget.model_copy(update={"trials": 3 * repeats})})
-    again = create_or_take_up(database, "longer", longer)
+    again = create_or_open(database, "longer", longer)
     assert run_worker(again, identity=this_process("w"), train=FakeTrainer(1)).finished == 2 * (repeats - 4)
     assert read_status(again).finished == 3 * repeats

@@ -24,7 +24,7 @@ from hpo.search.queries.status import read_status
 from hpo.search.queries.trials import read_best, read_curve, read_record, read_trials
 from hpo.search.queue.reporting import record_report
 from hpo.search.queue.workers import this_process
-from hpo.search.study import Study, create_or_take_up, open_study
+from hpo.search.study import Study, create_or_open, open_study
 from hpo.search.worker.loop import run_worker
 from hpo.search.worker.replay import replay
 from tests.mention import numbers_in, unmentioned
@@ -36,7 +36,7 @@ from tests.wait import LIMIT
 @pytest.fixture
 def study(database: Database) -> Study:
     """Five of eight trials finished, references first; a sixth has begun."""
-    study = create_or_take_up(database, "breast", make_spec(8, references=True))
+    study = create_or_open(database, "breast", make_spec(8, references=True))
     run_worker(study, identity=this_process("early"), train=FakeTrainer(), limit=5)
     record_report(claimed(study, "late"), make_report(1, 0.7))
     return study
@@ -55,7 +55,7 @@ def test_the_status_counts_what_is_finished_and_shows_what_runs(study: Study) ->
 
 
 def test_a_study_with_nothing_running_promises_no_end(database: Database) -> None:
-    study = create_or_take_up(database, "empty", make_spec(8))
+    study = create_or_open(database, "empty", make_spec(8))
     status = read_status(study)
     assert (status.best, status.trials_per_hour, status.seconds_left) == (None, None, None)
 
@@ -70,7 +70,7 @@ def test_the_pace_forgets_what_was_before_a_pause(study: Study) -> None:
 
 
 def test_a_trial_that_has_learned_not_even_its_training_rows_is_marked(database: Database) -> None:
-    study = create_or_take_up(database, "breast", make_spec(6, references=True))
+    study = create_or_open(database, "breast", make_spec(6, references=True))
     trainer = FakeTrainer(training_auc=lambda config: 0.52 if config.loss == "cross_entropy" else 0.9)
     run_worker(study, identity=this_process("w"), train=trainer)
     marked = {row.number for row in read_trials(study) if row.warning}
@@ -149,7 +149,7 @@ def test_a_replay_tells_what_has_changed(study: Study) -> None:
 
 
 def test_a_trial_without_reports_cannot_be_replayed(database: Database) -> None:
-    study = create_or_take_up(database, "study", make_spec(2))
+    study = create_or_open(database, "study", make_spec(2))
     assert claimed(study).number == 0
     trainer = FakeTrainer()
     with pytest.raises(StudyNotFoundError):

@@ -16,7 +16,7 @@ from hpo.search.queue.workers import (
     request_stop,
     this_process,
 )
-from hpo.search.study import create_or_take_up
+from hpo.search.study import create_or_open
 from hpo.search.worker.loop import run_worker
 from tests.search.fakes import FakeTrainer, make_spec
 from tests.search.lives import claimed, expire
@@ -24,7 +24,7 @@ from tests.wait import LIMIT, until
 
 
 def test_a_worker_is_written_down_with_its_trial_and_its_end(any_database: Database, name: str) -> None:
-    study = create_or_take_up(any_database, name, make_spec(3))
+    study = create_or_open(any_database, name, make_spec(3))
     register_worker(study, this_process("early", device="cuda:0", job="17_3"))
     claimed(study, "early")
     summary = run_worker(study, identity=this_process("late"), train=FakeTrainer(1), limit=1)
@@ -36,7 +36,7 @@ def test_a_worker_is_written_down_with_its_trial_and_its_end(any_database: Datab
 
 
 def test_a_worker_that_comes_back_under_its_name_begins_anew(any_database: Database, name: str) -> None:
-    study = create_or_take_up(any_database, name, make_spec(3))
+    study = create_or_open(any_database, name, make_spec(3))
     first = register_worker(study, this_process("w"))
     run_worker(study, identity=this_process("w"), train=FakeTrainer(1), limit=1)
     again = register_worker(study, this_process("w"))
@@ -46,7 +46,7 @@ def test_a_worker_that_comes_back_under_its_name_begins_anew(any_database: Datab
 
 
 def test_jobs_are_listed_in_the_order_of_their_submission(any_database: Database, name: str) -> None:
-    study = create_or_take_up(any_database, name, make_spec(3))
+    study = create_or_open(any_database, name, make_spec(3))
     for job in ("100", "99"):
         record_job(study, cluster="grace", job=job, tasks=4, log_dir="/scratch/logs")
     assert [(row.job, row.tasks, row.log_dir) for row in read_jobs(study)] == [
@@ -64,7 +64,7 @@ def test_a_worker_that_is_asked_to_end_finishes_its_trial_first(database: Databa
             # A heartbeat renews the lease, and brings the request with it.
             until(lambda: read_workers(study)[0].trial == 0)
 
-    study = create_or_take_up(database, "study", make_spec(5))
+    study = create_or_open(database, "study", make_spec(5))
     summary = run_worker(study, identity=this_process("w"), train=FakeTrainer(on_epoch=ask))
     assert (summary.finished, summary.ended, summary.interrupted) == (1, "drained", False)
 
@@ -75,20 +75,20 @@ def test_a_worker_that_is_asked_to_end_at_once_gives_its_trial_back(database: Da
         request_stop(study, at_once=True)
         until(train.stop)
 
-    study, train = create_or_take_up(database, "study", make_spec(5)), FakeTrainer(on_epoch=ask)
+    study, train = create_or_open(database, "study", make_spec(5)), FakeTrainer(on_epoch=ask)
     summary = run_worker(study, identity=this_process("w"), train=train)
     assert (summary.finished, summary.ended, summary.interrupted) == (0, "drained", False)
     assert [row.state for row in read_trials(study)] == ["free"]
 
 
 def test_a_worker_that_starts_after_the_request_is_not_meant(database: Database) -> None:
-    study = create_or_take_up(database, "study", make_spec(2))
+    study = create_or_open(database, "study", make_spec(2))
     request_stop(study, at_once=True)
     assert run_worker(study, identity=this_process("w"), train=FakeTrainer(1)).finished == 2
 
 
 def test_the_folder_of_a_study_is_readable_and_its_own(database: Database, tmp_path: Path) -> None:
-    odd = create_or_take_up(database, "../a b/ü", make_spec(2))
+    odd = create_or_open(database, "../a b/ü", make_spec(2))
     assert odd.folder.startswith("-a-b-ü-")
     assert (tmp_path / odd.folder).resolve().parent == tmp_path
-    assert create_or_take_up(database, "other", make_spec(2)).folder.rpartition("-")[2] != odd.folder.rpartition("-")[2]
+    assert create_or_open(database, "other", make_spec(2)).folder.rpartition("-")[2] != odd.folder.rpartition("-")[2]

@@ -22,7 +22,7 @@ from hpo.search.database.address import resolve_address
 from hpo.search.database.database import Database, open_database
 from hpo.search.database.optuna_mirror import new_trial
 from hpo.search.queue.workers import this_process
-from hpo.search.study import create_or_take_up, open_study
+from hpo.search.study import create_or_open, open_study
 from hpo.search.worker.loop import run_worker
 from tests.mention import unmentioned
 from tests.search.fakes import FakeTrainer, make_spec
@@ -87,7 +87,7 @@ def test_tables_of_a_newer_hpo_are_refused(database: Database) -> None:
 
 
 def test_a_full_disk_is_told(database: Database) -> None:
-    study = create_or_take_up(database, "study", make_spec(50))
+    study = create_or_open(database, "study", make_spec(50))
     with database.engine.connect() as connection:
         pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
     sa.event.listen(
@@ -103,7 +103,7 @@ def test_paths_with_braces_blanks_and_percent_signs_work(tmp_path: Path) -> None
     folder = tmp_path / "my {runs} 50%"
     folder.mkdir()
     database = open_database(_file(folder / "a b.sqlite3"), create=True)
-    run_worker(create_or_take_up(database, "study", make_spec(1)), identity=this_process("w"), train=FakeTrainer(1))
+    run_worker(create_or_open(database, "study", make_spec(1)), identity=this_process("w"), train=FakeTrainer(1))
     assert [path.name for path in folder.iterdir() if path.suffix == ".sqlite3"] == ["a b.sqlite3"]
 
 
@@ -115,7 +115,7 @@ def test_sqlite_is_set_up_for_several_processes(database: Database) -> None:
 
 
 def test_a_reader_waits_for_no_writer(database: Database) -> None:
-    create_or_take_up(database, "study", make_spec(1))
+    create_or_open(database, "study", make_spec(1))
     with database.engine.begin() as connection:
         connection.execute(sa.update(schema.studies).values(trials=9))
         # The writer ends after this only, so a reader that waited for it would fail.
@@ -129,7 +129,7 @@ def test_what_fails_inside_a_transaction_leaves_neither_optuna_nor_hpo_with_half
         new_trial(connection, study.study_id)
         raise ZeroDivisionError
 
-    study = create_or_take_up(database, "study", make_spec(1))
+    study = create_or_open(database, "study", make_spec(1))
     with pytest.raises(ZeroDivisionError):
         database.write(half)
     assert database.optuna.get_all_trials(study.study_id) == []
@@ -195,7 +195,7 @@ def test_a_user_whose_password_has_special_characters_can_work(server: str, requ
 def _work(text: str) -> None:
     name = f"special {os.getpid()}"
     database = open_database(resolve_address(text), create=True)
-    study = create_or_take_up(database, name, make_spec(1))
+    study = create_or_open(database, name, make_spec(1))
     assert run_worker(study, identity=this_process("w"), train=FakeTrainer(1)).finished == 1
     database.close()
     for command in (["db", "check", "--json"], ["status", name], ["best", name, "--json"], ["status", "no such study"]):

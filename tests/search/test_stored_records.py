@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from hpo.errors import StorageError
 from hpo.outcome.candidates import choose_candidates
-from hpo.outcome.winner import by_hand
+from hpo.outcome.winner import entries_from_trial
 from hpo.search.dashboard.notes import trial_note
 from hpo.search.database import schema
 from hpo.search.database.address import resolve_address
@@ -21,7 +21,7 @@ from hpo.search.database.database import Database, open_database
 from hpo.search.queries.trials import read_best, read_records, read_trials
 from hpo.search.queue.claiming import release, store_record
 from hpo.search.queue.workers import this_process
-from hpo.search.study import Study, create_or_take_up, list_studies, open_study
+from hpo.search.study import Study, create_or_open, list_studies, open_study
 from hpo.search.worker.loop import run_worker
 from hpo.search.worker.replay import replay
 from tests.search.fakes import FakeTrainer, make_record, make_spec
@@ -50,7 +50,7 @@ def rename_a_setting(stored: dict[str, Any]) -> None:
 @pytest.fixture
 def study(database: Database) -> Study:
     """Four complete trials; the configuration of trial 2 cannot be trained any more."""
-    study = create_or_take_up(database, "study", make_spec(4))
+    study = create_or_open(database, "study", make_spec(4))
     run_worker(study, identity=this_process("w"), train=FakeTrainer())
     change_record(study, 2, rename_a_setting)
     return study
@@ -70,7 +70,7 @@ def test_a_configuration_that_is_no_longer_allowed_is_listed_as_it_was_stored(st
     "use",
     [
         lambda study: choose_candidates(study, top=4),
-        lambda study: by_hand(study, 2),
+        lambda study: entries_from_trial(study, 2),
         lambda study: replay(study, 2, FakeTrainer()),
     ],
     ids=["candidates", "by hand", "replay"],
@@ -83,7 +83,7 @@ def test_a_configuration_that_is_no_longer_allowed_is_refused_where_it_is_traine
 
 
 def test_a_worker_gives_back_a_trial_whose_configuration_it_cannot_train(database: Database) -> None:
-    study = create_or_take_up(database, "study", make_spec(1))
+    study = create_or_open(database, "study", make_spec(1))
     held = claimed(study)
     assert store_record(held, make_record({"step_size": 0.1}))
     assert release(held)
@@ -95,7 +95,7 @@ def test_a_worker_gives_back_a_trial_whose_configuration_it_cannot_train(databas
 
 
 def test_a_trial_of_a_newer_hpo_keeps_its_unknown_keys_when_it_is_resumed(database: Database) -> None:
-    study = create_or_take_up(database, "study", make_spec(1))
+    study = create_or_open(database, "study", make_spec(1))
     held = claimed(study)
     assert store_record(held, make_record(study.spec.config({}).model_dump()))
     assert release(held)

@@ -13,7 +13,7 @@ from hpo.search.queries.trials import read_trials
 from hpo.search.queue.reporting import finish
 from hpo.search.queue.workers import this_process
 from hpo.search.strategy.sampler import distribution, make_sampler, nearest, planned_template, suggest
-from hpo.search.study import Study, create_or_take_up
+from hpo.search.study import Study, create_or_open
 from hpo.search.worker.loop import run_worker
 from hpo.study.choices import SAMPLERS
 from hpo.study.files import builtin_study_file, load_spec
@@ -27,7 +27,7 @@ from tests.search.lives import claimed, recorded
 
 
 def _ran(database: Database, trials: int, **options: Any) -> Study:
-    study = create_or_take_up(database, options.pop("name", "study"), make_spec(trials, **options))
+    study = create_or_open(database, options.pop("name", "study"), make_spec(trials, **options))
     run_worker(study, identity=this_process("w"), train=FakeTrainer(1))
     return study
 
@@ -72,7 +72,7 @@ def test_no_two_trials_are_the_same(database: Database) -> None:
 
 def test_after_the_startup_trials_tpe_models_every_searched_setting(database: Database) -> None:
     study = _ran(database, 12, references=True)
-    held = claimed(create_or_take_up(database, "study", make_spec(13, references=True)))
+    held = claimed(create_or_open(database, "study", make_spec(13, references=True)))
     view = optuna.load_study(study_name="study", storage=database.optuna)
     sampler = make_sampler(study.spec, held.number)
     trial = database.optuna.get_trial(held.trial_id)
@@ -119,14 +119,14 @@ def test_a_choice_that_a_reference_needs_and_the_space_lacks_is_left_out() -> No
 
 
 def test_values_that_a_worker_drew_and_did_not_store_before_it_died_are_drawn_again(database: Database) -> None:
-    study = create_or_take_up(database, "study", make_spec(1))
+    study = create_or_open(database, "study", make_spec(1))
     held = claimed(study)
     first = suggest(study, held.number)
     assert suggest(study, held.number) == first
 
 
 def test_a_trial_that_is_taken_up_trains_the_recorded_configuration_with_the_recorded_seed(database: Database) -> None:
-    study = create_or_take_up(database, "study", make_spec(1))
+    study = create_or_open(database, "study", make_spec(1))
 
     def die(_: int) -> None:
         raise MemoryError
@@ -139,7 +139,7 @@ def test_a_trial_that_is_taken_up_trains_the_recorded_configuration_with_the_rec
 
 
 def test_a_failed_trial_is_no_observation_of_the_sampler(database: Database) -> None:
-    study = create_or_take_up(database, "study", make_spec(1))
+    study = create_or_open(database, "study", make_spec(1))
     finish(claimed(study), "failed", None, reason="diverged")
     trial = optuna.load_study(study_name="study", storage=database.optuna).trials[0]
     assert (trial.state.name, trial.value, trial.user_attrs["reason"]) == ("FAIL", None, "diverged")

@@ -20,10 +20,10 @@ from hpo.search.database.database import Database
 from hpo.search.queries.status import read_status
 from hpo.search.queries.trials import read_curve, read_trials
 from hpo.search.queue.claiming import MAX_LIVES_LOST, NothingToClaim, claim, release
-from hpo.search.queue.process_identity import home_of_lives
+from hpo.search.queue.process_identity import visible_identity_prefix
 from hpo.search.queue.reporting import finish, record_report
 from hpo.search.queue.workers import WorkerIdentity, register_worker, this_process
-from hpo.search.study import Study, create_or_take_up
+from hpo.search.study import Study, create_or_open
 from hpo.search.worker.deadline import LEAST_SECONDS, Deadline, seconds_to_get_anywhere
 from hpo.search.worker.loop import run_worker
 from tests.clock import Clock
@@ -34,7 +34,7 @@ from tests.wait import until
 
 
 def _study(database: Database, trials: int = 3) -> Study:
-    return create_or_take_up(database, "study", make_spec(trials))
+    return create_or_open(database, "study", make_spec(trials))
 
 
 def test_a_worker_with_a_limit_does_that_many(database: Database) -> None:
@@ -212,7 +212,7 @@ def test_a_report_or_a_clean_return_between_two_deaths_begins_the_count_anew(dat
 def test_a_trial_of_a_process_of_this_host_that_was_killed_is_taken_up_at_once(database: Database) -> None:
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     study = _study(database, 1)
-    home = home_of_lives()
+    home = visible_identity_prefix()
     started = Path(f"/proc/{child.pid}/stat").read_text().rpartition(")")[2].split()[19]
     register_worker(study, WorkerIdentity("child", "here", child.pid, f"{home}{started}", "cpu"))
     claimed(study, "child")

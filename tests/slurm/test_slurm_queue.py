@@ -26,7 +26,7 @@ from hpo.search.queue.workers import (
     register_worker,
     this_process,
 )
-from hpo.search.study import Study, create_or_take_up
+from hpo.search.study import Study, create_or_open
 from tests.mention import unmentioned
 from tests.search.fakes import make_spec
 from tests.search.lives import claimed
@@ -37,7 +37,7 @@ from tests.wait import until
 @pytest.fixture
 def study(database: Database) -> Study:
     """A study with an array of three jobs here, and one on another cluster."""
-    study = create_or_take_up(database, "digits", make_spec(8))
+    study = create_or_open(database, "digits", make_spec(8))
     record_job(study, cluster="testcluster", job="4711", tasks=3, log_dir="/logs")
     record_job(study, cluster="faraway", job="12", tasks=9, log_dir="/far/logs")
     return study
@@ -88,7 +88,7 @@ def test_a_job_that_is_requeued_waits(slurm: FakeSlurm, study: Study) -> None:
 
 
 def test_a_study_without_jobs_asks_slurm_nothing(slurm: FakeSlurm, database: Database) -> None:
-    study = create_or_take_up(database, "local", make_spec(2))
+    study = create_or_open(database, "local", make_spec(2))
     assert read_queue(read_jobs(study)).arrays == ()
     assert slurm.calls("scontrol") == slurm.calls("squeue") == []
 

@@ -190,11 +190,11 @@ def test_the_warning_is_handed_on_and_the_job_goes_back_when_all_trials_are_give
     job.send_signal(signal.SIGUSR2)
     until(lambda: batch.slurm.calls("scontrol") == ["requeue 4711_2"])
 
-    def is_over() -> bool:
+    def has_ended() -> bool:
         job.send_signal(signal.SIGTERM)  # as Slurm does with a job that goes back
         return job.poll() is not None
 
-    until(is_over, pause=0.1)
+    until(has_ended, pause=0.1)
     code, said = batch.end(job)
     assert code == 130
     assert unmentioned(said, "USR2") == []

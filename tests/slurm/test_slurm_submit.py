@@ -15,7 +15,7 @@ from hpo.launch.backends.slurm.submit import Prepared, prepare, submit_study
 from hpo.launch.backends.slurm.submit import test_only as ask_the_cluster
 from hpo.search.database.database import Database
 from hpo.search.queue import workers
-from hpo.search.study import Study, create_or_take_up
+from hpo.search.study import Study, create_or_open
 from tests.mention import unmentioned
 from tests.search.fakes import make_spec
 from tests.slurm.fake import FakeSlurm
@@ -26,7 +26,7 @@ SERVER = f"postgresql://me:{SECRET}@db1:5432/hpo"
 
 @pytest.fixture
 def study(database: Database) -> Study:
-    return create_or_take_up(database, "digits", make_spec(8))
+    return create_or_open(database, "digits", make_spec(8))
 
 
 def prepared(tmp_path: Path, storage: str | None = SERVER, **wishes: object) -> Prepared:

@@ -12,7 +12,7 @@ from hpo.data.development import Development
 from hpo.data.rows import scoring_folds
 from hpo.study.config import TrainConfig
 from hpo.study.spec import Scoring
-from hpo.training.inputs.device_dataset import make_resident
+from hpo.training.inputs.device_dataset import make_device_dataset
 from hpo.training.loop import cuda_graph
 from hpo.training.loop.fold import Run, complete
 from hpo.training.loop.fold_parallel import OnStreams, cut, own_stream
@@ -49,7 +49,7 @@ def train(run: Run, epochs: int) -> list[float]:
 def make_run(development: Development, told: list[str], **settings: Any) -> Run:
     config = TrainConfig(**(SETTINGS | settings))
     machine = choose_machine(DEVICE, 2, config.precision)
-    resident = make_resident(development, config.input_size, DEVICE)
+    resident = make_device_dataset(development, config.input_size, DEVICE)
     return Run(config, development, resident, np.arange(40), 12, 0, machine, told.append)
 
 
@@ -111,7 +111,9 @@ def test_folds_on_streams_are_equal_to_one_after_the_other(
     config = TrainConfig(**(SETTINGS | {"precision": "fp32", "learning_rate": 0.01}))
     reports = []
     for size in (2, 1):
-        monkeypatch.setattr("hpo.training.loop.trial.choose_way", lambda *_, size=size: OnStreams(cut(2, size), DEVICE))
+        monkeypatch.setattr(
+            "hpo.training.loop.trial.choose_fold_executor", lambda *_, size=size: OnStreams(cut(2, size), DEVICE)
+        )
         reports.append(list(train_trial(config, development, folds, 3, 0, "cuda")))
     for together, apart in zip(*reports, strict=True):
         assert together.training_loss == pytest.approx(apart.training_loss, rel=0.05)

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from hpo.data.development import Development
 from hpo.study.config import TrainConfig
-from hpo.training.inputs.device_dataset import make_resident
+from hpo.training.inputs.device_dataset import make_device_dataset
 from hpo.training.loop import cuda_graph
-from hpo.training.loop.cuda_graph import FIRST_STEPS, Replay, Step, StepGraph, Subject
+from hpo.training.loop.cuda_graph import FIRST_STEPS, GraphableStep, Replay, Step, StepGraph
 from hpo.training.loop.fold import Run, complete
 from hpo.training.machine.device import choose_machine
 from tests.mention import numbers_in, unmentioned
@@ -41,8 +41,8 @@ class Toy:
         return drawn.sum(), drawn[:, None]
 
     @property
-    def subject(self) -> Subject:
-        return Subject(self.step, self.random, lambda: [{"weights": self.weights}], "toy", self.told.append)
+    def subject(self) -> GraphableStep:
+        return GraphableStep(self.step, self.random, lambda: [{"weights": self.weights}], "toy", self.told.append)
 
 
 @pytest.fixture(autouse=True)
@@ -171,7 +171,7 @@ def test_a_run_that_rehearses_a_graph_trains_as_if_it_had_not(
 ) -> None:
     monkeypatch.setattr("hpo.training.model.resnet._WIDTHS", (16, 16, 16, 16))
     config = TrainConfig(**({"batch_size": 8, "input_size": 4, "precision": "fp32"} | settings))
-    machine, resident = choose_machine(CPU, 2, "fp32"), make_resident(development, 4, CPU)
+    machine, resident = choose_machine(CPU, 2, "fp32"), make_device_dataset(development, 4, CPU)
     replays, reports = list[int](), []
     for rehearses in (False, True):
         run = Run(config, development, resident, np.arange(44), 2, 0, machine)

@@ -13,7 +13,7 @@ import torch
 
 from hpo.training.machine import limits
 from hpo.training.machine.failure import TrainingFailure, memory_failures
-from hpo.training.machine.limits import WornOut, usable_cores, usable_memory
+from hpo.training.machine.limits import ProcessTainted, usable_cores, usable_memory
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="limits of Linux")
 GIB = 2**30
@@ -168,16 +168,16 @@ def test_a_refusal_is_the_trial_s_in_a_process_without_a_past_or_a_limit(
     limit: int | None, trials: int, worn: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refuse_in_trial(trials, limit, TrainingFailure, monkeypatch)
-    assert limits.is_worn() is worn
+    assert limits.process_is_tainted() is worn
 
 
 def test_a_refusal_after_other_trials_is_the_process_s(monkeypatch: pytest.MonkeyPatch) -> None:
-    refuse_in_trial(2, GIB, WornOut, monkeypatch)
-    assert limits.is_worn()
+    refuse_in_trial(2, GIB, ProcessTainted, monkeypatch)
+    assert limits.process_is_tainted()
 
 
 def refuse_in_trial(number: int, limit: int | None, raised: type[Exception], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "_is_worn", False)
+    monkeypatch.setattr(limits, "_is_tainted", False)
     monkeypatch.setattr(limits, "_trials", 0)
     monkeypatch.setattr(limits, "main_memory_limit", lambda: limit)
     for _ in range(number):

@@ -8,13 +8,13 @@ import numpy as np
 import torch
 
 from hpo.data.development import Development
-from hpo.training.inputs.device_dataset import make_resident, place_images
+from hpo.training.inputs.device_dataset import make_device_dataset, place_images
 
 CPU = torch.device("cpu")
 
 
 def test_images_stay_uint8_and_get_a_channel(development: Development) -> None:
-    resident = make_resident(development, 28, CPU)
+    resident = make_device_dataset(development, 28, CPU)
     assert resident.images.dtype == torch.uint8
     assert resident.images.shape == (52, 1, 8, 8)
     assert resident.labels.shape == (52, 1)

@@ -12,7 +12,7 @@ import torch
 from hpo.data.development import Development
 from hpo.statistics.auc import mean_auc_with_error
 from hpo.study.config import TrainConfig
-from hpo.training.inputs.device_dataset import make_resident
+from hpo.training.inputs.device_dataset import make_device_dataset
 from hpo.training.loop.fold import Run, complete
 from hpo.training.machine.device import choose_machine
 from hpo.training.optim.losses import AUCMLoss, CrossEntropyLoss
@@ -26,7 +26,7 @@ FIT, SCORING = np.arange(8, 52), np.arange(8)
 def make_run(development: Development, epochs: int = 3, keep_weights: bool = False, **settings: Any) -> Run:
     config = TrainConfig(**({"batch_size": 16, "input_size": 4, "precision": "fp32"} | settings))
     machine = choose_machine(CPU, 2, config.precision)
-    resident = make_resident(development, config.input_size, CPU)
+    resident = make_device_dataset(development, config.input_size, CPU)
     return Run(config, development, resident, FIT, epochs, 0, machine, keep_weights=keep_weights)
 
 

@@ -19,7 +19,7 @@ from hpo.study.config import TrainConfig
 from hpo.study.spec import Scoring
 from hpo.training.loop import fold_parallel
 from hpo.training.loop.fold import Work
-from hpo.training.loop.fold_parallel import InThreads, best_size, choose_way, cut, own_stream
+from hpo.training.loop.fold_parallel import InThreads, best_size, choose_fold_executor, cut, own_stream
 from hpo.training.loop.trial import train_trial
 from hpo.training.machine.device import choose_machine
 from hpo.training.machine.failure import TrainingFailure
@@ -60,9 +60,9 @@ def test_memory_bounds_how_many_are_side_by_side(monkeypatch: pytest.MonkeyPatch
     step = fold_parallel.step_bytes(config, dataset)
     assert 4e8 < step < 9e8
     monkeypatch.setattr(fold_parallel, "memory_share", lambda _: 6.1 * step)
-    assert choose_way(config, dataset, 5, machine).groups == [range(2), range(2, 4), range(4, 5)]
+    assert choose_fold_executor(config, dataset, 5, machine).groups == [range(2), range(2, 4), range(4, 5)]
     monkeypatch.setattr(fold_parallel, "memory_share", lambda _: 5.9 * step)
-    assert choose_way(config, dataset, 5, machine).groups == ONE_BY_ONE
+    assert choose_fold_executor(config, dataset, 5, machine).groups == ONE_BY_ONE
 
 
 @pytest.mark.parametrize(("folds", "size", "numbers"), [(5, 2, [5, 2, 1]), (5, 1, [5, 2]), (1, 1, [1, 2])])
@@ -74,7 +74,7 @@ def test_a_way_is_described_with_its_folds_how_many_are_side_by_side_and_threads
 
 def test_volumes_are_trained_one_by_one_on_a_cpu(monkeypatch: pytest.MonkeyPatch, two_threads: None) -> None:
     monkeypatch.setattr(fold_parallel, "memory_share", lambda _: 1e15)
-    way = choose_way(TrainConfig(), find_dataset("adrenal3d"), 5, choose_machine(CPU, 3, "fp32"))
+    way = choose_fold_executor(TrainConfig(), find_dataset("adrenal3d"), 5, choose_machine(CPU, 3, "fp32"))
     assert way.groups == ONE_BY_ONE
 
 
@@ -147,7 +147,7 @@ def train(
 ) -> list[EpochReport]:
     before = torch.get_num_threads()
     monkeypatch.setattr("hpo.training.model.resnet._WIDTHS", (16, 16, 16, 16))
-    monkeypatch.setattr("hpo.training.loop.trial.choose_way", lambda *_: InThreads(cut(2, size), threads))
+    monkeypatch.setattr("hpo.training.loop.trial.choose_fold_executor", lambda *_: InThreads(cut(2, size), threads))
     folds = scoring_folds(development, Scoring(rows="kfold", folds=2), 0)
     config = TrainConfig(**({"batch_size": 8, "input_size": 8, "precision": precision} | SETTINGS))
     torch.set_num_threads(threads)

@@ -47,7 +47,7 @@ def checkpoint_folder(option: str | None, study_folder: str) -> Path | None:
 
 
 @dataclass(frozen=True)
-class Seat:
+class WorkerSlot:
     """A place for one worker: its device, the CPU threads it may use, and how many share the device, it included."""
 
     device: str
@@ -67,11 +67,11 @@ class LocalPlan:
     address: str
     data_dir: str
     checkpoint_dir: str | None
-    seats: tuple[Seat, ...]
+    seats: tuple[WorkerSlot, ...]
     log_dir: Path
 
 
-def seats(workers: int | None, device: str, gpus: int, *, per_device: int | None = None) -> tuple[Seat, ...]:
+def seats(workers: int | None, device: str, gpus: int, *, per_device: int | None = None) -> tuple[WorkerSlot, ...]:
     """Seats for workers: round robin over GPUs, or sharing the cores of a CPU.
 
     workers: all of them; per_device: on each GPU, or on a machine that is used without; by default 1 per device.
@@ -80,7 +80,7 @@ def seats(workers: int | None, device: str, gpus: int, *, per_device: int | None
     count = workers or (per_device or 1) * len(devices)
     threads = max(1, usable_cores() // count)
     names = [devices[number % len(devices)] for number in range(count)]
-    return tuple(Seat(name, threads, names.count(name)) for name in names)
+    return tuple(WorkerSlot(name, threads, names.count(name)) for name in names)
 
 
 def devices_of(device: str, gpus: int) -> tuple[str, ...]:
@@ -134,7 +134,7 @@ class LocalWorkers:
             process.stdin.write(plan.address.encode() + b"\n")
         self._processes[name], self._began[name] = process, time.monotonic()
 
-    def revive(self) -> int:
+    def restart_crashed(self) -> int:
         """Starts the workers anew that a signal killed, as the system does where memory is short; how many.
 
         One that was killed MAX_DEATHS times, each time within YOUNG_SECONDS, stays dead.
@@ -190,7 +190,7 @@ def watch(workers: LocalWorkers, look: Callable[[], None], seconds: float = 1.0)
     A KeyboardInterrupt stops the workers first and is then raised again.
     """
     try:
-        while workers.revive() or workers.running():
+        while workers.restart_crashed() or workers.running():
             look()
             time.sleep(seconds)
         look()

@@ -16,7 +16,7 @@ from hpo.launch.doctor.surroundings import look_at_proxy, look_at_slurm
 
 
 @dataclass(frozen=True)
-class Patient:
+class CheckContext:
     """What is to be looked at. storage: as --storage takes it. checkpoint_dir: None where none is used."""
 
     storage: str | None
@@ -27,7 +27,7 @@ class Patient:
     checkpoint_dir: Path | None
 
 
-def examine(patient: Patient) -> Iterator[Finding]:
+def examine(patient: CheckContext) -> Iterator[Finding]:
     """Every finding, as it is made; changes nothing anywhere."""
     database = DatabaseCheck(patient.storage, patient.study)
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from hpo.launch.backends.local import devices_of
 from hpo.launch.probe import Probe
-from hpo.launch.sizing.crowd import Crowd, Rehearsal
-from hpo.launch.sizing.kept import Kept
-from hpo.launch.sizing.settle import Room, Settled, Trouble, settle
-from hpo.launch.sizing.typical import heaviest, typical
+from hpo.launch.sizing.cache import Kept
+from hpo.launch.sizing.representative import heaviest, typical
+from hpo.launch.sizing.tuning import Capacity, MeasurementError, TunedWorkers, tune_workers
+from hpo.launch.sizing.worker_pool import Crowd, WorkerPool
 from hpo.study.spec import StudySpec
 from hpo.text import memory
 from hpo.training.machine.limits import usable_cores, usable_memory
@@ -35,8 +35,8 @@ def workers_per_device(spec: StudySpec, development: Development, device: str, p
     here = probe.surroundings(first)
     cores, main = usable_cores(), usable_memory()
     gpu = None if here.kind == "cpu" else here.memory
-    room = Room(cores, main, len(devices), gpu, here.context)
-    rehearsal = Rehearsal(typical(spec), heaviest(spec), development, spec.scoring, first)
+    room = Capacity(cores, main, len(devices), gpu, here.context)
+    rehearsal = WorkerPool(typical(spec), heaviest(spec), development, spec.scoring, first)
     circumstances = {
         **here.environment,
         "code": probe.code_version(),
@@ -61,18 +61,18 @@ def workers_per_device(spec: StudySpec, development: Development, device: str, p
     return settled.workers
 
 
-def _measure(rehearsal: Rehearsal, room: Room) -> Settled | None:
+def _measure(rehearsal: WorkerPool, room: Capacity) -> TunedWorkers | None:
     until = time.monotonic() + SECONDS
     cores = max(1, room.cores // room.devices)
     with Crowd(rehearsal) as crowd:
         try:
             peak = crowd.peak(cores)
-        except Trouble as trouble:
+        except MeasurementError as trouble:
             _log.info(f"the memory of a trial could not be measured: {trouble}")
             return None
         of_gpu = f" and {memory(peak.device)} of the GPU" if peak.device else ""
         _log.info(f"a trial of the largest configuration holds {memory(peak.main)}{of_gpu}")
-        settled = settle(
+        settled = tune_workers(
             lambda count: crowd.rate(count, max(1, cores // count)),
             room.most(peak),
             in_time=lambda: time.monotonic() < until,

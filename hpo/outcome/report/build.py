@@ -8,9 +8,9 @@ from hpo.outcome.final import Final
 from hpo.outcome.judgement import judge_final
 from hpo.outcome.report.document import Document
 from hpo.outcome.report.result import sections as of_result
-from hpo.outcome.report.result.stages import flattery, follow
+from hpo.outcome.report.result.stages import follow, optimism
 from hpo.outcome.report.search import sections as of_search
-from hpo.outcome.report.search.evidence import Searched
+from hpo.outcome.report.search.evidence import SearchEvidence
 from hpo.outcome.report.work import Work, cost, provenance, work_of_final
 from hpo.outcome.standings import Confirmation
 from hpo.search.queries.ledger import Opening
@@ -23,7 +23,7 @@ class Evidence:
     work: of the stages after the search that are studies of their own.
     """
 
-    search: Searched
+    search: SearchEvidence
     confirmation: Confirmation | None = None
     ablation: Confirmation | None = None
     final: Final | None = None
@@ -49,7 +49,7 @@ def build(evidence: Evidence, seed: int = 0) -> Document:
         of_search.versions(search, seed),
         of_search.reasons(search),
         *([of_result.ablation(evidence.ablation)] if evidence.ablation is not None else []),
-        of_search.learning(search, flattery(follow(search, evidence.confirmation, judgement))),
+        of_search.learning(search, optimism(follow(search, evidence.confirmation, judgement))),
         cost(search, later),
         provenance(search, later),
         of_result.ledger(data, evidence.openings),

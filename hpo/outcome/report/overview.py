@@ -9,7 +9,7 @@ import numpy as np
 
 from hpo.errors import DataError
 from hpo.outcome.final import RESULT, Final, load
-from hpo.outcome.judgement import Against, Judged, judge_final
+from hpo.outcome.judgement import BaselineDifference, EntryResult, judge_final
 from hpo.outcome.report.document import Block, Document, Listing, Notice, Section, Table, Text
 from hpo.statistics.across_datasets import friedman_test, mean_ranks, sign_test, signed_rank_test
 from hpo.study.catalogue import DATASETS, Dataset
@@ -24,9 +24,9 @@ class Row:
     def __init__(self, dataset: Dataset, final: Final) -> None:
         judgement = judge_final(final)
         self.dataset, self.study = dataset, final.result.study
-        self.winner: Judged = judgement.entries[0]
-        self.references: dict[str, Judged] = {one.name: one for one in judgement.entries if one.is_reference}
-        self.against: dict[str, Against] = {one.reference: one for one in judgement.against}
+        self.winner: EntryResult = judgement.entries[0]
+        self.references: dict[str, EntryResult] = {one.name: one for one in judgement.entries if one.is_reference}
+        self.against: dict[str, BaselineDifference] = {one.reference: one for one in judgement.against}
 
 
 def _tasks() -> list[Dataset]:

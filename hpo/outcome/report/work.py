@@ -10,7 +10,7 @@ from typing import Literal
 
 from hpo.outcome.final import Final
 from hpo.outcome.report.document import Block, Listing, Section, Table, Text
-from hpo.outcome.report.search.evidence import Searched
+from hpo.outcome.report.search.evidence import SearchEvidence
 from hpo.study.record import NetworkRecord, Provenance, TrialRecord
 from hpo.text import duration, memory
 
@@ -29,7 +29,7 @@ class Work:
         return [float(value) for record in self.records if (value := getattr(record.usage, name))]
 
 
-def work_of_search(search: Searched) -> Work:
+def work_of_search(search: SearchEvidence) -> Work:
     """The trials of the search itself."""
     return Work("search", tuple(trial.record for trial in search.trials if trial.record is not None))
 
@@ -41,7 +41,7 @@ def work_of_final(final: Final) -> Work:
     return Work("final networks", tuple(network.record or code for network in networks))
 
 
-def cost(search: Searched, later: Sequence[Work] = ()) -> Section:
+def cost(search: SearchEvidence, later: Sequence[Work] = ()) -> Section:
     """Hours, energy and memory of each stage, and what pruning saved."""
     work = work_of_search(search)
     if not work.known("seconds"):
@@ -60,7 +60,7 @@ def cost(search: Searched, later: Sequence[Work] = ()) -> Section:
     return Section("Cost", tuple(blocks))
 
 
-def provenance(search: Searched, later: Sequence[Work] = ()) -> Section:
+def provenance(search: SearchEvidence, later: Sequence[Work] = ()) -> Section:
     """Code, packages, devices and data of every stage."""
     lead = (
         f"Study `{search.name}`, fingerprint `{search.spec.fingerprint()}`, study seed {search.spec.search.seed}. "

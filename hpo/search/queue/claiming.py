@@ -21,11 +21,11 @@ from hpo.errors import StudyNotFoundError, StudyStoppedError
 from hpo.search.database import schema
 from hpo.search.database.optuna_mirror import Drawn, new_trial, write_params
 from hpo.search.database.schema import AnyRow, RowValues, database_now
-from hpo.search.queue.lease import Claim, has_become, update_held
-from hpo.search.queue.process_identity import home_of_lives, is_over
+from hpo.search.queue.lease import Claim, is_in_state, update_held
+from hpo.search.queue.process_identity import has_ended, visible_identity_prefix
 from hpo.search.queue.reporting import dropped, failed_by_death
 from hpo.search.queue.workers import StopRequest, read_stop_request, touch
-from hpo.search.strategy.racing import Exit, race, read_results
+from hpo.search.strategy.racing import Elimination, race, read_results
 from hpo.search.strategy.sampler import planned_template
 from hpo.search.study import Study
 from hpo.study.planned import planned_trial
@@ -105,7 +105,7 @@ def release(held: Claim, record: TrialRecord | None = None) -> bool:
     if record is not None:
         values["record"] = record.to_json()
     return held.study.database.write(
-        lambda connection: update_held(connection, held, values) or has_become(connection, held, "free")
+        lambda connection: update_held(connection, held, values) or is_in_state(connection, held, "free")
     )
 
 
@@ -131,7 +131,7 @@ def _claim(study: Study, worker: str, token: str, connection: Connection, *, aga
         return mine
     _check_failures(study, row.finished, row.failed)
     finished, budget, places = row.finished, row.trials, row.places
-    exits: dict[int, Exit] | None = None
+    exits: dict[int, Elimination] | None = None
     while finished < budget:
         opened = _open_trials(study, connection)
         if finished + opened.live >= budget:
@@ -154,7 +154,7 @@ def _claim(study: Study, worker: str, token: str, connection: Connection, *, aga
     return NothingToClaim.DONE
 
 
-def _exits(study: Study, connection: Connection) -> dict[int, Exit]:
+def _exits(study: Study, connection: Connection) -> dict[int, Elimination]:
     """The candidates of a confirmation that are trained no further; none in a search."""
     plan = study.spec.plan
     if plan is None or plan.racing_level == 0:
@@ -162,7 +162,7 @@ def _exits(study: Study, connection: Connection) -> dict[int, Exit]:
     return race(plan, read_results(connection, study), study.spec.scoring)
 
 
-def _left_before(held: Claim, exits: dict[int, Exit]) -> Exit | None:
+def _left_before(held: Claim, exits: dict[int, Elimination]) -> Elimination | None:
     """The exit of the trial's candidate, if it left the race in a repeat before this one."""
     if not exits or held.study.spec.plan is None:
         return None
@@ -208,7 +208,7 @@ def _as_claim(study: Study, row: AnyRow, **changed: Any) -> Claim:
 def _open_trials(study: Study, connection: Connection) -> _Open:
     lives = schema.workers.c
     same_worker = (lives.study_id == _trials.study_id) & (lives.worker == _trials.worker)
-    visible = lives.life.startswith(home_of_lives() or "\0", autoescape=True)
+    visible = lives.life.startswith(visible_identity_prefix() or "\0", autoescape=True)
     query = (
         sa.select(
             _trials.place,
@@ -226,7 +226,7 @@ def _open_trials(study: Study, connection: Connection) -> _Open:
     takeable = [
         row.place
         for row in rows
-        if row.free or (row.late and not back) or (row.life and is_over(row.process, row.life))
+        if row.free or (row.late and not back) or (row.life and has_ended(row.process, row.life))
     ]
     return _Open(len(rows) - len(takeable), min(takeable, default=None))
 

@@ -49,7 +49,7 @@ def update_held(connection: Connection, held: Claim, values: RowValues, *, state
     return connection.execute(change).rowcount == 1
 
 
-def has_become(connection: Connection, held: Claim, state: str) -> bool:
+def is_in_state(connection: Connection, held: Claim, state: str) -> bool:
     """Whether the trial is in this state by this very claim: what was to be written had been, its answer was lost."""
     query = sa.select(sa.func.count()).where(
         _trials.study_id == held.study.study_id,

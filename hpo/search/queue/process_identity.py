@@ -8,7 +8,7 @@ from pathlib import Path
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
-def this_life() -> str:
+def own_identity() -> str:
     """This process as `HOME/START`: HOME is the running kernel and its namespace of processes, START in clock ticks.
 
     Empty where the system does not tell.
@@ -18,13 +18,13 @@ def this_life() -> str:
     return f"{home}/{started}" if home and started else ""
 
 
-def home_of_lives() -> str:
+def visible_identity_prefix() -> str:
     """What the life of every process begins with whose end this process can see; empty if it can see none."""
     home = _home()
     return f"{home}/" if home else ""
 
 
-def is_over(process: int, life: str) -> bool:
+def has_ended(process: int, life: str) -> bool:
     """Whether a process of this home has ended; false for one whose end cannot be seen from here."""
     home, _, started = life.rpartition("/")
     if not home or home != _home():

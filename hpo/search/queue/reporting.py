@@ -13,7 +13,7 @@ from sqlalchemy.engine import Connection
 from hpo.search.database import schema
 from hpo.search.database.optuna_mirror import Attributes, write_end, write_report
 from hpo.search.database.schema import RowValues, database_now
-from hpo.search.queue.lease import Claim, has_become, update_held
+from hpo.search.queue.lease import Claim, is_in_state, update_held
 from hpo.search.strategy.pruner import Rung, make_pruner
 from hpo.study.record import TrialRecord
 from hpo.training.report import EpochReport
@@ -50,7 +50,7 @@ def finish(
     tries = itertools.count()
 
     def write(connection: Connection) -> bool:
-        if next(tries) > 0 and has_become(connection, held, "finished"):
+        if next(tries) > 0 and is_in_state(connection, held, "finished"):
             return True
         return _finish(connection, held, outcome, last, record, reason)
 

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from hpo.search.database import schema
 from hpo.search.database.schema import database_now
-from hpo.search.queue.process_identity import this_life
+from hpo.search.queue.process_identity import own_identity
 from hpo.search.study import Study
 
 _workers = schema.workers.c
@@ -33,7 +33,7 @@ class WorkerIdentity:
 def this_process(name: str | None = None, *, device: str = "cpu", job: str | None = None) -> WorkerIdentity:
     """This process as a worker; its name is HOST-PROCESS unless one is given."""
     host, process = os.uname().nodename, os.getpid()
-    return WorkerIdentity(name or f"{host}-{process}", host, process, this_life(), device, job)
+    return WorkerIdentity(name or f"{host}-{process}", host, process, own_identity(), device, job)
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def register_worker(study: Study, identity: WorkerIdentity) -> float:
     return study.database.write(write)
 
 
-def sign_of_life(study: Study, worker: str, started: float, *, finished: int, message: str) -> StopRequest | None:
+def check_in(study: Study, worker: str, started: float, *, finished: int, message: str) -> StopRequest | None:
     """Notes between two trials that the worker lives and what it does; returns what it is asked to do."""
     values = {"seen": database_now(), "finished": finished, "message": message}
 

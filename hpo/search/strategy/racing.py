@@ -105,21 +105,21 @@ FIRST_DECISION = 1
 
 
 @dataclass(frozen=True)
-class Exit:
+class Elimination:
     """A candidate that is trained no further. repeat: the last that it took part in, from 0; reason: for a reader."""
 
     repeat: int
     reason: str
 
 
-def race(plan: Plan, results: Results, scoring: Scoring) -> dict[int, Exit]:
+def race(plan: Plan, results: Results, scoring: Scoring) -> dict[int, Elimination]:
     """The candidates, by number, that have left the race; none if racing is off, and never a reference.
 
     A repeat is whole once every candidate that is still in the race has ended it. The leader is the candidate with the
     best mean so far among those that finished all; it may be a reference. A candidate that failed can no longer win,
     and leaves too.
     """
-    exits: dict[int, Exit] = {}
+    exits: dict[int, Elimination] = {}
     if plan.racing_level == 0:
         return exits
     racing, repeat = list(range(len(plan.candidates))), 0
@@ -137,16 +137,18 @@ def _goes_on(plan: Plan, racing: list[int]) -> bool:
     return any(not plan.candidates[candidate].is_reference for candidate in racing)
 
 
-def _failed(plan: Plan, results: Results, racing: list[int], repeat: int) -> dict[int, Exit]:
+def _failed(plan: Plan, results: Results, racing: list[int], repeat: int) -> dict[int, Elimination]:
     reason = f"dropped by racing: it failed in repeat {repeat + 1}, and the winner must finish every one"
     return {
-        candidate: Exit(repeat, reason)
+        candidate: Elimination(repeat, reason)
         for candidate in racing
         if results[candidate, repeat] is None and not plan.candidates[candidate].is_reference
     }
 
 
-def _clearly_worse(plan: Plan, results: Results, scoring: Scoring, racing: list[int], repeat: int) -> dict[int, Exit]:
+def _clearly_worse(
+    plan: Plan, results: Results, scoring: Scoring, racing: list[int], repeat: int
+) -> dict[int, Elimination]:
     finished = {
         candidate: rows for candidate in racing if (rows := rows_of(results, candidate, range(repeat + 1))) is not None
     }
@@ -164,5 +166,5 @@ def _clearly_worse(plan: Plan, results: Results, scoring: Scoring, racing: list[
                 f"dropped by racing after repeat {repeat + 1}: its difference to {plan.candidates[leader].name} is "
                 f"{found.difference:+.3f}, {100 * confidence:g} % interval [{found.low:+.3f}, {found.high:+.3f}]"
             )
-            exits[candidate] = Exit(repeat, reason)
+            exits[candidate] = Elimination(repeat, reason)
     return exits

@@ -14,7 +14,7 @@ from hpo.search.database.optuna_mirror import Drawn
 from hpo.search.queue.claiming import NothingToClaim, claim, release, store_record
 from hpo.search.queue.lease import Claim
 from hpo.search.queue.reporting import LeaseLost, Outcome, finish, record_report
-from hpo.search.queue.workers import StopRequest, WorkerIdentity, end_worker, register_worker, sign_of_life
+from hpo.search.queue.workers import StopRequest, WorkerIdentity, check_in, end_worker, register_worker
 from hpo.search.strategy.sampler import suggest
 from hpo.search.strategy.seeds import seeds_of
 from hpo.search.study import Study, unfinished
@@ -23,7 +23,7 @@ from hpo.search.worker.heartbeat import Heartbeat
 from hpo.search.worker.trainer import Task, Trainer
 from hpo.study.planned import planned_trial
 from hpo.study.record import Provenance, ResourceUsage, TrialRecord
-from hpo.training.machine.limits import WornOut
+from hpo.training.machine.limits import ProcessTainted
 from hpo.training.machine.usage import UsageMeter
 from hpo.training.report import EpochReport
 
@@ -139,7 +139,7 @@ class _Worker:
         polls = 0
         while limit is None or len(self._outcomes) < limit:
             message = "waits for trials of other workers" if polls else "takes the next trial"
-            asked = sign_of_life(self._study, self._name, self._started, finished=len(self._outcomes), message=message)
+            asked = check_in(self._study, self._name, self._started, finished=len(self._outcomes), message=message)
             self._check_whether_to_stop(asked)
             if self._stop.requested and self._stop.reason is not None:
                 return self._stop.reason
@@ -193,7 +193,7 @@ class _Worker:
             if isinstance(error, KeyboardInterrupt):
                 self._stop.request(StopReason.SIGNAL)
                 raise _Released from None
-            if isinstance(error, WornOut):
+            if isinstance(error, ProcessTainted):
                 self._stop.request(StopReason.MEMORY)
                 raise _Released from None
             raise

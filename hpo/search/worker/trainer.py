@@ -156,9 +156,9 @@ class _StudyTrainer:
 
     def needs_restart(self) -> bool:
         """Whether memory was refused to this process, see `hpo.training.machine.limits`."""
-        from hpo.training.machine.limits import is_worn
+        from hpo.training.machine.limits import process_is_tainted
 
-        return is_worn()
+        return process_is_tainted()
 
     def energy(self) -> float | None:
         """Joules of this worker's part of the device so far, or None if the device does not say."""

@@ -17,7 +17,7 @@ _CHUNK = 1 << 25
 
 
 @dataclass(frozen=True, eq=False)
-class Resident:
+class DeviceDataset:
     """images: (N, 1, ...) uint8, labels: (N, L) float32, both on the device. host_labels: (N, L) uint8, numpy."""
 
     images: Tensor
@@ -25,11 +25,11 @@ class Resident:
     host_labels: NDArray[np.uint8]
 
 
-def make_resident(development: Development, input_size: int, device: torch.device) -> Resident:
+def make_device_dataset(development: Development, input_size: int, device: torch.device) -> DeviceDataset:
     """All development rows on the device, resized to an edge of `input_size` unless they are smaller."""
     images = place_images(development.images, input_size, device)
     labels = torch.tensor(development.labels, dtype=torch.float32).to(device)
-    return Resident(images, labels, development.labels)
+    return DeviceDataset(images, labels, development.labels)
 
 
 def place_images(images: NDArray[np.uint8], input_size: int, device: torch.device) -> Tensor:

@@ -29,7 +29,7 @@ _VERDICTS: dict[Hashable, bool] = {}
 
 
 @dataclass(frozen=True, eq=False)
-class Subject:
+class GraphableStep:
     """A step that could be recorded. All of it happens on the current stream of the device.
 
     step: (B,) row numbers on the device to loss and logits; changes weights and all else in place. random: what it
@@ -69,7 +69,7 @@ class StepGraph:
     differ, or the replay is no faster, or nothing can be recorded, steps of that kind are done as they are.
     """
 
-    def __init__(self, subject: Subject, record: Callable[..., Replay] = record) -> None:
+    def __init__(self, subject: GraphableStep, record: Callable[..., Replay] = record) -> None:
         self._subject, self._record = subject, record
         self._done = 0
         self._rows: Tensor | None = None
@@ -121,7 +121,7 @@ class StepGraph:
 class _Kept:
     """A copy of what a step changes."""
 
-    def __init__(self, subject: Subject) -> None:
+    def __init__(self, subject: GraphableStep) -> None:
         self._subject = subject
         self.before = [tensor.clone() for tensor in _tensors(subject.state())]
         self._random = subject.random.get_state()

@@ -17,9 +17,9 @@ from hpo.statistics.auc import mean_auc_with_error
 from hpo.statistics.roc import mean_roc
 from hpo.study.config import TrainConfig
 from hpo.training.inputs.batches import epoch_batches
-from hpo.training.inputs.device_dataset import Resident
+from hpo.training.inputs.device_dataset import DeviceDataset
 from hpo.training.inputs.preprocessing import make_inputs
-from hpo.training.loop.cuda_graph import StepGraph, Subject
+from hpo.training.loop.cuda_graph import GraphableStep, StepGraph
 from hpo.training.loop.epoch import Epoch
 from hpo.training.machine.device import Machine
 from hpo.training.machine.failure import TrainingFailure
@@ -59,7 +59,7 @@ class Run:
         self,
         config: TrainConfig,
         development: Development,
-        resident: Resident,
+        resident: DeviceDataset,
         fit: NDArray[np.int64],
         epochs: int,
         seed: int,
@@ -276,7 +276,7 @@ class Run:
         self.optimizer = make_optimizer(config, self.network.parameters(), self.loss, noise, capturable=self._on_cuda)
         self._graph = StepGraph(self._subject(config.loss)) if self._on_cuda else None
 
-    def _subject(self, loss: str) -> Subject:
+    def _subject(self, loss: str) -> GraphableStep:
         settings = self.config.model_dump().values()
         kind = (
             loss,
@@ -287,7 +287,7 @@ class Run:
             self.resident.labels.shape[1],
             self.machine,
         )
-        return Subject(self._compute, self._random, self._changing, kind)
+        return GraphableStep(self._compute, self._random, self._changing, kind)
 
     def _changing(self) -> list[Any]:
         return [part.state_dict() for part in (self.network, self.loss, self.optimizer, self.average)]

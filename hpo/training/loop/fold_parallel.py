@@ -23,7 +23,7 @@ _SHARE_OF_MEMORY = 1 / 3
 _STEP_BYTES, _BYTES_PER_PIXEL = {2: 110e6, 3: 150e6}, {2: 5400, 3: 4100}
 
 
-class SideBySide(Protocol):
+class FoldExecutor(Protocol):
     """A way to train the folds of a trial. groups: numbers of the folds that are trained at the same time."""
 
     groups: list[range]
@@ -45,7 +45,7 @@ class SideBySide(Protocol):
         """Waits until the device has done what it was given, so that runs may be saved."""
 
 
-def choose_way(config: TrainConfig, dataset: Dataset, folds: int, machine: Machine) -> SideBySide:
+def choose_fold_executor(config: TrainConfig, dataset: Dataset, folds: int, machine: Machine) -> FoldExecutor:
     """The way to train `folds` folds; equal arguments and, on a CPU, equal threads of PyTorch give an equal one.
 
     As many at a time as together take a third of the memory that this process may hold. Volumes are trained one by one
@@ -97,16 +97,16 @@ class InThreads:
         self._seats = [ThreadPoolExecutor(1, f"fold {seat}") for seat in range(seats)]
 
     def describe(self) -> str:
-        """As SideBySide's."""
+        """As FoldExecutor's."""
         each = self._threads // len(self.groups[0])
         return f"{_describe(self.groups)}, {each} thread{'s' if each > 1 else ''} each"
 
     def turn(self, fold: int) -> AbstractContextManager[object]:  # noqa: ARG002
-        """As SideBySide's: anywhere."""
+        """As FoldExecutor's: anywhere."""
         return nullcontext()
 
     def rounds(self, group: range, works: Works) -> Rounds:
-        """As SideBySide's."""
+        """As FoldExecutor's."""
         if len(group) == 1:
             return _rounds(works, _in_turn)
         each = self._threads // len(group)
@@ -117,7 +117,7 @@ class InThreads:
         return _rounds(works, lambda left: _at_once(left, seats))
 
     def settle(self) -> None:
-        """As SideBySide's: nothing is ever under way."""
+        """As FoldExecutor's: nothing is ever under way."""
 
 
 class OnStreams:
@@ -130,22 +130,22 @@ class OnStreams:
             stream.wait_stream(torch.cuda.current_stream(device))
 
     def describe(self) -> str:
-        """As SideBySide's."""
+        """As FoldExecutor's."""
         return f"{_describe(self.groups)}, a stream each"
 
     def turn(self, fold: int) -> AbstractContextManager[object]:
-        """As SideBySide's: on the fold's stream, so that its memory is given to no other."""
+        """As FoldExecutor's: on the fold's stream, so that its memory is given to no other."""
         return torch.cuda.stream(self._streams[fold])
 
     def rounds(self, group: range, works: Works) -> Rounds:  # noqa: ARG002
-        """As SideBySide's, save that the units it has given to the device may still be under way there."""
+        """As FoldExecutor's, save that the units it has given to the device may still be under way there."""
         try:
             yield from _rounds(works, lambda left: _in_turn(left, self.turn))
         finally:
             self.settle()
 
     def settle(self) -> None:
-        """As SideBySide's."""
+        """As FoldExecutor's."""
         torch.cuda.synchronize(self._device)
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from hpo.data.development import Development
 from hpo.study.config import TrainConfig
 from hpo.study.record import ResourceUsage
-from hpo.training.inputs.device_dataset import make_resident
+from hpo.training.inputs.device_dataset import make_device_dataset
 from hpo.training.loop.checkpoint import Checkpoint
 from hpo.training.loop.fold import Run
 from hpo.training.loop.fold_parallel import own_stream
@@ -57,7 +57,7 @@ def refit(
         start_of_trial(choose_device(device))
         machine = choose_machine(choose_device(device), development.dataset.dimensions, config.precision)
         with own_stream(machine.device):
-            resident = make_resident(development, config.input_size, machine.device)
+            resident = make_device_dataset(development, config.input_size, machine.device)
             rows = np.arange(len(development))
             run = Run(config, development, resident, rows, epochs, seed, machine, keep_weights=True)
             before = _resume(run, checkpoint)

@@ -13,10 +13,10 @@ from hpo.control import Control
 from hpo.data.development import Development
 from hpo.data.rows import Fold
 from hpo.study.config import TrainConfig
-from hpo.training.inputs.device_dataset import make_resident
+from hpo.training.inputs.device_dataset import make_device_dataset
 from hpo.training.loop.checkpoint import Checkpoint
 from hpo.training.loop.fold import Run
-from hpo.training.loop.fold_parallel import choose_way
+from hpo.training.loop.fold_parallel import choose_fold_executor
 from hpo.training.machine.device import choose_device, choose_machine, start_of_trial
 from hpo.training.machine.failure import TrainingFailure, memory_failures
 from hpo.training.report import EpochReport, FoldReport, over_folds
@@ -99,10 +99,10 @@ class _Trial:
     ) -> None:
         start_of_trial(choose_device(device))
         machine = choose_machine(choose_device(device), development.dataset.dimensions, config.precision)
-        resident = make_resident(development, config.input_size, machine.device)
+        resident = make_device_dataset(development, config.input_size, machine.device)
         self.folds, self.control, self.checkpoint = folds, control, checkpoint
         self.machine = f"{machine.device.type} in {machine.dtype}"
-        self.way = choose_way(config, development.dataset, len(folds), machine)
+        self.way = choose_fold_executor(config, development.dataset, len(folds), machine)
         _log_once(f"trials train {self.way.describe()}")
 
         def make_run(number: int, fold: Fold) -> Run:

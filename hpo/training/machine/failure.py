@@ -49,7 +49,7 @@ class TrainingFailure(Exception):  # noqa: N818 - a result of a trial, not an er
 def memory_failures() -> Iterator[None]:
     """Turns an allocation that CPU or CUDA refuses into TrainingFailure("out of memory"); other errors pass.
 
-    Raises WornOut instead in a process whose memory is limited and that has trained other trials before.
+    Raises ProcessTainted instead in a process whose memory is limited and that has trained other trials before.
     """
     try:
         yield
@@ -69,7 +69,7 @@ def _is_out_of_memory(error: BaseException) -> bool:
 
 
 def _out_of_memory(error: BaseException) -> TrainingFailure:
-    """The failure; raises WornOut where it may be the process's and not the configuration's."""
+    """The failure; raises ProcessTainted where it may be the process's and not the configuration's."""
     note_refusal()
     detail = (str(error).splitlines() or ["allocation refused"])[0]
     bound = main_memory_limit()

@@ -23,7 +23,7 @@ _MEMORY = Path("/proc/meminfo")
 _MEMORY_LIMITS = ("memory.max", "memory.limit_in_bytes")
 
 _trials = 0
-_is_worn = False
+_is_tainted = False
 
 
 def usable_cores(own_groups: Path = _OWN_GROUPS, cgroups: Path = _CGROUPS) -> int:
@@ -74,7 +74,7 @@ def main_memory_limit() -> int | None:
     return None if limit == resource.RLIM_INFINITY else limit
 
 
-class WornOut(Exception):  # noqa: N818 - an event, not an error of the program
+class ProcessTainted(Exception):  # noqa: N818 - an event, not an error of the program
     """Memory was refused to a process that has trained other trials before: the trial is to be tried in a new one.
 
     What earlier trials freed in pieces counts against the limit, so that the trial may fit into a process of its own.
@@ -88,23 +88,23 @@ def begin_trial() -> None:
 
 
 def note_refusal() -> None:
-    """Notes that memory was refused; raises WornOut if this process is limited and this trial is not its first.
+    """Notes that memory was refused; raises ProcessTainted if this process is limited and this trial is not its first.
 
     Without a limit, as on CUDA, PyTorch frees what it refused with, and the process is as good as before.
     """
-    global _is_worn
-    _is_worn = main_memory_limit() is not None
-    if _is_worn and _trials > 1:
-        raise WornOut("memory was refused to it after it had trained other trials")
+    global _is_tainted
+    _is_tainted = main_memory_limit() is not None
+    if _is_tainted and _trials > 1:
+        raise ProcessTainted("memory was refused to it after it had trained other trials")
 
 
-def is_worn() -> bool:
+def process_is_tainted() -> bool:
     """Whether main memory was refused to this process, so that no other trial should be trained in it.
 
     After a refusal oneDNN keeps a primitive that it could not make, and fails each later trial that needs it
     (`tests/quirks/test_torch_memory.py`).
     """
-    return _is_worn
+    return _is_tainted
 
 
 def _groups(controller: str, own_groups: Path, cgroups: Path) -> Iterator[Path]:

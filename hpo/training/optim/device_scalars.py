@@ -8,7 +8,7 @@ from torch import Tensor
 Number = float | Tensor
 
 
-class Numbers:
+class DeviceScalars:
     """Numbers by name: floats, or 0-d tensors of the type and device of `like`, changed in place without waiting."""
 
     def __init__(self, like: Tensor | None = None) -> None:

@@ -13,7 +13,7 @@ from libauc.optimizers import PESG
 from torch import Tensor, nn
 
 from hpo.study.config import TrainConfig
-from hpo.training.optim.device_scalars import Number, Numbers
+from hpo.training.optim.device_scalars import DeviceScalars, Number
 from hpo.training.optim.losses import ALPHA_MAX, MinMaxLoss
 from hpo.training.state import StateDict
 
@@ -114,7 +114,7 @@ class BlockPESG(PESG):  # type: ignore[misc]
             device=params[0].device,
         )
         self._blocks: list[_Block] = []
-        self._numbers = Numbers(params[0] if capturable else None)
+        self._numbers = DeviceScalars(params[0] if capturable else None)
         self.T: int = 0
         self.steps: int = 0
         self.epoch_decay = epoch_decay

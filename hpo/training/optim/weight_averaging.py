@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from hpo.study.config import TrainConfig
-from hpo.training.optim.device_scalars import Number, Numbers
+from hpo.training.optim.device_scalars import DeviceScalars, Number
 from hpo.training.state import StateDict
 
 
@@ -33,7 +33,7 @@ class WeightAverage:
         self._count = 0
         self._epochs_taken = 0
         self._average = None if self._kind == "none" else deepcopy(network).requires_grad_(False)
-        self._numbers = Numbers(next(network.parameters()) if capturable else None)
+        self._numbers = DeviceScalars(next(network.parameters()) if capturable else None)
 
     def count_step(self) -> None:
         """Counts a step, and sets the share that `move` takes."""

@@ -13,7 +13,7 @@ import torch
 from hpo.data.development import Development
 from hpo.data.rows import Fold
 from hpo.study.config import TrainConfig
-from hpo.training.inputs.device_dataset import make_resident
+from hpo.training.inputs.device_dataset import make_device_dataset
 from hpo.training.loop.cuda_graph import FIRST_STEPS
 from hpo.training.loop.fold import Run
 from hpo.training.loop.fold_parallel import own_stream
@@ -41,7 +41,7 @@ def seconds_per_epoch(
         rows = _probe_rows(development, config, machine)
         probe = config.model_copy(update={"batch_size": rows, "resplit": "none", "batching": "random"})
         few = _first_rows(development, rows)
-        resident = make_resident(few, config.input_size, machine.device)
+        resident = make_device_dataset(few, config.input_size, machine.device)
         run = Run(probe, few, resident, np.arange(rows), 1, 0, machine)
         batch = next(run.batches(0))
         for _ in range(FIRST_STEPS + 1 if machine.device.type == "cuda" else 1):

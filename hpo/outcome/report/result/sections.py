@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hpo.outcome.final import Final
-from hpo.outcome.judgement import Against, Judged, Judgement
+from hpo.outcome.judgement import BaselineDifference, EntryResult, Judgement
 from hpo.outcome.report.document import Block, Listing, Notice, Picture, Section, Table, Text
 from hpo.outcome.report.result import figures
 from hpo.outcome.standings import Confirmation, Difference, Standing, Verdict
@@ -192,7 +192,7 @@ _AREAS = ("configuration", "test AUC, mean", "spread over seeds", "seeds and row
 _ACCURACIES = ("configuration", "AUC of each network", "accuracy", "sensitivity", "specificity", "accuracy at .5")
 
 
-def _areas(entry: Judged) -> tuple[str, ...]:
+def _areas(entry: EntryResult) -> tuple[str, ...]:
     return (
         entry.name,
         auc(entry.mean),
@@ -203,7 +203,7 @@ def _areas(entry: Judged) -> tuple[str, ...]:
     )
 
 
-def _accuracies(entry: Judged) -> tuple[str, ...]:
+def _accuracies(entry: EntryResult) -> tuple[str, ...]:
     return (
         entry.name,
         ", ".join(auc(one.value) for one in entry.aucs),
@@ -218,13 +218,13 @@ def _with_interval(estimate: Estimate | None) -> str:
     return "-" if estimate is None else f"{auc(estimate.value)} {_interval(estimate)}"
 
 
-def _difference(one: Against) -> tuple[str, ...]:
+def _difference(one: BaselineDifference) -> tuple[str, ...]:
     over = ("-", "-") if one.over_all is None else (_compared(one.over_all), _p(one.over_all))
     name = f"{one.entry} - {one.reference}"
     return (name, *over, _compared(one.delong), _p(one.delong), _compared(one.bootstrap))
 
 
-def _verdict(one: Against) -> str:
+def _verdict(one: BaselineDifference) -> str:
     found = one.decisive
     if not found.is_distinguishable:
         way = "cannot be told apart from"

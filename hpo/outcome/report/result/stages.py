@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from hpo.outcome.judgement import Judgement
 from hpo.outcome.report.document import Block, Listing, Picture, Table
 from hpo.outcome.report.drawing import COLOURS, canvas, drawn
-from hpo.outcome.report.search.evidence import Searched
+from hpo.outcome.report.search.evidence import SearchEvidence
 from hpo.outcome.standings import Confirmation
 from hpo.statistics.intervals import clipped_interval
 from hpo.text import auc, bounds
@@ -28,14 +28,14 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class Followed:
+class StageSeries:
     """A configuration through the stages, in the order of STAGES; None where it was not measured."""
 
     name: str
     stages: tuple[Stage | None, ...]
 
 
-def follow(search: Searched, confirmation: Confirmation | None, judgement: Judgement | None) -> list[Followed]:
+def follow(search: SearchEvidence, confirmation: Confirmation | None, judgement: Judgement | None) -> list[StageSeries]:
     """The winner, first, and the references; empty before there is a winner."""
     if judgement is not None:
         names = [entry.name for entry in judgement.entries]
@@ -45,12 +45,12 @@ def follow(search: Searched, confirmation: Confirmation | None, judgement: Judge
     else:
         return []
     return [
-        Followed(name, (_searched(search, name), _confirmed(confirmation, name), _tested(judgement, name)))
+        StageSeries(name, (_searched(search, name), _confirmed(confirmation, name), _tested(judgement, name)))
         for name in names
     ]
 
 
-def flattery(found: Sequence[Followed]) -> list[Block]:
+def optimism(found: Sequence[StageSeries]) -> list[Block]:
     """A table, a figure and sentences; nothing where fewer than two stages are done."""
     reached = [place for place in range(len(STAGES)) if any(one.stages[place] for one in found)]
     if len(reached) < 2:
@@ -70,7 +70,7 @@ def flattery(found: Sequence[Followed]) -> list[Block]:
 
 
 @drawn
-def drawn_stages(found: Sequence[Followed], reached: Sequence[int]) -> Figure:
+def drawn_stages(found: Sequence[StageSeries], reached: Sequence[int]) -> Figure:
     """AUC by stage, a line for each configuration."""
     figure, axes = canvas(6.4, 3.2)
     for number, (one, colour) in enumerate(zip(found, COLOURS, strict=False)):
@@ -87,7 +87,7 @@ def drawn_stages(found: Sequence[Followed], reached: Sequence[int]) -> Figure:
     return figure
 
 
-def _said(winner: Followed, other: Followed, reached: Sequence[int]) -> str:
+def _said(winner: StageSeries, other: StageSeries, reached: Sequence[int]) -> str:
     """How far the winner stood above another at each stage."""
     gaps = [
         (STAGES[place], first.auc - second.auc)
@@ -102,7 +102,7 @@ def _said(winner: Followed, other: Followed, reached: Sequence[int]) -> str:
     return f"{winner.name} minus {other.name}: {told}. {changed}"
 
 
-def _searched(search: Searched, name: str) -> Stage | None:
+def _searched(search: SearchEvidence, name: str) -> Stage | None:
     trial = next((one for one in search.complete if one.label == name), None)
     if trial is None or trial.row.auc is None:
         return None

@@ -7,7 +7,7 @@ import statistics
 from dataclasses import dataclass
 from typing import Any
 
-from hpo.outcome.report.search.evidence import Searched
+from hpo.outcome.report.search.evidence import SearchEvidence
 from hpo.study.config import applies
 from hpo.study.space import Choices
 
@@ -55,7 +55,7 @@ class NumberEffect:
     count: int
 
 
-def choice_effects(search: Searched) -> list[ChoiceEffect]:
+def choice_effects(search: SearchEvidence) -> list[ChoiceEffect]:
     """One for each searched setting with more than one choice, in the order of the space."""
     found = []
     for name, entry in search.spec.space.items():
@@ -66,7 +66,7 @@ def choice_effects(search: Searched) -> list[ChoiceEffect]:
     return found
 
 
-def number_effects(search: Searched) -> list[NumberEffect]:
+def number_effects(search: SearchEvidence) -> list[NumberEffect]:
     """One for each searched range in which at least 5 trials lie, strongest first; none if either does not vary."""
     from scipy import stats  # Takes 0.7 s to import, and `hpo dashboard` needs no effects.
 
@@ -83,7 +83,7 @@ def number_effects(search: Searched) -> list[NumberEffect]:
     return sorted(found, key=lambda effect: -abs(effect.correlation))
 
 
-def points_of(search: Searched, setting: str) -> list[tuple[Any, float]]:
+def points_of(search: SearchEvidence, setting: str) -> list[tuple[Any, float]]:
     """(value, AUC at the shared epoch) of the trials in which a setting means something; references are left out."""
     return [
         (trial.config[setting], auc)

@@ -14,7 +14,7 @@ from hpo.training.report import EpochReport
 
 
 @dataclass(frozen=True)
-class Tried:
+class TrialEvidence:
     """One finished trial: how it ended, its curve and its record, None if it ended before it was trained."""
 
     row: TrialRow
@@ -42,7 +42,7 @@ class Tried:
 
 
 @dataclass(frozen=True)
-class Searched:
+class SearchEvidence:
     """A search as it stands.
 
     shared_epoch: the last epoch, from 1, that every finished trial reached but those that failed; 0 if there is none.
@@ -51,44 +51,44 @@ class Searched:
     name: str
     spec: StudySpec
     status: StudyStatus
-    trials: list[Tried]
+    trials: list[TrialEvidence]
     shared_epoch: int
 
     @property
-    def complete(self) -> list[Tried]:
+    def complete(self) -> list[TrialEvidence]:
         """Trials that trained all their epochs, best first; references are among them."""
         done = [trial for trial in self.trials if trial.row.state == "complete"]
         return sorted(done, key=lambda trial: (-(trial.row.auc or 0.0), trial.row.number))
 
     @property
-    def references(self) -> list[Tried]:
+    def references(self) -> list[TrialEvidence]:
         """The references that are complete, in the order of their numbers."""
         return [trial for trial in self.trials if trial.row.reference and trial.row.state == "complete"]
 
     @property
-    def best(self) -> Tried | None:
+    def best(self) -> TrialEvidence | None:
         """The best complete trial that the search proposed, or None."""
         return next((trial for trial in self.complete if not trial.row.reference), None)
 
     @property
-    def named(self) -> list[Tried]:
+    def named(self) -> list[TrialEvidence]:
         """The references that are complete, and the best."""
         return [*self.references, *([self.best] if self.best else [])]
 
-    def at_shared_epoch(self) -> list[tuple[Tried, float]]:
+    def at_shared_epoch(self) -> list[tuple[TrialEvidence, float]]:
         """The trials that can be compared with each other: those with a value at the shared epoch, and it."""
         found = [(trial, trial.auc_at(self.shared_epoch)) for trial in self.trials]
         return [(trial, value) for trial, value in found if value is not None]
 
 
-def gather_trial(study: Study, row: TrialRow) -> Tried:
+def gather_trial(study: Study, row: TrialRow) -> TrialEvidence:
     """Everything about one trial. Raises StorageError."""
-    return Tried(row, read_curve(study, row.number), read_record(study, row.number))
+    return TrialEvidence(row, read_curve(study, row.number), read_record(study, row.number))
 
 
-def gather_search(study: Study) -> Searched:
+def gather_search(study: Study) -> SearchEvidence:
     """Everything about the search in `study`. Raises StudyNotFoundError, StorageError."""
     rows = [row for row in read_trials(study) if row.state in ("complete", "pruned", "failed")]
     trials = [gather_trial(study, row) for row in rows]
     lasts = [trial.curve[-1].epoch for trial in trials if trial.curve and trial.row.state != "failed"]
-    return Searched(study.name, study.spec, read_status(study), trials, min(lasts, default=0))
+    return SearchEvidence(study.name, study.spec, read_status(study), trials, min(lasts, default=0))

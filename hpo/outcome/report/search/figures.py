@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 
 from hpo.outcome.report.drawing import BLACK, BLUE, GREEN, GREY, ORANGE, RED, canvas, drawn
 from hpo.outcome.report.search.effects import ChoiceEffect, points_of
-from hpo.outcome.report.search.evidence import Searched, Tried
+from hpo.outcome.report.search.evidence import SearchEvidence, TrialEvidence
 from hpo.search.queries.importance import Importance
 from hpo.statistics.roc import ROC_GRID
 from hpo.study.space import Choices, Range
@@ -25,7 +25,7 @@ _LEAST_FOR_CONTOUR = 10
 
 
 @drawn
-def history(search: Searched) -> Figure:
+def history(search: SearchEvidence) -> Figure:
     """AUC of each trial in the order of their numbers, the best so far, and the references."""
     figure, axes = canvas(7.2, 3.0)
     groups = (("complete", BLUE, "o"), ("pruned", GREY, "x"))
@@ -62,7 +62,7 @@ def importance_bars(found: Sequence[Importance]) -> Figure:
 
 
 @drawn
-def slices(search: Searched) -> Figure:
+def slices(search: SearchEvidence) -> Figure:
     """AUC at the shared epoch against every searched setting, a panel each; best trial and medians marked."""
     space = search.spec.space
     rows = math.ceil(len(space) / _COLUMNS)
@@ -78,7 +78,7 @@ def slices(search: Searched) -> Figure:
 
 
 @drawn
-def contour(search: Searched, first: str, second: str) -> Figure:
+def contour(search: SearchEvidence, first: str, second: str) -> Figure:
     """AUC at the shared epoch over two searched ranges; the surface is interpolated between trials."""
     figure, axes = canvas(5.6, 4.0)
     pairs = [
@@ -117,7 +117,7 @@ def choices(effects: Sequence[ChoiceEffect], epoch: int) -> Figure:
 
 
 @drawn
-def curves(search: Searched) -> Figure:
+def curves(search: SearchEvidence) -> Figure:
     """Validation AUC by epoch of every trial; the best and the references with their standard errors."""
     figure, axes = canvas(7.2, 3.6)
     for state, colour, width in (("pruned", GREY, 0.7), ("complete", BLUE, 0.8)):
@@ -131,7 +131,7 @@ def curves(search: Searched) -> Figure:
 
 
 @drawn
-def overfitting(search: Searched) -> Figure:
+def overfitting(search: SearchEvidence) -> Figure:
     """Training and scoring AUC: by epoch for the best and the references, and at the end for all trials."""
     figure = Figure(figsize=(8.4, 3.4))
     left, right = figure.subplots(1, 2)
@@ -156,7 +156,7 @@ def overfitting(search: Searched) -> Figure:
 
 
 @drawn
-def rocs(search: Searched) -> Figure:
+def rocs(search: SearchEvidence) -> Figure:
     """ROC of the best and the references on their scoring rows, mean over folds."""
     figure, axes = canvas(4.4, 4.0)
     _rocs(axes, search.named, _colours_of(search, search.named))
@@ -164,7 +164,7 @@ def rocs(search: Searched) -> Figure:
 
 
 @drawn
-def search_overview(search: Searched) -> Figure:
+def search_overview(search: SearchEvidence) -> Figure:
     """AUC by epoch and ROC of the best and the references."""
     figure = Figure(figsize=(8.4, 3.6))
     left, right = figure.subplots(1, 2)
@@ -174,7 +174,7 @@ def search_overview(search: Searched) -> Figure:
 
 
 @drawn
-def trial_overview(trial: Tried) -> Figure:
+def trial_overview(trial: TrialEvidence) -> Figure:
     """Scoring and training AUC by epoch, and the ROC at the end if it is kept, of one trial."""
     figure = Figure(figsize=(8.4, 3.6))
     left, right = figure.subplots(1, 2)
@@ -188,13 +188,13 @@ def trial_overview(trial: Tried) -> Figure:
     return figure
 
 
-def _named_curves(axes: Axes, search: Searched) -> None:
+def _named_curves(axes: Axes, search: SearchEvidence) -> None:
     for trial, colour in zip(search.named, _colours_of(search, search.named), strict=True):
         _curve_with_errors(axes, trial, colour, trial.label)
     _label_curves(axes)
 
 
-def _curve_with_errors(axes: Axes, trial: Tried, colour: str, label: str) -> None:
+def _curve_with_errors(axes: Axes, trial: TrialEvidence, colour: str, label: str) -> None:
     epochs, aucs = _curve(trial)
     errors = np.array([point.standard_error or 0.0 for point in trial.curve])
     axes.plot(epochs, aucs, c=colour, lw=2, label=label)
@@ -209,7 +209,7 @@ def _label_curves(axes: Axes) -> None:
         axes.legend(loc="best", fontsize=7)
 
 
-def _rocs(axes: Axes, trials: Sequence[Tried], colours: Sequence[str]) -> None:
+def _rocs(axes: Axes, trials: Sequence[TrialEvidence], colours: Sequence[str]) -> None:
     for trial, colour in zip(trials, colours, strict=True):
         if trial.roc:
             axes.plot(ROC_GRID, trial.roc, c=colour, lw=1.6, label=f"{trial.label}, AUC {auc(trial.row.auc)}")
@@ -225,20 +225,20 @@ def _rocs(axes: Axes, trials: Sequence[Tried], colours: Sequence[str]) -> None:
         axes.text(0.5, 0.4, "no ROC is kept\nbefore a trial ends", ha="center", va="center", color=BLACK, fontsize=8)
 
 
-def _auc(trial: Tried) -> float:
+def _auc(trial: TrialEvidence) -> float:
     return float(trial.row.auc or math.nan)
 
 
-def _curve(trial: Tried) -> tuple[Any, Any]:
+def _curve(trial: TrialEvidence) -> tuple[Any, Any]:
     return np.array([point.epoch for point in trial.curve]), np.array([point.auc for point in trial.curve])
 
 
-def _colours_of(search: Searched, trials: Iterable[Tried]) -> list[str]:
+def _colours_of(search: SearchEvidence, trials: Iterable[TrialEvidence]) -> list[str]:
     own = dict(zip((trial.row.number for trial in search.references), _REFERENCE_COLOURS, strict=False))
     return [own.get(trial.row.number, BLUE if not trial.row.reference else RED) for trial in trials]
 
 
-def _reference_lines(axes: Axes, search: Searched) -> None:
+def _reference_lines(axes: Axes, search: SearchEvidence) -> None:
     for trial, colour in zip(search.references, _REFERENCE_COLOURS, strict=False):
         axes.axhline(_auc(trial), c=colour, lw=1.2, ls="--", label=trial.label)
 

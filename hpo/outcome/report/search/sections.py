@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from hpo.outcome.report.document import Block, Listing, Notice, Picture, Section, Table, Text
 from hpo.outcome.report.search import figures
 from hpo.outcome.report.search.effects import ChoiceEffect, NumberEffect, choice_effects, number_effects
-from hpo.outcome.report.search.evidence import Searched, Tried
+from hpo.outcome.report.search.evidence import SearchEvidence, TrialEvidence
 from hpo.search.queries.importance import LEAST_TRIALS, Importance, importances
 from hpo.search.queries.trials import LEARNED
 from hpo.search.strategy.pruner import make_pruner
@@ -23,7 +23,7 @@ _MOST_IN_TABLE = 12
 _CLEAR_GAP = 2.0
 
 
-def question(search: Searched) -> Section:
+def question(search: SearchEvidence) -> Section:
     """What was asked, and the protocol that was fixed before."""
     spec, data = search.spec, search.spec.data
     published = f" The published test AUC to beat is {auc(data.published_auc)}." if data.published_auc else ""
@@ -55,7 +55,7 @@ def question(search: Searched) -> Section:
     return Section("Question and protocol", tuple(blocks))
 
 
-def standing(search: Searched) -> Section:
+def standing(search: SearchEvidence) -> Section:
     """What the search found, and why its best value is no result."""
     status = search.status
     told = (
@@ -76,7 +76,7 @@ def standing(search: Searched) -> Section:
     return Section("The search", tuple(blocks))
 
 
-def versions(search: Searched, seed: int = 0) -> Section:
+def versions(search: SearchEvidence, seed: int = 0) -> Section:
     """What was searched, and what each setting did: importance, slices, contour, choices compared."""
     table = Table(
         ("setting", "values", "what it is"),
@@ -107,7 +107,7 @@ def versions(search: Searched, seed: int = 0) -> Section:
     return Section(title, tuple(blocks))
 
 
-def reasons(search: Searched) -> Section:
+def reasons(search: SearchEvidence) -> Section:
     """Why it seems to have worked or not: a sentence for each measured effect."""
     sentences = [
         *(_said_of_choice(effect) for effect in choice_effects(search)),
@@ -123,7 +123,7 @@ def reasons(search: Searched) -> Section:
     return Section("Why it seems to have worked or not", (Text(lead), body))
 
 
-def learning(search: Searched, later: Sequence[Block] = ()) -> Section:
+def learning(search: SearchEvidence, later: Sequence[Block] = ()) -> Section:
     """Curves, training against scoring, and what `later` stages say of the same configurations."""
     if not search.complete:
         return Section("Curves and overfitting", (Text("No trial has trained all its epochs yet."),))
@@ -145,7 +145,7 @@ def learning(search: Searched, later: Sequence[Block] = ()) -> Section:
     return Section("Curves and overfitting", (*blocks, Listing(tuple(sentences)), *later))
 
 
-def _scoring(search: Searched) -> str:
+def _scoring(search: SearchEvidence) -> str:
     scoring = search.spec.scoring
     ways = {
         "official": "the official validation rows",
@@ -158,12 +158,12 @@ def _scoring(search: Searched) -> str:
     return f"Scored on {ways[scoring.rows]}{fair}; a trial never selects its epoch on rows that it is scored on."
 
 
-def _strategy(search: Searched) -> str:
+def _strategy(search: SearchEvidence) -> str:
     sampler = SAMPLERS.entry(search.spec.search.sampler)
     return f"Search: {sampler.description or sampler.name}; {make_pruner(search.spec).describe()}."
 
 
-def _ranked(rank: int, trial: Tried) -> tuple[str, ...]:
+def _ranked(rank: int, trial: TrialEvidence) -> tuple[str, ...]:
     row = trial.row
     interval = "-"
     if row.auc is not None and row.standard_error is not None:
@@ -171,7 +171,7 @@ def _ranked(rank: int, trial: Tried) -> tuple[str, ...]:
     return str(rank), trial.label, with_error(row.auc, row.standard_error), interval
 
 
-def _winners_curse(search: Searched) -> list[Block]:
+def _winners_curse(search: SearchEvidence) -> list[Block]:
     best, references = search.best, search.references
     if best is None or best.row.auc is None:
         return []
@@ -188,7 +188,7 @@ def _winners_curse(search: Searched) -> list[Block]:
     return [Text(" ".join(told))]
 
 
-def _that_learned_nothing(search: Searched) -> list[Block]:
+def _that_learned_nothing(search: SearchEvidence) -> list[Block]:
     found = [trial for trial in search.trials if trial.row.warning]
     if not found:
         return []
@@ -208,7 +208,7 @@ def _values(entry: Range) -> str:
     return f"{entry.low:g} to {entry.high:g}{', log' if entry.log else ''}"
 
 
-def _basis(search: Searched, count: int) -> str:
+def _basis(search: SearchEvidence, count: int) -> str:
     return (
         f"What follows compares {count} trials by their AUC after epoch {search.shared_epoch} of "
         f"{search.spec.budget.epochs}, the last that all of them reached: final values exist only for those that were "
@@ -216,7 +216,7 @@ def _basis(search: Searched, count: int) -> str:
     )
 
 
-def _contour(search: Searched, found: Sequence[Importance]) -> list[Block]:
+def _contour(search: SearchEvidence, found: Sequence[Importance]) -> list[Block]:
     """Over the two most important ranges that always have a meaning."""
     space = search.spec.space
     ranges = [
@@ -255,7 +255,7 @@ def _said_of_number(effect: NumberEffect) -> str:
     return f"{told} over {effect.count} trials; no effect can be told."
 
 
-def _gap(trial: Tried) -> str:
+def _gap(trial: TrialEvidence) -> str:
     end = trial.curve[-1] if trial.curve else None
     if end is None or end.training_auc is None:
         return ""

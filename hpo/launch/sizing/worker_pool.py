@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from hpo.launch.probe import live_with_parent
-from hpo.launch.sizing.settle import Trouble
+from hpo.launch.sizing.tuning import MeasurementError
 from hpo.study.config import TrainConfig
 from hpo.study.spec import Scoring
 from hpo.training.probe.peak import Peak
@@ -32,7 +32,7 @@ PATIENCE = 120.0
 
 
 @dataclass(frozen=True)
-class Rehearsal:
+class WorkerPool:
     """What the processes of a crowd train. typical: for the rate, heaviest: for the memory."""
 
     typical: TrainConfig
@@ -45,7 +45,7 @@ class Rehearsal:
 class Crowd:
     """Grows to as many processes as are asked for; a context that ends them."""
 
-    def __init__(self, rehearsal: Rehearsal) -> None:
+    def __init__(self, rehearsal: WorkerPool) -> None:
         self._rehearsal = rehearsal
         self._spawn = multiprocessing.get_context("spawn")
         self._members: list[tuple[Any, Connection]] = []
@@ -60,7 +60,7 @@ class Crowd:
             process.join()
 
     def peak(self, threads: int) -> Peak:
-        """Memory of one worker on the heaviest configuration; raises Trouble."""
+        """Memory of one worker on the heaviest configuration; raises MeasurementError."""
         self._grow(1)
         _, pipe = self._members[0]
         _tell(pipe, ("peak", threads))
@@ -68,7 +68,7 @@ class Crowd:
         return peak
 
     def rate(self, count: int, threads: int) -> float:
-        """Rows a second of `count` processes together, each with so many threads; raises Trouble."""
+        """Rows a second of `count` processes together, each with so many threads; raises MeasurementError."""
         self._grow(count)
         pipes = [pipe for _, pipe in self._members[:count]]
         for pipe in pipes:
@@ -97,22 +97,22 @@ def _tell(pipe: Connection, message: tuple[str, int]) -> None:
     try:
         pipe.send(message)
     except OSError:
-        raise Trouble("a process ended without a word; was the memory too small?") from None
+        raise MeasurementError("a process ended without a word; was the memory too small?") from None
 
 
 def _answer(pipe: Connection, wanted: str) -> Any:
     try:
         if not pipe.poll(PATIENCE):
-            raise Trouble(f"no answer within {PATIENCE:.0f} s")
+            raise MeasurementError(f"no answer within {PATIENCE:.0f} s")
         kind, value = pipe.recv()
     except (EOFError, OSError):
-        raise Trouble("a process ended without a word; was the memory too small?") from None
+        raise MeasurementError("a process ended without a word; was the memory too small?") from None
     if kind != wanted:
-        raise Trouble(str(value))
+        raise MeasurementError(str(value))
     return value
 
 
-def _member(pipe: Connection, parent: int, rehearsal: Rehearsal) -> None:
+def _member(pipe: Connection, parent: int, rehearsal: WorkerPool) -> None:
     """A process of the crowd: does what it is told until it is ended."""
     live_with_parent(parent)
     try:
@@ -124,7 +124,7 @@ def _member(pipe: Connection, parent: int, rehearsal: Rehearsal) -> None:
         pipe.send(("failed", f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"))
 
 
-def _obey(pipe: Connection, rehearsal: Rehearsal) -> None:
+def _obey(pipe: Connection, rehearsal: WorkerPool) -> None:
     from hpo.data.rows import scoring_folds
     from hpo.training.machine.device import set_up_process
     from hpo.training.probe.memory import peak_of, train_on

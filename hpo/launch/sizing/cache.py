@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hpo.files import atomic_write
-from hpo.launch.sizing.settle import Settled
+from hpo.launch.sizing.tuning import TunedWorkers
 
 _FORMAT = 1
 
@@ -31,16 +31,16 @@ class Kept:
         name = hashlib.sha256(text.encode()).hexdigest()[:16]
         self.file = (cache_folder() if folder is None else folder) / f"{name}.json"
 
-    def read(self) -> Settled | None:
+    def read(self) -> TunedWorkers | None:
         """What was settled; None if there is no file, or one that is damaged."""
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             content = json.loads(self.file.read_text(encoding="utf-8"))
             workers, lines = content["workers"], content["lines"]
             if type(workers) is int and workers >= 1 and all(isinstance(line, str) for line in lines):
-                return Settled(workers, tuple(lines))
+                return TunedWorkers(workers, tuple(lines))
         return None
 
-    def write(self, settled: Settled) -> bool:
+    def write(self, settled: TunedWorkers) -> bool:
         """Keeps it for the next time; False where the folder cannot be written."""
         with contextlib.suppress(OSError):
             self.file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -23,12 +23,12 @@ GPU_PART = 0.95
 _SPARE = 1.05
 
 
-class Trouble(Exception):  # noqa: N818 - an answer, not an error of the program
+class MeasurementError(Exception):
     """So many workers could not be measured, and why."""
 
 
 @dataclass(frozen=True)
-class Room:
+class Capacity:
     """What the workers of one device share. devices: that have the cores and the main memory in common.
 
     main: bytes, None if unknown. gpu: bytes of the GPU, None on a CPU; context: those that a process takes beside
@@ -55,7 +55,7 @@ class Room:
 
 
 @dataclass(frozen=True)
-class Settled:
+class TunedWorkers:
     """Workers per device, and the lines that say how it came to that. is_measured: whether one worker could be."""
 
     workers: int
@@ -63,15 +63,16 @@ class Settled:
     is_measured: bool = True
 
 
-def settle(
+def tune_workers(
     rate: Callable[[int], float],
     most: tuple[int, str],
     *,
     in_time: Callable[[], bool] = lambda: True,
-) -> Settled:
-    """The number of workers from which more make less than LEAST_GAIN times as many rows a second, or do not fit.
+) -> TunedWorkers:
+    """Find the number of workers beyond which more gain less than LEAST_GAIN in throughput, or do not fit.
 
-    rate: rows a second of so many workers together; raises Trouble. most: the largest number to try, and why no more.
+    rate: samples per second of so many workers together; raises MeasurementError. most: the largest number to try, and
+    why no more.
     in_time: whether there is time to try more. 1 if nothing could be measured.
     """
     lines: list[str] = []
@@ -87,7 +88,7 @@ def settle(
             break
         try:
             found = rate(count)
-        except Trouble as trouble:
+        except MeasurementError as trouble:
             note(f"{_workers(count)} could not be measured: {trouble}")
             break
         gain = f", {found / best_rate:.2f} times those of {best}" if best_rate else ""
@@ -97,7 +98,7 @@ def settle(
         best, best_rate = count, found
     else:
         note(f"more were not tried: {most[1]}")
-    return Settled(best, tuple(lines), is_measured=best_rate > 0)
+    return TunedWorkers(best, tuple(lines), is_measured=best_rate > 0)
 
 
 def ladder(most: int) -> list[int]:
