@@ -10,10 +10,10 @@ import pytest
 import hpo
 from hpo.study.spec import StudySpec
 from tests.plugins import kept_registries
-from tests.project.documents import ROOT, code_blocks, name_of
+from tests.project.documents import ROOT, code_blocks
 from tests.search.fakes import FakeTrainer, make_report
 
-PAGES = [ROOT / "docs" / name for name in ("python-api.md", "extending.md")]
+INTERFACE, EXTENDING = (ROOT / "docs" / name for name in ("python-api.md", "extending.md"))
 
 
 @pytest.fixture(autouse=True)
@@ -32,10 +32,7 @@ def run_blocks(page: Path) -> None:
         exec(compile(block, f"{page.name}, block {number}", "exec"), namespace)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_the_examples_of_a_page_run_with_a_trainer_that_learns_at_once(
-    page: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_examples_of_the_interface_run_with_a_trainer_that_learns_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     def make_trainer(spec: StudySpec, *_: object, **__: object) -> FakeTrainer:
         return FakeTrainer(spec.budget.epochs)
 
@@ -44,17 +41,21 @@ def test_the_examples_of_a_page_run_with_a_trainer_that_learns_at_once(
 
     monkeypatch.setattr("hpo.search.worker.trainer.make_trainer", make_trainer)
     monkeypatch.setattr("hpo.training.loop.trial.train_trial", train_trial)
-    run_blocks(page)
+    run_blocks(INTERFACE)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_the_examples_of_a_page_run(page: Path) -> None:
-    run_blocks(page)
+def test_the_examples_of_the_interface_train(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hpo.training.model.resnet._WIDTHS", (8, 8, 8, 8))
+    run_blocks(INTERFACE)
+
+
+def test_the_examples_of_extending_run_and_train() -> None:
+    run_blocks(EXTENDING)
 
 
 def test_every_public_name_is_on_one_of_the_pages() -> None:
-    text = "".join(page.read_text() for page in PAGES)
+    text = "".join(page.read_text() for page in (INTERFACE, EXTENDING))
     kinds_of_error = {name for name in hpo.__all__ if name.endswith("Error")} - {"HpoError"}
     wanted = set(hpo.__all__) - kinds_of_error - {"DISTRIBUTION", "__version__"}
     assert [name for name in sorted(wanted) if f"`{name}`" not in text] == []

@@ -86,7 +86,7 @@ class FakeTrainer:
         config = task.config
         self.trained.append((config, task.seed))
         self.divided.append(task.scoring_seed)
-        self.stop = task.stop
+        self.stop = lambda: task.control.stop.requested
         for epoch in range(1, self._epochs + 1):
             for step in range(10):
                 task.control.progress((epoch - 1 + step / 10) / self._epochs)
