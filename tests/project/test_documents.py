@@ -121,6 +121,19 @@ def test_every_package_is_in_the_architecture() -> None:
     assert [package for package in packages if f"hpo/{package}/" not in text] == []
 
 
+def test_every_file_and_module_that_the_architecture_names_is_there() -> None:
+    named = set(re.findall(r"`([\w./]+)`", (ROOT / "ARCHITECTURE.md").read_text()))
+    paths = {name for name in named if name.endswith((".py", "/"))}
+    modules = {name for name in named if re.fullmatch(r"hpo(\.\w+)+", name)}
+    below = [ROOT, ROOT / "hpo", *(path for path in (ROOT / "hpo").rglob("*") if path.is_dir())]
+    gone = {path for path in paths if not any((folder / path).exists() for folder in below)}
+    gone |= {name for name in modules if not (ROOT / f"{name.replace('.', '/')}.py").exists()
+             and not (ROOT / name.replace(".", "/")).is_dir() and name != "hpo.plugins"}  # fmt: skip
+    assert paths
+    assert modules
+    assert gone == set()
+
+
 def test_every_setting_is_in_the_reference_of_settings() -> None:
     from hpo.study.config import settings
 
