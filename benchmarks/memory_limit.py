@@ -142,14 +142,20 @@ def one_trial() -> None:
     """Load digits and train a trial for STEPS steps."""
     import torch
 
+    from hpo.control import Control, Stop, StopReason
     from hpo.search.worker.trainer import Task, make_trainer
     from hpo.study.files import builtin_study_file, load_spec
     from hpo.training.machine.device import start_of_trial
 
     start_of_trial(torch.device("cpu"))
     spec = load_spec(builtin_study_file("digits"), ("budget.epochs=1", "scoring.rows=holdout"))
-    steps = itertools.count()
-    task = Task(config=spec.config({}), seed=1, number=0, stop=lambda: next(steps) >= STEPS)
+    stop, steps = Stop(), itertools.count(1)
+
+    def progress(_share: float) -> None:
+        if next(steps) >= STEPS:
+            stop.request(StopReason.SIGNAL)
+
+    task = Task(config=spec.config({}), seed=1, number=0, control=Control(stop, progress))
     for _ in make_trainer(spec, None, "cpu")(task):
         pass
 

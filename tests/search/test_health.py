@@ -31,11 +31,7 @@ def look(url: URL, study: str | None = None, slow: float = math.inf) -> list[Fin
     return list(DatabaseCheck(url.render_as_string(hide_password=False), study, slow).look())
 
 
-def test_a_database_in_order_is_ok_and_tells_of_its_study(
-    any_database: Database, name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # A busy machine may take its time, which is a warning.
-    monkeypatch.setattr(database_room, "_SLOW", math.inf)
+def test_a_database_in_order_is_ok_and_tells_of_its_study(any_database: Database, name: str) -> None:
     create_or_open(any_database, name, load_spec(builtin_study_file("digits")))
     found = look(any_database.url, name)
     assert {finding.verdict for finding in found} == {"ok"}, found

@@ -14,7 +14,7 @@ import optuna
 import pytest
 import sqlalchemy as sa
 
-from hpo.control import StopReason
+from hpo.control import Stop, StopReason
 from hpo.errors import DataError
 from hpo.search.database.database import Database
 from hpo.search.queries.status import read_status
@@ -123,15 +123,17 @@ def test_a_worker_waits_for_the_rest_and_takes_up_what_a_dead_one_left(
     monkeypatch.setattr("hpo.search.worker.loop.POLL_SECONDS", (0.01, 0.01))
     study, asked = _study(database, 1), itertools.count()
 
-    def stop() -> bool:
-        # Asked before each claim and while it waits, so that at least one claim was in vain.
-        if next(asked) == 3:
-            expire(study)
-        return False
+    class ExpiresTheLease(Stop):
+        # Polled before each claim and while the worker waits, so that at least one claim was in vain.
+        @property
+        def requested(self) -> bool:
+            if next(asked) == 3:
+                expire(study)
+            return False
 
     claimed(study, "dead")
     assert run_worker(study, identity=this_process("heir"), train=FakeTrainer(1), wait=False).finished == 0
-    assert run_worker(study, identity=this_process("heir"), train=FakeTrainer(1), stop=stop).finished == 1
+    assert run_worker(study, identity=this_process("heir"), train=FakeTrainer(1), stop=ExpiresTheLease()).finished == 1
     assert read_trials(study)[0].worker == "heir"
 
 
@@ -287,7 +289,7 @@ def test_a_trial_is_given_back_when_the_time_of_the_job_is_up(
 
 def test_seconds_are_counted_over_all_lives_of_a_trial(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
-    monkeypatch.setattr("hpo.search.worker.loop.time", clock)
+    monkeypatch.setattr("hpo.training.machine.usage.time", clock)
     study = _study(database, 1)
     train = FakeTrainer(4, on_epoch=lambda _: clock.sleep(100.0))
     run_worker(study, identity=this_process("w"), train=train, stop=StopAfter(25))

@@ -10,7 +10,7 @@ _COMMANDS = {
     "init": Lazy("hpo.cli.db.init:init", "Create the tables in an empty database"),
     "check": Lazy(
         "hpo.cli.db.check:check",
-        "Show what the database is, and whether this hpo can work on it",
+        "Show what `hpo doctor` finds about the database",
     ),
     "upgrade": Lazy("hpo.cli.db.upgrade:upgrade", "Upgrade hpo's and Optuna's tables to the versions installed here"),
     "backup": Lazy("hpo.cli.db.backup:backup", "Write the whole database, as of one moment, to one FILE"),
