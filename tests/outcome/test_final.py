@@ -74,7 +74,7 @@ def test_the_opening_is_in_the_ledger_before_a_test_row_is_read(
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("the machine died here")
 
-    monkeypatch.setattr("hpo.data.sealed._load", broken)
+    monkeypatch.setattr("hpo.data.sealed.load_by", broken)
     with pytest.raises(RuntimeError, match="died"):
         opened(study, tmp_path)
     opening = read_openings(study.database, "digits")[0]
