@@ -238,40 +238,38 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measure, "usable_memory", lambda: 64 * GIB)
 
 
-def found(said: list[str]) -> int:
+def found() -> int:
     spec = load_spec(builtin_study_file("digits"), ())
     development = load_development(spec.data, Path("unused"))
-    return measure.workers_per_device(spec, development, "auto", FakeProbe(), said.append)
+    return measure.workers_per_device(spec, development, "auto", FakeProbe())
 
 
 @pytest.mark.usefixtures("machine")
-def test_what_was_found_is_said_and_the_next_launch_finds_it_again() -> None:
-    said: list[str] = []
-    assert found(said) == 4
+def test_what_was_found_is_said_and_the_next_launch_finds_it_again(log: list[str]) -> None:
+    assert found() == 4
     assert FakeCrowd.asked == [1, 2, 4, 8]
-    assert unmentioned(said[0], "1.0 GiB") == []
+    assert unmentioned(log[0], "1.0 GiB") == []
     (kept,) = cache_folder().iterdir()
-    assert unmentioned(said[-1], 4, kept) == []
-    before = said.copy()
-    said.clear()
-    assert found(said) == 4
+    assert unmentioned(log[-1], 4, kept) == []
+    before = log.copy()
+    log.clear()
+    assert found() == 4
     assert FakeCrowd.asked == [1, 2, 4, 8]
-    assert all(line in again for line, again in zip(before[1:-1], said[:-1], strict=True))
-    assert unmentioned(said[-1], 4, kept) == []
+    assert all(line in again for line, again in zip(before[1:-1], log[:-1], strict=True))
+    assert unmentioned(log[-1], 4, kept) == []
 
 
 @pytest.mark.usefixtures("machine")
 def test_a_memory_that_cannot_be_measured_means_one_worker_and_is_not_kept(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log: list[str]
 ) -> None:
     def peak(self: FakeCrowd, threads: int) -> Peak:
         raise MeasurementError("no room")
 
     monkeypatch.setattr(FakeCrowd, "peak", peak)
-    said: list[str] = []
-    assert found(said) == 1
-    assert len(said) == 2
-    assert "no room" in said[0]
+    assert found() == 1
+    assert len(log) == 2
+    assert "no room" in log[0]
     assert not (tmp_path / "hpo").exists()
 
 

@@ -18,12 +18,11 @@ def digits(trials: int, *overrides: str) -> StudySpec:
     return load_spec(builtin_study_file("digits"), (f"budget.trials={trials}", *overrides))
 
 
-def test_a_study_is_created_and_resumed_without_workers(tmp_path: Path) -> None:
+def test_a_study_is_created_and_resumed_without_workers(tmp_path: Path, log: list[str]) -> None:
     storage = f"sqlite:///{tmp_path}/s.db"
-    lines: list[str] = []
-    made = launch(digits(5), name="s", on="none", storage=storage, tell=lines.append)
+    made = launch(digits(5), name="s", on="none", storage=storage)
     assert (made.study.name, made.submission) == ("s", None)
-    assert lines
+    assert log
     launch(digits(7), name="s", on="none", storage=storage, keep_trials=True)
     assert open_named_study("s", storage).spec.budget.trials == 5
     launch(digits(7), name="s", on="none", storage=storage)

@@ -53,7 +53,7 @@ def watch(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[
     def run(happens: Callable[[float], None]) -> float:
         clock = Clock(happens)
         monkeypatch.setattr(serve_module, "time", SimpleNamespace(sleep=clock.sleep, monotonic=clock.monotonic))
-        check_left(folder, ELSEWHERE, lambda _: None)
+        check_left(folder, ELSEWHERE)
         return clock.now
 
     return run

@@ -22,17 +22,13 @@ from hpo.training.loop.checkpoint import Checkpoint, remove_checkpoints, trials_
 from tests.mention import unmentioned
 
 
-def silent(_line: str) -> None:
-    """Takes a line that no test reads."""
-
-
 def save(checkpoint: Checkpoint, value: float) -> bool:
-    return checkpoint.save({"epoch": 3, "value": value}, [{"weights": torch.full((9,), value)} for _ in "ab"], silent)
+    return checkpoint.save({"epoch": 3, "value": value}, [{"weights": torch.full((9,), value)} for _ in "ab"])
 
 
-def load(checkpoint: Checkpoint, told: list[str] | None = None) -> float | None:
+def load(checkpoint: Checkpoint) -> float | None:
     """The value that was saved, found alike in the trial's part and in each of two folds; None if nothing is found."""
-    found = checkpoint.load(silent if told is None else told.append)
+    found = checkpoint.load()
     if found is None:
         return None
     state, folds = found
@@ -75,11 +71,10 @@ def test_older_files_go_when_the_first_own_is_written_and_a_successors_never(tmp
     assert names(tmp_path) == ["trial-00006.f1.pt", "trial-00007.f4.pt"]
 
 
-def test_a_file_of_another_identity_is_passed_over_and_told(tmp_path: Path) -> None:
+def test_a_file_of_another_identity_is_passed_over_and_told(tmp_path: Path, log: list[str]) -> None:
     save(Checkpoint(tmp_path, 7, 2, "other"), 2.0)
-    told: list[str] = []
-    assert load(Checkpoint(tmp_path, 7, 3, "same"), told) is None
-    (line,) = told
+    assert load(Checkpoint(tmp_path, 7, 3, "same")) is None
+    (line,) = log
     assert unmentioned(line, "trial 7", tmp_path / "trial-00007.f2.pt") == []
     assert load(Checkpoint(tmp_path, 7, 3, "other")) == 2.0, "the file itself is whole"
 
@@ -95,29 +90,27 @@ def with_a_flipped_bit(content: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("damage", [cut_in_half, with_a_flipped_bit, lambda _: b"", lambda _: b"no zip at all" * 99])
-def test_a_damaged_file_is_passed_over_for_the_one_before(tmp_path: Path, damage: Any) -> None:
+def test_a_damaged_file_is_passed_over_for_the_one_before(tmp_path: Path, damage: Any, log: list[str]) -> None:
     save(Checkpoint(tmp_path, 7, 2, "same"), 2.0)
     newest = tmp_path / "trial-00007.f2.pt"
     damaged = damage(newest.read_bytes())
     newest.unlink()
     save(Checkpoint(tmp_path, 7, 1, "same"), 1.0)
     newest.write_bytes(damaged)
-    told: list[str] = []
-    assert load(Checkpoint(tmp_path, 7, 3, "same"), told) == 1.0
-    (line,) = told
+    assert load(Checkpoint(tmp_path, 7, 3, "same")) == 1.0
+    (line,) = log
     assert unmentioned(line, "trial 7", newest) == []
     assert "\n" not in line
 
 
-def test_a_file_cannot_bring_code(tmp_path: Path) -> None:
+def test_a_file_cannot_bring_code(tmp_path: Path, log: list[str]) -> None:
     class Trap:
         def __reduce__(self) -> tuple[Any, tuple[str]]:
             return os.mkdir, (str(tmp_path / "sprung"),)
 
     torch.save({"format": 1, "identity": "same", "trial": {}, "folds": [Trap()]}, tmp_path / "trial-00007.f1.pt")
-    told: list[str] = []
-    assert load(Checkpoint(tmp_path, 7, 1, "same"), told) is None
-    assert len(told) == 1
+    assert load(Checkpoint(tmp_path, 7, 1, "same")) is None
+    assert len(log) == 1
     assert not (tmp_path / "sprung").exists()
 
 
@@ -132,36 +125,33 @@ def files_of_at_most(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def test_a_disk_that_refuses_is_told_once_and_leaves_the_file_of_before(tmp_path: Path) -> None:
-    told: list[str] = []
+def test_a_disk_that_refuses_is_told_once_and_leaves_the_file_of_before(tmp_path: Path, log: list[str]) -> None:
     checkpoint = Checkpoint(tmp_path, 7, 1, "same")
     save(checkpoint, 1.0)
     with files_of_at_most(10_000):
         for _ in range(2):
-            assert not checkpoint.save({"value": 2.0}, [{"weights": torch.zeros(100_000)}], told.append)
+            assert not checkpoint.save({"value": 2.0}, [{"weights": torch.zeros(100_000)}])
     assert names(tmp_path) == ["trial-00007.f1.pt"]
     assert load(checkpoint) == 1.0
-    (line,) = told
+    (line,) = log
     assert unmentioned(line, "trial 7", checkpoint.path, os.strerror(errno.EFBIG)) == []
     assert save(checkpoint, 3.0)
     assert load(checkpoint) == 3.0
 
 
-def test_without_room_nothing_is_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_room_nothing_is_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log: list[str]) -> None:
     monkeypatch.setattr("hpo.training.loop.checkpoint.shutil.disk_usage", lambda _: SimpleNamespace(free=5_000_000))
-    told: list[str] = []
     checkpoint = Checkpoint(tmp_path, 7, 1, "same")
-    assert not checkpoint.save({}, [{"weights": torch.zeros(1_000_000)}], told.append)
+    assert not checkpoint.save({}, [{"weights": torch.zeros(1_000_000)}])
     assert names(tmp_path) == []
-    (line,) = told
+    (line,) = log
     assert unmentioned(line, "trial 7", checkpoint.path, "8 MB", "5 MB") == []
 
 
-def test_a_folder_that_cannot_be_made_costs_the_checkpoint_only(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_made_costs_the_checkpoint_only(tmp_path: Path, log: list[str]) -> None:
     (tmp_path / "file").write_text("")
-    told: list[str] = []
-    assert not Checkpoint(tmp_path / "file" / "study", 7, 1, "same").save({}, [], told.append)
-    assert len(told) == 1
+    assert not Checkpoint(tmp_path / "file" / "study", 7, 1, "same").save({}, [])
+    assert len(log) == 1
 
 
 def test_every_file_of_a_trial_goes_half_written_ones_too(tmp_path: Path) -> None:

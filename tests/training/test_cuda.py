@@ -46,11 +46,11 @@ def train(run: Run, epochs: int) -> list[float]:
     return losses
 
 
-def make_run(development: Development, told: list[str], **settings: Any) -> Run:
+def make_run(development: Development, **settings: Any) -> Run:
     config = TrainConfig(**(SETTINGS | settings))
     machine = choose_machine(DEVICE, 2, config.precision)
     resident = make_device_dataset(development, config.input_size, DEVICE)
-    return Run(config, development, resident, np.arange(40), 12, 0, machine, told.append)
+    return Run(config, development, resident, np.arange(40), 12, 0, machine)
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def no_verdicts(monkeypatch: pytest.MonkeyPatch) -> dict[Any, bool]:
 
 def test_an_epoch_does_not_wait_for_the_device(development: Development) -> None:
     """Warmed up, all of an epoch's steps are given out without a wait; losses and scores are read after the last."""
-    run = make_run(development, [])
+    run = make_run(development)
     train(run, 4)
     with own_stream(DEVICE):
         work = run.work(4, np.arange(40, 52))
@@ -78,12 +78,11 @@ def test_an_epoch_does_not_wait_for_the_device(development: Development) -> None
 @pytest.mark.parametrize("loss", ["aucm_v1", "aucm_v2", "cross_entropy"])
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_a_graph_can_be_recorded_and_computes_what_the_step_does(
-    development: Development, no_verdicts: dict[Any, bool], loss: str, optimizer: str
+    development: Development, no_verdicts: dict[Any, bool], loss: str, optimizer: str, log: list[str]
 ) -> None:
-    told: list[str] = []
-    train(make_run(development, told, loss=loss, optimizer=optimizer), 3)
-    assert len(told) == 1
-    assert "ms" in told[0], told
+    train(make_run(development, loss=loss, optimizer=optimizer), 3)
+    assert len(log) == 1
+    assert "ms" in log[0], log
 
 
 @pytest.mark.parametrize("class_means", ["learned", "running"])
@@ -98,10 +97,10 @@ def test_replayed_epochs_follow_those_done_as_they_are(
         "class_means": class_means,
     }
     monkeypatch.setattr(cuda_graph.StepGraph, "_is_worth_it", lambda *_: True)
-    replayed = train(make_run(development, [], **settings), 12)
+    replayed = train(make_run(development, **settings), 12)
     assert list(no_verdicts.values()) == [True, True]
     no_verdicts.update(dict.fromkeys(no_verdicts, False))
-    assert replayed == pytest.approx(train(make_run(development, [], **settings), 12), rel=0.05)
+    assert replayed == pytest.approx(train(make_run(development, **settings), 12), rel=0.05)
 
 
 def test_folds_on_streams_are_equal_to_one_after_the_other(

@@ -31,7 +31,6 @@ class Toy:
     def __init__(self) -> None:
         self.weights = torch.zeros(4, dtype=torch.float64)
         self.random = torch.Generator().manual_seed(0)
-        self.told: list[str] = []
         self.called = 0
 
     def step(self, rows: Tensor) -> tuple[Tensor, Tensor]:
@@ -42,7 +41,7 @@ class Toy:
 
     @property
     def subject(self) -> GraphableStep:
-        return GraphableStep(self.step, self.random, lambda: [{"weights": self.weights}], "toy", self.told.append)
+        return GraphableStep(self.step, self.random, lambda: [{"weights": self.weights}], "toy")
 
 
 @pytest.fixture(autouse=True)
@@ -104,37 +103,39 @@ def assert_as_plain(results: list[Tensor], toy: Toy) -> None:
 
 
 def test_a_faster_recording_replaces_the_step_after_the_first_ones_and_changes_nothing(
-    times: Any, no_verdicts: dict[Any, bool]
+    times: Any, no_verdicts: dict[Any, bool], log: list[str]
 ) -> None:
     times(0.02, 0.01)
     toy, replays = Toy(), list[int]()
     assert_as_plain(outcome(StepGraph(toy.subject, honest(replays))), toy)
     rehearsed = 1 + 5
     assert len(replays) == rehearsed + 8 - FIRST_STEPS
-    assert [numbers_in(line) for line in toy.told] == [[2.0, 4.0]]
+    assert [numbers_in(line) for line in log] == [[2.0, 4.0]]
     assert no_verdicts == {"toy": True}
 
 
-def test_a_recording_that_is_no_faster_is_not_used(times: Any, no_verdicts: dict[Any, bool]) -> None:
+def test_a_recording_that_is_no_faster_is_not_used(times: Any, no_verdicts: dict[Any, bool], log: list[str]) -> None:
     times(0.01, 0.02)
     toy, replays = Toy(), list[int]()
     assert_as_plain(outcome(StepGraph(toy.subject, honest(replays))), toy)
     assert len(replays) == 1 + 5
-    assert [numbers_in(line) for line in toy.told] == [[4.0, 2.0]]
+    assert [numbers_in(line) for line in log] == [[4.0, 2.0]]
     assert no_verdicts == {"toy": False}
 
 
-def test_a_recording_that_computes_something_else_is_not_used(no_verdicts: dict[Any, bool]) -> None:
+def test_a_recording_that_computes_something_else_is_not_used(no_verdicts: dict[Any, bool], log: list[str]) -> None:
     toy = Toy()
     assert_as_plain(outcome(StepGraph(toy.subject, wrong)), toy)
-    assert len(toy.told) == 1
+    assert len(log) == 1
     assert no_verdicts == {"toy": False}
 
 
-def test_a_step_that_cannot_be_recorded_goes_on_as_it_is_and_says_so_once(no_verdicts: dict[Any, bool]) -> None:
+def test_a_step_that_cannot_be_recorded_goes_on_as_it_is_and_says_so_once(
+    no_verdicts: dict[Any, bool], log: list[str]
+) -> None:
     toy = Toy()
     assert_as_plain(outcome(StepGraph(toy.subject, half_done)), toy)
-    (line,) = toy.told
+    (line,) = log
     assert unmentioned(line, CAPTURING) == []
     assert "\n" not in line
     assert no_verdicts == {"toy": False}
@@ -148,13 +149,13 @@ def test_memory_that_is_refused_while_recording_is_no_reason_to_go_on() -> None:
         outcome(StepGraph(Toy().subject, refuse))
 
 
-def test_a_kind_of_step_is_tried_once_in_a_process(times: Any) -> None:
+def test_a_kind_of_step_is_tried_once_in_a_process(times: Any, log: list[str]) -> None:
     times(0.02, 0.01)
     outcome(StepGraph(Toy().subject, honest([])))
     toy, replays = Toy(), list[int]()
     assert_as_plain(outcome(StepGraph(toy.subject, honest(replays))), toy)
     assert len(replays) == 8 - FIRST_STEPS
-    assert toy.told == []
+    assert log == []
     cuda_graph._VERDICTS["toy"] = False
     assert_as_plain(outcome(StepGraph(Toy().subject, half_done)), toy)
 

@@ -18,6 +18,7 @@ from hpo.study.catalogue import find_dataset
 from hpo.study.config import TrainConfig
 from hpo.study.spec import Scoring
 from hpo.training.loop import fold_parallel
+from hpo.training.loop import trial as trial_module
 from hpo.training.loop.fold import Work
 from hpo.training.loop.fold_parallel import InThreads, best_size, choose_fold_executor, cut, own_stream
 from hpo.training.loop.trial import train_trial
@@ -157,14 +158,15 @@ def train(
         torch.set_num_threads(before)
 
 
-def test_the_way_is_told_once_in_a_process(development: Development, monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[str] = []
-    monkeypatch.setattr("hpo.training.loop.trial._TOLD", set())
+def test_the_way_is_told_once_in_a_process(
+    development: Development, monkeypatch: pytest.MonkeyPatch, log: list[str]
+) -> None:
+    trial_module._log_once.cache_clear()
     folds = scoring_folds(development, Scoring(rows="kfold", folds=2), 0)
     config = TrainConfig(batch_size=26, input_size=4, precision="fp32")
     for seed in range(2):
-        list(train_trial(config, development, folds, 1, seed, "cpu", tell=told.append))
-    assert [numbers_in(line) for line in told] == [[2, 1]]
+        list(train_trial(config, development, folds, 1, seed, "cpu"))
+    assert [numbers_in(line) for line in log] == [[2, 1]]
 
 
 def test_a_cpu_has_no_streams() -> None:
