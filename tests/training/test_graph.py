@@ -152,6 +152,7 @@ def test_memory_that_is_refused_while_recording_is_no_reason_to_go_on() -> None:
 def test_a_kind_of_step_is_tried_once_in_a_process(times: Any, log: list[str]) -> None:
     times(0.02, 0.01)
     outcome(StepGraph(Toy().subject, honest([])))
+    log.clear()
     toy, replays = Toy(), list[int]()
     assert_as_plain(outcome(StepGraph(toy.subject, honest(replays))), toy)
     assert len(replays) == 8 - FIRST_STEPS

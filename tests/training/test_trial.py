@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from hpo.control import Control
 from hpo.data.development import Development
 from hpo.data.rows import Fold, scoring_folds
 from hpo.statistics.auc import mean_auc_with_error
@@ -119,26 +120,30 @@ def test_an_epoch_has_as_many_steps_for_every_resplit(development: Development) 
     for resplit in ("none", "balanced"):
         shares: list[float] = []
         config = TrainConfig(**(TINY | {"batch_size": 8, "resplit": resplit}))
-        for _ in train_trial(config, development, folds_of(development), 2, 0, "cpu", shares.append):
+        for _ in train_trial(config, development, folds_of(development), 2, 0, "cpu", Control(progress=shares.append)):
             pass
         assert len(set(shares)) == 16
         assert shares == sorted(shares)
         assert shares[-1] == 1.0
 
 
-def test_what_the_beat_raises_ends_the_trial(development: Development) -> None:
+def test_what_progress_raises_ends_the_trial(development: Development) -> None:
     class LeaseLostError(Exception):
         pass
 
     beats = []
 
-    def beat(share: float) -> None:
+    def progress(share: float) -> None:
         beats.append(share)
         if share > 0.5:
             raise LeaseLostError
 
     with pytest.raises(LeaseLostError):
-        list(train_trial(TrainConfig(**TINY), development, folds_of(development), 4, 0, "cpu", beat))
+        list(
+            train_trial(
+                TrainConfig(**TINY), development, folds_of(development), 4, 0, "cpu", Control(progress=progress)
+            )
+        )
     assert beats[-1] <= 0.7
 
 
