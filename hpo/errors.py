@@ -1,18 +1,18 @@
-"""The error tree: every error that a user can cause or cure, with its exit code.
+"""Exceptions that a user can cause or fix, each with its exit code.
 
-HpoError                    any of the below; exit code 2
-    UsageError              a command line that cannot be carried out            2
-    StudyFileError          faults in a study file or in --set, all at once      3
-    DataError               data missing, altered, misshapen or out of reach     4
-    StorageError            database address malformed, refused, or no driver    5
-    StudyNotFoundError      no study, or no trial, of that name                  6
-    StudyConflictError      the study exists with another spec                   7
-    DeviceError             the device asked for is not there or is too small    8
-    OutputError             a file or folder cannot be written, or a disk full   9
-    StudyStoppedError       too many trials failed by their own fault           10
-    WorkersFailedError      local workers ended with an error, or were killed    that of a worker; 8 if killed
+HpoError                    base class                                           2
+    UsageError              invalid command line                                 2
+    StudyFileError          errors in a study file or in --set, all at once      3
+    DataError               data missing, altered, misshapen or unreachable      4
+    StorageError            database address invalid, refused, or no driver      5
+    StudyNotFoundError      no study or trial of that name or number             6
+    StudyConflictError      the study exists with a different spec               7
+    DeviceError             the requested device is missing or too small         8
+    OutputError             a file or folder cannot be written, or disk full     9
+    StudyStoppedError       too many trials failed because of their settings    10
+    WorkersFailedError      local workers failed or were killed                  that of the worker; 8 if killed
 
-0 is done, 1 is a bug of ours, 130 is interrupted.
+Exit code 0 means success, 1 an internal error (a bug), 130 interrupted.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ def first_line(error: BaseException) -> str:
 
 
 class HpoError(Exception):
-    """Something a user can cause or cure; its message is what is printed."""
+    """Base class of errors that a user can cause or fix; the message is printed without a traceback."""
 
     exit_code = 2
 
 
 class UsageError(HpoError):
-    """A command line that cannot be carried out."""
+    """An invalid command line."""
 
     exit_code = 2
 
 
 class StudyFileError(HpoError):
-    """Faults in a study file or in `--set`, all of them at once."""
+    """All errors in a study file or in `--set`, reported at once."""
 
     exit_code = 3
 
@@ -51,31 +51,31 @@ class StudyFileError(HpoError):
 
 
 class DataError(HpoError):
-    """Data missing, altered, misshapen or out of reach."""
+    """Data that are missing, altered, misshapen or unreachable."""
 
     exit_code = 4
 
 
 class StorageError(HpoError):
-    """A database address that is malformed, refused, or needs a driver that is not there."""
+    """A database address that is malformed, is refused, or needs a driver that is not installed."""
 
     exit_code = 5
 
 
 class StudyNotFoundError(HpoError):
-    """No study, or no trial, of that name or number in this database."""
+    """No study of that name, or no trial of that number, in this database."""
 
     exit_code = 6
 
 
 class StudyConflictError(HpoError):
-    """The study exists with another spec."""
+    """A study of that name exists with a different spec."""
 
     exit_code = 7
 
 
 class DeviceError(HpoError):
-    """The device asked for is not there."""
+    """The requested device is missing or too small."""
 
     exit_code = 8
 
@@ -87,13 +87,17 @@ class OutputError(HpoError):
 
 
 class StudyStoppedError(HpoError):
-    """Too many trials of a study failed by their own fault."""
+    """Too many trials of a study failed because of their own settings."""
 
     exit_code = 10
 
 
 class WorkersFailedError(HpoError):
-    """Local workers ended with an error, or were killed again and again; exit_code: of the first that tells why."""
+    """Local workers failed or were killed repeatedly.
+
+    Args:
+        exit_code: that of the first worker whose exit explains the failure.
+    """
 
     exit_code = 8
 
@@ -103,7 +107,7 @@ class WorkersFailedError(HpoError):
 
 
 def did_you_mean(name: str, legal: Iterable[str]) -> str:
-    """`; did you mean X?` for the nearest legal name, else the list of legal names."""
+    """Return `; did you mean X?` for the closest legal name, or the list of legal names if none is close."""
     names = list(legal)
     near = get_close_matches(name, names, n=1, cutoff=0.6)
     return f"; did you mean {near[0]}?" if near else f"; legal: {', '.join(names)}"

@@ -1,15 +1,15 @@
-"""Numbers as people read them."""
+"""Format numbers for people to read."""
 
 from __future__ import annotations
 
 
 def setting(value: object, digits: int = 6) -> str:
-    """Return the value of a setting, a float with at most so many significant digits."""
+    """Format the value of a setting; floats get at most `digits` significant digits."""
     return f"{value:.{digits}g}" if isinstance(value, float) else str(value)
 
 
 def duration(seconds: float | None) -> str:
-    """`45 s`, `12 min`, `3.4 h`, `5.2 days`, or a dash for None."""
+    """Format a duration: `45 s`, `12 min`, `3.4 h`, `5.2 days`, or a dash for None."""
     if seconds is None:
         return "-"
     for limit, divisor, unit in ((90, 1, "s"), (5400, 60, "min"), (172_800, 3600, "h")):
@@ -20,14 +20,14 @@ def duration(seconds: float | None) -> str:
 
 
 def with_error(value: float | None, error: float | None) -> str:
-    """`.912 ± .014`, as AUC values are printed in the field."""
+    """Format an AUC with its standard error in the field's usual form: `.912 ± .014`."""
     if value is None:
         return "-"
     return auc(value) if error is None else f"{auc(value)} ± {auc(error)}"
 
 
 def auc(value: float | None) -> str:
-    """Three decimals without the leading zero: `.912`."""
+    """Format an AUC with three decimals and no leading zero: `.912`."""
     if value is None:
         return "-"
     text = f"{value:.3f}"
@@ -35,12 +35,12 @@ def auc(value: float | None) -> str:
 
 
 def bounds(low: float | None, high: float | None, signed: bool = False) -> str:
-    """An interval: `[.812, .934]`, signed `[-0.012, +0.034]`, or a dash for None."""
+    """Format an interval: `[.812, .934]`, or signed `[-0.012, +0.034]`; a dash for None."""
     if low is None or high is None:
         return "-"
     return f"[{low:+.3f}, {high:+.3f}]" if signed else f"[{auc(low)}, {auc(high)}]"
 
 
 def memory(count: float | None) -> str:
-    """`1.2 GiB` for a number of bytes, or a dash for None."""
+    """Format a number of bytes as `1.2 GiB`, or a dash for None."""
     return "-" if count is None else f"{count / 2**30:.1f} GiB"

@@ -1,4 +1,4 @@
-"""The command `hpo`: a file per command, which parses, calls one function, prints and returns an exit code."""
+"""Implement the command `hpo`: one file per command, which parses, calls one function, prints and returns a code."""
 
 from hpo.cli.main import main
 

@@ -1,4 +1,4 @@
-"""`hpo ablate`: what each setting of the winner is worth."""
+"""Implement `hpo ablate`: retrain the winner with one setting at a time as in each baseline."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from hpo.search.study import open_named_study
 @work_options
 @json_option
 def ablate(study_name: str, seeds: int, trial: int | None, confirmation: str | None, work: Work, as_json: bool) -> None:
-    """Show what each setting of the winner of STUDY is worth.
+    """Show the effect of each setting of STUDY's winner.
 
-    The winner is trained with one setting at a time as in each reference. Trained as a confirmation is, as the study
-    STUDY-ablation; its report stands in `hpo report STUDY`.
+    The winner is retrained with one setting at a time as in each baseline. It runs like a confirmation, as the study
+    STUDY-ablation, and is part of `hpo report STUDY`.
     """
     found = ablate_winner(
         open_named_study(study_name, work["storage"]),

@@ -1,4 +1,4 @@
-"""`hpo best`: the ranked list of a study's complete trials."""
+"""Implement `hpo best`: rank a study's complete trials."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hpo.search.study import open_named_study
 @storage_option
 @json_option
 def best(study_name: str, count: int, storage: str | None, as_json: bool) -> None:
-    """Rank the complete trials of STUDY by validation AUC. The references are marked."""
+    """Rank the complete trials of STUDY by validation AUC. Baselines are marked."""
     ranking = read_best(open_named_study(study_name, storage), count)
     if as_json:
         print_json(ranking)

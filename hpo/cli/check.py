@@ -1,4 +1,4 @@
-"""`hpo check`: report all errors of study files at once."""
+"""Implement `hpo check`: report all errors of study files at once."""
 
 from __future__ import annotations
 

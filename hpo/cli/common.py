@@ -1,4 +1,4 @@
-"""What commands share: options, each declared once, and the ways to print.
+"""Share options, each declared once, and functions to print.
 
 Results go to stdout, messages to stderr.
 """
@@ -26,7 +26,7 @@ class CountOrAuto(click.ParamType):  # type: ignore[type-arg]
     name = "number or auto"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Count:
-        """The number, or the word; fails with what is legal."""
+        """Return the number, or the word; fail with the legal values."""
         if value == AUTO:
             return AUTO
         if not str(value).isdecimal() or int(value) < 1:
@@ -44,7 +44,7 @@ datasets_argument = click.argument("datasets", nargs=-1, metavar="[DATASET]...",
 storage_option = click.option(
     "--storage",
     metavar="URL",
-    help="Database of the study: an SQLAlchemy URL, @FILE that holds it (0600), or - for standard input.  "
+    help="Database of the study: an SQLAlchemy URL, @FILE containing it (mode 0600), or - for standard input.  "
     "[default: $HPO_STORAGE, else sqlite:///hpo.sqlite3]",
 )
 data_dir_option = click.option(
@@ -53,7 +53,7 @@ data_dir_option = click.option(
 checkpoint_dir_option = click.option(
     "--checkpoint-dir",
     metavar="DIR",
-    help="Folder of the checkpoints of running trials, on a path that all hosts share; none: keep none.  "
+    help="Folder of running trials' checkpoints, on a path that all hosts share; none: no checkpoints.  "
     "[default: $HPO_CHECKPOINT_DIR, else hpo-checkpoints]",
 )
 log_dir_option = click.option(
@@ -62,7 +62,7 @@ log_dir_option = click.option(
     type=click.Path(path_type=Path),
     default="hpo-logs",
     show_default=True,
-    help="Where workers write their logs.",
+    help="Folder of the workers' logs.",
 )
 device_option = click.option("--device", metavar="NAME", default="auto", help="auto, cpu, cuda or cuda:N.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
@@ -75,7 +75,7 @@ set_option = click.option(
     help="Override one entry of the study file.",
 )
 trial_option = click.option(
-    "--trial", metavar="N", type=click.IntRange(min=0), help="Take this trial as the winner, without a confirmation."
+    "--trial", metavar="N", type=click.IntRange(min=0), help="Use this trial as the winner, without a confirmation."
 )
 confirmation_option = click.option(
     "--confirmation", metavar="STUDY", help="Name of the confirmation.  [default: STUDY-confirm]"
@@ -100,7 +100,7 @@ def print_json(value: Any) -> None:
 
 
 def plain(value: Any) -> Any:
-    """Dicts, lists, strings and finite numbers in place of dataclasses, tuples and numbers that are not finite."""
+    """Convert dataclasses and tuples to dicts and lists, and numbers that are not finite to None, for JSON."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return plain(dataclasses.asdict(value))
     if isinstance(value, dict):

@@ -1,6 +1,6 @@
-"""What completes the names in a command line.
+"""Complete names in a command line.
 
-Imports stand within functions where they are slow: every command imports this module, and only the Tab key needs them.
+Slow imports are inside functions: every command imports this module, and only the Tab key needs them.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from click.shell_completion import CompletionItem
 from hpo.study.catalogue import DATASETS
 
 ANSWER_SECONDS = 1.0
-"""How long the database may take to name its studies before the shell gets none."""
+"""Seconds that the database may take to list its studies before the shell gets none."""
 
 
 def complete_datasets(_context: click.Context, _parameter: click.Parameter, begun: str) -> list[CompletionItem[str]]:
-    """Short names of datasets, with what they are."""
+    """Complete short names of datasets, with a description."""
     with _without_warnings():
         known = list(DATASETS)
     names = {d.name: f"{d.dimensions}D, {d.development_rows} development samples" for d in known}
@@ -29,14 +29,14 @@ def complete_datasets(_context: click.Context, _parameter: click.Parameter, begu
 
 
 def complete_studies(context: click.Context, _parameter: click.Parameter, begun: str) -> list[CompletionItem[str]]:
-    """Names of the studies in the database of the command line, if it answers within ANSWER_SECONDS; else none."""
-    # Loading SQLAlchemy from a slow disk is no fault of the database, so it does not count.
+    """Complete names of studies in the command line's database, if it answers within ANSWER_SECONDS; else none."""
+    # Import before the clock starts: loading SQLAlchemy from a slow disk says nothing about the database.
     import hpo.search.study  # noqa: F401
 
     found: list[CompletionItem[str]] = []
 
     def ask() -> None:
-        # A shell that waits for a name wants no error, whatever it is.
+        # Completion must not print errors of any kind.
         with contextlib.suppress(Exception):
             found.extend(_studies(context.params.get("storage"), begun))
 
@@ -47,9 +47,9 @@ def complete_studies(context: click.Context, _parameter: click.Parameter, begun:
 
 
 def complete_settings(_context: click.Context, _parameter: click.Parameter, begun: str) -> list[CompletionItem[str]]:
-    """Keys of `--set`, as they stand before the value: `budget.epochs=`, `space.margin.low=`; then choices.
+    """Complete keys of `--set` up to the value: `budget.epochs=`, `space.margin.low=`; then choices.
 
-    After the sign, what may be chosen: `fixed.loss=aucm_v1`, those of plug-ins too.
+    After the equals sign it completes legal choices, plug-ins' included: `fixed.loss=aucm_v1`.
     """
     from hpo.study.config import settings
 
@@ -68,7 +68,7 @@ def complete_settings(_context: click.Context, _parameter: click.Parameter, begu
 
 
 def _choices(key: str) -> Iterable[str]:
-    """Registered names, and other choices, of a key of `--set`; none if it is a number."""
+    """Return the registered names, or other choices, of a key of `--set`; none for a number."""
     from hpo.study.choices import PRUNERS, SAMPLERS
     from hpo.study.config import settings
 
@@ -82,7 +82,7 @@ def _choices(key: str) -> Iterable[str]:
 
 @contextlib.contextmanager
 def _without_warnings() -> Iterator[None]:
-    """A shell that waits for a name wants no word of a plug-in that was not loaded."""
+    """Suppress warnings, such as on a plug-in that was not loaded: completion must not print them."""
     logging.disable()
     try:
         yield

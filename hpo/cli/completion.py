@@ -1,4 +1,4 @@
-"""`hpo completion`: the script that completes command lines in a shell."""
+"""Implement `hpo completion`: print the completion script of a shell."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`hpo confirm`: train the best of a search again and name the winner."""
+"""Implement `hpo confirm`: retrain the best configurations of a search, and name the winner."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from hpo.search.study import open_named_study
     "--top",
     metavar="N",
     type=click.IntRange(1, 30),
-    help="Configurations besides the references.  [default: the file's]",
+    help="Configurations besides the baselines.  [default: the file's]",
 )
 @click.option("--seeds", metavar="N", type=click.IntRange(1, 50), help="Repeats of each.  [default: the file's]")
-@click.option("--no-racing", is_flag=True, help="Train every repeat, also of candidates that are clearly worse.")
+@click.option("--no-racing", is_flag=True, help="Train every repeat, even of clearly worse candidates.")
 @click.option("--name", metavar="STUDY", help="Name of the confirmation.  [default: STUDY-confirm]")
 @work_options
 @json_option
@@ -36,11 +36,11 @@ def confirm(
     work: Work,
     as_json: bool,
 ) -> None:
-    """Train the best of STUDY again, and name the winner.
+    """Retrain the best configurations of STUDY, and name the winner.
 
-    The references are trained beside them. New seeds, new folds, no pruning, paired: a study of its own, which any
-    worker can help with. Ctrl-C stops cleanly; the same command continues, and prints the result once all is done. A
-    larger --seeds adds repeats.
+    The baselines are retrained too, with new seeds, new folds, no pruning, and paired comparisons. It is a study of its
+    own, which any worker can join. Ctrl-C stops cleanly; the same command resumes, and prints the result once all is
+    done. A larger --seeds adds repeats.
     """
     found = confirm_search(
         open_named_study(study_name, work["storage"]),

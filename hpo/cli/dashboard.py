@@ -1,4 +1,4 @@
-"""`hpo dashboard`: optuna-dashboard on the studies of a database."""
+"""Implement `hpo dashboard`: serve optuna-dashboard on the studies of a database."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from hpo.search.study import open_study
 @click.command()
 @optional_study_argument
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; there is no password.")
-@click.option("--port", default=8080, show_default=True, type=click.IntRange(0, 65535), help="0 takes any free one.")
-@click.option("--read-only", is_flag=True, help="For others to look at: what would change a study is refused.")
+@click.option("--port", default=8080, show_default=True, type=click.IntRange(0, 65535), help="0 for any free port.")
+@click.option("--read-only", is_flag=True, help="Refuse all changes to studies.")
 @click.option("--no-browser", is_flag=True, help="Only print the address.")
 @storage_option
 def dashboard(
     study_name: str | None, host: str, port: int, read_only: bool, no_browser: bool, storage: str | None
 ) -> None:
-    """Serve optuna-dashboard to this machine, open on STUDY or on all. Ctrl-C ends it."""
+    """Serve optuna-dashboard to this machine, open on STUDY or on all. Ctrl-C stops it."""
 
     def ready(address: str) -> None:
         print(address, flush=True)
@@ -34,7 +34,7 @@ def dashboard(
     database = open_database(resolve_address(storage), create=False)
     study = open_study(database, study_name) if study_name is not None else None
 
-    # Matplotlib takes a second to load; --help, completion and a wrong name do without.
+    # Imported late: Matplotlib takes a second, which --help, completion and wrong names need not wait for.
     from hpo.outcome.report.pictures import picture
 
     serve_dashboard(database, study, host=host, port=port, on_ready=ready, read_only=read_only, draw=picture)

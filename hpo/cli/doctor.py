@@ -1,4 +1,4 @@
-"""`hpo doctor`: is everything here that a study needs."""
+"""Implement `hpo doctor`: check everything that a study needs here."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _COLOURS = {"ok": "green", "warning": "yellow", "fault": "red"}
     "study_name",
     metavar="STUDY",
     shell_complete=complete_studies,
-    help="Look at this study too: it, and its data, must be there.",
+    help="Check this study, too: it and its data must exist.",
 )
 @log_dir_option
 @checkpoint_dir_option
@@ -51,8 +51,8 @@ def doctor(
 ) -> int:
     """Check everything that a study needs here, and say what to do.
 
-    Database, data, device, disk, clock, Slurm, proxy and packages. Changes nothing. The exit code is 0 if there is no
-    fault, else that of the first one's kind.
+    Database, data, device, disk, clock, Slurm, proxy and packages. Changes nothing. The exit code is 0 without a
+    fault, else that of the first fault's kind.
     """
     patient = CheckContext(
         storage=storage,

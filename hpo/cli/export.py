@@ -1,4 +1,4 @@
-"""`hpo export`: the networks of a final result as a folder that can be given away."""
+"""Implement `hpo export`: write the networks of a final result as a self-contained folder."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from hpo.outcome.final import results_folder
 
 @click.command()
 @study_argument
-@click.option("--out", metavar="DIR", type=click.Path(path_type=Path), help="Where to.  [default: RESULTS/export]")
+@click.option("--out", metavar="DIR", type=click.Path(path_type=Path), help="Output folder.  [default: RESULTS/export]")
 @results_option
 def export(study_name: str, out: Path | None, results: Path | None) -> None:
-    """Write the networks of STUDY's winner as a folder to give away.
+    """Write the networks of STUDY's winner to a self-contained folder.
 
-    It holds weights, configuration, a model card and a check.
+    It holds weights, configuration, a model card and a check script.
     """
     folder = results_folder(study_name, results)
     for path in write_export(folder, out or folder / "export"):

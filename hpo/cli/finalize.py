@@ -1,4 +1,4 @@
-"""`hpo finalize`: the final networks of a study, and their result on the test set."""
+"""Implement `hpo finalize`: train a study's final networks, and evaluate them on the test set."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ from hpo.search.study import open_named_study
     type=click.Choice(("development", "training")),
     default="development",
     show_default=True,
-    help="Train on the whole development set, or as MedMNIST does: on the official training samples, the epoch chosen "
-    "by the validation samples.",
+    help="Train on the whole development set, or as MedMNIST does: on the official training set, with the epoch chosen "
+    "on the validation set.",
 )
 @trial_option
 @click.option("--train-only", is_flag=True, help="Train the networks and leave the test set sealed.")
-@click.option("--reopen", metavar="WHY", default="", help="Open a test set again that was opened before, and why.")
+@click.option("--reopen", metavar="WHY", default="", help="Reason for opening a test set that was opened before.")
 @confirmation_option
 @results_option
 @storage_option
@@ -62,14 +62,14 @@ def finalize(
     device: str,
     as_json: bool,
 ) -> None:
-    """Train the winner of STUDY anew, then open the test set once.
+    """Retrain the winner of STUDY, then open the test set once.
 
-    The references are trained and tested beside it. Ctrl-C stops cleanly; the same command continues. The opening is
-    written to the test-set access log before any test sample is read.
+    The baselines are retrained and tested, too. Ctrl-C stops cleanly; the same command resumes. The access is recorded
+    in the test-set access log before any test sample is read.
     """
     study = open_named_study(study_name, storage)
 
-    # Torch takes seconds to load; --help, completion and a wrong name do without.
+    # Imported late: torch takes seconds, which --help, completion and wrong names need not wait for.
     from hpo.training.machine.device import set_up_process
 
     set_up_process(None)
@@ -94,7 +94,7 @@ def finalize(
         print_json(done.judgement)
         return
 
-    # Matplotlib, which no other path of this command needs.
+    # Imported late: Matplotlib is needed on this path only.
     from hpo.outcome.report.result.sections import verdicts
 
     page().print(judgement_table(study_name, done.judgement))

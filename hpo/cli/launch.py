@@ -1,4 +1,4 @@
-"""`hpo launch`: create or resume a study and run its workers."""
+"""Implement `hpo launch`: create or resume a study, and run its workers."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def launch(
 ) -> None:
     """Create or resume a study and train until its trials are finished.
 
-    Ctrl-C stops cleanly; the same command continues where it stopped. More --trials extend a finished study. With --on
-    slurm the workers are jobs, which outlive this command.
+    Ctrl-C stops cleanly; the same command resumes. A larger --trials extends a finished study. With --on slurm the
+    workers are jobs, which outlive this command.
     """
     spec = _spec(dataset, study_file, (*overrides, *((f"budget.trials={trials}",) if trials else ())))
     name = name or spec.dataset

@@ -1,7 +1,7 @@
-"""A command group that imports the module of a command when that command is called.
+"""Import the module of a command only when the command is called.
 
-As https://click.palletsprojects.com/en/stable/complex/#lazily-loading-subcommands has it; help and completion take the
-name and the short help of a command from a table, so that they import no command either.
+Follows https://click.palletsprojects.com/en/stable/complex/#lazily-loading-subcommands. Help and completion take names
+and short helps from a table, so that they import no command either.
 """
 
 from __future__ import annotations
@@ -19,8 +19,10 @@ from click.shell_completion import CompletionItem
 class Lazy:
     """A command that is not imported yet.
 
-    target: `module:attribute`. short_help: the first sentence of its help, without the period. section: its heading in
-    the help of the group.
+    Attributes:
+        target: `module:attribute`.
+        short_help: the first sentence of its help, without the period.
+        section: its heading in the group's help.
     """
 
     target: str
@@ -42,11 +44,11 @@ class LazyGroup(click.Group):
         self.table = table
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
-        """Names, in the order of the table."""
+        """Return the names, in the order of the table."""
         return list(self.table)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        """Write the names and short helps, section by section, as click does for commands that are imported."""
+        """Write names and short helps by section, as click does for imported commands."""
         width = max(map(len, self.table))
         for section in dict.fromkeys(entry.section for entry in self.table.values()):
             rows = [
@@ -56,18 +58,18 @@ class LazyGroup(click.Group):
                 formatter.write_dl(rows)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """Complete names of commands; options as of any command."""
+        """Complete command names; complete options as for any command."""
         found = [
             CompletionItem(name, help=entry.short_help)
             for name, entry in self.table.items()
             if name.startswith(incomplete)
         ]
-        # Not click.Group's own, which imports every command for its help.
+        # click.Group's own method would import every command for its help.
         return [*found, *click.Command.shell_complete(self, ctx, incomplete)]
 
 
 class _LazyCommands(MutableMapping[str, click.Command]):
-    """Commands by name, each imported when it is looked up."""
+    """Commands by name, each imported on lookup."""
 
     def __init__(self, table: Mapping[str, Lazy]) -> None:
         self._table = dict(table)

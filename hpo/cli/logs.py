@@ -1,4 +1,4 @@
-"""What hpo logs, on standard error."""
+"""Show hpo's log messages on standard error."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 
 
 class _StandardError(logging.Handler):
-    """Prints to whatever `sys.stderr` is at that moment."""
+    """Print to the current `sys.stderr`."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print one message."""
@@ -15,7 +15,7 @@ class _StandardError(logging.Handler):
 
 
 def log_to_stderr(*, timestamps: bool = False) -> None:
-    """Send what hpo logs to stderr: plain lines for a person, lines with a time and a level for a worker's log file."""
+    """Send hpo's log to stderr: plain lines for a person, with time and level for a worker's log file."""
     handler = _StandardError()
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s" if timestamps else "%(message)s"))
     logger = logging.getLogger("hpo")

@@ -1,4 +1,4 @@
-"""The command group, and the one place where errors become messages and exit codes."""
+"""Define the command group, and turn errors into messages and exit codes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ COMMANDS = {
     ),
     "status": Lazy(
         "hpo.cli.status:status",
-        "Show how STUDY stands: progress, best value, workers, jobs",
+        "Show the status of STUDY: progress, best value, workers, jobs",
         _SEARCH,
     ),
     "trials": Lazy("hpo.cli.trials:trials", "List every trial of STUDY, or show one TRIAL in full", _SEARCH),
@@ -49,17 +49,17 @@ COMMANDS = {
     ),
     "confirm": Lazy(
         "hpo.cli.confirm:confirm",
-        "Train the best of STUDY again, and name the winner",
+        "Retrain the best configurations of STUDY, and name the winner",
         _RESULT,
     ),
     "ablate": Lazy(
         "hpo.cli.ablate:ablate",
-        "Show what each setting of the winner of STUDY is worth",
+        "Show the effect of each setting of STUDY's winner",
         _RESULT,
     ),
     "finalize": Lazy(
         "hpo.cli.finalize:finalize",
-        "Train the winner of STUDY anew, then open the test set once",
+        "Retrain the winner of STUDY, then open the test set once",
         _RESULT,
     ),
     "report": Lazy(
@@ -69,7 +69,7 @@ COMMANDS = {
     ),
     "export": Lazy(
         "hpo.cli.export:export",
-        "Write the networks of STUDY's winner as a folder to give away",
+        "Write the networks of STUDY's winner to a self-contained folder",
         _RESULT,
     ),
     "predict": Lazy(
@@ -130,17 +130,17 @@ def cli() -> None:
     hpo launch --dataset adrenal3d --on slurm       workers as jobs of a cluster
     hpo status adrenal3d --watch                    watch
     hpo best adrenal3d                              the ranked list
-    hpo confirm adrenal3d                           train the best again, on new seeds and folds
+    hpo confirm adrenal3d                           retrain the best, on new seeds and folds
     hpo finalize adrenal3d                          open the test set, once
-    hpo report adrenal3d                            what was asked, tried and found
+    hpo report adrenal3d                            write the report
     """
     log_to_stderr()
 
 
 def main() -> None:
-    """Entry point of the command; ends the process with the documented exit code."""
-    # OpenMP threads that spin at a barrier while another process has their sibling's core slow training threefold
-    # and more; threads that sleep cost a few percent where nothing else runs.
+    """Run the command, and exit with its documented exit code."""
+    # OpenMP threads that spin at a barrier while another process holds a sibling's core slow training threefold and
+    # more; sleeping threads cost a few percent on an idle machine.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     sys.exit(_run())
 
@@ -173,7 +173,7 @@ def _run() -> int:
 
 
 def _forget_unwritten() -> None:
-    """Drop what standard output still holds, or Python would fail on it at its end, with exit code 120."""
+    """Discard buffered standard output, which Python would otherwise fail to flush at exit, with exit code 120."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 

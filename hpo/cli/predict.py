@@ -1,4 +1,4 @@
-"""`hpo predict`: scores of images by exported networks."""
+"""Implement `hpo predict`: score images with exported networks."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from hpo.outcome.prediction import read_images, write_scores
 @click.argument("model", metavar="MODEL", type=click.Path(path_type=Path))
 @click.argument("images", metavar="FILE.npz", type=click.Path(path_type=Path))
 @click.option("--array", metavar="NAME", help="Which array of the file holds the images.  [default: its only one]")
-@click.option("--out", metavar="FILE.csv", required=True, type=click.Path(path_type=Path), help="Where the scores go.")
+@click.option("--out", metavar="FILE.csv", required=True, type=click.Path(path_type=Path), help="File of the scores.")
 @device_option
 def predict(model: Path, images: Path, array: str | None, out: Path, device: str) -> None:
     """Score images with the networks of `hpo export`.
 
-    MODEL is one file, or a folder, whose networks are averaged. The lines are those that medmnist.Evaluator reads; it
-    wants the name FLAG_SPLIT@RUN.csv.
+    MODEL is one file, or a folder, whose networks are averaged. The output has the format of medmnist.Evaluator,
+    which expects the name FLAG_SPLIT@RUN.csv.
     """
     found = read_images(images, array)
 
-    # Torch takes seconds to load; --help, completion and a file that is not there do without.
+    # Imported late: torch takes seconds, which --help, completion and missing files need not wait for.
     from hpo.training.machine.device import set_up_process
 
     set_up_process(None)

@@ -1,4 +1,4 @@
-"""`hpo replay`: train a trial again from its record and compare."""
+"""Implement `hpo replay`: retrain a trial from its record, and compare."""
 
 from __future__ import annotations
 
@@ -26,7 +26,9 @@ from hpo.text import auc
 @click.command()
 @study_argument
 @trial_argument
-@click.option("--threads", metavar="N", type=click.IntRange(min=1), help="CPU threads.  [default: as it was trained]")
+@click.option(
+    "--threads", metavar="N", type=click.IntRange(min=1), help="CPU threads.  [default: as in the original training]"
+)
 @storage_option
 @data_dir_option
 @device_option
@@ -44,7 +46,7 @@ def replay(
     study = open_named_study(study_name, storage)
     record = read_record(study, number)
 
-    # Torch takes seconds to load; --help, completion and a wrong name do without.
+    # Imported late: torch takes seconds, which --help, completion and wrong names need not wait for.
     from hpo.training.machine.device import set_up_process
 
     then = 0 if record is None else int(record.provenance.environment.get("threads", 0))

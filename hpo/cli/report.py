@@ -1,4 +1,4 @@
-"""`hpo report`: the technical report of a study, or one page over all datasets."""
+"""Implement `hpo report`: write the report of a study, or of all datasets."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hpo.search.study import open_named_study
 @optional_study_argument
 @click.option("--all", "of_all", is_flag=True, help="One page over all datasets that have a final result.")
 @click.option(
-    "--out", metavar="DIR", type=click.Path(path_type=Path), help="Where to.  [default: where the results are]"
+    "--out", metavar="DIR", type=click.Path(path_type=Path), help="Output folder.  [default: that of the results]"
 )
 @confirmation_option
 @results_option
@@ -30,13 +30,13 @@ def report(
 ) -> None:
     """Write the report of STUDY: one HTML page, and Markdown.
 
-    It can be written at any time, and tells what is there. With --all: the table over datasets, from the final results
-    in the folders below --results, by default hpo-results.
+    It can be written at any time, and covers what exists so far. With --all: one page over datasets, from the final
+    results in the folders below --results, by default hpo-results.
     """
     if of_all == (study_name is not None):
         raise UsageError("give a STUDY, or --all for one page over all datasets")
 
-    # Matplotlib takes a second to load; --help and completion do without.
+    # Imported late: Matplotlib takes a second, which --help and completion need not wait for.
     from hpo.outcome.report.writing import report as report_study
     from hpo.outcome.report.writing import report_all
 

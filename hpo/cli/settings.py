@@ -1,4 +1,4 @@
-"""`hpo settings`: every setting of a training run, as a study file may fix or search it."""
+"""Implement `hpo settings`: list every setting of a training run that a study file may fix or search."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _plain(setting: Setting) -> dict[str, object]:
 
 
 def domain(setting: Setting) -> str:
-    """Its legal values in words, with the unit."""
+    """Return a setting's legal values in words, with the unit."""
     if setting.choices is not None:
         return ", ".join(map(str, setting.choices)).replace("True", "true").replace("False", "false")
     whole = "whole numbers " if setting.kind is int else ""
@@ -50,7 +50,7 @@ def domain(setting: Setting) -> str:
 
 
 def condition(setting: Setting) -> str:
-    """Under which other settings it means something."""
+    """Return the settings under which it has an effect."""
     return " and ".join(f"{other} in {', '.join(map(str, legal))}" for other, legal in setting.when)
 
 
@@ -60,7 +60,7 @@ def _page(rows: list[Setting]) -> str:
         "",
         "Made by `hpo settings --markdown`. A study file fixes a setting in `[fixed]` or searches it in",
         "`[space.SETTING]` by `low`, `high`, `log` or `choices`. A setting means something only under its condition;",
-        "elsewhere it is neither suggested nor used. Defaults are LibAUC as it comes.",
+        "elsewhere it is neither suggested nor used. Defaults are LibAUC's.",
         "",
         "| setting | domain | default | only with | meaning and source |",
         "|---|---|---|---|---|",
@@ -86,7 +86,7 @@ def _sections() -> list[str]:
 
 
 def _legal(field: FieldInfo) -> str:
-    """Choices of a key, or its bounds."""
+    """Return the choices of a key, or its bounds."""
     from hpo.study.choices import OneOf
 
     if get_origin(field.annotation) is Literal:

@@ -1,4 +1,4 @@
-"""`hpo status`: how a study stands."""
+"""Implement `hpo status`: show a study's progress."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from hpo.search.study import open_named_study
 
 @click.command()
 @study_argument
-@click.option("--watch", is_flag=True, help="Draw it anew every second, until its trials are finished or Ctrl-C.")
+@click.option("--watch", is_flag=True, help="Refresh every second, until the trials are finished or Ctrl-C.")
 @click.option("--picture", metavar="FILE.svg", type=click.Path(path_type=Path), help="Draw it into an SVG file.")
 @storage_option
 @json_option
 def status(study_name: str, watch: bool, picture: Path | None, storage: str | None, as_json: bool) -> None:
-    """Show how STUDY stands: progress, best value, workers, jobs.
+    """Show the status of STUDY: progress, best value, workers, jobs.
 
-    Only reads: it marks nothing as dead, and a Slurm that is slow or silent changes nothing but what is shown of it.
+    Read-only: it marks no worker as dead, and a slow or silent Slurm affects only the display of its jobs.
     """
     study = open_named_study(study_name, storage)
     if picture is not None:
@@ -34,7 +34,7 @@ def status(study_name: str, watch: bool, picture: Path | None, storage: str | No
     if as_json:
         print_json(dataclasses.asdict(read_status(study)) | read_crew(study).as_json())
     elif watch:
-        with LiveView(study, Console(), hint="Ctrl-C ends the view, not the study") as view:
+        with LiveView(study, Console(), hint="Ctrl-C closes the view; the study continues") as view:
             while True:
                 view.look()
                 if _is_over(read_status(study)):

@@ -1,4 +1,4 @@
-"""`hpo trials`: every trial of a study, or one of them with its curve and record."""
+"""Implement `hpo trials`: list every trial of a study, or show one with its curve and record."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from hpo.training.report import EpochReport
 def trials(study_name: str, number: int | None, storage: str | None, as_json: bool) -> None:
     """List every trial of STUDY, or show one TRIAL in full.
 
-    In full: its curve, and the record of everything that it takes to run it again.
+    In full: its curve, and the record of everything needed to reproduce it.
     """
     study = open_named_study(study_name, storage)
     if number is None:
@@ -41,5 +41,5 @@ def trials(study_name: str, number: int | None, storage: str | None, as_json: bo
 
 
 def _point(report: EpochReport) -> dict[str, object]:
-    """One report for JSON; the ROC is kept with the record, not with the curve."""
+    """Return one report for JSON, without the ROC, which is in the record."""
     return {key: value for key, value in dataclasses.asdict(report).items() if key != "roc"}

@@ -1,4 +1,4 @@
-"""`hpo worker`: one process that takes trials until there are none."""
+"""Implement `hpo worker`: train trials of a study until none is left."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ from hpo.control import Stop, StopReason
     metavar="N",
     type=click.IntRange(min=1),
     default=1,
-    help="Workers that share the device, this one counted; it takes its part of cores and memory.  [default: 1]",
+    help="Workers that share the device, this one included; it takes its share of cores and memory.  [default: 1]",
 )
-@click.option("--worker-name", metavar="NAME", help="How it is called in tables.  [default: host and process number]")
-@click.option("--limit", metavar="N", type=click.IntRange(min=1), help="End after N trials.")
-@click.option("--parent", type=int, hidden=True, help="Stop when this process is gone.")
+@click.option("--worker-name", metavar="NAME", help="Its name in tables.  [default: host and PID]")
+@click.option("--limit", metavar="N", type=click.IntRange(min=1), help="Stop after N trials.")
+@click.option("--parent", type=int, hidden=True, help="Stop when this process has ended.")
 @checkpoint_dir_option
 @storage_option
 @data_dir_option
@@ -53,15 +53,15 @@ def worker(
 ) -> int:
     """Attach one more worker to STUDY until its trials are finished.
 
-    Ctrl-C, SIGTERM or SIGUSR2 stop it within a step: its trial is released with its checkpoint and continues elsewhere,
-    and it ends with code 130. A trial that asks for more memory than its part ends as failed, and the worker takes the
-    next. In a Slurm job it knows the walltime and starts nothing that it has no time for.
+    Ctrl-C, SIGTERM or SIGUSR2 stop it within a step: its trial is released with its checkpoint, any worker can resume
+    it, and the exit code is 130. A trial that needs more memory than the worker's share fails, and the worker takes the
+    next one. In a Slurm job it starts no trial that the remaining walltime is too short for.
     """
     stop = Stop()
     _stop_at_signals(stop)
     log_to_stderr(timestamps=True)
 
-    # Torch and the database take seconds to load; a signal that comes meanwhile must stop the worker, too.
+    # Torch and the database take seconds to load; a signal during that time must stop the worker, too.
     from hpo.launch.attach import attach
 
     done = attach(
@@ -94,7 +94,7 @@ def worker(
 
 
 def _restart(study_name: str, options: dict[str, str | int | None], address: str) -> NoReturn:
-    """Replace this process by a new worker of the same number, which reads the address from its standard input."""
+    """Replace this process by a new worker with the same PID, which reads the address from its standard input."""
     given = [text for name, value in options.items() if value is not None for text in (name, str(value))]
     readable, writable = os.pipe()
     with os.fdopen(writable, "w") as pipe:

@@ -1,1 +1,1 @@
-"""Arrays of MedMNIST and digits: files, development rows, resplit, sealed test rows. The only room with medmnist."""
+"""Data sets as arrays: files, development set, folds, resplit, sealed test set. Only this package imports medmnist."""

@@ -1,4 +1,4 @@
-"""`Development`: the rows that a search may see, train and validation; it has no attribute for test rows."""
+"""`Development`: the development set (train and validation samples), all that a search may use."""
 
 from __future__ import annotations
 
@@ -14,10 +14,13 @@ from hpo.study.catalogue import Dataset
 
 @dataclass(frozen=True, eq=False)
 class Development:
-    """Train rows first, then validation rows; the arrays are read-only.
+    """The development set of a dataset as read-only arrays: train samples first, then validation samples.
 
-    images: uint8, (N, H, W) or (N, D, H, W). labels: uint8, (N, L), 0 or 1. is_validation: bool, (N,).
-    md5: of the file, or of these arrays where there is no file.
+    Attributes:
+        images: uint8, (N, H, W) or (N, D, H, W).
+        labels: uint8, (N, L), 0 or 1.
+        is_validation: bool, (N,).
+        md5: MD5 of the data file, or of these arrays if there is no file.
     """
 
     dataset: Dataset
@@ -30,7 +33,9 @@ class Development:
         count = len(self.images)
         if len(self.labels) != count or self.is_validation.shape != (count,) or self.labels.ndim != 2:
             shapes = f"{self.images.shape}, {self.labels.shape}, {self.is_validation.shape}"
-            raise ValueError(f"images, labels and is_validation are {shapes}; give (N, ...), (N, L) and (N,)")
+            raise ValueError(
+                f"shapes of images, labels and is_validation are {shapes}; must be (N, ...), (N, L) and (N,)"
+            )
         for array in (self.images, self.labels, self.is_validation):
             array.setflags(write=False)
 
@@ -39,9 +44,10 @@ class Development:
 
 
 def load_development(dataset: Dataset, folder: Path) -> Development:
-    """The development rows of a dataset, from its file in `folder` or, for digits, from scikit-learn.
+    """Load the development set of a dataset, from its file in `folder` or by its registered loader.
 
-    Raises DataError if the file is missing, altered, misshapen or out of reach.
+    Raises:
+        DataError: if the data are missing, altered, misshapen or unreachable.
     """
     arrays = load_arrays(dataset, folder, ("train", "val"))
     train, validation = len(arrays["train_labels"]), len(arrays["val_labels"])

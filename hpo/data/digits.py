@@ -1,4 +1,4 @@
-"""scikit-learn's bundled digits as a dataset that needs no download: the digit 8 against the rest."""
+"""scikit-learn's bundled digits as a dataset that needs no download: the digit 8 versus the rest."""
 
 from __future__ import annotations
 
@@ -27,10 +27,12 @@ def test(_folder: Path) -> dict[str, NDArray[np.uint8]]:
 
 
 def digit_arrays(splits: tuple[str, ...]) -> dict[str, NDArray[np.uint8]]:
-    """Arrays of the asked splits under MedMNIST's names: SPLIT_images (N, 8, 8), SPLIT_labels (N, 1); both uint8.
+    """Return the arrays of some splits under MedMNIST's names: SPLIT_images (N, 8, 8), SPLIT_labels (N, 1); both uint8.
 
-    The 1,797 images (values 0 to 16, scaled to 0 to 255) are divided once and for all into 1257, 180 and 360 rows, the
-    eights (174) in equal shares. Source: Alpaydin and Kaynak 1998, UCI, test part, as `sklearn.datasets.load_digits`.
+    The 1,797 images (values 0 to 16, scaled to 0 to 255) have a fixed stratified split into 1257, 180 and 360 samples;
+    174 of them are eights.
+
+    Source: Alpaydin and Kaynak 1998, UCI, test part, as in `sklearn.datasets.load_digits`.
     """
     from sklearn.datasets import load_digits
 

@@ -1,4 +1,4 @@
-"""Fetching MedMNIST files: into NAME.npz.part, checked, then moved into place in one step."""
+"""Download MedMNIST files to NAME.npz.part, verify the checksum, then move them into place atomically."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from hpo.files import move_into_place
 from hpo.study.catalogue import Dataset
 
 Progress = Callable[[int, int | None], None]
-"""Called with the bytes that are there and the bytes in all, None if the server does not name them."""
+"""Called with the bytes received so far and the total, which is None if the server does not state it."""
 
 PAUSES = (1.0, 2.0, 4.0, 8.0)
 _TIMEOUT_S = 30.0
@@ -32,7 +32,7 @@ _WORTH_ANOTHER_TRY = (408, 425, 429, 500, 502, 503, 504)
 
 
 class _InterruptedTransferError(Exception):
-    """The transfer broke off and may go on at another attempt."""
+    """The transfer was interrupted and can be resumed by another attempt."""
 
 
 def fetch(
@@ -43,19 +43,19 @@ def fetch(
     *,
     pauses: tuple[float, ...] = PAUSES,
 ) -> Path:
-    """Download a dataset's file unless it is there and right.
+    """Download a dataset's file unless a copy with the right checksum exists.
 
-    A transfer that was cut goes on where it stopped, also in a later call.
+    An interrupted transfer is resumed where it stopped, even by a later call.
 
     Args:
-        url: another address than MedMNIST's. Proxies are those of the environment.
-        pauses: seconds before each attempt that follows one that got no further.
+        url: address to use instead of MedMNIST's. Proxies are taken from the environment.
+        pauses: seconds to wait before each retry in a row that makes no progress.
 
     Returns:
-        Path of the file; the folder if the dataset has none.
+        Path of the file, or the folder if the dataset has no file.
 
     Raises:
-        DataError: if the file cannot be had, is not the right one, or is being fetched by another process.
+        DataError: if the file cannot be downloaded, has the wrong checksum, or is being fetched by another process.
         OutputError: if it cannot be written.
     """
     target = folder / dataset.file_name
@@ -65,9 +65,9 @@ def fetch(
         return target
     address = url or _official_address(dataset)
     if not address.lower().startswith(("http://", "https://")):
-        raise DataError(f"{address} is no web address; give one that begins with http:// or https://")
+        raise DataError(f"{address} is not a web address; give one that begins with http:// or https://")
     if target.is_dir():
-        raise OutputError(f"{target} is a folder; remove it, then fetch again")
+        raise OutputError(f"{target} is a folder, not a file; remove it, then fetch again")
     part = target.with_name(f"{target.name}.part")
     with _locked(part) as file:
         if has_right_checksum(dataset, target):
@@ -75,7 +75,7 @@ def fetch(
             return target
         was_continued = _transfer(address, file, part, progress, pauses)
         if was_continued and _checksum(file) != dataset.md5:
-            # What was there is of another file, or the server's file has changed in between.
+            # The existing part belongs to another file, or the file on the server has changed since.
             file.truncate(0)
             _transfer(address, file, part, progress, pauses)
         found = _checksum(file)
@@ -89,13 +89,13 @@ def fetch(
 
 
 def _transfer(url: str, file: FileIO, path: Path, progress: Progress, pauses: tuple[float, ...]) -> bool:
-    """Append what is missing in `file`.
+    """Download the missing part of `file` and append it.
 
     Returns:
-        Whether any part of it was there before a request, so that the file may be a mixture.
+        Whether any request resumed an existing part, so that the file may mix two versions.
 
     Raises:
-        DataError: if the server cannot be reached, refuses, or breaks off too often.
+        DataError: if the server cannot be reached, refuses, or interrupts the transfer too often.
         OutputError: if the file cannot be written.
     """
     furthest, tries, was_continued = _size(file), 0, _size(file) > 0
@@ -119,9 +119,9 @@ def _transfer(url: str, file: FileIO, path: Path, progress: Progress, pauses: tu
 
 
 def _attempt(url: str, file: FileIO, path: Path, progress: Progress) -> None:
-    """Request what is missing and append it."""
+    """Request the missing part once and append it."""
     had = _size(file)
-    # A compressed answer would have other bytes at the same place.
+    # In a compressed response the byte offsets of a range would not match those of the file.
     headers = {"User-Agent": "hpo", "Accept-Encoding": "identity"} | ({"Range": f"bytes={had}-"} if had else {})
     request = urllib.request.Request(url, headers=headers)
     try:
@@ -129,7 +129,7 @@ def _attempt(url: str, file: FileIO, path: Path, progress: Progress) -> None:
     except urllib.error.HTTPError as error:
         error.close()
         if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE and had:
-            # All of it is there, or more than that; the checksum tells which.
+            # The file is complete or too long; the checksum decides.
             return
         if error.code in _WORTH_ANOTHER_TRY:
             raise _InterruptedTransferError(f"HTTP {error.code} {error.reason}") from None
@@ -143,7 +143,7 @@ def _attempt(url: str, file: FileIO, path: Path, progress: Progress) -> None:
             # The server ignores ranges and sends the file from its start.
             had = file.truncate(0)
         total = _total(response)
-        _require_room(path, file, None if total is None else total - had)
+        _require_space(path, file, None if total is None else total - had)
         while chunk := _read(response):
             with _as_output_error(path):
                 _append(file, chunk)
@@ -154,7 +154,7 @@ def _attempt(url: str, file: FileIO, path: Path, progress: Progress) -> None:
 
 
 def _total(response: http.client.HTTPResponse) -> int | None:
-    """Bytes of the whole file; None if the server does not name them."""
+    """Return the size of the whole file in bytes; None if the server does not state it."""
     in_range = re.search(r"/(\d+)$", response.headers.get("Content-Range", ""))
     length = in_range[1] if in_range else response.headers.get("Content-Length", "")
     return int(length) if length.isdigit() else None
@@ -178,10 +178,12 @@ def _size(file: FileIO) -> int:
     return file.seek(0, os.SEEK_END)
 
 
-def _require_room(path: Path, file: FileIO, missing: int | None) -> None:
+def _require_space(path: Path, file: FileIO, missing: int | None) -> None:
     disk = os.fstatvfs(file.fileno())
     if missing is not None and missing > disk.f_bavail * disk.f_frsize:
-        raise OutputError(f"no room for {path}: it needs {missing:,} more bytes; make room or give another --data-dir")
+        raise OutputError(
+            f"no space for {path}: it needs {missing:,} more bytes; free some space or give another --data-dir"
+        )
 
 
 def _plain(reason: object) -> str:
@@ -195,20 +197,20 @@ def _checksum(file: FileIO) -> str:
 
 @contextlib.contextmanager
 def _locked(part: Path) -> Iterator[FileIO]:
-    """Yield the .part file, open and locked against other processes; remove it if it stays empty."""
+    """Yield the .part file, open and locked against other processes; remove it if it is left empty."""
     with _as_output_error(part):
         part.parent.mkdir(parents=True, exist_ok=True)
     while True:
         with _as_output_error(part):
-            # Unbuffered: a buffer that a full disk did not take would fail a second time when it is closed.
+            # Unbuffered: on a full disk, a buffered file would fail a second time when closed.
             file = FileIO(os.open(part, os.O_RDWR | os.O_CREAT, 0o666), "r+")
         with file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise DataError(f"{part} is being fetched by another process; wait until that has ended") from None
+                raise DataError(f"{part} is being fetched by another process; wait until it has finished") from None
             except OSError:
-                # Some network file systems have no locks; the checksum still keeps a mixed file out.
+                # Some network file systems have no locks; the checksum still rejects a file written by two processes.
                 pass
             if not _is_at(file, part):
                 continue
@@ -221,7 +223,7 @@ def _locked(part: Path) -> Iterator[FileIO]:
 
 
 def _is_at(file: FileIO, path: Path) -> bool:
-    """Whether `path` still names the open file: another process may have moved it into place before we had the lock."""
+    """Return whether `path` still names the open file: another process may have moved it before we got the lock."""
     try:
         return os.path.samestat(os.fstat(file.fileno()), path.stat())
     except FileNotFoundError:
@@ -233,15 +235,15 @@ def _as_output_error(path: Path) -> Iterator[None]:
     try:
         yield
     except PermissionError:
-        raise OutputError(f"no rights to write {path}; ask for them or give another --data-dir") from None
+        raise OutputError(f"no permission to write {path}; ask for it or give another --data-dir") from None
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise OutputError(f"the disk is full at {path}; make room or give another --data-dir") from None
+            raise OutputError(f"the disk is full at {path}; free some space or give another --data-dir") from None
         raise OutputError(f"{path} cannot be written: {error.strerror}; give another --data-dir") from None
 
 
 def _official_address(dataset: Dataset) -> str:
-    # medmnist prints to stdout when its torchvision does not load; stdout is for results.
+    # medmnist prints to stdout if torchvision fails to load, but stdout is reserved for results.
     with contextlib.redirect_stdout(sys.stderr):
         from medmnist import INFO
 

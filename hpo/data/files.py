@@ -1,4 +1,4 @@
-"""MedMNIST files: found, checked and read, only the splits that were asked for."""
+"""Locate, verify and read MedMNIST files, decoding only the requested splits."""
 
 from __future__ import annotations
 
@@ -22,7 +22,12 @@ State = Literal["ok", "missing", "altered", "unreadable", "built in"]
 
 @dataclass(frozen=True)
 class FileState:
-    """What is known of a dataset's file. bytes: its size, None if there is none. detail: what is wrong, or ""."""
+    """The state of a dataset's file.
+
+    Attributes:
+        bytes: size of the file, None if there is none.
+        detail: what is wrong, "" if nothing is.
+    """
 
     dataset: str
     path: Path | None
@@ -38,35 +43,38 @@ class _FileError(DataError):
 
 
 def verify(dataset: Dataset, folder: Path) -> None:
-    """Check that the file is there, unaltered, and of the form the catalogue says; no array is decoded.
+    """Check that the file exists, is unaltered, and has the shapes of the catalogue, without decoding an array.
 
-    Raises DataError: one sentence that says what is wrong and what to do.
+    Raises:
+        DataError: with what is wrong and what to do.
     """
     if dataset.development is None:
         _check_form(dataset, folder / dataset.file_name, _read_checked(dataset, folder), SPLITS)
 
 
 def file_state(dataset: Dataset, folder: Path) -> FileState:
-    """The state of a dataset's file, after the checks of `verify`."""
+    """Return the state of a dataset's file by the checks of `verify`."""
     if dataset.development is not None:
         return FileState(dataset.name, None, "built in", None)
     path = folder / dataset.file_name
     try:
         verify(dataset, folder)
-    except _FileError as fault:
-        return FileState(dataset.name, path, fault.state, _size(path), str(fault))
+    except _FileError as error:
+        return FileState(dataset.name, path, error.state, _size(path), str(error))
     return FileState(dataset.name, path, "ok", _size(path))
 
 
 def load_arrays(dataset: Dataset, folder: Path, splits: tuple[str, ...]) -> dict[str, NDArray[np.uint8]]:
-    """SPLIT_images (N, H, W) or (N, D, H, W) and SPLIT_labels (N, L), uint8, for each asked split: train, val.
+    """Load SPLIT_images (N, H, W) or (N, D, H, W) and SPLIT_labels (N, L), uint8, for the splits train and val.
 
-    The file is read once, its MD5 is checked on what was read, and only members of the asked splits are decoded.
-    Raises DataError as `verify`, and for labels other than 0 and 1; ValueError for test rows, which have a door of
-    their own in `hpo.data.sealed`.
+    Raises:
+        DataError: as `verify`, and for labels other than 0 and 1.
+        ValueError: for the test set, which only `hpo.data.sealed` may load.
     """
     if not set(splits) <= {"train", "val"}:
-        raise ValueError(f"{', '.join(splits)}: only train and val are development rows; test rows are sealed")
+        raise ValueError(
+            f"{', '.join(splits)}: only train and val belong to the development set; the test set is sealed"
+        )
     if dataset.development is None:
         return _load(dataset, folder, splits)
     loader: Loader = resolve(dataset.development)
@@ -74,8 +82,9 @@ def load_arrays(dataset: Dataset, folder: Path, splits: tuple[str, ...]) -> dict
 
 
 def _load(dataset: Dataset, folder: Path, splits: tuple[str, ...]) -> dict[str, NDArray[np.uint8]]:
-    """As `load_arrays`, test rows too; imported by `hpo.data.sealed` alone, which a test checks."""
+    """Load any splits, the test set too; only `hpo.data.sealed` may import this, which a test checks."""
     path = folder / dataset.file_name
+    # Read once, so that the bytes whose MD5 was checked are those that are decoded.
     content = _read_checked(dataset, folder)
     _check_form(dataset, path, content, splits)
     arrays: dict[str, NDArray[np.uint8]] = {}
@@ -84,13 +93,13 @@ def _load(dataset: Dataset, folder: Path, splits: tuple[str, ...]) -> dict[str, 
             arrays[f"{split}_images"] = archive[f"{split}_images"]
             labels = archive[f"{split}_labels"]
             if not ((labels == 0) | (labels == 1)).all():
-                raise _altered(dataset, path, f"{split}_labels holds other values than 0 and 1")
+                raise _altered(dataset, path, f"{split}_labels has values other than 0 and 1")
             arrays[f"{split}_labels"] = labels.astype(np.uint8, copy=False)
     return arrays
 
 
 def has_right_checksum(dataset: Dataset, path: Path) -> bool:
-    """Whether a readable file lies at `path` with the MD5 of the catalogue."""
+    """Return whether `path` is a readable file with the MD5 of the catalogue."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, md5).hexdigest() == dataset.md5
@@ -99,12 +108,12 @@ def has_right_checksum(dataset: Dataset, path: Path) -> bool:
 
 
 def md5(content: bytes = b"") -> hashlib._Hash:
-    """MD5 as a checksum, which works where MD5 as a cryptographic hash is forbidden."""
+    """Return MD5 for use as a checksum, which works where MD5 is forbidden as a cryptographic hash (FIPS)."""
     return hashlib.md5(content, usedforsecurity=False)
 
 
 def remedy(dataset: Dataset) -> str:
-    """What a user without a good file should do."""
+    """Return what a user whose file is missing or invalid should do."""
     return f"run `hpo data fetch {dataset.name}` or give --data-dir"
 
 
@@ -119,16 +128,16 @@ def _read_checked(dataset: Dataset, folder: Path) -> bytes:
             raise _FileError("missing", f"{folder} is a file, not a data folder; give another --data-dir") from None
         raise _FileError("missing", f"{path} does not exist; {remedy(dataset)}") from None
     except PermissionError:
-        message = f"{path} cannot be read for lack of rights; ask its owner for them or give another --data-dir"
+        message = f"no permission to read {path}; ask its owner for it or give another --data-dir"
         raise _FileError("unreadable", message) from None
     except IsADirectoryError:
         message = f"{path} is a folder, not a file; remove it, then {remedy(dataset)}"
         raise _FileError("unreadable", message) from None
     except OSError as error:
         raise _FileError("unreadable", f"{path} cannot be read: {error.strerror}; {remedy(dataset)}") from None
-    found = md5(content).hexdigest()
-    if found != dataset.md5:
-        problem = f"is truncated or altered: MD5 of its {len(content):,} bytes is {found}, not {dataset.md5}"
+    checksum = md5(content).hexdigest()
+    if checksum != dataset.md5:
+        problem = f"is truncated or altered: MD5 of its {len(content):,} bytes is {checksum}, not {dataset.md5}"
         raise _FileError("altered", f"{path} {problem}; {remedy(dataset)}")
     return content
 
@@ -143,11 +152,11 @@ def _check_form(dataset: Dataset, path: Path, content: bytes, splits: tuple[str,
                     if problem := _problem_of_member(archive, name, (counts[split], *one)):
                         raise _altered(dataset, path, problem)
     except zipfile.BadZipFile:
-        raise _altered(dataset, path, "it is no npz archive") from None
+        raise _altered(dataset, path, "not an npz archive") from None
 
 
 def _problem_of_member(archive: zipfile.ZipFile, name: str, wanted: tuple[int, ...]) -> str | None:
-    """What is wrong with one array by its header alone: labels of any integer type will do, if they fit."""
+    """Return what is wrong with one array, judging by its header alone; labels may have any integer type."""
     try:
         with archive.open(f"{name}.npy") as member:
             version = np.lib.format.read_magic(member)
@@ -156,15 +165,15 @@ def _problem_of_member(archive: zipfile.ZipFile, name: str, wanted: tuple[int, .
     except KeyError:
         return f"it has no {name}"
     except ValueError as error:
-        return f"{name} is no array: {error}"
+        return f"{name} is not an array: {error}"
     if shape != wanted:
-        return f"{name} is {shape}, not {wanted}"
+        return f"{name} has shape {shape}, not {wanted}"
     is_legal = dtype == np.uint8 or (name.endswith("_labels") and dtype.kind in "bui")
-    return None if is_legal else f"{name} is {dtype}, not uint8"
+    return None if is_legal else f"{name} has type {dtype}, not uint8"
 
 
 def _altered(dataset: Dataset, path: Path, problem: str) -> _FileError:
-    return _FileError("altered", f"{path} is not the file it should be: {problem}; {remedy(dataset)}")
+    return _FileError("altered", f"{path} is not the expected file: {problem}; {remedy(dataset)}")
 
 
 def _size(path: Path) -> int | None:

@@ -1,4 +1,4 @@
-"""Where the data files lie."""
+"""The folder of the data files."""
 
 from __future__ import annotations
 
@@ -7,6 +7,6 @@ from pathlib import Path
 
 
 def data_folder(option: str | None) -> Path:
-    """The folder of `--data-dir`, else of HPO_DATA_DIR, else MedMNIST's own, ~/.medmnist; it need not exist."""
+    """Return the folder of `--data-dir`, else HPO_DATA_DIR, else MedMNIST's ~/.medmnist; it need not exist."""
     chosen = option or os.environ.get("HPO_DATA_DIR") or "~/.medmnist"
     return Path(chosen).expanduser()

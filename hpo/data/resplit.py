@@ -1,4 +1,4 @@
-"""How a trial divides its fit rows into rows that train and rows that select the epoch."""
+"""Resplit: how a trial divides the training part of a fold into a training set and a selection set."""
 
 from __future__ import annotations
 
@@ -16,19 +16,30 @@ from hpo.study.config import TrainConfig
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Row numbers of a Development, sorted, disjoint: (n,) int64. selection: None if all fit rows train."""
+    """Training set and selection set, as sorted disjoint indices into a Development: (n,) int64.
+
+    Attributes:
+        selection: the set that picks the epoch; None if the whole training part trains.
+    """
 
     training: NDArray[np.int64]
     selection: NDArray[np.int64] | None
 
 
 def resplit(development: Development, fit: NDArray[np.int64], config: TrainConfig, seed: int) -> Split:
-    """Divide the fit rows as `config.resplit` says; training and selection rows together are the fit rows.
+    """Divide the training part of a fold into a training set and a selection set as `config.resplit` says.
 
-    none: all train. holdout: a stratified `resplit_share` selects. official: official validation rows select.
-    balanced: as many positives as negatives select, about `resplit_share` of the fit rows together but no more than
-    half of either class. fit: (n,) row numbers.
-    Raises DataError, with the numbers, if training or selection rows lack a class.
+    - none: no selection set.
+    - holdout: the selection set is a stratified `resplit_share`.
+    - official: the selection set is the official validation samples.
+    - balanced: the selection set has as many positives as negatives, about `resplit_share` of the samples but at most
+      half of either class.
+
+    Args:
+        fit: (n,) indices of the training part of the fold.
+
+    Raises:
+        DataError: with the counts, if the training or the selection set lacks a class.
     """
     generator = np.random.default_rng(np.random.SeedSequence(seed))
     if config.resplit == "none":
@@ -42,8 +53,8 @@ def resplit(development: Development, fit: NDArray[np.int64], config: TrainConfi
         selection = _balanced(development, fit, config.resplit_share, generator)
     split = Split(np.setdiff1d(fit, selection), np.sort(selection))
     name = f"resplit = {config.resplit} of {development.dataset.name}"
-    require_both_classes(development, np.sort(selection), f"{name}, selection rows")
-    require_both_classes(development, split.training, f"{name}, training rows")
+    require_both_classes(development, np.sort(selection), f"{name}, selection set")
+    require_both_classes(development, split.training, f"{name}, training set")
     return split
 
 

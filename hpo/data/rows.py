@@ -1,4 +1,4 @@
-"""Which development rows a trial is scored on, and which it may fit."""
+"""Folds: which samples of the development set train a trial, and which validate it."""
 
 from __future__ import annotations
 
@@ -17,44 +17,54 @@ _SAME_FOR_ALL_TRIALS, _OF_ONE_TRIAL = 0, 1
 
 @dataclass(frozen=True, eq=False)
 class Fold:
-    """One pair of fit and scoring rows: (n,) int64 each, row numbers of a Development, sorted, disjoint."""
+    """Training part (`fit`) and validation part (`scoring`): (n,) int64 each, sorted disjoint indices of samples."""
 
     fit: NDArray[np.int64]
     scoring: NDArray[np.int64]
 
 
 def scoring_folds(development: Development, scoring: Scoring, trial_seed: int) -> tuple[Fold, ...]:
-    """The folds on which a trial is scored; in each, fit and scoring rows together are all development rows.
+    """Return the folds on which a trial is scored; the two parts of each fold make up the development set.
 
-    official: one fold, scored on the official validation rows. holdout: one fold, scored on a stratified share.
-    kfold: k folds times repeats, the folds of one repeat consecutive. reshuffled: as holdout, drawn anew from
-    `trial_seed`, which nothing else depends on. Rows with several labels are dealt a label at a time, the rarest first
-    (`stratify.deal`): strata of label combinations would mostly hold one row, and the rarest label alone leaves the
-    others to chance.
-    Raises DataError, with the numbers, if the scoring or the fit rows of a fold lack a class (of every label).
+    - official: one fold, validated on the official validation samples.
+    - holdout: one fold, validated on a stratified share.
+    - kfold: k folds times repeats, the folds of one repeat consecutive.
+    - reshuffled: as holdout, but drawn for each trial.
+
+    Args:
+        trial_seed: seed of the split; used by `reshuffled` only.
+
+    Raises:
+        DataError: with the counts, if a part of a fold has both classes for no label.
     """
     folds = tuple(
         Fold(np.setdiff1d(np.arange(len(development)), rows), rows)
         for rows in _scoring_rows(development, scoring, trial_seed)
     )
     for number, fold in enumerate(folds):
-        name = f"fold {number + 1} of {len(folds)} of {development.dataset.name} (scoring rows: {scoring.rows})"
-        require_both_classes(development, fold.scoring, f"{name}, scoring rows")
-        require_both_classes(development, fold.fit, f"{name}, fit rows")
+        name = f"fold {number + 1} of {len(folds)} of {development.dataset.name} (scoring: {scoring.rows})"
+        require_both_classes(development, fold.scoring, f"{name}, validation part")
+        require_both_classes(development, fold.fit, f"{name}, training part")
     return folds
 
 
 def require_both_classes(development: Development, rows: NDArray[np.int64], name: str) -> None:
-    """Raise DataError, with the numbers, unless one label or more has positives and negatives among `rows`."""
+    """Check that at least one label has both positives and negatives among the samples `rows`.
+
+    Raises:
+        DataError: with the counts, if none has.
+    """
     positives = development.labels[rows].sum(axis=0, dtype=np.int64)
     if not ((positives > 0) & (positives < rows.size)).any():
         counts = ", ".join(map(str, positives))
-        raise DataError(f"{name}: {counts} positives among {rows.size} rows; an AUC needs both classes")
+        raise DataError(f"{name}: {counts} positives among {rows.size} samples; an AUC needs both classes")
 
 
 def _scoring_rows(development: Development, scoring: Scoring, trial_seed: int) -> list[NDArray[np.int64]]:
     if scoring.rows == "official":
         return [np.flatnonzero(development.is_validation)]
+    # Multi-label samples are stratified label by label, see `stratify.deal`: strata of label combinations would mostly
+    # hold one sample, and stratifying by the rarest label alone leaves the others to chance.
     if scoring.rows == "kfold":
         shares = [1 / scoring.folds] * scoring.folds
         generators = [_generator(scoring.seed, _SAME_FOR_ALL_TRIALS, repeat) for repeat in range(scoring.repeats)]

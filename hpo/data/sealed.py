@@ -1,6 +1,6 @@
-"""Sealed test rows: they open for an `Unsealing` only, and that exists only as a row of a ledger.
+"""The sealed test set: loading it requires an `Unsealing`, which exists only as an entry of the test-set access log.
 
-Only `hpo.outcome.unseal` imports this module; import-linter checks it.
+Only `hpo.outcome.unseal` may import this module; import-linter checks it.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ _SEAL = object()
 
 
 class Ledger(Protocol):
-    """Where openings of test rows are written down, for good."""
+    """The test-set access log: a permanent record of every access to a test set."""
 
     def write(self, study: str, configuration: JsonObject, code_version: str, reason: str) -> int:
-        """Write an opening, durably, and return the number of its row; raises if it may not be."""
+        """Append an entry durably and return its number; raise if the access is not allowed."""
         ...
 
 
 @dataclass(frozen=True)
 class Unsealing:
-    """The right to open test rows: row `ledger_row` of a ledger. Made by `written_to` only."""
+    """Permission to load the test set: entry `ledger_row` of the access log. Created by `written_to` only."""
 
     seal: InitVar[object]
     ledger_row: int
@@ -40,21 +40,24 @@ class Unsealing:
 
     def __post_init__(self, seal: object) -> None:
         if seal is not _SEAL:
-            raise TypeError("an Unsealing exists only as a row of a ledger; use Unsealing.written_to")
+            raise TypeError("an Unsealing exists only as an entry of the test-set access log; use Unsealing.written_to")
 
     @classmethod
     def written_to(
         cls, ledger: Ledger, study: str, configuration: JsonObject, code_version: str, reason: str = ""
     ) -> Unsealing:
-        """Write the opening to `ledger`, then return the right to open; what the ledger raises passes through."""
+        """Log the access in `ledger`, then return the permission; exceptions of the ledger propagate."""
         return cls(_SEAL, ledger.write(study, configuration, code_version, reason), study, reason)
 
 
 @dataclass(frozen=True, eq=False)
 class TestRows:
-    """The official test rows, read-only. Made by `open` only.
+    """The official test set as read-only arrays. Created by `open` only.
 
-    images: uint8, (N, H, W) or (N, D, H, W). labels: uint8, (N, L), 0 or 1. unsealing: what they were opened with.
+    Attributes:
+        unsealing: the permission by which it was loaded.
+        images: uint8, (N, H, W) or (N, D, H, W).
+        labels: uint8, (N, L), 0 or 1.
     """
 
     __test__ = False
@@ -67,15 +70,20 @@ class TestRows:
 
     def __post_init__(self, seal: object) -> None:
         if seal is not _SEAL:
-            raise TypeError("TestRows are made from an Unsealing only; use TestRows.open")
+            raise TypeError("TestRows are created from an Unsealing only; use TestRows.open")
         self.images.setflags(write=False)
         self.labels.setflags(write=False)
 
     @classmethod
     def open(cls, unsealing: Unsealing, dataset: Dataset, folder: Path) -> TestRows:
-        """Read the test rows of a dataset. Raises TypeError without an Unsealing, DataError as for development rows."""
+        """Load the test set of a dataset.
+
+        Raises:
+            TypeError: without an Unsealing.
+            DataError: as `load_development`.
+        """
         if not isinstance(unsealing, Unsealing):
-            raise TypeError(f"TestRows are opened with an Unsealing, not with {type(unsealing).__name__}")
+            raise TypeError(f"TestRows.open needs an Unsealing, not {type(unsealing).__name__}")
         if dataset.development is None:
             arrays = _load(dataset, folder, ("test",))
         else:

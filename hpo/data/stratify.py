@@ -1,4 +1,4 @@
-"""Dividing rows into parts that have the same share of every label."""
+"""Stratified splits of samples with one or several labels."""
 
 from __future__ import annotations
 
@@ -11,13 +11,20 @@ from numpy.typing import NDArray
 def deal(
     labels: NDArray[np.uint8], shares: Sequence[float], generator: np.random.Generator
 ) -> tuple[NDArray[np.int64], ...]:
-    """Row numbers of each part, sorted; together they are all rows, once each.
+    """Split samples into parts that have about the same share of every label.
 
-    labels: (N, L) 0 or 1. shares: one per part, adding up to 1.
-    A label at a time, the rarest first, the rows of its rarer class that are not dealt yet go where they are missing
-    most; the rows that are left fill the parts up. So a part misses its due number of a label by less than one row
-    unless labels that occur together force it, and where two rows of a label's rarer class are to be had, no part is
-    without one for being small. Source: a batched form of iterative stratification, Sechidis et al. 2011.
+    Label by label, the rarest first, unassigned minority-class samples go to the parts with the largest deficit; the
+    remaining samples then fill the parts. A part misses its target count of a label by less than one sample, unless
+    labels that occur together force more. A small part still gets a minority-class sample if another part can spare it.
+
+    Args:
+        labels: (N, L) 0 or 1.
+        shares: one per part; they sum to 1.
+
+    Returns:
+        Sorted indices of the samples of each part; every sample is in exactly one.
+
+    Source: a batched form of iterative stratification, Sechidis et al. 2011.
     """
     rarer = _rarer_class(labels)
     part_of = np.full(labels.shape[0], -1, dtype=np.int64)
@@ -40,7 +47,7 @@ def _deal_members(
     generator: np.random.Generator,
     at_least_one: bool,
 ) -> None:
-    """Deal the members that have no part yet, so that each part comes near its due number of members."""
+    """Assign the members that have no part yet, so that each part approaches its target number of members."""
     waiting = generator.permutation(np.flatnonzero(members & (part_of < 0)))
     dealt = np.bincount(part_of[members & (part_of >= 0)], minlength=due.size)
     counts = _apportion(np.maximum(due * members.sum() - dealt, 0.0), waiting.size, generator)
@@ -50,7 +57,7 @@ def _deal_members(
 
 
 def _apportion(wanted: NDArray[np.float64], count: int, generator: np.random.Generator) -> NDArray[np.int64]:
-    """`count` as whole numbers in the proportions of `wanted`, by largest remainders, ties by lot."""
+    """Split `count` into integers proportional to `wanted`: largest remainder method, ties broken at random."""
     if count == 0:
         return np.zeros(wanted.size, dtype=np.int64)
     exact = wanted * (count / wanted.sum())

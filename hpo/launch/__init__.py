@@ -1,7 +1,7 @@
-"""Where workers run: processes on this machine, jobs of a cluster.
+"""Run workers: as processes on this machine, or as jobs of a cluster.
 
-The package can be called: `hpo.launch(...)` is `hpo.api.launch(...)`, whose name in the public interface is the name of
-this package, too.
+The package is callable: `hpo.launch(...)` is `hpo.api.launch(...)`, because this package and that public function share
+one name.
 """
 
 import sys
@@ -12,7 +12,7 @@ from typing import Any
 
 class _CallablePackage(ModuleType):
     def __call__(self, *arguments: Any, **options: Any) -> Any:
-        """Call `hpo.api.launch`, which lies above this package and is imported by name for that reason."""
+        """Call `hpo.api.launch`, imported by name because it is in a layer above this package."""
         return import_module("hpo.api").launch(*arguments, **options)
 
 

@@ -1,4 +1,4 @@
-"""The Slurm job that this process runs in: what it is called, and when it ends."""
+"""Describe the Slurm job that this process runs in: its name and when it ends."""
 
 from __future__ import annotations
 
@@ -10,17 +10,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 _SECONDS = 10
-"""Time that `squeue` gets to answer."""
+"""Seconds that `squeue` may take to answer."""
 
 _TIME_LEFT = re.compile(r"(?:(?:(\d+)-)?(\d+):)?(\d+):(\d+)")
 
 
 @dataclass(frozen=True)
 class Allocation:
-    """A Slurm job from inside. label: JOB_TASK of an array, else JOB, as `squeue` shows it.
+    """A Slurm job, seen from inside.
 
-    restarts: how often it was put back into the queue before this life;
-    ends: when its walltime is over, in seconds since 1970 on this node's clock; None without a limit or if unknown.
+    Attributes:
+        label: JOB_TASK for an array, else JOB, as `squeue` shows it.
+        restarts: how often it was requeued before this attempt.
+        ends: end of its walltime, in seconds since 1970 on this node's clock; None without a limit or if unknown.
     """
 
     array_task: int | None
@@ -30,14 +32,14 @@ class Allocation:
     ends: float | None
 
     def seconds_left(self) -> float | None:
-        """Seconds until its walltime is over; None without a limit or if unknown."""
+        """Return the seconds until its walltime ends; None without a limit or if unknown."""
         return None if self.ends is None else self.ends - time.time()
 
 
 def current_allocation(environment: Mapping[str, str] = os.environ) -> Allocation | None:
-    """The job of this process, from what Slurm tells it by its environment; None outside of one.
+    """Return the job of this process, from Slurm's environment variables; None outside of one.
 
-    Where Slurm does not tell the end of the walltime there (22.05 does not), `squeue` is asked once.
+    If Slurm does not set the end of the walltime there (22.05 does not), `squeue` is asked once.
     """
     job = environment.get("SLURM_JOB_ID")
     if not job:
@@ -54,7 +56,7 @@ def current_allocation(environment: Mapping[str, str] = os.environ) -> Allocatio
 
 
 def read_time_left(text: str) -> float | None:
-    """Seconds of what `squeue` prints as time left: 59:58, 1:02:03 or 1-02:03:04; None for UNLIMITED and the like."""
+    """Parse the time left as `squeue` prints it, 59:58, 1:02:03 or 1-02:03:04, to seconds; None for UNLIMITED etc."""
     match = _TIME_LEFT.fullmatch(text.strip())
     if match is None:
         return None
@@ -63,10 +65,10 @@ def read_time_left(text: str) -> float | None:
 
 
 def _end(environment: Mapping[str, str], label: str) -> float | None:
-    told = _number(environment.get("SLURM_JOB_END_TIME"))
-    if told:
-        return float(told)
-    # By its label: the number of the last task of an array is that of the array, and squeue would list all tasks.
+    end = _number(environment.get("SLURM_JOB_END_TIME"))
+    if end:
+        return float(end)
+    # Ask by label: the last task of an array has the array's job ID, for which squeue would list all tasks.
     command = ["squeue", "--noheader", "--jobs", label, "--format", "%L"]
     try:
         answer = subprocess.run(

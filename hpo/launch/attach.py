@@ -1,4 +1,4 @@
-"""Attach this process to a study as a worker: its share of cores and memory, its checkpoints, the end of its job."""
+"""Attach this process to a study as a worker, with its share of cores and memory, checkpoints and job deadline."""
 
 from __future__ import annotations
 
@@ -23,15 +23,17 @@ from hpo.training.machine.limits import usable_cores
 _log = logging.getLogger(__name__)
 
 DEADLINE_MARGIN = 60.0
-"""Seconds before the end of its Slurm job at which a worker gives its trial back, should no signal have come before."""
+"""Seconds before the end of its Slurm job at which a worker releases its trial, if no signal came earlier."""
 
 
 @dataclass(frozen=True)
 class Attached:
     """How a worker ended.
 
-    summary: what it did. needs_restart: memory was refused to this process, and a new one should take its place.
-    address: of the database, with its password.
+    Attributes:
+        summary: what it did.
+        needs_restart: this process ran out of memory, and a new one should replace it.
+        address: of the database, with its password.
     """
 
     summary: WorkerSummary
@@ -53,7 +55,7 @@ def attach(
     stop: Stop | None = None,
     parent: int | None = None,
 ) -> Attached:
-    """Train trials of a study in this process until there are none left, it is asked to stop, or its job is to end.
+    """Train trials of a study in this process until none is left, a stop is requested, or its job is about to end.
 
     Limits the memory and the threads of the whole process.
 
@@ -63,11 +65,11 @@ def attach(
         checkpoint_dir: as `hpo.launch.backends.local.checkpoint_folder` takes it.
         device: auto, cpu, cuda or cuda:N.
         threads: CPU threads; None for this worker's share of the cores.
-        sharing: workers that share the device, this one included; it takes its part of cores and memory.
-        worker_name: what it is called in tables; None for host and process number.
-        limit: end after so many trials.
+        sharing: workers that share the device, this one included; it takes its share of cores and memory.
+        worker_name: its name in tables; None for host and PID.
+        limit: stop after this many trials.
         stop: once requested, the trial is released with its checkpoint.
-        parent: number of the process that started this one; when it is gone, a stop is requested.
+        parent: PID of the process that started this one; when it has ended, a stop is requested.
 
     Raises:
         StudyStoppedError, StudyNotFoundError, StorageError, DataError, DeviceError.
@@ -75,7 +77,7 @@ def attach(
     allocation = current_allocation()
     set_up_process(threads or (max(1, usable_cores() // sharing) if sharing > 1 else None))
     limit_memory(choose_device(device), sharing)
-    # A job was submitted after its address had been tried.
+    # The address was checked before a job was submitted.
     known_good = allocation is not None
     address = resolve_address(storage)
     database = open_database(address, create=False, known_good=known_good)
@@ -96,12 +98,12 @@ def attach(
         )
     counts = f"{summary.finished} trials finished, {summary.pruned} pruned, {summary.failed} failed"
     _log.info("%s; %s", counts, summary.description)
-    # A signal that came after memory was refused still ends the worker.
+    # A signal received after the refused allocation still ends the worker.
     needs_restart = (
         summary.ended is StopReason.MEMORY and StopReason.SIGNAL not in stop and StopReason.PARENT not in stop
     )
     if needs_restart:
-        _log.warning("memory was refused to this process; the worker restarts in a new one")
+        _log.warning("an allocation was refused to this process; the worker restarts in a new one")
         database.close()
     return Attached(summary, needs_restart, address.render_as_string(hide_password=False))
 

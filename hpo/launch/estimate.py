@@ -1,4 +1,4 @@
-"""How long a study will take on this machine, from a measured step."""
+"""Estimate the duration of a study on this machine from a measured step."""
 
 from __future__ import annotations
 
@@ -8,15 +8,18 @@ from hpo.search.strategy.pruner import make_pruner
 from hpo.study.spec import StudySpec
 
 LONG_HOURS = 24.0
-"""A study longer than this is said to be long before it starts."""
+"""A study estimated to take longer triggers advice before it starts."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Predicted cost of a study. epoch_seconds: one epoch over all folds; trials: those still to do.
+    """Predicted cost of a study.
 
-    devices: GPUs that work side by side, else 1; workers that share one are taken to add nothing, which errs to the
-    long side.
+    Attributes:
+        epoch_seconds: of one epoch over all folds.
+        trials: those still to do.
+        devices: GPUs working in parallel, else 1; workers sharing a GPU are assumed to add no throughput, a
+            conservative estimate.
     """
 
     epoch_seconds: float
@@ -27,17 +30,17 @@ class Estimate:
 
     @property
     def trial_hours(self) -> float:
-        """Hours for one trial that is not pruned."""
+        """Return the hours of one unpruned trial."""
         return self.epoch_seconds * self.epochs / 3600
 
     @property
     def hours(self) -> float:
-        """Hours for the trials still to do, pruned as the study prunes."""
+        """Return the hours of the remaining trials, with the study's pruning."""
         return self.trial_hours * self.trained_share * self.trials / self.devices
 
 
 def trained_share(spec: StudySpec) -> float:
-    """Share of all epochs that are trained, if as many trials pass each rung as the pruner says."""
+    """Return the share of all epochs that is trained, if each rung promotes the fraction that the pruner aims at."""
     pruner = make_pruner(spec)
     total, reached, passing = 0.0, 0, 1.0
     for rung in pruner.rungs():
@@ -47,19 +50,19 @@ def trained_share(spec: StudySpec) -> float:
 
 
 def advice(spec: StudySpec, on_gpu: bool) -> list[str]:
-    """What would make a study faster, most helpful first."""
+    """Return suggestions to make a study faster, most effective first."""
     lines = []
     if not on_gpu:
-        lines.append("attach workers on a GPU: hpo worker STUDY there, with the same --storage")
+        lines.append("attach workers on a GPU machine: hpo worker STUDY with the same --storage")
     if spec.plan is not None:
         return [*lines, "fewer candidates: --top"]
     if spec.data.size > 14 and spec.fixed.get("input_size", 28) == 28:
         saving = 4 if spec.data.dimensions == 2 else 8
         lines.append(
-            f"a smaller input, up to {saving} times cheaper, which may rank configurations in another order: "
+            f"a smaller input, up to {saving} times cheaper, which may change the ranking of configurations: "
             "--set fixed.input_size=14"
         )
     lines.append(f"fewer epochs: --set budget.epochs={max(1, spec.budget.epochs // 4)}")
     if spec.scoring.rows == "kfold" and spec.scoring.folds * spec.scoring.repeats > 1:
-        lines.append("one division instead of folds, noisier: --set scoring.rows=holdout")
+        lines.append("one split instead of folds, noisier: --set scoring.rows=holdout")
     return lines

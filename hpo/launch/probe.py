@@ -1,4 +1,4 @@
-"""A child process that loads torch to look at the machine, so that the process that watches stays small."""
+"""Inspect the machine in a child process that loads torch, so that the parent stays small."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Surroundings:
     Attributes:
         kind: cpu or cuda.
         memory: bytes of the device, or main memory for a CPU.
-        context: bytes that each process holds of a GPU beside PyTorch's tensors.
+        context: bytes of GPU memory that each process holds besides PyTorch's tensors.
         environment: versions and device by name, as in the record of a trial.
     """
 
@@ -37,7 +37,7 @@ class Surroundings:
 
 
 class Probe:
-    """The machine as PyTorch sees it; a context that ends its child process."""
+    """The machine as PyTorch sees it; a context manager that ends its child process."""
 
     def __init__(self) -> None:
         self._child = ProcessPoolExecutor(
@@ -54,24 +54,24 @@ class Probe:
         self._child.shutdown(wait=error is None, cancel_futures=True)
 
     def gpus(self, device: str) -> int:
-        """Number of CUDA devices; raises DeviceError if `device` is not there."""
+        """Return the number of CUDA devices. Raises DeviceError if `device` does not exist."""
         return self._child.submit(_gpus, device).result()
 
     def surroundings(self, device: str) -> Surroundings:
-        """Describe a device and the packages that use it; raises DeviceError if it is not there."""
+        """Describe a device and the packages that use it. Raises DeviceError if it does not exist."""
         return self._child.submit(_surroundings, device).result()
 
     def code_version(self) -> str:
-        """Commit of the code that runs."""
+        """Return the commit of the running code."""
         return self._child.submit(_code_version).result()
 
     def epoch_seconds(self, spec: StudySpec, development: Development, device: str, threads: int) -> float:
-        """Measured seconds of one epoch over all folds, scoring included, of a reference configuration."""
+        """Measure the seconds of one epoch over all folds, scoring included, of a baseline configuration."""
         return self._child.submit(_epoch_seconds, spec, development, device, threads).result()
 
 
 def live_with_parent(parent: int) -> None:
-    """Leaves Ctrl-C to the parent, and ends this process if the parent is killed, which Python's pool does not."""
+    """Ignore Ctrl-C, and end this process if the parent is killed, which Python's pool does not do."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def watch() -> None:

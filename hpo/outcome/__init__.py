@@ -1,1 +1,1 @@
-"""From a finished search to a result."""
+"""Turn a finished search into a result: confirmation, final training, test set, report, export."""

@@ -1,4 +1,4 @@
-"""From the winner back to each reference, one change at a time: as a study with a plan."""
+"""Build the ablation study: the winner with one setting at a time set as in a baseline."""
 
 from __future__ import annotations
 
@@ -17,20 +17,25 @@ from hpo.text import setting
 
 
 def ablation_name(search: str) -> str:
-    """What the ablation of a search is called."""
+    """Return the study name of a search's ablation."""
     return f"{search}-ablation"
 
 
 def prepare_ablation(search: Study, entries: Sequence[Entry], seeds: int) -> StudySpec:
-    """The spec of the ablation: the winner, the references, and the winner with each setting as in a reference.
+    """Build the spec of the ablation: the winner, the baselines, and the winner with each setting as in a baseline.
 
-    entries: the winner first, then references. All other candidates are compared with the winner. Writes nothing.
-    Raises UsageError if the winner is not the one that the ablation was begun with, or differs in nothing.
+    Writes nothing to the database.
+
+    Args:
+        entries: the winner first, then the baselines. Every other candidate is compared with the winner.
+
+    Raises:
+        UsageError: if the stored ablation is of another winner, or the winner differs from no baseline.
     """
     name, winner = ablation_name(search.name), entries[0]
     candidates = _candidates(entries, search.spec.data)
     if len(candidates) == 1:
-        raise UsageError(f"{winner.name} differs from no reference in any setting: there is nothing to take away")
+        raise UsageError(f"{winner.name} has the same settings as every baseline: there is nothing to ablate")
     plan = Plan(search=search.name, candidates=candidates, top=len(candidates) - 1, racing_level=0.0)
     spec = planned_spec(search, name, plan, seeds)
     try:
@@ -39,14 +44,15 @@ def prepare_ablation(search: Study, entries: Sequence[Entry], seeds: int) -> Stu
         return spec
     if stored.spec.plan is None or stored.spec.plan.candidates != candidates:
         raise UsageError(
-            f"study {name} was begun for another winner than {winner.name}; delete it with Optuna's command, or keep it"
+            f"study {name} was created for another winner than {winner.name}; delete it with Optuna's command, or "
+            "keep it"
         )
     before = stored.spec.budget.trials // len(candidates)
     return planned_spec(search, name, plan, max(seeds, before))
 
 
 def one_change_each(winner: TrainConfig, reference: TrainConfig, dataset: Dataset) -> dict[str, TrainConfig]:
-    """The winner with one setting as in the reference, by `setting = value`; what changes nothing is left out."""
+    """Map `setting = value` to the winner with that setting as in the baseline; omit changes without effect."""
     found: dict[str, TrainConfig] = {}
     values = reference.model_dump()
     for name in settings():

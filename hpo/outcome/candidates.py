@@ -1,4 +1,4 @@
-"""Which configurations of a search are worth training again."""
+"""Choose the configurations of a search that are confirmed."""
 
 from __future__ import annotations
 
@@ -16,11 +16,13 @@ EVERY = 1_000_000_000
 
 
 def choose_candidates(search: Study, top: int) -> tuple[Candidate, ...]:
-    """The references of a search, then its `top` best distinct configurations, fewer if there are no more.
+    """Return the baselines of a search, then its `top` best distinct configurations, or fewer if there are no more.
 
-    Complete trials only: the value of a pruned one is of an earlier epoch. Of configurations that mean the same, the
-    best trial stands for all; one that means the same as a reference is left to the reference. Raises StorageError if
-    this version of hpo cannot train one of them.
+    Only complete trials count: a pruned trial's value is from an earlier epoch. Of equivalent configurations only the
+    best trial is kept; one that is equivalent to a baseline is represented by the baseline.
+
+    Raises:
+        StorageError: if this version of hpo cannot train one of them.
     """
     ranked = read_best(search, count=EVERY).trials
     chosen = _references(search, ranked)
@@ -37,14 +39,14 @@ def choose_candidates(search: Study, top: int) -> tuple[Candidate, ...]:
 
 
 def warnings(search: Study, candidates: Sequence[Candidate]) -> list[str]:
-    """A sentence for each candidate whose trial has learned nothing: it is trained again all the same, by the rule."""
+    """Return a warning for each candidate whose trial learned nothing; it is confirmed all the same, by the rule."""
     trials = {trial.value.number: trial for trial in read_best(search, count=EVERY).trials}
     found = [(one.name, trials[one.trial].warning) for one in candidates if one.trial in trials]
     return [f"{name} {warning}" for name, warning in found if warning]
 
 
 def meaning(config: TrainConfig, dataset: Dataset) -> ConfigValues:
-    """The settings of a configuration that mean something, with what the dataset makes of them."""
+    """Return the settings of a configuration that have an effect, resolved for the dataset."""
     values = config.active()
     values["input_size"] = min(config.input_size, dataset.size)
     if not dataset.is_mask:

@@ -1,4 +1,4 @@
-"""Train the best of a search again, or its winner one change at a time, and read how the candidates stand."""
+"""Confirm the best configurations of a search, or ablate its winner, and return the standings."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from hpo.study.spec import StudySpec
 _log = logging.getLogger(__name__)
 
 Train = Callable[[StudySpec, str], object]
-"""Starts the training of what is left of a planned study, given its spec and name; `hpo.launch.session.launch` does."""
+"""Trains the remaining trials of a planned study, given its spec and name, as `hpo.launch.session.launch` does."""
 
 
 def confirm(
@@ -30,19 +30,19 @@ def confirm(
     seeds: int | None = None,
     racing: bool = True,
 ) -> Confirmation:
-    """Train the best configurations of a search and its references again, on new seeds and folds, unpruned and paired.
+    """Retrain the best configurations and baselines of a search, unpruned and paired, with new seeds and folds.
 
-    Called again it continues; a larger `seeds` adds repeats.
+    A repeated call resumes; a larger `seeds` adds repeats.
 
     Args:
         train: called once, if trials are left to train.
         name: of the confirmation; None for NAME-confirm.
-        top: configurations besides the references; None as the study file says.
-        seeds: repeats of each; None as the study file says, or as the confirmation has.
+        top: number of configurations besides the baselines; None for the study file's value.
+        seeds: repeats of each; None for the stored confirmation's value, else the study file's.
         racing: whether candidates that are clearly worse are dropped, where the study file allows it.
 
     Returns:
-        How the candidates stand; not `done` where `train` returns before everything is trained.
+        The standings; not `done` if `train` returns before everything is trained.
 
     Raises:
         UsageError, StudyConflictError, StorageError: see `prepare_confirmation`; and what `train` raises.
@@ -57,7 +57,7 @@ def confirm(
 def ablate(
     search: Study, *, train: Train, seeds: int = 3, trial: int | None = None, confirmation: str | None = None
 ) -> Confirmation:
-    """Train the winner of a search with one setting at a time as in each reference, in the study NAME-ablation.
+    """Train the winner of a search with one setting at a time as in each baseline, in the study NAME-ablation.
 
     Args:
         train: called once, if trials are left to train.
@@ -73,7 +73,7 @@ def ablate(
 
 
 def _carry_out(database: Database, spec: StudySpec, name: str, train: Train) -> Confirmation:
-    """Trains what is left of a plan, and reads how its candidates stand."""
+    """Train what is left of a plan, then read the standings."""
     if not _is_done(database, name, spec):
         train(spec, name)
     return read_confirmation(open_study(database, name))

@@ -1,4 +1,4 @@
-"""The networks of a final result as a folder that can be given away: weights, configuration, model card, a check."""
+"""Export the networks of a final result as a self-contained folder: weights, configuration, model card, check."""
 
 from __future__ import annotations
 
@@ -22,9 +22,14 @@ _TOLERANCE = 1e-3
 
 
 def export(result: Path, out: Path) -> list[Path]:
-    """Writes the winner's networks with all that belongs to them into `out`; the paths of the networks.
+    """Write the winner's networks, their configuration, model card and check into `out`.
 
-    Raises DataError if `result` holds no final result or its networks are gone, OutputError.
+    Returns:
+        The paths of the networks.
+
+    Raises:
+        DataError: if `result` holds no final result, or its networks are gone.
+        OutputError: if `out` cannot be written.
     """
     from hpo.training.loop.model_file import load_model
 
@@ -61,20 +66,21 @@ def _card(final: Final, entry: FinalEntry, judged: EntryResult, networks: int) -
     dataset, protocol = find_dataset(result.dataset), result.protocol
     config = TrainConfig.model_validate(entry.config)
     estimate = judged.interval
-    kind = "seeds and rows" if estimate is judged.over_all else "rows"
+    kind = "seeds and test samples" if estimate is judged.over_all else "test samples"
     shape = ", ".join(("N", *map(str, dataset.image_shape)))
     return f"""# {judged.name} on {dataset.official_name}
 
-{networks} networks of one configuration, trained from scratch with hpo; they differ in their seeds.
+{networks} networks of one configuration, trained from scratch with hpo, with different seeds.
 
 - **Network.** {describe_network(config.network, dataset.dimensions)}, {dataset.labels} \
 output{"s" if dataset.labels > 1 else ""}.
-- **Input.** uint8 images of shape ({shape}), grey, 0 to 255. **Output.** Scores from 0 to 1, larger meaning label 1.
-- **Training.** {protocol.epochs} epochs on {protocol.rows} rows of {dataset.official_name}. Settings are in \
+- **Input.** uint8 images of shape ({shape}), greyscale, 0 to 255.
+- **Output.** Scores from 0 to 1, larger meaning label 1.
+- **Training.** {protocol.epochs} epochs on the {protocol.rows} set of {dataset.official_name}. Settings are in \
 `config.json`.
 - **Test AUC.** {auc(judged.mean)}, 95 % interval over {kind} {auc(estimate.low)} to {auc(estimate.high)}, on \
-{len(final.labels)} test rows; each network: {", ".join(auc(one.value) for one in judged.aucs)}.
-- **Code.** {result.code_version}; study `{result.study}`, ledger row {result.ledger_row}.
+{len(final.labels)} test samples; each network: {", ".join(auc(one.value) for one in judged.aucs)}.
+- **Code.** {result.code_version}; study `{result.study}`, entry {result.ledger_row} of the test-set access log.
 
 ## Use
 
@@ -83,12 +89,12 @@ hpo predict model-0.safetensors images.npz --array images --out scores.csv
 python check.py
 ```
 
-`check.py` scores the images of `check.npz` and compares with the scores that were right when this was written.
+`check.py` scores the images of `check.npz` and compares the scores with those stored at export.
 
 ## Limits
 
-Trained on one public dataset of small images, without knowledge of patients, scanners or hospitals. Scores are no
-probabilities of disease and are not calibrated. **Not for medical use.** {_caution(dataset.caution)}
+Trained on one public dataset of small images, without information on patients, scanners or hospitals. Scores are not
+calibrated and are not probabilities of disease. **Not for medical use.** {_caution(dataset.caution)}
 """
 
 
@@ -96,7 +102,7 @@ def _caution(text: str) -> str:
     return f"{text[0].upper()}{text[1:]}." if text else ""
 
 
-_CHECK = f'''"""Whether the networks beside this file still give the scores that they gave when they were exported."""
+_CHECK = f'''"""Check that the networks in this folder reproduce the scores stored at export."""
 
 import sys
 from pathlib import Path
@@ -110,8 +116,8 @@ with np.load(folder / "check.npz") as arrays:
     images, expected = arrays["images"], arrays["scores"]
 worst = 0.0
 for number, scores in enumerate(expected):
-    found = load_model(folder / f"model-{{number}}.safetensors").scores(images, "cpu")
-    worst = max(worst, float(np.abs(found - scores).max()))
+    actual = load_model(folder / f"model-{{number}}.safetensors").scores(images, "cpu")
+    worst = max(worst, float(np.abs(actual - scores).max()))
 print(f"{{len(expected)}} networks, {{len(images)}} images: largest difference {{worst:.2g}}, allowed {_TOLERANCE:g}")
 sys.exit(0 if worst <= {_TOLERANCE:g} else 1)
 '''

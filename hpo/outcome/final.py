@@ -1,4 +1,4 @@
-"""A final result as files: what was trained and how it was chosen, and the scores on the test samples."""
+"""Store and load a final result: how it was chosen and trained, and the test scores."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from hpo.study.stored import StoredModel, faults, is_newer
 RESULT, SCORES = "final.json", "scores.npz"
 
 DEFAULT_RESULTS = Path("hpo-results")
-"""Folder of the folders of final results, in the current folder."""
+"""Default parent folder of final results, relative to the current directory."""
 
 RESULT_VERSION = 1
-"""The version of `final.json` that this hpo writes."""
+"""Format version of `final.json` that this hpo writes."""
 
 
 class FinalNetwork(StoredModel):
     """A network of a final result.
 
     Attributes:
-        file: name of its file in `models/`.
-        thresholds: on its scores, one for each label.
-        threshold_rows: on which samples they were chosen, in words.
-        record: how it was trained and what that cost; None for networks from before it was kept.
+        file: file name in `models/`.
+        thresholds: score threshold of each label, length L.
+        threshold_rows: the samples that they were chosen on, in words.
+        record: how it was trained and what that cost; None for networks from before records were stored.
     """
 
     model_config = ConfigDict(extra="ignore")
@@ -51,7 +51,12 @@ class FinalNetwork(StoredModel):
 
 
 class FinalEntry(StoredModel):
-    """A configuration with its networks. config: as stored. chosen: how, in words."""
+    """A configuration with its networks.
+
+    Attributes:
+        config: as stored.
+        chosen: how it was chosen, in words.
+    """
 
     model_config = ConfigDict(extra="ignore")
 
@@ -63,7 +68,7 @@ class FinalEntry(StoredModel):
 
 
 class FinalResult(StoredModel):
-    """What stands in `final.json`. Keys that this hpo does not know are passed over.
+    """The content of `final.json`. Unknown keys are ignored.
 
     Attributes:
         study: the study that was finalized.
@@ -71,10 +76,10 @@ class FinalResult(StoredModel):
         winner: name of the entry that was chosen.
         protocol: how the networks were trained.
         entries: the winner and the baselines.
-        ledger_row: row of the test-set access log under which the test samples were read.
+        ledger_row: entry of the test-set access log that records this access.
         code_version: of the code that read them.
         time: when, in seconds since 1970.
-        version: of the format, see `RESULT_VERSION`.
+        version: format version, see `RESULT_VERSION`.
     """
 
     model_config = ConfigDict(extra="ignore")
@@ -95,27 +100,27 @@ class FinalResult(StoredModel):
 
     @classmethod
     def from_json(cls, text: str) -> FinalResult:
-        """Read the text of `final.json`. Raises ValueError if it is no such thing or of a higher version."""
+        """Parse the text of `final.json`. Raises ValueError if it is invalid or of a newer version."""
         stored = json.loads(text)
         if is_newer(stored, RESULT_VERSION):
-            raise ValueError(f"a newer hpo stored it (version {stored['version']}, this one reads {RESULT_VERSION})")
+            raise ValueError(f"written by a newer hpo (version {stored['version']}, this one reads {RESULT_VERSION})")
         try:
             return cls.model_validate(stored)
         except ValidationError as error:
             raise ValueError(faults(error)) from None
 
     def to_json(self) -> str:
-        """Write the text of `final.json`."""
+        """Return the text of `final.json`."""
         return json.dumps(self.model_dump(mode="json"), indent=2, sort_keys=True) + "\n"
 
 
 @dataclass(frozen=True, eq=False)
 class Final:
-    """A final result as it is stored.
+    """A final result as stored.
 
     Attributes:
         result: everything but the arrays.
-        scores: by entry, (seeds, N, L) on the test samples.
+        scores: entry name to (seeds, N, L) scores on the test set.
         labels: (N, L), 0 or 1.
     """
 
@@ -125,7 +130,7 @@ class Final:
 
 
 def results_folder(study: str, option: Path | None = None) -> Path:
-    """The folder of a study's final result: `option`, else hpo-results/STUDY."""
+    """Return the folder of a study's final result: `option`, else hpo-results/STUDY."""
     return option or DEFAULT_RESULTS / study
 
 

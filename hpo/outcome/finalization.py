@@ -1,4 +1,4 @@
-"""Train the winner of a search and its references anew, then open the test rows, once, and judge the result."""
+"""Retrain the winner and the baselines, read the test set once, and evaluate the result."""
 
 from __future__ import annotations
 
@@ -22,9 +22,12 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False)
 class Finalization:
-    """The final networks of a study and what they are worth on the test rows.
+    """The final networks of a study and their evaluation on the test set.
 
-    networks: in `folder`/models. final, judgement: None where the test rows were left sealed.
+    Attributes:
+        networks: in `folder`/models.
+        final: None if the test set was left sealed.
+        judgement: None if the test set was left sealed.
     """
 
     folder: Path
@@ -47,25 +50,25 @@ def finalize(
     device: str = "auto",
     progress: Callable[[str, float], None] = lambda _name, _share: None,
 ) -> Finalization:
-    """Train the winner of a search and its references anew, then score every network once on the test rows.
+    """Retrain the winner of a search and its baselines, then score every network once on the test set.
 
-    Left at any moment and called again it continues. The opening of the test rows is written down in the database
-    before any of them is read.
+    Can be interrupted at any time; a repeated call resumes. The access to the test set is recorded in the database
+    before any sample of it is read.
 
     Args:
         seeds: networks of each configuration.
         rows: what networks are trained on, see `Protocol`.
         trial: number of the trial to take as the winner; None for the winner of the confirmation.
         confirmation: name of the confirmation; None for NAME-confirm.
-        train_only: leave the test rows sealed.
-        reopen: why test rows that were opened before, for other networks, are opened again.
+        train_only: leave the test set sealed.
+        reopen: reason for reading a test set again that was already read for other networks.
         results: folder of the result; None for hpo-results/NAME.
         data_dir: folder of the data files; None for $HPO_DATA_DIR, else ~/.medmnist.
         device: auto, cpu, cuda or cuda:N.
-        progress: called with the name of a network and the share of its training that is done.
+        progress: called with a network's name and the fraction of its training that is done.
 
     Raises:
-        UsageError: if there is no winner yet, or the test rows were opened before and `reopen` is empty.
+        UsageError: if there is no winner yet, or the test set was read before and `reopen` is empty.
         DataError, DeviceError, OutputError, StorageError, StudyNotFoundError, TrainingFailure.
     """
     entries = choose_entries(study, trial=trial, confirmation=confirmation)

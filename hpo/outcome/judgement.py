@@ -1,4 +1,4 @@
-"""What a final result amounts to: test AUC and accuracy with their intervals, and against each reference."""
+"""Evaluate a final result: test AUC and accuracy with intervals, and differences from each baseline."""
 
 from __future__ import annotations
 
@@ -24,14 +24,19 @@ Found = TypeVar("Found", Estimate, Comparison)
 
 @dataclass(frozen=True)
 class EntryResult:
-    """One entry on the test rows. Of several labels, AUC and accuracy are means over labels.
+    """One entry evaluated on the test set. With several labels, AUC and accuracy are means over labels.
 
-    aucs: of each network, with DeLong's interval. spread: standard deviation over seeds, None for one. over_all: the
-    mean over new seeds and new rows, None for one seed. delong, bootstrap: the mean of these very networks over new
-    rows. accuracy, accuracy_at_half: the mean over seeds and rows, at the thresholds that development rows chose, and
-    at score .5 as MedMNIST does; of these networks alone for one seed. sensitivity, specificity: the same of the
-    positive and the negative rows, at the chosen thresholds; None for several labels. input_size: edge that images were
-    shrunk to, in pixels or voxels.
+    Attributes:
+        aucs: of each network, with DeLong's interval.
+        spread: standard deviation over seeds; None for one seed.
+        over_all: mean over new seeds and new test samples; None for one seed.
+        delong, bootstrap: mean of these fixed networks over new test samples.
+        accuracy: at the thresholds chosen on the development set; mean over seeds and test samples, of the one network
+            for a single seed.
+        accuracy_at_half: at score .5, as MedMNIST does; otherwise like `accuracy`.
+        sensitivity, specificity: accuracy on positive and on negative samples at the chosen thresholds; None for
+            several labels.
+        input_size: edge that images were shrunk to, in pixels or voxels.
     """
 
     name: str
@@ -51,14 +56,17 @@ class EntryResult:
 
     @property
     def interval(self) -> Estimate:
-        """The estimate that a verdict rests on, see `less_sure`."""
+        """Return the estimate that verdicts use, see `less_sure`."""
         return less_sure(self.over_all, self.delong)
 
 
 @dataclass(frozen=True)
 class BaselineDifference:
-    """An entry minus a reference: over new seeds and rows (None for one seed), and of these very networks over new rows
-    by DeLong and by the bootstrap."""
+    """An entry minus a baseline.
+
+    Over new seeds and test samples (None for one seed), and for these fixed networks over new test samples by DeLong
+    and by the bootstrap.
+    """
 
     entry: str
     reference: str
@@ -68,23 +76,23 @@ class BaselineDifference:
 
     @property
     def decisive(self) -> Comparison:
-        """The comparison that a verdict rests on, see `less_sure`."""
+        """Return the comparison that verdicts use, see `less_sure`."""
         return less_sure(self.over_all, self.delong)
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """All entries, the winner first, and the winner against each reference."""
+    """All entries, the winner first, and the winner against each baseline."""
 
     entries: tuple[EntryResult, ...]
     against: tuple[BaselineDifference, ...]
 
 
 def less_sure(over_all: Found | None, delong: Found) -> Found:
-    """Of what was found over seeds and rows, if there is such, and over rows alone, that with the longer interval.
+    """Return the estimate with the longer interval: over seeds and test samples, if any, or over test samples alone.
 
-    New seeds and new rows cannot be more certain than new rows by themselves, but with two or three seeds their
-    spread may come out small by chance, and the interval too short.
+    Uncertainty over new seeds and new samples cannot be smaller than over new samples alone, but with two or three
+    seeds the estimated spread may by chance be too small, and the interval too short.
     """
     if over_all is None:
         return delong
@@ -92,7 +100,12 @@ def less_sure(over_all: Found | None, delong: Found) -> Found:
 
 
 def judge_final(final: Final, draws: int = 2000, seed: int = 0) -> Judgement:
-    """The statistics of a final result; draws, seed: of the bootstrap."""
+    """Compute the statistics of a final result.
+
+    Args:
+        draws: bootstrap draws.
+        seed: of the bootstrap.
+    """
     labels = _squeezed(final.labels)
     described = {entry.name: entry for entry in final.result.entries}
     scores = {name: _squeezed(values) for name, values in final.scores.items()}
@@ -153,7 +166,7 @@ def _over_seeds(first: NetworkMetrics, second: NetworkMetrics) -> Comparison | N
 
 
 def _squeezed(values: NDArray[Any]) -> NDArray[Any]:
-    """Without the axis of labels where there is one label."""
+    """Drop the axis of labels if there is one label."""
     return values[..., 0] if values.shape[-1] == 1 else values
 
 

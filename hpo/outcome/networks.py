@@ -1,4 +1,4 @@
-"""The networks of a final result: winner and references trained anew on the rows that may be trained on."""
+"""Train the final networks: winner and baselines, with new seeds on the development set."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Rows = Literal["development", "training"]
 
 @dataclass(frozen=True)
 class Entry:
-    """A configuration that is trained for the final result. chosen: how, in words, for the ledger and the report."""
+    """A configuration that is trained for the final result. chosen: how, in words, for access log and report."""
 
     name: str
     config: TrainConfig
@@ -39,8 +39,10 @@ class Entry:
 class Protocol:
     """How the final networks are trained.
 
-    rows: development: on all development rows, as each configuration divides them; training: MedMNIST's own protocol,
-    on the official training rows, the epoch chosen on the official validation rows, whatever the configuration says.
+    Attributes:
+        rows: "development" trains on the whole development set, divided as each configuration says; "training" is
+            MedMNIST's own protocol, whatever the configuration says: train on the official training set and choose the
+            epoch on the official validation set.
     """
 
     rows: Rows
@@ -49,21 +51,22 @@ class Protocol:
     study_seed: int
 
     def config(self, entry: Entry) -> TrainConfig:
-        """What an entry is trained with."""
+        """Return the configuration that an entry is trained with."""
         if self.rows == "training":
             return entry.config.model_copy(update={"resplit": "official"})
         return entry.config
 
     def seed(self, number: int) -> int:
-        """Seed of the networks number `number`, the same for every entry."""
+        """Return the seed of network `number`, the same for every entry."""
         return trial_seed(self.study_seed, number, "final")
 
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """A final network: its file, and the thresholds on its scores, (L,), that were chosen on development rows.
+    """A final network: its file, and its score thresholds, (L,), chosen on the development set.
 
-    record: what it was trained with and what that took; None for networks from before it was kept.
+    Attributes:
+        record: how it was trained and what that cost; None for networks from before records were stored.
     """
 
     entry: str
@@ -82,11 +85,15 @@ def train_networks(
     device: str = "auto",
     progress: Callable[[str, float], None] = lambda _name, _share: None,
 ) -> list[Network]:
-    """The networks of every entry, trained where the folder does not hold them yet, seed by seed.
+    """Train the networks of every entry, seed by seed, and skip those that the folder already holds.
 
-    Left at any moment and called again it resumes. progress: called with a network's name and the share of its training
-    that is done.
-    Raises TrainingFailure, DataError, DeviceError, OutputError.
+    Can be interrupted at any time; a repeated call resumes.
+
+    Args:
+        progress: called with a network's name and the fraction of its training that is done.
+
+    Raises:
+        TrainingFailure, DataError, DeviceError, OutputError.
     """
     from hpo.training.loop.checkpoint import Checkpoint
     from hpo.training.loop.model_file import load_model
@@ -129,7 +136,7 @@ def _save(
     development: Development,
     device: str,
 ) -> None:
-    """Writes a refit's weights with where they come from and the thresholds on their scores."""
+    """Save a refit's weights with their provenance and score thresholds."""
     from hpo.training.loop.model_file import save_model
     from hpo.training.machine.provenance import provenance
 
@@ -148,15 +155,15 @@ def _save(
 
 
 def _thresholds(made: Refit, development: Development, device: str) -> dict[str, str]:
-    """Youden's threshold for each label, on the rows that chose the epoch or, without such, on all development rows."""
+    """Return Youden's threshold of each label, on the selection set, or without one on the whole development set."""
     rows = made.selection if made.selection is not None else np.arange(len(development))
-    said = "selection rows" if made.selection is not None else "development rows, which the network was trained on"
+    samples = "selection samples" if made.selection is not None else "development samples, used in training too"
     scores, labels = made.model.scores(development.images[rows], device), development.labels[rows]
     found = [
         choose_threshold(scores[:, label], labels[:, label]) if 0 < labels[:, label].sum() < len(labels) else 0.5
         for label in range(labels.shape[1])
     ]
-    return {"thresholds": json.dumps(found), "threshold_rows": f"{len(rows)} {said}"}
+    return {"thresholds": json.dumps(found), "threshold_rows": f"{len(rows)} {samples}"}
 
 
 def _identity(entry: Entry, protocol: Protocol, number: int, data_md5: str) -> str:

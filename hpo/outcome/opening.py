@@ -1,4 +1,4 @@
-"""The one opening of the test rows for a final result: written down, read, every network scored once."""
+"""Read the test set once for a final result: record the access, read, score every network."""
 
 from __future__ import annotations
 
@@ -29,12 +29,17 @@ def open_and_score(
     reopen: str = "",
     device: str = "auto",
 ) -> Final:
-    """Writes the opening down, reads the test rows, scores every network once, and stores the result in `folder`.
+    """Record the access, read the test set, score every network once, and store the result in `folder`.
 
-    entries: the winner first.
-    The networks are named in the ledger by digests of their weights: with the same ones a result that was interrupted
-    is made again without another opening. Raises UsageError if the test rows of this dataset were opened before, for
-    other networks, and no reason is given; DataError, StorageError, OutputError.
+    The access log names the networks by digests of their weights, so that an interrupted result can be completed with
+    the same networks without another access.
+
+    Args:
+        entries: the winner first.
+
+    Raises:
+        UsageError: if this test set was read before for other networks, and no reason is given.
+        DataError, StorageError, OutputError.
     """
     from hpo.training.loop.model_file import load_model
 
@@ -45,8 +50,8 @@ def open_and_score(
     if again is None and openings and not reopen:
         last = openings[-1]
         raise UsageError(
-            f"the test rows of {dataset.name} were opened before, for study {last.study} at {last.when}; another look "
-            'makes every result on them weaker. To open them again say why: --reopen "why"; every report will show it'
+            f"the test set of {dataset.name} was already opened for study {last.study} at {last.when}; another access "
+            'weakens every result on it. To open it again, give the reason: --reopen "why"; every report will show it'
         )
     ledger: Ledger = StudyLedger(study.database) if again is None else _AlreadyWritten(again)
     test = open_test_rows(ledger, study.name, configuration, code_version, dataset, data_folder, reopen)
@@ -72,13 +77,13 @@ def open_and_score(
 
 
 class _AlreadyWritten:
-    """A ledger that holds the opening already."""
+    """An access log that already holds this access."""
 
     def __init__(self, opening: Opening) -> None:
         self._opening = opening
 
     def write(self, study: str, configuration: JsonObject, code_version: str, reason: str) -> int:  # noqa: ARG002
-        """The row that was written before the result was interrupted."""
+        """Return the entry that was written before the result was interrupted."""
         return self._opening.row
 
 

@@ -1,4 +1,4 @@
-"""Scores of images by exported networks, as a file that `medmnist.Evaluator` reads."""
+"""Score images with exported networks, and write the scores in the format of `medmnist.Evaluator`."""
 
 from __future__ import annotations
 
@@ -18,9 +18,17 @@ def predict(
     device: str = "auto",
     progress: Callable[[float], None] = lambda _share: None,
 ) -> NDArray[np.float32]:
-    """Scores of (N, H, W) or (N, D, H, W) uint8 images by a network, or by the mean of those in a folder, (N, L).
+    """Score images by a network, or by the mean of the networks in a folder.
 
-    Raises DataError for a model or images that do not fit, DeviceError.
+    Args:
+        images: (N, H, W) or (N, D, H, W) uint8.
+
+    Returns:
+        (N, L) scores.
+
+    Raises:
+        DataError: if model or images do not fit.
+        DeviceError.
     """
     from hpo.training.loop.model_file import load_model
 
@@ -35,7 +43,7 @@ def predict(
 
 
 def read_images(path: Path, array: str | None) -> NDArray[np.uint8]:
-    """An array of an npz file, by name, or its only array of images; raises DataError."""
+    """Read an array of an npz file by name, or its only array of images. Raises DataError."""
     try:
         with np.load(path, allow_pickle=False) as arrays:
             names = (
@@ -43,7 +51,7 @@ def read_images(path: Path, array: str | None) -> NDArray[np.uint8]:
             )
             if len(names) != 1 or names[0] not in arrays.files:
                 there = ", ".join(arrays.files)
-                wanted = f"has no array {array}" if array else "does not say which array is meant"
+                wanted = f"has no array {array}" if array else "holds several arrays"
                 raise DataError(f"{path} {wanted}; give --array with one of: {there}")
             found: NDArray[Any] = arrays[names[0]]
     except FileNotFoundError:
@@ -54,9 +62,9 @@ def read_images(path: Path, array: str | None) -> NDArray[np.uint8]:
 
 
 def write_scores(scores: NDArray[np.float32], path: Path) -> None:
-    """Lines of row number and scores, without a header, as `medmnist.Evaluator.parse_and_evaluate` reads them.
+    """Write lines of sample number and scores, without a header, for `medmnist.Evaluator.parse_and_evaluate`.
 
-    It wants the file to be called FLAG_SPLIT@RUN.csv, such as breastmnist_test@1.csv. Raises OutputError.
+    The evaluator expects the file name FLAG_SPLIT@RUN.csv, such as breastmnist_test@1.csv. Raises OutputError.
     """
     lines = (f"{row}," + ",".join(f"{score:.9g}" for score in values) for row, values in enumerate(scores))
     try:

@@ -1,4 +1,4 @@
-"""The study that confirms a search: derived from it once, then gone on with."""
+"""Prepare the study that confirms a search: create its spec once, later resume or extend it."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from hpo.study.spec import StudySpec
 
 @dataclass(frozen=True)
 class Wishes:
-    """What the command line asks of a confirmation. None: as the study file says, or as it was begun.
+    """The command-line options of a confirmation. None: the study file's value, or the stored confirmation's.
 
-    racing: False trains every repeat of every candidate, whatever the study file says.
+    Attributes:
+        racing: False trains every repeat of every candidate, whatever the study file says.
     """
 
     top: int | None = None
@@ -28,22 +29,25 @@ class Wishes:
 
 @dataclass(frozen=True)
 class Preparation:
-    """The spec of a confirmation, and what there is to say of it, a sentence each."""
+    """The spec of a confirmation, and notes for the user, one sentence each."""
 
     spec: StudySpec
     notes: list[str] = field(default_factory=list)
 
 
 def confirmation_name(search: str) -> str:
-    """What the confirmation of a search is called unless it is given a name."""
+    """Return the default study name of a search's confirmation."""
     return f"{search}-confirm"
 
 
 def prepare_confirmation(search: Study, name: str, wishes: Wishes) -> Preparation:
-    """The spec of the confirmation `name`: the one that is stored, with more seeds if asked, else one made anew.
+    """Return the spec of the confirmation `name`: the stored one, with more seeds if requested, else a new one.
 
-    Writes nothing. Raises UsageError if the search is itself a confirmation, still runs, or has nothing to confirm;
-    StudyConflictError if `name` is another study, or was begun with other wishes.
+    Writes nothing to the database.
+
+    Raises:
+        UsageError: if the search is itself a confirmation, still runs, or has nothing to confirm.
+        StudyConflictError: if `name` is another study, or was created with other options.
     """
     if search.spec.plan is not None:
         of = search.spec.plan.search
@@ -59,7 +63,7 @@ def _made(search: Study, name: str, wishes: Wishes) -> Preparation:
     status, rules = read_status(search), search.spec.confirm
     if status.running:
         raise UsageError(
-            f"study {search.name} still runs ({len(status.running)} trials); wait for its end, or end it with "
+            f"study {search.name} is still running ({len(status.running)} trials); wait until it ends, or stop it with "
             f"`hpo stop {search.name}`"
         )
     top = wishes.top or rules.top
@@ -67,7 +71,7 @@ def _made(search: Study, name: str, wishes: Wishes) -> Preparation:
     found = sum(not candidate.is_reference for candidate in candidates)
     if not found:
         raise UsageError(
-            f"study {search.name} has no complete trial beside the references: there is nothing to confirm"
+            f"study {search.name} has no complete trial besides the baselines: there is nothing to confirm"
         )
     seeds = wishes.seeds or rules.seeds
     plan = Plan(
@@ -81,7 +85,7 @@ def _made(search: Study, name: str, wishes: Wishes) -> Preparation:
 
 
 def planned_spec(search: Study, name: str, plan: Plan, seeds: int) -> StudySpec:
-    """The search's spec, but unpruned, under another seed, with one division into folds for each repeat."""
+    """Return the search's spec without pruning, under another seed, with one division into folds for each repeat."""
     spec = search.spec
     return spec.model_copy(
         update={
@@ -103,41 +107,47 @@ def _notes(search: Study, status: StudyStatus, wishes: Wishes, top: int, found: 
     rules, notes = search.spec.confirm, []
     for option, given, written in (("top", wishes.top, rules.top), ("seeds", wishes.seeds, rules.seeds)):
         if given is not None and given != written:
-            notes.append(f"--{option} {given} takes the place of the {written} that the study file says")
+            notes.append(f"--{option} {given} overrides {written} from the study file")
     if not wishes.racing and rules.racing_level > 0:
-        notes.append("--no-racing: every candidate is trained in every repeat, whatever the study file says")
+        notes.append("--no-racing: every candidate is trained in every repeat; overrides the study file")
     if found < top:
-        notes.append(f"only {found} distinct configurations are complete, not {top}; these are taken")
+        notes.append(f"only {found} distinct configurations are complete, not {top}; all of these are confirmed")
     if status.finished < status.budget:
-        notes.append(f"the search stopped after {status.finished} of {status.budget} trials; these are chosen from")
+        notes.append(
+            f"the search stopped after {status.finished} of {status.budget} trials; candidates are chosen from these"
+        )
     if search.spec.scoring.rows == "official":
-        notes.append("the scoring rows are the official ones and cannot be drawn anew: only the seeds are new")
+        notes.append("the validation set is the official one and cannot be redrawn: only the seeds are new")
     return notes
 
 
 def _taken_up(search: Study, stored: Study, wishes: Wishes) -> Preparation:
     plan, spec = stored.spec.plan, stored.spec
     if plan is None:
-        raise StudyConflictError(f"study {stored.name} is no confirmation; give another --name")
+        raise StudyConflictError(f"study {stored.name} is not a confirmation; give another --name")
     if not all(_comes_from(search, candidate) for candidate in plan.candidates):
         raise StudyConflictError(
-            f"study {stored.name} confirms another search than the {search.name} of today; give another --name"
+            f"study {stored.name} confirms an earlier search called {search.name}; give another --name"
         )
     seeds = spec.budget.trials // len(plan.candidates)
     if wishes.top is not None and wishes.top != plan.top:
-        raise StudyConflictError(f"study {stored.name} was begun with --top {plan.top}; for others give another --name")
+        raise StudyConflictError(
+            f"study {stored.name} was created with --top {plan.top}; for another number give another --name"
+        )
     if not wishes.racing and plan.racing_level > 0:
-        raise StudyConflictError(f"study {stored.name} was begun with racing; to do without give another --name")
+        raise StudyConflictError(
+            f"study {stored.name} was created with racing; to confirm without racing give another --name"
+        )
     if wishes.seeds is not None and wishes.seeds < seeds:
         raise StudyConflictError(
-            f"study {stored.name} has {seeds} seeds; more can be added by a larger --seeds, but none taken away"
+            f"study {stored.name} has {seeds} seeds; a larger --seeds adds seeds, but none can be removed"
         )
     trials = (wishes.seeds or seeds) * len(plan.candidates)
     return Preparation(spec.model_copy(update={"budget": spec.budget.model_copy(update={"trials": trials})}))
 
 
 def _comes_from(search: Study, candidate: Candidate) -> bool:
-    """Whether the search still has the trial that a candidate stands for: a study may be deleted and made again."""
+    """Return whether the search still has the candidate's trial: a study may have been deleted and created again."""
     if candidate.is_reference or candidate.trial is None:
         return True
     try:

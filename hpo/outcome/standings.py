@@ -1,4 +1,4 @@
-"""What a confirmation says: means over repeats, paired differences, and the winner by the rule of the study file."""
+"""Evaluate a confirmation: means over repeats, paired differences, and the winner by the study file's rule."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from hpo.study.spec import StudySpec
 
 
 class Verdict(StrEnum):
-    """What the interval of a difference says; its values are those of `hpo confirm --json`."""
+    """Verdict of the interval of a difference; the values appear in `hpo confirm --json`."""
 
     BETTER = "better"
     WORSE = "worse"
@@ -28,7 +28,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Difference:
-    """A candidate minus another, over the repeats that both finished. low, high: 95 % interval, None without spread."""
+    """A candidate minus another over the repeats that both finished. low, high: 95 % interval, None without spread."""
 
     to: str
     repeats: int
@@ -40,11 +40,14 @@ class Difference:
 
 @dataclass(frozen=True)
 class Standing:
-    """A candidate and what its repeats say.
+    """A candidate with its results over repeats.
 
-    search_auc, search_error: of its trial in the search. mean, standard_error, low, high: over its whole repeats, with
-    a 95 % interval. flattered: search_auc minus mean. rank: by mean among those that can win, None for the others.
-    note: why it cannot win.
+    Attributes:
+        search_auc, search_error: of its trial in the search.
+        mean, standard_error, low, high: over its complete repeats, with a 95 % interval.
+        flattered: optimism of the search, search_auc minus mean.
+        rank: by mean among candidates that can win; None for the others.
+        note: why it cannot win.
     """
 
     rank: int | None
@@ -65,10 +68,13 @@ class Standing:
 
 @dataclass(frozen=True)
 class Confirmation:
-    """A confirmation as it stands.
+    """The standings of a confirmation.
 
-    repeats: planned. whole: those that every candidate still in the race has ended; only these count. winner: None
-    until all is done, and if no candidate finished every repeat. leader: the winner if it ended now.
+    Attributes:
+        repeats: planned.
+        whole: repeats that every candidate still in the race has ended; only these count.
+        winner: None until all is done, and if no candidate finished every repeat.
+        leader: the winner if the confirmation ended now.
     """
 
     name: str
@@ -86,7 +92,7 @@ class Confirmation:
 
 
 def read_confirmation(study: Study) -> Confirmation:
-    """The standing of a confirmation, candidates by their mean, those that cannot win last."""
+    """Return the standings of a confirmation, ordered by mean; candidates that cannot win come last."""
     plan = study.spec.plan
     assert plan is not None, study.name
     with study.database.reading() as connection:
@@ -96,7 +102,7 @@ def read_confirmation(study: Study) -> Confirmation:
 
 
 def judge(name: str, spec: StudySpec, plan: Plan, results: Results, *, done: bool) -> Confirmation:
-    """The standing that results amount to; done: whether every planned trial has ended."""
+    """Compute the standings from results. done: whether every planned trial has ended."""
     table = _Table(spec, plan, results)
     order = table.order
     leader = plan.candidates[order[0]].name if order else None
@@ -118,7 +124,7 @@ def judge(name: str, spec: StudySpec, plan: Plan, results: Results, *, done: boo
 
 
 class _Table:
-    """The results by candidate, cut to whole repeats."""
+    """The results by candidate, restricted to complete repeats."""
 
     def __init__(self, spec: StudySpec, plan: Plan, results: Results) -> None:
         self._spec, self._plan, self._results = spec, plan, results
@@ -128,7 +134,7 @@ class _Table:
 
     @cached_property
     def whole(self) -> int:
-        """Repeats that every candidate has ended, or has left the race before."""
+        """Count the repeats that every candidate has ended or dropped out of."""
         for repeat in range(self.repeats):
             if any(not self._ended(number, repeat) for number in self._numbers):
                 return repeat
@@ -136,17 +142,17 @@ class _Table:
 
     @cached_property
     def order(self) -> list[int]:
-        """Candidates that finished every whole repeat, best mean first; of equal ones the first planned."""
+        """Return the candidates that finished every complete repeat, best mean first; ties in planned order."""
         able = [number for number in self._numbers if self.whole and len(self._finished(number)) == self.whole]
         return sorted(able, key=lambda number: (-self._mean(number, self._finished(number)), number))
 
     @cached_property
     def usual(self) -> VariancePrior | None:
-        """What moderates the variances of differences: those of all candidates that finished every whole repeat."""
+        """Return the prior that moderates variances, from all candidates that finished every complete repeat."""
         return fit_variance_prior([np.array(self._rows(number, self._finished(number))) for number in self.order])
 
     def standing(self, number: int) -> Standing:
-        """One candidate: its mean, and its differences to each reference and to the leader, or to the runner-up."""
+        """Return a candidate's mean and its differences from each baseline and from the leader, or the runner-up."""
         candidate, repeats = self._plan.candidates[number], self._finished(number)
         mean = self._mean(number, repeats) if repeats else None
         estimate = mean_over(self._rows(number, repeats), self._spec.scoring) if repeats else None
@@ -209,7 +215,7 @@ class _Table:
 
 
 def verdict(found: Comparison) -> Verdict:
-    """The verdict of an interval."""
+    """Return the verdict of an interval."""
     if not found.is_distinguishable:
         return Verdict.INDISTINGUISHABLE
     return Verdict.BETTER if found.difference > 0 else Verdict.WORSE
@@ -220,12 +226,12 @@ def _notes(spec: StudySpec, plan: Plan, *, moderated: bool) -> list[str]:
     if moderated:
         how += ", each variance moderated by those of all pairs (Smyth 2004)"
     notes = [
-        f"Intervals are 95 % each, by {how}, and not adjusted for how many there are.",
-        f"The highest of {len(plan.candidates)} means still flatters its candidate, if less than the search does; only "
-        "test rows, opened once, are free of that.",
+        f"Intervals are 95 % each, by {how}, not adjusted for multiple comparisons.",
+        f"The highest of {len(plan.candidates)} means is still optimistically biased, though less than in the search; "
+        "only the test set, read once, is free of selection bias.",
     ]
     if spec.scoring.rows == "official":
         notes.append(
-            "Every repeat was scored on the same official rows: the intervals are about seeds, not about rows."
+            "Every repeat was scored on the same official validation set: the intervals cover seeds, not samples."
         )
     return notes

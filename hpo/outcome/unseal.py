@@ -1,4 +1,4 @@
-"""The one door to the test rows: an opening is written down, then the rows are read."""
+"""Give the only access to the test set: record the access, then read."""
 
 from __future__ import annotations
 
@@ -20,10 +20,16 @@ def open_test_rows(
     folder: Path,
     reason: str = "",
 ) -> TestRows:
-    """Write the opening to `ledger`, then read the test rows.
+    """Write the access to the log `ledger`, then read the test set.
 
-    configuration: the one chosen, as plain values. reason: the user's word for another opening, "" for the first.
-    What the ledger raises passes through and leaves the file unread. Raises DataError if the file is no good.
+    An error of the log is passed on and leaves the file unread.
+
+    Args:
+        configuration: the chosen one, as plain values.
+        reason: the user's reason for another access; "" for the first.
+
+    Raises:
+        DataError: if the file is missing or invalid.
     """
     unsealing = Unsealing.written_to(ledger, study, configuration, code_version, reason)
     return TestRows.open(unsealing, dataset, folder)

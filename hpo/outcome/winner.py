@@ -1,4 +1,4 @@
-"""Who is trained for the final result: the winner, first, and the references."""
+"""Choose what is trained for the final result: the winner, then the baselines."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hpo.study.references import references
 
 
 def choose_entries(search: Study, *, trial: int | None = None, confirmation: str | None = None) -> list[Entry]:
-    """Choose the winner, first, and the references: by trial number, else by the confirmation of that name.
+    """Return the winner, then the baselines: by trial number, else by the confirmation of that name.
 
     Raises:
         UsageError, StudyNotFoundError: see `entries_from_trial` and `confirmed`.
@@ -23,9 +23,11 @@ def choose_entries(search: Study, *, trial: int | None = None, confirmation: str
 
 
 def confirmed(search: Study, name: str | None = None) -> list[Entry]:
-    """The winner of a confirmation that is done, and the references of its plan.
+    """Return the winner of a finished confirmation, then the baselines of its plan.
 
-    Raises UsageError if it is not done, or has no winner; StudyNotFoundError if there is none.
+    Raises:
+        UsageError: if the confirmation is not done, or has no winner.
+        StudyNotFoundError: if there is no confirmation.
     """
     _require_search(search)
     name = name or confirmation_name(search.name)
@@ -36,23 +38,28 @@ def confirmed(search: Study, name: str | None = None) -> list[Entry]:
     found = read_confirmation(study)
     if not found.done:
         raise UsageError(
-            f"study {name} is not done ({found.whole} of {found.repeats} repeats are whole): run `hpo confirm "
+            f"study {name} is not done ({found.whole} of {found.repeats} repeats are complete): run `hpo confirm "
             f"{search.name}`"
         )
     if found.winner is None:
         raise UsageError(f"study {name} has no winner: no candidate finished every repeat; see `hpo trials {name}`")
-    how = f"by {found.rule} over {found.whole} repeats of {name}, a rule written before the search"
+    how = f"by {found.rule} over {found.whole} repeats of {name}, a rule fixed before the search"
     by_name = {candidate.name: candidate for candidate in plan.candidates}
     winner = by_name[found.winner]
     others = [candidate for candidate in plan.candidates if candidate.is_reference and candidate is not winner]
     return [
         Entry(winner.name, winner.config, winner.is_reference, how),
-        *(Entry(other.name, other.config, True, "as a reference") for other in others),
+        *(Entry(other.name, other.config, True, "as a baseline") for other in others),
     ]
 
 
 def entries_from_trial(search: Study, number: int) -> list[Entry]:
-    """A complete trial of the search without any confirmation, and the references. Raises UsageError, StorageError."""
+    """Return a complete trial of the search, chosen without a confirmation, then the baselines.
+
+    Raises:
+        UsageError: if the trial is not complete.
+        StorageError.
+    """
     _require_search(search)
     found = next((one for one in read_best(search, EVERY).trials if one.value.number == number), None)
     if found is None:
@@ -61,10 +68,10 @@ def entries_from_trial(search: Study, number: int) -> list[Entry]:
         )
     config = stored_config(found.config, search.trial_name(number))
     name = found.value.reference or f"trial {number}"
-    how = f"by hand, from the search alone ({search.name}), without a confirmation"
+    how = f"manually, from the search alone ({search.name}), without a confirmation"
     data = search.spec.data
     others = [
-        Entry(other, known, True, "as a reference")
+        Entry(other, known, True, "as a baseline")
         for other, known in references(search.spec).items()
         if meaning(known, data) != meaning(config, data)
     ]

@@ -1,1 +1,1 @@
-"""What a study is: datasets, training settings, search space, spec. Standard library and pydantic only."""
+"""Definition of a study: datasets, training settings, search space, spec. Needs only pydantic."""

@@ -1,4 +1,4 @@
-"""The datasets: seven MedMNIST tasks, scikit-learn's digits, and what plug-ins register."""
+"""The datasets: seven MedMNIST tasks, scikit-learn's digits, and those that plug-ins register."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from hpo.study.sealed_loaders import TEST_LOADERS
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
-    """One task: names, form of its arrays, where they come from, and the published test AUC to beat.
+    """One task: names, shapes, source of the arrays, and the published test AUC to beat.
 
-    Its arrays are in a file of the data folder, or functions return them.
+    The arrays come from a file in the data folder, or from functions.
 
     Attributes:
         rows: numbers of (train, val, test) samples, each at least 1; the first two are the development set.
-        size: edge in pixels or voxels.
-        official_name: what tables and the file call it; `name` if it is empty.
-        md5: of its file in the data folder, OFFICIAL_NAME.npz with MedMNIST's six arrays.
-        development: without a file, the function that returns train and val arrays, or "module:function"; see
-            `hpo.data.loaders.Loader`. The function for test arrays is given to `register_dataset` and is no attribute.
-        is_mask: whether images hold only 0 and 255.
+        size: edge length of an image in pixels or voxels.
+        official_name: name in tables and of the file; `name` if it is empty.
+        md5: MD5 of the file in the data folder, OFFICIAL_NAME.npz with MedMNIST's six arrays.
+        development: if there is no file, the function that returns train and val arrays, or "module:function"; see
+            `hpo.data.loaders.Loader`. The function for test arrays is passed to `register_dataset` instead.
+        is_mask: whether pixels are only 0 or 255.
         published_auc: test AUC of ResNet-18 (28) or ResNet-18 + 3D, Yang et al. 2023, Sci. Data 10:41, tables 3 and 4.
-        caution: what a reader must know of it, without a full stop.
+        caution: a caveat for reports, without a full stop.
     """
 
     name: str
@@ -43,10 +43,10 @@ class Dataset:
 
     def __post_init__(self) -> None:
         if (self.md5 is None) == (self.development is None):
-            raise ValueError(f"dataset {self.name}: give md5, of its file, or development, a function, one of the two")
+            raise ValueError(f"dataset {self.name}: give exactly one of md5 (of its file) and development (a function)")
         if self.dimensions not in (2, 3) or self.labels < 1 or self.size < 1 or min(self.rows) < 1:
             raise ValueError(
-                f"dataset {self.name}: give dimensions 2 or 3, and labels, size and three numbers of rows above 0"
+                f"dataset {self.name}: dimensions must be 2 or 3; labels, size and all three rows must be at least 1"
             )
         if not self.official_name:
             object.__setattr__(self, "official_name", self.name)
@@ -62,13 +62,13 @@ class Dataset:
         return (self.size,) * self.dimensions
 
     def shrunk(self, edge: int) -> str:
-        """`images shrunk from 28 to 14 voxels an edge`, or nothing if `edge` is not smaller than the images."""
+        """Return `images shrunk from 28 to 14 voxels an edge`, or "" if `edge` is not smaller than the images."""
         unit = "pixels" if self.dimensions == 2 else "voxels"
         return f"images shrunk from {self.size} to {edge} {unit} an edge" if edge < self.size else ""
 
     @property
     def development_rows(self) -> int:
-        """Number of train and validation rows together."""
+        """Number of samples of the development set: train and validation together."""
         return self.rows[0] + self.rows[1]
 
 
@@ -83,14 +83,15 @@ DATASETS: Registry[Dataset] = Registry("dataset")
 def register_dataset(
     dataset: Dataset, *, test: Callable[[Path], Any] | str | None = None, replace: bool = False
 ) -> None:
-    """Add a dataset, for `--dataset NAME` and `dataset = "NAME"` in a study file.
+    """Register a dataset, for `--dataset NAME` and `dataset = "NAME"` in a study file.
 
     Args:
-        dataset: its name and form, and the function that returns its development set: a mapping with train_images,
+        dataset: name, shapes, and the function that returns its development set: a mapping with train_images,
             train_labels, val_images and val_labels. Images are uint8, (N, H, W) or (N, D, H, W); labels (N, L), 0 or 1.
-        test: the function that returns test_images and test_labels; called once, by `hpo finalize`, after the opening
-            of the test set has been logged. Both functions are given the data folder, and may be "module:function".
-        replace: whether a dataset of that name may be replaced.
+        test: the function that returns test_images and test_labels; called once, by `hpo finalize`, after the access
+            to the test set has been logged. Both functions are called with the data folder, and may be given as
+            "module:function".
+        replace: whether to replace an existing dataset of that name.
 
     Raises:
         ValueError: if the name is taken or malformed, or one of the functions is missing.
@@ -109,7 +110,7 @@ def register_dataset(
         ... )
     """
     if (test is None) != (dataset.development is None):
-        raise ValueError(f"dataset {dataset.name}: give functions for development and for test arrays, or neither")
+        raise ValueError(f"dataset {dataset.name}: give functions for both development and test arrays, or neither")
     DATASETS.register(dataset.name, dataset, replace=replace)
     if test is not None:
         TEST_LOADERS.register(dataset.name, test, replace=replace)
@@ -171,12 +172,16 @@ register_dataset(
 
 
 def find_dataset(name: str) -> Dataset:
-    """The dataset of a short or official name, in any case; raises UsageError with the nearest legal name."""
+    """Return the dataset of a short or official name, ignoring case.
+
+    Raises:
+        UsageError: with the closest legal name, if there is none.
+    """
     return _look_up(name.lower()) or DATASETS.find(name.lower())
 
 
 def is_dataset(name: str) -> bool:
-    """Whether `find_dataset` finds one of that name."""
+    """Return whether `find_dataset` knows the name."""
     return _look_up(name.lower()) is not None
 
 

@@ -1,4 +1,4 @@
-"""What a study file can choose by name, built in or registered by a plug-in."""
+"""Registries of what a study file selects by name, built in or added by plug-ins."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from hpo.errors import did_you_mean
 from hpo.registry import Registry
 
 NETWORKS: Registry[Any] = Registry("network")
-"""Functions of a shape of images and a number of labels, see `hpo.training.model.network.NetworkFactory`."""
+"""Functions of an image shape and a number of labels, see `hpo.training.model.network.NetworkFactory`."""
 
 NETWORKS.register("resnet18", "hpo.training.model.resnet:ResNet18.for_images", description="MedMNIST's ResNet-18")
 
 LOSSES: Registry[Any] = Registry("loss")
-"""Functions of a `TrainConfig` and a number of labels that make a loss, see `hpo.training.optim.losses.LossFactory`."""
+"""Functions of a `TrainConfig` and a number of labels, see `hpo.training.optim.losses.LossFactory`."""
 
 _OF_AUCM = ("margin", "class_means", "cross_entropy_share", "epoch_decay", "reference_weights")
 
@@ -27,7 +27,7 @@ LOSSES.register("aucm_v2", "hpo.training.optim.losses:aucm_v2", description="AUC
 LOSSES.register("cross_entropy", "hpo.training.optim.losses:cross_entropy", description="binary cross-entropy")
 
 AUGMENTATIONS: Registry[Any] = Registry("augmentation")
-"""Functions that change a batch, see `hpo.training.inputs.augmentation.AugmentationFunction`."""
+"""Functions that transform a batch, see `hpo.training.inputs.augmentation.AugmentationFunction`."""
 
 for _name, _description in {
     "none": "no change",
@@ -51,7 +51,7 @@ for _name, _description in {
     )
 
 SAMPLERS: Registry[Any] = Registry("sampler")
-"""Functions of the section [search] and a seed, see `hpo.search.strategy.sampler.SamplerFactory`."""
+"""Functions of the [search] section and a seed, see `hpo.search.strategy.sampler.SamplerFactory`."""
 
 SAMPLERS.register("tpe", "hpo.search.strategy.sampler:tpe", description="tree-structured Parzen estimator")
 SAMPLERS.register("random", "hpo.search.strategy.sampler:random", description="random draws")
@@ -65,12 +65,16 @@ PRUNERS.register("none", "hpo.search.strategy.pruner:NoPruning", description="no
 
 @dataclass(frozen=True)
 class OneOf:
-    """Annotation of a key of a study file whose value is a registered name."""
+    """Annotation of a study file key whose value must be a registered name."""
 
     registry: Registry[Any]
 
     def check(self, name: str) -> str:
-        """Return the name. Raises PydanticCustomError, with the nearest legal name, if it is not registered."""
+        """Return the name if it is registered.
+
+        Raises:
+            PydanticCustomError: with the closest legal name, if it is not.
+        """
         if name not in self.registry:
             hint = did_you_mean(name, self.registry.names())
             context = {"kind": self.registry.kind, "hint": hint}
@@ -82,5 +86,5 @@ class OneOf:
 
 
 def describe_network(name: str, dimensions: int) -> str:
-    """Return what a network is called in a sentence about a dataset."""
+    """Return the name of a network for use in a sentence about a dataset."""
     return (NETWORKS.entry(name).description or name) + (" in 3D" if dimensions == 3 else "")

@@ -18,13 +18,15 @@ from hpo.study.choices import AUGMENTATIONS, LOSSES, NETWORKS
 
 @dataclass(frozen=True)
 class Domain:
-    """Where a setting may lie, its unit, and the other settings under which it has an effect.
+    """Legal range of a setting, its unit, and the conditions on other settings under which it has an effect.
 
     Attributes:
-        choices: where its legal values are registered, if it is a choice that plug-ins may add to.
-        is_later: whether there were studies and results before it, see `TrainConfig.identity`.
-        when: (setting, legal values of it); all must hold, else the setting is left at its default.
-        used_by: settings with registered choices, each of which says itself whether it uses this setting; as in `when`.
+        low: smallest legal value.
+        high: largest legal value.
+        choices: registry of the legal values, for a choice that plug-ins can extend.
+        when: (setting, values of it); if one of these conditions fails, this setting stays at its default.
+        used_by: settings with registered choices; each choice declares whether it uses this setting. Adds to `when`.
+        is_later: whether it was added after studies and results had been stored, see `TrainConfig.identity`.
     """
 
     low: float | None = None
@@ -40,100 +42,100 @@ SettingValue = bool | int | float | str
 """A value of a setting, as study files and the database hold it."""
 
 ConfigValues = dict[str, SettingValue]
-"""Values of settings by name: a configuration, or a part of one, that is not validated yet."""
+"""Values of settings by name: a configuration, or part of one, not yet validated."""
 
 ClassMeans = Literal["learned", "running"]
 Resplit = Literal["none", "holdout", "official", "balanced"]
 
 
 class TrainConfig(BaseModel):
-    """One configuration; the defaults are LibAUC as it comes (AUCM v1, PESG) on LibAUC's own settings."""
+    """One training configuration; the defaults are the LibAUC defaults (AUCM v1, PESG)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     network: Annotated[str, Domain(choices=NETWORKS, is_later=True)] = "resnet18"
-    """Network that is trained from scratch: MedMNIST's ResNet-18, made 3D for volumes."""
+    """Network, trained from scratch: MedMNIST's ResNet-18, with 3D convolutions for volumes."""
 
     loss: Annotated[str, Domain(choices=LOSSES)] = "aucm_v1"
     """Loss after any cross-entropy epochs: AUCM with batch prior (v1), AUCM without prior, corrected (v2), or
     cross-entropy. Yuan et al. 2021, arXiv 2012.03173."""
 
     margin: Annotated[float, Domain(0.0, 1.0, "score", used_by=("loss",))] = 1.0
-    """Gap asked for between the mean scores of positives and negatives: m in Yuan et al. 2021."""
+    """Target margin between mean positive and negative scores: m in Yuan et al. 2021."""
 
     class_means: Annotated[ClassMeans, Domain(used_by=("loss",))] = "learned"
-    """How a and b, the class means of scores, and alpha follow the network: learned by PESG as LibAUC does, from 0 and
-    at the learning rate; or running means, with alpha at its optimum for them, m + b - a."""
+    """How alpha and the estimates a and b of the class means of scores are updated: learned by PESG as in LibAUC, from 0
+    and at the learning rate; or running means, with alpha at its optimum given them, m + b - a."""
 
     cross_entropy_share: Annotated[float, Domain(0.0, 0.9, "share of epochs", used_by=("loss",))] = 0.0
     """Share of the epochs trained with cross-entropy before AUCM takes over. Yuan et al. 2021, section 5."""
 
     optimizer: Annotated[Literal["sgd", "adam"], Domain()] = "sgd"
-    """Mode of PESG. With cross-entropy, no clip and no decay it is plain SGD or Adam."""
+    """Mode of PESG. With cross-entropy and without clipping and decay it equals plain SGD or Adam."""
 
     learning_rate: Annotated[float, Domain(1e-6, 1.0)] = 0.01
     """Step size of PESG, for the weights and for a, b, alpha."""
 
     momentum: Annotated[float, Domain(0.0, 0.99, when=(("optimizer", ("sgd",)),))] = 0.1
-    """Share of the gradient average kept at each step, the usual meaning; LibAUC's `momentum` is 1 - this."""
+    """Share of the running average of gradients kept at each step, as usual; LibAUC's `momentum` is 1 minus this."""
 
     epoch_decay: Annotated[float, Domain(0.0, 0.2, used_by=("loss",))] = 0.003
-    """Pull towards the reference weights: lambda_0 of PESG. Yuan et al. 2021, algorithm 1."""
+    """Strength of the L2 pull towards the reference weights: lambda_0 of PESG. Yuan et al. 2021, algorithm 1."""
 
     reference_weights: Annotated[Literal["noise", "initial"], Domain(used_by=("loss",))] = "noise"
-    """Reference weights until the regularizer is first updated: LibAUC's N(0, 0.01) noise, or the initial weights."""
+    """Reference weights until their first update: N(0, 0.01) noise as in LibAUC, or the initial weights."""
 
     weight_decay: Annotated[float, Domain(0.0, 0.1)] = 1e-4
-    """L2 penalty on all weights, norms and biases included, as PESG applies it."""
+    """L2 penalty on all weights, including those of normalisation layers and biases, as in PESG."""
 
     clip: Annotated[float, Domain(0.0, 1000.0, "gradient")] = 1.0
-    """Elementwise bound on gradients, LibAUC's `clip_value`; 0 is off."""
+    """Elementwise bound on gradients, LibAUC's `clip_value`; 0 disables clipping."""
 
     schedule: Annotated[Literal["constant", "step", "cosine"], Domain()] = "step"
-    """Decay of the learning rate: none, x0.1 at half and three quarters of the epochs, or half a cosine. With
-    `step` the regularizer's reference is updated at the same points, with the others at half and three quarters."""
+    """Learning rate schedule: constant, x0.1 at half and three quarters of the epochs, or cosine annealing. The
+    reference weights are updated at half and three quarters of the epochs with each of them."""
 
-    batch_size: Annotated[int, Domain(4, 1024, "rows")] = 128
-    """Rows in a batch."""
+    batch_size: Annotated[int, Domain(4, 1024, "samples")] = 128
+    """Number of samples in a batch."""
 
     batching: Annotated[Literal["random", "fixed_share"], Domain()] = "random"
-    """Batches drawn at random without replacement, or with a fixed share of positives in each."""
+    """Batches sampled at random without replacement, or with a fixed share of positives in each."""
 
     positive_share: Annotated[float, Domain(0.05, 0.95, "share", when=(("batching", ("fixed_share",)),))] = 0.5
     """Share of positives in each batch (DualSampler's `sampling_rate`)."""
 
     augmentation: Annotated[str, Domain(choices=AUGMENTATIONS)] = "none"
-    """Named policy of augmentations, applied to each training batch on the device; rigid, flip and shift keep sizes."""
+    """Augmentation policy, applied to each training batch on the device; rigid, flip and shift preserve sizes."""
 
     augmentation_strength: Annotated[float, Domain(0.0, 1.0, used_by=("augmentation",))] = 0.5
-    """Strength of the policy: 0 changes nothing, 1 is the largest change, which may hide the label."""
+    """Strength of the policy: 0 is the identity, 1 the largest change, which may destroy the label."""
 
     shape_multiplier: Annotated[bool, Domain()] = True
-    """Mask datasets only: images times U[0, 1] in training and times 0.5 at scoring, as MedMNIST's recipe does."""
+    """Mask datasets only: multiply images by U[0, 1] in training and by 0.5 in validation, as in MedMNIST's recipe."""
 
     weight_average: Annotated[Literal["none", "ema", "swa"], Domain()] = "none"
-    """Weights that are scored: the last, their exponential moving average, or their mean over the last epochs."""
+    """Weights to evaluate: the last, their exponential moving average, or their mean over the last epochs."""
 
     ema_decay: Annotated[float, Domain(0.5, 0.9999, "1 per step", when=(("weight_average", ("ema",)),))] = 0.99
-    """Share of the moving average kept at each step."""
+    """Decay of the moving average: the share of it kept at each step."""
 
     swa_start: Annotated[float, Domain(0.0, 0.95, "share of epochs", when=(("weight_average", ("swa",)),))] = 0.5
-    """Share of the epochs after which the mean of weights begins. Izmailov et al. 2018, arXiv 1803.05407."""
+    """Share of the epochs after which weight averaging starts. Izmailov et al. 2018, arXiv 1803.05407."""
 
     resplit: Annotated[Resplit, Domain()] = "none"
-    """How the fit rows are divided into training rows and selection rows: all train; a stratified share selects the
-    epoch; their official roles; selection rows with another share of positives."""
+    """How the training part of a fold is divided into a training set and a selection set, which picks the epoch: no
+    selection set; a stratified share; the official validation samples; a share with equal numbers of both classes."""
 
     resplit_share: Annotated[
-        float, Domain(0.05, 0.5, "share of fit rows", when=(("resplit", ("holdout", "balanced")),))
+        float, Domain(0.05, 0.5, "share of samples", when=(("resplit", ("holdout", "balanced")),))
     ] = 0.15
-    """Share of the fit rows that selects the epoch."""
+    """Size of the selection set as a share of the training part of a fold."""
 
     input_size: Annotated[int, Domain(4, 28, "pixels or voxels")] = 28
-    """Edge to which images are resized by area averaging; the dataset's own size if that is smaller."""
+    """Edge length to which images are resized by area averaging; the dataset's own size if that is smaller."""
 
     precision: Annotated[Literal["auto", "bf16", "fp32"], Domain()] = "auto"
-    """bf16 autocast or fp32; auto takes bf16 where the device computes in it."""
+    """bf16 autocast or fp32; auto selects bf16 if the device supports it natively."""
 
     @model_validator(mode="after")
     def _inside_domains(self) -> TrainConfig:
@@ -143,15 +145,14 @@ class TrainConfig(BaseModel):
         return self
 
     def active(self) -> ConfigValues:
-        """The settings that mean something here: those whose conditions hold."""
+        """Return the active settings: those whose conditions hold."""
         values = self.model_dump()
         return {name: value for name, value in values.items() if applies(name, values)}
 
     def identity(self) -> dict[str, Any]:
-        """Its settings, without those that came later and have their default.
+        """Return the settings, except those that were added later and have their default.
 
-        So a configuration that was stored before such a setting is the same as one from after it, wherever settings
-        are hashed: fingerprints of studies, final networks, checkpoints.
+        Hashes of settings (study fingerprints, final networks, checkpoints) thus stay the same when a setting is added.
         """
         known = settings()
         return {
@@ -161,17 +162,17 @@ class TrainConfig(BaseModel):
         }
 
     def has_effect(self, name: str) -> bool:
-        """Whether the conditions of a setting hold."""
+        """Return whether the conditions of a setting hold."""
         return applies(name, self.model_dump())
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What is known of one field of TrainConfig.
+    """Metadata of one field of TrainConfig.
 
     Attributes:
         kind: float, int, bool or str.
-        literal: legal values of a choice that plug-ins cannot add to.
+        literal: legal values of a choice that plug-ins cannot extend.
     """
 
     name: str
@@ -183,28 +184,29 @@ class Setting:
 
     @property
     def choices(self) -> tuple[Any, ...] | None:
-        """Legal values of a choice, those of plug-ins too; None if it is a number."""
+        """Legal values of a choice, including those of plug-ins; None for a number."""
         return self.literal if self.domain.choices is None else self.domain.choices.names()
 
     @property
     def when(self) -> tuple[tuple[str, tuple[object, ...] | Using], ...]:
-        """Under which values of which other settings it has an effect; all must hold."""
+        """Values of other settings under which this one has an effect; all conditions must hold."""
         registries = ((other, settings()[other].domain.choices) for other in self.domain.used_by)
         registered = ((other, known.using(self.name)) for other, known in registries if known is not None)
         return (*self.domain.when, *registered)
 
     def is_choice(self, value: object) -> bool:
-        """Whether a choice may have this value; plug-ins are loaded only if it is not known without them."""
+        """Return whether `value` is a legal choice."""
         if type(value) is not self.kind:
             return False
+        # `in` loads the plug-ins only if the value is not built in.
         return value in (self.domain.choices or self.literal or ())
 
 
 @cache
 def settings() -> dict[str, Setting]:
-    """Every setting by name, in the order of the fields."""
+    """Return every setting by name, in the order of the fields."""
     hints = get_type_hints(TrainConfig, include_extras=True)
-    found = {}
+    by_name = {}
     for name, field in TrainConfig.model_fields.items():
         annotation = get_args(hints[name])[0]
         domain = next(extra for extra in field.metadata if isinstance(extra, Domain))
@@ -214,23 +216,21 @@ def settings() -> dict[str, Setting]:
             literal, kind = get_args(annotation), str
         elif annotation is bool:
             literal = (False, True)
-        found[name] = Setting(name, kind, domain, field.default, literal, " ".join((field.description or "").split()))
-    return found
+        by_name[name] = Setting(name, kind, domain, field.default, literal, " ".join((field.description or "").split()))
+    return by_name
 
 
 def applies(name: str, values: Mapping[str, object]) -> bool:
-    """Whether a setting means something under `values` (a missing value counts as its default).
-
-    A setting that this version does not have counts as meaning something: another version stored it.
-    """
+    """Return whether a setting has an effect under `values`, where missing ones have their defaults."""
     known = settings()
+    # Unknown settings, stored by another version of hpo, are assumed to have an effect.
     return name not in known or all(
         values.get(other, known[other].default) in legal and applies(other, values) for other, legal in known[name].when
     )
 
 
 def problem_of(name: str, value: object) -> str | None:
-    """What is wrong with a value of a setting, as one sentence part, or None."""
+    """Return what is wrong with the value of a setting, as part of a sentence; None if it is legal."""
     setting = settings()[name]
     if setting.literal is not None or setting.domain.choices is not None:
         if setting.is_choice(value):
@@ -242,5 +242,5 @@ def problem_of(name: str, value: object) -> str | None:
         return f"{name} = {value!r} is not {wanted}"
     low, high = setting.domain.low, setting.domain.high
     if low is not None and high is not None and not low <= value <= high:
-        return f"{name} = {value} lies outside {low:g} to {high:g}"
+        return f"{name} = {value} is out of range; legal: {low:g} to {high:g}"
     return None

@@ -1,4 +1,4 @@
-"""Study files: TOML to `StudySpec`, every fault at once, and `--set key=value`."""
+"""Read study files (TOML) and `--set key=value` into a `StudySpec`, reporting all errors at once."""
 
 from __future__ import annotations
 
@@ -15,22 +15,23 @@ from hpo.study.space import Space, TomlTable, can_apply, read_range
 from hpo.study.spec import Budget, Confirm, Scoring, Search, StudySpec
 
 SECTIONS: dict[str, type[BaseModel]] = {"scoring": Scoring, "search": Search, "budget": Budget, "confirm": Confirm}
-"""Sections of a study file beside those of settings, [fixed] and [space.SETTING]."""
+"""Sections of a study file in addition to those of settings, [fixed] and [space.SETTING]."""
 
 _TOP = ("dataset", *SECTIONS, "fixed", "space")
 
 
 def builtin_study_file(dataset: str) -> Path:
-    """The study file that ships for a dataset, or for the most similar one: from the wheel, or from a checkout."""
-    found = find_dataset(dataset)
+    """Return the path of the study file shipped for a dataset, or else for the most similar one."""
+    known = find_dataset(dataset)
     here = Path(__file__).parent
+    # In a wheel, and in a checkout.
     folders = (here / "shipped", here.parent.parent / "studies")
-    names = (f"{found.name}.toml", f"{_similar(found)}.toml")
+    names = (f"{known.name}.toml", f"{_similar(known)}.toml")
     return next(path for name in names for folder in folders if (path := folder / name).exists())
 
 
 def _similar(dataset: Dataset) -> str:
-    """The dataset of the catalogue whose study file suits a registered one that has none."""
+    """Return the name of the built-in dataset whose study file suits a registered dataset without one."""
     if dataset.labels > 1:
         return "chest"
     if dataset.dimensions == 2:
@@ -39,17 +40,20 @@ def _similar(dataset: Dataset) -> str:
 
 
 def default_spec(dataset: str, overrides: tuple[str, ...] = ()) -> StudySpec:
-    """The spec of a dataset without a study file of the user's own: `builtin_study_file`, with `--set` overrides.
+    """Return the spec of `builtin_study_file` for a dataset, with `--set` overrides.
 
-    Raises UsageError for an unknown dataset, StudyFileError as `load_spec`.
+    Raises:
+        UsageError: if the dataset is unknown.
+        StudyFileError: as `load_spec`.
     """
     return load_spec(builtin_study_file(dataset), (f'dataset="{find_dataset(dataset).name}"', *overrides))
 
 
 def load_spec(path: Path, overrides: tuple[str, ...] = ()) -> StudySpec:
-    """Reads a study file, applies `--set` overrides and checks the whole.
+    """Read a study file, apply `--set` overrides and validate the result.
 
-    Raises StudyFileError with every fault of it, or if it cannot be read or is no TOML.
+    Raises:
+        StudyFileError: with all errors, or if the file cannot be read or is not TOML.
     """
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -64,10 +68,13 @@ def load_spec(path: Path, overrides: tuple[str, ...] = ()) -> StudySpec:
 
 
 def apply_overrides(table: TomlTable, overrides: tuple[str, ...]) -> None:
-    """Puts each `section.key=value` into the table; values are TOML, bare words are strings.
+    """Apply each `section.key=value` to the table; values are TOML, bare words are strings.
 
-    Fixing a searched setting takes it out of the space, and with it the settings that then mean nothing; searching a
-    fixed one takes it out of the fixed.
+    Fixing a searched setting removes it from the space, together with the settings that then have no effect; searching
+    a fixed setting removes it from [fixed].
+
+    Raises:
+        UsageError: if an override is malformed.
     """
     for text in overrides:
         key, equals, value = text.partition("=")
@@ -82,7 +89,7 @@ def apply_overrides(table: TomlTable, overrides: tuple[str, ...]) -> None:
         where[parts[-1]] = _toml_value(value.strip())
         if len(parts) == 2 and parts[0] == "fixed":
             table.get("space", {}).pop(parts[1], None)
-            _take_out_what_means_nothing(table, parts[1], where[parts[1]])
+            _remove_settings_without_effect(table, parts[1], where[parts[1]])
         if len(parts) >= 2 and parts[0] == "space":
             table.get("fixed", {}).pop(parts[1], None)
             if len(parts) == 3:
@@ -90,7 +97,7 @@ def apply_overrides(table: TomlTable, overrides: tuple[str, ...]) -> None:
                     where.pop(other, None)
 
 
-def _take_out_what_means_nothing(table: TomlTable, name: str, value: Any) -> None:
+def _remove_settings_without_effect(table: TomlTable, name: str, value: Any) -> None:
     for setting in settings().values():
         if any(other == name and value not in legal for other, legal in setting.when):
             table.get("space", {}).pop(setting.name, None)
@@ -105,14 +112,18 @@ def _toml_value(text: str) -> Any:
 
 
 def check_spec(table: TomlTable, source: str) -> StudySpec:
-    """The spec of a parsed study file; raises StudyFileError with every fault, each with the nearest legal name."""
-    problems = [f"{key} is no section{did_you_mean(key, _TOP)}" for key in table if key not in _TOP]
+    """Validate a parsed study file.
+
+    Raises:
+        StudyFileError: with all errors, each with the closest legal name.
+    """
+    problems = [f"{key} is not a section{did_you_mean(key, _TOP)}" for key in table if key not in _TOP]
     dataset = _check_dataset(table, problems)
     sections = {name: _check_section(model, name, table.get(name, {}), problems) for name, model in SECTIONS.items()}
     fixed, space = _check_settings(table, problems)
     if not problems:
         spec = StudySpec(dataset=dataset, fixed=fixed, space=space, **sections)
-        problems += _faults_of_the_whole(spec)
+        problems += _cross_section_problems(spec)
         if not problems:
             return spec
     raise StudyFileError(source, problems)
@@ -137,13 +148,13 @@ def _check_section(model: type[BaseModel], name: str, table: Any, problems: list
         problems.append(f"{name} is a value; make it a section [{name}]")
         return None
     legal = model.model_fields
-    problems += [f"[{name}] {key} is no key{did_you_mean(key, legal)}" for key in table if key not in legal]
+    problems += [f"[{name}] {key} is not a key{did_you_mean(key, legal)}" for key in table if key not in legal]
     try:
         return model.model_validate({key: value for key, value in table.items() if key in legal})
     except ValidationError as error:
-        for fault in error.errors():
-            key = ".".join(map(str, fault["loc"]))
-            problems.append(f"[{name}] {key} = {fault['input']!r}: {_plain(fault['msg'])}")
+        for detail in error.errors():
+            key = ".".join(map(str, detail["loc"]))
+            problems.append(f"[{name}] {key} = {detail['input']!r}: {_plain(detail['msg'])}")
         return None
 
 
@@ -164,7 +175,7 @@ def _check_settings(table: TomlTable, problems: list[str]) -> tuple[ConfigValues
         for name, entry in entries.items():
             label = f"[fixed] {name}" if section == "fixed" else f"[space.{name}]"
             if name not in known:
-                problems.append(f"{label} is no setting of a training run{did_you_mean(name, known)}")
+                problems.append(f"{label} is not a setting{did_you_mean(name, known)}")
             elif section == "fixed":
                 if problem := problem_of(name, entry):
                     problems.append(f"[fixed] {problem}")
@@ -173,29 +184,30 @@ def _check_settings(table: TomlTable, problems: list[str]) -> tuple[ConfigValues
                 problems.append(f"{label} = {entry!r} is a value; give low and high, or choices, or move it to [fixed]")
             else:
                 searched.add(name)
-                if (found := read_range(name, entry, problems)) is not None:
-                    space[name] = found
-    problems += [f"{name} stands in [fixed] and in [space]; keep one" for name in fixed if name in searched]
+                if (searched_range := read_range(name, entry, problems)) is not None:
+                    space[name] = searched_range
+    problems += [f"{name} is in both [fixed] and [space]; keep one" for name in fixed if name in searched]
     return fixed, space
 
 
-def _faults_of_the_whole(spec: StudySpec) -> list[str]:
-    faults = []
+def _cross_section_problems(spec: StudySpec) -> list[str]:
+    problems = []
     for name in (*spec.fixed, *spec.space):
         if not can_apply(name, spec.fixed, spec.space):
             needs = " and ".join(
                 f"{other} in {{{', '.join(map(str, legal))}}}" for other, legal in settings()[name].when
             )
-            faults.append(f"{name} can never mean anything here: it needs {needs}")
+            problems.append(f"{name} has no effect in this study: it requires {needs}")
     if spec.data.labels > 1 and "fixed_share" in _values("batching", spec):
-        faults.append(f"batching = fixed_share needs one label; {spec.dataset} has {spec.data.labels}")
+        problems.append(f"batching = fixed_share requires one label; {spec.dataset} has {spec.data.labels}")
     if spec.data.labels > 1 and "balanced" in _values("resplit", spec):
-        faults.append(f"resplit = balanced needs one label; {spec.dataset} has {spec.data.labels}")
+        problems.append(f"resplit = balanced requires one label; {spec.dataset} has {spec.data.labels}")
     if spec.scoring.rows == "official" and "official" in _values("resplit", spec):
-        faults.append(
-            "resplit = official needs official validation rows among the fit rows; [scoring] rows takes them all"
+        problems.append(
+            "resplit = official requires official validation samples in the training part of the folds, but "
+            "[scoring] rows = official validates on all of them"
         )
-    return faults
+    return problems
 
 
 def _values(name: str, spec: StudySpec) -> tuple[Any, ...]:

@@ -1,4 +1,4 @@
-"""The plan of a confirmation: the configurations that are trained again, and which of them is trained at each place."""
+"""The plan of a confirmation: the candidates to train again, and which of them is trained in each slot."""
 
 from __future__ import annotations
 
@@ -8,9 +8,14 @@ from hpo.study.config import TrainConfig
 
 
 class Candidate(BaseModel):
-    """A configuration that is trained again.
+    """A configuration that a confirmation trains again.
 
-    trial, auc, standard_error: of the search that it comes from; None for a reference that the search did not finish.
+    Attributes:
+        is_reference: whether it is a baseline.
+        trial: number of its trial in the search; like `auc` and `standard_error` None for a baseline that the search
+            did not finish.
+        auc: validation AUC of that trial.
+        standard_error: of `auc`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -24,11 +29,12 @@ class Candidate(BaseModel):
 
 
 class Plan(BaseModel):
-    """Every candidate once in each repeat: repeat by repeat, and within it in the order of the candidates.
+    """The trials of a confirmation: repeat by repeat, each candidate once per repeat, in their order.
 
-    search: name of the study that the candidates come from. top: how many beside the references were asked for, of
-    which the search may have had fewer. racing_level: as in the section [confirm] of a study file;
-    0 trains every repeat of every candidate.
+    Attributes:
+        search: name of the study that the candidates come from.
+        top: requested number of candidates besides the baselines; the search may have had fewer.
+        racing_level: as in the section [confirm] of a study file; 0 trains every repeat of every candidate.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -39,6 +45,6 @@ class Plan(BaseModel):
     racing_level: float = Field(ge=0, lt=1)
 
     def at(self, place: int) -> tuple[int, int]:
-        """Number of the candidate and of the repeat at a place of the budget, all from 0."""
+        """Return the candidate and the repeat of a slot of the budget, all numbered from 0."""
         repeat, candidate = divmod(place, len(self.candidates))
         return candidate, repeat

@@ -1,4 +1,4 @@
-"""Which trials of a study are laid down before it begins: the references of a search, every trial of a confirmation."""
+"""Trials that are planned before a study starts: the baselines of a search, and every trial of a confirmation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,12 @@ from hpo.study.spec import StudySpec
 
 @dataclass(frozen=True)
 class PlannedTrial:
-    """A trial whose configuration no sampler draws. repeat: from 0 in a confirmation, None in a search."""
+    """A trial whose configuration is planned, not sampled.
+
+    Attributes:
+        is_reference: whether it is a baseline.
+        repeat: from 0 in a confirmation, None in a search.
+    """
 
     name: str
     config: TrainConfig
@@ -20,12 +25,12 @@ class PlannedTrial:
 
     @property
     def reference(self) -> str | None:
-        """Its name if it is a reference."""
+        """Name of the baseline, None if it is not one."""
         return self.name if self.is_reference else None
 
 
 def planned_trial(spec: StudySpec, place: int) -> PlannedTrial | None:
-    """The trial that is laid down for a place of the budget, from 0; None if the sampler draws it."""
+    """Return the planned trial of a slot of the budget, from 0; None if the sampler suggests its configuration."""
     if spec.plan is not None:
         number, repeat = spec.plan.at(place)
         candidate = spec.plan.candidates[number]

@@ -1,4 +1,4 @@
-"""Test AUCs that others have published for these tasks, to stand beside our own."""
+"""Published test AUCs for the MedMNIST tasks, for comparison with ours."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TABLE: tuple[tuple[str, tuple[float | None, ...]], ...] = (
 
 @dataclass(frozen=True)
 class Published:
-    """A method's test AUC as printed: a mean of at least three runs, without spread."""
+    """The test AUC of a method as published: a mean over at least three runs, without spread."""
 
     method: str
     auc: float
@@ -26,7 +26,7 @@ class Published:
 
 
 def published(dataset: str) -> tuple[Published, ...]:
-    """What is published for a dataset of the catalogue, the network of hpo first; none for digits."""
+    """Return the published test AUCs of a dataset, hpo's network first; none for digits and plug-ins' datasets."""
     if dataset not in _ORDER:
         return ()
     column = _ORDER.index(dataset)

@@ -1,11 +1,11 @@
-"""`TrialRecord`: what is stored of a trial so that it can be run again and accounted for.
+"""`TrialRecord`: what is stored about a trial to reproduce it and to account for its cost.
 
-A record is one flat JSON object in the column `record` of `hpo_trial`. It outlives the hpo that wrote it:
+A record is one flat JSON object in the column `record` of `hpo_trial`. It must stay readable by other versions of hpo:
 
-- A key that was added after a record was stored is optional here, and None if it is missing.
-- Keys that this hpo does not know come from a newer one. They are kept, shown, and written back unchanged.
-- `version` grows only when the meaning of a key changes, or when a trial can no longer be run again without a new key.
-  Records of a higher version are listed and shown, but this hpo does not train from them.
+- A key that was added after a record was stored is optional, and None if missing.
+- Keys unknown to this version of hpo come from a newer one. They are kept, shown, and written back unchanged.
+- `version` grows only when the meaning of a key changes, or when a trial cannot be reproduced without a new key.
+  Records of a higher version are listed and shown, but not trained from.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Seeds(Part):
     Attributes:
         study_seed: seed of the study, from which the others follow.
         trial_seed: seed of everything random in training.
-        scoring_seed: seed of the division into folds; None where the division is the study's.
+        scoring_seed: seed of the folds; None if the trial uses the study's folds.
     """
 
     study_seed: int
@@ -37,13 +37,13 @@ class Seeds(Part):
 
 
 class Provenance(Part):
-    """Code, packages, device and data of a training.
+    """Code, packages, device and data of a training run.
 
     Attributes:
         code_version: commit of the code, or version of the package.
         dirty: whether the code had uncommitted changes.
         environment: versions of Python, packages and platform, device and threads, by name.
-        data_md5: MD5 of the data file; empty in results from before it was kept.
+        data_md5: MD5 of the data file; empty in results that were stored before this key existed.
     """
 
     code_version: str
@@ -53,12 +53,12 @@ class Provenance(Part):
 
 
 class ResourceUsage(Part):
-    """What a training cost over all its attempts; None where it is not known.
+    """Cost of a training run over all its attempts; None if unknown.
 
     Attributes:
         seconds: wall time.
-        energy_joules: energy by the device's own counter, this training's share.
-        peak_memory: bytes of device memory (main memory on a CPU) at most in use.
+        energy_joules: this run's share of the energy measured by the device's counter.
+        peak_memory: peak device memory (main memory on a CPU) in bytes.
     """
 
     seconds: float | None = None
@@ -67,27 +67,27 @@ class ResourceUsage(Part):
 
 
 class NetworkRecord(StoredModel):
-    """What is stored of the training of a final network."""
+    """What is stored about the training of a final network."""
 
     provenance: Provenance
     usage: ResourceUsage = ResourceUsage()
 
 
 class TrialRecord(StoredModel):
-    """What is stored of a trial.
+    """What is stored about a trial.
 
     Attributes:
-        config: the configuration as it was stored; `train_config` validates it.
-        params: of it, the values of the searched settings; empty for a baseline.
-        seeds: everything random follows from them.
-        candidate: in a confirmation, the name of the candidate that is trained.
+        config: the configuration as stored; `train_config` validates it.
+        params: the values of the searched settings in it; empty for a baseline.
+        seeds: everything random derives from them.
+        candidate: in a confirmation, the name of the candidate.
         repeat: in a confirmation, the number of the repeat, from 1.
         provenance: of the last attempt.
-        lives: attempts, this one included: each worker that claims the trial makes one. None in the first records.
-        usage: over all attempts.
-        roc: true positive rates at `hpo.statistics.roc.ROC_GRID` at the last epoch, mean over folds.
+        lives: number of attempts so far, one for each claim of the trial by a worker. None in the oldest records.
+        usage: total over all attempts.
+        roc: true positive rates at `hpo.statistics.roc.ROC_GRID` after the last epoch, mean over folds.
         version: of the format, see `RECORD_VERSION`.
-        unknown: keys that this hpo does not know.
+        unknown: keys that this version of hpo does not know.
     """
 
     config: ConfigValues
@@ -104,11 +104,11 @@ class TrialRecord(StoredModel):
 
     @classmethod
     def from_json(cls, text: str, trial: str) -> TrialRecord:
-        """Read a record as the database holds it.
+        """Parse a stored record.
 
         Args:
             text: JSON.
-            trial: what the trial is called in the message of an error, such as `trial 3 of study breast`.
+            trial: name of the trial for error messages, such as `trial 3 of study breast`.
 
         Raises:
             StorageError: if it cannot be read.
@@ -123,7 +123,7 @@ class TrialRecord(StoredModel):
             raise StorageError(f"{trial} has a record that is not JSON: {error}") from None
 
     def to_json(self) -> str:
-        """Write the record as the database holds it."""
+        """Serialise the record for the database."""
         return json.dumps(self.model_dump(mode="json"))
 
     def train_config(self, trial: str) -> TrainConfig:
@@ -133,7 +133,7 @@ class TrialRecord(StoredModel):
             trial: as for `from_json`.
 
         Raises:
-            StorageError: if this hpo cannot train it, since another version stored it.
+            StorageError: if another version of hpo stored it and this one cannot train it.
         """
         if self.version > RECORD_VERSION:
             raise StorageError(f"{trial} cannot be trained{_newer(self.version)}; update hpo")
@@ -141,14 +141,14 @@ class TrialRecord(StoredModel):
 
 
 def stored_config(values: ConfigValues, trial: str) -> TrainConfig:
-    """Validate a configuration that was stored, perhaps by another version of hpo.
+    """Validate a stored configuration, perhaps of another version of hpo.
 
     Args:
-        values: settings by name; those that are missing take their defaults.
+        values: settings by name; missing ones take their defaults.
         trial: as for `TrialRecord.from_json`.
 
     Raises:
-        StorageError: if this hpo has no such setting, or does not allow its value.
+        StorageError: if this version of hpo does not know a setting or does not allow its value.
     """
     try:
         return TrainConfig.model_validate(values)
@@ -160,4 +160,4 @@ def stored_config(values: ConfigValues, trial: str) -> TrainConfig:
 
 
 def _newer(version: int) -> str:
-    return f" (a newer hpo stored it: version {version} of records, this one reads {RECORD_VERSION})"
+    return f" (stored by a newer hpo: record version {version}, this one reads up to {RECORD_VERSION})"

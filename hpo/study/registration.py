@@ -1,4 +1,4 @@
-"""The functions with which any program adds what a study file can choose by name; see docs/extending.md."""
+"""Register networks, losses, augmentations, samplers and pruners for use in study files; see docs/extending.md."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ Target = TypeVar("Target", bound=Callable[..., Any])
 def register_network(
     name: str, target: Callable[..., Any] | str | None = None, *, description: str = "", replace: bool = False
 ) -> Callable[[Target], Target]:
-    """Add a network, for the setting `network`; a decorator, or called with a function or "module:function".
+    """Register a network for the setting `network`; use as a decorator, or pass a function or "module:function".
 
     Args:
         name: lower-case letters, digits, "-" and "_".
         target: called with the shape of an image, (1, H, W) or (1, D, H, W), and the number of labels; returns an
-            `nn.Module` that maps (B, 1, ...) float images to (B, labels) logits. Weights are drawn from PyTorch's
-            default generator, which is seeded around the call.
-        description: what it is, as part of a sentence of a report.
-        replace: whether a network of that name may be replaced.
+            `nn.Module` that maps (B, 1, ...) float images to (B, labels) logits. Initialise weights with PyTorch's
+            default generator, which is seeded for the call.
+        description: short noun phrase for reports.
+        replace: whether to replace an existing network of that name.
 
     Example:
         >>> import math
@@ -43,17 +43,17 @@ def register_loss(
     description: str = "",
     replace: bool = False,
 ) -> Callable[[Target], Target]:
-    """Add a loss, for the setting `loss`; a decorator, or called with a function or "module:function".
+    """Register a loss for the setting `loss`; use as a decorator, or pass a function or "module:function".
 
     Args:
         name: lower-case letters, digits, "-" and "_".
         target: called with the `TrainConfig` and the number of labels; returns an `nn.Module` that maps (B, L) logits
-            of any float type and (B, L) targets in [0, 1] to a scalar. With a method `dual_variables`, as
-            `hpo.training.optim.losses.MinMaxLoss` has it, PESG also moves its class means and alpha.
-        uses: settings that have an effect with this loss and not with every other one: margin, class_means,
-            cross_entropy_share, epoch_decay, reference_weights. Others of these are neither searched nor applied.
-        description: what it is, as part of a sentence of a report.
-        replace: whether a loss of that name may be replaced.
+            of any float type and (B, L) targets in [0, 1] to a scalar. If it has the method `dual_variables` of
+            `hpo.training.optim.losses.MinMaxLoss`, PESG also updates its class means and alpha.
+        uses: which of the loss-specific settings have an effect with this loss: margin, class_means,
+            cross_entropy_share, epoch_decay, reference_weights. The others are neither searched nor applied.
+        description: short noun phrase for reports.
+        replace: whether to replace an existing loss of that name.
 
     Example:
         >>> import hpo
@@ -73,16 +73,16 @@ def register_augmentation(
     description: str = "",
     replace: bool = False,
 ) -> Callable[[Target], Target]:
-    """Add an augmentation, for the setting `augmentation`; a decorator, or called with a function or "module:function".
+    """Register an augmentation for the setting `augmentation`, as a decorator or by a function or "module:function".
 
     Args:
         name: lower-case letters, digits, "-" and "_".
         target: called with (B, 1, ...) float images from 0 to 1, (B, L) targets, a strength from 0 to 1 and a
-            `torch.Generator` on their device, from which everything random has to be drawn, so that a trial can be
-            repeated; returns images and targets. A `Policy` is such a function.
-        uses: () if it has no strength.
-        description: what it is, as part of a sentence of a report.
-        replace: whether an augmentation of that name may be replaced.
+            `torch.Generator` on their device, which must be the only source of randomness, so that trials are
+            reproducible; returns images and targets. A `Policy` is such a function.
+        uses: () if it ignores the strength.
+        description: short noun phrase for reports.
+        replace: whether to replace an existing augmentation of that name.
 
     Example:
         >>> import hpo
@@ -95,15 +95,15 @@ def register_augmentation(
 def register_sampler(
     name: str, target: Callable[..., Any] | str | None = None, *, description: str = "", replace: bool = False
 ) -> Callable[[Target], Target]:
-    """Add a sampler, for `sampler` in [search]; a decorator, or called with a function or "module:function".
+    """Register a sampler for `sampler` in [search]; use as a decorator, or pass a function or "module:function".
 
     Args:
         name: lower-case letters, digits, "-" and "_".
-        target: called with the section [search] and a seed for each trial; returns an `optuna.samplers.BaseSampler`. It
-            is made anew for each trial, in whichever worker takes it, so what it learns from is Optuna's view of the
-            study.
-        description: what it is, as part of a sentence of a report.
-        replace: whether a sampler of that name may be replaced.
+        target: called with the section [search] and a seed for each trial; returns an `optuna.samplers.BaseSampler`.
+            Each trial gets a new one, in whichever worker claims it, so it must keep no state and learn only from the
+            study's trials.
+        description: short noun phrase for reports.
+        replace: whether to replace an existing sampler of that name.
 
     Example:
         >>> import hpo
@@ -118,13 +118,13 @@ def register_sampler(
 def register_pruner(
     name: str, target: Callable[..., Any] | str | None = None, *, description: str = "", replace: bool = False
 ) -> Callable[[Target], Target]:
-    """Add a pruner, for `pruner` in [search]; a decorator, or called with a class or "module:Class".
+    """Register a pruner for `pruner` in [search]; use as a decorator, or pass a class or "module:Class".
 
     Args:
         name: lower-case letters, digits, "-" and "_".
         target: a subclass of `hpo.Pruner`.
-        description: what it does, as part of a sentence of a report.
-        replace: whether a pruner of that name may be replaced.
+        description: short phrase for reports.
+        replace: whether to replace an existing pruner of that name.
 
     Example:
         >>> import hpo
@@ -146,7 +146,7 @@ def _register(
     uses: tuple[str, ...],
     replace: bool,
 ) -> Callable[[Target], Target]:
-    """Register a target, or return the decorator that registers what it decorates."""
+    """Register `target`, or return a decorator that registers its argument."""
     if target is not None:
         registry.register(name, target, description=description, uses=uses, replace=replace)
         return lambda decorated: decorated

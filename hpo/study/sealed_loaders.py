@@ -1,4 +1,4 @@
-"""Where the functions are registered that load test arrays; only `hpo.data.sealed` may read it, a contract checks."""
+"""Registry of the functions that load test sets; import-linter checks that only `hpo.data.sealed` calls them."""
 
 from __future__ import annotations
 
@@ -7,4 +7,4 @@ from typing import Any
 from hpo.registry import Registry
 
 TEST_LOADERS: Registry[Any] = Registry("loader of test arrays for data set")
-"""Functions of a folder, by the name of their dataset, see `hpo.data.loaders.Loader`."""
+"""Functions of the data folder, by dataset name, see `hpo.data.loaders.Loader`."""

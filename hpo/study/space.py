@@ -1,4 +1,4 @@
-"""The search space: a range or a list of choices for each searched setting."""
+"""The search space: a range or choices for each searched setting."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class _Entry(BaseModel):
 
 
 class FloatRange(_Entry):
-    """Numbers from low to high, uniform or log-uniform."""
+    """Real numbers from low to high, uniform or log-uniform."""
 
     kind: Literal["float"] = "float"
     low: float
@@ -23,7 +23,7 @@ class FloatRange(_Entry):
 
 
 class IntRange(_Entry):
-    """Whole numbers from low to high, uniform or log-uniform."""
+    """Integers from low to high, uniform or log-uniform."""
 
     kind: Literal["int"] = "int"
     low: int
@@ -32,7 +32,7 @@ class IntRange(_Entry):
 
 
 class Choices(_Entry):
-    """One of a list."""
+    """One of a list of values."""
 
     kind: Literal["choices"] = "choices"
     choices: tuple[SettingValue, ...]
@@ -44,68 +44,68 @@ Space = dict[str, Range]
 """Searched settings by name."""
 
 TomlTable = dict[str, Any]
-"""A table of a study file, not checked yet."""
+"""A table of a study file, not yet validated."""
 
 _RANGE_KEYS = ("low", "high", "log", "choices")
 
 
 def read_range(name: str, table: TomlTable, problems: list[str]) -> FloatRange | IntRange | Choices | None:
-    """The entry [space.NAME] of a study file; appends what is wrong to `problems`."""
+    """Parse the entry [space.NAME] of a study file; append errors to `problems` and return None if there are any."""
     where = f"[space.{name}]"
     setting = settings()[name]
-    faults = [f"{where} {key} is no key; legal: {', '.join(_RANGE_KEYS)}" for key in table if key not in _RANGE_KEYS]
+    own = [f"{where} {key} is not a key; legal: {', '.join(_RANGE_KEYS)}" for key in table if key not in _RANGE_KEYS]
     if "choices" in table:
-        faults += _faults_of_choices(where, name, table)
-        problems += faults
-        return None if faults else Choices(choices=tuple(table["choices"]))
+        own += _problems_of_choices(where, name, table)
+        problems += own
+        return None if own else Choices(choices=tuple(table["choices"]))
     if setting.choices is not None:
         problems += [
-            *faults,
+            *own,
             f"{where} is a choice; give choices = [...] out of {', '.join(map(str, setting.choices))}",
         ]
         return None
-    faults += _faults_of_bounds(where, name, table)
-    problems += faults
-    if faults:
+    own += _problems_of_bounds(where, name, table)
+    problems += own
+    if own:
         return None
     bounds = {"low": table["low"], "high": table["high"], "log": table.get("log", False)}
     return IntRange(**bounds) if setting.kind is int else FloatRange(**bounds)
 
 
-def _faults_of_choices(where: str, name: str, table: TomlTable) -> list[str]:
+def _problems_of_choices(where: str, name: str, table: TomlTable) -> list[str]:
     choices = table["choices"]
     if not isinstance(choices, list) or not choices:
-        return [f"{where} choices = {choices!r} is not a list with an entry"]
-    faults = [f"{where} {problem}" for choice in choices if (problem := problem_of(name, choice))]
+        return [f"{where} choices = {choices!r} is not a non-empty list"]
+    problems = [f"{where} {problem}" for choice in choices if (problem := problem_of(name, choice))]
     if len({repr(choice) for choice in choices}) != len(choices):
-        faults.append(f"{where} choices names one value twice")
+        problems.append(f"{where} choices contains duplicates; remove them")
     if extra := [key for key in ("low", "high", "log") if key in table]:
-        faults.append(f"{where} has choices and {', '.join(extra)}; give one or the other")
-    return faults
+        problems.append(f"{where} has choices and {', '.join(extra)}; give one or the other")
+    return problems
 
 
-def _faults_of_bounds(where: str, name: str, table: TomlTable) -> list[str]:
+def _problems_of_bounds(where: str, name: str, table: TomlTable) -> list[str]:
     missing = [key for key in ("low", "high") if key not in table]
     if missing:
         return [f"{where} has no {' and no '.join(missing)}; give low and high, or choices"]
-    faults = []
+    problems = []
     for key in ("low", "high"):
         if problem := problem_of(name, table[key]):
-            faults.append(f"{where} {key}: {problem}")
+            problems.append(f"{where} {key}: {problem}")
     if not isinstance(table.get("log", False), bool):
-        faults.append(f"{where} log = {table['log']!r} is neither true nor false")
-    if faults:
-        return faults
+        problems.append(f"{where} log = {table['log']!r} is neither true nor false")
+    if problems:
+        return problems
     low, high = table["low"], table["high"]
     if low > high:
-        faults.append(f"{where} low = {low} is above high = {high}; give low <= high")
+        problems.append(f"{where} low = {low} exceeds high = {high}; give low <= high")
     if table.get("log") and low <= 0:
-        faults.append(f"{where} log = true needs low > 0, not {low}")
-    return faults
+        problems.append(f"{where} log = true requires low > 0, not {low}")
+    return problems
 
 
 def reachable_values(name: str, fixed: ConfigValues, space: Space) -> tuple[SettingValue, ...] | None:
-    """Values that a setting with conditions on it can take in a study, or None if it is a range of numbers."""
+    """Return the values that a setting can take in a study, or None if it has a range of numbers."""
     if name in fixed:
         return (fixed[name],)
     entry = space.get(name)
@@ -115,7 +115,7 @@ def reachable_values(name: str, fixed: ConfigValues, space: Space) -> tuple[Sett
 
 
 def can_apply(name: str, fixed: ConfigValues, space: Space) -> bool:
-    """Whether a setting means something under at least one configuration of a study."""
+    """Return whether a setting has an effect in at least one configuration of a study."""
     for other, legal in settings()[name].when:
         values = reachable_values(other, fixed, space)
         if values is not None and not any(value in legal for value in values):
@@ -126,7 +126,7 @@ def can_apply(name: str, fixed: ConfigValues, space: Space) -> bool:
 
 
 def suggestion_order(space: Space) -> list[str]:
-    """Searched settings, those that others depend on first."""
+    """Return the searched settings, each after those that it depends on."""
     ordered: list[str] = []
 
     def visit(name: str) -> None:

@@ -1,4 +1,4 @@
-"""`StudySpec`: everything that defines one study; its fingerprint; how two specs differ."""
+"""`StudySpec`: the definition of a study, its fingerprint, and the differences between two specs."""
 
 from __future__ import annotations
 
@@ -22,35 +22,35 @@ class _Section(BaseModel):
 
 
 class Scoring(_Section):
-    """On which development rows every trial of the study is scored."""
+    """Which samples of the development set validate every trial of the study."""
 
     rows: Literal["official", "holdout", "kfold", "reshuffled"] = "kfold"
-    """MedMNIST's validation rows; a stratified share; k stratified folds; a new stratified share for each trial."""
+    """MedMNIST's validation samples; a stratified share; k stratified folds; a new stratified share for each trial."""
 
     folds: int = Field(5, ge=2, le=20)
     """kfold: number of folds."""
 
     repeats: int = Field(1, ge=1, le=10)
-    """kfold: number of times that all rows are divided anew."""
+    """kfold: number of repeats, each with a new division of all samples."""
 
     share: float = Field(0.2, ge=0.05, le=0.5)
-    """holdout and reshuffled: share of the development rows that is scored on."""
+    """holdout and reshuffled: share of the development set in the validation part."""
 
     seed: int = Field(0, ge=0, lt=2**31)
-    """Seed of the division."""
+    """Seed of the split."""
 
 
 class Search(_Section):
-    """How configurations are proposed and which are stopped early."""
+    """How configurations are sampled and which are pruned."""
 
     sampler: Annotated[str, OneOf(SAMPLERS)] = "tpe"
     """Tree-structured Parzen estimator (multivariate, conditional), or independent random draws."""
 
     startup_trials: int = Field(10, ge=1, le=10000)
-    """Finished trials before the sampler stops drawing at random."""
+    """Number of finished trials before the sampler starts to learn from them; until then it draws at random."""
 
     seed: int = Field(0, ge=0, lt=2**31)
-    """Study seed; the seeds of sampler, weights and batches follow from it and the trial's number."""
+    """Study seed; the seeds of sampler, weights and batches derive from it and the trial number."""
 
     pruner: Annotated[str, OneOf(PRUNERS)] = "asha"
     """Asynchronous successive halving on the mean over folds (Li et al. 2020, arXiv 1810.05934), or no pruning."""
@@ -59,44 +59,46 @@ class Search(_Section):
     """Epochs before the first pruning decision."""
 
     reduction: int = Field(3, ge=2, le=10)
-    """At each rung the best 1/reduction go on; rungs are at first_rung * reduction^i epochs."""
+    """At each rung the best 1/reduction of the trials continue; rungs are at first_rung * reduction^i epochs."""
 
     references: bool = True
-    """Whether trials 0 and 1 are MedMNIST's cross-entropy recipe and LibAUC as it comes."""
+    """Whether trials 0 and 1 are the baselines: MedMNIST's cross-entropy recipe and the LibAUC defaults."""
 
     max_failed_share: float = Field(0.5, gt=0, le=1)
-    """Share of trials failed by their own fault at which the study stops and says so (10 trials at least)."""
+    """Share of finished trials that failed because of their own settings at which the study stops with an error (after
+    at least 10 trials)."""
 
 
 class Budget(_Section):
-    """How much is spent."""
+    """Number and length of the trials."""
 
     trials: int = Field(100, ge=1, le=1_000_000)
-    """Finished trials, pruned ones included."""
+    """Number of finished trials, including pruned and failed ones."""
 
     epochs: int = Field(30, ge=1, le=10_000)
-    """Epochs of the fit rows for an unpruned trial; the same number of samples for every resplit."""
+    """Epochs of an unpruned trial over the training part of each fold; every resplit trains on the same number of
+    samples in total."""
 
 
 class Confirm(_Section):
-    """How the winner of the search is found by `hpo confirm`; laid down before the search."""
+    """How `hpo confirm` determines the winner of the search; fixed before the search."""
 
     rule: Literal["best mean"] = "best mean"
-    """The winner: the highest mean over all repeats among candidates that finished every one. A reference can win."""
+    """The winner: the highest mean over all repeats among candidates that finished all of them. A baseline can win."""
 
     top: int = Field(8, ge=1, le=30)
-    """Number of distinct configurations that are trained again, the best complete ones; the references come on top."""
+    """Number of distinct configurations to train again, the best complete ones; the baselines are added to them."""
 
     seeds: int = Field(5, ge=1, le=50)
-    """Repeats of each, all with new seeds and, unless the rows are official, on new folds."""
+    """Number of repeats of each, all with new seeds and, unless [scoring] rows is official, on new folds."""
 
     racing_level: float = Field(0.01, ge=0, le=0.2)
-    """A candidate is dropped after a repeat, from the second on, if the interval of its paired difference to the
-    leader, of confidence 1 - racing_level, lies below zero; 0 drops none. References are never dropped."""
+    """From the second repeat on, a candidate is eliminated if the confidence interval of its paired difference to the
+    leader, at level 1 - racing_level, lies below zero; 0 disables racing. Baselines are never eliminated."""
 
 
 class StudySpec(BaseModel):
-    """A study file, read and checked; or a confirmation, which has a plan and comes from no file."""
+    """A validated study file; or a confirmation, which has a plan and no study file."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -111,38 +113,36 @@ class StudySpec(BaseModel):
 
     @property
     def data(self) -> Dataset:
-        """The dataset it is about."""
+        """The dataset of the study."""
         return find_dataset(self.dataset)
 
     def config(self, searched: ConfigValues) -> TrainConfig:
-        """The training configuration of one trial: fixed settings and its searched values."""
+        """Return the training configuration of a trial: the fixed settings and its searched values."""
         return TrainConfig.model_validate({**self.fixed, **searched})
 
     def searched_values(self, config: TrainConfig) -> ConfigValues:
-        """Of a configuration, the values of the searched settings that mean something under it."""
+        """Return the values of the searched settings that are active in a configuration."""
         active = config.active()
         return {name: active[name] for name in self.space if name in active}
 
     def canonical(self) -> JsonObject:
-        """What tells one study from another, as plain values; the number of trials is not part of it.
-
-        What came into specs later is left out where it is as before, so that older studies keep their fingerprints.
-        """
+        """Return what identifies the study, as plain values; the number of trials is not part of it."""
         values = self.model_dump(mode="json")
         del values["budget"]["trials"]
+        # Keys that were added to specs later are left out at their defaults, so that older studies keep fingerprints.
         for number, candidate in enumerate(self.plan.candidates if self.plan else ()):
             values["plan"]["candidates"][number]["config"] = candidate.config.identity()
         values["confirm"] = self.confirm.model_dump(mode="json", exclude_defaults=True)
         return {key: value for key, value in values.items() if key not in ("confirm", "plan") or value}
 
     def fingerprint(self) -> str:
-        """Hash of `canonical()`, 16 hexadecimal digits."""
+        """Return a hash of `canonical()`, 16 hexadecimal digits."""
         text = json.dumps(self.canonical(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def unregistered(stored: dict[str, Any]) -> list[str]:
-    """What a stored spec, as plain values, names and nobody has registered in this process: `loss 'mine'`."""
+    """Return what a stored spec uses but this process has not registered, such as `loss 'mine'`."""
     search = stored.get("search", {})
     chosen: list[tuple[Registry[Any], Any]] = [(SAMPLERS, search.get("sampler")), (PRUNERS, search.get("pruner"))]
     candidates = (stored.get("plan") or {}).get("candidates", ())
@@ -151,13 +151,13 @@ def unregistered(stored: dict[str, Any]) -> list[str]:
         if (registry := setting.domain.choices) is not None:
             searched = stored.get("space", {}).get(setting.name, {}).get("choices", ())
             chosen += [(registry, value) for value in (*searched, *(given.get(setting.name) for given in values))]
-    found = [f"{registry.kind} {name!r}" for registry, name in chosen if name is not None and name not in registry]
+    missing = [f"{registry.kind} {name!r}" for registry, name in chosen if name is not None and name not in registry]
     dataset = stored["dataset"]
-    return [*([] if is_dataset(dataset) else [f"dataset {dataset!r}"]), *dict.fromkeys(found)]
+    return [*([] if is_dataset(dataset) else [f"dataset {dataset!r}"]), *dict.fromkeys(missing)]
 
 
 def differences(stored: JsonObject, asked: JsonObject, prefix: str = "") -> list[str]:
-    """Where two canonical specs differ, a line each: `space.margin.low: stored 0.1, asked 0.5`."""
+    """List the differences between two canonical specs, a line each: `space.margin.low: stored 0.1, asked 0.5`."""
     lines = []
     for key in sorted(stored.keys() | asked.keys()):
         name = f"{prefix}{key}"

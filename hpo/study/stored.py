@@ -1,4 +1,4 @@
-"""Models that are stored as JSON, in a database or a file, and outlive the hpo that wrote them."""
+"""Base classes of models that are stored as JSON and read by other versions of hpo."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from pydantic import (
 )
 
 JsonObject = dict[str, JsonValue]
-"""A JSON object whose keys do not matter to the code that passes it on."""
+"""A JSON object that is passed on without use of its keys."""
 
 _UNKNOWN = "unknown"
 
 
 class Part(BaseModel):
-    """A group of the keys of a stored model."""
+    """A group of keys of a stored model."""
 
-    # Numbers that are not finite are written as Python's json does; pydantic would write null, which is no number.
+    # Write NaN and infinity as Python's json does; pydantic would write null, which is not a number.
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
 
 
 class StoredModel(BaseModel):
     """A model that is stored as one JSON object.
 
-    - The keys of its parts stand beside its own.
-    - What is None is left out, so that a key that was added later is optional and None where it is missing.
-    - If it has a field `unknown`, keys that this hpo does not know are kept there, and written back.
-    - `version`, if it has one, is left out while it is 1: what was stored first has no such key.
+    - The keys of its parts are stored in the same flat object.
+    - Keys whose value is None are omitted, so a key that was added later is optional.
+    - If it has a field `unknown`, unknown keys are kept there and written back.
+    - `version`, if it has one, is omitted while it is 1: the first stored objects have no such key.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
@@ -64,13 +64,13 @@ class StoredModel(BaseModel):
 
 
 def is_newer(stored: object, known: int) -> bool:
-    """Whether a JSON document has a higher version than the one that this hpo writes."""
+    """Return whether a JSON document has a higher version than `known`, the one that this hpo writes."""
     version = stored.get("version") if isinstance(stored, dict) else None
     return isinstance(version, int) and version > known
 
 
 def faults(error: ValidationError) -> str:
-    """Name what is wrong, with the keys, in one line."""
+    """Format the validation errors, with their keys, in one line."""
     return "; ".join(
         ": ".join([".".join(map(str, fault["loc"])), fault["msg"]]) if fault["loc"] else fault["msg"]
         for fault in error.errors()

@@ -1,1 +1,1 @@
-"""One training run: network, augmentation, batches, loss, optimizer, loop. The only room with torch and libauc."""
+"""Train one configuration: network, augmentation, loss, optimizer, loop; the only package with torch and libauc."""

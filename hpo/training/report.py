@@ -1,4 +1,4 @@
-"""What training reports after each epoch; no torch here, so that every layer above can use it."""
+"""Define what training reports after each epoch; without torch, so that every layer above can use it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class EpochReport:
     Attributes:
         epoch: from 1.
         auc: validation AUC, mean over folds (and labels).
-        standard_error: of `auc`, the folds taken as independent, which folds of one repeat are; None if unknown.
+        standard_error: of `auc`, assuming independent folds, which holds within one repeat; None if unknown.
         fold_aucs: in the order of the folds.
         training_auc: of the epoch's batches as they were scored in training, mean over folds; None if unknown.
         training_loss: mean over batches and folds; None if unknown.
@@ -61,7 +61,7 @@ def over_folds(epoch: int, folds: Sequence[FoldReport], seconds: float) -> Epoch
         folds: one report per fold, in the order of the folds; at least one.
         seconds: wall time of the epoch over all folds.
     """
-    # numpy's mean, not fmean: they differ in the last bit, and replays are compared to the last bit.
+    # numpy's mean, not fmean: they differ in the last bit, and replays must be bit-equal.
     aucs = tuple(fold.auc for fold in folds)
     return EpochReport(
         epoch=epoch,

@@ -1,4 +1,4 @@
-"""Independent random streams out of one trial seed; no global generator is read or written."""
+"""Derive independent random streams from one trial seed; no global generator is read or written."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import torch
 
 
 def derive_seed(seed: int, *path: str | int) -> int:
-    """A 63-bit seed for the stream named by `path`, such as (fold, "batches", epoch); equal paths give equal seeds."""
+    """Derive the 63-bit seed of the stream named by `path`, such as (fold, "batches", epoch); deterministic."""
     words = [zlib.crc32(part.encode()) if isinstance(part, str) else part for part in path]
     state = np.random.SeedSequence([seed, *words]).generate_state(1, np.uint64)
     return int(state[0] >> np.uint64(1))
 
 
 def generator(seed: int, *path: str | int, device: torch.device | str = "cpu") -> torch.Generator:
-    """A generator on `device`, seeded for the stream named by `path`."""
+    """Make a generator on `device`, seeded for the stream named by `path`."""
     return torch.Generator(device).manual_seed(derive_seed(seed, *path))

@@ -1,4 +1,4 @@
-"""`StateDict`: what a checkpoint can hold of a part of training."""
+"""Define `StateDict`: the part of a checkpoint that one object saves."""
 
 from __future__ import annotations
 

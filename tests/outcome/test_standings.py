@@ -87,7 +87,7 @@ def test_the_value_in_the_search_stands_beside_the_mean_with_what_it_flattered_b
 def test_a_reference_can_win() -> None:
     found = _judged(simulated([0.92, 0.80, 0.81], repeats=4))
     assert found.winner == "reference 0"
-    assert unmentioned(verdict_of(found), "best mean", "reference reference 0", ".918") == []
+    assert unmentioned(verdict_of(found), "best mean", "baseline reference 0", ".918") == []
 
 
 def test_before_all_is_done_there_is_a_leader_and_no_winner_and_only_whole_repeats_count() -> None:

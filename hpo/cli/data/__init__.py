@@ -1,4 +1,4 @@
-"""`hpo data`: the MedMNIST files."""
+"""Group the commands on the MedMNIST files: `hpo data`."""
 
 from __future__ import annotations
 

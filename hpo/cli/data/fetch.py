@@ -1,4 +1,4 @@
-"""`hpo data fetch`: download datasets."""
+"""Implement `hpo data fetch`: download datasets."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hpo.data.folder import data_folder
 def fetch(datasets: tuple[str, ...], data_dir: str | None) -> None:
     """Download datasets, all seven if none is named.
 
-    Resumes where a download was cut off, and checks the MD5.
+    Resumes an interrupted download, and checks the MD5.
     """
     folder = data_folder(data_dir)
     with download_bars() as bar:

@@ -1,4 +1,4 @@
-"""`hpo data list`: every dataset and the state of its file."""
+"""Implement `hpo data list`: show every dataset and the state of its file."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ def list_(data_dir: str | None, as_json: bool) -> None:
     if as_json:
         print_json([{**vars(state), "path": str(state.path)} for state in states])
         return
-    table = Table("dataset", "dims", "labels", "train / val / test rows", "published AUC", "state", title=str(folder))
+    table = Table(
+        "dataset", "dims", "labels", "train / val / test samples", "published AUC", "state", title=str(folder)
+    )
     for dataset, state in zip(DATASETS, states, strict=True):
         published = f"{dataset.published_auc:.3f}" if dataset.published_auc else "-"
         rows = " / ".join(map(str, dataset.rows))

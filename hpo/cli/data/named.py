@@ -1,4 +1,4 @@
-"""Datasets that a command line names."""
+"""Look up the datasets named in a command line."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ from hpo.study.catalogue import DATASETS, Dataset, find_dataset
 
 
 def named(names: tuple[str, ...]) -> list[Dataset]:
-    """The datasets of these names; without names all that can be downloaded."""
+    """Return the datasets of these names; without names, all that can be downloaded."""
     return [find_dataset(name) for name in names] or [dataset for dataset in DATASETS if dataset.development is None]

@@ -1,4 +1,4 @@
-"""`hpo data verify`: check files against their MD5 and form."""
+"""Implement `hpo data verify`: check files against their MD5 and format."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hpo.errors import DataError
 @data_dir_option
 @json_option
 def verify(datasets: tuple[str, ...], data_dir: str | None, as_json: bool) -> int:
-    """Check MD5 and form of the files of datasets. Exit code 4 if one is not right."""
+    """Check MD5 and form of the files of datasets. Exit code 4 if one is wrong."""
     folder = data_folder(data_dir)
     states = [file_state(dataset, folder) for dataset in named(datasets)]
     if as_json:

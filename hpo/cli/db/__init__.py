@@ -1,4 +1,4 @@
-"""`hpo db`: the database of studies."""
+"""Group the commands on the database of studies: `hpo db`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`hpo db backup`: the whole database as one file."""
+"""Implement `hpo db backup`: write the whole database to one file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from hpo.search.database.database import open_database
 def backup(file: Path, storage: str | None) -> None:
     """Write the whole database, as of one moment, to one FILE.
 
-    It is a SQLite file; `hpo db restore` and every other command can read it. Workers may continue meanwhile.
+    The file is a SQLite database; `hpo db restore` and every other command can read it. Workers may keep running.
     """
     database = open_database(resolve_address(storage), create=False)
     with table_bars() as copied:

@@ -1,4 +1,4 @@
-"""`hpo db check`: whether this hpo can work on a database."""
+"""Implement `hpo db check`: check whether this hpo can work on a database."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def check(storage: str | None, as_json: bool) -> int:
     findings = list(judge(facts, needs_tables=True))
     problems = [f"{finding.text}; {finding.cure}" for finding in findings if finding.verdict == "fault"]
     if as_json:
-        # `host` named the host that worked on a SQLite file while hpo stored it.
+        # `host` was the host working on a SQLite file, when hpo still stored it.
         print_json({**vars(facts), "host": None, "problems": problems})
     else:
         for finding in findings:

@@ -1,4 +1,4 @@
-"""`hpo db copy`: one study to another database."""
+"""Implement `hpo db copy`: copy one study to another database."""
 
 from __future__ import annotations
 

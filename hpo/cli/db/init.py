@@ -1,4 +1,4 @@
-"""`hpo db init`: create the tables in an empty database."""
+"""Implement `hpo db init`: create the tables in an empty database."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hpo.search.database.database import open_database
 @click.command()
 @storage_option
 def init(storage: str | None) -> None:
-    """Create the tables in an empty database. Does nothing where they are."""
+    """Create the tables in an empty database. Does nothing if they exist."""
     database = open_database(resolve_address(storage), create=True)
     print(f"{database.address} is ready")
     database.close()

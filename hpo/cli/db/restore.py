@@ -1,4 +1,4 @@
-"""`hpo db restore`: a backup into an empty database."""
+"""Implement `hpo db restore`: write a backup into an empty database."""
 
 from __future__ import annotations
 

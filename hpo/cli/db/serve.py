@@ -1,4 +1,4 @@
-"""`hpo db serve`: a PostgreSQL server from a folder."""
+"""Implement `hpo db serve`: run a PostgreSQL server on a folder."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ DEFAULT_FOLDER = Path("hpo-database")
 @click.option(
     "--listen",
     metavar="ADDR",
-    help="Address to listen on; 0.0.0.0 lets workers on other hosts in, with the password.  [default: as it was "
-    "last, else 127.0.0.1]",
+    help="Address to listen on; 0.0.0.0 admits workers on other hosts, with the password.  [default: the last one, "
+    "else 127.0.0.1]",
 )
 @click.option(
-    "--port", metavar="N", type=click.IntRange(1024, 65535), help="[default: as it was last, else any free one]"
+    "--port", metavar="N", type=click.IntRange(1024, 65535), help="[default: the last one, else any free port]"
 )
-@click.option("--background", is_flag=True, help="Return as soon as it serves, and leave it running.")
-@click.option("--stop", "stopping", is_flag=True, help="End the server of DIR, wherever on this host it was started.")
+@click.option("--background", is_flag=True, help="Return once the server is ready, and leave it running.")
+@click.option("--stop", "stopping", is_flag=True, help="Stop the server of DIR on this host.")
 def serve(folder: Path, listen: str | None, port: int | None, background: bool, stopping: bool) -> None:
     """Serve a PostgreSQL from DIR, without any rights on this host.
 
-    Until Ctrl-C. DIR is hpo-database by default. It is created at the first start, with a random password; DIR/address
-    holds the address for `--storage @DIR/address`.
+    Runs until Ctrl-C. DIR is hpo-database by default. It is created at the first start, with a random password;
+    DIR/address holds the address for `--storage @DIR/address`.
     """
     if stopping and background:
         raise UsageError("--stop and --background exclude each other")
     if stopping:
         if not stop_server(folder):
             raise StorageError(f"no server runs for {folder}")
-        print(f"the server of {folder} has ended")
+        print(f"the server of {folder} has stopped")
     elif background:
         process = serve_in_background(folder, listen=listen, port=port)
         print((folder / "serve.log").read_text().strip())
-        print(f"it runs on as process {process}; `hpo db serve --stop {folder}` ends it")
+        print(f"running in the background, PID {process}; `hpo db serve --stop {folder}` stops it")
     else:
         serve_folder(folder, listen=listen, port=port, on_ready=_print_address)
 
@@ -50,4 +50,4 @@ def serve(folder: Path, listen: str | None, port: int | None, background: bool, 
 def _print_address(cluster: Cluster) -> None:
     reach = "this host only" if cluster.is_local else "other hosts too, with the password"
     print(f"PostgreSQL serves {cluster.host}:{cluster.port} to {reach}; data in {cluster.data}")
-    print(f"workers find it by the address file: --storage @{cluster.address_file}", flush=True)
+    print(f"address for workers: --storage @{cluster.address_file}", flush=True)

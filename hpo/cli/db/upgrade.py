@@ -1,4 +1,4 @@
-"""`hpo db upgrade`: bring the tables to the installed versions."""
+"""Implement `hpo db upgrade`: migrate the tables to the installed versions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hpo.search.database.address import resolve_address, shown
 @click.command()
 @storage_option
 def upgrade(storage: str | None) -> None:
-    """Upgrade hpo's and Optuna's tables to the versions installed here. End all workers first."""
+    """Upgrade hpo's and Optuna's tables to the versions installed here. Stop all workers first."""
     url = resolve_address(storage)
     done = upgrade_tables(url)
     changes = [f"hpo's tables from version {done.before} to {done.after}"] if done.before != done.after else []

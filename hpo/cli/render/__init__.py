@@ -1,1 +1,1 @@
-"""What people see in a terminal: tables, live views and progress bars."""
+"""Render terminal output: tables, live views and progress bars."""

@@ -1,4 +1,4 @@
-"""What people see of a final result in a terminal."""
+"""Render a final result in a terminal."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from hpo.text import auc
 
 
 def judgement_table(study_name: str, judgement: Judgement) -> RenderableType:
-    """Test AUC of each configuration with its intervals, and each network."""
-    title = f"{study_name}: test rows"
-    table = Table("configuration", "test AUC", "seeds and rows", "rows (DeLong)", "accuracy", "networks", title=title)
+    """Tabulate the test AUC of each configuration with its intervals, and of each network."""
+    title = f"{study_name}: test set"
+    columns = ("configuration", "test AUC", "seeds and samples", "samples (DeLong)", "accuracy", "networks")
+    table = Table(*columns, title=title)
     for entry in judgement.entries:
         table.add_row(
-            f"{entry.name}{' (reference)' if entry.is_reference else ''}",
+            f"{entry.name}{' (baseline)' if entry.is_reference else ''}",
             auc(entry.mean) if entry.spread is None else f"{auc(entry.mean)}, spread {auc(entry.spread)}",
             "-" if entry.over_all is None else _interval(entry.over_all),
             _interval(entry.delong),

@@ -1,4 +1,4 @@
-"""Where tables go: standard output as wide as it should be, or a picture."""
+"""Print tables to standard output at a suitable width, or draw them to a file."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from hpo.errors import OutputError
 
 
 def page() -> Console:
-    """Standard output; where it is no terminal, wide enough that a program or a pager loses nothing."""
+    """Return a console on standard output; if not a terminal, wide enough that a program or a pager loses nothing."""
     console = Console()
     return console if console.is_terminal or "COLUMNS" in os.environ else Console(width=200)
 
 
 def draw(what: RenderableType, path: Path, title: str) -> None:
-    """Draws what a terminal would show into an SVG file; raises OutputError if it cannot be written."""
+    """Draw what a terminal would show into an SVG file. Raises OutputError if it cannot be written."""
     console = Console(record=True, width=116, file=io.StringIO(), force_terminal=True)
     console.print(what)
     try:

@@ -1,4 +1,4 @@
-"""A bar on stderr for each piece of long work, or a line now and then where no terminal is."""
+"""Show progress on stderr: bars on a terminal, else occasional lines."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _PLAIN_SECONDS = 30.0
 
 @contextmanager
 def progress() -> Iterator[Beat]:
-    """What is called with the name of a piece and the share of it that is done, 0 to 1."""
+    """Yield a function that takes a task's name and the fraction done, 0 to 1."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield _plain()
@@ -46,7 +46,7 @@ def progress() -> Iterator[Beat]:
 
 @contextmanager
 def table_bars() -> Iterator[Callable[[str, int, int], None]]:
-    """What is called with a table, how many of its rows are copied, and how many it has; a bar for each with rows."""
+    """Yield a function that takes a table, its rows copied, and its rows in all; one bar per table with rows."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=Console(stderr=True)) as bars:
         tasks: dict[str, TaskID] = {}
@@ -62,7 +62,7 @@ def table_bars() -> Iterator[Callable[[str, int, int], None]]:
 
 @contextmanager
 def download_bars() -> Iterator[Callable[[str], AbstractContextManager[Callable[[int, int | None], None]]]]:
-    """What opens a bar for the download of a name; that is called with the bytes done and in all, None if unknown."""
+    """Yield a function that opens a bar for a download, updated with the bytes done and in all, None if unknown."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -82,12 +82,12 @@ def download_bars() -> Iterator[Callable[[str], AbstractContextManager[Callable[
 
 
 def _plain() -> Beat:
-    said: dict[str, float] = {}
+    shown_at: dict[str, float] = {}
 
     def beat(name: str, share: float) -> None:
         now = time.monotonic()
-        if name not in said or now - said[name] >= _PLAIN_SECONDS:
+        if name not in shown_at or now - shown_at[name] >= _PLAIN_SECONDS:
             say(f"{name}: {share:.0%}")
-            said[name] = now
+            shown_at[name] = now
 
     return beat

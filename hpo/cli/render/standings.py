@@ -1,4 +1,4 @@
-"""What people see of a confirmation: a line for each candidate, and the winner in a sentence."""
+"""Render a confirmation: a line for each candidate, and the winner in a sentence."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from hpo.text import with_error
 
 
 def standings_table(found: Confirmation) -> RenderableType:
-    """Every candidate with its value in the search, its mean over repeats, and whom it can be told apart from."""
+    """Tabulate every candidate: search AUC, mean over repeats, and comparisons with others."""
     title = f"{found.name}: {found.whole} of {found.repeats} repeats"
-    table = Table("rank", "candidate", "in the search", "confirmed", "flattered by", "repeats", "compared", title=title)
+    table = Table("rank", "candidate", "in the search", "confirmed", "optimism", "repeats", "compared", title=title)
     for row in found.standings:
-        name = f"[bold]{row.candidate}[/] (reference)" if row.is_reference else row.candidate
+        name = f"[bold]{row.candidate}[/] (baseline)" if row.is_reference else row.candidate
         table.add_row(
             "-" if row.rank is None else str(row.rank),
             name,
@@ -30,9 +30,9 @@ def standings_table(found: Confirmation) -> RenderableType:
 
 
 def ablation_table(found: Confirmation) -> RenderableType:
-    """The winner, and what it is with each change, best first, with the difference that the change makes."""
+    """Tabulate the winner and each change to it, best first, with the difference that the change makes."""
     title = f"{found.name}: {found.whole} of {found.repeats} repeats"
-    table = Table("with", "AUC", "difference to the winner, 95 % interval", "verdict", title=title)
+    table = Table("with", "AUC", "difference from the winner, 95 % interval", "verdict", title=title)
     for row in sorted(found.standings, key=lambda row: not row.is_reference):
         made = row.differences[0] if row.differences and not row.is_reference else None
         table.add_row(
@@ -45,23 +45,23 @@ def ablation_table(found: Confirmation) -> RenderableType:
 
 
 def verdict_of(found: Confirmation) -> str:
-    """The winner, or how far the confirmation is, in words."""
+    """State the winner in words, or how far the confirmation is."""
     if not found.done:
         standing = f"; {found.leader} leads" if found.leader else ""
-        return f"{found.whole} of {found.repeats} repeats are whole{standing}; the same command goes on."
+        return f"{found.whole} of {found.repeats} repeats are complete{standing}; run the same command to resume."
     if found.winner is None:
         return "There is no winner: no candidate finished every repeat."
     first = next(row for row in found.standings if row.candidate == found.winner)
-    kind = "the reference " if first.is_reference else ""
+    kind = "the baseline " if first.is_reference else ""
     repeats = f"{first.repeats} repeat{'s' if first.repeats > 1 else ''}"
-    told = (
+    verdict = (
         f"The winner by the rule of the study file ({found.rule}) is {kind}{first.candidate}, AUC {_mean(first)} over "
     )
-    return told + "; ".join([repeats, *map(_compared, first.differences)]) + "."
+    return verdict + "; ".join([repeats, *map(_compared, first.differences)]) + "."
 
 
 def signed(value: float) -> str:
-    """A difference of AUC with its sign: `+.021`."""
+    """Format a difference of AUC with its sign: `+.021`."""
     return f"{value:+.3f}".replace("0.", ".", 1)
 
 

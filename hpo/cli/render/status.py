@@ -1,4 +1,4 @@
-"""A study at a glance: the status panel, the live view, and lines for where no terminal is."""
+"""Render a study's status: a panel, a live view, or lines without a terminal."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from hpo.search.study import Study
 from hpo.text import duration, with_error
 
 PLAIN_SECONDS = 30.0
-"""Where no terminal is, how often a line says how the study stands while no trial finishes."""
+"""Seconds between status lines, without a terminal, while no trial finishes."""
 
 RECENT = 6
 
-_HINT = "Ctrl-C stops cleanly; the same command goes on"
+_HINT = "Ctrl-C stops cleanly; the same command resumes"
 
 
 def render_status(
     status: StudyStatus, recent: list[TrialRow], crew: Crew, hint: str = "", most: int | None = None
 ) -> RenderableType:
-    """The study at a glance: progress, pace, best with its interval, references, workers, jobs, latest trials.
+    """Render the status: progress, pace, best with its interval, baselines, workers, jobs, latest trials.
 
     most: running trials to list, None for all.
     """
@@ -46,15 +46,18 @@ def render_status(
 
 
 def _progress(status: StudyStatus) -> RenderableType:
-    told = [f"[bold]{status.finished}[/] of {status.budget} trials", f"pruned {_share(status.pruned, status.finished)}"]
+    parts = [
+        f"[bold]{status.finished}[/] of {status.budget} trials",
+        f"pruned {_share(status.pruned, status.finished)}",
+    ]
     if status.failed:
-        told.append(f"[red]failed {status.failed}[/]")
+        parts.append(f"[red]failed {status.failed}[/]")
     if status.trials_per_hour:
-        told.append(f"{status.trials_per_hour:.1f} trials/h")
+        parts.append(f"{status.trials_per_hour:.1f} trials/h")
     if status.seconds_left:
-        told.append(f"{duration(status.seconds_left)} left")
+        parts.append(f"{duration(status.seconds_left)} left")
     grid = Table.grid(padding=(0, 2))
-    grid.add_row(ProgressBar(total=status.budget, completed=status.finished, width=36), "  ".join(told))
+    grid.add_row(ProgressBar(total=status.budget, completed=status.finished, width=36), "  ".join(parts))
     return grid
 
 
@@ -79,7 +82,7 @@ def _latest(rows: list[TrialRow]) -> RenderableType:
 
 
 class LiveView:
-    """The status of a study, drawn anew on a terminal at each look."""
+    """A status panel on a terminal, redrawn at each look."""
 
     def __init__(self, study: Study, console: Console, hint: str) -> None:
         self._study, self._hint, self._queue = study, hint, QueueWatch()
@@ -93,17 +96,17 @@ class LiveView:
         self._live.stop()
 
     def look(self) -> None:
-        """Reads the study and draws it."""
+        """Read the study and redraw the panel."""
         view = read_view(self._study, self._queue)
         self._live.update(render_status(*view, self._hint, MOST_ROWS), refresh=True)
 
 
 class PlainView:
-    """The same without a terminal: a line for each trial that ends, and one now and then."""
+    """Status without a terminal: a line for each trial that ends, and one from time to time."""
 
     def __init__(self, study: Study, console: Console) -> None:
         self._study, self._console = study, console
-        self._told: set[int] | None = None
+        self._reported: set[int] | None = None
         self._last = time.monotonic()
 
     def __enter__(self) -> PlainView:
@@ -113,14 +116,14 @@ class PlainView:
         return
 
     def look(self) -> None:
-        """Reads the study and tells what is new."""
+        """Read the study and print what is new."""
         rows = [row for row in read_trials(self._study) if row.ended is not None]
-        if self._told is None:
-            self._told = {row.number for row in rows}
-        new = [row for row in rows if row.number not in self._told]
+        if self._reported is None:
+            self._reported = {row.number for row in rows}
+        new = [row for row in rows if row.number not in self._reported]
         if not new and time.monotonic() - self._last < PLAIN_SECONDS:
             return
-        self._told |= {row.number for row in new}
+        self._reported |= {row.number for row in new}
         self._last = time.monotonic()
         for row in new:
             value = with_error(row.auc, row.standard_error)
@@ -139,7 +142,7 @@ class PlainView:
 
 @contextmanager
 def watching(study: Study) -> Iterator[Callable[[], None]]:
-    """Shows on stderr how a study stands while it is worked on; what it yields draws that anew.
+    """Show a study's status on stderr while it runs; yields a function that updates it.
 
     A live view on a terminal, else lines.
     """
@@ -150,7 +153,7 @@ def watching(study: Study) -> Iterator[Callable[[], None]]:
 
 
 def read_view(study: Study, watch: QueueWatch | None = None) -> tuple[StudyStatus, list[TrialRow], Crew]:
-    """What `render_status` draws; `watch` asks Slurm now and then, without it Slurm is asked once."""
+    """Read what `render_status` needs; `watch` polls Slurm, without it Slurm is asked once."""
     ended = [row for row in read_trials(study) if row.ended is not None]
     recent = sorted(ended, key=lambda row: -(row.ended or 0.0))[:RECENT]
     return read_status(study), recent, read_crew(study, watch)

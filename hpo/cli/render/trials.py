@@ -1,4 +1,4 @@
-"""Tables of trials: all of them, one of them, and the ranked list."""
+"""Tabulate trials: all of them, one of them, or the ranked list."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ STYLES = {"complete": "green", "failed": "red", "running": "cyan"}
 
 
 def cells(row: TrialRow) -> tuple[str, ...]:
-    """Number, state, AUC with its standard error, epochs and duration of a trial."""
+    """Format a trial's number, state, AUC with standard error, epochs and duration."""
     return (
         str(row.number),
         row.state,
@@ -27,30 +27,30 @@ def cells(row: TrialRow) -> tuple[str, ...]:
 
 
 def brief(params: ConfigValues) -> str:
-    """Searched settings on one line: `margin=0.61, optimizer=adam`."""
+    """Format the searched settings on one line: `margin=0.61, optimizer=adam`."""
     return ", ".join(f"{name}={setting(value, 3)}" for name, value in params.items())
 
 
 def valued(value: Value | None) -> str:
-    """A value with its interval and where it comes from, on one line."""
+    """Format a value with its interval and trial on one line."""
     if value is None:
         return "no complete trial yet"
     interval = "" if value.low is None else f"  95 % [{auc(value.low)}, {auc(value.high)}]"
-    reference = f"  reference {value.reference}" if value.reference else ""
+    reference = f"  baseline {value.reference}" if value.reference else ""
     return f"AUC {with_error(value.auc, value.standard_error)}{interval}  trial {value.number}{reference}"
 
 
 def trials_table(name: str, rows: list[TrialRow]) -> Table:
-    """Every trial, by number."""
+    """Tabulate every trial, by number."""
     table = Table("trial", "state", "AUC", "epochs", "time", "memory", "settings or reason", title=f"trials of {name}")
     for row in rows:
-        told = ": ".join(part for part in (row.label, row.reason or brief(row.params)) if part)
-        table.add_row(*cells(row), memory(row.peak_memory), told, style=STYLES.get(row.state))
+        details = ": ".join(part for part in (row.label, row.reason or brief(row.params)) if part)
+        table.add_row(*cells(row), memory(row.peak_memory), details, style=STYLES.get(row.state))
     return table
 
 
 def record_table(name: str, number: int, record: TrialRecord | None, curve: list[EpochReport]) -> RenderableType:
-    """One trial: its reports, and everything that it takes to run it again."""
+    """Tabulate one trial: its reports, and everything needed to reproduce it."""
     reports = Table("epoch", "AUC", "folds", "training AUC", "loss", "time", title=f"trial {number} of {name}")
     for point in curve:
         reports.add_row(
@@ -61,16 +61,16 @@ def record_table(name: str, number: int, record: TrialRecord | None, curve: list
             "-" if point.training_loss is None else f"{point.training_loss:.4f}",
             duration(point.seconds),
         )
-    told = Table("", "", show_header=False, box=None)
+    fields = Table("", "", show_header=False, box=None)
     for key, value in ({} if record is None else record.model_dump(mode="json")).items():
         lines = value.items() if isinstance(value, dict) else [("", value)]
         for entry, content in lines:
-            told.add_row(f"{key}.{entry}" if entry else key, str(content))
-    return Group(reports, told)
+            fields.add_row(f"{key}.{entry}" if entry else key, str(content))
+    return Group(reports, fields)
 
 
 def ranked_table(name: str, ranking: Ranking) -> RenderableType:
-    """The ranked list of complete trials, references marked, and how far its first value is to be believed."""
+    """Tabulate the ranked complete trials, baselines marked, with a note on the optimism of the first."""
     table = Table("rank", "trial", "AUC", "95 % interval", "configuration", title=f"best of {name}")
     for best in ranking.trials:
         value = best.value
@@ -79,7 +79,7 @@ def ranked_table(name: str, ranking: Ranking) -> RenderableType:
             str(value.number),
             with_error(value.auc, value.standard_error),
             "" if value.low is None else f"{auc(value.low)} to {auc(value.high)}",
-            (f"[bold]{best.label}[/] (reference)" if value.reference else best.label or brief(best.params))
+            (f"[bold]{best.label}[/] (baseline)" if value.reference else best.label or brief(best.params))
             + (f"\n[red]{best.warning}[/]" if best.warning else ""),
         )
     return Group(table, Text(ranking.note, style="dim"))

@@ -1,4 +1,4 @@
-"""`hpo slurm`: what `hpo launch --on slurm` would submit, and where."""
+"""Group the commands that show what `hpo launch --on slurm` would submit, and where: `hpo slurm`."""
 
 from __future__ import annotations
 

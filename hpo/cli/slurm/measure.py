@@ -1,4 +1,4 @@
-"""`hpo slurm measure`: the number of workers that is fastest on this machine."""
+"""Implement `hpo slurm measure`: print the fastest number of workers per device."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`hpo slurm presets`: the clusters that hpo knows."""
+"""Implement `hpo slurm presets`: list the known clusters."""
 
 from __future__ import annotations
 

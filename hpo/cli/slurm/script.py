@@ -1,4 +1,4 @@
-"""`hpo slurm script`: print the batch script of a study's workers."""
+"""Implement `hpo slurm script`: print the batch script of a study's workers."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What `hpo doctor` looks at: database, data, device, disk, clock, Slurm, proxy, packages; it changes nothing."""
+"""Check, for `hpo doctor`: database, data, device, disk, clock, Slurm, proxy, packages; changes nothing."""

@@ -1,4 +1,4 @@
-"""Looks at the data files: are they there, and unaltered."""
+"""Check that the data files exist and are unaltered."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hpo.study.catalogue import DATASETS, find_dataset
 
 
 def look_at_data(folder: Path, needed: Callable[[], str | None]) -> Iterator[Finding]:
-    """The file of the dataset that is `needed`, or of every dataset if None; only a needed file has to be there."""
+    """Check the file of the dataset that is `needed`, or of every dataset if None; only a needed file must exist."""
     from hpo.data.files import file_state
 
     name = needed()
@@ -22,7 +22,7 @@ def look_at_data(folder: Path, needed: Callable[[], str | None]) -> Iterator[Fin
         if state.state in ("altered", "unreadable"):
             yield Finding("data", "fault", state.detail, "", DataError.exit_code)
     if good:
-        yield ok("data", f"{', '.join(good)}: there and unaltered, in {folder}")
+        yield ok("data", f"{', '.join(good)}: present and unaltered, in {folder}")
     if missing:
         text, cure = f"{', '.join(missing)}: not in {folder}", f"run `hpo data fetch {' '.join(missing)}`"
         yield fault("data", text, cure, DataError) if name else warning("data", text, cure)

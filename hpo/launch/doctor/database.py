@@ -1,4 +1,4 @@
-"""The database: does it answer, are its tables ours, may one write, is there room, is the clock right."""
+"""Check the database: connection, tables, write access, free connections, clock."""
 
 from __future__ import annotations
 
@@ -13,18 +13,20 @@ if TYPE_CHECKING:
     from hpo.search.admin.health import DatabaseFacts, Place
 
 SKEW_WARNING, SKEW_FAULT = 2.0, 30.0
-"""Seconds between this host's clock and the database's."""
+"""Tolerated seconds between this host's clock and the database's."""
 
 _FEW_WORKERS = 8
 
 SLOW_SECONDS = 0.5
-"""Time to connect above which a database is called slow."""
+"""Seconds to connect above which a database is reported as slow."""
 
 
 class DatabaseCheck:
-    """The database at an address, and a study in it. place, dataset: where it is and the study's, once looked at.
+    """Check of the database at an address, and of a study in it.
 
-    slow: seconds to connect above which it is a warning.
+    Attributes:
+        place, dataset: address of the database and dataset of the study, once looked up.
+        slow: seconds to connect above which it is a warning.
     """
 
     def __init__(self, storage: str | None, study: str | None, slow: float = SLOW_SECONDS) -> None:
@@ -35,12 +37,12 @@ class DatabaseCheck:
         self.place: Place | None = None
 
     def look(self) -> Iterator[Finding]:
-        """Findings, from the address to the study; what cannot be reached is not guessed at."""
+        """Yield findings, from the address to the study; what cannot be reached is left out."""
         from hpo.search.admin.health import examine, locate
 
         self.place = place = locate(self._storage)
         if place.file is not None and not place.file.exists() and self._study is None:
-            yield warning("database", f"{place.address} is not there yet", "`hpo launch` or `hpo db init` makes it")
+            yield warning("database", f"{place.address} does not exist yet", "`hpo launch` or `hpo db init` creates it")
             return
         facts = examine(place.url, self._study)
         self.dataset = facts.study.dataset if facts.study is not None else None
@@ -53,8 +55,8 @@ def judge(
     """Yield findings, from the connection to the study.
 
     Args:
-        study: the one that must be there, if any.
-        needs_tables: whether a database without tables is a fault, and not one that the first launch fills.
+        study: the one that must exist, if any.
+        needs_tables: whether a database without tables is a fault; otherwise the first launch creates them.
         slow: seconds to connect above which it is a warning.
     """
     yield _answer(facts, slow)
@@ -62,7 +64,7 @@ def judge(
     yield from _connections(facts)
     yield _clock(facts)
     if facts.write_refused is not None:
-        cure = "ask for the right to write, or give the address of a user who has it"
+        cure = "request write permission, or give the address of a user who has it"
         yield fault("database", f"writing is refused: {facts.write_refused}", cure, OutputError)
     if study is not None:
         yield _study(facts, study)
@@ -71,22 +73,22 @@ def judge(
 def _answer(facts: DatabaseFacts, slow: float) -> Finding:
     text = f"{facts.address}: {facts.server}, answered in {facts.seconds * 1000:.0f} ms"
     if facts.seconds > slow:
-        return warning("database", text, "each trial asks it some hundred times; run workers nearer to it")
+        return warning("database", text, "each trial makes some hundred queries; run workers closer to it")
     return ok("database", text)
 
 
 def _study(facts: DatabaseFacts, name: str) -> Finding:
     found = facts.study
     if found is None:
-        cure = "check the name, or make the study with `hpo launch`"
+        cure = "check the name, or create the study with `hpo launch`"
         return fault("study", f"{facts.address} has no study {name}", cure, StudyNotFoundError)
     text = f"{name} on {found.dataset}: {found.finished} of {found.trials} trials finished"
-    return ok("study", f"{text}, {found.workers} workers at work")
+    return ok("study", f"{text}, {found.workers} active workers")
 
 
 def _tables(facts: DatabaseFacts, needs_tables: bool) -> Iterator[Finding]:
     if facts.version is None:
-        text, cure = "the database holds no tables of hpo yet", "`hpo launch` or `hpo db init` makes them"
+        text, cure = "the database has no hpo tables yet", "`hpo launch` or `hpo db init` creates them"
         yield fault("tables", text, cure, StorageError) if needs_tables else warning("tables", text, cure)
         return
     ours, theirs = facts.version == facts.version_wanted, facts.optuna == facts.optuna_wanted
@@ -99,7 +101,7 @@ def _tables(facts: DatabaseFacts, needs_tables: bool) -> Iterator[Finding]:
         wanted = f"{'older' if older else 'newer'} than this hpo's {facts.version_wanted}"
         yield fault("tables", f"tables of version {facts.version}, {wanted}", cure, StorageError)
     if not theirs:
-        text = f"Optuna's tables are of {facts.optuna or 'no version'}; {optuna} wants {facts.optuna_wanted}"
+        text = f"Optuna's tables have version {facts.optuna or 'none'}; {optuna} needs {facts.optuna_wanted}"
         yield fault("tables", text, "run `hpo db upgrade` with the newest Optuna of all workers", StorageError)
 
 
@@ -109,21 +111,21 @@ def _connections(facts: DatabaseFacts) -> Iterator[Finding]:
     allowed, used = facts.connections_allowed, facts.connections_used
     if allowed is None or used is None:
         return
-    room = max(0, allowed - used) // CONNECTIONS
-    text = f"{used} of {allowed} connections in use, room for {room} workers at least"
-    if room < _FEW_WORKERS:
-        yield warning("database", text, "raise the server's max_connections, or end what holds them")
+    workers = max(0, allowed - used) // CONNECTIONS
+    text = f"{used} of {allowed} connections in use, enough for at least {workers} workers"
+    if workers < _FEW_WORKERS:
+        yield warning("database", text, "raise the server's max_connections, or close other connections")
     else:
         yield ok("database", text)
 
 
 def _clock(facts: DatabaseFacts) -> Finding:
     if facts.server_host is None:
-        return ok("clock", "the database keeps this host's time")
+        return ok("clock", "the database's clock agrees with this host's")
     skew = max(0.0, abs(facts.clock_ahead) - facts.clock_uncertainty)
     where = "behind" if facts.clock_ahead > 0 else "ahead of"
     text = f"this host is {abs(facts.clock_ahead):.2g} s {where} the database"
-    cure = "set this host's clock (chronyc, timedatectl), or the server's; leases keep the database's time"
+    cure = "set this host's clock (chronyc, timedatectl), or the server's; leases use the database's clock"
     if skew > SKEW_FAULT:
         return fault("clock", text, cure, StorageError)
     return warning("clock", text, cure) if skew > SKEW_WARNING else ok("clock", text)

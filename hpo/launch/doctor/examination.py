@@ -1,4 +1,4 @@
-"""The whole of `hpo doctor`: which checks there are, in the order in which they are told."""
+"""Run the checks of `hpo doctor`, in the order in which they are shown."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hpo.launch.doctor.surroundings import look_at_proxy, look_at_slurm
 
 @dataclass(frozen=True)
 class CheckContext:
-    """What is to be looked at. storage: as --storage takes it. checkpoint_dir: None where none is used."""
+    """What to check. storage: as for --storage. checkpoint_dir: None if none is used."""
 
     storage: str | None
     study: str | None
@@ -28,7 +28,7 @@ class CheckContext:
 
 
 def examine(patient: CheckContext) -> Iterator[Finding]:
-    """Every finding, as it is made; changes nothing anywhere."""
+    """Yield every finding as soon as it is known; changes nothing."""
     database = DatabaseCheck(patient.storage, patient.study)
 
     def host() -> str | None:

@@ -1,4 +1,4 @@
-"""A finding of `hpo doctor`, and the runner that lets no check hide the others."""
+"""Define the findings of `hpo doctor`, and run checks so that none hides the others."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Verdict = Literal["ok", "warning", "fault"]
 
 @dataclass(frozen=True)
 class Finding:
-    """One line: what was looked at, how it stands, what to do. exit_code: that of hpo.errors for a fault, else 0."""
+    """One line: what was checked, its state, what to do. exit_code: that of hpo.errors for a fault, else 0."""
 
     check: str
     verdict: Verdict
@@ -25,7 +25,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Check:
-    """A thing to look at. seconds: how long it may take. kind: what it is called if it takes longer."""
+    """A check. seconds: its timeout. kind: the error reported on timeout."""
 
     name: str
     look: Callable[[], Iterable[Finding]]
@@ -34,27 +34,27 @@ class Check:
 
 
 def ok(check: str, text: str) -> Finding:
-    """All is well."""
+    """Report that all is well."""
     return Finding(check, "ok", text)
 
 
 def warning(check: str, text: str, cure: str) -> Finding:
-    """It works, but look at it."""
+    """Report something that works but deserves attention."""
     return Finding(check, "warning", text, cure)
 
 
 def fault(check: str, text: str, cure: str, kind: type[HpoError]) -> Finding:
-    """It does not work."""
+    """Report something that does not work."""
     return Finding(check, "fault", text, cure, kind.exit_code)
 
 
 def from_error(check: str, error: HpoError) -> Finding:
-    """A fault that hpo has a sentence for already; the cure stands in the sentence."""
+    """Turn an hpo error, whose message includes the cure, into a fault."""
     return Finding(check, "fault", str(error), "", error.exit_code)
 
 
 def run_checks(checks: Iterable[Check]) -> Iterator[Finding]:
-    """The findings of all checks in turn; one that raises or takes too long ends with a fault of its own."""
+    """Yield the findings of all checks in turn; a check that raises or times out yields a fault."""
     for check in checks:
         yield from _run(check)
 
@@ -71,9 +71,9 @@ def _run(check: Check) -> list[Finding]:
             ended.append(from_error(check.name, error))
         except Exception as error:
             text = f"the check itself failed: {type(error).__name__}: {error}"
-            ended.append(Finding(check.name, "fault", text, "this is a bug of ours; please report it", 1))
+            ended.append(Finding(check.name, "fault", text, "internal error; please report it", 1))
 
-    # A thread that hangs in a dead file system cannot be ended; as a daemon it does not keep the process.
+    # A thread that hangs in a dead file system cannot be killed; a daemon thread does not keep the process alive.
     thread = threading.Thread(target=look, daemon=True)
     thread.start()
     thread.join(check.seconds)

@@ -1,4 +1,4 @@
-"""Looks at this machine: the device as PyTorch sees it, and the packages that are installed."""
+"""Check this machine: the device as PyTorch sees it, and the installed packages."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _NVIDIA = Path("/dev/nvidia0")
 
 
 def look_at_device(option: str, nvidia: Path = _NVIDIA) -> Iterator[Finding]:
-    """The device of `--device`: is it there, its memory, whether it computes in bf16."""
+    """Check the device of `--device`: existence, memory, whether it computes in bf16."""
     try:
         done = subprocess.run(
             [sys.executable, "-m", "hpo.training.machine.inspection", option],
@@ -33,12 +33,10 @@ def look_at_device(option: str, nvidia: Path = _NVIDIA) -> Iterator[Finding]:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        yield fault(
-            "device", "PyTorch did not come up in time", "look at `nvidia-smi`, or give --device cpu", DeviceError
-        )
+        yield fault("device", "PyTorch did not start in time", "check `nvidia-smi`, or give --device cpu", DeviceError)
         return
     if done.returncode:
-        last = (done.stderr.strip() or f"PyTorch ended with code {done.returncode}").splitlines()[-1]
+        last = (done.stderr.strip() or f"PyTorch exited with code {done.returncode}").splitlines()[-1]
         yield fault("device", last, "", DeviceError)
         return
     seen: Inspection = json.loads(done.stdout)
@@ -46,7 +44,9 @@ def look_at_device(option: str, nvidia: Path = _NVIDIA) -> Iterator[Finding]:
         f"{seen['device']}: {seen['name']}, {seen['memory'] / _GIB:.0f} GiB, {seen['precision']}, torch {seen['torch']}"
     )
     if seen["free"] is not None and seen["free"] < _LITTLE_MEMORY:
-        yield warning("device", f"{text}, only {seen['free'] / _GIB:.1f} GiB free", "others work on it: `nvidia-smi`")
+        yield warning(
+            "device", f"{text}, only {seen['free'] / _GIB:.1f} GiB free", "other processes use it: see `nvidia-smi`"
+        )
     elif seen["device"] == "cpu" and option == "auto" and nvidia.exists():
         yield warning("device", f"{text}; there is a GPU ({nvidia}) that PyTorch does not see", _cure(seen["cuda"]))
     else:
@@ -54,7 +54,7 @@ def look_at_device(option: str, nvidia: Path = _NVIDIA) -> Iterator[Finding]:
 
 
 def look_at_packages() -> Iterator[Finding]:
-    """Versions of Python, hpo and the packages that matter; a fault for each that is missing."""
+    """Report the versions of Python, hpo and the main packages; a fault for each that is missing."""
     missing = [name for name in _required() if _version(name) is None]
     if missing:
         yield fault(

@@ -1,4 +1,4 @@
-"""Looks at what lies around: Slurm, and an HTTP proxy in the way of the cluster's own hosts."""
+"""Check the environment: Slurm, and an HTTP proxy between here and the cluster's own hosts."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _COMMANDS = ("sbatch", "squeue", "scontrol", "scancel")
 
 
 def look_at_slurm() -> Iterator[Finding]:
-    """Its commands, whether its controller answers, the name of the cluster, and the job that this is, if one."""
+    """Check Slurm's commands, whether its controller answers, the cluster's name, and this process's job, if any."""
     missing = [command for command in _COMMANDS if shutil.which(command) is None]
     if "sbatch" in missing:
-        yield ok("slurm", "none here; workers run on this machine only")
+        yield ok("slurm", "not installed; workers run on this machine only")
         return
     if missing:
-        yield warning("slurm", f"{', '.join(missing)}: not found", "load the module of Slurm, or mend PATH")
+        yield warning("slurm", f"{', '.join(missing)}: not found", "load Slurm's module, or correct PATH")
     try:
         done = subprocess.run(
             ["scontrol", "show", "config"], capture_output=True, text=True, timeout=SLURM_SECONDS, check=False
@@ -42,7 +42,7 @@ def look_at_slurm() -> Iterator[Finding]:
 
 
 def look_at_proxy(database_host: Callable[[], str | None]) -> Iterator[Finding]:
-    """An HTTP proxy, as on HPRC's compute nodes, and whether NO_PROXY keeps the database's host out of it."""
+    """Check for an HTTP proxy, as on HPRC's compute nodes, and whether NO_PROXY exempts the database's host."""
     proxies = getproxies_environment()
     via = sorted({name for name in proxies if name in ("http", "https", "all")})
     if not via:
@@ -50,10 +50,10 @@ def look_at_proxy(database_host: Callable[[], str | None]) -> Iterator[Finding]:
         return
     host = database_host()
     if host is None or proxy_bypass(host):
-        yield ok("proxy", f"set for {', '.join(via)}" + (f", and not for {host}" if host else ""))
+        yield ok("proxy", f"set for {', '.join(via)}" + (f", but not for {host}" if host else ""))
         return
     yield warning(
         "proxy",
-        f"set for {', '.join(via)}, and NO_PROXY does not name the database's host {host}",
+        f"set for {', '.join(via)}, but NO_PROXY does not include the database's host {host}",
         f"export NO_PROXY=${{NO_PROXY:+$NO_PROXY,}}{host}",
     )

@@ -1,1 +1,1 @@
-"""A PostgreSQL in user space, from the wheel of the extra `server`: `hpo db serve`."""
+"""Run PostgreSQL in user space, from the wheel of the extra `server`: `hpo db serve`."""

@@ -1,4 +1,4 @@
-"""A folder with a PostgreSQL database in it: made, configured, its address."""
+"""Create and configure a PostgreSQL database in a folder, and tell its address."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _UNPRIVILEGED = ("postgres", "nobody")
 
 @dataclass(frozen=True)
 class Owner:
-    """A user without privileges."""
+    """An unprivileged user."""
 
     user: int
     group: int
@@ -44,7 +44,7 @@ def as_owner(owner: Owner | None) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Cluster:
-    """A folder made by `prepare`. owner: the user to run PostgreSQL as, None for the one who runs this process."""
+    """A folder created by `prepare`. owner: the user to run PostgreSQL as; None for this process's own user."""
 
     folder: Path
     programs: Path
@@ -55,43 +55,43 @@ class Cluster:
 
     @property
     def data(self) -> Path:
-        """PostgreSQL's own folder."""
+        """Return PostgreSQL's own folder."""
         return self.folder / "data"
 
     @property
     def log(self) -> Path:
-        """What the server says."""
+        """Return the server's log file."""
         return self.folder / "log"
 
     @property
     def address_file(self) -> Path:
-        """The file for `--storage @FILE`."""
+        """Return the file for `--storage @FILE`."""
         return self.folder / "address"
 
     @property
     def is_local(self) -> bool:
-        """Whether only processes on this host reach it."""
+        """Return whether only processes on this host can reach it."""
         return self.listen in LOOPBACK
 
     @property
     def host(self) -> str:
-        """The name by which workers find the server."""
+        """Return the host name by which workers reach the server."""
         if self.is_local:
             return "127.0.0.1" if self.listen == "localhost" else self.listen
         return socket.gethostname() if self.listen in ("*", "0.0.0.0", "::") else self.listen
 
     @property
     def address(self) -> str:
-        """The address with the password."""
+        """Return the address with the password."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"postgresql://{USER}:{self.password}@{host}:{self.port}/{DATABASE}"
 
     def command(self) -> list[str]:
-        """The command line of the server; it holds no secret."""
+        """Return the command line of the server; it holds no secret."""
         settings = {
             "listen_addresses": self.listen,
             "port": self.port,
-            # A socket's path has at most 107 bytes, and none can be made on some network file systems.
+            # A socket's path has at most 107 bytes, and some network file systems do not support sockets.
             "unix_socket_directories": "",
             "max_connections": MAX_CONNECTIONS,
             "password_encryption": "scram-sha-256",
@@ -104,10 +104,12 @@ class Cluster:
 
 
 def prepare(folder: Path, *, listen: str | None, port: int | None) -> Cluster:
-    """The cluster in a folder, made if it is not there; password, port and listening address stay those it had.
+    """Return the cluster in a folder, created if needed; an existing one keeps password, port and listening address.
 
-    Raises StorageError if the extra is missing or the cluster cannot be made, OutputError if the folder cannot be
-    written to, UsageError if the port is taken.
+    Raises:
+        StorageError: if the extra is missing or the cluster cannot be created.
+        OutputError: if the folder is not writable.
+        UsageError: if the port is in use.
     """
     programs, owner = _programs(), _owner()
     _make_folder(folder, owner)
@@ -124,14 +126,14 @@ def prepare(folder: Path, *, listen: str | None, port: int | None) -> Cluster:
     if not cluster.data.exists():
         _initialise(cluster)
     elif password is None:
-        # The address file was lost, and with it the password; the owner of the folder may set another.
+        # The address file and its password were lost; the owner of the folder may set another password.
         _run_single(cluster, cluster.data, f"ALTER USER {USER} PASSWORD '{cluster.password}'")
     _write_hba(cluster)
     return cluster
 
 
 def last_lines(cluster: Cluster, count: int = 5) -> str:
-    """The end of the server's log."""
+    """Return the end of the server's log."""
     try:
         return "\n".join(cluster.log.read_text(errors="replace").splitlines()[-count:])
     except OSError:
@@ -157,7 +159,7 @@ def _owner() -> Owner | None:
         except KeyError:
             continue
         return Owner(entry.pw_uid, entry.pw_gid)
-    raise StorageError("PostgreSQL does not run as root, and there is no user postgres or nobody here to run it as")
+    raise StorageError("PostgreSQL does not run as root, and this host has no user postgres or nobody to run it as")
 
 
 def _make_folder(folder: Path, owner: Owner | None) -> None:
@@ -166,9 +168,9 @@ def _make_folder(folder: Path, owner: Owner | None) -> None:
         if owner:
             os.chown(folder, owner.user, owner.group)
         if not os.access(folder, os.W_OK | os.X_OK):
-            raise OutputError(f"{folder} may not be written to")
+            raise OutputError(f"{folder} is not writable")
     except OSError as error:
-        raise OutputError(f"{folder} cannot be made: {error.strerror}") from None
+        raise OutputError(f"{folder} cannot be created: {error.strerror}") from None
     if owner and subprocess.run(["test", "-w", str(folder)], check=False, cwd="/", **as_owner(owner)).returncode:
         name = pwd.getpwuid(owner.user).pw_name
         raise OutputError(
@@ -177,7 +179,7 @@ def _make_folder(folder: Path, owner: Owner | None) -> None:
 
 
 def _stored(address: Path) -> tuple[str | None, int | None]:
-    """Password and port of an address file; None where there is none."""
+    """Return password and port from an address file; None if there is none."""
     try:
         parts = urlsplit(address.read_text().strip())
         return unquote(parts.password or "") or None, parts.port
@@ -214,7 +216,7 @@ def _check_free(cluster: Cluster) -> None:
 
 
 def _initialise(cluster: Cluster) -> None:
-    """Makes the database beside its place and renames it, so that one that is there is complete."""
+    """Create the database under a temporary name and rename it, so that an existing one is complete."""
     begun = cluster.folder / "data.begun"
     shutil.rmtree(begun, ignore_errors=True)
     password_file = cluster.folder / ".password"
@@ -223,7 +225,7 @@ def _initialise(cluster: Cluster) -> None:
     try:
         _run(cluster, "initdb", *(str(word) for pair in options.items() for word in pair), "--locale=C.UTF-8")
         _run_single(cluster, begun, f"CREATE DATABASE {DATABASE}")
-        # Written first: a database whose password nobody knows is worse than a password without a database.
+        # Write the password first: a password without a database is harmless, the reverse is not.
         write_address_file(cluster.address_file, cluster.address)
         begun.rename(cluster.data)
     finally:
@@ -232,7 +234,7 @@ def _initialise(cluster: Cluster) -> None:
 
 
 def _run_single(cluster: Cluster, data: Path, statement: str) -> None:
-    """Runs a statement in PostgreSQL's single-user mode, which asks for no password."""
+    """Run a statement in PostgreSQL's single-user mode, which needs no password."""
     _run(cluster, "postgres", "--single", "-D", str(data), "postgres", input=statement + "\n")
 
 
@@ -246,7 +248,7 @@ def _write_private(path: Path, text: str, owner: Owner | None) -> None:
 
 
 def _write_hba(cluster: Cluster) -> None:
-    """Who may come: with a password, from this host, and from others only where the server listens for them."""
+    """Allow password logins from this host, and from others only if the server listens for them."""
     lines = ["host all all 127.0.0.1/32 scram-sha-256", "host all all ::1/128 scram-sha-256"]
     if not cluster.is_local:
         lines.append("host all all all scram-sha-256")
@@ -266,5 +268,5 @@ def _run(cluster: Cluster, program: str, *arguments: str, input: str | None = No
         **as_owner(cluster.owner),
     )
     if done.returncode:
-        said = " ".join((done.stderr or done.stdout).split())[-400:]
-        raise StorageError(f"{program} failed in {cluster.folder}: {said}")
+        output = " ".join((done.stderr or done.stdout).split())[-400:]
+        raise StorageError(f"{program} failed in {cluster.folder}: {output}")

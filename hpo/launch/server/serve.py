@@ -1,4 +1,4 @@
-"""Serving a database until asked to stop, as the one server of its folder on any host."""
+"""Serve a database until a stop is requested, as the only server of its folder on any host."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from hpo.search.queue.process_identity import start_time
 _log = logging.getLogger(__name__)
 
 BEAT_SECONDS = 5.0
-"""How often a server writes that it lives, for other hosts that see its folder."""
+"""Seconds between a server's heartbeats, for other hosts that share its folder."""
 
 SILENT_SECONDS = 150.0
-"""How long another host watches for such a sign before it takes a folder over.
+"""Seconds without a heartbeat after which another host takes a folder over.
 
 An NFS client may answer from its cache for up to 60 s for a folder and 60 s for a file (acdirmax, acregmax, nfs(5)).
 """
@@ -40,7 +40,7 @@ STOP_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Server:
-    """The process that serves a folder, as written in it. beat: grows as it lives."""
+    """The process that serves a folder, as written in it. beat: heartbeat counter."""
 
     host: str
     process: int
@@ -55,10 +55,13 @@ def serve(
     on_ready: Callable[[Cluster], None] = lambda _: None,
     stop: threading.Event | None = None,
 ) -> None:
-    """Serves the database in a folder until `stop` is set or the process gets SIGINT or SIGTERM; makes it if needed.
+    """Serve the database in a folder, created if needed, until `stop` is set or on SIGINT or SIGTERM.
 
     A stop is PostgreSQL's fast shutdown: open transactions are rolled back, nothing committed is lost.
-    Raises what `prepare` does; StorageError if the folder is served already, or the server does not start or ends.
+
+    Raises:
+        StorageError: if the folder is served already, or the server does not start or ends by itself.
+        StorageError, OutputError, UsageError: see `prepare`.
     """
     folder = folder.absolute()
     asked = stop or threading.Event()
@@ -78,9 +81,10 @@ def serve(
 
 
 def serve_in_background(folder: Path, *, listen: str | None, port: int | None) -> int:
-    """Starts `hpo db serve` for the folder as a process that outlives this one; its process number, once it serves.
+    """Start `hpo db serve` for the folder as a process that outlives this one, and return its PID once it serves.
 
-    Raises StorageError with what it said if it does not come up.
+    Raises:
+        StorageError: with its output, if it does not start.
     """
     folder = folder.absolute()
     command = [sys.executable, "-m", "hpo", "db", "serve", str(folder)]
@@ -88,28 +92,29 @@ def serve_in_background(folder: Path, *, listen: str | None, port: int | None) -
     command += ["--port", str(port)] if port else []
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        said = (folder / "serve.log").open("w+")
+        log = (folder / "serve.log").open("w+")
     except OSError as error:
-        raise OutputError(f"{folder} cannot be written to: {error.strerror}") from None
-    with said:
+        raise OutputError(f"{folder} is not writable: {error.strerror}") from None
+    with log:
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=said, stderr=said, start_new_session=True, cwd=folder.parent
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd=folder.parent
         )
         end = time.monotonic() + START_SECONDS + SILENT_SECONDS + 10
         while process.poll() is None and time.monotonic() < end:
-            if "address file" in Path(said.name).read_text(errors="replace"):
+            if "address file" in Path(log.name).read_text(errors="replace"):
                 return process.pid
             time.sleep(0.1)
         if process.poll() is None:
             process.terminate()
-        text = Path(said.name).read_text(errors="replace").strip().removeprefix("hpo: ")
-    raise StorageError(f"no server came up in {folder}: {text or 'it said nothing'}")
+        text = Path(log.name).read_text(errors="replace").strip().removeprefix("hpo: ")
+    raise StorageError(f"the server in {folder} did not start: {text or 'no output'}")
 
 
 def stop_server(folder: Path) -> bool:
-    """Ends the server of a folder and waits for its end; False if there is none.
+    """Stop the server of a folder and wait for its end; return False if there is none.
 
-    Raises StorageError if it runs on another host, or does not end.
+    Raises:
+        StorageError: if it runs on another host, or does not end.
     """
     folder = folder.absolute()
     found = read_server(folder)
@@ -129,10 +134,10 @@ def stop_server(folder: Path) -> bool:
 
 
 def read_server(folder: Path) -> Server | None:
-    """Return who serves a folder, as written in it; None if nobody does.
+    """Return the server of a folder, as written in it; None if there is none.
 
     Raises:
-        StorageError: if that cannot be read at the moment.
+        StorageError: if the file cannot be read at the moment.
     """
     path = folder / "server.json"
     try:
@@ -140,7 +145,7 @@ def read_server(folder: Path) -> Server | None:
     except (FileNotFoundError, NotADirectoryError, ValueError, TypeError):
         return None
     except OSError as error:
-        # No sign that the server has left: on NFS, ESTALE means that it has just replaced the file.
+        # This does not mean that the server ended: on NFS, ESTALE means that it just replaced the file.
         raise StorageError(
             f"{path} cannot be read: {error.strerror}; whether a server runs in {folder} is unknown, try again"
         ) from None
@@ -148,7 +153,7 @@ def read_server(folder: Path) -> Server | None:
 
 @contextmanager
 def _the_only_one(folder: Path) -> Iterator[None]:
-    """Holds the folder against other servers: PostgreSQL's own lock means nothing to another host."""
+    """Hold the folder against other servers: PostgreSQL's own lock works on one host only."""
     found = read_server(folder)
     if found is not None:
         check_left(folder, found)
@@ -159,7 +164,7 @@ def _the_only_one(folder: Path) -> Iterator[None]:
         count = 0
         while not over.wait(BEAT_SECONDS):
             count += 1
-            # A full disk or a file system that is away for a moment must not end the signs for good.
+            # A full disk or a temporary file-system outage must not end the heartbeats for good.
             with suppress(OSError):
                 _write_server(folder, Server(mine.host, mine.process, count))
 
@@ -167,7 +172,7 @@ def _the_only_one(folder: Path) -> Iterator[None]:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         _write_server(folder, mine)
     except OSError as error:
-        raise OutputError(f"{folder} cannot be written to: {error.strerror}") from None
+        raise OutputError(f"{folder} is not writable: {error.strerror}") from None
     thread = threading.Thread(target=beat, name="hpo-server-beat", daemon=True)
     thread.start()
     try:
@@ -179,10 +184,10 @@ def _the_only_one(folder: Path) -> Iterator[None]:
 
 
 def check_left(folder: Path, found: Server) -> None:
-    """Return once the server `found` in a folder has ended, watching that of another host for SILENT_SECONDS.
+    """Return once the server `found` in a folder has ended; one on another host is watched for SILENT_SECONDS.
 
     Raises:
-        StorageError: if it serves, or if that cannot be known.
+        StorageError: if it still serves, or its state cannot be determined.
     """
     if found.host == _here():
         if found.process != os.getpid() and start_time(found.process) is not None:
@@ -191,7 +196,7 @@ def check_left(folder: Path, found: Server) -> None:
                 f"{folder / 'address'}, and `hpo db serve --stop {folder}` ends it"
             )
         return
-    _log.info(f"host {found.host} served {folder} last; watching for {SILENT_SECONDS:.0f} s whether it still does")
+    _log.info(f"host {found.host} served {folder} last; checking its heartbeats for {SILENT_SECONDS:.0f} s")
     end = time.monotonic() + SILENT_SECONDS
     while time.monotonic() < end:
         time.sleep(0.5)
@@ -200,7 +205,7 @@ def check_left(folder: Path, found: Server) -> None:
             return
         if now != found:
             raise StorageError(f"the database in {folder} is being served by host {found.host}; stop it there first")
-    # The other host can remove it no more, and its process number may be one of this host's.
+    # The other host can no longer remove it, and its PID may be in use on this host.
     (folder / "data" / "postmaster.pid").unlink(missing_ok=True)
 
 
@@ -215,7 +220,7 @@ def _here() -> str:
 
 @contextmanager
 def _signals(asked: threading.Event) -> Iterator[None]:
-    """Makes SIGINT and SIGTERM set the event; only the main thread may, so elsewhere this does nothing."""
+    """Set the event on SIGINT and SIGTERM; only the main thread can, so elsewhere this does nothing."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -229,8 +234,8 @@ def _signals(asked: threading.Event) -> Iterator[None]:
 
 def _start(cluster: Cluster) -> subprocess.Popen[bytes]:
     with cluster.log.open("ab") as log:
-        # In a session of its own, so that Ctrl-C does not reach it before it is told; should this process be killed,
-        # the kernel tells it.
+        # In its own session, so that Ctrl-C does not reach it before the orderly stop; if this process is killed, the
+        # kernel signals it.
         return subprocess.Popen(
             cluster.command(),
             cwd=cluster.folder,
@@ -260,7 +265,7 @@ def _wait_ready(cluster: Cluster, process: subprocess.Popen[bytes], asked: threa
 
 
 def _says_ready(cluster: Cluster) -> bool:
-    # The last line of this file is the state, as pg_ctl reads it too.
+    # The last line of this file is the state; pg_ctl reads it the same way.
     try:
         lines = (cluster.data / "postmaster.pid").read_text().splitlines()
     except OSError:

@@ -1,1 +1,1 @@
-"""How many workers one device bears: measured, settled, and kept for the next time."""
+"""Choose the number of workers per device: measure, tune, and cache the result."""

@@ -1,4 +1,4 @@
-"""What was settled before on the same device, data, packages and configurations, in the user's cache folder."""
+"""Cache the tuned number of workers per device, data, packages and configurations, in the user's cache folder."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _FORMAT = 1
 
 
 def cache_folder(environment: Mapping[str, str] = os.environ) -> Path:
-    """Where findings are kept: `hpo/packing` in XDG_CACHE_HOME, else in ~/.cache."""
+    """Return the folder of cached results: `hpo/packing` in XDG_CACHE_HOME, else in ~/.cache."""
     named = environment.get("XDG_CACHE_HOME", "")
     base = Path(named) if Path(named).is_absolute() else Path("~/.cache").expanduser()
     return base / "hpo" / "packing"
 
 
 class Kept:
-    """The file of one set of circumstances: everything that decides how many workers a device bears."""
+    """The cache file for one set of circumstances: everything that affects the best number of workers."""
 
     def __init__(self, circumstances: Mapping[str, Any], folder: Path | None = None) -> None:
         text = json.dumps({"format": _FORMAT, **circumstances}, sort_keys=True, default=str)
@@ -32,7 +32,7 @@ class Kept:
         self.file = (cache_folder() if folder is None else folder) / f"{name}.json"
 
     def read(self) -> TunedWorkers | None:
-        """What was settled; None if there is no file, or one that is damaged."""
+        """Return the cached result; None if there is no file, or a damaged one."""
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             content = json.loads(self.file.read_text(encoding="utf-8"))
             workers, lines = content["workers"], content["lines"]
@@ -41,7 +41,7 @@ class Kept:
         return None
 
     def write(self, settled: TunedWorkers) -> bool:
-        """Keeps it for the next time; False where the folder cannot be written."""
+        """Store the result; return False if the folder is not writable."""
         with contextlib.suppress(OSError):
             self.file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             with atomic_write(self.file) as part:

@@ -1,4 +1,4 @@
-"""`workers_per_device`: measured on this machine for a study, or as found before."""
+"""Find the number of workers per device that is fastest for a study: from the cache, or by measurement."""
 
 from __future__ import annotations
 
@@ -22,25 +22,29 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 SECONDS = 75.0
-"""After so long no larger number of workers is begun to be measured."""
+"""Seconds after which no larger number of workers is measured."""
 
 
 def workers_per_device(spec: StudySpec, development: Development, device: str, probe: Probe) -> int:
-    """How many workers on each device do the most together, at least 1; `say` takes a line for each thing found.
+    """Return the number of workers per device with the highest total throughput, at least 1; logs each step.
 
-    device: as on the command line; the first of several GPUs is measured. Raises DeviceError.
+    Args:
+        device: as on the command line; of several GPUs the first is measured.
+
+    Raises:
+        DeviceError.
     """
     devices = devices_of(device, probe.gpus(device))
     first = devices[0]
     here = probe.surroundings(first)
     cores, main = usable_cores(), usable_memory()
     gpu = None if here.kind == "cpu" else here.memory
-    room = Capacity(cores, main, len(devices), gpu, here.context)
+    capacity = Capacity(cores, main, len(devices), gpu, here.context)
     rehearsal = WorkerPool(typical(spec), heaviest(spec), development, spec.scoring, first)
     circumstances = {
         **here.environment,
         "code": probe.code_version(),
-        "room": repr(room),
+        "room": repr(capacity),
         "data": development.md5,
         "scoring": spec.scoring.model_dump(),
         "typical": rehearsal.typical.model_dump(),
@@ -49,21 +53,21 @@ def workers_per_device(spec: StudySpec, development: Development, device: str, p
     kept = Kept(circumstances)
     if (found := kept.read()) is not None:
         for line in found.lines:
-            _log.info(f"found before: {line}")
-        _log.info(f"{found.workers} on each device; to measure anew remove {kept.file}")
+            _log.info(f"measured before: {line}")
+        _log.info(f"{found.workers} workers per device (cached); to measure again remove {kept.file}")
         return found.workers
-    settled = _measure(rehearsal, room)
+    settled = _measure(rehearsal, capacity)
     if settled is None:
-        _log.info("one worker on each device, then, since nothing could be measured; give a number to have more")
+        _log.info("1 worker per device, because the measurement failed; give a number to use more")
         return 1
-    where = f", kept in {kept.file}" if kept.write(settled) else ""
-    _log.info(f"settled on {settled.workers} on each device{where}")
+    where = f", cached in {kept.file}" if kept.write(settled) else ""
+    _log.info(f"using {settled.workers} workers per device{where}")
     return settled.workers
 
 
-def _measure(rehearsal: WorkerPool, room: Capacity) -> TunedWorkers | None:
+def _measure(rehearsal: WorkerPool, capacity: Capacity) -> TunedWorkers | None:
     until = time.monotonic() + SECONDS
-    cores = max(1, room.cores // room.devices)
+    cores = max(1, capacity.cores // capacity.devices)
     with Crowd(rehearsal) as crowd:
         try:
             peak = crowd.peak(cores)
@@ -71,10 +75,10 @@ def _measure(rehearsal: WorkerPool, room: Capacity) -> TunedWorkers | None:
             _log.info(f"the memory of a trial could not be measured: {trouble}")
             return None
         of_gpu = f" and {memory(peak.device)} of the GPU" if peak.device else ""
-        _log.info(f"a trial of the largest configuration holds {memory(peak.main)}{of_gpu}")
+        _log.info(f"peak memory of a trial of the largest configuration: {memory(peak.main)}{of_gpu}")
         settled = tune_workers(
             lambda count: crowd.rate(count, max(1, cores // count)),
-            room.most(peak),
+            capacity.most(peak),
             in_time=lambda: time.monotonic() < until,
         )
     return settled if settled.is_measured else None

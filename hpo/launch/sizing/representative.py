@@ -1,4 +1,4 @@
-"""The configurations of a study that are rehearsed: one of middling cost for the rate, the costliest for the memory."""
+"""Choose the configurations to measure: a typical one for throughput, the heaviest for memory."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _HEAVY = {"optimizer": "adam", "weight_average": "ema", "precision": "fp32", "au
 
 
 def typical(spec: StudySpec) -> TrainConfig:
-    """Every searched number in the middle of its range or of its choices; of other settings the first choice."""
+    """Return the configuration with every searched number mid-range, and the first choice of other settings."""
     return spec.config({name: _middle(entry) for name, entry in spec.space.items()})
 
 
 def heaviest(spec: StudySpec) -> TrainConfig:
-    """The largest batch and input of the space and the references, with what else of the space takes memory."""
+    """Return the largest batch and input of the space and the baselines, with all other memory-hungry choices."""
     values = {name: _middle(entry) for name, entry in spec.space.items()}
     values |= {name: _largest(spec.space[name]) for name in _GROWING if name in spec.space}
     for name, wanted in _HEAVY.items():

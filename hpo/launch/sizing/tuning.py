@@ -1,4 +1,4 @@
-"""From what was measured to a number of workers: more as long as it pays and they fit."""
+"""Choose the number of workers from measured throughput: more as long as it pays and they fit."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from hpo.training.probe.peak import Peak
 _log = logging.getLogger(__name__)
 
 LEAST_GAIN = 1.1
-"""How many times as many rows a second more workers must train to be taken."""
+"""Least factor in samples per second that justifies more workers."""
 
 MAIN_PART = 0.8
-"""Share of main memory that the measured peaks of all workers may take."""
+"""Share of main memory that the measured peaks of all workers may use."""
 
 GPU_PART = 0.95
 """Share of a GPU's memory that its workers divide among themselves (`hpo.training.machine.device.limit_memory`)."""
@@ -24,15 +24,18 @@ _SPARE = 1.05
 
 
 class MeasurementError(Exception):
-    """So many workers could not be measured, and why."""
+    """A number of workers could not be measured, and why."""
 
 
 @dataclass(frozen=True)
 class Capacity:
-    """What the workers of one device share. devices: that have the cores and the main memory in common.
+    """The resources that the workers of one device share.
 
-    main: bytes, None if unknown. gpu: bytes of the GPU, None on a CPU; context: those that a process takes beside
-    PyTorch's tensors.
+    Attributes:
+        devices: number of devices that share the cores and the main memory.
+        main: bytes, None if unknown.
+        gpu: bytes of the GPU, None on a CPU.
+        context: bytes of GPU memory that each process holds besides PyTorch's tensors.
     """
 
     cores: int
@@ -42,7 +45,7 @@ class Capacity:
     context: int = 0
 
     def most(self, peak: Peak) -> tuple[int, str]:
-        """How many workers on one device may be tried, at least 1, and what forbids more."""
+        """Return the largest number of workers per device to try, at least 1, and the limiting resource."""
         bounds = [(self.cores // self.devices, "a core for each worker")]
         if self.main is not None:
             each = f"{memory(peak.main)} of main memory for each worker"
@@ -56,7 +59,7 @@ class Capacity:
 
 @dataclass(frozen=True)
 class TunedWorkers:
-    """Workers per device, and the lines that say how it came to that. is_measured: whether one worker could be."""
+    """Workers per device, and the log lines of the choice. is_measured: whether one worker could be measured."""
 
     workers: int
     lines: tuple[str, ...]
@@ -71,9 +74,12 @@ def tune_workers(
 ) -> TunedWorkers:
     """Find the number of workers beyond which more gain less than LEAST_GAIN in throughput, or do not fit.
 
-    rate: samples per second of so many workers together; raises MeasurementError. most: the largest number to try, and
-    why no more.
-    in_time: whether there is time to try more. 1 if nothing could be measured.
+    Returns 1 worker if nothing could be measured.
+
+    Args:
+        rate: samples per second of so many workers together; raises MeasurementError.
+        most: the largest number to try, and why no more.
+        in_time: whether there is time to try more.
     """
     lines: list[str] = []
 
@@ -84,28 +90,28 @@ def tune_workers(
     best, best_rate = 1, 0.0
     for count in ladder(most[0]):
         if count > 1 and not in_time():
-            note(f"{_workers(count)} were not measured, for it took long enough")
+            note(f"{_workers(count)} were not measured: time is up")
             break
         try:
             found = rate(count)
         except MeasurementError as trouble:
             note(f"{_workers(count)} could not be measured: {trouble}")
             break
-        gain = f", {found / best_rate:.2f} times those of {best}" if best_rate else ""
-        note(f"{_workers(count)} train {found:.3g} rows a second{gain}")
+        gain = f", {found / best_rate:.2f} times as many as {best}" if best_rate else ""
+        note(f"{_workers(count)} train {found:.3g} samples per second{gain}")
         if found < LEAST_GAIN * best_rate:
             break
         best, best_rate = count, found
     else:
-        note(f"more were not tried: {most[1]}")
+        note(f"more were not tried; limit: {most[1]}")
     return TunedWorkers(best, tuple(lines), is_measured=best_rate > 0)
 
 
 def ladder(most: int) -> list[int]:
-    """1, 2, 4 and so on, and `most` itself."""
+    """Return 1, 2, 4 and so on, and `most` itself."""
     powers = [1 << power for power in range(most.bit_length())]
     return powers if powers[-1] == most else [*powers, most]
 
 
 def _workers(count: int) -> str:
-    return f"{count} worker{'s' if count > 1 else ''} on a device"
+    return f"{count} worker{'s' if count > 1 else ''} per device"

@@ -1,4 +1,4 @@
-"""Processes that train the same configuration on one device at the same time, as workers of a study would."""
+"""Train the same configuration in several processes on one device at once, as a study's workers would."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
     from hpo.data.development import Development
 
 WARM_STEPS = 2
-"""Steps of each process before any is measured: the first ones make kernels, graphs and room."""
+"""Warm-up steps of each process: the first ones compile kernels, record graphs and allocate memory."""
 
 MEASURED_STEPS = 3
 MEASURED_SECONDS = 4.0
-"""The least of steps and of seconds over which each process is measured, while all the others train."""
+"""Least steps and seconds over which each process is measured, while all the others train."""
 
 PATIENCE = 120.0
-"""Seconds for which an answer is waited for."""
+"""Seconds to wait for an answer."""
 
 
 @dataclass(frozen=True)
 class WorkerPool:
-    """What the processes of a crowd train. typical: for the rate, heaviest: for the memory."""
+    """What the processes train. typical: for the throughput; heaviest: for the memory."""
 
     typical: TrainConfig
     heaviest: TrainConfig
@@ -43,7 +43,7 @@ class WorkerPool:
 
 
 class Crowd:
-    """Grows to as many processes as are asked for; a context that ends them."""
+    """A growing set of processes; a context manager that ends them."""
 
     def __init__(self, rehearsal: WorkerPool) -> None:
         self._rehearsal = rehearsal
@@ -60,26 +60,26 @@ class Crowd:
             process.join()
 
     def peak(self, threads: int) -> Peak:
-        """Memory of one worker on the heaviest configuration; raises MeasurementError."""
+        """Measure the memory of one worker on the heaviest configuration. Raises MeasurementError."""
         self._grow(1)
         _, pipe = self._members[0]
-        _tell(pipe, ("peak", threads))
+        _send(pipe, ("peak", threads))
         peak: Peak = _answer(pipe, "peak")
         return peak
 
     def rate(self, count: int, threads: int) -> float:
-        """Rows a second of `count` processes together, each with so many threads; raises MeasurementError."""
+        """Measure the samples per second of `count` processes, with `threads` each. Raises MeasurementError."""
         self._grow(count)
         pipes = [pipe for _, pipe in self._members[:count]]
         for pipe in pipes:
-            _tell(pipe, ("train", threads))
+            _send(pipe, ("train", threads))
         for pipe in pipes:
             _answer(pipe, "warm")
         for pipe in pipes:
-            _tell(pipe, ("go", 0))
+            _send(pipe, ("go", 0))
         rates: list[float] = [_answer(pipe, "rate") for pipe in pipes]
         for pipe in pipes:
-            _tell(pipe, ("stop", 0))
+            _send(pipe, ("stop", 0))
         for pipe in pipes:
             _answer(pipe, "stopped")
         return sum(rates)
@@ -93,11 +93,11 @@ class Crowd:
             self._members.append((process, here))
 
 
-def _tell(pipe: Connection, message: tuple[str, int]) -> None:
+def _send(pipe: Connection, message: tuple[str, int]) -> None:
     try:
         pipe.send(message)
     except OSError:
-        raise MeasurementError("a process ended without a word; was the memory too small?") from None
+        raise MeasurementError("a process ended unexpectedly; was there too little memory?") from None
 
 
 def _answer(pipe: Connection, wanted: str) -> Any:
@@ -106,25 +106,25 @@ def _answer(pipe: Connection, wanted: str) -> Any:
             raise MeasurementError(f"no answer within {PATIENCE:.0f} s")
         kind, value = pipe.recv()
     except (EOFError, OSError):
-        raise MeasurementError("a process ended without a word; was the memory too small?") from None
+        raise MeasurementError("a process ended unexpectedly; was there too little memory?") from None
     if kind != wanted:
         raise MeasurementError(str(value))
     return value
 
 
 def _member(pipe: Connection, parent: int, rehearsal: WorkerPool) -> None:
-    """A process of the crowd: does what it is told until it is ended."""
+    """Run one process: execute commands until it is ended."""
     live_with_parent(parent)
     try:
-        _obey(pipe, rehearsal)
+        _run_commands(pipe, rehearsal)
     except (EOFError, BrokenPipeError):
         return
     except Exception as error:
-        # Whatever it was, the launch goes on without having measured.
+        # Whatever it was, the launch continues without a measurement.
         pipe.send(("failed", f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"))
 
 
-def _obey(pipe: Connection, rehearsal: WorkerPool) -> None:
+def _run_commands(pipe: Connection, rehearsal: WorkerPool) -> None:
     from hpo.data.rows import scoring_folds
     from hpo.training.machine.device import set_up_process
     from hpo.training.probe.memory import peak_of, train_on
@@ -142,9 +142,10 @@ def _obey(pipe: Connection, rehearsal: WorkerPool) -> None:
 
 
 class Pace:
-    """Answers to each step of a training process: warm, then measured when all are, then on until all have been.
+    """Decide after each step of a training process: warm up, measure once all are warm, go on until all are measured.
 
-    clock: seconds.
+    Args:
+        clock: seconds.
     """
 
     def __init__(self, pipe: Connection, clock: Callable[[], float] = time.perf_counter) -> None:
@@ -152,10 +153,10 @@ class Pace:
         self._rows = 0.0
         self._steps = 0
         self._start: tuple[float, float] | None = None
-        self._is_told = False
+        self._has_reported = False
 
     def more(self, rows: float) -> bool:
-        """Takes the rows trained on so far; whether to go on. What is no step, as scoring, leaves them as they were."""
+        """Take the number of samples trained on so far, unchanged by scoring; return whether to continue."""
         if self._pipe.poll():
             order, _ = self._pipe.recv()
             if order == "stop":
@@ -174,6 +175,6 @@ class Pace:
             return
         began, before = self._start
         seconds = self._clock() - began
-        if not self._is_told and self._steps >= MEASURED_STEPS and seconds >= MEASURED_SECONDS:
+        if not self._has_reported and self._steps >= MEASURED_STEPS and seconds >= MEASURED_SECONDS:
             self._pipe.send(("rate", (rows - before) / seconds))
-            self._is_told = True
+            self._has_reported = True

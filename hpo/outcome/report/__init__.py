@@ -1,1 +1,1 @@
-"""The technical report of a study: what was asked, tried and found, as one HTML page and as Markdown."""
+"""Write the technical report of a study as one HTML page and as Markdown."""

@@ -1,4 +1,4 @@
-"""From evidence to a document."""
+"""Build the report document from the evidence."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ from hpo.search.queries.ledger import Opening
 
 @dataclass(frozen=True)
 class Evidence:
-    """All that a report rests on; confirmation, ablation and final are None where there is none yet.
+    """Everything that a report is built from; confirmation, ablation and final are None if there is none yet.
 
-    work: of the stages after the search that are studies of their own.
+    Attributes:
+        work: of the stages after the search that are studies of their own.
     """
 
     search: SearchEvidence
@@ -32,7 +33,7 @@ class Evidence:
 
 
 def build(evidence: Evidence, seed: int = 0) -> Document:
-    """The whole report. seed: of forests and bootstrap draws, so that equal evidence gives an equal report."""
+    """Build the whole report. seed: of forests and bootstrap draws; equal evidence and seed give an equal report."""
     search, data = evidence.search, evidence.search.spec.data
     judgement = judge_final(evidence.final, seed=seed) if evidence.final is not None else None
     if evidence.final is not None and judgement is not None:

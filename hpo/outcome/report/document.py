@@ -1,4 +1,4 @@
-"""A document of sections, and its two forms: one HTML page that holds all, and Markdown with figures as files."""
+"""Model a document as sections of blocks, and write it as one HTML page and as Markdown with figure files."""
 
 from __future__ import annotations
 
@@ -16,47 +16,47 @@ _WORD = re.compile(r"[^\W\d_]{4}")
 
 @dataclass(frozen=True)
 class Text:
-    """A paragraph; `code` and **bold** mean what they do in Markdown."""
+    """A paragraph; `code` and **bold** as in Markdown."""
 
     text: str
 
 
 @dataclass(frozen=True)
 class Notice:
-    """A paragraph that must not be missed."""
+    """A highlighted paragraph."""
 
     text: str
 
 
 @dataclass(frozen=True)
 class Listing:
-    """Sentences, one under the other."""
+    """A bulleted list of sentences."""
 
     items: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Commands:
-    """Lines to type."""
+    """Command lines to type."""
 
     lines: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Table:
-    """Cells as text. Columns of numbers stand on the right and stay on one line; columns of words do neither."""
+    """Cells as text. Number columns are right-aligned and not wrapped; word columns are left-aligned and wrapped."""
 
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
 
     def is_of_words(self, column: int) -> bool:
-        """Whether a column is the first, or has a cell with a word of more than three letters."""
+        """Return whether a column is the first, or has a cell with a word of more than three letters."""
         return column == 0 or any(_WORD.search(row[column]) for row in self.rows)
 
 
 @dataclass(frozen=True)
 class Picture:
-    """name: of its file, without ending. svg: its text. caption: also what is read where it cannot be seen."""
+    """A figure. name: file name without suffix. svg: SVG text. caption: also the alternative text."""
 
     name: str
     svg: str
@@ -68,7 +68,7 @@ Block = Text | Notice | Listing | Commands | Table | Picture
 
 @dataclass(frozen=True)
 class Section:
-    """A heading and what stands under it."""
+    """A heading and its blocks."""
 
     title: str
     blocks: tuple[Block, ...]
@@ -76,7 +76,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Document:
-    """A title, a line under it, and sections."""
+    """A title, a subtitle and sections."""
 
     title: str
     subtitle: str
@@ -84,7 +84,7 @@ class Document:
 
 
 def write(document: Document, folder: Path) -> tuple[Path, Path]:
-    """Writes report.html, report.md and figures/ into a folder, made if needed. Raises OutputError."""
+    """Write report.html, report.md and figures/ into a folder, created if needed. Raises OutputError."""
     page, text, figures = folder / "report.html", folder / "report.md", folder / "figures"
     try:
         figures.mkdir(parents=True, exist_ok=True)
@@ -100,7 +100,7 @@ def write(document: Document, folder: Path) -> tuple[Path, Path]:
 
 
 def to_html(document: Document) -> str:
-    """One page without anything outside it."""
+    """Render one self-contained HTML page."""
     anchors = [re.sub(r"[^a-z0-9]+", "-", section.title.lower()).strip("-") for section in document.sections]
     contents = "".join(
         f'<li><a href="#{anchor}">{html.escape(section.title)}</a></li>'
@@ -123,7 +123,7 @@ def to_html(document: Document) -> str:
 
 
 def to_markdown(document: Document) -> str:
-    """The same as Markdown; figures are files under figures/."""
+    """Render Markdown; figures are files in figures/."""
     parts = [f"# {document.title}", document.subtitle]
     for section in document.sections:
         parts += [f"## {section.title}", *(_markdown(block) for block in section.blocks)]

@@ -1,4 +1,4 @@
-"""How the figures of a report look, and how they become SVG text."""
+"""Define the style of the report's figures, and render them as SVG text."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from matplotlib.figure import Figure
 
 P = ParamSpec("P")
 
-# Okabe and Ito 2008: told apart also by readers who do not see red or green.
+# Okabe and Ito 2008: distinguishable with red-green colour blindness.
 BLUE, ORANGE, GREEN, RED, GREY, BLACK = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#b8b8b8", "#222222"
 COLOURS = (BLUE, ORANGE, GREEN, RED)
-"""Of the winner and the references, in their order."""
+"""Colours of the winner and the baselines, in their order."""
 
 _STYLE: Any = {
     "font.family": "DejaVu Sans",
@@ -33,7 +33,7 @@ _STYLE: Any = {
 
 
 def drawn(draw: Callable[P, Figure]) -> Callable[P, str]:
-    """Makes a function that draws into one that gives SVG text, in the style of this page."""
+    """Decorate a function that returns a figure: return its SVG text, in the report's style."""
 
     @wraps(draw)
     def to_svg(*args: P.args, **kwargs: P.kwargs) -> str:
@@ -47,6 +47,6 @@ def drawn(draw: Callable[P, Figure]) -> Callable[P, str]:
 
 
 def canvas(width: float, height: float) -> tuple[Figure, Axes]:
-    """A figure of that size in inches, and its only panel."""
+    """Create a figure of that size in inches, with one panel."""
     figure = Figure(figsize=(width, height))
     return figure, figure.subplots()

@@ -1,4 +1,4 @@
-"""The evidence of a study: its search, its confirmation, its final result, the ledger."""
+"""Gather the evidence of a study: search, confirmation, final result, test-set access log."""
 
 from __future__ import annotations
 
@@ -18,9 +18,15 @@ from hpo.search.study import Study, open_study
 
 
 def gather(study: Study, result: Path, confirmation: str | None = None) -> Evidence:
-    """Everything that is there. result: folder of the final result. confirmation: name of that study, if not the usual.
+    """Gather everything that exists.
 
-    Raises UsageError if `study` is itself a confirmation, StudyNotFoundError if a named confirmation is not there.
+    Args:
+        result: folder of the final result.
+        confirmation: name of the confirmation, if not the default.
+
+    Raises:
+        UsageError: if `study` is itself a confirmation.
+        StudyNotFoundError: if the named confirmation does not exist.
     """
     if study.spec.plan is not None:
         of = study.spec.plan.search
@@ -45,7 +51,7 @@ def gather(study: Study, result: Path, confirmation: str | None = None) -> Evide
 
 
 def _plan_of(study: Study, name: str, required: bool = False) -> Study | None:
-    """The study of that name, if it is there and has a plan. Raises StudyNotFoundError if it must be there."""
+    """Return the study of that name if it exists and has a plan. Raises StudyNotFoundError if `required`."""
     try:
         found = open_study(study.database, name)
     except StudyNotFoundError:

@@ -1,4 +1,4 @@
-"""All datasets together: the table, the tests over datasets, and what is missing."""
+"""Report on all datasets together: results table, tests over datasets, missing datasets."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PUBLISHED_DECIMALS = 3
 
 
 class Row:
-    """The final result of one dataset: its winner against each reference."""
+    """The final result of one dataset: its winner against each baseline."""
 
     def __init__(self, dataset: Dataset, final: Final) -> None:
         judgement = judge_final(final)
@@ -30,14 +30,15 @@ class Row:
 
 
 def _tasks() -> list[Dataset]:
-    """The datasets for which there are published values to compare with."""
+    """Return the datasets with published values."""
     return [dataset for dataset in DATASETS if dataset.published_auc is not None]
 
 
 def gather_rows(root: Path) -> list[Row]:
-    """The final results below a folder, in the order of the catalogue.
+    """Load the final results below a folder, in catalogue order.
 
-    Raises DataError if there is none, if one cannot be read, or if two are of the same dataset.
+    Raises:
+        DataError: if there is none, one cannot be read, or two are of the same dataset.
     """
     found: dict[str, Row] = {}
     for path in sorted(root.glob(f"*/{RESULT}")):
@@ -49,9 +50,7 @@ def gather_rows(root: Path) -> list[Row]:
         row = Row(dataset, final)
         if dataset.name in found:
             studies = f"{found[dataset.name].study} and {row.study}"
-            raise DataError(
-                f"{root} holds two results of {dataset.name}, of {studies}; keep one there, for none is best"
-            )
+            raise DataError(f"{root} holds two results of {dataset.name}, of {studies}; keep only one there")
         found[dataset.name] = row
     if not found:
         raise DataError(f"{root} holds no final result (*/{RESULT}); run `hpo finalize STUDY`, or give --results")
@@ -59,18 +58,18 @@ def gather_rows(root: Path) -> list[Row]:
 
 
 def overview(rows: Sequence[Row]) -> Document:
-    """The page over all datasets that have a result."""
+    """Build the page over all datasets that have a result."""
     names = list(dict.fromkeys(name for row in rows for name in row.references))
     missing = [dataset.official_name for dataset in _tasks() if dataset not in [row.dataset for row in rows]]
     header = ("dataset", "published", *names, "winner", "winner, 95 % interval")
     blocks: list[Block] = [Table(header, tuple(_line(row, names) for row in rows))]
     if missing:
-        told = f"Missing: {', '.join(missing)}. What follows rests on {len(rows)} of {len(_tasks())} datasets."
-        blocks.append(Notice(told))
+        coverage = f"Missing: {', '.join(missing)}. This page covers {len(rows)} of {len(_tasks())} datasets."
+        blocks.append(Notice(coverage))
     blocks.append(
         Text(
-            "Test AUC, means over networks; intervals over seeds and rows, or over rows alone where that is longer. "
-            "Published: ResNet-18 (28) or ResNet-18 + 3D, Yang et al. 2023, without a spread."
+            "Test AUC, mean over networks. Intervals are over seeds and test samples, or over test samples alone "
+            "if longer. Published: ResNet-18 (28) or ResNet-18 + 3D, Yang et al. 2023, reported without a spread."
         )
     )
     blocks += [
@@ -95,15 +94,15 @@ def _differences(rows: Sequence[Row]) -> Section:
             row.dataset.official_name,
             name,
             f"{found.difference:+.3f} [{found.low:+.3f}, {found.high:+.3f}]",
-            _said(found.p),
+            _p_text(found.p),
         )
         for row in rows
         for name, one in row.against.items()
         for found in (one.decisive,)
     ]
     header = ("dataset", "winner minus", "difference, 95 % interval", "p")
-    body: Block = Table(header, tuple(lines)) if lines else Text("Every winner is itself the only reference.")
-    return Section("Against the references", (body,))
+    body: Block = Table(header, tuple(lines)) if lines else Text("Every winner is the only baseline.")
+    return Section("Against the baselines", (body,))
 
 
 def _tests(rows: Sequence[Row], names: Sequence[str]) -> Section:
@@ -118,7 +117,7 @@ def _tests(rows: Sequence[Row], names: Sequence[str]) -> Section:
     sentences = [_over_datasets(name, values) for name, values in gaps.items() if values]
     blocks: list[Block] = [
         Text(
-            "A dataset counts once, whatever its size (Demsar 2006). The smallest p that a sign test can give is "
+            "Each dataset counts once, whatever its size (Demsar 2006). The smallest p that a sign test can reach is "
             f"{2 * 0.5 ** len(rows):.2g} with {len(rows)} dataset{'s' if len(rows) > 1 else ''}."
         ),
         Listing(tuple(sentences)),
@@ -127,9 +126,9 @@ def _tests(rows: Sequence[Row], names: Sequence[str]) -> Section:
     if len(whole) > 1 and names:
         table = np.array([[row.winner.mean, *(row.references[name].mean for name in names)] for row in whole])
         ranks = zip(("winner", *names), mean_ranks(table), strict=True)
-        told = ", ".join(f"{name} {rank:.2f}" for name, rank in ranks)
+        ranking = ", ".join(f"{name} {rank:.2f}" for name, rank in ranks)
         p = friedman_test(table).p
-        blocks.append(Text(f"Mean ranks over {len(whole)} datasets, 1 is best: {told}; Friedman test p = {p:.2g}."))
+        blocks.append(Text(f"Mean ranks over {len(whole)} datasets, 1 is best: {ranking}; Friedman test p = {p:.2g}."))
     return Section("Over datasets", tuple(blocks))
 
 
@@ -142,5 +141,5 @@ def _over_datasets(name: str, values: Sequence[float]) -> str:
     )
 
 
-def _said(p: float) -> str:
+def _p_text(p: float) -> str:
     return "-" if p != p else f"{p:.2g}"

@@ -1,4 +1,4 @@
-"""The picture of a trial, and that of a study, as optuna-dashboard shows them beside its own plots."""
+"""Draw the figure of a trial or of a study, shown by optuna-dashboard beside its own plots."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from hpo.search.study import Study
 
 
 def picture(study: Study, number: int | None) -> str:
-    """SVG text: of a trial by its number, AUC by epoch and ROC; without one, of the study's best and references.
+    """Draw a trial's AUC by epoch and ROC as SVG text; with None, those of the study's best trial and baselines.
 
-    Raises StudyNotFoundError if there is no such trial, StorageError.
+    Raises:
+        StudyNotFoundError: if there is no such trial.
+        StorageError.
     """
     if number is None:
         return search_overview(gather_search(study))

@@ -1,4 +1,4 @@
-"""What each stage took, and what it ran on: the sections on cost and provenance."""
+"""Report cost and provenance of each stage."""
 
 from __future__ import annotations
 
@@ -19,52 +19,52 @@ _KILOWATT_HOUR = 3.6e6
 
 @dataclass(frozen=True)
 class Work:
-    """What was trained in one stage: the record of each trial or network."""
+    """The training done in one stage: the record of each trial or network."""
 
     stage: str
     records: tuple[TrialRecord | NetworkRecord, ...]
 
     def known(self, name: Literal["seconds", "energy_joules", "peak_memory"]) -> list[float]:
-        """The values of one kind of cost, of the records that have it."""
+        """Return the values of one kind of cost from the records that have it."""
         return [float(value) for record in self.records if (value := getattr(record.usage, name))]
 
 
 def work_of_search(search: SearchEvidence) -> Work:
-    """The trials of the search itself."""
+    """Return the trials of the search itself."""
     return Work("search", tuple(trial.record for trial in search.trials if trial.record is not None))
 
 
 def work_of_final(final: Final) -> Work:
-    """The final networks; of those that were trained before they had records, only the code is known."""
+    """Return the final networks; for networks without a record only the code version is known."""
     code = NetworkRecord(provenance=Provenance(code_version=final.result.code_version))
     networks = (network for entry in final.result.entries for network in entry.networks)
     return Work("final networks", tuple(network.record or code for network in networks))
 
 
 def cost(search: SearchEvidence, later: Sequence[Work] = ()) -> Section:
-    """Hours, energy and memory of each stage, and what pruning saved."""
+    """Report hours, energy and memory of each stage, and the savings by pruning."""
     work = work_of_search(search)
     if not work.known("seconds"):
         return Section("Cost", (Text("No trial has finished yet."),))
     epochs = sum(trial.row.epochs for trial in search.trials)
     whole = len(search.trials) * search.spec.budget.epochs
-    told = [f"The search trained {epochs:,} epochs, {epochs / whole:.0%} of the {whole:,} of the same trials unpruned."]
-    lives = sum((trial.record.lives or 1) - 1 for trial in search.trials if trial.record is not None)
-    if lives:
-        told.append(f"Trials were taken up from another worker {lives} times.")
+    notes = [f"The search trained {epochs:,} epochs, {epochs / whole:.0%} of the {whole:,} without pruning."]
+    attempts = sum((trial.record.lives or 1) - 1 for trial in search.trials if trial.record is not None)
+    if attempts:
+        notes.append(f"Interrupted trials were resumed {attempts} times.")
     stages = [work, *later]
     if not any(stage.known("energy_joules") for stage in stages):
-        told.append("Energy: the devices that were used do not tell it.")
+        notes.append("Energy: the devices used have no readable energy counter.")
     header = ("stage", "trained", "time, summed", "median of one", "energy by the device", "peak memory", "device")
-    blocks: list[Block] = [Table(header, tuple(_line(stage) for stage in stages)), Listing(tuple(told))]
+    blocks: list[Block] = [Table(header, tuple(_line(stage) for stage in stages)), Listing(tuple(notes))]
     return Section("Cost", tuple(blocks))
 
 
 def provenance(search: SearchEvidence, later: Sequence[Work] = ()) -> Section:
-    """Code, packages, devices and data of every stage."""
+    """Report code, packages, devices and data of every stage."""
     lead = (
         f"Study `{search.name}`, fingerprint `{search.spec.fingerprint()}`, study seed {search.spec.search.seed}. "
-        "Every trial is stored with its configuration, seeds and the versions below, and runs again by "
+        "Every trial is stored with its configuration, seeds and the versions below; reproduce one with "
         f"`hpo replay {search.name} N`."
     )
     stages = [stage for stage in (work_of_search(search), *later) if stage.records]
@@ -100,7 +100,7 @@ def _provenance(stage: Work) -> dict[str, Counter[str]]:
 
 
 def _counted(values: Counter[str]) -> str:
-    """The values with how many have each, where there are several."""
+    """List the values, with their counts if there are several."""
     if len(values) <= 1:
         return next(iter(values), "-") or "-"
     return ", ".join(f"{value or '-'} ({count})" for value, count in values.most_common())

@@ -1,4 +1,4 @@
-"""Write a report beside the final result: of one study, or of every data set that has a final result."""
+"""Write the report of one study, or of all datasets that have a final result."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def report(
 
     Raises:
         UsageError: if `study` is itself a confirmation.
-        StudyNotFoundError: if a confirmation was named that is not there.
+        StudyNotFoundError: if the named confirmation does not exist.
         DataError, OutputError, StorageError.
     """
     folder = results_folder(study.name, results)
@@ -35,10 +35,10 @@ def report(
 
 
 def report_all(*, results: Path | None = None, out: Path | None = None) -> tuple[Path, ...]:
-    """Write one report over all data sets, from the final results in the folders below `results`.
+    """Write one report over all datasets, from the final results in the folders below `results`.
 
     Args:
-        results: folder that holds the folders of results; None for hpo-results.
+        results: parent folder of the results; None for hpo-results.
         out: folder of the report; None for `results`.
 
     Returns:

@@ -1,1 +1,1 @@
-"""From images to batches: the data set on the device, batches, augmentation, preprocessing."""
+"""Turn images into batches: dataset on the device, batches, augmentation, preprocessing."""

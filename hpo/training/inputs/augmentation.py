@@ -1,4 +1,4 @@
-"""Augmentation of a batch on its device, without a loop over its images; 2D and 3D alike."""
+"""Augment a batch on its device, without a loop over its images, in 2D and 3D alike."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from torch.nn import functional as F
 _ASPECT = 0.1
 
 AugmentationFunction = Callable[[Tensor, Tensor, float, torch.Generator], tuple[Tensor, Tensor]]
-"""Changes a batch: (B, 1, ...) float images from 0 to 1, (B, L) targets, the strength from 0 to 1, and a generator on
-their device that all draws come from, so that a trial can be repeated and resumed."""
+"""Augments a batch: (B, 1, ...) float images from 0 to 1, (B, L) targets, the strength from 0 to 1, and the generator,
+on their device, that all draws must use, so that a trial can be replayed and resumed."""
 
 
 @dataclass(frozen=True)
 class Policy:
-    """An augmentation made of parts: the largest change by each at full strength; 0 is off."""
+    """An augmentation composed of parts: the largest change by each part at full strength; 0 is off."""
 
     flip: float = 0.0
-    """Probability of a mirror image: left and right in 2D, where up and down has a meaning; each axis in 3D."""
+    """Probability of a flip: horizontal only in 2D, where vertical orientation is informative; each axis in 3D."""
     rotation: float = 0.0
-    """Angle in degrees, uniform in both directions; in 3D in each of the three planes."""
+    """Rotation in degrees, uniform in both directions; in 3D in each of the three planes."""
     scale: float = 0.0
     """Natural logarithm of the magnification, uniform in both directions."""
     shear: float = 0.0
-    """Tangent of the angle, uniform in both directions, for each pair of axes."""
+    """Tangent of the shear angle, uniform in both directions, for each pair of axes."""
     shift: float = 0.0
-    """Share of the edge, uniform in both directions along each axis."""
+    """Translation as a share of the edge, uniform in both directions along each axis."""
     crop: float = 0.0
     """Largest share of an edge cut away; the rest, drawn along each axis within 10 % of a square, fills the image."""
     intensity: float = 0.0
@@ -45,7 +45,7 @@ class Policy:
 
     @property
     def moves(self) -> bool:
-        """Whether any part moves pixels."""
+        """Return whether any part is a geometric transformation."""
         return max(self.flip, self.rotation, self.scale, self.shear, self.shift, self.crop) > 0
 
     def at(self, strength: float) -> Policy:
@@ -55,16 +55,20 @@ class Policy:
     def __call__(
         self, images: Tensor, targets: Tensor, strength: float, random: torch.Generator
     ) -> tuple[Tensor, Tensor]:
-        """Return a batch changed by `augment`; see `AugmentationFunction`."""
+        """Augment a batch by `augment`; see `AugmentationFunction`."""
         return augment(images, targets, self.at(strength), random)
 
 
 def augment(images: Tensor, targets: Tensor, policy: Policy, random: torch.Generator) -> tuple[Tensor, Tensor]:
-    """A batch changed by the parts of `policy`, each image by its own draw.
+    """Augment a batch by the parts of `policy`, with independent draws for each image.
 
-    images: (B, 1, H, W) or (B, 1, D, H, W) float from 0 to 1. targets: (B, L); only mixup changes them.
-    random: a generator on the images' device. Everything that moves pixels is one affine map and one bilinear
-    interpolation; what comes from outside repeats the border. Order: moves, intensity, noise, cutout, mixup.
+    All geometric parts are composed into one affine map and one bilinear interpolation with border padding. Order:
+    geometry, intensity, noise, cutout, mixup.
+
+    Args:
+        images: (B, 1, H, W) or (B, 1, D, H, W) float from 0 to 1.
+        targets: (B, L); changed by mixup only.
+        random: a generator on the images' device.
     """
     if policy.moves:
         maps = draw_maps(len(images), images.dim() - 2, policy, random)
@@ -83,9 +87,9 @@ def augment(images: Tensor, targets: Tensor, policy: Policy, random: torch.Gener
 
 
 def draw_maps(count: int, dimensions: int, policy: Policy, random: torch.Generator) -> Tensor:
-    """(count, d, d + 1) affine maps from places in the new image to places in the old, both from -1 to 1.
+    """Draw (count, d, d + 1) affine maps from output to input coordinates, both from -1 to 1.
 
-    The last axis comes first, as `affine_grid` wants it.
+    The last axis comes first, as `affine_grid` expects.
     """
     d = dimensions
 
@@ -122,7 +126,7 @@ def _rotation(angle: Tensor, i: int, j: int, dimensions: int) -> Tensor:
 
 
 def _uniform(images: Tensor, low: float, high: float, random: torch.Generator) -> Tensor:
-    """One number per image, (B, 1, ...), so that it multiplies images."""
+    """Draw one number per image, (B, 1, ...), which broadcasts over images."""
     shape = (len(images),) + (1,) * (images.dim() - 1)
     return torch.rand(shape, generator=random, device=random.device) * (high - low) + low
 
@@ -149,7 +153,7 @@ def _cut_out(images: Tensor, size: float, random: torch.Generator) -> Tensor:
 
 
 def _mix(images: Tensor, targets: Tensor, size: float, random: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Each image with another; the share is uniform up to `size`. Source: Zhang et al. 2018, arXiv 1710.09412."""
+    """Mix each image with another; the share is uniform up to `size`. Source: Zhang et al. 2018, arXiv 1710.09412."""
     order = torch.randperm(len(images), generator=random, device=random.device)
     partner = torch.empty_like(order)
     partner[order] = order.roll(1)

@@ -1,4 +1,4 @@
-"""Which rows make up each batch of an epoch."""
+"""Draw the batches of an epoch."""
 
 from __future__ import annotations
 
@@ -17,17 +17,22 @@ def epoch_batches(
     steps: int,
     random: torch.Generator,
 ) -> Tensor:
-    """The batches of one epoch: (steps, B) int64 row numbers on the CPU, all batches full.
+    """Draw the batches of one epoch: (steps, B) int64 sample numbers on the CPU, all batches full.
 
-    rows: (n,) training rows. labels: (n, L) of these rows. random: a CPU generator of this epoch alone, so that a
-    resumed run draws the same.
-    B is `batch_size`, or n where that is less, so that BatchNorm never meets a last batch of one row. Rows come in
-    random order and each once before any comes again, a class at a time with `fixed_share`, whose batches hold
-    round(positive_share * B) positives, within 1 and B - 1.
-    Raises ValueError if there are fewer than 2 rows or, with `fixed_share`, other than one label or one class missing.
+    B is `batch_size`, or n if that is less, so that BatchNorm never gets a last batch of one sample. Samples are
+    shuffled and none repeats before all were drawn. With `fixed_share` this holds for each class, and each batch has
+    round(positive_share * B) positives, clipped to [1, B - 1].
+
+    Args:
+        rows: (n,) sample numbers to train on.
+        labels: (n, L) of these samples.
+        random: a CPU generator seeded for this epoch, so that a resumed run draws the same.
+
+    Raises:
+        ValueError: if there are fewer than 2 samples or, with `fixed_share`, several labels or a missing class.
     """
     if len(rows) < 2:
-        raise ValueError(f"{len(rows)} training rows; a batch needs 2")
+        raise ValueError(f"{len(rows)} training samples; a batch needs at least 2")
     size = min(config.batch_size, len(rows))
     if config.batching == "random":
         return _cycle(rows, steps * size, random).view(steps, size)
@@ -43,6 +48,6 @@ def epoch_batches(
 
 
 def _cycle(rows: NDArray[np.int64], count: int, random: torch.Generator) -> Tensor:
-    """`count` rows: one random order after the other."""
+    """Return `count` sample numbers from concatenated random permutations."""
     orders = [torch.randperm(len(rows), generator=random) for _ in range(-(-count // len(rows)))]
     return torch.from_numpy(rows)[torch.cat(orders)[:count]]

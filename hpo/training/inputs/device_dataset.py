@@ -1,4 +1,4 @@
-"""The images and labels of a dataset on the device, once for all folds."""
+"""Hold the images and labels of a dataset on the device, once for all folds."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from hpo.data.development import Development
 
 _CHUNK = 1 << 25
-"""Numbers that are resized at a time: 128 MB as float32."""
+"""Pixels resized at a time: 128 MB as float32."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,14 +26,14 @@ class DeviceDataset:
 
 
 def make_device_dataset(development: Development, input_size: int, device: torch.device) -> DeviceDataset:
-    """All development rows on the device, resized to an edge of `input_size` unless they are smaller."""
+    """Move the development set to the device, shrunk to an edge of `input_size` unless it is smaller."""
     images = place_images(development.images, input_size, device)
     labels = torch.tensor(development.labels, dtype=torch.float32).to(device)
     return DeviceDataset(images, labels, development.labels)
 
 
 def place_images(images: NDArray[np.uint8], input_size: int, device: torch.device) -> Tensor:
-    """(N, ...) uint8 images as (N, 1, ...) uint8 on the device, shrunk by area averaging, never enlarged."""
+    """Return (N, ...) uint8 images as (N, 1, ...) uint8 on the device, shrunk by area averaging, never enlarged."""
     placed = torch.tensor(images).to(device).unsqueeze(1)
     edges = placed.shape[2:]
     if max(edges) <= input_size:

@@ -1,4 +1,4 @@
-"""The named policies of augmentation, each at full strength."""
+"""Define the named augmentation policies, each at full strength."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From stored uint8 images to what the network is given."""
+"""Convert stored uint8 images to the network's input."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _SCORING_MULTIPLIER = 0.5
 
 @dataclass(frozen=True)
 class Inputs:
-    """How images of one dataset are prepared under one configuration.
+    """The preprocessing of one dataset under one configuration.
 
-    As MedMNIST does: x / 255, then in 2D (x - 0.5) / 0.5, in 3D nothing; masks are multiplied by U[0, 1] each in
-    training and by 0.5 at scoring, if `shape_multiplier`. Source: MedMNIST/experiments, train_and_eval_pytorch.py.
+    As MedMNIST does: x / 255, then (x - 0.5) / 0.5 in 2D and nothing in 3D; if `shape_multiplier`, masks are multiplied
+    by U[0, 1] each in training and by 0.5 in evaluation. Source: MedMNIST/experiments, train_and_eval_pytorch.py.
     """
 
     dimensions: int
@@ -29,7 +29,7 @@ class Inputs:
     multiplies: bool
 
     def for_training(self, images: Tensor, targets: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor]:
-        """(B, 1, ...) uint8 and (B, L) targets to an augmented float32 batch; `random` is on their device."""
+        """Convert (B, 1, ...) uint8 and (B, L) targets to an augmented float32 batch; `random` is on their device."""
         batch, targets = self.augmentation(images.float() / 255, targets, self.strength, random)
         if self.multiplies:
             shape = (len(batch),) + (1,) * (batch.dim() - 1)
@@ -37,7 +37,7 @@ class Inputs:
         return self._normalise(batch), targets
 
     def for_scoring(self, images: Tensor) -> Tensor:
-        """(B, 1, ...) uint8 to a float32 batch."""
+        """Convert (B, 1, ...) uint8 to a float32 batch."""
         batch = images.float() / 255
         return self._normalise(batch * _SCORING_MULTIPLIER if self.multiplies else batch)
 
@@ -46,7 +46,7 @@ class Inputs:
 
 
 def make_inputs(config: TrainConfig, dataset: Dataset) -> Inputs:
-    """The preparation that a configuration asks for on a dataset."""
+    """Return the preprocessing of a configuration on a dataset."""
     augmentation = find_augmentation(config.augmentation)
     multiplies = dataset.is_mask and config.shape_multiplier
     return Inputs(dataset.dimensions, augmentation, config.augmentation_strength, multiplies)

@@ -1,1 +1,1 @@
-"""The training loop: a fold, an epoch, a trial over folds, checkpoints, refits and model files."""
+"""Run the training loop: folds, epochs, trials, checkpoints, refits, model files."""

@@ -1,4 +1,4 @@
-"""`Checkpoint`: the state of a running trial in one file, so that another worker can go on with it."""
+"""Save the state of a running trial in one file, from which another worker can resume it."""
 
 from __future__ import annotations
 
@@ -34,14 +34,19 @@ _SHARE_OF_TIME = 0.02
 class Checkpoint:
     """The files `trial-NNNNN.f<fence>.pt` of one trial in the folder of its study.
 
-    trial, fence: number of the trial and of the worker's lease on it. A worker writes under its own fence only, so that
-    one that lost its lease without knowing never overwrites its successor's file; it reads the newest of the fences up
-    to its own, and removes the older ones once it has written its own. identity: a file of another is not read; it
-    stands for everything that the trial is trained with. seconds: least time between two files; where writing is slow
-    the time grows until writing takes about 2 % of it.
+    A worker writes only under its own fencing token, so that a stalled worker that lost its lease never overwrites its
+    successor's file. It reads the newest file with a token up to its own, and removes older ones once it has written
+    its own.
 
-    A file appears whole or not at all, also if the machine dies: it is written under another name, synced and renamed,
-    with mode 0600. A disk that is full or fails costs the checkpoint, not the trial, and is logged once.
+    Files are written atomically: under a temporary name, synced and renamed, with mode 0600. A full or failing disk
+    costs the checkpoint, not the trial, and is logged once.
+
+    Args:
+        folder: of the study's checkpoints.
+        trial: number of the trial.
+        fence: fencing token of the worker's lease.
+        identity: hash of everything that the trial is trained with; a file with another one is not read.
+        seconds: least time between two files; where writing is slow it grows, until writing takes about 2 % of it.
     """
 
     def __init__(self, folder: Path, trial: int, fence: int, identity: str, seconds: float = _DEFAULT_SECONDS) -> None:
@@ -53,13 +58,14 @@ class Checkpoint:
         self._has_logged = self._has_removed_older = False
 
     def is_due(self) -> bool:
-        """Whether the last file, or this object where it has written none, is old enough for another."""
+        """Return whether enough time has passed since the last file, or since creation if none was written."""
         return time.monotonic() - self._last >= max(self.seconds, self.cost / _SHARE_OF_TIME)
 
     def save(self, trial: StateDict, folds: list[StateDict]) -> bool:
-        """Writes the state of a trial and of each fold; False, logged once, where that is not possible.
+        """Write the state of a trial and of each fold. Return False, logged once, if that is not possible.
 
-        Plain values and tensors only. Takes no copy of tensors on a CPU, and one tensor's at a time of those on a GPU.
+        The state holds plain values and tensors only. Tensors on a CPU are not copied; those on a GPU are copied one at
+        a time.
         """
         start = time.monotonic()
         content = {"format": _FORMAT, "identity": self.identity, "trial": trial, "folds": folds}
@@ -77,10 +83,10 @@ class Checkpoint:
         return True
 
     def load(self) -> tuple[StateDict, Iterator[StateDict]] | None:
-        """The newest readable state of the trial: its own part, and its folds one by one; None if there is none.
+        """Return the newest readable state of the trial and an iterator over its folds; None if there is none.
 
-        Each fold's tensors lie in the file until they are copied, and go when the next fold is asked for. What is
-        damaged or of another identity is ignored and logged.
+        A fold's tensors are memory-mapped until copied, and released when the next fold is requested. Files that are
+        damaged or of another identity are ignored and logged.
         """
         found = _files(self.folder, self.trial, lambda fence: fence <= self.fence)
         for _, path in sorted(found, reverse=True):
@@ -89,20 +95,20 @@ class Checkpoint:
             try:
                 content = _read(path)
             except Exception as error:
-                # Whatever bytes lie there, and whatever PyTorch makes of them, the trial can start anew.
+                # Catch everything: whatever PyTorch raises for arbitrary bytes, the trial can restart.
                 _log.warning("%s: checkpoint %s cannot be read and is ignored: %s", self.name, path, first_line(error))
                 continue
             if content["identity"] == self.identity:
                 return content["trial"], _folds(path, len(content["folds"]))
-            _log.warning("%s: checkpoint %s is of other settings, data or code and is ignored", self.name, path)
+            _log.warning("%s: checkpoint %s was made with other settings, data or code and is ignored", self.name, path)
         return None
 
     def exists(self) -> bool:
-        """Whether any worker's file of this trial lies in the folder."""
+        """Return whether the folder has a file of this trial, by any worker."""
         return any(path.suffix == ".pt" for _, path in _files(self.folder, self.trial))
 
     def remove(self) -> None:
-        """Removes every file of the trial, of every fence, half-written ones too."""
+        """Remove every file of the trial, under every fencing token, partial files included."""
         remove_checkpoints(self.folder, self.trial)
 
     def _log_once(self, error: BaseException) -> None:
@@ -113,12 +119,12 @@ class Checkpoint:
 
 
 def remove_checkpoints(folder: Path, trial: int) -> None:
-    """Removes every file of a trial that has ended; a file that cannot be removed stays."""
+    """Remove every file of a trial that has ended; a file that cannot be removed stays."""
     _remove(folder, trial, lambda _: True)
 
 
 def trials_with_checkpoints(folder: Path) -> set[int]:
-    """Numbers of the trials that have files in a folder, half-written ones too."""
+    """Return the numbers of the trials that have files in a folder, partial files included."""
     return {int(match["trial"]) for match in _matches(folder)}
 
 
@@ -131,7 +137,7 @@ def _matches(folder: Path) -> list[re.Match[str]]:
 
 
 def _files(folder: Path, trial: int, wanted: Callable[[int], bool] = lambda _: True) -> list[tuple[int, Path]]:
-    """(fence, path) of a trial's files, half-written ones too."""
+    """Return (fence, path) of a trial's files, partial files included."""
     found = [(int(match["fence"]), folder / match.string) for match in _matches(folder) if int(match["trial"]) == trial]
     return [(fence, path) for fence, path in found if wanted(fence)]
 
@@ -144,12 +150,12 @@ def _remove(folder: Path, trial: int, wanted: Callable[[int], bool]) -> None:
 
 def _write(path: Path, content: StateDict) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _require_room(path.parent, content)
+    _require_space(path.parent, content)
     with atomic_write(path, 0o600) as part, part.open("wb") as file:
         torch.save(content, file)
 
 
-def _require_room(folder: Path, content: StateDict) -> None:
+def _require_space(folder: Path, content: StateDict) -> None:
     need, free = _tensor_bytes(content) + _SPARE_BYTES, shutil.disk_usage(folder).free
     if need > free:
         raise OSError(f"it needs {need / 1e6:.0f} MB and the disk has {free / 1e6:.0f} MB left")
@@ -164,9 +170,9 @@ def _tensor_bytes(value: Any) -> int:
 
 
 def _read(path: Path) -> StateDict:
-    """A file's content, its tensors left in the file; raises whatever is wrong with it."""
+    """Read a file, its tensors memory-mapped; raises an error if anything is wrong with it."""
     with zipfile.ZipFile(path) as archive:
-        # PyTorch does not look at the checksums that it writes.
+        # PyTorch does not verify the checksums that it writes.
         damaged = archive.testzip()
     if damaged is not None:
         raise ValueError(f"the checksum of {damaged} is wrong")
@@ -178,14 +184,14 @@ def _read(path: Path) -> StateDict:
 
 def _folds(path: Path, count: int) -> Iterator[StateDict]:
     for number in range(count):
-        # Mapped anew for each, so that no more than one fold of the file counts as this process's memory.
+        # Mapped again for each fold, so that at most one fold of the file counts as this process's memory.
         content = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
         yield content["folds"][number]
         del content
 
 
 def _cause_on_disk(error: BaseException) -> BaseException:
-    """The error of the disk behind that of PyTorch's writer, which says `unexpected pos 832 vs 726`."""
+    """Return the disk error behind that of PyTorch's writer, whose text is `unexpected pos 832 vs 726`."""
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, OSError):
         cause = cause.__context__

@@ -1,4 +1,4 @@
-"""A training step as a CUDA graph, where one can be recorded, computes the same and is faster."""
+"""Replay a training step as a CUDA graph, if it can be recorded, computes the same and is faster."""
 
 from __future__ import annotations
 
@@ -19,21 +19,24 @@ Step = Callable[[Tensor], tuple[Tensor, Tensor]]
 Replay = Callable[[], tuple[Tensor, Tensor]]
 
 FIRST_STEPS = 3
-"""Steps that are done as they are, before one is recorded."""
+"""Eager warm-up steps before one is recorded."""
 
 _TIMED_STEPS = 5
 _TOLERANCE = 0.1
 
 _VERDICTS: dict[Hashable, bool] = {}
-"""Whether the graphs of this process pay, by the kind of step."""
+"""Whether graphs are faster in this process, by kind of step."""
 
 
 @dataclass(frozen=True, eq=False)
 class GraphableStep:
-    """A step that could be recorded. All of it happens on the current stream of the device.
+    """A step that could be recorded; all of it runs on the device's current stream.
 
-    step: (B,) row numbers on the device to loss and logits; changes weights and all else in place. random: what it
-    draws from. state: all that it changes, its generator aside. kind: equal for steps whose kernels are the same.
+    Attributes:
+        step: (B,) sample numbers on the device to loss and logits; changes weights and all other state in place.
+        random: the generator that it draws from.
+        state: everything that it changes, except the generator.
+        kind: equal for steps that run the same kernels.
     """
 
     step: Step
@@ -43,10 +46,11 @@ class GraphableStep:
 
 
 def record(step: Step, rows: Tensor, random: torch.Generator) -> Replay:
-    """Records a step that reads `rows`, a tensor to be filled anew for each replay; raises RuntimeError if it cannot.
+    """Record a step that reads `rows`, a tensor to be refilled before each replay. Raises RuntimeError on failure.
 
-    On the current stream, which may not be the device's default: what libraries keep for a stream, such as cuBLAS's
-    workspace, then belongs to this graph and no other. `random` stays as it is; a replay draws from where it then is.
+    Recorded on the current stream, which may differ from the device's default: per-stream resources of libraries, such
+    as cuBLAS's workspace, then belong to this graph alone. `random` is not advanced; a replay draws from its state at
+    that time.
     """
     graph = torch.cuda.CUDAGraph()
     graph.register_generator_state(random)
@@ -62,11 +66,11 @@ def record(step: Step, rows: Tensor, random: torch.Generator) -> Replay:
 
 
 class StepGraph:
-    """A step done as it is at first, and from then on by replay.
+    """A step that runs eagerly at first, and by replay from then on.
 
-    The first steps warm up what a recording may not do: cuDNN's choice of kernels, cuBLAS's workspaces, the optimizer's
-    state. At the first recording of a kind of step in this process both ways are tried on a copy of the state; if they
-    differ, or the replay is no faster, or nothing can be recorded, steps of that kind are done as they are.
+    The first steps warm up what must not happen during recording: cuDNN's choice of kernels, cuBLAS's workspaces,
+    creation of optimizer state. At the first recording of a kind of step in this process both ways are tried on a copy
+    of the state; steps of that kind stay eager if the results differ, the replay is no faster, or recording fails.
     """
 
     def __init__(self, subject: GraphableStep, record: Callable[..., Replay] = record) -> None:
@@ -76,17 +80,17 @@ class StepGraph:
         self._replay: Replay | None = None
 
     def __call__(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Loss and logits of the step on (B,) row numbers."""
+        """Run the step on (B,) sample numbers and return loss and logits."""
         if self._replay is None and self._done == FIRST_STEPS and _VERDICTS.get(self._subject.kind, True):
-            self._take_up(rows)
+            self._try_recording(rows)
         self._done += 1
         if self._replay is None or self._rows is None:
             return self._subject.step(rows)
         self._rows.copy_(rows)
         return self._replay()
 
-    def _take_up(self, rows: Tensor) -> None:
-        """Records the step, and keeps the recording if it is good."""
+    def _try_recording(self, rows: Tensor) -> None:
+        """Record the step, and keep the recording if it is correct and faster."""
         subject = self._subject
         kept = _Kept(subject)
         self._rows = rows.clone()
@@ -106,14 +110,14 @@ class StepGraph:
     def _is_worth_it(self, replay: Replay, kept: _Kept) -> bool:
         assert self._rows is not None
         rows, subject = self._rows, self._subject
-        as_it_is = _try(lambda: subject.step(rows), kept)
+        eager = _try(lambda: subject.step(rows), kept)
         replayed = _try(replay, kept)
-        times = f"{replayed.seconds * 1e3:.2f} ms a step, {as_it_is.seconds * 1e3:.2f} ms as it is"
-        difference = replayed.difference(as_it_is)
+        times = f"{replayed.seconds * 1e3:.2f} ms a step, {eager.seconds * 1e3:.2f} ms eager"
+        difference = replayed.difference(eager)
         if not difference <= _TOLERANCE:
             _log.warning("steps are not replayed as a CUDA graph, which differs by %.2g of an update", difference)
             return False
-        pays = replayed.seconds < as_it_is.seconds
+        pays = replayed.seconds < eager.seconds
         _log.info("steps are %sreplayed as a CUDA graph: %s", "" if pays else "not ", times)
         return pays
 
@@ -127,11 +131,11 @@ class _Kept:
         self._random = subject.random.get_state()
 
     def now(self) -> list[Tensor]:
-        """The tensors themselves, as they are by now."""
+        """Return the live tensors."""
         return list(_tensors(self._subject.state()))
 
     def restore(self) -> None:
-        """Makes everything as it was."""
+        """Restore the copied state."""
         with torch.no_grad():
             for tensor, before in zip(self.now(), self.before, strict=True):
                 tensor.copy_(before)
@@ -140,14 +144,14 @@ class _Kept:
 
 @dataclass(frozen=True, eq=False)
 class _Trial:
-    """What one way of doing a step did to the loss, the logits and the state, and the seconds of a later one."""
+    """The effect of one way of running a step on loss, logits and state, and the seconds of a later step."""
 
     outcome: list[Tensor]
     changes: list[Tensor]
     seconds: float
 
     def difference(self, other: _Trial) -> float:
-        """Largest of: the difference of loss and logits, and of the updates, each relative to the other's size."""
+        """Return the largest difference of loss, logits and updates, each relative to the other's size."""
         outcomes = zip((self.outcome, self.changes), (other.outcome, other.changes), strict=True)
         return max(_distance(mine, theirs) for mine, theirs in outcomes)
 
@@ -178,7 +182,7 @@ def _wait_for(tensor: Tensor) -> None:
 
 
 def _tensors(state: Any) -> Iterator[Tensor]:
-    """The tensors in nested dicts and lists, in their order."""
+    """Yield the tensors in nested dicts and lists, in order."""
     if isinstance(state, Tensor):
         yield state
     elif isinstance(state, dict):

@@ -1,4 +1,4 @@
-"""`Epoch`: what a run holds of the epoch under way."""
+"""Hold the state of the epoch in progress."""
 
 from __future__ import annotations
 
@@ -17,9 +17,13 @@ from hpo.training.state import StateDict
 
 @dataclass(eq=False)
 class Epoch:
-    """number: from 0. rows: (steps, B) row numbers of its batches, on the CPU. random: the generator of augmentation.
+    """The epoch in progress.
 
-    losses and logits: of the steps taken, scalars and (B, L), on the device.
+    Attributes:
+        number: from 0.
+        rows: (steps, B) sample numbers of its batches, on the CPU.
+        random: the generator of augmentation.
+        losses, logits: of the steps taken, scalars and (B, L), on the device.
     """
 
     number: int
@@ -34,7 +38,7 @@ class Epoch:
         return len(self.losses)
 
     def mean_loss(self) -> float:
-        """Mean over the steps taken; raises TrainingFailure if a loss is not finite."""
+        """Return the mean over the steps taken. Raises TrainingFailure if a loss is not finite."""
         losses = torch.stack(self.losses).double().cpu().numpy()
         if not np.isfinite(losses).all():
             step = int(np.flatnonzero(~np.isfinite(losses))[0])
@@ -42,9 +46,13 @@ class Epoch:
         return float(losses.mean())
 
     def training_auc(self, labels: NDArray[np.uint8]) -> float:
-        """AUC of the batches as they were scored in training, nan if a class is missing.
+        """Return the AUC of the batches as they were scored in training, nan if a class is missing.
 
-        labels: (N, L) of the rows that `rows` counts. Raises TrainingFailure if a score is not finite.
+        Args:
+            labels: (N, L) of the samples that `rows` indexes.
+
+        Raises:
+            TrainingFailure: if a score is not finite.
         """
         scores = torch.cat(self.logits).cpu().numpy()
         if not np.isfinite(scores).all():
@@ -55,7 +63,7 @@ class Epoch:
             return math.nan
 
     def state_dict(self) -> StateDict:
-        """Its position, generator, losses and logits; the rows are drawn again from the seed."""
+        """Return its position, generator, losses and logits; the batches are redrawn from the seed."""
         return {
             "number": self.number,
             "random": self.random.get_state(),
@@ -64,7 +72,7 @@ class Epoch:
         }
 
     def load_state_dict(self, state: StateDict) -> None:
-        """Copies the state of the same epoch."""
+        """Copy the state of the same epoch."""
         self.random.set_state(state["random"].clone())
         self.losses, self.logits = (_taken_apart(state[name], self.random.device) for name in ("losses", "logits"))
 

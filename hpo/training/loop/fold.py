@@ -1,4 +1,4 @@
-"""`Run`: one network trained on the fit rows of one fold, an epoch at a time."""
+"""Train one network on the training part of one fold, an epoch at a time."""
 
 from __future__ import annotations
 
@@ -39,20 +39,26 @@ _STATISTICS_BATCHES = 16
 
 
 Work = Generator[None, None, FoldReport]
-"""Work done a unit at a time, a step or a batch of scoring: `next` does one, the end has the report."""
+"""Work in units, each a step or an evaluation batch: `next` does one, and the generator returns the report."""
 
 
 class Run:
-    """Training of one network; `fit` are row numbers of the development rows that `resident` holds.
+    """Training of one network; `fit` indexes the samples of the development set in `resident`.
 
-    Draws depend on (seed, epoch) only. Between two units of its `work` the run may be saved, and another run may use
-    the device: no unit leaves a context of PyTorch open. One resumed from `state_dict` takes the steps that are left
-    and then scores, as it would have. On CUDA all units must be done on one stream, which becomes a recorded graph's.
+    Random draws depend on (seed, epoch) only. Between two units of `work` the run can be checkpointed, or the device
+    handed to another fold; no unit leaves a PyTorch context manager open. A run resumed from `state_dict` takes the
+    remaining steps and then scores, exactly as if uninterrupted. On CUDA all units must run on one stream, which
+    becomes that of a recorded graph.
+
     An epoch is ceil(len(fit) / batch_size) steps, whatever the resplit. With `cross_entropy_share` the first epochs
-    train with cross-entropy, in the same mode of the optimizer and at the same learning rate; at the switch the
-    optimizer starts anew, with empty averages of gradients, a = b = alpha = 0, and its reference drawn, or set to the
-    weights, then. With selection rows the scores that count are those at the best selection AUC, the earlier of equals.
-    keep_weights: keeps those of the epoch whose scores count, too.
+    train with cross-entropy, in the same mode of the optimizer and at the same learning rate. At the switch the
+    optimizer is reset: empty gradient averages, a = b = alpha = 0, and the regularizer's reference drawn, or set to the
+    weights, at that moment.
+
+    With a selection set the reported scores are those of the epoch with the best selection AUC, the earliest if equal.
+
+    Args:
+        keep_weights: keep the weights of that epoch, too.
     """
 
     def __init__(
@@ -88,22 +94,23 @@ class Run:
 
     @property
     def total_steps(self) -> int:
-        """Steps of all its epochs."""
+        """Return the number of steps of all its epochs."""
         return self.steps * self.epochs
 
     @property
     def steps_done(self) -> int:
-        """Steps taken so far."""
+        """Return the number of steps taken."""
         return self.epochs_done * self.steps + (self._under_way.steps_done if self._under_way else 0)
 
     def remaining_epochs(self) -> range:
-        """Numbers of the epochs still to train or to finish, from 0."""
+        """Return the epochs still to train or to finish, from 0."""
         return range(self.epochs_done, self.epochs)
 
     def work(self, epoch: int, rows: NDArray[np.int64]) -> Work:
-        """What is left of an epoch, a unit at a time: its steps, then the scores of `rows`.
+        """Do the rest of an epoch, one unit at a time: its steps, then scores of the samples `rows`.
 
-        Raises TrainingFailure if a loss or a score was not finite. Left between two units and made anew, it goes on.
+        A generator abandoned between two units can be created again and resumes. Raises TrainingFailure if a loss or a
+        score was not finite.
         """
         for batch in self.batches(epoch):
             self.step(batch)
@@ -111,9 +118,9 @@ class Run:
         return (yield from self.score(epoch, rows))
 
     def batches(self, epoch: int) -> Iterator[Tensor]:
-        """The batches of an epoch that are left, (B,) row numbers on the device.
+        """Yield the remaining batches of an epoch, (B,) sample numbers on the device.
 
-        Sets loss, learning rate and reference where the epoch begins.
+        Sets loss, learning rate and reference at the start of the epoch.
         """
         under_way = self._under_way
         if under_way is None or under_way.number != epoch:
@@ -122,7 +129,7 @@ class Run:
         yield from self._send(under_way.rows[under_way.steps_done :])
 
     def step(self, batch: Tensor) -> None:
-        """One update from one batch; loss and scores stay on the device."""
+        """Do one update from one batch; loss and scores stay on the device."""
         assert self._under_way is not None
         self.optimizer.count()
         self.average.count_step()
@@ -131,14 +138,14 @@ class Run:
         self._under_way.logits.append(logits)
 
     def finish(self, epoch: int) -> None:
-        """Ends an epoch without scoring: raises TrainingFailure if a loss was not finite, and takes the weights in."""
+        """End an epoch without scoring: update the weight average. Raises TrainingFailure if a loss was not finite."""
         complete(self._take_into_average(epoch))
         self._end(epoch)
 
     def score(self, epoch: int, rows: NDArray[np.int64]) -> Work:
-        """Ends an epoch and scores `rows`; raises TrainingFailure if a loss or a score was not finite.
+        """End an epoch and score `rows`. Raises TrainingFailure if a loss or a score was not finite.
 
-        What it changes before its last line it changes to the same again if it is left on the way and made anew.
+        Idempotent up to its last line: if abandoned on the way and created again, it makes the same changes.
         """
         under_way = yield from self._take_into_average(epoch)
         selection = yield from self._selection_auc()
@@ -155,22 +162,22 @@ class Run:
         return FoldReport(area, error, training_auc, self.training_loss, roc)
 
     def scores(self, images: Tensor) -> NDArray[np.float32]:
-        """Logits of (N, 1, ...) uint8 images on the device by the weights that are scored, (N, L).
+        """Return the logits, (N, L), of (N, 1, ...) uint8 images on the device by the weights in use for scoring.
 
         Raises TrainingFailure if one is not finite.
         """
         return complete(self._scoring(images))
 
     def scored_network(self) -> nn.Module:
-        """The network whose scores count now: the last weights or their average."""
+        """Return the network in use for scoring: the last weights or their average."""
         return self.average.choose(self.network)
 
     def best_weights(self) -> dict[str, Tensor]:
-        """State of the network whose scores count so far, on the device; empty before one was scored or unless kept."""
+        """Return the state of the best network so far, on the device; empty before scoring or unless `keep_weights`."""
         return self._best_weights
 
     def state_dict(self) -> StateDict:
-        """Everything that a run needs to go on from its last step; tensors are shared with the run."""
+        """Return everything that a run needs to resume from its last step; tensors are shared with the run."""
         return {
             "epochs_done": self.epochs_done,
             "under_way": None if self._under_way is None else self._under_way.state_dict(),
@@ -184,7 +191,7 @@ class Run:
         }
 
     def load_state_dict(self, state: StateDict) -> None:
-        """Copies the state of a run with equal arguments."""
+        """Copy the state of a run with equal arguments."""
         self.epochs_done, under_way = state["epochs_done"], state["under_way"]
         self._under_way = None
         if under_way is not None:
@@ -215,12 +222,12 @@ class Run:
         return Epoch(epoch, self._draw_batches("batches", epoch), self._random)
 
     def _compute(self, batch: Tensor) -> tuple[Tensor, Tensor]:
-        """Loss and logits of a batch, and the update from them: what the device does in a step."""
+        """Return loss and logits of a batch after updating from them: the device's part of a step."""
         images, targets = self._prepare(batch, self._random)
         with self.machine.autocast():
             logits = self.network(images).float()
         loss = self.loss(logits, targets)
-        # None are left from the step before, but for a recording that failed half-way.
+        # Normally none are left from the step before; a recording that failed midway may leave some.
         self._forget_gradients()
         loss.backward()
         self.optimizer.update()
@@ -255,7 +262,7 @@ class Run:
         self.epochs_done, self._under_way = epoch + 1, None
 
     def _selection_auc(self) -> Generator[None, None, float]:
-        """Of the weights that are scored now, on the selection rows; infinite without such, so that the last count."""
+        """Return the AUC on the selection set; infinite without one, so that the last epoch counts."""
         rows = self.split.selection
         if rows is None:
             return math.inf
@@ -266,7 +273,7 @@ class Run:
         return self.resident.images[self._send(torch.from_numpy(rows))]
 
     def _send(self, rows: Tensor) -> Tensor:
-        """Row numbers on the device, without waiting for what it does."""
+        """Copy sample numbers to the device without waiting for its queue."""
         return rows.pin_memory().to(self.machine.device, non_blocking=True) if self._on_cuda else rows
 
     def _start_loss(self, epoch: int) -> None:
@@ -280,7 +287,7 @@ class Run:
         settings = self.config.model_dump().values()
         kind = (
             loss,
-            # Choices, and whether a number is 0: a part that is off has no kernels.
+            # Choices, and whether a number is 0: a part that is off launches no kernels.
             tuple(value if isinstance(value, str) else bool(value) for value in settings),
             min(self.config.batch_size, len(self.split.training)),
             self.resident.images.shape[1:],
@@ -308,7 +315,7 @@ class Run:
 
 
 def complete(work: Generator[None, None, Result]) -> Result:
-    """What work comes to, all of its units done."""
+    """Run all units of a work and return its result."""
     while True:
         try:
             next(work)

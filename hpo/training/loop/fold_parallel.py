@@ -1,4 +1,4 @@
-"""Folds trained side by side: in threads on a CPU, on streams on CUDA."""
+"""Train folds in parallel: in threads on a CPU, on streams on CUDA."""
 
 from __future__ import annotations
 
@@ -29,30 +29,30 @@ class FoldExecutor(Protocol):
     groups: list[range]
 
     def describe(self) -> str:
-        """`2 of 5 folds side by side, 1 thread each`."""
+        """Describe itself, such as `2 of 5 folds side by side, 1 thread each`."""
 
     def turn(self, fold: int) -> AbstractContextManager[object]:
-        """Where everything is made that belongs to a fold."""
+        """Return the context in which everything that belongs to a fold must be created."""
 
     def rounds(self, group: range, works: Works) -> Rounds:
-        """Does one unit of each work, all together, then yields the reports of those that it has ended; to the end.
+        """Do one unit of each work in parallel, yield the reports of the works that ended, and repeat to the end.
 
-        works: of folds of the group. When it yields no unit is under way. If units raise, the first fold's error comes
-        out, after the others' units.
+        works: of folds of the group. No unit is in progress when it yields. If units raise, the first fold's error is
+        raised after the others' units.
         """
 
     def settle(self) -> None:
-        """Waits until the device has done what it was given, so that runs may be saved."""
+        """Wait until the device has finished its queue, so that runs can be saved."""
 
 
 def choose_fold_executor(config: TrainConfig, dataset: Dataset, folds: int, machine: Machine) -> FoldExecutor:
-    """The way to train `folds` folds; equal arguments and, on a CPU, equal threads of PyTorch give an equal one.
+    """Choose how to train `folds` folds; deterministic given the arguments and, on a CPU, PyTorch's number of threads.
 
-    As many at a time as together take a third of the memory that this process may hold. Volumes are trained one by one
-    on a CPU: whether they gain there has not been measured.
+    As many folds run at a time as fit in a third of the memory that this process may hold. Volumes are trained one by
+    one on a CPU: whether they gain there has not been measured.
     """
-    room = memory_share(machine.device) * _SHARE_OF_MEMORY
-    most = max(1, int(room / step_bytes(config, dataset)))
+    available = memory_share(machine.device) * _SHARE_OF_MEMORY
+    most = max(1, int(available / step_bytes(config, dataset)))
     if machine.device.type == "cuda":
         return OnStreams(cut(folds, most), machine.device)
     threads = torch.get_num_threads()
@@ -61,10 +61,10 @@ def choose_fold_executor(config: TrainConfig, dataset: Dataset, folds: int, mach
 
 
 def step_bytes(config: TrainConfig, dataset: Dataset) -> int:
-    """About the most memory that a step in float32 holds beside weights and optimizer; in bf16 it is less.
+    """Estimate the peak memory of a step in float32 besides weights and optimizer; bf16 needs less.
 
-    A constant, for gradients and work space, and a part for each pixel of the batch, for activations. Measured as the
-    peak over a step on a CPU, of 16 and 48 images of 28 pixels, 8 and 16 volumes of edge 14: benchmarks/step_memory.py.
+    A constant for gradients and work space, plus a part per pixel of the batch for activations. Fitted to the measured
+    peak of a step on a CPU, with 16 and 48 images of 28 pixels, 8 and 16 volumes of edge 14: benchmarks/step_memory.py.
     """
     edge = min(config.input_size, dataset.size)
     pixels: int = config.batch_size * edge**dataset.dimensions
@@ -72,7 +72,7 @@ def step_bytes(config: TrainConfig, dataset: Dataset) -> int:
 
 
 def best_size(folds: int, threads: int, most: int) -> int:
-    """How many folds to train at a time: the least time if threads speed a fold up by their number, then the most."""
+    """Return how many folds to train at a time: the fastest if threads scale linearly, else the most."""
 
     def time(size: int) -> float:
         return sum(1 / (threads // len(group)) for group in cut(folds, size))
@@ -81,12 +81,12 @@ def best_size(folds: int, threads: int, most: int) -> int:
 
 
 def cut(folds: int, size: int) -> list[range]:
-    """The folds in groups of `size`, the last one smaller if need be."""
+    """Split the folds into groups of `size`, the last one smaller if need be."""
     return [range(low, min(low + size, folds)) for low in range(0, folds, size)]
 
 
 class InThreads:
-    """Each fold of a group in a thread of its own, with an equal part of the threads that PyTorch computes with.
+    """Each fold of a group in a thread of its own, with an equal share of PyTorch's intra-op threads.
 
     A group of one is trained in the calling thread. The other threads live as long as this object.
     """
@@ -102,7 +102,7 @@ class InThreads:
         return f"{_describe(self.groups)}, {each} thread{'s' if each > 1 else ''} each"
 
     def turn(self, fold: int) -> AbstractContextManager[object]:  # noqa: ARG002
-        """As FoldExecutor's: anywhere."""
+        """Return a null context: a fold may be created anywhere."""
         return nullcontext()
 
     def rounds(self, group: range, works: Works) -> Rounds:
@@ -111,17 +111,17 @@ class InThreads:
             return _rounds(works, _in_turn)
         each = self._threads // len(group)
         wait([seat.submit(_compute_with, each) for seat in self._seats])
-        # They set the number of threads to come, too, which is the caller's.
+        # The workers also set the number for threads yet to come, so restore the caller's.
         torch.set_num_threads(self._threads)
         seats = dict(zip(group, self._seats, strict=False))
         return _rounds(works, lambda left: _at_once(left, seats))
 
     def settle(self) -> None:
-        """As FoldExecutor's: nothing is ever under way."""
+        """Do nothing: no work is pending between rounds."""
 
 
 class OnStreams:
-    """Each fold on a CUDA stream of its own, given its work in turn by one thread, so that the device overlaps them."""
+    """Each fold on a CUDA stream of its own, fed in turn by one thread, so that the device overlaps them."""
 
     def __init__(self, groups: list[range], device: torch.device) -> None:
         self.groups, self._device = groups, device
@@ -134,11 +134,11 @@ class OnStreams:
         return f"{_describe(self.groups)}, a stream each"
 
     def turn(self, fold: int) -> AbstractContextManager[object]:
-        """As FoldExecutor's: on the fold's stream, so that its memory is given to no other."""
+        """Return the context of the fold's stream, so that its memory is not reused by another."""
         return torch.cuda.stream(self._streams[fold])
 
     def rounds(self, group: range, works: Works) -> Rounds:  # noqa: ARG002
-        """As FoldExecutor's, save that the units it has given to the device may still be under way there."""
+        """See FoldExecutor; but units queued on the device may still be running there."""
         try:
             yield from _rounds(works, lambda left: _in_turn(left, self.turn))
         finally:
@@ -151,7 +151,7 @@ class OnStreams:
 
 @contextmanager
 def own_stream(device: torch.device) -> Iterator[None]:
-    """Context on a CUDA stream of its own, which the caller's waits for at its end; on a CPU nothing."""
+    """Run on a new CUDA stream, which the caller's stream waits for at the end; no effect on a CPU."""
     if device.type != "cuda":
         yield
         return
@@ -194,7 +194,7 @@ def _in_turn(works: Works, turn: Callable[[int], AbstractContextManager[object]]
 
 def _compute_with(threads: int) -> None:
     torch.set_num_threads(threads)
-    # A thread's first look at the number would set it to the process's, and OpenMP makes its threads at first need.
+    # A thread's first query would set the number to the process's, and OpenMP creates its threads on first use.
     torch.get_num_threads()
     torch.ones(1 << 20).sum()
 

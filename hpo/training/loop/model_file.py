@@ -1,4 +1,4 @@
-"""`Model`: a trained network as a file, with all that is needed to score images with it."""
+"""Save a trained network as one file, with everything needed to score images."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _FORMAT = "1"
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """A network that has been trained on `dataset` under `config`. about: what else its file says, as text by name."""
+    """A network trained on `dataset` under `config`. about: further text entries of its file, by name."""
 
     dataset: Dataset
     config: TrainConfig
@@ -42,10 +42,11 @@ class Model:
     def scores(
         self, images: NDArray[np.uint8], device: str = "auto", progress: Callable[[float], None] = lambda _share: None
     ) -> NDArray[np.float32]:
-        """Scores from 0 to 1 of (N, H, W) or (N, D, H, W) uint8 images, (N, L), larger meaning more positive.
+        """Score (N, H, W) or (N, D, H, W) uint8 images: (N, L) from 0 to 1, larger meaning more positive.
 
-        In float32 whatever the training took, so that machines agree; images are shrunk to `input_size` as in training.
-        progress: called with the share done. Raises DataError for images of another form, DeviceError.
+        Computes in float32 whatever the training precision, so that machines agree; images are shrunk to `input_size`
+        as in training.
+        progress: called with the fraction done. Raises DataError for images of another form, DeviceError.
         """
         check_images(images, self.dataset)
         machine = choose_machine(choose_device(device), self.dataset.dimensions, "fp32")
@@ -63,15 +64,15 @@ class Model:
 
 
 def check_images(images: NDArray[Any], dataset: Dataset) -> None:
-    """Raises DataError unless `images` are a batch that a network for `dataset` can score."""
+    """Raise DataError unless `images` are a batch that a network for `dataset` can score."""
     axes = {2: "(N, H, W)", 3: "(N, D, H, W)"}[dataset.dimensions]
     if images.dtype != np.uint8 or images.ndim != dataset.dimensions + 1 or not images.size:
-        found = f"{images.dtype} of shape {images.shape}"
-        raise DataError(f"images are {found}; a model for {dataset.name} scores uint8 of shape {axes}, grey, 0 to 255")
+        given = f"{images.dtype} of shape {images.shape}"
+        raise DataError(f"images are {given}; a model for {dataset.name} scores uint8 of shape {axes}, grey, 0 to 255")
 
 
 def save_model(model: Model, path: Path) -> None:
-    """Writes weights and description as safetensors, whole or not at all. Raises OutputError."""
+    """Write weights and description as safetensors, atomically. Raises OutputError."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.network.state_dict().items()}
     description = {
         "format": _FORMAT,
@@ -88,7 +89,7 @@ def save_model(model: Model, path: Path) -> None:
 
 
 def load_model(path: Path) -> Model:
-    """The model in a file. Raises DataError, in a sentence, if it is missing, damaged or not hpo's."""
+    """Load the model in a file. Raises DataError if it is missing, damaged or not hpo's."""
     try:
         with safe_open(path, framework="pt") as file:
             description = file.metadata() or {}
@@ -99,20 +100,20 @@ def load_model(path: Path) -> Model:
         raise DataError(f"{path} cannot be read as a model: {error}") from None
     try:
         if description.get("format") != _FORMAT:
-            raise ValueError(f"its format is {description.get('format', 'not said')}, not {_FORMAT}")
+            raise ValueError(f"its format is {description.get('format', 'missing')}, not {_FORMAT}")
         dataset = find_dataset(description["dataset"])
         config = TrainConfig.model_validate_json(description["config"])
         network = make_network(config, dataset, seed=0)
         network.load_state_dict(tensors)
     except (KeyError, ValueError, ValidationError, RuntimeError, HpoError) as error:
-        raise DataError(f"{path} is no model of hpo: {first_line(error)}") from None
+        raise DataError(f"{path} is not an hpo model: {first_line(error)}") from None
     if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values() if tensor.is_floating_point()):
-        raise DataError(f"{path} holds weights that are not finite; export it anew")
+        raise DataError(f"{path} holds weights that are not finite; export it again")
     return Model(dataset, config, network, json.loads(description.get("about", "{}")))
 
 
 def weights_digest(model: Model) -> str:
-    """SHA-256 of the weights by name, in hexadecimal; equal networks have equal ones, whatever file they came from."""
+    """Return the hexadecimal SHA-256 of the weights by name; equal for equal networks, whatever file they came from."""
     digest = hashlib.sha256()
     for name, tensor in sorted(model.network.state_dict().items()):
         digest.update(name.encode())

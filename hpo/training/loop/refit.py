@@ -1,4 +1,4 @@
-"""One configuration trained once on all the rows it may see, for its weights."""
+"""Train one configuration once on the whole development set, for its weights."""
 
 from __future__ import annotations
 
@@ -26,9 +26,13 @@ from hpo.training.report import FoldReport
 
 @dataclass(frozen=True, eq=False)
 class Refit:
-    """A trained model. selection: row numbers that chose its epoch, None if the last weights or their average count.
+    """A trained model.
 
-    training_auc, training_loss: of the last epoch's batches. usage: what it cost, over all attempts.
+    Attributes:
+        selection: sample numbers of the selection set that chose its epoch; None if the last weights or their average
+            count.
+        training_auc, training_loss: of the last epoch's batches.
+        usage: its cost over all attempts.
     """
 
     model: Model
@@ -47,11 +51,15 @@ def refit(
     progress: Callable[[float], None] = lambda _share: None,
     checkpoint: Checkpoint | None = None,
 ) -> Refit:
-    """Train a configuration on all development rows, as its `resplit` divides them into training and selection rows.
+    """Train a configuration on the whole development set, divided by its `resplit` into training and selection set.
 
-    progress: called with the share of steps done after each; what it raises ends the training, the state saved first.
-    checkpoint: where it goes on from, and what is saved when it is due; removed at the end.
-    Raises TrainingFailure, DeviceError, DataError as `train_trial`.
+    Args:
+        progress: called with the fraction of steps done after each step; an exception that it raises ends the training
+            after the state is saved.
+        checkpoint: resumed from, saved when due, and removed at the end.
+
+    Raises:
+        TrainingFailure, DeviceError, DataError: as `train_trial`.
     """
     with memory_failures():
         start_of_trial(choose_device(device))
@@ -97,7 +105,7 @@ def _train(
 
 
 def _resume(run: Run, checkpoint: Checkpoint | None) -> ResourceUsage:
-    """Resume from the checkpoint, if there is one; what earlier attempts cost."""
+    """Resume from the checkpoint, if there is one; return the cost of earlier attempts."""
     found = checkpoint.load() if checkpoint is not None else None
     if found is None:
         return ResourceUsage()

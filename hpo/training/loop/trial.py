@@ -1,4 +1,4 @@
-"""`train_trial`: the public door; a configuration trained on every fold, reported after each epoch."""
+"""Train a configuration on every fold and report after each epoch: `train_trial`, the package's public API."""
 
 from __future__ import annotations
 
@@ -40,16 +40,21 @@ def train_trial(
 ) -> Iterator[EpochReport]:
     """Train a configuration on all folds in lockstep, one report per epoch; stop by leaving the iterator.
 
-    seed: of weights, resplits, batches and augmentation; equal arguments on a CPU with an equal number of threads give
-    bit-equal reports, whether or not the trial was interrupted and resumed. Folds are trained side by side where that
-    is faster. control: obeyed after every step and scoring batch of the folds that are side by side, and before each
-    epoch; once its stop is requested, the state is saved and the iterator ends without an error.
+    With equal arguments and an equal number of threads, reports on a CPU are bit-equal, whether or not the trial was
+    interrupted and resumed. Folds are trained in parallel where that is faster.
 
-    checkpoint: where the trial goes on from, if there is a file, and what is saved when it is due. To ask for the next
-    report means that the last was taken: it is not given again after that.
+    Args:
+        seed: of weights, resplits, batches and augmentation.
+        device: auto, cpu, cuda or cuda:N.
+        control: checked after every step and evaluation batch of the folds in progress, and before each epoch. Once its
+            stop is requested, the state is saved and the iterator ends without an error.
+        checkpoint: resumed from if there is a file, and saved when due. Requesting the next report acknowledges the
+            last one, which is not yielded again after a resume.
 
-    device: auto, cpu, cuda or cuda:N. Raises TrainingFailure if the configuration diverges or asks for more memory than
-    there is, DeviceError for a device that is not there, DataError if a resplit leaves rows without a class.
+    Raises:
+        TrainingFailure: if the configuration diverges or needs more memory than there is.
+        DeviceError: for a device that does not exist.
+        DataError: if a resplit leaves a part without a class.
     """
 
     def begin() -> _Trial:
@@ -77,13 +82,15 @@ def _log_once(message: str) -> None:
 
 
 class _StopRequested(Exception):  # noqa: N818 - the way out of a step, not an error
-    """A stop was requested, and the state is saved if it could be."""
+    """A stop was requested, and the state was saved if possible."""
 
 
 class _Trial:
     """The runs of a trial and its position.
 
-    epoch: the one in progress, from 0. reports: of the folds that have finished it, by number.
+    Attributes:
+        epoch: the one in progress, from 0.
+        reports: of the folds that have finished it, by number.
     """
 
     def __init__(
@@ -117,7 +124,7 @@ class _Trial:
         self._saved = self._position
 
     def train_epoch(self) -> EpochReport:
-        """What is left of the epoch under way, a group of folds after the other."""
+        """Train the rest of the epoch in progress, one group of folds after the other."""
         self._began = self._began or time.perf_counter()
         for group in self.way.groups:
             left = [fold for fold in group if fold not in self.reports]
@@ -146,7 +153,7 @@ class _Trial:
             raise _StopRequested
 
     def resume(self, checkpoint: Checkpoint) -> bool:
-        """Goes on from the trial's last file, if there is one; False if that went wrong half-way."""
+        """Resume from the trial's last file, if there is one; return False if that failed midway."""
         found = checkpoint.load()
         if found is None:
             return True
@@ -171,7 +178,7 @@ class _Trial:
 
     @property
     def _position(self) -> tuple[int, int]:
-        """Steps taken over all folds, and folds done with the epoch under way."""
+        """Return the steps taken over all folds, and the folds done with the epoch in progress."""
         return sum(run.steps_done for run in self.runs), len(self.reports)
 
     def _save(self, checkpoint: Checkpoint) -> None:

@@ -1,1 +1,1 @@
-"""The device and the process: choice, precision, memory limits, failures, cost, provenance."""
+"""Manage device and process: choice, precision, memory limits, failures, cost, provenance."""

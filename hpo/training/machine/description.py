@@ -1,4 +1,4 @@
-"""What is known of a device; no torch here, so that every layer above can use it."""
+"""Describe a device; without torch, so that every layer above can use it."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ class DeviceDescription(TypedDict):
     """A device.
 
     Attributes:
-        name: of the card or the processor.
-        cores: threads in use, or multiprocessors of a card.
+        name: of the GPU or the CPU.
+        cores: threads in use, or multiprocessors of a GPU.
         memory: bytes.
-        precision: what the setting `auto` takes, bf16 or fp32.
+        precision: what the setting `auto` resolves to, bf16 or fp32.
     """
 
     name: str
@@ -22,14 +22,14 @@ class DeviceDescription(TypedDict):
 
 
 class Inspection(DeviceDescription):
-    """What a process of its own sees of a device, as it prints it.
+    """A device as seen and printed by a separate process.
 
     Attributes:
         device: cpu, cuda or cuda:N.
         free: bytes of a GPU that are free; None on a CPU.
         gpus: number of CUDA devices.
         torch: version of PyTorch.
-        cuda: version of CUDA that it was built for; None for a CPU build.
+        cuda: version of CUDA that PyTorch was built for; None for a CPU build.
     """
 
     device: str

@@ -1,4 +1,4 @@
-"""Device, precision, memory layout, and the settings of the process."""
+"""Choose device, precision and memory layout, and configure the process."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _CLEAR_REFS, _RESET_PEAK = Path("/proc/self/clear_refs"), "5"
 _STATUS = Path("/proc/self/status")
 
 CONTEXT_BYTES = 600 * 2**20
-"""What a process holds of a GPU beside PyTorch's tensors: CUDA's context, and the libraries' own memory."""
+"""GPU memory of a process besides PyTorch's tensors: CUDA context and the libraries' own memory."""
 
 _SHARED_GPU = 0.95
 _SLOWER = 1.2
@@ -39,18 +39,18 @@ _ROUNDS = 9
 
 @dataclass(frozen=True)
 class Machine:
-    """Where and how a network computes. dtype: of convolutions under autocast; float32 is no autocast."""
+    """The device and number format of a network. dtype: of convolutions under autocast; float32 means no autocast."""
 
     device: torch.device
     dtype: torch.dtype
     memory_format: torch.memory_format
 
     def autocast(self) -> AbstractContextManager[object]:
-        """Context in which forward passes run in `dtype`."""
+        """Return the context in which forward passes run in `dtype`."""
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.dtype == torch.bfloat16)
 
     def place(self, network: nn.Module) -> None:
-        """Moves a network to the device and its weights to the layout, in place."""
+        """Move a network to the device and its weights to the layout, in place."""
         network.to(device=self.device)
         for parameter in network.parameters():
             if parameter.dim() >= 4:
@@ -60,9 +60,9 @@ class Machine:
 def choose_machine(
     device: torch.device, dimensions: Literal[2, 3], precision: Literal["auto", "bf16", "fp32"]
 ) -> Machine:
-    """Precision and layout for networks of that many dimensions on a device.
+    """Choose precision and memory layout for networks of that many dimensions on a device.
 
-    Layout: channels-last, but plain in 3D on a CPU without AMX, where channels-last is no faster.
+    Layout: channels-last, but contiguous in 3D on a CPU without AMX, where channels-last is no faster.
     """
     bf16 = precision == "bf16" or (precision == "auto" and computes_in_bf16(device))
     layout = torch.channels_last if dimensions == 2 else torch.channels_last_3d
@@ -72,11 +72,11 @@ def choose_machine(
 
 
 def computes_in_bf16(device: torch.device) -> bool:
-    """Whether the device is to compute in bf16: compute capability 8 on CUDA, AVX512-BF16 or AMX that pays on a CPU.
+    """Return whether to compute in bf16: compute capability 8 on CUDA; on a CPU AVX512-BF16 or AMX, if not slower.
 
-    A CPU with the instructions is measured once in a process, and refused bf16 only if a convolution took over 1.2
-    times as long in it. Where it pays it should take well under the time, where it is emulated it takes several times
-    as long: the margin is there so that chance does not decide and processes of one machine agree.
+    A CPU with the instructions is measured once per process, and bf16 is rejected only if a convolution took over 1.2
+    times as long as in fp32. True support is well below that limit and emulation several times above, so that the
+    margin keeps processes of one machine in agreement despite noise.
     """
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= _AMPERE
@@ -86,9 +86,9 @@ def computes_in_bf16(device: torch.device) -> bool:
 
 @cache
 def time_in_bf16() -> float:
-    """Time of a convolution and its gradients on the CPU in bf16 over that in fp32, the least of nine of each.
+    """Return the time of a convolution with gradients on the CPU in bf16 relative to fp32, the least of nine each.
 
-    On one thread: beside other work two threads wait for each other at every step, and that wait is not the arithmetic.
+    On one thread: with other load, two threads wait for each other at every step, which would be measured too.
     """
     network = nn.Conv2d(64, 64, 3, padding=1)
     network.weight.data = network.weight.data.contiguous(memory_format=torch.channels_last)
@@ -112,7 +112,7 @@ def time_in_bf16() -> float:
 
 
 def choose_device(option: str) -> torch.device:
-    """The device of `auto` (CUDA if there is one), `cpu`, `cuda` or `cuda:N`; raises DeviceError if it is not there."""
+    """Resolve `auto` (CUDA if there is one), `cpu`, `cuda` or `cuda:N`. Raises DeviceError if it does not exist."""
     count = gpu_count()
     if option == "auto":
         return torch.device("cuda", 0) if count else torch.device("cpu")
@@ -120,27 +120,28 @@ def choose_device(option: str) -> torch.device:
         return torch.device("cpu")
     name, _, number = option.partition(":")
     if name != "cuda" or not (number.isdecimal() or option == "cuda"):
-        raise DeviceError(f"device {option} is unknown; give auto, cpu, cuda or cuda:N")
+        raise DeviceError(f"unknown device {option}; give auto, cpu, cuda or cuda:N")
     index = int(number or 0)
     if index >= count:
         there = f"{count} CUDA device{'s' if count != 1 else ''}" if count else "no CUDA device"
-        raise DeviceError(f"device {option} is not there: PyTorch {torch.__version__} sees {there}; give auto or cpu")
+        raise DeviceError(f"device {option} does not exist: PyTorch {torch.__version__} sees {there}; give auto or cpu")
     return torch.device("cuda", index)
 
 
 def gpu_count() -> int:
-    """Number of CUDA devices that this process sees."""
+    """Return the number of CUDA devices that this process sees."""
     return torch.cuda.device_count() if torch.cuda.is_available() else 0
 
 
 def set_up_process(threads: int | None = None) -> None:
-    """Settings of a process that trains: threads, allocator, cuDNN.
+    """Configure a process for training: threads, allocator, cuDNN.
 
-    threads: None for PyTorch's own number, but no more than the cores that a CPU quota allows.
+    On glibc, freed memory is kept for the next step rather than returned to the kernel (about 10 % faster on a CPU; the
+    process then stays at its peak). With equal seeds and an equal number of threads a CPU gives bit-equal results; CUDA
+    does not, because cuDNN may choose other algorithms.
 
-    On glibc, freed memory is kept for the next step rather than given back to the kernel (about 10 % faster on a CPU;
-    the process then holds its peak). With equal seeds and an equal number of threads a CPU gives bit-equal results;
-    CUDA does not, since cuDNN may choose other algorithms.
+    Args:
+        threads: None for PyTorch's default, capped at the cores that a CPU quota allows.
     """
     torch.set_num_threads(threads if threads is not None else min(torch.get_num_threads(), usable_cores()))
     if _on_glibc():
@@ -151,13 +152,16 @@ def set_up_process(threads: int | None = None) -> None:
 
 
 def limit_memory(device: torch.device, sharing: int) -> int | None:
-    """Bounds what this process may hold of the device's memory to the part of one of `sharing` workers, from here on.
+    """Limit this process's device memory, from here on, to the share of one of `sharing` workers.
 
-    Returns the bytes, None without a bound. An allocation beyond it fails in this process and in no other. On a CPU it
-    is a part of main memory, also of a worker by itself; on CUDA PyTorch's part of the GPU.
+    An allocation beyond the limit fails in this process and in no other. On a CPU the limit is a share of main memory,
+    even for a single worker; on CUDA it is PyTorch's share of the GPU.
+
+    Returns:
+        The limit in bytes; None without one.
     """
     if device.type == "cpu":
-        # Threads that OpenMP cannot make end the process: they are made before.
+        # OpenMP aborts the process if it cannot create its threads, so create them before the limit.
         torch.ones(1 << 20).sum()
         return limit_main_memory(sharing)
     total = torch.cuda.get_device_properties(device).total_memory
@@ -167,7 +171,7 @@ def limit_memory(device: torch.device, sharing: int) -> int | None:
 
 
 def memory_share(device: torch.device) -> int:
-    """Bytes of memory that this process may hold on the device: its bound, else all that there is."""
+    """Return the bytes of memory that this process may hold on the device: its limit, else all of it."""
     if device.type == "cpu":
         return main_memory_limit() or usable_memory() or 0
     total = torch.cuda.get_device_properties(device).total_memory
@@ -191,9 +195,9 @@ def describe_device(device: torch.device | str) -> DeviceDescription:
 
 
 def start_of_trial(device: torch.device) -> None:
-    """Gives what earlier trials freed back to the system, and counts the peak of memory from here.
+    """Return memory freed by earlier trials to the system, and reset the peak.
 
-    Without it a process that keeps freed memory grows with each trial of another batch size: 1.6 GB became 7 GB in 8.
+    Without it a process that keeps freed memory grows with each trial of another batch size: from 1.6 GB to 7 GB in 8.
     """
     begin_trial()
     gc.collect()
@@ -208,10 +212,10 @@ def start_of_trial(device: torch.device) -> None:
 
 
 def peak_memory_bytes(device: torch.device | str) -> int:
-    """Most memory held since `start_of_trial`: by PyTorch on a CUDA device, by the whole process on a CPU.
+    """Return the peak memory since `start_of_trial`: PyTorch's on a CUDA device, the whole process's on a CPU.
 
-    On CUDA it is what PyTorch has reserved: more than its tensors, and what no other worker can have. On a CPU where
-    /proc does not tell, it is counted since the process began; 0 where nothing tells.
+    On CUDA this is what PyTorch reserved: more than its tensors, and unavailable to other workers. On a CPU without a
+    resettable peak in /proc it counts from the start of the process; 0 if unknown.
     """
     device = choose_device(device) if isinstance(device, str) else device
     if device.type == "cuda":

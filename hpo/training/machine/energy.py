@@ -1,4 +1,4 @@
-"""What a device has used of energy, by its own counter: NVIDIA's cards from Volta on, and processors with RAPL."""
+"""Read a device's energy counter: NVIDIA GPUs from Volta on, and CPUs with RAPL."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import torch
 
 _RAPL = Path("/sys/class/powercap")
 _PACKAGE = "intel-rapl:*"
-"""One folder for each processor package; its parts have a second number and would be counted twice. AMD's are named so
-too. Source: the kernel's admin guide, power capping framework."""
+"""One folder per CPU package; subdomains have a second number and would be counted twice. AMD uses the same names.
+Source: the kernel's admin guide, power capping framework."""
 
 
 class EnergyMeter:
-    """Energy that a device used since the meter was made: of the whole device, whoever worked on it.
+    """Energy used by a whole device, by all its users, since the meter was created.
 
-    A counter of a processor begins anew every few minutes under load, so read it more often than that.
+    A CPU's counter wraps around every few minutes under load, so read it more often than that.
     """
 
     def __init__(self, device: torch.device, rapl: Path = _RAPL) -> None:
@@ -27,7 +27,7 @@ class EnergyMeter:
         self._last = [read() for read, _ in self._counters]
 
     def joules(self) -> float | None:
-        """Joules so far; None if the device does not tell."""
+        """Return the joules so far; None if the device has no readable counter."""
         now = [read() for read, _ in self._counters]
         known = [
             (new - old) % around
@@ -42,13 +42,13 @@ class EnergyMeter:
 
 
 Counter = tuple[Callable[[], float | None], float]
-"""Reads joules, None if it cannot, and the value at which it begins anew."""
+"""A function that reads joules, None if it cannot, and the value at which the counter wraps around."""
 
 
 def _card(device: torch.device) -> Counter:
     try:
         import pynvml
-    except ImportError:  # no reason not to train
+    except ImportError:  # energy is optional
         return lambda: None, math.inf
 
     def read() -> float | None:
@@ -74,7 +74,7 @@ def _package(folder: Path) -> Counter:
 
 
 def _packages(rapl: Path) -> list[Path]:
-    """Folders of processor packages whose counter this user may read; Linux keeps it to root since 2020."""
+    """Return the folders of CPU packages whose counter this user may read; since 2020 Linux restricts it to root."""
     found = []
     for folder in sorted(rapl.glob(_PACKAGE)):
         with contextlib.suppress(OSError, ValueError):

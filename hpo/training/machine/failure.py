@@ -1,4 +1,4 @@
-"""`TrainingFailure`: a configuration that fails by its own fault."""
+"""Define `TrainingFailure`: a failure caused by the configuration itself."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ Reason = Literal["diverged", "out of memory"]
 _CUDA_OUT_OF_MEMORY = 2
 """cudaErrorMemoryAllocation, and hipErrorOutOfMemory."""
 
-# These libraries raise a bare RuntimeError whose text, English in every locale, is all that tells a refused allocation
-# from a bug; tests/quirks/test_torch_memory.py pins those that a CPU shows. Everything else goes by class and code.
+# These libraries raise a bare RuntimeError: only its text, English in every locale, distinguishes a failed allocation
+# from a bug. tests/quirks/test_torch_memory.py pins the texts seen on a CPU. All else is classified by class and code.
 _SAYS_OUT_OF_MEMORY = re.compile(
     "|".join(
         (
@@ -37,7 +37,7 @@ _SAYS_OUT_OF_MEMORY = re.compile(
 
 
 class TrainingFailure(Exception):  # noqa: N818 - a result of a trial, not an error of the program
-    """Training that cannot go on: reason says which kind, detail where and with what values."""
+    """Training that cannot continue. reason: the kind; detail: where, and with what values."""
 
     def __init__(self, reason: Reason, detail: str) -> None:
         super().__init__(f"{reason}: {detail}")
@@ -47,7 +47,7 @@ class TrainingFailure(Exception):  # noqa: N818 - a result of a trial, not an er
 
 @contextmanager
 def memory_failures() -> Iterator[None]:
-    """Turns an allocation that CPU or CUDA refuses into TrainingFailure("out of memory"); other errors pass.
+    """Turn an allocation refused by CPU or CUDA into TrainingFailure("out of memory"); pass on other errors.
 
     Raises ProcessTainted instead in a process whose memory is limited and that has trained other trials before.
     """
@@ -60,7 +60,7 @@ def memory_failures() -> Iterator[None]:
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error means that memory was refused."""
+    """Return whether an error means that an allocation was refused."""
     if isinstance(error, OSError):
         return error.errno == errno.ENOMEM
     if isinstance(error, torch.AcceleratorError):
@@ -69,9 +69,11 @@ def _is_out_of_memory(error: BaseException) -> bool:
 
 
 def _out_of_memory(error: BaseException) -> TrainingFailure:
-    """The failure; raises ProcessTainted where it may be the process's and not the configuration's."""
+    """Return the failure. Raises ProcessTainted if the cause may be the process, not the configuration."""
     note_refusal()
     detail = (str(error).splitlines() or ["allocation refused"])[0]
     bound = main_memory_limit()
-    told = f" (this worker may hold {memory(bound)})" if bound and not isinstance(error, torch.OutOfMemoryError) else ""
-    return TrainingFailure("out of memory", detail + told)
+    limit = (
+        f" (this worker may hold {memory(bound)})" if bound and not isinstance(error, torch.OutOfMemoryError) else ""
+    )
+    return TrainingFailure("out of memory", detail + limit)

@@ -1,6 +1,6 @@
-"""`python -m hpo.training.machine.inspection DEVICE`: what PyTorch sees here, as JSON, from a process of its own.
+"""Print what PyTorch sees of a device, as JSON: `python -m hpo.training.machine.inspection DEVICE`.
 
-A driver that crashes, hangs or holds memory does so in that process only.
+Runs as a separate process, so that a driver that crashes, hangs or holds memory affects only that process.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from hpo.training.machine.device import choose_device, describe_device, gpu_coun
 
 
 def inspect(option: str) -> Inspection:
-    """Look at the device of an option. Raises DeviceError."""
+    """Describe the device of an option. Raises DeviceError."""
     device = choose_device(option)
     free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else None
     return {

@@ -1,4 +1,4 @@
-"""What this process may use of its machine, and a bound on its memory: affinity, cgroups, /proc; no PyTorch."""
+"""Find the cores and memory that this process may use, and limit its memory: affinity, cgroups, /proc; no PyTorch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ except ImportError:  # not on Windows
     resource = None  # type: ignore[assignment]
 
 SHARED_PART = 0.9
-"""Share of the memory that workers divide among themselves; the rest is for the system and the command beside them."""
+"""Share of memory divided among workers; the rest is for the system and the command that started them."""
 
 _CGROUPS = Path("/sys/fs/cgroup")
 _OWN_GROUPS = Path("/proc/self/cgroup")
@@ -27,7 +27,7 @@ _is_tainted = False
 
 
 def usable_cores(own_groups: Path = _OWN_GROUPS, cgroups: Path = _CGROUPS) -> int:
-    """Cores that this process may keep busy: those of its affinity, no more than its cgroups' CPU quota, at least 1.
+    """Return the cores that this process may keep busy: its affinity, capped by its cgroups' CPU quota, at least 1.
 
     A quota of 1.5 cores counts as 1. Source: cgroup v2 cpu.max, v1 cpu.cfs_quota_us, in the kernel's admin guide.
     """
@@ -37,9 +37,9 @@ def usable_cores(own_groups: Path = _OWN_GROUPS, cgroups: Path = _CGROUPS) -> in
 
 
 def usable_memory(own_groups: Path = _OWN_GROUPS, cgroups: Path = _CGROUPS, memory: Path = _MEMORY) -> int | None:
-    """Bytes of main memory that this process and its siblings may hold: the machine's or its cgroups'; None if unknown.
+    """Return the bytes of main memory for this process and its siblings, of machine or cgroups; None if unknown.
 
-    All of it, whoever holds it now: whether a trial fits must not depend on what else runs at the moment.
+    Total, not free, memory: whether a trial fits must not depend on what else runs at the moment.
     """
     limits = [_number(folder, name) for folder in _groups("memory", own_groups, cgroups) for name in _MEMORY_LIMITS]
     with contextlib.suppress(OSError, StopIteration, ValueError):
@@ -50,10 +50,10 @@ def usable_memory(own_groups: Path = _OWN_GROUPS, cgroups: Path = _CGROUPS, memo
 
 
 def limit_main_memory(sharing: int) -> int | None:
-    """Lets this process allocate its part of the memory of `sharing` workers and no more; the bytes, None if it cannot.
+    """Limit this process to one share of memory divided by `sharing` workers. Returns bytes, None if unsupported.
 
-    More is refused by the kernel as an allocation that fails, which ends one trial, where the out-of-memory killer
-    would take a process of its choice. Counted is private memory, written to or not, the stacks of threads included.
+    Beyond it the kernel fails an allocation, which ends one trial, whereas the out-of-memory killer would kill a
+    process of its choice. The limit counts private memory, written to or not, thread stacks included.
     """
     usable = usable_memory()
     if resource is None or usable is None:
@@ -67,7 +67,7 @@ def limit_main_memory(sharing: int) -> int | None:
 
 
 def main_memory_limit() -> int | None:
-    """Bytes that this process may allocate; None without a limit."""
+    """Return the bytes that this process may allocate; None without a limit."""
     if resource is None:
         return None
     limit, _ = resource.getrlimit(resource.RLIMIT_DATA)
@@ -75,22 +75,22 @@ def main_memory_limit() -> int | None:
 
 
 class ProcessTainted(Exception):  # noqa: N818 - an event, not an error of the program
-    """Memory was refused to a process that has trained other trials before: the trial is to be tried in a new one.
+    """A process that has trained other trials ran out of memory: retry the trial in a new process.
 
-    What earlier trials freed in pieces counts against the limit, so that the trial may fit into a process of its own.
+    Memory fragmented by earlier trials counts against the limit, so the trial may fit into a process of its own.
     """
 
 
 def begin_trial() -> None:
-    """Notes that this process begins another trial."""
+    """Record that this process starts another trial."""
     global _trials
     _trials += 1
 
 
 def note_refusal() -> None:
-    """Notes that memory was refused; raises ProcessTainted if this process is limited and this trial is not its first.
+    """Record a refused allocation. Raises ProcessTainted if this process is limited and has trained other trials.
 
-    Without a limit, as on CUDA, PyTorch frees what it refused with, and the process is as good as before.
+    Without a limit, as on CUDA, PyTorch frees its cache before it gives up, so the process remains usable.
     """
     global _is_tainted
     _is_tainted = main_memory_limit() is not None
@@ -99,18 +99,18 @@ def note_refusal() -> None:
 
 
 def process_is_tainted() -> bool:
-    """Whether main memory was refused to this process, so that no other trial should be trained in it.
+    """Return whether a main-memory allocation was refused, so that this process should train no other trial.
 
-    After a refusal oneDNN keeps a primitive that it could not make, and fails each later trial that needs it
+    After a refusal oneDNN caches the primitive that it could not create, and fails each later trial that needs it
     (`tests/quirks/test_torch_memory.py`).
     """
     return _is_tainted
 
 
 def _groups(controller: str, own_groups: Path, cgroups: Path) -> Iterator[Path]:
-    """Folders of this process's cgroup and all above it, of version 2 and of the controller's own hierarchy.
+    """Yield the folders of this process's cgroup and its ancestors, of version 2 and of the controller's v1 hierarchy.
 
-    In a container the names are those outside of it, which are not there; what holds for it is then the topmost.
+    In a container the names are those of the host and do not exist inside; the topmost folder then applies.
     """
     try:
         lines = own_groups.read_text().splitlines()
@@ -120,7 +120,7 @@ def _groups(controller: str, own_groups: Path, cgroups: Path) -> Iterator[Path]:
         _, controllers, name = line.split(":", 2)
         if controllers and controller not in controllers.split(","):
             continue
-        # v1 mounts cpu and cpuacct together, under both names.
+        # cgroup v1 mounts cpu and cpuacct together, under both names.
         top = cgroups / controller if controllers else cgroups
         own = top / name.lstrip("/")
         while own != top:
@@ -130,7 +130,7 @@ def _groups(controller: str, own_groups: Path, cgroups: Path) -> Iterator[Path]:
 
 
 def _quota(folder: Path) -> float | None:
-    """Cores of a CPU quota; None without one."""
+    """Return the cores of a CPU quota; None without one."""
     with contextlib.suppress(OSError, ValueError):
         quota, period = (folder / "cpu.max").read_text().split()
         return None if quota == "max" else int(quota) / int(period)
@@ -139,7 +139,7 @@ def _quota(folder: Path) -> float | None:
 
 
 def _number(folder: Path, name: str) -> int | None:
-    """A positive number in a file; None where there is none, as `max` and -1 say."""
+    """Read a positive number from a file; None if there is none, which `max` and -1 mean too."""
     with contextlib.suppress(OSError, ValueError):
         number = int((folder / name).read_text())
         return number if number > 0 else None

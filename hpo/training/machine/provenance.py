@@ -1,4 +1,4 @@
-"""What a trial was trained with: versions and device."""
+"""Record the versions and device that a trial was trained with."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def provenance(device: torch.device | str, data_md5: str) -> Provenance:
 
 
 def environment(device: torch.device | str) -> dict[str, str]:
-    """Python, platform, versions of the packages that matter, and the device with its precision; all as text."""
+    """Return Python, platform, versions of the main packages, and the device with its precision; all as text."""
     described = describe_device(device)
     values = {"python": platform.python_version(), "platform": platform.platform()}
     values |= {"hpo": hpo.__version__} | {package: _version(package) for package in _PACKAGES}

@@ -1,4 +1,4 @@
-"""What a training costs over all its attempts: wall time, memory, and energy where the device has a counter."""
+"""Measure the cost of a training over all attempts: wall time, memory, and energy if the device has a counter."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hpo.study.record import ResourceUsage
 
 
 class UsageMeter:
-    """Counts from when it is made, on top of what earlier attempts at the same training cost."""
+    """Cost counted from creation, added to that of earlier attempts."""
 
     def __init__(
         self,
@@ -17,7 +17,7 @@ class UsageMeter:
         energy: Callable[[], float | None],
         peak_memory: Callable[[], int | None],
     ) -> None:
-        """Begin to count.
+        """Start counting.
 
         Args:
             before: the cost of earlier attempts.
@@ -28,9 +28,9 @@ class UsageMeter:
         self._began, self._first_energy = time.monotonic(), energy()
 
     def read(self) -> ResourceUsage:
-        """Return the cost until now.
+        """Return the cost so far.
 
-        Call it once an epoch or so: a processor's counter of energy starts over after some minutes.
+        Call it about once an epoch: a CPU's energy counter wraps around after some minutes.
         """
         energy, peak = self._energy(), self._peak_memory()
         joules = None if energy is None or self._first_energy is None else energy - self._first_energy

@@ -1,1 +1,1 @@
-"""The networks, and convolutions of small feature maps as matrix products."""
+"""Define the networks, and convolutions of small feature maps as matrix products."""

@@ -1,4 +1,4 @@
-"""Convolutions of small feature maps on a CPU, as one matrix product each; all others are PyTorch's."""
+"""Compute convolutions of small feature maps on a CPU as one matrix product each; all others are PyTorch's."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ _EDGE = 2
 
 
 class Convolution2d(nn.Conv2d):
-    """`nn.Conv2d` without bias, by `as_products` where `pays` says so."""
+    """`nn.Conv2d` without bias, computed by `as_products` if `pays` is true."""
 
     def forward(self, input: Tensor) -> Tensor:
-        """(B, C, H, W) to (B, O, H', W')."""
+        """Map (B, C, H, W) to (B, O, H', W')."""
         return as_products(input, self) if pays(input, self) else super().forward(input)
 
 
 class Convolution3d(nn.Conv3d):
-    """`nn.Conv3d` without bias, by `as_products` where `pays` says so."""
+    """`nn.Conv3d` without bias, computed by `as_products` if `pays` is true."""
 
     def forward(self, input: Tensor) -> Tensor:
-        """(B, C, D, H, W) to (B, O, D', H', W')."""
+        """Map (B, C, D, H, W) to (B, O, D', H', W')."""
         return as_products(input, self) if pays(input, self) else super().forward(input)
 
 
 def pays(features: Tensor, layer: nn.Conv2d | nn.Conv3d) -> bool:
-    """Whether to convolve by products: on a CPU in bf16, up to an output edge of 4 with AMX and of 2 without.
+    """Return whether to convolve by products: on a CPU in bf16, for output edges up to 4 with AMX and up to 2 without.
 
-    With AMX, oneDNN (3.12, in PyTorch 2.13) is slow where an output row fills a small part of a tile of 16 rows:
-    `benchmarks/convolutions.py`. At edge 1 and 2 it is slow without AMX too, and in bf16 leaves parts of a weight
-    gradient as they lay in memory, 1e34 or nan (tests/quirks/test_torch_bf16.py). The rule asks for instructions and
-    sizes only, so that all processes of a machine agree.
+    With AMX, oneDNN (3.12, in PyTorch 2.13) is slow if an output row fills a small part of a tile of 16 rows:
+    `benchmarks/convolutions.py`. At edges 1 and 2 it is slow without AMX too, and in bf16 leaves parts of a weight
+    gradient uninitialised, 1e34 or nan (tests/quirks/test_torch_bf16.py). The rule depends on instructions and sizes
+    only, so that all processes of a machine agree.
     """
     if features.device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
         return False
@@ -48,12 +48,12 @@ def pays(features: Tensor, layer: nn.Conv2d | nn.Conv3d) -> bool:
 
 @cache
 def has_tiles() -> bool:
-    """Whether the CPU multiplies matrices by tiles (AMX) in bf16."""
+    """Return whether the CPU has bf16 matrix tiles (AMX)."""
     return bool(getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)())
 
 
 def as_products(features: Tensor, layer: nn.Conv2d | nn.Conv3d) -> Tensor:
-    """What the layer makes of (B, C, ...) features, in autocast's precision and the features' memory format."""
+    """Apply the layer to (B, C, ...) features, in autocast's precision and the features' memory format."""
     dtype = torch.get_autocast_dtype(features.device.type)
     stride, padding = layer.stride[0], int(layer.padding[0])
     out: Tensor = _Products.apply(features.to(dtype), layer.weight.to(dtype), stride, padding)  # type: ignore[no-untyped-call]
@@ -61,7 +61,7 @@ def as_products(features: Tensor, layer: nn.Conv2d | nn.Conv3d) -> Tensor:
 
 
 class _Products(torch.autograd.Function):
-    """Columns of the features times the weights; gradients are the two products that belong to it."""
+    """Columns of the features times the weights, with both gradients as matrix products."""
 
     @staticmethod
     def forward(ctx: Any, features: Tensor, weight: Tensor, stride: int, padding: int) -> Tensor:
@@ -89,7 +89,7 @@ class _Products(torch.autograd.Function):
 
 
 def _columns(features: Tensor, kernel: int, stride: int, padding: int) -> tuple[Tensor, list[int]]:
-    """(B, C, ...) to (B * places, taps * C), and the edges of the output: for each place what the kernel sees there."""
+    """Unfold (B, C, ...) to (B * places, taps * C), the kernel's input at each place, and the output's edges."""
     axes = features.dim() - 2
     windows = nn.functional.pad(_last(features), (0, 0, *(padding, padding) * axes))
     for axis in range(1, 1 + axes):
@@ -100,7 +100,7 @@ def _columns(features: Tensor, kernel: int, stride: int, padding: int) -> tuple[
 
 
 def _folded(columns: Tensor, features: Tensor, out: Tensor, kernel: int, stride: int, padding: int) -> Tensor:
-    """Columns summed back to where they were taken from, in float32 at least; of the features' form and layout."""
+    """Sum columns back into the features' shape and layout, in float32 at least."""
     axes = features.dim() - 2
     edges = out.shape[2:]
     of_taps = columns.view(len(features), *edges, kernel**axes, -1)
@@ -114,16 +114,16 @@ def _folded(columns: Tensor, features: Tensor, out: Tensor, kernel: int, stride:
 
 
 def _last(tensor: Tensor) -> Tensor:
-    """Channels as the last axis."""
+    """Move channels to the last axis."""
     return tensor.movedim(1, -1)
 
 
 def _first(tensor: Tensor) -> Tensor:
-    """Channels as the second axis."""
+    """Move channels to the second axis."""
     return tensor.movedim(-1, 1)
 
 
 def _layout(tensor: Tensor) -> torch.memory_format:
-    """The memory format that a tensor has."""
+    """Return the memory format of a tensor."""
     last = torch.channels_last if tensor.dim() == 4 else torch.channels_last_3d
     return last if tensor.is_contiguous(memory_format=last) else torch.contiguous_format

@@ -1,4 +1,4 @@
-"""`make_network`: a registered network with weights drawn from a seed."""
+"""Make a registered network with weights drawn from a seed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def make_network(config: TrainConfig, dataset: Dataset, seed: int) -> nn.Module:
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Context in which PyTorch's default generator on the CPU begins at `seed`."""
+    """Seed PyTorch's default CPU generator inside the context, and restore it afterwards."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         yield

@@ -1,4 +1,4 @@
-"""MedMNIST's ResNet-18 for 28-pixel images, in 2D and in 3D."""
+"""Implement MedMNIST's ResNet-18 for 28-pixel images, in 2D and 3D."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ _NORM: dict[int, type[nn.BatchNorm2d] | type[nn.BatchNorm3d]] = {2: nn.BatchNorm
 
 
 def resnet18(dimensions: Literal[2, 3], labels: int, seed: int) -> ResNet18:
-    """A network with PyTorch's default initial weights drawn from `seed`; global generators stay as they were.
+    """Make the network, with PyTorch's default initial weights drawn from `seed`; global generators are unchanged.
 
-    Takes (B, 1, H, W) or (B, 1, D, H, W) float, of any edge from 1; gives (B, labels) float32 logits.
-    11,169,345 weights with one label in 2D, 33,143,745 in 3D, in 62 tensors.
-    Source: MedMNIST/experiments, models.py (kuangliu/pytorch-cifar); in 3D every convolution, norm and pooling is made
-    3D, as its `Conv3dConverter` without inflation does.
+    Takes (B, 1, H, W) or (B, 1, D, H, W) float, of any edge from 1; returns (B, labels) float32 logits. With one label
+    it has 11,169,345 weights in 2D and 33,143,745 in 3D, in 62 tensors.
+
+    Source: MedMNIST/experiments, models.py (kuangliu/pytorch-cifar); in 3D every convolution, norm and pooling is 3D,
+    as by its `Conv3dConverter` without inflation.
     """
     with seeded(seed):
         return ResNet18(dimensions, labels)
@@ -31,7 +32,7 @@ def resnet18(dimensions: Literal[2, 3], labels: int, seed: int) -> ResNet18:
 class ResNet18(nn.Module):
     """Stem 3x3 of stride 1, no max-pool, four stages of two basic blocks, global average pool, linear head.
 
-    Pooling and head compute in float32 also under autocast: bf16 logits would tie in ranking (8 bits of mantissa).
+    Pooling and head compute in float32 even under autocast: bf16 logits (8 bits of mantissa) would tie in ranking.
     """
 
     def __init__(self, dimensions: Literal[2, 3], labels: int) -> None:
@@ -53,7 +54,7 @@ class ResNet18(nn.Module):
         return cls(2 if len(shape) == 3 else 3, labels)
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, 1, ...) images to (B, labels) logits; grey counts as three equal channels."""
+        """Map (B, 1, ...) images to (B, labels) logits; greyscale counts as three equal channels."""
         features = self.blocks(F.relu(self.bn1(self._stem(images)), inplace=True))
         with torch.autocast(features.device.type, enabled=False):
             pooled: Tensor = features.float().flatten(2).mean(2)
@@ -80,7 +81,7 @@ class BasicBlock(nn.Module):
             self.shortcut = nn.Sequential(_conv(dimensions, width_in, width, kernel=1, stride=stride), norm(width))
 
     def forward(self, features: Tensor) -> Tensor:
-        """(B, width_in, ...) to (B, width, ...), each edge divided by the stride, rounded up."""
+        """Map (B, width_in, ...) to (B, width, ...), each edge divided by the stride, rounded up."""
         out = F.relu(self.bn1(self.conv1(features)), inplace=True)
         out = self.bn2(self.conv2(out))
         out = out + self.shortcut(features)

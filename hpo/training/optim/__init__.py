@@ -1,1 +1,1 @@
-"""Losses, PESG, weight averaging, learning-rate schedules."""
+"""Provide losses, PESG, weight averaging and learning-rate schedules."""

@@ -1,4 +1,4 @@
-"""Numbers that change from step to step, on the host or where a step recorded as a CUDA graph can read them."""
+"""Hold numbers that change every step, on the host, or on the device for steps recorded as a CUDA graph."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ Number = float | Tensor
 
 
 class DeviceScalars:
-    """Numbers by name: floats, or 0-d tensors of the type and device of `like`, changed in place without waiting."""
+    """Numbers by name: floats, or 0-d tensors of `like`'s type and device, changed in place without synchronisation."""
 
     def __init__(self, like: Tensor | None = None) -> None:
         self._like = like
@@ -17,7 +17,7 @@ class DeviceScalars:
         self._tensors: dict[str, Tensor] = {}
 
     def put(self, name: str, value: float) -> None:
-        """Sets a number; nothing is sent to the device where it is as it was."""
+        """Set a number; skip the copy to the device if it is unchanged."""
         if self._like is not None:
             if name not in self._tensors:
                 self._tensors[name] = torch.empty((), dtype=self._like.dtype, device=self._like.device)
@@ -26,5 +26,5 @@ class DeviceScalars:
         self._floats[name] = value
 
     def __getitem__(self, name: str) -> Number:
-        """The number as it is now; as a tensor, as it will be whenever it is read."""
+        """Return the current number; a tensor follows later changes."""
         return self._floats[name] if self._like is None else self._tensors[name]

@@ -1,4 +1,4 @@
-"""Losses on (B, L) logits: AUCM in two versions, cross-entropy, and what a plug-in registers."""
+"""Compute losses of (B, L) logits: AUCM in two versions, cross-entropy, and those that plug-ins register."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ALPHA_MAX = 999.0
 """As in LibAUC."""
 
 _SHARE_OF_BATCH = 0.1
-"""What a batch moves running class means by; the first batch of a class sets them."""
+"""Step size of running class means towards a batch's; the first batch of a class initialises them."""
 
 
 LossFactory = Callable[[TrainConfig, int], nn.Module]
@@ -26,9 +26,9 @@ LossFactory = Callable[[TrainConfig, int], nn.Module]
 
 @dataclass(frozen=True)
 class DualVariables:
-    """What PESG moves beside the weights: class means a and b, and alpha >= 0, (L,) each; and the margin m.
+    """The variables that PESG updates besides the weights: class means a and b, and alpha >= 0, (L,) each; margin m.
 
-    Their gradients are left by the loss, those of a and b as it wants them; alpha descends on (alpha - (m + b - a))^2.
+    The loss provides the gradients of a and b ready to use; alpha follows the gradient of (alpha - (m + b - a))^2.
     """
 
     a: nn.Parameter
@@ -39,10 +39,10 @@ class DualVariables:
 
 @runtime_checkable
 class MinMaxLoss(Protocol):
-    """A loss that is minimized over the weights and further variables, and maximized over alpha."""
+    """A loss that is minimised over the weights and further variables, and maximised over alpha."""
 
     def dual_variables(self) -> DualVariables | None:
-        """Return the variables that the optimizer is to move; None if the loss moves them itself."""
+        """Return the variables for the optimizer to update; None if the loss updates them itself."""
 
 
 def make_loss(config: TrainConfig, labels: int) -> nn.Module:
@@ -52,12 +52,12 @@ def make_loss(config: TrainConfig, labels: int) -> nn.Module:
 
 
 def aucm_v1(config: TrainConfig, labels: int) -> AUCMLoss:
-    """Make the loss that LibAUC has."""
+    """Make AUCM as LibAUC's code computes it."""
     return AUCMLoss(labels, config.margin, "v1", config.class_means)
 
 
 def aucm_v2(config: TrainConfig, labels: int) -> AUCMLoss:
-    """Make the loss of LibAUC's docstring."""
+    """Make AUCM by the formula of LibAUC's docstring."""
     return AUCMLoss(labels, config.margin, "v2", config.class_means)
 
 
@@ -69,22 +69,23 @@ def cross_entropy(config: TrainConfig, labels: int) -> CrossEntropyLoss:  # noqa
 class AUCMLoss(nn.Module):
     """AUC-margin loss of scores sigmoid(logits): min over weights, a, b and max over alpha >= 0, one each per label.
 
-    With s = score, y in [0, 1] the weight of a row as positive and 1 - y as negative (y is soft after mixup),
+    With s = score, y in [0, 1] a sample's weight as positive and 1 - y as negative (y is soft after mixup),
     p = mean(y) of the batch, m = margin, E1 and E0 means over positives and negatives:
 
     v1: (1-p) mean(y (s-a)^2) + p mean((1-y) (s-b)^2) + 2 alpha (p(1-p) m + mean(p (1-y) s - (1-p) y s))
         - p(1-p) alpha^2
     v2: E1 (s-a)^2 + E0 (s-b)^2 + 2 alpha (m + E0 s - E1 s) - alpha^2
 
-    For given weights the best a, b and alpha are E1 s, E0 s and m + b - a. class_means = learned: they start at 0 and
-    wait for an optimizer, as LibAUC's do; at a small learning rate they lag behind the network for thousands of steps,
-    in which the squares pull all scores to 0. running: they follow the batches here, before each loss, and have no
-    gradient; the loss is then the square of the AUC's margin on expected scores, var1 + var0 + max(0, m + b - a)^2.
+    For given weights the optimal a, b and alpha are E1 s, E0 s and m + b - a. With class_means = learned they are
+    initialised to 0 and updated by the optimizer, as in LibAUC; at a small learning rate they lag behind the network
+    for thousands of steps, in which the squared terms shrink all scores towards 0. With class_means = running they
+    follow the batches here, before each loss, without a gradient; the loss is then the squared margin loss on expected
+    scores, var1 + var0 + max(0, m + b - a)^2.
 
-    v1 equals LibAUC 2.0.1 (`auto=True`); v2 is the formula of its docstring, which its code misses by a parenthesis.
+    v1 equals LibAUC 2.0.1 (`auto=True`); v2 is the formula of its docstring; its code misplaces a parenthesis.
     The value is the mean over labels. The gradients of a and b are multiplied by the number of labels, so that they
-    follow their label's scores as fast as a loss for that label alone would move them. Where a batch lacks a class of a
-    label, the terms of that class vanish (v1: all terms do). No synchronisation with the device.
+    follow their label's scores as fast as with a loss for that label alone. If a batch lacks a class of a label, the
+    terms of that class vanish (v1: all terms). No synchronisation with the device.
     Source: Yuan et al. 2021, arXiv 2012.03173; LibAUC's docstring of AUCMLoss.
     """
 
@@ -104,7 +105,7 @@ class AUCMLoss(nn.Module):
             self.register_buffer("seen", torch.zeros(2, labels))
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """(B, L) logits of any float type and (B, L) targets in [0, 1] to a float32 scalar."""
+        """Map (B, L) logits of any float type and (B, L) targets in [0, 1] to a float32 scalar."""
         scores = torch.sigmoid(logits.float())
         positive = targets.float()
         negative = 1 - positive
@@ -115,7 +116,7 @@ class AUCMLoss(nn.Module):
         return terms(scores, positive, negative, a, b).mean()
 
     def dual_variables(self) -> DualVariables | None:
-        """Return a, b and alpha if an optimizer is to learn them."""
+        """Return a, b and alpha if the optimizer updates them."""
         return DualVariables(self.a, self.b, self.alpha, self.margin) if self.class_means == "learned" else None
 
     def _v1(self, scores: Tensor, positive: Tensor, negative: Tensor, a: Tensor, b: Tensor) -> Tensor:
@@ -134,7 +135,7 @@ class AUCMLoss(nn.Module):
 
     @torch.no_grad()
     def _follow(self, scores: Tensor, positive: Tensor, negative: Tensor) -> None:
-        """Moves a and b towards the means of a batch, each where the batch has rows of its class, and sets alpha."""
+        """Move a and b towards a batch's class means, each if the batch has samples of its class, and set alpha."""
         for mean, seen, weights in zip((self.a, self.b), self.seen, (positive, negative), strict=True):
             total = weights.sum(0)
             there = (total > 0).float()
@@ -148,10 +149,10 @@ class AUCMLoss(nn.Module):
 
 
 class CrossEntropyLoss(nn.Module):
-    """Binary cross-entropy of logits, mean over rows and labels; targets may be soft."""
+    """Binary cross-entropy of logits, mean over samples and labels; targets may be soft."""
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """(B, L) logits of any float type and (B, L) targets in [0, 1] to a float32 scalar."""
+        """Map (B, L) logits of any float type and (B, L) targets in [0, 1] to a float32 scalar."""
         return F.binary_cross_entropy_with_logits(logits.float(), targets.float())
 
 

@@ -1,4 +1,4 @@
-"""When the learning rate decays and the regularizer's reference moves, by epoch."""
+"""Schedule learning-rate decay and updates of the regularizer's reference, by epoch."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ DECAY_FACTOR = 0.1
 
 
 def learning_rate_factor(schedule: Literal["constant", "step", "cosine"], epoch: int, epochs: int) -> float:
-    """What the learning rate is multiplied by during `epoch`, counted from 0, of `epochs`.
+    """Return the factor of the learning rate during `epoch`, counted from 0, of `epochs`.
 
-    cosine: (1 + cos(pi epoch / epochs)) / 2, so it never reaches 0. Source: Loshchilov and Hutter 2017,
-    arXiv 1608.03983.
+    cosine: (1 + cos(pi epoch / epochs)) / 2, which never reaches 0. Source: Loshchilov and Hutter 2017, arXiv
+    1608.03983.
     """
     if schedule == "constant":
         return 1.0
@@ -25,5 +25,5 @@ def learning_rate_factor(schedule: Literal["constant", "step", "cosine"], epoch:
 
 
 def updates_reference(epoch: int, epochs: int) -> bool:
-    """Whether the regularizer's reference is updated before `epoch`: the first at or after a decay point, never 0."""
+    """Return whether the reference is updated before `epoch`: the first at or after a decay point, never 0."""
     return any(epoch - 1 < share * epochs <= epoch for share in DECAY_POINTS)

@@ -1,4 +1,4 @@
-"""PESG in place, by groups of tensors, on top of LibAUC's."""
+"""Implement PESG in place on blocks of tensors, as a subclass of LibAUC's."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from hpo.training.optim.losses import ALPHA_MAX, MinMaxLoss
 from hpo.training.state import StateDict
 
 _BLOCK = 1 << 19
-"""Numbers per block on a CPU: what a step touches of a block (about five times 2 MB) stays in the cache between its
-operations. On a GPU one block holds everything."""
+"""Elements per block on a CPU: a block's data in a step (about five times 2 MB) stays in the cache between operations.
+On a GPU one block holds everything."""
 
 _REFERENCE_SPREAD = 0.01
 
@@ -31,10 +31,10 @@ def make_optimizer(
     noise: torch.Generator,
     capturable: bool = False,
 ) -> BlockPESG:
-    """The optimizer of a configuration for `parameters` and the loss's dual variables, if it has any.
+    """Make the optimizer of a configuration for `parameters` and the loss's dual variables, if it has any.
 
-    Epoch decay is off where `config.loss` does not use it. The reference starts as N(0, 0.01) drawn from `noise`, or as
-    the weights at this moment. capturable: as BlockPESG's.
+    Epoch decay is off if `config.loss` does not use it. The regularizer's reference is drawn from N(0, 0.01) by
+    `noise`, or without it is the current weights. capturable: see BlockPESG.
     """
     return BlockPESG(
         list(parameters),
@@ -52,7 +52,7 @@ def make_optimizer(
 
 @dataclass
 class _Block:
-    """Views of the same rows of parameters, reference, sum of weights, and optimizer state; gradients come per step."""
+    """Views of the same slices of parameters, reference, weight sum and optimizer state; gradients come per step."""
 
     where: list[tuple[int, int, int]] = field(default_factory=list)
     size: int = 0
@@ -63,7 +63,7 @@ class _Block:
     second: list[Tensor] = field(default_factory=list)
 
     def add(self, index: int, low: int, high: int, parameter: Tensor, state: list[Tensor]) -> None:
-        """Takes in rows low to high of parameter number `index` and of its optimizer state."""
+        """Add elements low to high of parameter number `index` and of its optimizer state."""
         self.where.append((index, low, high))
         self.size += parameter[low:high].numel()
         self.parameters.append(parameter.detach()[low:high])
@@ -74,16 +74,18 @@ class _Block:
 class BlockPESG(PESG):  # type: ignore[misc]
     """LibAUC's PESG with another `step`: the same update within float error, by `torch._foreach_*` in place.
 
-    Differences, each on purpose: clip_value 0 is off; a, b and alpha have shape (L,) and their gradients are expected
-    as AUCMLoss gives them; alpha >= 0 without synchronisation; the reference is drawn from an explicit generator, or is
-    the weights as they are; `update_regularizer` does nothing without epoch decay or without a step since the last;
-    `load_state_dict` leaves its argument whole. `momentum` is LibAUC's: the share of the new gradient.
-    Running class means are the loss's own affair: a, b and alpha are then left alone.
-    A subclass, so that state dicts and attributes stay LibAUC's; its constructor is called without epoch decay, since
-    it would draw the reference from the global generator. All parameters must have gradients, save a and b.
+    Deliberate differences: clip_value 0 is off; a, b and alpha have shape (L,) and their gradients are expected as
+    AUCMLoss gives them; alpha >= 0 without synchronisation; the reference is drawn from an explicit generator, or is
+    the current weights; `update_regularizer` does nothing without epoch decay or without a step since the last call;
+    `load_state_dict` does not modify its argument. `momentum` is LibAUC's: the share of the new gradient.
 
-    A step is two: `count` on the host, `update` on the device. capturable: what changes from step to step lies on the
-    device, so that an `update` recorded once as a CUDA graph, after the first step, stays right for all later ones.
+    Running class means belong to the loss: a, b and alpha are then not updated here.
+
+    It is a subclass to keep LibAUC's state dicts and attributes; the constructor is called without epoch decay, because
+    it would draw the reference from the global generator. All parameters except a and b must have gradients.
+
+    A step has two parts: `count` on the host, `update` on the device. capturable: values that change per step are kept
+    on the device, so that an `update` recorded as a CUDA graph after the first step stays correct for all later ones.
     """
 
     def __init__(
@@ -126,12 +128,12 @@ class BlockPESG(PESG):  # type: ignore[misc]
         group["model_ref"], group["model_acc"] = self.model_ref, self.model_acc
 
     def step(self) -> None:
-        """One update of weights, a, b and alpha from their gradients, which it overwrites."""
+        """Update weights, a, b and alpha once from their gradients, which it overwrites."""
         self.count()
         self.update()
 
     def count(self) -> None:
-        """The part of a step that the host does: counts it, and sets the numbers that `update` works with."""
+        """Do the host's part of a step: count it, and set the scalars that `update` uses."""
         self.T += 1
         self.steps += 1
         group = self.param_groups[0]
@@ -148,7 +150,7 @@ class BlockPESG(PESG):  # type: ignore[misc]
 
     @torch.no_grad()
     def update(self) -> None:
-        """The part of a step that the device does, after `count`; never waits for the device."""
+        """Do the device's part of a step, after `count`; never synchronises."""
         group = self.param_groups[0]
         if not self._blocks:
             self._blocks = self._cut_blocks()
@@ -167,14 +169,14 @@ class BlockPESG(PESG):  # type: ignore[misc]
             self.alpha.add_((gap - self.alpha) * self._numbers["alpha"]).clamp_(0, ALPHA_MAX)
 
     def set_learning_rate(self, learning_rate: float) -> None:
-        """Uses `learning_rate` from the next step on."""
+        """Use `learning_rate` from the next step on."""
         self.param_groups[0]["lr"] = learning_rate
 
     @torch.no_grad()
     def update_regularizer(self, decay_factor: float | None = None) -> None:
-        """Makes the mean of the weights since the last call the reference, and divides the learning rate by the factor.
+        """Set the reference to the mean of the weights since the last call, and divide the learning rate by the factor.
 
-        Without epoch decay, or with no step since the last call, the reference stays as it is.
+        Without epoch decay, or without a step since the last call, the reference is unchanged.
         """
         self.update_lr(decay_factor)
         if self.model_ref is None or self.T == 0:
@@ -185,7 +187,7 @@ class BlockPESG(PESG):  # type: ignore[misc]
         self.T = 0
 
     def state_dict(self) -> StateDict:
-        """State of the update: buffers, reference, sum of weights, counts; a, b and alpha are in the loss's."""
+        """Return the state of the update: buffers, reference, weight sum, counts; a, b and alpha are in the loss's."""
         state: StateDict = super().state_dict()
         own = ("a", "b", "alpha", "model_ref", "model_acc")
         state["param_groups"] = [
@@ -194,7 +196,7 @@ class BlockPESG(PESG):  # type: ignore[misc]
         return state
 
     def load_state_dict(self, state_dict: StateDict) -> None:
-        """Copies the state of an optimizer of the same configuration; the argument is neither changed nor shared."""
+        """Copy the state of an optimizer of the same configuration; the argument is neither changed nor shared."""
         super().load_state_dict(dict(state_dict))
         for state in self.state.values():
             state.update({name: value.clone() for name, value in state.items() if isinstance(value, Tensor)})
@@ -232,7 +234,7 @@ def _reference(parameter: Tensor, noise: torch.Generator | None) -> Tensor:
 
 
 def _add_decay(grads: list[Tensor], block: _Block, group: dict[str, Any]) -> None:
-    """Clips the gradients, then adds epoch_decay (w - reference) + weight_decay w."""
+    """Clip the gradients, then add epoch_decay (w - reference) + weight_decay w."""
     clip, epoch_decay, weight_decay = group["clip_value"], group["epoch_decay"], group["weight_decay"]
     if clip > 0:
         torch._foreach_clamp_min_(grads, -clip)
@@ -244,7 +246,7 @@ def _add_decay(grads: list[Tensor], block: _Block, group: dict[str, Any]) -> Non
 
 
 def _descend(grads: list[Tensor], block: _Block, momentum: float, move: Number, first: bool) -> None:
-    """w += move * average of gradients; the average starts as the first gradient."""
+    """Apply w += move * average of gradients; the average starts as the first gradient."""
     if block.first:
         if first:
             torch._foreach_copy_(block.first, grads)
@@ -258,7 +260,7 @@ def _descend(grads: list[Tensor], block: _Block, momentum: float, move: Number, 
 def _descend_adam(
     grads: list[Tensor], block: _Block, betas: tuple[float, float], size: Number, least_size: Number
 ) -> None:
-    """w += average / (size * sqrt(average of squares) + least_size): Kingma and Ba 2015, their bias in the numbers."""
+    """Apply w += average / (size * sqrt(average of squares) + least_size): Kingma and Ba 2015, bias-corrected."""
     beta1, beta2 = betas
     torch._foreach_lerp_(block.first, grads, 1 - beta1)
     torch._foreach_mul_(block.second, beta2)

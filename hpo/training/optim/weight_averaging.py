@@ -1,4 +1,4 @@
-"""Averages of weights: exponential by step, or plain by epoch."""
+"""Average weights: exponentially by step (EMA), or uniformly by epoch (SWA)."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ from hpo.training.state import StateDict
 
 
 class WeightAverage:
-    """The weights that are scored: the network's own, or an average in a second network.
+    """The weights used for scoring: the network's own, or an average in a second network.
 
-    ema: after each step, average += (1 - d)(weights - average), BatchNorm statistics averaged alike; d grows as
-    (1 + t) / (10 + t) up to `ema_decay`, lest the initial weights keep a share in a short run. swa: after each epoch
-    from `swa_start` on, plain mean of the weights; BatchNorm statistics are computed anew from training batches, since
-    those of the averaged networks are not those of the average (Izmailov et al. 2018, arXiv 1803.05407). Until then the
-    last weights are scored.
+    ema: after each step, average += (1 - d)(weights - average), BatchNorm statistics included; d grows as (1 + t) / (10
+    + t) up to `ema_decay`, to limit the weight of the initial network in a short run.
 
-    As with the optimizer, a step is `count_step` on the host, then `move` on the device; capturable: as there.
+    swa: after each epoch from `swa_start` on, uniform mean of the weights; BatchNorm statistics are recomputed from
+    training batches, because those of the averaged networks are not those of the average (Izmailov et al. 2018, arXiv
+    1803.05407). Until then the last weights are scored.
+
+    As in the optimizer, a step is `count_step` on the host, then `move` on the device; capturable: see BlockPESG.
     """
 
     def __init__(self, config: TrainConfig, network: nn.Module, epochs: int, capturable: bool = False) -> None:
@@ -36,20 +37,20 @@ class WeightAverage:
         self._numbers = DeviceScalars(next(network.parameters()) if capturable else None)
 
     def count_step(self) -> None:
-        """Counts a step, and sets the share that `move` takes."""
+        """Count a step, and set the share that `move` uses."""
         if self._kind == "ema":
             self._count += 1
             self._numbers.put("share", 1 - min(self._decay, (1 + self._count) / (10 + self._count)))
 
     def move(self, network: nn.Module) -> None:
-        """Takes the weights in after a step; never waits for the device."""
+        """Add the weights to the average after a step; never synchronises."""
         if self._kind == "ema":
             self._move_towards(network, self._numbers["share"])
 
     def after_epoch(self, network: nn.Module, epoch: int) -> bool:
-        """Takes the weights in after `epoch`, counted from 0, once; True if BatchNorm statistics must be computed anew.
+        """Add the weights after `epoch`, counted from 0, once; return whether BatchNorm statistics must be recomputed.
 
-        Called again for the same epoch, which was ended before its statistics were there, it only says so.
+        A repeated call for the same epoch, interrupted before its statistics were ready, only returns the answer.
         """
         if self._kind != "swa" or epoch < self._first_epoch:
             return False
@@ -60,16 +61,16 @@ class WeightAverage:
         return True
 
     def choose(self, network: nn.Module) -> nn.Module:
-        """The network to score: the average if there is one yet, else `network`."""
+        """Return the network to score: the average if there is one yet, else `network`."""
         return network if self._average is None or self._count == 0 else self._average
 
     def state_dict(self) -> StateDict:
-        """Number of weights and of epochs taken in, and the average."""
+        """Return the counts of averaged steps and epochs, and the average."""
         average = None if self._average is None else self._average.state_dict()
         return {"count": self._count, "epochs_taken": self._epochs_taken, "average": average}
 
     def load_state_dict(self, state: StateDict) -> None:
-        """Copies the state of an average of the same configuration."""
+        """Copy the state of an average of the same configuration."""
         self._count, self._epochs_taken = state["count"], state["epochs_taken"]
         if self._average is not None:
             self._average.load_state_dict(state["average"])
@@ -89,7 +90,7 @@ class WeightAverage:
 def refresh_statistics(
     network: nn.Module, batches: Iterable[Tensor], autocast: Callable[[], AbstractContextManager[object]]
 ) -> Generator[None, None, None]:
-    """Makes the BatchNorm statistics of a network the plain mean over forward passes of `batches`, one at a time.
+    """Set a network's BatchNorm statistics to the plain mean over forward passes of `batches`, one at a time.
 
     autocast: the context of each forward pass.
     """

@@ -1,1 +1,1 @@
-"""Measurements before a study: time of a step, memory of a worker."""
+"""Measure before a study: the time of a step, the memory of a worker."""

@@ -1,4 +1,4 @@
-"""A few steps of a trial, to see how fast a process trains and how much memory it takes; through the door of trials."""
+"""Run a few steps of a trial by `train_trial`, to measure a worker's throughput and memory."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ _ENDLESS = 10_000
 _CPU = "cpu"
 
 _SMALL_BATCHES = {2: (8, 24), 3: (2, 4)}
-"""Rows of the two batches from which the memory of a large one is told on a CPU, where it would take minutes."""
+"""Sizes of the two small batches from which the memory of a large one, slow on a CPU, is extrapolated."""
 
 _STEP_ON_A_CPU = {2: 32, 3: 4}
-"""Rows of a batch for which a CPU takes some seconds at most."""
+"""Size of a batch that takes a CPU some seconds at most."""
 
 _SCORED_AS_TRAINED = 8
-"""Rows that are scored for the memory of one that is trained on: no activation is kept for a gradient."""
+"""Samples scored in the memory of one training sample: no activations are stored for gradients."""
 
 
 class _Enough(Exception):  # noqa: N818 - the way out of a trial, not an error
-    """What was asked for has been seen."""
+    """The measurement is complete."""
 
 
 def train_on(
@@ -42,10 +42,10 @@ def train_on(
     device: str,
     more: Callable[[float], bool],
 ) -> None:
-    """Trains a configuration until `more` says no: it is told after each step how many rows have been trained on.
+    """Train a configuration until `more` returns False, given after each step the number of samples trained on.
 
-    On a CPU in batches of 32 images or 4 volumes at most, so that no step is long. Raises as `train_trial`, but begins
-    anew where training diverges.
+    On a CPU batches have at most 32 images or 4 volumes, so that no step takes long. Raises as `train_trial`, but
+    restarts if training diverges.
     """
     rows = config.batch_size
     if choose_device(device).type == _CPU:
@@ -74,10 +74,10 @@ def train_on(
 
 
 def peak_of(config: TrainConfig, development: Development, folds: tuple[Fold, ...], device: str) -> Peak:
-    """Memory of a trial of this configuration, all its folds' networks and optimizer states included.
+    """Measure the peak memory of a trial of this configuration, with all folds' networks and optimizer states.
 
-    Measured over an epoch of a few rows of each fold. On a CPU at two small batches, and told from them for the whole
-    one, or for the rows that are scored at a time, if they take more. Raises as `train_trial`.
+    Trains an epoch of a few samples of each fold. On a CPU, measured at two small batch sizes and extrapolated linearly
+    to the full batch, or to the samples scored at a time if they take more. Raises as `train_trial`.
     """
     place, dimensions = choose_device(device), development.dataset.dimensions
     if place.type != _CPU:
@@ -114,7 +114,7 @@ def _fewer(development: Development, folds: tuple[Fold, ...], fit: int, scoring:
 
 
 def _few(development: Development, rows: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    """`count` of the rows at most, of both classes of the label that has most of its rarer one."""
+    """Pick at most `count` of the samples, with both classes of the label that has most minority samples."""
     labels = development.labels[rows]
     rarer = np.minimum(labels.sum(axis=0, dtype=np.int64), (1 - labels.astype(np.int64)).sum(axis=0))
     label = labels[:, int(rarer.argmax())]

@@ -1,4 +1,4 @@
-"""`Peak`: the memory of one worker, as it was measured; no torch here, so that what divides a device can use it."""
+"""Define `Peak`, the measured memory of one worker; without torch, so that code that divides a device can use it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Peak:
-    """Bytes that one worker holds at most: of main memory, and of its GPU (0 on a CPU)."""
+    """Peak bytes of one worker: of main memory, and of its GPU (0 on a CPU)."""
 
     main: int
     device: int = 0

@@ -1,4 +1,4 @@
-"""How long an epoch of a trial takes on this machine, from a few steps."""
+"""Estimate the time of an epoch of a trial on this machine from a few steps."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ _LEAST_ROWS = 4
 def seconds_per_epoch(
     config: TrainConfig, development: Development, folds: tuple[Fold, ...], device: str = "auto"
 ) -> float:
-    """Seconds of one epoch over all folds, one by one, scoring included, from one step after some that warm up.
+    """Estimate the seconds of one epoch over all folds, one by one, scoring included, from one step after warm-up.
 
-    On a CPU the step has as many rows as hold 32 images of 28 pixels, at least 4 (4 volumes take about 2 s on two
-    cores), and is scaled to the rows of an epoch; the optimizer, which works per step and not per row, is timed by
-    itself. Right within about a quarter on an idle machine that trains folds one by one; side by side they take less.
-    Raises as `train_trial`.
+    On a CPU the step's batch has the pixels of 32 images of 28 pixels, at least 4 samples (4 volumes take about 2 s on
+    two cores), and is scaled to the samples of an epoch; the optimizer's update, whose cost is per step, not per
+    sample, is timed separately. Accurate within about a quarter on an idle machine that trains folds one by one; in
+    parallel they take less. Raises as `train_trial`.
     """
     with memory_failures(), ExitStack() as stack:
         machine = choose_machine(choose_device(device), development.dataset.dimensions, config.precision)

@@ -1,1 +1,1 @@
-"""Confirmation and final result: stages, figures, sections."""
+"""Report on confirmation and final result: stages, figures, sections."""

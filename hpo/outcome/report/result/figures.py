@@ -1,4 +1,4 @@
-"""The figures of a confirmation and of a final result, each as SVG text."""
+"""Draw the figures of a confirmation and of a final result, as SVG text."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _GRID = np.linspace(0, 1, 201)
 
 @drawn
 def forest(judgement: Judgement, published: Sequence[Published]) -> Figure:
-    """Test AUC of each entry with its interval and its networks, over the published values."""
+    """Plot each entry's test AUC with interval and single networks, with the published values."""
     names = [entry.name for entry in judgement.entries] + [one.method for one in published]
     figure, axes = canvas(7.2, 0.8 + 0.3 * len(names))
     places = range(len(names) - 1, -1, -1)
@@ -39,7 +39,7 @@ def forest(judgement: Judgement, published: Sequence[Published]) -> Figure:
 
 @drawn
 def optimism(confirmation: Confirmation) -> Figure:
-    """Value in the search and confirmed mean of each candidate."""
+    """Plot each candidate's search AUC against its confirmed mean."""
     found = [one for one in confirmation.standings if one.mean is not None]
     figure, axes = canvas(7.2, 0.9 + 0.3 * len(found))
     for place, one in enumerate(reversed(found)):
@@ -61,7 +61,7 @@ def optimism(confirmation: Confirmation) -> Figure:
 
 @drawn
 def changes(ablation: Confirmation) -> Figure:
-    """Difference that each change makes to the winner, with its interval."""
+    """Plot the difference that each change makes to the winner, with its interval."""
     found = [
         (one.candidate, one.differences[0]) for one in ablation.standings if not one.is_reference and one.differences
     ]
@@ -79,7 +79,7 @@ def changes(ablation: Confirmation) -> Figure:
 
 @drawn
 def curves(final: Final, label: int = 0) -> Figure:
-    """ROC and precision-recall of each entry on the test rows: every network thin, their mean thick; one label."""
+    """Plot ROC and precision-recall on the test set for one label: networks thin, their mean thick."""
     figure = Figure(figsize=(8.4, 4.4))
     left, right = figure.subplots(1, 2)
     truth = final.labels[:, label]
@@ -89,7 +89,7 @@ def curves(final: Final, label: int = 0) -> Figure:
             false_positive_rate, true_positive_rate, _ = roc_curve(truth, one)
             left.plot(false_positive_rate, true_positive_rate, c=colour, lw=0.6, alpha=0.5)
             true_positive_rates.append(np.interp(_GRID, false_positive_rate, true_positive_rate))
-            # scikit-learn gives recall falling. Steps, since lines between points would be optimistic (Davis and
+            # scikit-learn returns decreasing recall. Steps, because linear interpolation is optimistic (Davis and
             # Goadrich 2006).
             precision, recall = (values[::-1] for values in precision_recall_curve(truth, one)[:2])
             right.step(recall, precision, c=colour, lw=0.6, alpha=0.5, where="pre")
@@ -100,8 +100,8 @@ def curves(final: Final, label: int = 0) -> Figure:
         right.plot(_GRID, np.mean(precisions, axis=0), c=colour, label=legend)
     left.plot([0, 1], [0, 1], c=BLACK, lw=0.8, ls="--")
     right.axhline(truth.mean(), c=BLACK, lw=0.8, ls="--", label="chance")
-    left.set_xlabel("share of negatives called positive")
-    left.set_ylabel("share of positives called positive")
+    left.set_xlabel("false positive rate")
+    left.set_ylabel("true positive rate")
     right.set_xlabel("recall")
     right.set_ylabel("precision")
     figure.legend(*right.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=8)

@@ -1,4 +1,4 @@
-"""The sections of a report about the confirmation, the final result, and the ledger of openings."""
+"""Build the report's sections on confirmation, final result and test-set access log."""
 
 from __future__ import annotations
 
@@ -17,75 +17,76 @@ from hpo.text import auc, bounds, with_error
 
 
 def result(dataset: Dataset, judgement: Judgement, final: Final, openings: Sequence[Opening] = ()) -> Section:
-    """Test AUC of the winner and the references beside the published numbers, and what can be told apart.
+    """Report the test AUC of winner and baselines with the published values, and which differences are significant.
 
-    openings: of these test rows; more than one is said beside the result.
+    Args:
+        openings: accesses to this test set; shown beside the result if there is more than one.
     """
     known, winner = published(dataset.name), judgement.entries[0]
     blocks: list[Block] = [Text(_how(winner.name, final)), *map(Notice, verdicts(judgement, dataset))]
     if len(openings) > 1:
         own = next((one for one in openings if one.row == final.result.ledger_row), openings[-1])
-        told = f"The test rows were opened {len(openings)} times, for this result on {own.when}"
-        blocks.append(Notice(f"{told}: {own.reason or 'the first opening'}."))
+        accesses = f"The test set was opened {len(openings)} times, for this result on {own.when}"
+        blocks.append(Notice(f"{accesses}: {own.reason or 'the first access'}."))
     blocks.append(Table(_AREAS, tuple(_areas(entry) for entry in judgement.entries)))
     blocks.append(
         Text(
-            "Intervals are 95 %. **Seeds and rows**: how the configuration does when trained and tested anew "
-            "(Obuchowski and Rockette, seeds as readers); verdicts rest on it unless it is shorter than over rows "
-            "alone, which is chance. **Rows**: how these very networks do on other rows (DeLong; "
-            "stratified bootstrap, BCa). The draw of training rows is in none of them. Accuracy, sensitivity (right "
-            "among rows of label 1) and specificity (among label 0) are at thresholds by Youden's index on "
-            f"{winner.threshold_rows}, the last column at .5 as MedMNIST does, each with the interval over seeds "
-            "and rows."
+            "Intervals are 95 %. **Seeds and samples**: the configuration over new seeds and new test samples "
+            "(Obuchowski and Rockette, seeds as readers); verdicts use it unless by chance it is shorter than over "
+            "samples alone. **Samples**: these fixed networks over new test samples (DeLong; stratified bootstrap, "
+            "BCa). No interval includes the variance from drawing the training set. Accuracy, sensitivity (accuracy "
+            "on label 1) and specificity (on label 0) use thresholds chosen by Youden's index on "
+            f"{winner.threshold_rows}; the last column uses .5, as MedMNIST does. Each has its interval over seeds "
+            "and test samples."
         )
     )
     blocks.insert(-1, Table(_ACCURACIES, tuple(_accuracies(entry) for entry in judgement.entries)))
     if judgement.against:
-        header = ("difference of test AUC", "seeds and rows", "p", "rows, DeLong", "p", "rows, bootstrap")
+        header = ("difference of test AUC", "seeds and samples", "p", "samples, DeLong", "p", "samples, bootstrap")
         blocks.append(Table(header, tuple(_difference(one) for one in judgement.against)))
     if known:
         table = Table(
             ("published, test AUC", "value", "source"), tuple((p.method, auc(p.auc), p.source) for p in known)
         )
-        blocks += [table, Text("Published values are means of at least three runs, printed without a spread.")]
+        blocks += [table, Text("Published values are means of at least three runs, reported without a spread.")]
     blocks.append(
         Picture(
             "result",
             figures.forest(judgement, known),
-            "Test AUC: mean with 95 % interval, over seeds and rows or the longer over rows alone; a tick for each "
-            "network; diamonds are published values.",
+            "Test AUC: mean with 95 % interval over seeds and test samples, or over test samples alone if longer; "
+            "ticks are networks, diamonds published values.",
         )
     )
     if final.labels.shape[1] == 1:
-        caption = "ROC and precision-recall on the test rows: thin lines are networks, thick ones their mean."
+        caption = "ROC and precision-recall on the test set: thin lines are networks, thick lines their mean."
         blocks.append(Picture("roc", figures.curves(final), caption))
-    return Section("Result on test rows", tuple(blocks))
+    return Section("Result on the test set", tuple(blocks))
 
 
 def _how(winner: str, final: Final) -> str:
     protocol = final.result.protocol
     rows = {
-        "development": "all development rows, training and validation, as each configuration divides them",
-        "training": "the official training rows, the epoch chosen on the official validation rows",
+        "development": "the whole development set (training and validation), divided as each configuration says",
+        "training": "the official training set, with the epoch chosen on the official validation set",
     }[protocol.rows]
     return (
-        f"{winner} was chosen {final.result.entry(winner).chosen}. It and the references were trained on "
+        f"{winner} was chosen {final.result.entry(winner).chosen}. It and the baselines were trained on "
         f"{rows}, with {protocol.seeds} seed{'s' if protocol.seeds > 1 else ''} for {protocol.epochs} epochs; "
-        f"then the {len(final.labels)} test rows were opened and each network scored once."
+        f"then the test set ({len(final.labels)} samples) was opened and each network scored once."
     )
 
 
 def no_result(study: str, confirmed: bool) -> Section:
-    """Where there is no final result yet: what is missing."""
+    """Report that there is no final result yet, and which commands are missing."""
     missing = f"`hpo finalize {study}`" if confirmed else f"`hpo confirm {study}`, then `hpo finalize {study}`"
-    told = f"There is none yet: the test rows have not been opened for this study. It takes {missing}."
-    return Section("Result on test rows", (Text(told),))
+    absent = f"No result yet: the test set has not been opened for this study. Run {missing}."
+    return Section("Result on the test set", (Text(absent),))
 
 
 def verdicts(judgement: Judgement, dataset: Dataset) -> list[str]:
-    """The result in sentences: against each reference, and against the published value of the same network."""
+    """State the result in sentences: against each baseline, and against the published AUC of the same network."""
     winner = judgement.entries[0]
-    told = [_verdict(one) for one in judgement.against]
+    sentences = [_verdict(one) for one in judgement.against]
     if dataset.published_auc is not None:
         estimate = winner.interval
         side = (
@@ -95,25 +96,25 @@ def verdicts(judgement: Judgement, dataset: Dataset) -> list[str]:
             if estimate.high < dataset.published_auc
             else ""
         )
-        where = f"lies {side} it" if side else "holds it, so the two cannot be told apart"
-        told.append(
-            f"Published for this network: {auc(dataset.published_auc)}. The interval of {winner.name}, "
+        where = f"lies {side} it" if side else "contains it: the two are indistinguishable"
+        sentences.append(
+            f"Published test AUC of this network: {auc(dataset.published_auc)}. The interval of {winner.name}, "
             f"{_interval(estimate)}, {where}."
         )
         if shrunk := dataset.shrunk(winner.input_size):
-            told.append(f"Every network here was trained and tested on {shrunk}, the published ones on whole images.")
-    return told
+            sentences.append(f"All networks here were trained and tested on {shrunk}, the published ones at full size.")
+    return sentences
 
 
 def confirmation(found: Confirmation) -> Section:
-    """The candidates trained again on new folds with new seeds."""
+    """Report the candidates retrained with new seeds on new folds."""
     lead = (
-        f"The best {sum(not one.is_reference for one in found.standings)} distinct configurations and the references "
-        f"were trained again, unpruned, with new seeds and, unless the rows are official, on new folds: {found.whole} "
-        f"of {found.repeats} repeats are whole. The rule was written before the search: {found.rule}."
+        f"The best {sum(not one.is_reference for one in found.standings)} distinct configurations and the baselines "
+        f"were retrained, unpruned, with new seeds and, unless the split is official, on new folds: {found.whole} "
+        f"of {found.repeats} repeats are complete. The rule was fixed before the search: {found.rule}."
     )
     blocks: list[Block] = [Text(lead), Notice(_winner(found))]
-    header = ("candidate", "in the search", "confirmed", "95 % interval", "repeats", "flattered by", "note")
+    header = ("candidate", "in the search", "confirmed", "95 % interval", "repeats", "optimism", "note")
     blocks.append(Table(header, tuple(_standing(one) for one in found.standings)))
     pairs = [
         (one.candidate, f"{d.to}", f"{d.difference:+.3f}", bounds(d.low, d.high, signed=True), d.verdict)
@@ -123,19 +124,20 @@ def confirmation(found: Confirmation) -> Section:
     if pairs:
         blocks.append(Table(("candidate", "minus", "difference", "95 % interval", "verdict"), tuple(pairs)))
     if any(one.mean is not None for one in found.standings):
-        caption = "What the search said of each candidate, and what its confirmation says."
+        caption = "AUC of each candidate in the search and in its confirmation."
         blocks.append(Picture("confirmation", figures.optimism(found), caption))
     blocks.append(Listing(tuple(found.notes)))
     return Section("Confirmation", tuple(blocks))
 
 
 def ablation(found: Confirmation) -> Section:
-    """The winner taken back to each reference, one setting at a time."""
+    """Report the winner with one setting at a time as in each baseline."""
     winner = next(one for one in found.standings if one.is_reference)
     lead = (
-        f"{winner.candidate} was trained again with each setting in which it differs from a reference set as there, "
-        f"all else as it was, and so were the references: {found.whole} of {found.repeats} repeats are whole, on the "
-        f"same folds and seeds for all. {winner.candidate} itself: {with_error(winner.mean, winner.standard_error)}."
+        f"{winner.candidate} was retrained once for each setting in which it differs from a baseline, with only that "
+        f"setting as in the baseline; the baselines were retrained too. {found.whole} of {found.repeats} repeats are "
+        f"complete, with the same folds and seeds for all. {winner.candidate} itself: "
+        f"{with_error(winner.mean, winner.standard_error)}."
     )
     changes = [(one, one.differences[0]) for one in found.standings if not one.is_reference and one.differences]
     rows = tuple(
@@ -152,43 +154,50 @@ def ablation(found: Confirmation) -> Section:
     if rows:
         blocks.append(Listing((*_effects_of([(one.candidate, made) for one, made in changes]), found.notes[0])))
         header = ("with", "AUC", "minus the winner", "95 % interval", "verdict")
-        caption = "What each change does to the winner's validation AUC, with 95 % intervals."
+        caption = "Effect of each change on the winner's validation AUC, with 95 % intervals."
         blocks += [Table(header, rows), Picture("ablation", figures.changes(found), caption)]
     return Section("Ablation", tuple(blocks))
 
 
 def _effects_of(changes: Sequence[tuple[str, Difference]]) -> list[str]:
-    """What taking each setting back does, in sentences."""
-    told = []
+    """State the effect of each change in sentences."""
+    sentences = []
     for verdict in (Verdict.WORSE, Verdict.BETTER):
         apart = [f"`{name}` {made.difference:+.3f}" for name, made in changes if made.verdict == verdict]
         if apart:
-            told.append(f"{verdict.capitalize()} than the winner: {', '.join(apart)}.")
+            sentences.append(f"{verdict.capitalize()} than the winner: {', '.join(apart)}.")
     open_ = sum(made.verdict == Verdict.INDISTINGUISHABLE for _, made in changes)
-    told.append(
-        f"{open_} of {len(changes)} cannot be told apart from the winner. At 95 % each, about one of twenty changes "
-        "that do nothing is told apart by chance."
+    sentences.append(
+        f"{open_} of {len(changes)} are indistinguishable from the winner. At 95 % each, about one in twenty changes "
+        "without effect appears significant by chance."
     )
-    return told
+    return sentences
 
 
 def ledger(dataset: Dataset, openings: Sequence[Opening]) -> Section:
-    """Every opening of the test rows of this dataset in this database."""
+    """Report every access to the test set of this dataset that this database records."""
     if not openings:
-        told = f"The test rows of {dataset.official_name} have never been opened through this database."
-        return Section("Ledger of test rows", (Text(told),))
+        unopened = f"The test set of {dataset.official_name} has never been opened through this database."
+        return Section("Test-set access log", (Text(unopened),))
     rows = tuple(
-        (str(one.row), one.when, one.study, one.code_version[:12], one.reason or "first opening") for one in openings
+        (str(one.row), one.when, one.study, one.code_version[:12], one.reason or "first access") for one in openings
     )
-    blocks: list[Block] = [Table(("row", "time", "study", "code", "why"), rows)]
+    blocks: list[Block] = [Table(("row", "time", "study", "code", "reason"), rows)]
     if len(openings) > 1:
         blocks.append(
-            Notice(f"The test rows were opened {len(openings)} times: results after the first are weaker evidence.")
+            Notice(f"The test set was opened {len(openings)} times: results after the first are weaker evidence.")
         )
-    return Section("Ledger of test rows", tuple(blocks))
+    return Section("Test-set access log", tuple(blocks))
 
 
-_AREAS = ("configuration", "test AUC, mean", "spread over seeds", "seeds and rows", "rows, DeLong", "rows, bootstrap")
+_AREAS = (
+    "configuration",
+    "test AUC, mean",
+    "spread over seeds",
+    "seeds and samples",
+    "samples, DeLong",
+    "samples, bootstrap",
+)
 _ACCURACIES = ("configuration", "AUC of each network", "accuracy", "sensitivity", "specificity", "accuracy at .5")
 
 
@@ -227,26 +236,26 @@ def _difference(one: BaselineDifference) -> tuple[str, ...]:
 def _verdict(one: BaselineDifference) -> str:
     found = one.decisive
     if not found.is_distinguishable:
-        way = "cannot be told apart from"
+        way = "is indistinguishable from"
     else:
         way = "is better than" if found.difference > 0 else "is worse than"
-    return f"On the test rows {one.entry} {way} {one.reference}: difference {_compared(found)}, p = {_p(found)}."
+    return f"On the test set {one.entry} {way} {one.reference}: difference {_compared(found)}, p = {_p(found)}."
 
 
 def _winner(found: Confirmation) -> str:
     first = next((one for one in found.standings if one.candidate == (found.winner or found.leader)), None)
     if first is None:
         return "No candidate has finished every repeat, so there is no winner."
-    told = (
+    verdict = (
         f"{first.candidate} {'won' if found.winner else 'leads'} with {with_error(first.mean, first.standard_error)}."
     )
     apart = [d.to for d in first.differences if d.verdict == Verdict.INDISTINGUISHABLE]
-    return f"{told} It cannot be told apart from {', '.join(apart)}." if apart else told
+    return f"{verdict} It is indistinguishable from {', '.join(apart)}." if apart else verdict
 
 
 def _standing(one: Standing) -> tuple[str, ...]:
     return (
-        f"{one.candidate}{' (reference)' if one.is_reference else ''}",
+        f"{one.candidate}{' (baseline)' if one.is_reference else ''}",
         with_error(one.search_auc, one.search_error),
         with_error(one.mean, one.standard_error),
         bounds(one.low, one.high),

@@ -1,4 +1,4 @@
-"""What search, confirmation and test rows say of the same configurations: how far each stage flattered the winner."""
+"""Follow configurations through search, confirmation and test set, and report the optimism of each stage."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from hpo.outcome.standings import Confirmation
 from hpo.statistics.intervals import clipped_interval
 from hpo.text import auc, bounds
 
-STAGES = ("search", "confirmation", "test rows")
+STAGES = ("search", "confirmation", "test set")
 
 
 @dataclass(frozen=True)
 class Stage:
-    """An AUC with its 95 % interval, None where there is none."""
+    """An AUC with its 95 % interval; None if there is none."""
 
     auc: float
     low: float | None
@@ -36,7 +36,7 @@ class StageSeries:
 
 
 def follow(search: SearchEvidence, confirmation: Confirmation | None, judgement: Judgement | None) -> list[StageSeries]:
-    """The winner, first, and the references; empty before there is a winner."""
+    """Return the stages of the winner, first, and of the baselines; empty before there is a winner."""
     if judgement is not None:
         names = [entry.name for entry in judgement.entries]
     elif confirmation is not None and (leader := confirmation.winner or confirmation.leader):
@@ -51,17 +51,17 @@ def follow(search: SearchEvidence, confirmation: Confirmation | None, judgement:
 
 
 def optimism(found: Sequence[StageSeries]) -> list[Block]:
-    """A table, a figure and sentences; nothing where fewer than two stages are done."""
+    """Build a table, a figure and sentences; nothing if fewer than two stages are done."""
     reached = [place for place in range(len(STAGES)) if any(one.stages[place] for one in found)]
     if len(reached) < 2:
         return []
     header = ("configuration", *(f"AUC, {STAGES[place]}" for place in reached))
     rows = tuple((one.name, *(_cell(one.stages[place]) for place in reached)) for one in found)
     caption = (
-        "The same configurations at each stage, with 95 % intervals. Stages differ in their rows: compare the distance "
-        "between lines, not their heights."
+        "The same configurations at each stage, with 95 % intervals. Stages differ in their samples: compare the "
+        "distances between lines, not their levels."
     )
-    sentences = [_said(found[0], other, reached) for other in found[1:]]
+    sentences = [_sentence(found[0], other, reached) for other in found[1:]]
     return [
         Table(header, rows),
         Picture("stages", drawn_stages(found, reached), caption),
@@ -71,7 +71,7 @@ def optimism(found: Sequence[StageSeries]) -> list[Block]:
 
 @drawn
 def drawn_stages(found: Sequence[StageSeries], reached: Sequence[int]) -> Figure:
-    """AUC by stage, a line for each configuration."""
+    """Plot AUC by stage, one line per configuration."""
     figure, axes = canvas(6.4, 3.2)
     for number, (one, colour) in enumerate(zip(found, COLOURS, strict=False)):
         shift = 0.06 * (number - (len(found) - 1) / 2)
@@ -87,8 +87,8 @@ def drawn_stages(found: Sequence[StageSeries], reached: Sequence[int]) -> Figure
     return figure
 
 
-def _said(winner: StageSeries, other: StageSeries, reached: Sequence[int]) -> str:
-    """How far the winner stood above another at each stage."""
+def _sentence(winner: StageSeries, other: StageSeries, reached: Sequence[int]) -> str:
+    """State the winner's gain over another configuration at each stage."""
     gaps = [
         (STAGES[place], first.auc - second.auc)
         for place in reached
@@ -96,10 +96,10 @@ def _said(winner: StageSeries, other: StageSeries, reached: Sequence[int]) -> st
     ]
     if len(gaps) < 2:
         return ""
-    told = ", ".join(f"{gap:+.3f} by the {stage}" for stage, gap in gaps)
+    by_stage = ", ".join(f"{gap:+.3f} ({stage})" for stage, gap in gaps)
     (first_stage, searched), (last_stage, at_last) = gaps[0], gaps[-1]
     changed = f"From {first_stage} to {last_stage} the gain changed by {at_last - searched:+.3f}."
-    return f"{winner.name} minus {other.name}: {told}. {changed}"
+    return f"{winner.name} minus {other.name}: {by_stage}. {changed}"
 
 
 def _searched(search: SearchEvidence, name: str) -> Stage | None:

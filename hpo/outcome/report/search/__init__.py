@@ -1,1 +1,1 @@
-"""What the search tried and what followed from it: evidence, effects of settings, figures, sections."""
+"""Report on the search: evidence, effects of settings, figures, sections."""

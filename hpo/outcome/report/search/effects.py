@@ -1,4 +1,4 @@
-"""What the trials of a search say about each setting, compared at one epoch that all of them reached."""
+"""Estimate the effect of each setting from trials compared at one epoch that all of them reached."""
 
 from __future__ import annotations
 
@@ -16,26 +16,31 @@ LEAST_PER_LEVEL = 2
 
 @dataclass(frozen=True)
 class Level:
-    """The trials with one value of a setting. standard_error: of the mean over trials; None for a single trial."""
+    """The trials with one value of a setting."""
 
     value: Any
     aucs: tuple[float, ...]
 
     @property
     def mean(self) -> float:
-        """Mean AUC of its trials."""
+        """Return the mean AUC of its trials."""
         return statistics.fmean(self.aucs)
 
     @property
     def standard_error(self) -> float | None:
-        """Of the mean, from the spread between trials; None for a single trial."""
+        """Return the standard error of the mean over trials; None for a single trial."""
         return statistics.stdev(self.aucs) / math.sqrt(len(self.aucs)) if len(self.aucs) > 1 else None
 
 
 @dataclass(frozen=True)
 class ChoiceEffect:
-    """A setting with choices. levels: best mean first. difference, low, high: of the best and the worst level with at
-    least LEAST_PER_LEVEL trials, and its 95 % interval by Welch; None if there are not two such levels."""
+    """The effect of a setting with choices.
+
+    Attributes:
+        levels: best mean first.
+        difference, low, high: of the best and the worst level with at least LEAST_PER_LEVEL trials, with Welch's 95 %
+            interval; None if there are not two such levels.
+    """
 
     setting: str
     levels: tuple[Level, ...]
@@ -46,7 +51,7 @@ class ChoiceEffect:
 
 @dataclass(frozen=True)
 class NumberEffect:
-    """A setting with a range: Spearman's rank correlation with AUC over `count` trials, with its 95 % interval."""
+    """The effect of a setting with a range: Spearman's correlation with AUC over `count` trials, with 95 % interval."""
 
     setting: str
     correlation: float
@@ -56,7 +61,7 @@ class NumberEffect:
 
 
 def choice_effects(search: SearchEvidence) -> list[ChoiceEffect]:
-    """One for each searched setting with more than one choice, in the order of the space."""
+    """Return the effect of each searched setting with more than one choice, in the order of the space."""
     found = []
     for name, entry in search.spec.space.items():
         if isinstance(entry, Choices) and len(entry.choices) > 1:
@@ -67,8 +72,11 @@ def choice_effects(search: SearchEvidence) -> list[ChoiceEffect]:
 
 
 def number_effects(search: SearchEvidence) -> list[NumberEffect]:
-    """One for each searched range in which at least 5 trials lie, strongest first; none if either does not vary."""
-    from scipy import stats  # Takes 0.7 s to import, and `hpo dashboard` needs no effects.
+    """Return the effect of each searched range, strongest first.
+
+    Left out: ranges with fewer than 5 trials, or without variation of setting or AUC.
+    """
+    from scipy import stats  # Imported late: takes 0.7 s, and `hpo dashboard` needs no effects.
 
     found = []
     for name, entry in search.spec.space.items():
@@ -84,7 +92,7 @@ def number_effects(search: SearchEvidence) -> list[NumberEffect]:
 
 
 def points_of(search: SearchEvidence, setting: str) -> list[tuple[Any, float]]:
-    """(value, AUC at the shared epoch) of the trials in which a setting means something; references are left out."""
+    """Return (value, AUC at the shared epoch) of the trials in which a setting has an effect, without baselines."""
     return [
         (trial.config[setting], auc)
         for trial, auc in search.at_shared_epoch()
@@ -93,8 +101,8 @@ def points_of(search: SearchEvidence, setting: str) -> list[tuple[Any, float]]:
 
 
 def _fisher(correlation: float, count: int) -> tuple[float, float]:
-    """95 % interval by Fisher's transformation with the variance of Bonett and Wright 2000 for ranks."""
-    # scipy.stats.pearsonr has Fisher's own variance, which is too small for ranks.
+    """Return the 95 % interval by Fisher's z transformation, with Bonett and Wright's (2000) variance for ranks."""
+    # scipy.stats.pearsonr uses Fisher's own variance, which is too small for ranks.
     if abs(correlation) > 1 - 1e-12:
         return -1.0, 1.0
     half = 1.959964 * math.sqrt((1 + correlation**2 / 2) / (count - 3))
@@ -113,10 +121,10 @@ def _compare(name: str, levels: list[Level]) -> ChoiceEffect:
 
 
 def _welch(first: tuple[float, ...], second: tuple[float, ...]) -> tuple[float, float]:
-    """95 % interval of the difference of two means, by Welch 1947."""
+    """Return the 95 % interval of the difference of two means, by Welch 1947."""
     from scipy import stats
 
-    if len(set(first)) == len(set(second)) == 1:  # Without spread scipy warns and may return nan.
+    if len(set(first)) == len(set(second)) == 1:  # Without variation scipy warns and may return nan.
         return first[0] - second[0], first[0] - second[0]
     interval = stats.ttest_ind(first, second, equal_var=False).confidence_interval(0.95)
     return float(interval.low), float(interval.high)

@@ -1,4 +1,4 @@
-"""What a report rests on, gathered from the database once."""
+"""Read from the database, once, what a report on a search needs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hpo.training.report import EpochReport
 
 @dataclass(frozen=True)
 class TrialEvidence:
-    """One finished trial: how it ended, its curve and its record, None if it ended before it was trained."""
+    """A finished trial: outcome, curve and record; the record is None if it ended before training."""
 
     row: TrialRow
     curve: list[EpochReport]
@@ -23,29 +23,29 @@ class TrialEvidence:
 
     @property
     def config(self) -> ConfigValues:
-        """The configuration that it trained, as stored; empty without a record."""
+        """Return its configuration as stored; empty without a record."""
         return {} if self.record is None else self.record.config
 
     @property
     def label(self) -> str:
-        """What it is called in tables and figures."""
+        """Return its name in tables and figures."""
         return self.row.reference or f"trial {self.row.number}"
 
     @property
     def roc(self) -> list[float]:
-        """True positive rates of its last scoring at `ROC_GRID`; empty before it ended, and of trials from before."""
+        """Return true positive rates at `ROC_GRID` after its last epoch; empty if it has not ended or stored none."""
         return [] if self.record is None else list(self.record.roc or ())
 
     def auc_at(self, epoch: int) -> float | None:
-        """Its scoring AUC after that epoch, from 1, or None if it was stopped before."""
+        """Return its validation AUC after that epoch, from 1; None if it was stopped earlier."""
         return next((point.auc for point in self.curve if point.epoch == epoch), None)
 
 
 @dataclass(frozen=True)
 class SearchEvidence:
-    """A search as it stands.
+    """The current state of a search.
 
-    shared_epoch: the last epoch, from 1, that every finished trial reached but those that failed; 0 if there is none.
+    shared_epoch: the last epoch, from 1, that every finished and not failed trial reached; 0 if there is none.
     """
 
     name: str
@@ -56,38 +56,38 @@ class SearchEvidence:
 
     @property
     def complete(self) -> list[TrialEvidence]:
-        """Trials that trained all their epochs, best first; references are among them."""
+        """Return the trials that trained all their epochs, best first, baselines included."""
         done = [trial for trial in self.trials if trial.row.state == "complete"]
         return sorted(done, key=lambda trial: (-(trial.row.auc or 0.0), trial.row.number))
 
     @property
     def references(self) -> list[TrialEvidence]:
-        """The references that are complete, in the order of their numbers."""
+        """Return the complete baselines, in the order of their numbers."""
         return [trial for trial in self.trials if trial.row.reference and trial.row.state == "complete"]
 
     @property
     def best(self) -> TrialEvidence | None:
-        """The best complete trial that the search proposed, or None."""
+        """Return the best complete trial that the sampler proposed, or None."""
         return next((trial for trial in self.complete if not trial.row.reference), None)
 
     @property
     def named(self) -> list[TrialEvidence]:
-        """The references that are complete, and the best."""
+        """Return the complete baselines and the best trial."""
         return [*self.references, *([self.best] if self.best else [])]
 
     def at_shared_epoch(self) -> list[tuple[TrialEvidence, float]]:
-        """The trials that can be compared with each other: those with a value at the shared epoch, and it."""
+        """Return the comparable trials, those that reached the shared epoch, with their AUC at it."""
         found = [(trial, trial.auc_at(self.shared_epoch)) for trial in self.trials]
         return [(trial, value) for trial, value in found if value is not None]
 
 
 def gather_trial(study: Study, row: TrialRow) -> TrialEvidence:
-    """Everything about one trial. Raises StorageError."""
+    """Read everything about one trial. Raises StorageError."""
     return TrialEvidence(row, read_curve(study, row.number), read_record(study, row.number))
 
 
 def gather_search(study: Study) -> SearchEvidence:
-    """Everything about the search in `study`. Raises StudyNotFoundError, StorageError."""
+    """Read everything about the search in `study`. Raises StudyNotFoundError, StorageError."""
     rows = [row for row in read_trials(study) if row.state in ("complete", "pruned", "failed")]
     trials = [gather_trial(study, row) for row in rows]
     lasts = [trial.curve[-1].epoch for trial in trials if trial.curve and trial.row.state != "failed"]

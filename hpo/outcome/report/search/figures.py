@@ -1,4 +1,4 @@
-"""The figures of a search, each as SVG text with labels, units and error bars."""
+"""Draw the figures of a search, as SVG text with labels, units and error bars."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _LEAST_FOR_CONTOUR = 10
 
 @drawn
 def history(search: SearchEvidence) -> Figure:
-    """AUC of each trial in the order of their numbers, the best so far, and the references."""
+    """Plot each trial's AUC by trial number, the best so far, and the baselines."""
     figure, axes = canvas(7.2, 3.0)
     groups = (("complete", BLUE, "o"), ("pruned", GREY, "x"))
     for state, colour, marker in groups:
@@ -48,7 +48,7 @@ def history(search: SearchEvidence) -> Figure:
 
 @drawn
 def importance_bars(found: Sequence[Importance]) -> Figure:
-    """Share of the variance of AUC by setting, with standard errors."""
+    """Plot each setting's share of the variance of AUC, with standard errors."""
     figure, axes = canvas(6.4, 0.6 + 0.27 * len(found))
     places = np.arange(len(found))[::-1]
     shares = [100 * importance.share for importance in found]
@@ -63,7 +63,7 @@ def importance_bars(found: Sequence[Importance]) -> Figure:
 
 @drawn
 def slices(search: SearchEvidence) -> Figure:
-    """AUC at the shared epoch against every searched setting, a panel each; best trial and medians marked."""
+    """Plot AUC at the shared epoch against each searched setting, one panel each, best trial and medians marked."""
     space = search.spec.space
     rows = math.ceil(len(space) / _COLUMNS)
     figure = Figure(figsize=(8.4, 2.1 * rows))
@@ -79,7 +79,7 @@ def slices(search: SearchEvidence) -> Figure:
 
 @drawn
 def contour(search: SearchEvidence, first: str, second: str) -> Figure:
-    """AUC at the shared epoch over two searched ranges; the surface is interpolated between trials."""
+    """Plot AUC at the shared epoch over two searched ranges; the surface is interpolated between trials."""
     figure, axes = canvas(5.6, 4.0)
     pairs = [
         (trial.config[first], trial.config[second], auc)
@@ -100,7 +100,7 @@ def contour(search: SearchEvidence, first: str, second: str) -> Figure:
 
 @drawn
 def choices(effects: Sequence[ChoiceEffect], epoch: int) -> Figure:
-    """Mean AUC with its standard error for every choice of each setting; a dot for each trial."""
+    """Plot mean AUC with standard error for each choice of each setting, and a dot for each trial."""
     heights = [0.5 + 0.22 * len(effect.levels) for effect in effects]
     figure = Figure(figsize=(6.8, sum(heights) + 0.4))
     panels = np.atleast_1d(figure.subplots(len(effects), 1, sharex=True, height_ratios=heights))
@@ -118,7 +118,7 @@ def choices(effects: Sequence[ChoiceEffect], epoch: int) -> Figure:
 
 @drawn
 def curves(search: SearchEvidence) -> Figure:
-    """Validation AUC by epoch of every trial; the best and the references with their standard errors."""
+    """Plot every trial's validation AUC by epoch; best trial and baselines with standard errors."""
     figure, axes = canvas(7.2, 3.6)
     for state, colour, width in (("pruned", GREY, 0.7), ("complete", BLUE, 0.8)):
         group = [trial for trial in search.trials if trial.row.state == state and trial not in search.named]
@@ -132,12 +132,12 @@ def curves(search: SearchEvidence) -> Figure:
 
 @drawn
 def overfitting(search: SearchEvidence) -> Figure:
-    """Training and scoring AUC: by epoch for the best and the references, and at the end for all trials."""
+    """Plot training and validation AUC: by epoch for best trial and baselines, and at the end for all trials."""
     figure = Figure(figsize=(8.4, 3.4))
     left, right = figure.subplots(1, 2)
     for trial, colour in zip(search.named, _colours_of(search, search.named), strict=True):
         epochs, aucs = _curve(trial)
-        left.plot(epochs, aucs, c=colour, lw=1.6, label=f"{trial.label}, scoring")
+        left.plot(epochs, aucs, c=colour, lw=1.6, label=f"{trial.label}, validation")
         left.plot(epochs, [point.training_auc for point in trial.curve], c=colour, lw=1.2, ls=":")
     left.plot([], [], c=BLACK, lw=1.2, ls=":", label="the same, training batches")
     left.set_xlabel("epoch")
@@ -150,14 +150,14 @@ def overfitting(search: SearchEvidence) -> Figure:
     low = min(*right.get_xlim(), *right.get_ylim())
     right.plot([low, 1], [low, 1], c=BLACK, lw=0.8, ls="--", label="equal")
     right.set_xlabel("training AUC at the last report")
-    right.set_ylabel("scoring AUC at the last report")
+    right.set_ylabel("validation AUC at the last report")
     right.legend(fontsize=7, loc="upper left")
     return figure
 
 
 @drawn
 def rocs(search: SearchEvidence) -> Figure:
-    """ROC of the best and the references on their scoring rows, mean over folds."""
+    """Plot the ROC of best trial and baselines on their validation parts, mean over folds."""
     figure, axes = canvas(4.4, 4.0)
     _rocs(axes, search.named, _colours_of(search, search.named))
     return figure
@@ -165,7 +165,7 @@ def rocs(search: SearchEvidence) -> Figure:
 
 @drawn
 def search_overview(search: SearchEvidence) -> Figure:
-    """AUC by epoch and ROC of the best and the references."""
+    """Plot AUC by epoch and ROC of best trial and baselines."""
     figure = Figure(figsize=(8.4, 3.6))
     left, right = figure.subplots(1, 2)
     _named_curves(left, search)
@@ -175,10 +175,10 @@ def search_overview(search: SearchEvidence) -> Figure:
 
 @drawn
 def trial_overview(trial: TrialEvidence) -> Figure:
-    """Scoring and training AUC by epoch, and the ROC at the end if it is kept, of one trial."""
+    """Plot one trial's validation and training AUC by epoch, and its final ROC if stored."""
     figure = Figure(figsize=(8.4, 3.6))
     left, right = figure.subplots(1, 2)
-    _curve_with_errors(left, trial, BLUE, "scoring rows")
+    _curve_with_errors(left, trial, BLUE, "validation part")
     left.plot(
         _curve(trial)[0], [point.training_auc for point in trial.curve], c=ORANGE, ls=":", label="training batches"
     )
@@ -222,7 +222,7 @@ def _rocs(axes: Axes, trials: Sequence[TrialEvidence], colours: Sequence[str]) -
     if any(trial.roc for trial in trials):
         axes.legend(loc="lower right", fontsize=7)
     else:
-        axes.text(0.5, 0.4, "no ROC is kept\nbefore a trial ends", ha="center", va="center", color=BLACK, fontsize=8)
+        axes.text(0.5, 0.4, "no ROC is stored\nbefore a trial ends", ha="center", va="center", color=BLACK, fontsize=8)
 
 
 def _auc(trial: TrialEvidence) -> float:

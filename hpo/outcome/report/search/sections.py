@@ -1,4 +1,4 @@
-"""The sections of a report that a search alone can fill."""
+"""Build the report's sections that need the search alone."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _CLEAR_GAP = 2.0
 
 
 def question(search: SearchEvidence) -> Section:
-    """What was asked, and the protocol that was fixed before."""
+    """State the research question, and the protocol fixed before the search."""
     spec, data = search.spec, search.spec.data
     published = f" The published test AUC to beat is {auc(data.published_auc)}." if data.published_auc else ""
     networks = reachable_values("network", spec.fixed, spec.space) or ()
@@ -32,22 +32,22 @@ def question(search: SearchEvidence) -> Section:
     shrunk = data.shrunk(int(spec.fixed.get("input_size", data.size)))
     kind = "a label" if data.labels == 1 else f"{data.labels} labels"
     asked = (
-        f"Does Deep AUC Maximization, with its hyperparameters searched, beat the references on {data.official_name} "
-        f"({kind}, {data.rows[0]:,} training, {data.rows[1]:,} validation and {data.rows[2]:,} test rows), with "
+        f"Does Deep AUC Maximization, with its hyperparameters searched, beat the baselines on {data.official_name} "
+        f"({kind}, {data.rows[0]:,} training, {data.rows[1]:,} validation and {data.rows[2]:,} test samples), with "
         f"{network} trained from scratch{shrunk and f' on {shrunk}'}?{published}"
     )
     protocol = [
-        f"Development rows: training and validation rows together, {data.development_rows:,}. The test rows stay "
+        f"Development set: training and validation samples together, {data.development_rows:,}. The test set stays "
         "sealed until one configuration has been chosen.",
         _scoring(search),
-        f"Budget: {spec.budget.trials} finished trials of at most {spec.budget.epochs} epochs of the fit rows, the "
-        "same for every configuration.",
+        f"Budget: {spec.budget.trials} finished trials of at most {spec.budget.epochs} epochs of the training "
+        "part, the same for every configuration.",
         _strategy(search),
     ]
     if spec.search.references:
         protocol.append(
-            "References, trained as trials 0 and 1 under the same budget: MedMNIST's cross-entropy recipe, and "
-            "LibAUC as it comes."
+            "Baselines, trained as trials 0 and 1 under the same budget: MedMNIST's cross-entropy recipe, and "
+            "LibAUC's defaults."
         )
     blocks: list[Block] = [Text(asked), Listing(tuple(protocol))]
     if data.caution and spec.scoring.rows != "official":
@@ -56,13 +56,13 @@ def question(search: SearchEvidence) -> Section:
 
 
 def standing(search: SearchEvidence) -> Section:
-    """What the search found, and why its best value is no result."""
+    """Report the best trials of the search, and why the best value is optimistically biased."""
     status = search.status
-    told = (
+    progress = (
         f"{status.finished} of {status.budget} trials have finished: {status.complete} trained all their epochs, "
-        f"{status.pruned} were pruned, {status.failed} failed by their own fault."
+        f"{status.pruned} were pruned, {status.failed} failed because of their configuration."
     )
-    blocks: list[Block] = [Text(told)]
+    blocks: list[Block] = [Text(progress)]
     if search.complete:
         rows = [_ranked(rank, trial) for rank, trial in enumerate(search.complete[:_MOST_IN_TABLE], 1)]
         blocks.append(Table(("rank", "which", "validation AUC", "95 % interval"), tuple(rows)))
@@ -77,54 +77,54 @@ def standing(search: SearchEvidence) -> Section:
 
 
 def versions(search: SearchEvidence, seed: int = 0) -> Section:
-    """What was searched, and what each setting did: importance, slices, contour, choices compared."""
+    """Report the search space and each setting's effect: importance, slices, contour, choices."""
     table = Table(
         ("setting", "values", "what it is"),
         tuple((f"`{name}`", _values(entry), settings()[name].description) for name, entry in search.spec.space.items()),
     )
     comparable = [(trial, value) for trial, value in search.at_shared_epoch() if not trial.row.reference]
-    title = "What was searched, and what each version did"
+    title = "Search space and effect of each setting"
     if len(comparable) < LEAST_TRIALS:
-        few = f"{len(comparable)} trials can be compared so far; effects are estimated from {LEAST_TRIALS} on."
+        few = f"{len(comparable)} trials are comparable so far; effects are estimated from {LEAST_TRIALS} on."
         return Section(title, (table, Text(few)))
     found = importances(search.spec, [t.config for t, _ in comparable], [value for _, value in comparable], seed=seed)
     blocks: list[Block] = [table, Text(_basis(search, len(comparable)))]
     if found:
         caption = (
             "Share of the variance of AUC over the search space that a setting accounts for by itself (functional "
-            "ANOVA of a random forest). Bars whose error reaches zero say nothing."
+            "ANOVA of a random forest). Bars whose error reaches zero are not evidence."
         )
         blocks.append(Picture("importance", figures.importance_bars(found), caption))
     caption = (
-        f"AUC after epoch {search.shared_epoch} against each setting, a dot for each trial in which it had a meaning."
+        f"AUC after epoch {search.shared_epoch} against each setting, a dot for each trial in which it had an effect."
     )
     blocks.append(Picture("slices", figures.slices(search), caption))
     blocks += _contour(search, found)
     effects = choice_effects(search)
     if effects:
-        caption = "Choices compared on the same rows, resplit strategies and augmentations among them."
+        caption = "Choices compared on the same samples, resplit strategies and augmentations included."
         blocks.append(Picture("choices", figures.choices(effects, search.shared_epoch), caption))
     return Section(title, tuple(blocks))
 
 
 def reasons(search: SearchEvidence) -> Section:
-    """Why it seems to have worked or not: a sentence for each measured effect."""
+    """Report each measured effect in a sentence."""
     sentences = [
-        *(_said_of_choice(effect) for effect in choice_effects(search)),
-        *(_said_of_number(effect) for effect in number_effects(search)),
+        *(_choice_sentence(effect) for effect in choice_effects(search)),
+        *(_number_sentence(effect) for effect in number_effects(search)),
     ]
     lead = (
-        "Each sentence is a measured difference between trials at the same epoch. The sampler chose the trials, not a "
-        "lot, best and worst of several choices are compared, and an early epoch favours what learns fast: read "
-        "them as hints for a next study, not as proof."
+        "Each sentence is a measured difference between trials at the same epoch. The trials were chosen by the "
+        "sampler, not at random; the best and worst of several choices are compared; and an early epoch favours "
+        "fast learners: take them as hints for the next study, not as proof."
     )
     items = tuple(sentence for sentence in sentences if sentence)
-    body: Block = Listing(items) if items else Text("There are too few trials for a sentence.")
-    return Section("Why it seems to have worked or not", (Text(lead), body))
+    body: Block = Listing(items) if items else Text("There are too few trials to estimate effects.")
+    return Section("Measured effects of the settings", (Text(lead), body))
 
 
 def learning(search: SearchEvidence, later: Sequence[Block] = ()) -> Section:
-    """Curves, training against scoring, and what `later` stages say of the same configurations."""
+    """Report learning curves, training against validation AUC, and what `later` stages add."""
     if not search.complete:
         return Section("Curves and overfitting", (Text("No trial has trained all its epochs yet."),))
     blocks: list[Block] = [
@@ -134,12 +134,12 @@ def learning(search: SearchEvidence, later: Sequence[Block] = ()) -> Section:
         Picture(
             "overfitting",
             figures.overfitting(search),
-            "Training AUC (of the batches as they were scored in training, augmented) against scoring AUC.",
+            "Training AUC (of the batches as they were scored in training, augmented) against validation AUC.",
         ),
     ]
     if any(trial.roc for trial in search.named):
         blocks.append(
-            Picture("rocs", figures.rocs(search), "ROC on the scoring rows after the last epoch, mean over folds.")
+            Picture("rocs", figures.rocs(search), "ROC on the validation parts after the last epoch, mean over folds.")
         )
     sentences = [sentence for trial in search.named if (sentence := _gap(trial))]
     return Section("Curves and overfitting", (*blocks, Listing(tuple(sentences)), *later))
@@ -148,14 +148,14 @@ def learning(search: SearchEvidence, later: Sequence[Block] = ()) -> Section:
 def _scoring(search: SearchEvidence) -> str:
     scoring = search.spec.scoring
     ways = {
-        "official": "the official validation rows",
-        "holdout": f"a stratified {scoring.share:.0%} of the development rows",
-        "reshuffled": f"a new stratified {scoring.share:.0%} of the development rows for each trial",
-        "kfold": f"{scoring.folds} stratified folds of the development rows"
+        "official": "the official validation set",
+        "holdout": f"a stratified {scoring.share:.0%} of the development set",
+        "reshuffled": f"a new stratified {scoring.share:.0%} of the development set for each trial",
+        "kfold": f"{scoring.folds} stratified folds of the development set"
         + (f", {scoring.repeats} times" if scoring.repeats > 1 else ""),
     }
     fair = "" if scoring.rows == "reshuffled" else ", the same for every trial"
-    return f"Scored on {ways[scoring.rows]}{fair}; a trial never selects its epoch on rows that it is scored on."
+    return f"Scored on {ways[scoring.rows]}{fair}; a trial never selects its epoch on samples that it is scored on."
 
 
 def _strategy(search: SearchEvidence) -> str:
@@ -175,17 +175,19 @@ def _winners_curse(search: SearchEvidence) -> list[Block]:
     best, references = search.best, search.references
     if best is None or best.row.auc is None:
         return []
-    told = [
-        f"The best of the search, {best.label}, is the highest of {len(search.complete)} noisy values and flatters its "
-        "configuration; what it is worth is for a confirmation on new folds to say."
+    sentences = [
+        f"The best of the search, {best.label}, is the highest of {len(search.complete)} noisy values, so it is "
+        "optimistically biased; a confirmation on new folds gives an estimate with less bias."
     ]
     for reference in references:
         if reference.row.auc is None or not best.row.standard_error or not reference.row.standard_error:
             continue
         gap, error = best.row.auc - reference.row.auc, math.hypot(best.row.standard_error, reference.row.standard_error)
         verdict = "more" if abs(gap) > _CLEAR_GAP * error else "less"
-        told.append(f"It stands {gap:+.3f} from {reference.label}: {verdict} than two standard errors ({auc(error)}).")
-    return [Text(" ".join(told))]
+        sentences.append(
+            f"It differs by {gap:+.3f} from {reference.label}: {verdict} than two standard errors ({auc(error)})."
+        )
+    return [Text(" ".join(sentences))]
 
 
 def _that_learned_nothing(search: SearchEvidence) -> list[Block]:
@@ -193,13 +195,13 @@ def _that_learned_nothing(search: SearchEvidence) -> list[Block]:
     if not found:
         return []
     names = ", ".join(f"{trial.label} ({trial.row.state}, {auc(trial.row.auc)})" for trial in found)
-    told = (
-        f"{len(found)} of {len(search.trials)} learned nothing: the AUC of their training batches stayed below "
-        f"{LEARNED} in every epoch (one that was pruned early perhaps only not yet). Their scoring AUC is that of a "
-        "network that knows nothing, which can be far from .5 where the label goes with size or brightness: "
+    warning = (
+        f"{len(found)} of {len(search.trials)} trials learned nothing: the AUC of their training batches stayed below "
+        f"{LEARNED} in every epoch (a trial pruned early might still have learned). Their validation AUC is that of "
+        "an untrained network, which can be far from .5 where the label correlates with size or brightness: "
         f"{names}."
     )
-    return [Notice(told)]
+    return [Notice(warning)]
 
 
 def _values(entry: Range) -> str:
@@ -210,14 +212,14 @@ def _values(entry: Range) -> str:
 
 def _basis(search: SearchEvidence, count: int) -> str:
     return (
-        f"What follows compares {count} trials by their AUC after epoch {search.shared_epoch} of "
+        f"The effects below compare {count} trials by their AUC after epoch {search.shared_epoch} of "
         f"{search.spec.budget.epochs}, the last that all of them reached: final values exist only for those that were "
-        "not pruned, and would compare the survivors of each setting."
+        "not pruned, and comparing them would be biased by survival."
     )
 
 
 def _contour(search: SearchEvidence, found: Sequence[Importance]) -> list[Block]:
-    """Over the two most important ranges that always have a meaning."""
+    """Draw the two most important ranges that have an effect in every trial."""
     space = search.spec.space
     ranges = [
         importance.setting
@@ -227,18 +229,16 @@ def _contour(search: SearchEvidence, found: Sequence[Importance]) -> list[Block]
     if len(ranges) < 2:
         return []
     first, second = ranges[:2]
-    caption = (
-        f"AUC over `{first}` and `{second}`, the two ranges that account for most; between dots it is interpolated."
-    )
+    caption = f"AUC over `{first}` and `{second}`, the two most important ranges; interpolated between dots."
     return [Picture("contour", figures.contour(search, first, second), caption)]
 
 
-def _said_of_choice(effect: ChoiceEffect) -> str:
+def _choice_sentence(effect: ChoiceEffect) -> str:
     if effect.difference is None or effect.low is None or effect.high is None:
         return ""
     several = [level for level in effect.levels if len(level.aucs) > 1]
     best, worst = several[0], several[-1]
-    verdict = "" if effect.low > 0 or effect.high < 0 else "; they cannot be told apart"
+    verdict = "" if effect.low > 0 or effect.high < 0 else "; indistinguishable"
     return (
         f"`{effect.setting}`: {best.value} {with_error(best.mean, best.standard_error)} ({len(best.aucs)} trials), "
         f"{worst.value} {with_error(worst.mean, worst.standard_error)} ({len(worst.aucs)}); difference "
@@ -246,13 +246,13 @@ def _said_of_choice(effect: ChoiceEffect) -> str:
     )
 
 
-def _said_of_number(effect: NumberEffect) -> str:
+def _number_sentence(effect: NumberEffect) -> str:
     way = "higher" if effect.correlation > 0 else "lower"
     interval = f"[{effect.low:+.2f}, {effect.high:+.2f}]"
-    told = f"`{effect.setting}`: rank correlation with AUC {effect.correlation:+.2f} {interval}"
+    correlation = f"`{effect.setting}`: rank correlation with AUC {effect.correlation:+.2f} {interval}"
     if effect.low > 0 or effect.high < 0:
-        return f"{told} over {effect.count} trials: {way} values did better."
-    return f"{told} over {effect.count} trials; no effect can be told."
+        return f"{correlation} over {effect.count} trials: {way} values did better."
+    return f"{correlation} over {effect.count} trials; no significant effect."
 
 
 def _gap(trial: TrialEvidence) -> str:
@@ -261,7 +261,7 @@ def _gap(trial: TrialEvidence) -> str:
         return ""
     top = max(trial.curve, key=lambda point: point.auc)
     return (
-        f"{trial.label}: training {auc(end.training_auc)}, scoring {with_error(end.auc, end.standard_error)} at the "
-        f"end, a gap of {end.training_auc - end.auc:+.3f}; its highest scoring AUC was {auc(top.auc)}, in epoch "
+        f"{trial.label}: training {auc(end.training_auc)}, validation {with_error(end.auc, end.standard_error)} at the "
+        f"end, a gap of {end.training_auc - end.auc:+.3f}; its highest validation AUC was {auc(top.auc)}, in epoch "
         f"{top.epoch}."
     )
