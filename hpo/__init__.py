@@ -1,8 +1,8 @@
 """Hyperparameter optimization for Deep AUC Maximization on MedMNIST.
 
 The names of `__all__` are the public interface, which stays: docs/python-api.md shows them at work, docs/extending.md
-how to add a dataset, network, loss, augmentation, sampler or pruner. Each is loaded when it is first asked for, so
-`import hpo` loads neither torch nor optuna.
+how to add a dataset, network, loss, augmentation, sampler, pruner or launch backend. Each is loaded when it is first
+asked for, so `import hpo` loads neither torch nor optuna.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         UsageError,
         WorkersFailedError,
     )
+    from hpo.launch.backends.base import Backend, Cancelled, Jobs, JobState, LaunchRequest, Submission, register_backend
     from hpo.search.strategy.pruner import Pruner, Rung
     from hpo.search.study import Study
     from hpo.study.catalogue import Dataset, register_dataset
@@ -56,11 +57,16 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DISTRIBUTION",
+    "Backend",
+    "Cancelled",
     "DataError",
     "Dataset",
     "DeviceError",
     "EpochReport",
     "HpoError",
+    "JobState",
+    "Jobs",
+    "LaunchRequest",
     "OutputError",
     "Pruner",
     "Rung",
@@ -72,6 +78,7 @@ __all__ = [
     "StudyNotFoundError",
     "StudySpec",
     "StudyStoppedError",
+    "Submission",
     "TrainConfig",
     "TrainingFailure",
     "UsageError",
@@ -85,6 +92,7 @@ __all__ = [
     "load_spec",
     "open_study",
     "register_augmentation",
+    "register_backend",
     "register_dataset",
     "register_loss",
     "register_network",
@@ -102,6 +110,10 @@ _MODULES = {
         *("best", "trials_dataframe", "confirm", "finalize", "report"),
     ),
     "hpo.errors": tuple(name for name in __all__ if name.endswith("Error")),
+    "hpo.launch.backends.base": (
+        *("Backend", "Cancelled", "JobState", "Jobs", "LaunchRequest", "Submission"),
+        "register_backend",
+    ),
     "hpo.search.strategy.pruner": ("Pruner", "Rung"),
     "hpo.search.study": ("Study",),
     "hpo.study.catalogue": ("Dataset", "register_dataset"),

@@ -16,7 +16,6 @@ from hpo.study.spec import Scoring, StudySpec
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-    from hpo.launch.session import Backend
     from hpo.outcome.finalization import Finalization
     from hpo.outcome.standings import Confirmation
     from hpo.search.queries.trials import Ranking
@@ -110,7 +109,7 @@ def launch(
     name: str | None = None,
     trials: int | None = None,
     *,
-    on: Backend = "local",
+    on: str = "local",
     workers: int | Literal["auto"] | None = None,
     device: str = "auto",
     data_dir: str | Path | None = None,
@@ -127,7 +126,7 @@ def launch(
         name: as for `create_study`.
         trials: as for `create_study`.
         on: local: processes of this machine, which have ended when this returns; slurm: jobs of a cluster; none: the
-            study only, once its data have been checked.
+            study only, once its data have been checked; or a backend of `register_backend`.
         workers: how many in all; None for one on each GPU, or one on the CPU; auto measures how many are fastest.
         device: auto, cpu, cuda or cuda:N.
         data_dir: as for `run_worker`.
@@ -143,18 +142,22 @@ def launch(
         >>> hpo.launch("digits", storage="sqlite:///example.sqlite3", name="launched", on="none").spec.budget.trials
         12
     """
+    from hpo.data.folder import data_folder
     from hpo.launch import session
+    from hpo.launch.backends.base import LaunchRequest
 
     spec = _whole_spec(spec, trials)
     launched = session.launch(
         spec,
-        name=name or spec.data.name,
+        LaunchRequest(
+            study=name or spec.data.name,
+            storage=storage,
+            data_dir=data_folder(_text(data_dir)),
+            workers=workers,
+            device=device,
+            checkpoint_dir=_text(checkpoint_dir),
+        ),
         on=on,
-        workers=workers,
-        storage=storage,
-        data_dir=_text(data_dir),
-        device=device,
-        checkpoint_dir=_text(checkpoint_dir),
     )
     return launched.study
 

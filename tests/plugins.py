@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from hpo.launch.backends.base import BACKENDS
 from hpo.registry import Registry
 from hpo.study import choices
 from hpo.study.catalogue import DATASETS
@@ -42,7 +43,7 @@ def write_distribution(folder: Path, points: dict[str, str], **modules: str) -> 
 def kept_registries() -> Iterator[None]:
     """Context at whose end the built-in registries hold what they held before."""
     registries = [value for value in vars(choices).values() if isinstance(value, Registry)]
-    registries += [DATASETS, TEST_LOADERS]
+    registries += [BACKENDS, DATASETS, TEST_LOADERS]
     before = [dict(registry._entries) for registry in registries]
     try:
         yield

@@ -28,6 +28,15 @@ def complete_datasets(_context: click.Context, _parameter: click.Parameter, begu
     return [CompletionItem(name, help=text) for name, text in names.items() if name.startswith(begun.lower())]
 
 
+def complete_backends(_context: click.Context, _parameter: click.Parameter, begun: str) -> list[CompletionItem[str]]:
+    """Names of launch backends, with where their workers run."""
+    from hpo.launch.backends.base import BACKENDS
+
+    with _without_warnings():
+        entries = [BACKENDS.entry(name) for name in BACKENDS.names() if name.startswith(begun)]
+    return [CompletionItem(entry.name, help=entry.description) for entry in entries]
+
+
 def complete_studies(context: click.Context, _parameter: click.Parameter, begun: str) -> list[CompletionItem[str]]:
     """Complete names of studies in the command line's database, if it answers within ANSWER_SECONDS; else none."""
     # Import before the clock starts: loading SQLAlchemy from a slow disk says nothing about the database.

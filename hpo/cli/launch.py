@@ -10,7 +10,7 @@ from hpo.cli.common import say, set_option
 from hpo.cli.completers import complete_datasets
 from hpo.cli.render.page import page
 from hpo.cli.render.trials import ranked_table
-from hpo.cli.work import Work, prepare_job, print_script, start, work_options
+from hpo.cli.work import Work, prepare_job, print_script, start, waits, work_options
 from hpo.errors import UsageError
 from hpo.launch.backends.slurm.submit import test_only as test_job
 from hpo.search.queries.trials import read_best
@@ -58,7 +58,7 @@ def launch(
         print(test_job(prepare_job(name, work)))
         return
     study = start(spec, name, work, keep_trials=trials is None).study
-    if work["on"] == "local":
+    if waits(work):
         page().print(ranked_table(name, read_best(study, count=10)))
         say(f"more: hpo trials {name}, hpo dashboard {name}; more trials: the same command, larger --trials")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from hpo.cli.common import json_option, print_json, say, storage_option, study_argument
-from hpo.launch.backends.slurm.stop import stop_study
+from hpo.launch.stop import stop_study
 from hpo.search.study import open_named_study
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import fields
 from functools import wraps
 from pathlib import Path
 from typing import Any, TypedDict
@@ -22,21 +22,24 @@ from hpo.cli.common import (
     say,
     storage_option,
 )
+from hpo.cli.completers import complete_backends
 from hpo.cli.render.status import watching
 from hpo.data.folder import data_folder
 from hpo.errors import UsageError
+from hpo.launch.backends.base import BACKENDS, LaunchRequest
 from hpo.launch.backends.local import Count
+from hpo.launch.backends.slurm.backend import prepare_request
 from hpo.launch.backends.slurm.plan import SlurmOptions
 from hpo.launch.backends.slurm.presets import PRESETS
-from hpo.launch.backends.slurm.submit import Prepared, prepare
-from hpo.launch.session import Backend, Launched, launch
+from hpo.launch.backends.slurm.submit import Prepared
+from hpo.launch.session import Launched, launch
 from hpo.study.spec import StudySpec
 
 
 class Work(TypedDict):
     """Where workers run and what they are started with: options of `launch`."""
 
-    on: Backend
+    on: str
     workers: Count | None
     workers_per_gpu: Count | None
     storage: str | None
@@ -47,12 +50,29 @@ class Work(TypedDict):
     slurm: SlurmOptions
 
 
+class BackendName(click.ParamType):  # type: ignore[type-arg]
+    """The name of a registered backend."""
+
+    name = "backend"
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:  # noqa: ARG002
+        """All names, as `click.Choice` shows them."""
+        return f"[{'|'.join(BACKENDS.names())}]"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The name; fails with those there are."""
+        if value not in BACKENDS:
+            self.fail(f"{value!r} is not one of {', '.join(map(repr, BACKENDS.names()))}.", param, ctx)
+        return str(value)
+
+
 _ON = click.option(
     "--on",
-    type=click.Choice(("local", "slurm", "none")),
+    type=BackendName(),
+    shell_complete=complete_backends,
     default="local",
     show_default=True,
-    help="Where workers run: here, as an array of Slurm jobs, or nowhere yet (hpo worker attaches them).",
+    help="Where workers run: here, as an array of Slurm jobs, nowhere yet (hpo worker attaches them), or a plug-in.",
 )
 
 _WORKER_OPTIONS: tuple[Callable[[Any], Any], ...] = (
@@ -155,25 +175,37 @@ def start(spec: StudySpec, name: str, work: Work, *, keep_trials: bool = False) 
     Args:
         keep_trials: a study that exists keeps its number of trials.
     """
-    if work["on"] == "local":
+    if waits(work):
         # SIGTERM ends this process as Ctrl-C does, after its workers.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-    launched = launch(spec, name=name, keep_trials=keep_trials, watching=watching, **work)
-    if launched.submission is not None:
+    launched = launch(spec, _request(name, work), on=work["on"], keep_trials=keep_trials)
+    if launched.submission is not None and launched.submission.job is not None:
         print(launched.submission.job)
     return launched
 
 
 def prepare_job(name: str, work: Work) -> Prepared:
     """The job that workers of a study would be submitted as; nothing is stored."""
-    return prepare(
-        name,
-        replace(work["slurm"], workers=work["workers"], workers_per_gpu=work["workers_per_gpu"]),
+    return prepare_request(_request(name, work))
+
+
+def waits(work: Work) -> bool:
+    """Whether the workers have ended when the command ends."""
+    return BACKENDS.find(work["on"]).waits
+
+
+def _request(name: str, work: Work) -> LaunchRequest:
+    return LaunchRequest(
+        study=name,
         storage=work["storage"],
         data_dir=data_folder(work["data_dir"]),
-        checkpoint_dir=work["checkpoint_dir"],
         log_dir=work["log_dir"],
+        workers=work["workers"],
+        workers_per_gpu=work["workers_per_gpu"],
         device=work["device"],
+        checkpoint_dir=work["checkpoint_dir"],
+        options=work["slurm"] if work["on"] == "slurm" else None,
+        watching=watching,
     )
 
 

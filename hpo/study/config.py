@@ -64,8 +64,8 @@ class TrainConfig(BaseModel):
     """Target margin between mean positive and negative scores: m in Yuan et al. 2021."""
 
     class_means: Annotated[ClassMeans, Domain(used_by=("loss",))] = "learned"
-    """How alpha and the estimates a and b of the class means of scores are updated: learned by PESG as in LibAUC, from 0
-    and at the learning rate; or running means, with alpha at its optimum given them, m + b - a."""
+    """How alpha and the estimates a and b of the class means of scores are updated: learned by PESG as in LibAUC, from
+    0 and at the learning rate; or running means, with alpha at its optimum given them, m + b - a."""
 
     cross_entropy_share: Annotated[float, Domain(0.0, 0.9, "share of epochs", used_by=("loss",))] = 0.0
     """Share of the epochs trained with cross-entropy before AUCM takes over. Yuan et al. 2021, section 5."""

@@ -11,9 +11,11 @@ import sqlalchemy as sa
 from hpo.cli.common import plain
 from hpo.cli.render.page import page
 from hpo.cli.render.workers import read_crew, render_crew
+from hpo.launch.backends.base import Jobs, JobState
 from hpo.launch.backends.slurm import client
-from hpo.launch.backends.slurm.queue import ArrayState, Queue, QueueWatch, read_queue
-from hpo.launch.backends.slurm.stop import stop_study
+from hpo.launch.backends.slurm.queue import read_queue
+from hpo.launch.jobs import JobWatch
+from hpo.launch.stop import stop_study
 from hpo.search.database import schema
 from hpo.search.database.database import Database
 from hpo.search.queries.status import read_status
@@ -47,8 +49,8 @@ def worker(study: Study, name: str, job: str | None = None) -> float:
     return register_worker(study, this_process(name, device="cuda", job=job))
 
 
-def array(queue: Queue, cluster: str = "testcluster") -> ArrayState:
-    (found,) = (state for state in queue.arrays if state.cluster == cluster)
+def array(queue: Jobs, cluster: str = "testcluster") -> JobState:
+    (found,) = (state for state in queue.jobs if state.cluster == cluster)
     return found
 
 
@@ -89,7 +91,7 @@ def test_a_job_that_is_requeued_waits(slurm: FakeSlurm, study: Study) -> None:
 
 def test_a_study_without_jobs_asks_slurm_nothing(slurm: FakeSlurm, database: Database) -> None:
     study = create_or_open(database, "local", make_spec(2))
-    assert read_queue(read_jobs(study)).arrays == ()
+    assert read_queue(read_jobs(study)).jobs == ()
     assert slurm.calls("scontrol") == slurm.calls("squeue") == []
 
 
@@ -104,10 +106,10 @@ def test_a_slurm_that_fails_changes_nothing_but_what_is_shown_of_it(slurm: FakeS
 def test_a_slow_slurm_does_not_hold_up_a_view_that_is_drawn_anew(slurm: FakeSlurm, study: Study) -> None:
     slurm.queue("4711|0|RUNNING")
     slurm.hold("scontrol")
-    watch, jobs = QueueWatch(every=math.inf), read_jobs(study)
-    assert watch.look(jobs).arrays == ()
+    watch = JobWatch(every=math.inf)
+    assert watch.look(study).jobs == ()
     slurm.let_go("scontrol")
-    until(lambda: watch.look(jobs).arrays)
+    until(lambda: watch.look(study).jobs)
     assert len(slurm.calls("squeue")) == 1
 
 

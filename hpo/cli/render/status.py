@@ -17,7 +17,7 @@ from rich.text import Text
 
 from hpo.cli.render.trials import STYLES, brief, cells, valued
 from hpo.cli.render.workers import MOST_ROWS, Crew, read_crew, render_crew
-from hpo.launch.backends.slurm.queue import QueueWatch
+from hpo.launch.jobs import JobWatch
 from hpo.search.queries.status import StudyStatus, read_status
 from hpo.search.queries.trials import TrialRow, read_trials
 from hpo.search.study import Study
@@ -85,7 +85,7 @@ class LiveView:
     """A status panel on a terminal, redrawn at each look."""
 
     def __init__(self, study: Study, console: Console, hint: str) -> None:
-        self._study, self._hint, self._queue = study, hint, QueueWatch()
+        self._study, self._hint, self._jobs = study, hint, JobWatch()
         self._live = Live(console=console, auto_refresh=False, transient=False)
 
     def __enter__(self) -> LiveView:
@@ -97,7 +97,7 @@ class LiveView:
 
     def look(self) -> None:
         """Read the study and redraw the panel."""
-        view = read_view(self._study, self._queue)
+        view = read_view(self._study, self._jobs)
         self._live.update(render_status(*view, self._hint, MOST_ROWS), refresh=True)
 
 
@@ -152,8 +152,8 @@ def watching(study: Study) -> Iterator[Callable[[], None]]:
         yield view.look
 
 
-def read_view(study: Study, watch: QueueWatch | None = None) -> tuple[StudyStatus, list[TrialRow], Crew]:
-    """Read what `render_status` needs; `watch` polls Slurm, without it Slurm is asked once."""
+def read_view(study: Study, watch: JobWatch | None = None) -> tuple[StudyStatus, list[TrialRow], Crew]:
+    """Read what `render_status` needs; `watch` polls the backends, without it each is asked once."""
     ended = [row for row in read_trials(study) if row.ended is not None]
     recent = sorted(ended, key=lambda row: -(row.ended or 0.0))[:RECENT]
     return read_status(study), recent, read_crew(study, watch)

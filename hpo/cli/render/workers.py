@@ -1,4 +1,4 @@
-"""Who works on a study, as people look at it: the workers at their trials, those without one, and Slurm's jobs."""
+"""Who works on a study, as people look at it: workers at their trials, workers without one, and jobs."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from hpo.launch.backends.slurm.queue import ArrayState, Queue, QueueWatch, read_queue
+from hpo.launch.backends.base import Jobs, JobState
+from hpo.launch.jobs import JobWatch, jobs_of
 from hpo.search.queries.status import RunningTrial, StudyStatus
-from hpo.search.queue.workers import WorkerRow, read_jobs, read_workers
+from hpo.search.queue.workers import WorkerRow, read_workers
 from hpo.search.study import Study
 from hpo.text import duration, with_error
 
@@ -27,7 +28,7 @@ class Crew:
     """Workers and jobs of a study. lost_after: seconds of silence after which a worker counts as lost."""
 
     workers: list[WorkerRow]
-    queue: Queue
+    jobs: Jobs
     lost_after: float
 
     def lost(self) -> list[WorkerRow]:
@@ -41,18 +42,17 @@ class Crew:
         ]
 
     def as_json(self) -> dict[str, object]:
-        """`workers`, `jobs` and `slurm`, the last one why Slurm does not tell of the jobs, or null."""
-        return {"workers": self.workers, "jobs": self.queue.arrays, "slurm": self.queue.trouble}
+        """`workers`, `jobs` and `slurm`, the last one why Slurm or another backend does not tell of jobs, or null."""
+        return {"workers": self.workers, "jobs": self.jobs.jobs, "slurm": self.jobs.trouble}
 
     def _is_lost(self, worker: WorkerRow) -> bool:
         return worker.silent > self.lost_after
 
 
-def read_crew(study: Study, watch: QueueWatch | None = None) -> Crew:
-    """Reads workers and jobs, and asks Slurm for the jobs: at once, or as often as `watch` does. Writes nothing."""
-    jobs = read_jobs(study)
-    queue = read_queue(jobs) if watch is None else watch.look(jobs)
-    return Crew(read_workers(study), queue, 2 * study.lease)
+def read_crew(study: Study, watch: JobWatch | None = None) -> Crew:
+    """Reads workers, and asks the backends for jobs: at once, or as often as `watch` does. Writes nothing."""
+    jobs = jobs_of(study) if watch is None else watch.look(study)
+    return Crew(read_workers(study), jobs, 2 * study.lease)
 
 
 def render_crew(status: StudyStatus, crew: Crew, most: int | None = None) -> RenderableType:
@@ -66,7 +66,7 @@ def render_crew(status: StudyStatus, crew: Crew, most: int | None = None) -> Ren
         table.add_row(*_cells(running, by_name.get(running.worker)))
     if not shown:
         table.add_row("none at work", *[""] * 6)
-    return Group(table, *_others(crew, len(status.running) - len(shown)), *_jobs(crew.queue))
+    return Group(table, *_others(crew, len(status.running) - len(shown)), *_jobs(crew.jobs))
 
 
 def _cells(running: RunningTrial, worker: WorkerRow | None) -> tuple[RenderableType, ...]:
@@ -99,17 +99,17 @@ def _others(crew: Crew, hidden: int) -> list[Text]:
     return lines
 
 
-def _jobs(queue: Queue) -> list[Text]:
-    going = [array for array in queue.arrays if not array.over]
-    lines = [Text(_told(array)) for array in going[-MOST_ARRAYS:]]
+def _jobs(jobs: Jobs) -> list[Text]:
+    going = [job for job in jobs.jobs if not job.over]
+    lines = [Text(_told(job)) for job in going[-MOST_ARRAYS:]]
     if len(going) > MOST_ARRAYS:
         lines.insert(0, Text(f"{len(going) - MOST_ARRAYS} earlier jobs", style="dim"))
-    if queue.trouble:
-        lines.append(Text(queue.trouble, style="yellow"))
+    if jobs.trouble:
+        lines.append(Text(jobs.trouble, style="yellow"))
     return lines
 
 
-def _told(array: ArrayState) -> str:
+def _told(array: JobState) -> str:
     text = f"job {array.job} on {array.cluster}: {array.tasks} in its array"
     if array.running is None:
         return text

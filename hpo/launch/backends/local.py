@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from hpo.errors import OutputError
+from hpo.launch.devices import devices_of
 from hpo.training.machine.limits import usable_cores
 
 AUTO: Final = "auto"
@@ -81,11 +82,6 @@ def seats(workers: int | None, device: str, gpus: int, *, per_device: int | None
     threads = max(1, usable_cores() // count)
     names = [devices[number % len(devices)] for number in range(count)]
     return tuple(WorkerSlot(name, threads, names.count(name)) for name in names)
-
-
-def devices_of(device: str, gpus: int) -> tuple[str, ...]:
-    """The devices that workers of an option share out: every GPU for `auto`, if there is one."""
-    return tuple(f"cuda:{number}" for number in range(gpus)) if device == "auto" and gpus else (device,)
 
 
 @dataclass(frozen=True)

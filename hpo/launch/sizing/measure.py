@@ -6,7 +6,7 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-from hpo.launch.backends.local import devices_of
+from hpo.launch.devices import devices_of
 from hpo.launch.probe import Probe
 from hpo.launch.sizing.cache import Kept
 from hpo.launch.sizing.representative import heaviest, typical

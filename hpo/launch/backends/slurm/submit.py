@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hpo.errors import HpoError, OutputError
+from hpo.launch.backends.base import Submission
 from hpo.launch.backends.local import CHECKPOINT_VARIABLE, DEFAULT_CHECKPOINTS, NO_CHECKPOINTS
 from hpo.launch.backends.slurm import client
 from hpo.launch.backends.slurm.address import WorkerAddress, worker_address
@@ -28,13 +29,11 @@ class Prepared:
 
 
 @dataclass(frozen=True)
-class Submission:
+class SlurmSubmission(Submission):
     """An array that Slurm took. job: its number; tasks: jobs in it; workers: in all of them."""
 
     cluster: str
-    job: str
     tasks: int
-    workers: int
     log_dir: Path
     script: Path
 
@@ -76,7 +75,7 @@ def test_only(prepared: Prepared) -> str:
     return client.test(prepared.script, client.job_environment(secret=prepared.address.secret))
 
 
-def submit_study(study: Study, prepared: Prepared) -> Submission:
+def submit_study(study: Study, prepared: Prepared) -> SlurmSubmission:
     """Submits the workers of a study and notes their job in it; what fails after `sbatch` cancels the job again.
 
     Raises UsageError if Slurm refuses, OutputError, StorageError.
@@ -95,7 +94,7 @@ def submit_study(study: Study, prepared: Prepared) -> Submission:
     except (HpoError, OSError):
         client.cancel([job])
         raise
-    return Submission(cluster, job, plan.tasks, plan.tasks * plan.workers, plan.log_dir, script)
+    return SlurmSubmission(job, plan.tasks * plan.workers, cluster, plan.tasks, plan.log_dir, script)
 
 
 def _checkpoints(option: str | None) -> str:

@@ -1,0 +1,202 @@
+"""`Backend`: what starts, shows and cancels the workers of a study somewhere, and the registry of backends."""
+
+from __future__ import annotations
+
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, ClassVar, Self, TypeVar
+
+from hpo.launch.backends.local import Count
+from hpo.registry import Registry
+
+if TYPE_CHECKING:
+    from hpo.search.study import Study
+    from hpo.study.spec import StudySpec
+
+    Watching = Callable[[Study], AbstractContextManager[Callable[[], None]]]
+    """A context around the work of local workers on a study; what it yields is called about once a second."""
+
+
+def unwatched(_study: Study) -> AbstractContextManager[Callable[[], None]]:
+    """A context that watches nothing."""
+    return nullcontext(lambda: None)
+
+
+@dataclass(frozen=True)
+class LaunchRequest:
+    """Which workers a backend is asked to start, as the options of `hpo launch` say it.
+
+    Attributes:
+        study: its name.
+        storage: as `--storage` takes it.
+        workers: in all, None for the backend's default; "auto" for the number that is fastest.
+        workers_per_gpu: on each GPU, or on a machine without.
+        device: auto, cpu, cuda or cuda:N.
+        data_dir: folder of the data files.
+        checkpoint_dir: as on the command line, or None.
+        log_dir: folder of all logs.
+        options: what only one backend understands: `SlurmOptions` for slurm.
+        watching: see `Watching`; for a backend that waits for its workers.
+    """
+
+    study: str
+    storage: str | None
+    data_dir: Path
+    log_dir: Path = Path("hpo-logs")
+    workers: Count | None = None
+    workers_per_gpu: Count | None = None
+    device: str = "auto"
+    checkpoint_dir: str | None = None
+    options: object = None
+    watching: Watching = field(default=unwatched, repr=False)
+
+    def address(self) -> str:
+        """The database URL, with its password; raises StorageError if it is malformed."""
+        from hpo.search.database.address import resolve_address
+
+        return resolve_address(self.storage).render_as_string(hide_password=False)
+
+    def command(self) -> list[str]:
+        """Words of the command of one worker, which reads the address from the first line of its standard input.
+
+        So neither a list of processes nor the environment shows the password.
+        """
+        words = [sys.executable, "-m", "hpo", "worker", self.study, "--storage", "-", "--device", self.device]
+        words += ["--data-dir", str(self.data_dir)]
+        return words + (["--checkpoint-dir", self.checkpoint_dir] if self.checkpoint_dir is not None else [])
+
+
+@dataclass(frozen=True)
+class Submission:
+    """What a backend started. job: its name for it, which `hpo launch` prints, or None; workers: in all."""
+
+    job: str | None
+    workers: int
+
+
+@dataclass(frozen=True)
+class JobState:
+    """A job of workers. running, waiting, ended: how many of its tasks; None where the backend cannot say.
+
+    reasons: why tasks wait, as the scheduler calls it. submitted: seconds since 1970.
+    """
+
+    cluster: str
+    job: str
+    tasks: int
+    submitted: float
+    log_dir: str
+    running: int | None = None
+    waiting: int | None = None
+    ended: int | None = None
+    reasons: tuple[str, ...] = ()
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing of it is left, as far as is known."""
+        return self.ended == self.tasks
+
+
+@dataclass(frozen=True)
+class Jobs:
+    """Jobs of a study, oldest first. trouble: why the state of some is not known, None if all are."""
+
+    jobs: tuple[JobState, ...] = ()
+    trouble: str | None = None
+
+
+@dataclass(frozen=True)
+class Cancelled:
+    """Labels of the jobs that were cancelled while they waited or ran.
+
+    elsewhere: jobs that have to be cancelled on another cluster. trouble: what could not be done, one sentence each.
+    """
+
+    waiting: frozenset[str] = frozenset()
+    running: frozenset[str] = frozenset()
+    elsewhere: tuple[str, ...] = ()
+    trouble: tuple[str, ...] = ()
+
+
+class Backend(ABC):
+    """A place where workers run. `hpo launch` makes one for each call; only `submit` has to be written.
+
+    Workers tell the database that they live, what they train and how they ended, and `hpo stop` asks them through it to
+    end, wherever they run. A backend adds what the database cannot know: jobs that wait, or run without a worker.
+    `status` and `cancel` are called of every registered backend, in any process, for any study.
+    """
+
+    waits: ClassVar[bool] = False
+    """Whether `submit` returns only when the workers have ended."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        """Give back what `check` took; called in every case."""
+        return
+
+    def check(self, spec: StudySpec, request: LaunchRequest) -> None:
+        """Raise what an impossible request deserves, an `HpoError`, before the study is created.
+
+        By default, that its data are there.
+        """
+        from hpo.data.development import load_development
+
+        load_development(spec.data, request.data_dir)
+
+    @abstractmethod
+    def submit(self, study: Study, request: LaunchRequest) -> Submission:
+        """Start workers for a study that has trials left."""
+
+    def status(self, study: Study) -> Jobs:  # noqa: ARG002
+        """The study's jobs here; asks in bounded time and changes nothing."""
+        return Jobs()
+
+    def cancel(self, study: Study, *, spared: Collection[str] | None = None) -> Cancelled:  # noqa: ARG002
+        """Cancel the study's jobs that wait; where `spared` is given, also those that run, but for these labels.
+
+        Called before the workers are asked to end, and once more after that. A label is what a worker's
+        `WorkerRow.job` has.
+        """
+        return Cancelled()
+
+
+BACKENDS: Registry[type[Backend]] = Registry("backend")
+"""Subclasses of `Backend`, by the name that `--on` takes."""
+
+BACKENDS.register("local", "hpo.launch.backends.local_launch:LocalBackend", description="processes of this machine")
+BACKENDS.register("slurm", "hpo.launch.backends.slurm.backend:SlurmBackend", description="an array of Slurm jobs")
+BACKENDS.register("none", "hpo.launch.backends.nowhere:NoWorkers", description="no workers yet")
+
+Target = TypeVar("Target", bound=type[Backend])
+
+
+def register_backend(
+    name: str, target: type[Backend] | str | None = None, *, description: str = "", replace: bool = False
+) -> Callable[[Target], Target]:
+    """Add a launch backend, for `--on`; a decorator, or called with a class or "module:Class".
+
+    Args:
+        name: lower-case letters, digits, "-" and "_".
+        target: a subclass of `hpo.Backend`.
+        description: where its workers run.
+        replace: whether a backend of that name may be replaced.
+
+    Example:
+        >>> import hpo
+        >>> @hpo.register_backend("ask", description="by hand")
+        ... class Ask(hpo.Backend):
+        ...     def submit(self, study, request):
+        ...         print("start", request.workers or 1, "of: hpo worker", study.name)
+        ...         return hpo.Submission(job=None, workers=0)
+    """
+    if target is not None:
+        BACKENDS.register(name, target, description=description, replace=replace)
+        return lambda decorated: decorated
+    return BACKENDS.register(name, description=description, replace=replace)

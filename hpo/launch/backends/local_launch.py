@@ -1,0 +1,139 @@
+"""This machine as a launch backend: what there is to be measured, then workers until the trials are finished."""
+
+from __future__ import annotations
+
+import logging
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from hpo.errors import DeviceError, UsageError, WorkersFailedError
+from hpo.launch.backends.base import Backend, LaunchRequest, Submission
+from hpo.launch.backends.local import AUTO, Count, LocalPlan, LocalWorkers, WorkerEnd, WorkerSlot, seats, watch
+from hpo.launch.estimate import LONG_HOURS, Estimate, advice, trained_share
+from hpo.launch.probe import Probe
+from hpo.launch.sizing.measure import workers_per_device
+from hpo.text import duration
+
+if TYPE_CHECKING:
+    from hpo.data.development import Development
+    from hpo.search.study import Study
+    from hpo.study.spec import StudySpec
+
+_log = logging.getLogger(__name__)
+
+
+class LocalBackend(Backend):
+    """Workers as processes of this machine, which have ended when `submit` returns.
+
+    A KeyboardInterrupt stops them first; their trials keep their checkpoints, and the same call continues them.
+    """
+
+    waits = True
+
+    def __init__(self) -> None:
+        self._probe: Probe | None = None
+        self._development: Development | None = None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        """End the process that looks at the machine."""
+        if self._probe is not None:
+            self._probe.__exit__(kind, error, _)
+
+    def check(self, spec: StudySpec, request: LaunchRequest) -> None:
+        """Raise UsageError, StorageError, DataError or DeviceError."""
+        from hpo.data.development import load_development
+
+        if request.workers is not None and request.workers_per_gpu is not None:
+            raise UsageError("give --workers, all of them, or --workers-per-gpu, those on each GPU, one of the two")
+        request.address()
+        self._development = load_development(spec.data, request.data_dir)
+        self._probe = Probe()
+        self._probe.gpus(request.device)
+
+    def submit(self, study: Study, request: LaunchRequest) -> Submission:
+        """Run workers until the trials are finished; raises WorkersFailedError if some ended with an error."""
+        from hpo.search.queries.status import read_status
+
+        if self._probe is None or self._development is None:
+            self.check(study.spec, request)
+        assert self._probe is not None
+        assert self._development is not None
+        status = read_status(study)
+        with self._probe as probe:
+            places = _places(request.workers, request.workers_per_gpu, request.device, probe, study, self._development)
+            _log_estimate(probe, study, self._development, places, status.budget - status.finished)
+        # Not held while workers load their own.
+        self._development = None
+        plan = LocalPlan(
+            study=study.name,
+            address=request.address(),
+            data_dir=str(request.data_dir),
+            checkpoint_dir=request.checkpoint_dir,
+            seats=places,
+            log_dir=request.log_dir / study.folder,
+        )
+        try:
+            with request.watching(study) as look:
+                failures = watch(LocalWorkers(plan), look)
+        except KeyboardInterrupt:
+            _log.info("stopped; every trial keeps its checkpoint, and the same command continues")
+            raise
+        if failures:
+            raise workers_failed(failures)
+        return Submission(job=None, workers=len(places))
+
+
+def _places(
+    workers: Count | None,
+    workers_per_gpu: Count | None,
+    device: str,
+    probe: Probe,
+    study: Study,
+    development: Development,
+) -> tuple[WorkerSlot, ...]:
+    per_device = workers_per_gpu
+    if AUTO in (workers, per_device):
+        _log.info("measuring which number of workers on a device is fastest, which takes a minute or two")
+        workers, per_device = None, workers_per_device(study.spec, development, device, probe)
+    assert workers != AUTO
+    assert per_device != AUTO
+    return seats(workers, device, probe.gpus(device), per_device=per_device)
+
+
+def _log_estimate(
+    probe: Probe, study: Study, development: Development, places: tuple[WorkerSlot, ...], remaining: int
+) -> None:
+    device, threads = places[0].device, sum(place.threads for place in places)
+    _log.info("measuring a training step")
+    seconds = probe.epoch_seconds(study.spec, development, device, threads)
+    gpus = len({place.device for place in places if place.device.startswith("cuda")})
+    estimate = Estimate(seconds, remaining, study.spec.budget.epochs, trained_share(study.spec), max(1, gpus))
+    _log.info(_sentence(estimate, device, len(places)))
+    if estimate.hours > LONG_HOURS:
+        _log.info("that is long; it starts all the same, and Ctrl-C keeps what is done. Faster would be:")
+        for line in advice(study.spec, on_gpu=gpus > 0):
+            _log.info(f"  - {line.replace('STUDY', study.name)}")
+
+
+def _sentence(estimate: Estimate, device: str, workers: int) -> str:
+    pruned = " with pruning" if estimate.trained_share < 1 else ""
+    return (
+        f"estimate ({device}, {workers} worker{'s' if workers > 1 else ''}): "
+        f"{duration(estimate.epoch_seconds)} per epoch over all folds, "
+        f"{duration(estimate.trial_hours * 3600)} per unpruned trial, "
+        f"{duration(estimate.hours * 3600)} for {estimate.trials} trials{pruned}"
+    )
+
+
+def workers_failed(failures: list[WorkerEnd]) -> WorkersFailedError:
+    """The error of local workers that failed: how each ended, the end of its log, and the exit code that tells most."""
+    lines = []
+    for end in failures:
+        how = f"ended with code {end.code}" if end.code > 0 else f"was killed by signal {-end.code} time after time"
+        lines += [f"worker {end.name} {how}; the end of {end.log}:", end.last_lines()]
+    if any(end.code < 0 for end in failures):
+        lines.append("is the memory too small for so many workers? Give fewer --workers; `dmesg` tells who was killed")
+        code = DeviceError.exit_code
+    else:
+        code = next((end.code for end in failures if end.code > 1), 1)
+    return WorkersFailedError("\n".join(lines), code)

@@ -1,0 +1,22 @@
+"""The backend that starts nothing: workers are attached by hand."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from hpo.launch.backends.base import Backend, LaunchRequest, Submission
+
+if TYPE_CHECKING:
+    from hpo.search.study import Study
+
+_log = logging.getLogger(__name__)
+
+
+class NoWorkers(Backend):
+    """Creates the study and starts no worker; the data are checked all the same."""
+
+    def submit(self, study: Study, request: LaunchRequest) -> Submission:  # noqa: ARG002
+        """Log how workers are attached."""
+        _log.info(f"nothing was started; attach workers with `hpo worker {study.name}`")
+        return Submission(job=None, workers=0)

@@ -1,0 +1,78 @@
+"""Slurm as a launch backend."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection
+from dataclasses import replace
+from shlex import quote
+from typing import TYPE_CHECKING
+
+from hpo.errors import UsageError
+from hpo.launch.backends.base import Backend, Cancelled, Jobs, LaunchRequest
+from hpo.launch.backends.local import AUTO
+from hpo.launch.backends.slurm.plan import SlurmOptions
+from hpo.launch.backends.slurm.queue import read_queue
+from hpo.launch.backends.slurm.stop import cancel_jobs
+from hpo.launch.backends.slurm.submit import Prepared, SlurmSubmission, prepare, submit_study
+
+if TYPE_CHECKING:
+    from hpo.search.study import Study
+    from hpo.study.spec import StudySpec
+
+_log = logging.getLogger(__name__)
+
+
+def prepare_request(request: LaunchRequest) -> Prepared:
+    """The job that a request would be submitted as; nothing is stored. Raises UsageError, StorageError, OutputError."""
+    options = request.options or SlurmOptions()
+    if not isinstance(options, SlurmOptions):
+        raise UsageError(f"slurm takes SlurmOptions, not {type(options).__name__}")
+    return prepare(
+        request.study,
+        replace(options, workers=request.workers, workers_per_gpu=request.workers_per_gpu),
+        storage=request.storage,
+        data_dir=request.data_dir,
+        checkpoint_dir=request.checkpoint_dir,
+        log_dir=request.log_dir,
+        device=request.device,
+    )
+
+
+class SlurmBackend(Backend):
+    """Workers in an array of Slurm jobs, which outlive the process that submits them."""
+
+    def __init__(self) -> None:
+        self._job: Prepared | None = None
+
+    def check(self, spec: StudySpec, request: LaunchRequest) -> None:
+        """Raise UsageError with everything that the cluster would not grant, then what is wrong with the data."""
+        self._job = prepare_request(request)
+        super().check(spec, replace(request, data_dir=self._job.plan.command.data_dir))
+
+    def submit(self, study: Study, request: LaunchRequest) -> SlurmSubmission:
+        """Submit the array and record it in the study."""
+        from hpo.search.queries.status import read_status
+
+        job = self._job or prepare_request(request)
+        done = submit_study(study, job)
+        each = f", {job.plan.workers} workers in each" if job.plan.workers > 1 else ""
+        if job.plan.per_device == AUTO:
+            each = ", each with the number of workers that it measures to be fastest"
+        _log.info(f"job {done.job} on {done.cluster}: {done.tasks} in its array{each}; logs in {done.log_dir}")
+        status = read_status(study)
+        left = status.budget - status.finished
+        if job.plan.per_device != AUTO and done.workers > left:
+            _log.info(f"that is more workers than the {left} trials that are left")
+        _log.info(f"look: hpo status {quote(study.name)} --watch; end: hpo stop {quote(study.name)}")
+        return done
+
+    def status(self, study: Study) -> Jobs:
+        """The study's arrays as Slurm sees them."""
+        from hpo.search.queue.workers import read_jobs
+
+        return read_queue(read_jobs(study))
+
+    def cancel(self, study: Study, *, spared: Collection[str] | None = None) -> Cancelled:
+        """Cancel jobs of the study's arrays on this cluster."""
+        return cancel_jobs(study, spared)
