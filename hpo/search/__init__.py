@@ -1,1 +1,1 @@
-"""Studies in a SQL database: storage, budget and leases, sampler, pruner, worker; alone has optuna and sqlalchemy."""
+"""Studies in a SQL database: storage, trial queue, sampler, pruner, worker. Only this imports optuna and sqlalchemy."""

@@ -1,4 +1,4 @@
-"""A study in a database: created, taken up, opened, listed."""
+"""Create, open, resume and list the studies of a database."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from hpo.search.database.optuna_mirror import new_study
 from hpo.study.spec import StudySpec, differences, unregistered
 
 LEASE_SECONDS = 180.0
-"""How long a worker keeps its trial without a sign of life, in seconds: two minutes of a silent database, and some."""
+"""Seconds until the lease of a worker without a heartbeat expires: it must survive a database outage of two minutes."""
 
 METRIC = "validation AUC"
 MAX_NAME = 200
@@ -27,9 +27,11 @@ MAX_NAME = 200
 
 @dataclass(frozen=True)
 class Study:
-    """A study as a worker or a reader holds it.
+    """An open study.
 
-    created_at: seconds since 1970. lease: seconds a worker keeps a trial without a sign of life.
+    Attributes:
+        created_at: seconds since 1970.
+        lease: seconds until the lease of a worker without a heartbeat expires.
     """
 
     database: Database
@@ -41,19 +43,24 @@ class Study:
 
     @property
     def folder(self) -> str:
-        """A name for a folder of this study's own: readable, and another for each study that ever had its name."""
+        """Name for this study's own folder: readable, and different for each study that ever had this name."""
         readable = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in self.name)[:60]
-        born = hashlib.sha256(f"{self.name}:{self.created_at!r}".encode()).hexdigest()[:8]
-        return f"{readable.lstrip('.')}-{born}"
+        digest = hashlib.sha256(f"{self.name}:{self.created_at!r}".encode()).hexdigest()[:8]
+        return f"{readable.lstrip('.')}-{digest}"
 
     def trial_name(self, number: int) -> str:
-        """Return what one of its trials is called in messages."""
+        """Return the name of a trial for messages."""
         return f"trial {number} of study {self.name}"
 
 
 @dataclass(frozen=True)
 class StudyRow:
-    """One line of the list of studies. created_at: seconds since 1970; trials: the budget."""
+    """One line of the list of studies.
+
+    Attributes:
+        trials: the budget.
+        created_at: seconds since 1970.
+    """
 
     name: str
     dataset: str
@@ -65,14 +72,17 @@ class StudyRow:
 def create_or_open(
     database: Database, name: str, spec: StudySpec, *, code_version: str = "", lease: float = LEASE_SECONDS
 ) -> Study:
-    """The study `name`, made if it is not there; if it is, its number of trials becomes that of `spec`.
+    """Create the study `name`, or open it if it exists and set its number of trials to that of `spec`.
 
-    Safe if several processes do it at once. Raises StudyConflictError if it exists with another spec, or as a study
-    that is not hpo's; UsageError if the name is empty or too long.
+    Safe to call from several processes at once.
+
+    Raises:
+        StudyConflictError: if the study exists with a different spec, or was not created by hpo.
+        UsageError: if the name is empty or too long.
     """
     check_name(name)
     try:
-        return _take_up(database, name, spec, lease)
+        return _resume(database, name, spec, lease)
     except StudyNotFoundError:
         pass
     from optuna.exceptions import DuplicatedStudyError
@@ -81,28 +91,30 @@ def create_or_open(
     with contextlib.suppress(DuplicatedStudyError):
         database.write(lambda connection: _create(connection, name, spec, code_version))
     try:
-        return _take_up(database, name, spec, lease)
+        return _resume(database, name, spec, lease)
     except StudyNotFoundError:
         raise StudyConflictError(
-            f"{database.address} has an Optuna study {name} that hpo did not make; give another --name"
+            f"{database.address} has an Optuna study {name} that hpo did not create; give another --name"
         ) from None
 
 
 def open_study(database: Database, name: str, *, lease: float = LEASE_SECONDS) -> Study:
-    """The study `name`.
+    """Open the study `name`.
 
-    Raises StudyNotFoundError with the nearest name, UsageError if a plug-in that it uses is not there, StorageError if
-    its spec cannot be read.
+    Raises:
+        StudyNotFoundError: if there is none, with the closest name.
+        UsageError: if a plug-in that it uses is missing.
+        StorageError: if its spec cannot be read.
     """
     with database.reading() as connection:
         row = _row(connection, name)
         if row is None:
             names = [str(other) for other in connection.execute(hpo_studies(schema.studies.c.name)).scalars()]
-            hint = did_you_mean(name, names) if names else "; it holds no study yet"
+            hint = did_you_mean(name, names) if names else "; it has no studies yet"
             raise StudyNotFoundError(f"{database.address} has no study {name}{hint}")
     if missing := unregistered(json.loads(row.spec)):
         raise UsageError(
-            f"study {name} uses {', '.join(missing)}, unknown here; install or import the plug-in that it was made with"
+            f"study {name} uses {', '.join(missing)}, unknown here; install or import the plug-in that provides it"
         )
     try:
         spec = StudySpec.model_validate_json(row.spec)
@@ -118,17 +130,17 @@ def open_named_study(name: str, storage: str | None = None) -> Study:
     """Open the study `name` in the database that `storage` names.
 
     Args:
-        storage: as `--storage` takes it; None for $HPO_STORAGE, else hpo.sqlite3 in the current folder.
+        storage: as for `--storage`; None for $HPO_STORAGE, else hpo.sqlite3 in the current folder.
 
     Raises:
-        StudyNotFoundError: with the nearest name.
-        StorageError: if the address is wrong, or the database or the study's spec cannot be read.
+        StudyNotFoundError: if there is none, with the closest name.
+        StorageError: if the address is invalid, or the database or the study's spec cannot be read.
     """
     return open_study(open_database(resolve_address(storage), create=False), name)
 
 
 def list_studies(database: Database) -> list[StudyRow]:
-    """All studies of hpo in the database, oldest first."""
+    """Return all studies of hpo in the database, oldest first."""
     with database.reading() as connection:
         rows = connection.execute(hpo_studies(schema.studies).order_by(schema.studies.c.study_id)).all()
     return [
@@ -137,16 +149,20 @@ def list_studies(database: Database) -> list[StudyRow]:
 
 
 def find_study(database: Database, study_id: int) -> Study:
-    """A study by its number in Optuna's tables. Raises StudyNotFoundError if it is not there or not one of hpo."""
+    """Open a study by its id in Optuna's tables.
+
+    Raises:
+        StudyNotFoundError: if there is none, or hpo did not create it.
+    """
     with database.reading() as connection:
         name = connection.scalar(hpo_studies(schema.studies.c.name).where(schema.studies.c.study_id == study_id))
     if name is None:
-        raise StudyNotFoundError(f"{database.address} has no study of hpo with number {study_id}")
+        raise StudyNotFoundError(f"{database.address} has no hpo study with id {study_id}")
     return open_study(database, str(name))
 
 
 def unfinished(study: Study) -> set[int]:
-    """Numbers of the trials that have begun and not ended."""
+    """Return the numbers of the trials that have started but not finished."""
     trials = schema.trials.c
     query = sa.select(trials.trial_number).where(
         trials.study_id == study.study_id, trials.state.in_(("claimed", "free"))
@@ -155,15 +171,20 @@ def unfinished(study: Study) -> set[int]:
 
 
 def check_name(name: str) -> None:
-    """Raises UsageError if no study may be called so."""
+    """Check that a study may have this name.
+
+    Raises:
+        UsageError: if it may not.
+    """
     if not name.strip() or name != name.strip() or not name.isprintable():
-        raise UsageError(f"--name {name!r}: give a name of printable characters, with no blank at either end")
+        raise UsageError(f"--name {name!r}: give a name of printable characters, without leading or trailing blanks")
     if len(name) > MAX_NAME:
-        raise UsageError(f"--name has {len(name)} characters; at most {MAX_NAME} are kept")
+        raise UsageError(f"--name has {len(name)} characters; at most {MAX_NAME} are allowed")
 
 
 def hpo_studies(*columns: sa.ColumnElement[object] | sa.FromClause) -> sa.Select[tuple[object, ...]]:
-    # The name is compared too: SQLite gives the number of a deleted study to the next one.
+    """Select columns of hpo's studies that still exist in Optuna's tables."""
+    # Compare the name too: SQLite reuses the id of a deleted study.
     same = (schema.optuna_studies.c.study_id == schema.studies.c.study_id) & (
         schema.optuna_studies.c.study_name == schema.studies.c.name
     )
@@ -174,18 +195,18 @@ def _row(connection: Connection, name: str) -> Row[tuple[object, ...]] | None:
     return connection.execute(hpo_studies(schema.studies).where(schema.studies.c.name == name)).one_or_none()
 
 
-def _take_up(database: Database, name: str, spec: StudySpec, lease: float) -> Study:
+def _resume(database: Database, name: str, spec: StudySpec, lease: float) -> Study:
     stored = open_study(database, name, lease=lease)
     if stored.spec.plan is not None and spec.plan is None:
         search = stored.spec.plan.search
         raise StudyConflictError(
-            f"study {name} is the confirmation of {search}; `hpo confirm {search}` goes on with it, and a larger "
-            f"--seeds makes it longer"
+            f"study {name} is the confirmation of {search}; continue it with `hpo confirm {search}`, extend it with a "
+            f"larger --seeds"
         )
     if lines := differences(stored.spec.canonical(), spec.canonical()):
         raise StudyConflictError(
-            "\n  ".join([f"study {name} in {database.address} exists with another spec:", *lines])
-            + "\nGive another --name for a new study, or start it with the settings that are stored."
+            "\n  ".join([f"study {name} in {database.address} exists with a different spec:", *lines])
+            + "\nGive another --name for a new study, or resume this one with its stored settings."
         )
     if stored.spec.budget.trials != spec.budget.trials:
         change = sa.update(schema.studies).where(schema.studies.c.study_id == stored.study_id)

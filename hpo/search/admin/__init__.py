@@ -1,1 +1,1 @@
-"""Care of a database: health checks, migrations, backup and restore, copies of studies."""
+"""Administration of a database: health checks, migrations, backup and restore, copies of studies."""

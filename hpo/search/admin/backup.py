@@ -1,7 +1,7 @@
-"""The whole of a database in one SQLite file, and back: `hpo db backup` and `hpo db restore`.
+"""Copy a whole database to one SQLite file and back: `hpo db backup` and `hpo db restore`.
 
-Rows go table by table through SQLAlchemy's types, those of Optuna's own models and of `hpo.search.database.schema`,
-which mean the same on each backend: reflected types do not (an ENUM is a text in SQLite, a BOOL a number in MySQL).
+Rows are copied table by table with the SQLAlchemy types of Optuna's models and of `hpo.search.database.schema`, which
+are portable; reflected types are not (an ENUM is text in SQLite, a BOOL a number in MySQL).
 """
 
 from __future__ import annotations
@@ -26,17 +26,19 @@ from hpo.search.database.optuna_mirror import optuna_tables
 from hpo.search.database.schema import RowValues
 
 BATCH = 1000
-"""Rows that are read and written at a time."""
+"""Number of rows per batch."""
 
 Progress = Callable[[str, int, int], None]
-"""Called with a table's name, its rows done, and its rows."""
+"""Called with the name of a table, the number of its rows copied so far, and their total."""
 
 
 def backup(source: Database, path: Path, progress: Progress = lambda *_: None) -> int:
-    """Writes the database as of one moment to a SQLite file, over one that is there; the number of its rows.
+    """Write a consistent snapshot of the database to a SQLite file, which every command can read; return its rows.
 
-    Workers may go on meanwhile. The file is complete from the moment that it is there, and a database that every
-    command can read. Raises OutputError if it cannot be written.
+    Workers may continue meanwhile. An existing file is replaced atomically.
+
+    Raises:
+        OutputError: if the file cannot be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -61,15 +63,17 @@ def _write_backup(source: Database, part: Path, progress: Progress) -> int:
 
 
 def restore(path: Path, target: Database, progress: Progress = lambda *_: None) -> int:
-    """Writes what a backup holds into an empty database, all or nothing; the number of rows.
+    """Write a backup into an empty database in one transaction; return the number of rows.
 
-    A backup by an earlier hpo is brought up to date on the way. Raises StorageError if the file is no backup, is of a
-    newer hpo, or the database holds a study.
+    A backup by an older hpo is upgraded first, in a temporary copy.
+
+    Raises:
+        StorageError: if the file is not a backup or was written by a newer hpo, or the database is not empty.
     """
     from hpo.search.admin.migrations import upgrade
 
     if not path.is_file():
-        raise StorageError(f"{path} is no file; give one that `hpo db backup` wrote")
+        raise StorageError(f"{path} is not a file; give one that `hpo db backup` wrote")
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "backup.sqlite3"
         shutil.copyfile(path, copy)
@@ -89,7 +93,7 @@ def restore(path: Path, target: Database, progress: Progress = lambda *_: None) 
 
 @contextmanager
 def snapshot(database: Database) -> Iterator[Connection]:
-    """A connection to which the database stands still, while others write."""
+    """Yield a connection that sees one snapshot of the database while others write."""
     with as_hpo_error(database.url), database.engine.connect() as connection:
         if database.url.get_backend_name() == "sqlite":
             yield connection.execution_options(hpo_reading=True)
@@ -98,7 +102,7 @@ def snapshot(database: Database) -> Iterator[Connection]:
 
 
 def batches(connection: Connection, query: sa.Select[Any]) -> Iterator[list[RowValues]]:
-    """Rows of a query, some at a time, as dictionaries."""
+    """Yield the rows of a query in batches, as dictionaries."""
     with connection.execution_options(yield_per=BATCH).execute(query) as result:
         for rows in result.mappings().partitions():
             yield [dict(row) for row in rows]
@@ -109,7 +113,7 @@ def _move_all(reading: Connection, writing: Connection, progress: Progress) -> i
 
 
 def _tables_in_order() -> list[sa.Table]:
-    """Every table but those of versions, those that others refer to first."""
+    """Return every table except those of versions, each after those that it refers to."""
     theirs = sa.MetaData()
     for table in optuna_tables().values():
         table.to_metadata(theirs)
@@ -118,7 +122,7 @@ def _tables_in_order() -> list[sa.Table]:
 
 
 def _move(table: sa.Table, reading: Connection, writing: Connection, progress: Progress) -> int:
-    query = _living(table)
+    query = _without_orphans(table)
     total = reading.scalar(sa.select(sa.func.count()).select_from(query.subquery())) or 0
     done = 0
     progress(table.name, done, total)
@@ -126,21 +130,21 @@ def _move(table: sa.Table, reading: Connection, writing: Connection, progress: P
         writing.execute(sa.insert(table), rows)
         done += len(rows)
         progress(table.name, done, total)
-    _count_on(table, writing)
+    _advance_sequence(table, writing)
     return done
 
 
-def _living(table: sa.Table) -> sa.Select[Any]:
-    """All rows of a table, but for what `optuna` left behind where it deleted a study from a SQLite file."""
+def _without_orphans(table: sa.Table) -> sa.Select[Any]:
+    """Select all rows of a table, except orphans: `optuna` leaves ours behind when it deletes a study from SQLite."""
     if table not in schema.own_tables or "study_id" not in table.c:
         return sa.select(table)
     theirs, ours = schema.optuna_studies.c, schema.studies.c
-    living = sa.select(ours.study_id).where(ours.study_id == theirs.study_id, ours.name == theirs.study_name)
-    return sa.select(table).where(table.c.study_id.in_(living))
+    existing = sa.select(ours.study_id).where(ours.study_id == theirs.study_id, ours.name == theirs.study_name)
+    return sa.select(table).where(table.c.study_id.in_(existing))
 
 
-def _count_on(table: sa.Table, writing: Connection) -> None:
-    """Lets PostgreSQL number new rows after those that came with their numbers; the others do so by themselves."""
+def _advance_sequence(table: sa.Table, writing: Connection) -> None:
+    """Advance PostgreSQL's sequence past the inserted keys; other databases do so by themselves."""
     key = table.autoincrement_column
     if writing.dialect.name != "postgresql" or key is None:
         return
@@ -153,12 +157,12 @@ def _check_empty(target: Database, writing: Connection) -> None:
     for table in (optuna_tables()["studies"], schema.ledger):
         if writing.scalar(sa.select(sa.func.count()).select_from(table)):
             raise StorageError(
-                f"{target.address} is not empty; give a new database, or move single studies with `hpo db copy`"
+                f"{target.address} is not empty; give a new database, or copy single studies with `hpo db copy`"
             )
 
 
 def _close_log(path: Path) -> None:
-    """Makes a SQLite database one file, without its log of writes beside it."""
+    """Make a SQLite database a single file, without a write-ahead log."""
     connection = sqlite3.connect(path)
     try:
         connection.execute("PRAGMA journal_mode = DELETE")

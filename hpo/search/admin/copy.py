@@ -1,4 +1,4 @@
-"""One study from a database to another, with new numbers for its rows: `hpo db copy`."""
+"""Copy one study to another database, with new primary keys: `hpo db copy`."""
 
 from __future__ import annotations
 
@@ -27,21 +27,24 @@ _OF_TRIAL = (
 )
 
 _FREED = {"state": "free", "lease_until": None, "token": None, "checkpoint": None, "progress": 0.0}
-"""A trial that a worker of the first database holds: the second has no such worker, nor its checkpoints."""
+"""Changes to an unfinished trial: the target database has neither its worker nor its checkpoints."""
 
 
 def copy_study(study: Study, target: Database, name: str, progress: Progress = lambda *_: None) -> int:
-    """Copies a study with its trials, reports and openings of test rows, as of one moment; the number of its trials.
+    """Copy a snapshot of a study with its trials, reports and test-set access log; return the number of its trials.
 
-    All or nothing. Running trials become free, to be begun anew; workers, jobs and requests to stop stay behind.
-    Raises StudyConflictError if the target has a study of that name, hpo's or Optuna's.
+    The copy is one transaction. Running trials become free and will be restarted; workers, jobs and stop requests are
+    not copied.
+
+    Raises:
+        StudyConflictError: if the target has a study of that name, hpo's or Optuna's.
     """
     with snapshot(study.database) as reading, as_hpo_error(target.url), target.engine.begin() as writing:
         return _Copy(study, name, reading, writing, progress).run(target)
 
 
 class _Copy:
-    """One copy, within one transaction at each end."""
+    """One copy, within one transaction on each database."""
 
     def __init__(self, study: Study, name: str, reading: Connection, writing: Connection, progress: Progress) -> None:
         self._study, self._name, self._progress = study, name, progress
@@ -65,9 +68,9 @@ class _Copy:
         return len(self._trial_ids)
 
     def _trials(self) -> None:
-        # One by one: not every server gives the new numbers of many rows back in their order.
+        # One by one: not every server returns the new keys of many rows in order.
         table = self._theirs["trials"]
-        rows = self._told(table, table.c.study_id, order=table.c.trial_id)
+        rows = self._read_rows(table, table.c.study_id, order=table.c.trial_id)
         for row in (row for batch in rows for row in batch):
             old = row.pop("trial_id")
             self._trial_ids[old] = self._insert_one(table, {**row, "study_id": self._study_id})
@@ -75,17 +78,17 @@ class _Copy:
     def _of_trials(self, table: sa.Table) -> None:
         trials = self._theirs["trials"]
         query = sa.select(table).join(trials, trials.c.trial_id == table.c.trial_id)
-        for rows in self._told(table, trials.c.study_id, query):
+        for rows in self._read_rows(table, trials.c.study_id, query):
             without_key = [self._without_key(table, row) for row in rows]
             self._insert(table, [{**row, "trial_id": self._trial_ids[row["trial_id"]]} for row in without_key])
 
     def _own(self) -> None:
         study = {"study_id": self._study_id, "name": self._name, "stop_before": None, "stop_at_once": False}
         self._rows(schema.studies, study, schema.studies.c.study_id)
-        for rows in self._told(schema.trials, schema.trials.c.study_id):
+        for rows in self._read_rows(schema.trials, schema.trials.c.study_id):
             self._insert(schema.trials, [self._own_trial(row) for row in rows])
         self._rows(schema.reports, {"study_id": self._study_id}, schema.reports.c.study_id)
-        # A copy that did not know that the test rows had been opened would open them a second time as the first.
+        # Without these entries, the copy would count a second access to the test set as the first.
         openings = sa.select(schema.ledger).where(schema.ledger.c.study == self._study.name)
         for rows in batches(self._reading, openings):
             self._insert(
@@ -97,17 +100,17 @@ class _Copy:
         return {**row, **freed, "study_id": self._study_id, "trial_id": self._trial_ids[row["trial_id"]]}
 
     def _rows(self, table: sa.Table, changed: RowValues, of_study: sa.Column[Any]) -> None:
-        for rows in self._told(table, of_study):
+        for rows in self._read_rows(table, of_study):
             self._insert(table, [{**self._without_key(table, row), **changed} for row in rows])
 
-    def _told(
+    def _read_rows(
         self,
         table: sa.Table,
         of_study: sa.Column[Any],
         query: sa.Select[Any] | None = None,
         order: sa.Column[Any] | None = None,
     ) -> Iterator[list[RowValues]]:
-        """Rows of the study, with the progress told."""
+        """Yield the rows of the study in batches and report progress."""
         selected = (sa.select(table) if query is None else query).where(of_study == self._study.study_id)
         total = self._reading.scalar(sa.select(sa.func.count()).select_from(selected.subquery())) or 0
         done = 0
@@ -118,7 +121,7 @@ class _Copy:
             self._progress(table.name, done, total)
 
     def _without_key(self, table: sa.Table, row: RowValues) -> RowValues:
-        """A row without the number that the database gives it."""
+        """Return a row without its auto-increment key."""
         key = table.autoincrement_column
         return {name: value for name, value in row.items() if key is None or name != key.name}
 

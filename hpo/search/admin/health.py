@@ -1,4 +1,4 @@
-"""What a database says about itself, for `hpo doctor` and `hpo db check`: one plain connection, nothing changed."""
+"""Inspect a database for `hpo doctor` and `hpo db check`, over one plain connection and without changes."""
 
 from __future__ import annotations
 
@@ -22,12 +22,17 @@ from hpo.search.study import hpo_studies
 
 _SQLITE_TIMEOUT = 5
 _SILENT = 120.0
-"""Seconds without a sign of life after which a worker is not counted."""
+"""Seconds without a heartbeat after which a worker is not counted."""
 
 
 @dataclass(frozen=True)
 class StudyFacts:
-    """A study as the doctor needs it. workers: those with a sign of life in the last two minutes."""
+    """A study as `hpo doctor` needs it.
+
+    Attributes:
+        trials: the budget.
+        workers: number of workers with a heartbeat in the last two minutes.
+    """
 
     dataset: str
     trials: int
@@ -37,28 +42,32 @@ class StudyFacts:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a database is: the host of its server, or the SQLite file that it is."""
+    """Location of a database: the host of its server, or the SQLite file."""
 
     url: URL
 
     @property
     def address(self) -> str:
-        """The address as it may be printed."""
+        """Address that is safe to print."""
         return shown(self.url)
 
     @property
     def host(self) -> str | None:
-        """The host of the server; None for a SQLite file."""
+        """Host of the server; None for a SQLite file."""
         return self.url.host
 
     @property
     def file(self) -> Path | None:
-        """The SQLite file, which need not be there; None for a server."""
+        """Path of the SQLite file, which need not exist; None for a server."""
         return Path(self.url.database or "") if self.url.get_backend_name() == "sqlite" else None
 
 
 def locate(storage: str | None) -> Place:
-    """The database of `--storage`; raises StorageError as `resolve_address`, and for a SQLite file on a network."""
+    """Return the location of the database of `--storage`.
+
+    Raises:
+        StorageError: as `resolve_address`, and for a SQLite file on a network file system.
+    """
     place = Place(resolve_address(storage))
     if place.file is not None:
         check_local(place.file)
@@ -67,18 +76,18 @@ def locate(storage: str | None) -> Place:
 
 @dataclass(frozen=True)
 class DatabaseFacts:
-    """A database as it was found, with what this installation works with.
+    """State of a database, and the versions that this installation requires.
 
     Attributes:
         server: name and version, such as `PostgreSQL 17.2`.
         server_host: None for a SQLite file.
-        seconds: to connect to it.
-        version: of hpo's schema, None if there are none; `optuna` likewise.
-        clock_ahead: its clock minus this host's, in seconds, give or take `clock_uncertainty`.
-        connections_allowed: None on SQLite, as `connections_used`.
-        write_refused: why it may not be written to; None if it may, or has no schema.
-        studies: how many; 0 unless the tables are of this version.
-        study: the one that was asked for; None if it is not there.
+        seconds: time to connect.
+        version: of hpo's tables, None if there are none; `optuna` likewise.
+        clock_ahead: the database's clock minus this host's, in seconds, plus or minus `clock_uncertainty`.
+        connections_allowed: None for SQLite; `connections_used` likewise.
+        write_refused: why writes are refused; None if they are allowed, or there are no tables.
+        studies: number of studies; 0 unless the tables have the required version.
+        study: the requested study; None if it does not exist.
     """
 
     address: str
@@ -99,10 +108,10 @@ class DatabaseFacts:
 
 
 def examine(url: URL, study: str | None = None) -> DatabaseFacts:
-    """Ask a database for everything that can be wrong with it, and for a study in it.
+    """Collect the facts about a database, and about one of its studies.
 
     Raises:
-        StorageError: if it is a file that is missing or shared, or a server that does not answer.
+        StorageError: if it is a file that is missing or on a network file system, or a server that does not answer.
     """
     if url.get_backend_name() == "sqlite":
         check_sqlite_folder(url, create=False)
@@ -136,7 +145,7 @@ def _examine(url: URL, study: str | None, connection: Connection, seconds: float
         connections_used=used,
         studies=connection.scalar(hpo_studies(sa.func.count())) or 0 if is_ours else 0,
         study=_study(connection, study) if is_ours and study is not None else None,
-        # Last, since it ends the transaction.
+        # Last, because it ends the transaction.
         write_refused=_write_refused(connection) if version is not None else None,
     )
 
@@ -150,7 +159,7 @@ def _server(connection: Connection) -> str:
 
 
 def _versions(connection: Connection) -> tuple[int | None, str | None]:
-    """Versions of hpo's and of Optuna's schema."""
+    """Return the versions of hpo's and of Optuna's tables."""
     own = optuna = None
     present = sa.inspect(connection)
     if present.has_table(schema.version.name):
@@ -161,7 +170,7 @@ def _versions(connection: Connection) -> tuple[int | None, str | None]:
 
 
 def _write_refused(connection: Connection) -> str | None:
-    """Change no row and roll back; return why that was refused, if it was."""
+    """Try an update of no rows and roll back; return the reason if it is refused."""
     none = sa.update(schema.version).values(version=schema.version.c.version).where(sa.literal(1) == 0)
     try:
         connection.execute(none)
@@ -173,7 +182,7 @@ def _write_refused(connection: Connection) -> str | None:
 
 
 def _connections(connection: Connection) -> tuple[int | None, int | None]:
-    """Connections that the server allows to hpo, and those in use."""
+    """Return the number of connections that the server allows, and of those in use; None for SQLite."""
 
     def scalar(statement: str) -> int:
         return int(connection.exec_driver_sql(statement).scalar_one())
@@ -188,7 +197,7 @@ def _connections(connection: Connection) -> tuple[int | None, int | None]:
 
 
 def _clock(connection: Connection) -> tuple[float, float]:
-    """Seconds that the database's clock is ahead of this host's, and how far the answer's own time leaves that open."""
+    """Return how far the database's clock is ahead of this host's, and half the query's duration as uncertainty (s)."""
     answers = []
     for _ in range(3):
         before = time.time()
@@ -221,7 +230,7 @@ def _study(connection: Connection, name: str) -> StudyFacts | None:
 
 
 def _plain_engine(url: URL) -> sa.Engine:
-    """An engine that sets nothing on a SQLite file: the workers' own turns on its write-ahead log."""
+    """Return an engine that leaves a SQLite file as it is, whereas `make_engine` switches it to a write-ahead log."""
     if url.get_backend_name() != "sqlite":
         return make_engine(url)
     return sa.create_engine(url, poolclass=NullPool, connect_args={"timeout": _SQLITE_TIMEOUT})

@@ -1,7 +1,7 @@
-"""From the tables of an earlier hpo to those of this one, step by step, and Optuna's own tables with them.
+"""Migrate the tables of an older hpo to the current version, step by step, together with Optuna's own tables.
 
-Each step spells its columns out, since `hpo.search.database.schema` goes on changing. MySQL commits after each change
-of a table, so a step that was cut off is run again from its start: it makes only what is not there yet.
+Each step spells out its columns, because `hpo.search.database.schema` keeps changing. MySQL commits after each change
+of a table, so each step is idempotent: after an interruption it is run again and makes only what is missing.
 """
 
 from __future__ import annotations
@@ -26,7 +26,13 @@ from hpo.search.database.locks import exclusive
 
 @dataclass(frozen=True)
 class Upgrade:
-    """What an upgrade found and made. before, after: versions of hpo's tables; optuna: whether Optuna's changed."""
+    """Result of an upgrade.
+
+    Attributes:
+        before: version of hpo's tables before it.
+        after: version of hpo's tables now.
+        optuna: whether Optuna's tables changed.
+    """
 
     before: int
     after: int
@@ -34,10 +40,13 @@ class Upgrade:
 
 
 def upgrade(url: URL) -> Upgrade:
-    """Brings the tables of a database to this hpo's version and to that of the Optuna installed here.
+    """Upgrade the tables of a database to the versions of this hpo and of the installed Optuna, keeping their contents.
 
-    Several processes may do it at once; what is in the tables stays. Workers of the older hpo must have ended.
-    Raises StorageError if there are no tables, or those of a newer hpo; OutputError if the disk is full.
+    Safe to call from several processes at once. Workers of the older hpo must have ended.
+
+    Raises:
+        StorageError: if there are no tables, or those of a newer hpo.
+        OutputError: if the disk is full.
     """
     if url.get_backend_name() == "sqlite":
         check_sqlite_folder(url, create=False)
@@ -46,7 +55,7 @@ def upgrade(url: URL) -> Upgrade:
         with as_hpo_error(url), exclusive(engine, "schema"):
             before = stored_version(engine)
             if before is None:
-                raise StorageError(f"{shown(url)} holds no hpo tables; `hpo db init` makes them")
+                raise StorageError(f"{shown(url)} has no hpo tables; create them with `hpo db init`")
             if before > schema.SCHEMA_VERSION:
                 check_version(url, before)
             for version in range(before, schema.SCHEMA_VERSION):
@@ -66,7 +75,7 @@ def _upgrade_optuna(url: URL) -> bool:
         if storage.get_current_version() == storage.get_head_version():
             return False
         if storage.get_current_version() not in storage.get_all_versions():
-            raise StorageError(f"{shown(url)} has tables of a newer Optuna than is installed here; update Optuna")
+            raise StorageError(f"{shown(url)} has tables of a newer Optuna than the one installed here; update Optuna")
         storage.upgrade()
         return True
     finally:
@@ -74,7 +83,7 @@ def _upgrade_optuna(url: URL) -> bool:
 
 
 def _to_2(operations: Operations, connection: Connection) -> None:
-    """Requests to stop, tallies, tokens of claims, lives of trials; workers, Slurm jobs."""
+    """Add stop requests, counters, claim tokens and attempts of trials; add the tables of workers and Slurm jobs."""
     now = _Tables(operations, connection)
     for name in ("finished", "failed", "places"):
         now.add("hpo_study", sa.Column(name, sa.Integer, nullable=False, server_default="0"))
@@ -129,7 +138,7 @@ def _count_trials(connection: Connection) -> None:
 
 
 STEPS: dict[int, Callable[[Operations, Connection], None]] = {1: _to_2}
-"""From each version to the next."""
+"""The migration from each version to the next."""
 
 
 def _of_study() -> sa.Column[int]:
@@ -138,7 +147,7 @@ def _of_study() -> sa.Column[int]:
 
 
 class _Tables:
-    """Tables as they are found, and changes that are made once."""
+    """Idempotent changes of tables."""
 
     def __init__(self, operations: Operations, connection: Connection) -> None:
         self._operations, self._connection = operations, connection

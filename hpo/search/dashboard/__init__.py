@@ -1,1 +1,1 @@
-"""optuna-dashboard on a database, with notes and pictures made when they are looked at."""
+"""optuna-dashboard on a database, with notes and figures that are generated when viewed."""

@@ -1,4 +1,4 @@
-"""Notes on studies and trials for optuna-dashboard, and where their pictures are; made when looked at, never stored."""
+"""Notes and figures of studies and trials for optuna-dashboard, generated when viewed and never stored."""
 
 from __future__ import annotations
 
@@ -25,19 +25,20 @@ if TYPE_CHECKING:
     from optuna.study._frozen import FrozenStudy
 
 Attributes = dict[str, str | int]
-"""System attributes of a study, in which the dashboard keeps notes and pictures."""
+"""System attributes of a study, in which the dashboard keeps notes and artifacts."""
 
 _SECONDS = 10.0
-"""How old notes may be."""
+"""Seconds for which notes are cached."""
 
 
 def with_notes(database: Database, only: Study | None = None) -> BaseStorage:
-    """Optuna's storage of a database, with a note and a picture for each study of hpo and its trials.
+    """Return Optuna's storage of a database, with a note and a figure for each study of hpo and its trials.
 
-    only: of this study alone. The pictures are drawn by `hpo.search.dashboard.pictures.Pictures`.
+    The notes are computed system attributes in the form in which the dashboard stores its own; nothing is written, and
+    notes that users wrote in the dashboard take precedence. `hpo.search.dashboard.pictures.Pictures` draws the figures.
 
-    A note that somebody has written in the dashboard stays. They reach it as the attributes that it stores its
-    own in, so they are computed here and never written.
+    Args:
+        only: the study to annotate; None for all.
     """
     notes = _Notes(database, only)
     stored = database.patient_optuna()
@@ -58,14 +59,14 @@ def with_notes(database: Database, only: Study | None = None) -> BaseStorage:
 
 
 class _Notes:
-    """The notes of each study, as the dashboard's attributes, kept for a while."""
+    """The notes of each study as attributes of the dashboard, cached for a few seconds."""
 
     def __init__(self, database: Database, only: Study | None) -> None:
         self._database, self._only = database, only
         self._kept: dict[int, tuple[float, Attributes]] = {}
 
     def of(self, study_id: int) -> Attributes:
-        """Attributes of a study, none if it is not hpo's or not the one that is looked at."""
+        """Return the attributes of a study; none if it is not hpo's or not the one that is shown."""
         if self._only is not None and study_id != self._only.study_id:
             return {}
         made, attributes = self._kept.get(study_id, (-_SECONDS, {}))
@@ -99,29 +100,30 @@ def _optuna_ids(study: Study) -> dict[int, int]:
 
 
 def study_note(name: str, spec: StudySpec, status: StudyStatus) -> str:
-    """Protocol and standing of a study, as Markdown."""
+    """Write the protocol and status of a study as Markdown."""
     data, scoring = spec.data, spec.scoring
-    rows = f"{scoring.folds} folds of the development rows" if scoring.rows == "kfold" else f"{scoring.rows} rows"
+    rows = f"{scoring.folds} folds of the development set" if scoring.rows == "kfold" else f"{scoring.rows} samples"
     lines = [
         f"## {name}: {data.official_name}",
-        f"Scored on {rows}, never on test rows. {spec.budget.epochs} epochs, {spec.search.sampler}, "
+        f"Scored on {rows}, never on the test set. {spec.budget.epochs} epochs, {spec.search.sampler}, "
         f"{spec.search.pruner}.",
         f"**{status.finished} of {status.budget}** trials finished: {status.complete} complete, {status.pruned} "
         f"pruned, {status.failed} failed; {len(status.running)} running.",
     ]
     for value in status.references:
-        lines.append(f"- reference {value.reference}: {with_error(value.auc, value.standard_error)}")
+        lines.append(f"- baseline {value.reference}: {with_error(value.auc, value.standard_error)}")
     if status.best is not None:
         best = status.best
         lines.append(
-            f"- best: trial {best.number}, {with_error(best.auc, best.standard_error)}; it flatters, being the best"
+            f"- best: trial {best.number}, {with_error(best.auc, best.standard_error)}; optimistically biased, as the "
+            f"best of {status.complete}"
         )
     lines.append(f"\nReport: `hpo report {name}`. Confirm: `hpo confirm {name}`.")
     return "\n\n".join(lines[:3]) + "\n\n" + "\n".join(lines[3:])
 
 
 def trial_note(study: str, row: TrialRow) -> str:
-    """What a person wants to know of a trial at a glance, as Markdown."""
+    """Write a summary of a trial as Markdown."""
     what = row.label or "proposed by the search"
     lines = [
         f"## Trial {row.number}: {what}",
@@ -138,10 +140,10 @@ def trial_note(study: str, row: TrialRow) -> str:
         active = {name: value for name, value in row.params.items() if applies(name, row.params)}
         cells = "\n".join(f"| `{name}` | {setting(value, 4)} |" for name, value in active.items())
         lines.append(f"| setting | value |\n|---|---|\n{cells}")
-    lines.append(f"Record: `hpo trials {study} {row.number}`. Again: `hpo replay {study} {row.number}`.")
+    lines.append(f"Record: `hpo trials {study} {row.number}`. Reproduce: `hpo replay {study} {row.number}`.")
     return "\n\n".join(lines)
 
 
 def _attributes(prefix: str, note: str) -> Attributes:
-    """A note as optuna-dashboard 0.21 keeps it: a version, and the text in one piece."""
+    """Return a note in the form of optuna-dashboard 0.21: a version, and the text in one piece."""
     return {f"dashboard:{prefix}note_ver": 1, f"dashboard:{prefix}note_str:0": note}

@@ -1,4 +1,4 @@
-"""Pictures of studies and trials as optuna-dashboard's artifacts, drawn when they are looked at and stored nowhere."""
+"""Figures of studies and trials as artifacts of optuna-dashboard, drawn when viewed and never stored."""
 
 from __future__ import annotations
 
@@ -13,18 +13,22 @@ from hpo.search.database.database import Database
 from hpo.search.study import Study, find_study
 
 Draw = Callable[[Study, int | None], str]
-"""SVG text of a trial by its number, or of the study."""
+"""Returns the SVG figure of a trial by its number, or of the study if it is None."""
 
 
 class Pictures:
-    """What the dashboard takes for the store of its artifacts."""
+    """Artifact store for the dashboard that draws each figure on request."""
 
     def __init__(self, database: Database, draw: Draw) -> None:
         self._database, self._draw = database, draw
         self._one_at_a_time = threading.Lock()
 
     def open_reader(self, artifact_id: str) -> BinaryIO:
-        """The picture of that name. Raises Optuna's ArtifactNotFound."""
+        """Draw the figure of that id.
+
+        Raises:
+            ArtifactNotFound: Optuna's, if there is none.
+        """
         from optuna.artifacts.exceptions import ArtifactNotFound
 
         study_id, _, number = artifact_id.partition("-")
@@ -37,22 +41,22 @@ class Pictures:
         return io.BytesIO(text.encode())
 
     def write(self, artifact_id: str, _content: BinaryIO) -> None:
-        """Nothing is kept. Raises PermissionError."""
-        raise PermissionError(f"artifact {artifact_id}: pictures are drawn here, files are not kept")
+        """Refuse to store a file: raise PermissionError."""
+        raise PermissionError(f"artifact {artifact_id}: figures are generated, files cannot be stored")
 
     def remove(self, artifact_id: str) -> None:
-        """There is nothing to remove. Raises PermissionError."""
-        raise PermissionError(f"artifact {artifact_id}: pictures are drawn here, none can be removed")
+        """Refuse to remove a file: raise PermissionError."""
+        raise PermissionError(f"artifact {artifact_id}: figures are generated, none can be removed")
 
 
 def picture_of_study(study_id: int) -> dict[str, str]:
-    """The attribute by which the dashboard finds a study's picture."""
+    """Return the attribute by which the dashboard finds the figure of a study."""
     name = f"{study_id:x}"
     return {f"artifacts:{name}": _described(name, "study.svg")}
 
 
 def picture_of_trial(study_id: int, trial_id: int, number: int) -> dict[str, str]:
-    """The attribute of the study by which the dashboard finds a trial's picture."""
+    """Return the study attribute by which the dashboard finds the figure of a trial."""
     name = f"{study_id:x}-{number:x}"
     return {f"dashboard:artifacts:{trial_id}:{name}": _described(name, f"trial-{number}.svg")}
 

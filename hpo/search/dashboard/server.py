@@ -1,4 +1,4 @@
-"""optuna-dashboard on a database, on this machine only."""
+"""Serve optuna-dashboard for a database."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 _ARTIFACTS = "/api/artifacts/"
-"""Pictures are drawn when they are looked at, so none can be added or removed."""
+"""Artifacts are generated figures, so none can be added or removed."""
 
 _REASON = b'{"reason": "this can only be looked at"}'
 
@@ -30,11 +30,11 @@ class _Server(ThreadingMixIn, WSGIServer):
 
 class _Quiet(WSGIRequestHandler):
     def log_message(self, format: str, *args: object) -> None:
-        """Says nothing: a line for each poll of the page helps nobody."""
+        """Log nothing: a line for each poll of the page would be noise."""
 
 
 def _refusing(below: str, pages: WSGIApplication) -> WSGIApplication:
-    """The same pages, with requests refused that do more than read there: optuna-dashboard reads by GET alone."""
+    """Wrap an application to refuse all requests but GET and HEAD for paths that start with `below`."""
 
     def answer(environment: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
         if environment["REQUEST_METHOD"] in ("GET", "HEAD") or not environment["PATH_INFO"].startswith(below):
@@ -56,12 +56,19 @@ def serve_dashboard(
     *,
     draw: Draw,
 ) -> None:
-    """Serves the dashboard until interrupted; `on_ready` gets the address that opens on `study`, or on the list of all.
+    """Serve the dashboard until interrupted.
 
-    port 0 takes any free one. It has no password, so keep `host` on this machine. `on_server` gets the server, whose
-    `shutdown` ends this. read_only: its pages can be looked at, and what would change a study is refused. draw: makes
-    the pictures of studies and trials.
-    Raises UsageError if the port is taken or the host is not this machine's.
+    Args:
+        study: the study to open on; None for the list of all.
+        host: address to listen on. There is no password, so keep it on this machine.
+        port: 0 for any free port.
+        on_ready: called with the URL.
+        on_server: called with the server, whose `shutdown` ends this function.
+        read_only: whether to refuse requests that would change a study.
+        draw: draws the figures of studies and trials.
+
+    Raises:
+        UsageError: if the port is taken, or the host is not an address of this machine.
     """
     from optuna_dashboard import wsgi
 
@@ -71,10 +78,10 @@ def serve_dashboard(
         server = make_server(host, port, shown, server_class=_Server, handler_class=_Quiet)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            raise UsageError(f"port {port} is taken; give --port with another, or 0 for any free one") from None
+            raise UsageError(f"port {port} is in use; give --port with another, or 0 for any free one") from None
         if error.errno in (errno.EACCES, errno.EPERM):
-            raise UsageError(f"port {port} needs more rights; give --port 1024 or above") from None
-        raise UsageError(f"--host {host} --port {port} cannot be listened on: {error.strerror or error}") from None
+            raise UsageError(f"no permission to listen on port {port}; give --port 1024 or above") from None
+        raise UsageError(f"cannot listen on --host {host} --port {port}: {error.strerror or error}") from None
     with server:
         page = f"/dashboard/studies/{study.study_id}" if study is not None else "/dashboard"
         on_ready(f"http://{host}:{server.server_port}{page}")

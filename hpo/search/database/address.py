@@ -1,4 +1,4 @@
-"""Where a database is: from `--storage`, `HPO_STORAGE` or a file here, to a checked `sqlalchemy.URL`."""
+"""Resolve the address of a database, from `--storage`, `HPO_STORAGE` or the default, to a valid `sqlalchemy.URL`."""
 
 from __future__ import annotations
 
@@ -31,11 +31,13 @@ _FORM = (
 
 
 def resolve_address(option: str | None) -> URL:
-    """The address of the database: `option`, else HPO_STORAGE, else hpo.sqlite3 in the current folder.
+    """Return the address of the database: `option`, else HPO_STORAGE, else hpo.sqlite3 in the current folder.
 
-    Either may be `@FILE`, a file that holds the address, or `-`, to read it from standard input. A SQLite file comes
-    back as an absolute path, so that a worker started elsewhere means the same file.
-    Raises StorageError, without the password, if it is malformed, of an unknown kind, or its driver is missing.
+    Either may be `@FILE`, a file with the address, or `-`, to read it from standard input. The path of a SQLite file is
+    made absolute, so that workers started in other folders use the same file.
+
+    Raises:
+        StorageError: without the password, if the address is malformed or of an unknown kind, or its driver is missing.
     """
     text, source = option, "--storage"
     if text is None:
@@ -51,15 +53,20 @@ def resolve_address(option: str | None) -> URL:
 
 
 def parse_address(text: str, source: str) -> URL:
-    """A checked address from its text; `source` is named in errors. Raises StorageError, without the password."""
+    """Validate an address; errors name `source` as its origin.
+
+    Raises:
+        StorageError: as `resolve_address`.
+    """
     url = _with_driver(_parsed(text, source), source)
     return _absolute(url, source) if url.get_backend_name() == "sqlite" else url
 
 
 def write_address_file(path: Path, url: URL | str) -> None:
-    """Writes the address, with its password, to a file that only its owner may read, for `--storage @FILE`.
+    """Write the address with its password to a file that only its owner may read, atomically, for `--storage @FILE`.
 
-    The file is complete from the moment that it is there. Raises OutputError if it cannot be written.
+    Raises:
+        OutputError: if it cannot be written.
     """
     text = url if isinstance(url, str) else url.render_as_string(hide_password=False)
     try:
@@ -70,7 +77,7 @@ def write_address_file(path: Path, url: URL | str) -> None:
 
 
 def shown(url: URL) -> str:
-    """The address as it may be printed: with *** for the password, and without options, which may hold another."""
+    """Return the address in a form safe to print: *** for the password, and no options, which may contain secrets."""
     return url.set(query={}).render_as_string(hide_password=True)
 
 
@@ -80,7 +87,7 @@ def _from_file(path: Path) -> str:
     except OSError as error:
         raise StorageError(f"the address file {path} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise StorageError(f"the address file {path} is no text") from None
+        raise StorageError(f"the address file {path} is not text") from None
     if text := next((line.strip() for line in lines if line.strip()), ""):
         return text
     raise StorageError(f"the address file {path} is empty; write the address on its first line")
@@ -90,16 +97,16 @@ def _from_file(path: Path) -> str:
 def _from_stdin() -> str:
     if text := sys.stdin.readline().strip():
         return text
-    raise StorageError("--storage - reads the address from standard input, and nothing was there")
+    raise StorageError("--storage - reads the address from standard input, which is empty")
 
 
 def _parsed(text: str, source: str) -> URL:
     try:
         url = make_url(text.strip())
     except (ArgumentError, ValueError):
-        raise StorageError(f"{source} is no database address; {_FORM}") from None
+        raise StorageError(f"{source} is not a database address; {_FORM}") from None
     if "@" in (url.host or ""):
-        raise StorageError(f"{source} has a bare @ in its user name or password; {_FORM}")
+        raise StorageError(f"{source} has an unescaped @ in its user name or password; {_FORM}")
     return url
 
 
@@ -108,25 +115,25 @@ def _with_driver(url: URL, source: str) -> URL:
     if backend == "postgres":
         backend = "postgresql"
     if backend not in _DRIVERS:
-        raise StorageError(f"{source}: {backend} is no database that hpo knows{did_you_mean(backend, _DRIVERS)}")
+        raise StorageError(f"{source}: unknown database {backend}{did_you_mean(backend, _DRIVERS)}")
     if "+" not in url.drivername:
         url = url.set(drivername=_DRIVERS[backend])
     elif backend == "mariadb":
         url = url.set(drivername=url.drivername.replace("mariadb+", "mysql+", 1))
     backend = url.get_backend_name()
-    cure = f"pip install '{_EXTRAS.get(backend, DISTRIBUTION)}' and write {backend}://"
+    fix = f"pip install '{_EXTRAS.get(backend, DISTRIBUTION)}' and write {backend}://"
     try:
         dialect = url.get_dialect()
         dialect.import_dbapi()
     except (NoSuchModuleError, ImportError):
-        raise StorageError(f"{source}: the driver of {url.drivername}:// is not installed; {cure}") from None
+        raise StorageError(f"{source}: the driver of {url.drivername}:// is not installed; {fix}") from None
     if dialect.is_async:
-        raise StorageError(f"{source}: {url.drivername}:// is an asynchronous driver; {cure}")
+        raise StorageError(f"{source}: {url.drivername}:// is an asynchronous driver; {fix}")
     return url
 
 
 def _absolute(url: URL, source: str) -> URL:
     name = url.database
     if not name or name == ":memory:" or name.startswith("file:"):
-        raise StorageError(f"{source}: a study needs a file that lasts; give sqlite:///FILE")
+        raise StorageError(f"{source}: a study needs a permanent file; give sqlite:///FILE")
     return url.set(database=str(Path(name).expanduser().absolute()))

@@ -27,12 +27,14 @@ T = TypeVar("T")
 
 
 class Database:
-    """An open database whose tables exist; made by `open_database`.
+    """An open database whose tables exist; created by `open_database`.
 
-    Every method raises StorageError if the database cannot be reached for `outage` seconds, OutputError if its disk
-    is full. The log says when the database stops answering, and when it answers again.
-    answered_again: when the last outage ended, on this process's monotonic clock. Leases ran out meanwhile whose
-    workers live, and could not renew them.
+    Every method raises StorageError if the database is unreachable for `outage` seconds, and OutputError if its disk is
+    full. Beginning and end of an outage are logged.
+
+    Attributes:
+        answered_again: when the last outage ended, on this process's monotonic clock. Leases that expired during an
+            outage may belong to live workers, which could not renew them.
     """
 
     def __init__(self, url: URL, engine: Engine, outage: float = OUTAGE_SECONDS) -> None:
@@ -44,14 +46,14 @@ class Database:
 
     @property
     def address(self) -> str:
-        """The address as it may be printed."""
+        """Address that is safe to print."""
         return shown(self.url)
 
     def write(self, work: Callable[[Connection], T]) -> T:
-        """Runs `work` in one transaction and commits it; runs it again after a deadlock, and for as long as an outage.
+        """Run `work` in one transaction and commit it; retry after deadlocks and during an outage.
 
-        `work` must bear being carried out twice: the answer to a COMMIT that was carried out may have been lost.
-        On SQLite the transaction holds the file's one write lock from its start.
+        `work` must be idempotent: it is retried if the reply to a successful COMMIT was lost. On SQLite the transaction
+        holds the file's write lock from its start.
         """
 
         def once() -> T:
@@ -61,10 +63,7 @@ class Database:
         return self._retry(once, self.outage)
 
     def read(self, work: Callable[[Connection], T]) -> T:
-        """Runs `work`, which only reads, in one transaction; runs it again for as long as an outage, as a worker wants.
-
-        It waits for no writer.
-        """
+        """Run `work`, which only reads, in one transaction that never waits for writers; retry during an outage."""
 
         def once() -> T:
             with self.engine.connect() as connection:
@@ -74,14 +73,14 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A transaction that only reads, and waits for no writer; an outage is sat out for READING_SECONDS at most."""
+        """Open a read-only transaction that never waits for writers; retry for at most READING_SECONDS."""
         seconds = min(self.outage, READING_SECONDS)
         with as_hpo_error(self.url), self._retry(self._living_connection, seconds) as connection:
             yield connection
 
     def _living_connection(self) -> Connection:
-        # What is done with it is not run again, so it must not be one that the server has closed meanwhile. Asked here
-        # only: pool_pre_ping would ask before every write too, which is run again anyway.
+        # The caller's queries are not retried, so make sure that the server has not closed a pooled connection.
+        # pool_pre_ping would also test before every write, which is retried anyway.
         connection = self.engine.connect().execution_options(hpo_reading=True)
         if self.url.get_backend_name() == "sqlite":
             return connection
@@ -94,13 +93,17 @@ class Database:
 
     @cached_property
     def optuna(self) -> BaseStorage:
-        """Optuna's storage on this engine, for Optuna's tools; its calls are made once, see `patient_optuna`."""
+        """Optuna's storage on this engine, for Optuna's tools; calls are not retried, see `patient_optuna`."""
         from hpo.search.database.optuna_storage import storage_on
 
         return self._retry(lambda: storage_on(self.url, self.engine), self.outage)
 
     def check_optuna(self) -> None:
-        """Raise StorageError if Optuna's tables are not those of the installed Optuna; asks the database once."""
+        """Check, once per process, that Optuna's tables have the version of the installed Optuna.
+
+        Raises:
+            StorageError: if they have not.
+        """
         from hpo.search.database.optuna_storage import plain_storage
 
         if not self._optuna_checked:
@@ -108,13 +111,13 @@ class Database:
             self._optuna_checked = True
 
     def patient_optuna(self) -> BaseStorage:
-        """Optuna's storage whose calls outlast an outage as `write`."""
+        """Return Optuna's storage with calls that are retried as in `write`."""
         from hpo.search.database.optuna_storage import with_retries
 
         return with_retries(self.optuna, lambda work: self._retry(work, self.outage))
 
     def close(self) -> None:
-        """Closes all connections."""
+        """Close all connections."""
         self.engine.dispose()
 
     def _retry(self, work: Callable[[], T], seconds: float) -> T:
@@ -133,37 +136,47 @@ def open_database(
     outage: float = OUTAGE_SECONDS,
     known_good: bool = False,
 ) -> Database:
-    """Opens the database at an address of `resolve_address`; makes its tables if `create`.
+    """Open the database at an address of `resolve_address`.
 
-    outage: seconds that its later transactions try again. A server that is there and starts
-    up, or has no connection free, is waited for; one that refuses is taken for a wrong address, and said at once,
-    unless the address is known_good: a worker that starts while the server does not run waits for it.
-    Raises StorageError if it is missing (and not `create`), refused, no database, or of another schema version;
-    OutputError if its folder cannot be written to.
+    A server that is starting up, or has no free connection, is retried. A refused connection is taken for a wrong
+    address and fails at once, unless the address is `known_good`.
+
+    Args:
+        create: whether to create the tables if they are missing.
+        outage: seconds for which transactions are retried.
+        known_good: whether to wait for a server that refuses connections, as a worker does.
+
+    Raises:
+        StorageError: if it is missing (and not `create`), refused, not a database, or of another schema version.
+        OutputError: if its folder is not writable.
     """
     if url.get_backend_name() == "sqlite":
         check_sqlite_folder(url, create)
     database = Database(url, make_engine(url), outage)
     with as_hpo_error(url):
-        found = retry(lambda: _ready(database, create), RetryPolicy(outage, database.address, opening=not known_good))
-    if found is None:
-        raise StorageError(f"{shown(url)} holds no hpo study yet; `hpo launch` makes the first")
-    check_version(url, found)
+        version = retry(lambda: _ready(database, create), RetryPolicy(outage, database.address, opening=not known_good))
+    if version is None:
+        raise StorageError(f"{shown(url)} has no hpo studies yet; create the first with `hpo launch`")
+    check_version(url, version)
     return database
 
 
 def check_version(url: URL, found: int) -> None:
-    """Raises StorageError if tables of that version are not this hpo's."""
+    """Check that tables of version `found` are those of this hpo.
+
+    Raises:
+        StorageError: if they are older or newer.
+    """
     if found == schema.SCHEMA_VERSION:
         return
-    older, cure = ("older", "run `hpo db upgrade`") if found < schema.SCHEMA_VERSION else ("newer", "update hpo")
+    older, fix = ("older", "run `hpo db upgrade`") if found < schema.SCHEMA_VERSION else ("newer", "update hpo")
     raise StorageError(
-        f"{shown(url)} has tables of version {found}, {older} than this hpo's {schema.SCHEMA_VERSION}; {cure}"
+        f"{shown(url)} has tables of version {found}, {older} than this hpo's {schema.SCHEMA_VERSION}; {fix}"
     )
 
 
 def stored_version(engine: Engine) -> int | None:
-    """Version of hpo's tables in a database; None if it has none."""
+    """Return the version of hpo's tables in a database; None if it has none."""
     with engine.connect().execution_options(hpo_reading=True) as connection:
         if not sa.inspect(connection).has_table(schema.version.name):
             return None

@@ -1,4 +1,4 @@
-"""Engines with the settings that many workers on one database need: few connections, and none that hangs for ever."""
+"""SQLAlchemy engines for many workers on one database: few connections, none of which can hang forever."""
 
 from __future__ import annotations
 
@@ -22,34 +22,34 @@ DriverArguments = dict[str, str | int | float]
 """Arguments of a driver's `connect`, beside the address."""
 
 CONNECT_TIMEOUT = 10
-"""Seconds to wait for a database server to take a connection."""
+"""Seconds to wait for a database server to accept a connection."""
 
 BUSY_TIMEOUT = 60
 """Seconds to wait for another writer of a SQLite file."""
 
 _ASK_AGAIN = (0.001, 0.02)
-"""Seconds between two tries to take a SQLite file's write lock: at first, and at most; each is 1.2 times the last."""
+"""Shortest and longest pause between two attempts to take a SQLite file's write lock, in seconds; grows by 1.2."""
 
 SILENCE_SECONDS = 45.0
-"""Seconds without a byte from a server that was asked something, after which the connection is given up."""
+"""Seconds to wait for any byte of a server's reply before the connection is closed."""
 
 LOCK_SECONDS = 20
-"""Seconds to wait for a lock of a server, well below SILENCE_SECONDS; the transaction is run again after it."""
+"""Seconds to wait for a lock on a server, well below SILENCE_SECONDS; then the transaction is retried."""
 
 STUCK_SECONDS = 60
-"""Seconds after which a server ends a transaction whose client says nothing: a stopped worker holds up all others."""
+"""Seconds after which a server aborts an idle transaction: a suspended worker would block all others."""
 
 CONNECTIONS = 2
-"""Connections of one process to a server at most: one for the loop and one for the heartbeat."""
+"""Largest number of connections of one process to a server: one for the training loop, one for the heartbeat."""
 
 IDLE_SECONDS = 1.0
-"""Seconds after which connections that nobody uses are closed, so that idle workers hold none."""
+"""Seconds after which unused connections are closed, so that idle workers hold none."""
 
 
 def make_engine(url: URL) -> Engine:
-    """An engine for one process, with CONNECTIONS to a server at most."""
+    """Create an engine for one process, with at most CONNECTIONS to a server."""
     if url.get_backend_name() == "sqlite":
-        # Connections are kept: the last one to close would write the whole log of writes back into the file.
+        # Keep connections open: the last one to close would checkpoint the whole write-ahead log.
         engine = sa.create_engine(url, connect_args=driver_arguments(url))
         set_up_sqlite(engine)
         return engine
@@ -62,24 +62,24 @@ def make_engine(url: URL) -> Engine:
 
 
 def set_up_sqlite(engine: Engine) -> None:
-    """Set the pragmas of each new connection, and let each transaction that writes take the write lock at its start."""
+    """Set the pragmas of each new connection, and make writing transactions take the write lock at their start."""
     sa.event.listen(engine, "connect", _set_pragmas)
     sa.event.listen(engine, "begin", _begin_sqlite)
 
 
 def driver_arguments(url: URL) -> DriverArguments:
-    """What the driver's `connect` gets beside the address; an option of the address goes before ours."""
+    """Return arguments for the driver's `connect`; options in the address take precedence."""
     backend = url.get_backend_name()
     if backend == "sqlite":
         return {"timeout": BUSY_TIMEOUT}
     if backend == "mysql":
-        # max_execution_time and idle_transaction_timeout are each of one kind of server; wait_timeout is of both.
+        # max_execution_time exists in MySQL only, idle_transaction_timeout in MariaDB only; wait_timeout in both.
         setup = f"SET SESSION wait_timeout = {STUCK_SECONDS}, innodb_lock_wait_timeout = {LOCK_SECONDS}"
         limits = {"read_timeout": SILENCE_SECONDS, "write_timeout": SILENCE_SECONDS}
         return _unless_given(url, {"connect_timeout": CONNECT_TIMEOUT, "init_command": setup, **limits})
     arguments: DriverArguments = {"connect_timeout": CONNECT_TIMEOUT}
-    # Client and server each find out that the other's host is gone: keepalives while they wait, the timeout while
-    # they send. The server's part frees the locks of a worker whose node died.
+    # Both ends detect that the other's host is gone: by keepalives while they wait, by the timeout while they send. On
+    # the server, this releases the locks of a worker whose node died.
     arguments |= {"keepalives": 1, "keepalives_idle": 20, "keepalives_interval": 5, "keepalives_count": 5}
     arguments |= {"tcp_user_timeout": int(SILENCE_SECONDS * 1000)}
     settings = {
@@ -94,10 +94,10 @@ def driver_arguments(url: URL) -> DriverArguments:
 
 
 def guard_connections(engine: Engine) -> None:
-    """Gives up a PostgreSQL connection whose server has been silent for SILENCE_SECONDS.
+    """Close a PostgreSQL connection whose server has been silent for SILENCE_SECONDS.
 
-    libpq has no such limit: TCP's own timers end only a connection whose other host is gone, not one whose server
-    process, or a proxy before it, has stopped.
+    libpq has no such timeout: TCP timers detect that the other host is gone, but not that the server process, or a
+    proxy in front of it, is suspended.
     """
     if engine.dialect.driver == "psycopg":
         sa.event.listen(engine, "do_connect", _connect_guarded)
@@ -108,7 +108,7 @@ def _unless_given(url: URL, arguments: DriverArguments) -> DriverArguments:
 
 
 def _connect_guarded(_dialect: Any, _record: Any, arguments: list[Any], options: DriverArguments) -> Any:
-    """Connect, and give an error what tells its kind: the server's SQLSTATE, or the error of the operating system."""
+    """Connect; attach the cause to an error: the server's SQLSTATE, or the error of the operating system."""
     import psycopg
 
     try:
@@ -117,7 +117,7 @@ def _connect_guarded(_dialect: Any, _record: Any, arguments: list[Any], options:
         raise error from TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
     except psycopg.OperationalError as error:
         if error.pgconn is None:
-            # psycopg looks the host up before it makes a connection, and keeps the resolver's error to itself.
+            # psycopg resolves the host before it connects, and does not expose the resolver's error.
             raise error from socket.gaierror(socket.EAI_NONAME, "the host's name was not resolved")
         error.sqlstate = sqlstate_of_refusal(error.pgconn, CONNECT_TIMEOUT)
         raise
@@ -143,7 +143,7 @@ def _guarded_class() -> Any:
 
 
 def _set_pragmas(connection: Any, _record: Any) -> None:
-    # The driver's own BEGIN is deferred: two workers would both read before either writes. See _begin_sqlite.
+    # The driver's own BEGIN is deferred, so two workers could both read before either writes. See _begin_sqlite.
     connection.isolation_level = None
     for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON"):
         connection.execute(f"PRAGMA {pragma}")
@@ -157,18 +157,16 @@ def _begin_sqlite(connection: Connection) -> None:
     raw.execute("PRAGMA busy_timeout = 0")
     try:
         if not _begun_to_write(raw):
-            # Once more, through SQLAlchemy, whose error says what is the matter.
+            # Once more through SQLAlchemy, to raise its error.
             connection.exec_driver_sql("BEGIN IMMEDIATE")
     finally:
         raw.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT * 1000}")
 
 
 def _begun_to_write(connection: Any) -> bool:
-    """Asks for the file's write lock again and again, for BUSY_TIMEOUT seconds; whether it was given.
-
-    SQLite's own handler goes up to 100 ms between two tries at once: whoever has waited longest asks least often. With
-    a pause that stays at a few milliseconds, 64 workers on two cores do little but ask.
-    """
+    """Poll for the file's write lock for up to BUSY_TIMEOUT seconds; return whether it was acquired."""
+    # SQLite's busy handler backs off to 100 ms, so the longest-waiting connection retries least often (starvation).
+    # With a constant pause of a few milliseconds, 64 workers on two cores do little but poll.
     end, pause = time.monotonic() + BUSY_TIMEOUT, _ASK_AGAIN[0]
     while time.monotonic() < end:
         try:
@@ -185,18 +183,16 @@ def _begun_to_write(connection: Any) -> bool:
 
 
 def _close_when_idle(engine: Engine) -> None:
-    """Close an engine's connections when none has been used for IDLE_SECONDS.
-
-    A worker speaks to its server for milliseconds in a minute: connections that it kept would let no more than 97
-    workers at a PostgreSQL with default settings. With a connection for each transaction, a report takes 3 times as
-    long on PostgreSQL and 10 times on MySQL (docs/PERFORMANCE.md).
-    """
+    """Close an engine's connections when none has been used for IDLE_SECONDS."""
+    # A worker uses its connection for milliseconds per minute; open connections would limit a PostgreSQL server with
+    # default settings to 97 workers. With a new connection for each transaction, a report takes 3 times as long on
+    # PostgreSQL and 10 times on MySQL (docs/PERFORMANCE.md).
     timer = threading.Timer(IDLE_SECONDS, engine.dispose)
 
     def close() -> None:
         pool = engine.pool
         assert isinstance(pool, sa.QueuePool)
-        # One that is in use starts the timer again when it comes back.
+        # A connection in use restarts the timer when it is returned to the pool.
         if pool.checkedout() == 0:
             engine.dispose()
 
@@ -205,7 +201,7 @@ def _close_when_idle(engine: Engine) -> None:
         timer.cancel()
         timer = threading.Timer(IDLE_SECONDS, close)
         timer.daemon = True
-        # Where memory is too short for a thread, the connection stays open until the next use.
+        # If there is not enough memory for a thread, the connection stays open until its next use.
         with suppress(RuntimeError):
             timer.start()
 

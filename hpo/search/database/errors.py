@@ -1,6 +1,6 @@
-"""What an error of the database means: whether to run the transaction again, and the sentence a user reads.
+"""Classify database errors: whether to retry the transaction, and the message for the user.
 
-Errors are told apart by exception class and code, never by their text, which is in the language of the server:
+Errors are classified by exception class and code, never by their text, which is in the language of the server:
 `sqlite_errorcode` (SQLite), the number in `args[0]` (PyMySQL) and the SQLSTATE (psycopg).
 
 Sources: PostgreSQL manual, appendix A; MariaDB Error Code Reference; MySQL Server and Client Error References;
@@ -37,29 +37,29 @@ from hpo.search.database.filesystem import check_local
 
 
 class ErrorKind(Enum):
-    """What an error means for the transaction that met it."""
+    """Kind of a database error, which decides whether the transaction is retried."""
 
-    CONFLICT = "two transactions met, this one lost"
-    BUSY = "the server is there and takes no work at the moment"
+    CONFLICT = "two transactions conflicted, this one was aborted"
+    BUSY = "the server is up but accepts no work at the moment"
     OUT_OF_REACH = "no server answers"
     DISK_FULL = "the database's disk is full"
-    READ_ONLY = "the database takes no changes"
+    READ_ONLY = "the database is read-only"
     LOGIN_REFUSED = "wrong user or password"
     NO_DATABASE = "no database of that name"
-    NOT_ALLOWED = "the user lacks a right"
+    NOT_ALLOWED = "the user lacks a permission"
     NOT_A_DATABASE = "the file is not a SQLite database"
     DAMAGED = "the SQLite file is damaged"
     CANNOT_OPEN = "the SQLite file cannot be opened"
     DISK_FAILED = "the file system of the SQLite file failed"
-    OTHER = "an error of the database that is none of these"
-    BUG = "not an error of the database, or a wrong statement"
+    OTHER = "any other database error"
+    BUG = "not a database error, or an invalid statement"
 
 
 _STATEMENT_ERRORS = (DataError, IntegrityError, NotSupportedError)
 """Classes of errors in our own statements, which keep their traceback whatever their code."""
 
 _BY_SQLSTATE = {
-    "00000": ErrorKind.BUSY,  # refused a moment ago and accepted now; see hpo.search.database.refusal
+    "00000": ErrorKind.BUSY,  # refused before, but accepted now; see hpo.search.database.refusal
     "25006": ErrorKind.READ_ONLY,  # read_only_sql_transaction
     "25P03": ErrorKind.BUSY,  # idle_in_transaction_session_timeout: this process was stopped for too long
     "25P04": ErrorKind.BUSY,  # transaction_timeout
@@ -96,7 +96,7 @@ _BY_MYSQL_NUMBER = {
         ),
         ErrorKind.BUSY: (
             *(1040, 1203, 1226),  # too many connections: of all, of this user
-            *(1037, 1041, 1135, 1637),  # no memory, no thread, no transaction to be had
+            *(1037, 1041, 1135, 1637),  # out of memory, threads or transactions
             *(1053, 1077, 1079),  # shuts down
             1047,  # a node of a Galera cluster that is not ready
             *(1317, 1969, 3024),  # statement killed by an administrator or a time limit
@@ -115,7 +115,7 @@ _BY_MYSQL_NUMBER = {
 }
 
 _MYSQL_FILE_ERRORS = (3, 1026, 1030)
-"""Numbers for a file that could not be written; why, says the errno of the server's system, which is in the text."""
+"""Numbers for a failed write to a file; the reason is the errno of the server's system, which is in the text."""
 
 _FULL_ERRNO = re.compile(r"\b(28|122)\b")
 """ENOSPC and EDQUOT of Linux."""
@@ -139,26 +139,26 @@ _BY_SQLITE_CODE = {
 """By extended code, else by primary code, which is the low byte of an extended one."""
 
 _ADVICE = {
-    ErrorKind.BUSY: "the server has no connection or lock free, or starts up; try again later",
+    ErrorKind.BUSY: "the server has no free connection or lock, or is starting up; try again later",
     ErrorKind.LOGIN_REFUSED: "check user name and password",
-    ErrorKind.NO_DATABASE: "make the database first, or correct its name",
-    ErrorKind.NOT_ALLOWED: "the user of this address may not do that; ask for the right",
+    ErrorKind.NO_DATABASE: "create the database first, or correct its name",
+    ErrorKind.NOT_ALLOWED: "the user of this address has no right to do that; ask for it",
     ErrorKind.NOT_A_DATABASE: "the file is not a SQLite database; give another path",
     ErrorKind.DAMAGED: "the file is damaged; restore a backup with `hpo db restore`",
-    ErrorKind.CANNOT_OPEN: "check that the path exists and may be written to",
-    ErrorKind.DISK_FAILED: "the file system refused; is a quota used up?",
+    ErrorKind.CANNOT_OPEN: "check that the path exists and is writable",
+    ErrorKind.DISK_FAILED: "the file system failed; is a quota exhausted?",
 }
 
-_REFUSED = "is the server up, on this host and port?"
-_SILENT = "the server does not answer; are host and port right, and no firewall between?"
-_UNKNOWN_HOST = "no host of that name is known here"
-_UNEXPLAINED = "is the server up, on this host and port, and are user, password and database right?"
-_FILE_LOCKED = "another process has held the file's write lock too long"
+_REFUSED = "is the server running on this host and port?"
+_SILENT = "the server does not answer; are host and port right, and does no firewall block it?"
+_UNKNOWN_HOST = "the host name cannot be resolved; check it"
+_UNEXPLAINED = "is the server running on this host and port, and are user, password and database right?"
+_FILE_LOCKED = "another process has held the file's write lock for too long"
 
 
 @contextmanager
 def as_hpo_error(url: URL) -> Iterator[None]:
-    """Turn what a user can cure into StorageError, a full or unwritable disk into OutputError; let bugs pass."""
+    """Turn database errors into StorageError, or OutputError for a full or unwritable disk; let bugs propagate."""
     try:
         yield
     except HpoError:
@@ -171,7 +171,7 @@ def as_hpo_error(url: URL) -> Iterator[None]:
 
 
 def database_error(error: BaseException) -> SQLAlchemyError | None:
-    """Find the database's error behind one, also behind Optuna's StorageInternalError; None if it is a bug."""
+    """Return the database error that caused `error`, also behind Optuna's StorageInternalError; None for a bug."""
     while not isinstance(error, DBAPIError | PoolTimeoutError):
         if error.__cause__ is None or not type(error).__module__.startswith("optuna"):
             return None
@@ -184,15 +184,17 @@ def database_error(error: BaseException) -> SQLAlchemyError | None:
 
 
 def kind_of(error: BaseException) -> ErrorKind:
-    """Tell what an error means for the transaction that met it."""
+    """Classify an error."""
     found = database_error(error)
     return ErrorKind.BUG if found is None else _kind(found)
 
 
 def check_sqlite_folder(url: URL, create: bool) -> None:
-    """Raises StorageError if the file is missing and not to be made, or its file system is shared between hosts.
+    """Check that a SQLite file exists or can be created.
 
-    Raises OutputError if its folder does not let it be made.
+    Raises:
+        StorageError: if it is missing and `create` is false, or it is on a network file system.
+        OutputError: if it cannot be created in its folder.
     """
     path = Path(url.database or "")
     if path.is_dir():
@@ -201,11 +203,13 @@ def check_sqlite_folder(url: URL, create: bool) -> None:
     if path.exists():
         return
     if not create:
-        raise StorageError(f"{shown(url)} does not exist; give --storage or HPO_STORAGE, or make it with `hpo launch`")
+        raise StorageError(
+            f"{shown(url)} does not exist; give --storage or HPO_STORAGE, or create it with `hpo launch`"
+        )
     if not path.parent.is_dir():
-        raise OutputError(f"{path.parent} does not exist, so {path.name} cannot be made in it")
+        raise OutputError(f"{path.parent} does not exist, so {path.name} cannot be created in it")
     if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise OutputError(f"{path.parent} may not be written to, so {path.name} cannot be made in it")
+        raise OutputError(f"{path.parent} is not writable, so {path.name} cannot be created in it")
 
 
 def _kind(error: SQLAlchemyError) -> ErrorKind:
@@ -213,7 +217,7 @@ def _kind(error: SQLAlchemyError) -> ErrorKind:
         return ErrorKind.BUSY
     if (kind := _kind_by_code(error.orig)) is not None:
         return kind
-    # A server always sends a code, so an error of a connection without one is the driver's own: it reached no server.
+    # A server always sends a code, so a connection error without one comes from the driver: it reached no server.
     of_connection = isinstance(error, OperationalError | InternalError) and not isinstance(error.orig, sqlite3.Error)
     lost = error.connection_invalidated or (of_connection and _is_codeless(error.orig))
     return ErrorKind.OUT_OF_REACH if lost else ErrorKind.OTHER
@@ -224,7 +228,7 @@ def _kind_by_code(error: BaseException | None) -> ErrorKind | None:
         code = getattr(error, "sqlite_errorcode", 0)  # absent where Python and not SQLite raised it
         return _BY_SQLITE_CODE.get(code) or _BY_SQLITE_CODE.get(code & 0xFF)
     number, sqlstate = _mysql_number(error), _sqlstate(error)
-    # The number goes first: MySQL sends SQLSTATEs too, and most of its errors share HY000 or 42000.
+    # The number takes precedence: MySQL sends SQLSTATEs too, but most of its errors share HY000 or 42000.
     if number in _MYSQL_FILE_ERRORS:
         return ErrorKind.DISK_FULL if _FULL_ERRNO.search(_text(error)) else None
     if number in _BY_MYSQL_NUMBER:
@@ -251,9 +255,9 @@ def _is_codeless(error: BaseException | None) -> bool:
 def _sentence(url: URL, error: SQLAlchemyError) -> HpoError:
     kind = _kind(error)
     if kind is ErrorKind.DISK_FULL:
-        return OutputError(f"{shown(url)}: the disk is full; what was committed before is kept")
+        return OutputError(f"{shown(url)}: the disk is full; earlier commits are kept")
     if kind is ErrorKind.READ_ONLY:
-        return OutputError(f"{shown(url)} may not be written to")
+        return OutputError(f"{shown(url)} is read-only")
     if not isinstance(error, DBAPIError):
         return StorageError(f"{shown(url)}: all connections of this process are in use")
     text, advice = _text(error.orig), _advice(kind, error)
@@ -276,14 +280,14 @@ def _advice(kind: ErrorKind, error: DBAPIError) -> str:
 
 
 def _os_error(error: BaseException | None) -> OSError | None:
-    """The error of the operating system behind a driver's."""
+    """Return the operating system's error that caused a driver's error."""
     while error is not None and not isinstance(error, OSError):
         error = getattr(error, "original_exception", None) or error.__cause__ or error.__context__
     return error
 
 
 def _text(error: BaseException | None) -> str:
-    """The driver's text in one line, without the number that PyMySQL puts before it."""
+    """Return the driver's text in one line, without the number that PyMySQL puts before it."""
     arguments: tuple[object, ...] = getattr(error, "args", ())
     text = str(arguments[1]) if len(arguments) > 1 and isinstance(arguments[0], int) else str(error)
     return " ".join(text.split()) or type(error).__name__

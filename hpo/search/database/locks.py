@@ -1,4 +1,4 @@
-"""One process at a time, for the few steps that a transaction cannot hold: making the tables."""
+"""A lock among processes for steps that do not fit in a transaction: creating and changing the tables."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from hpo.errors import StorageError
 from hpo.search.database.address import shown
 
 WAIT_SECONDS = 300
-"""Longest wait for another process that makes or changes the tables."""
+"""Seconds to wait for another process that creates or changes the tables."""
 
 
 @contextmanager
 def exclusive(engine: Engine, purpose: str) -> Iterator[None]:
-    """Holds a lock among all processes on one database; it is let go when the holder dies.
+    """Hold a lock among all processes on one database; it is released if its holder dies.
 
-    SQLite: flock on the file's folder, which leaves no lock file behind. Servers: an advisory lock of the session.
+    SQLite: flock on the file's folder, which leaves no lock file. Servers: an advisory lock of the session.
     """
     if engine.dialect.name == "sqlite":
         with _folder_locked(Path(engine.url.database or "").parent):
@@ -36,7 +36,7 @@ def exclusive(engine: Engine, purpose: str) -> Iterator[None]:
     number = zlib.crc32(name.encode())
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         if engine.dialect.name == "mysql":
-            # The limit for stuck transactions would end this session, and its lock, while a long step is at work.
+            # The timeout for idle transactions would end this session, and release its lock, during a long step.
             connection.exec_driver_sql("SET SESSION wait_timeout = 28800")
             name = f"hpo {purpose} {number:08x}"
             take, release = sa.func.get_lock(name, 0), sa.func.release_lock(name)
@@ -50,11 +50,11 @@ def exclusive(engine: Engine, purpose: str) -> Iterator[None]:
 
 
 def _take(connection: sa.Connection, take: sa.Select[Any], address: str) -> None:
-    # Asked again and again: a wait inside the server looks like a server that has fallen silent.
+    # Poll: a wait inside the server would be mistaken for a silent server.
     end = time.monotonic() + WAIT_SECONDS
     while not connection.scalar(take):
         if time.monotonic() > end:
-            raise StorageError(f"{address}: another process has been making its tables for {WAIT_SECONDS} s")
+            raise StorageError(f"{address}: another process has been changing its tables for {WAIT_SECONDS} s")
         time.sleep(random.uniform(0.05, 0.15))
 
 

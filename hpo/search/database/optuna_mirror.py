@@ -1,8 +1,8 @@
-"""The mirror of hpo's trials in Optuna's own tables, for its dashboard and command line: written, never read back.
+"""Mirror hpo's trials in Optuna's own tables, for its dashboard and command line; written, never read back.
 
-The only file that imports Optuna's private table definitions. hpo's own tables decide; what is mirrored is written in
-the same transactions. Optuna's storage takes a transaction and several queries for each parameter, report and
-attribute: 390 round trips for a trial of 10 settings and 20 reports. These functions take one statement each. A test
+The only file that imports Optuna's private table definitions. hpo's own tables are authoritative; the mirror is written
+in the same transactions. Optuna's storage needs a transaction and several queries for each parameter, report and
+attribute: 390 round trips for a trial of 10 settings and 20 reports. These functions need one statement each. A test
 reads every row back through Optuna's public storage.
 """
 
@@ -42,7 +42,7 @@ COLUMNS = {
     "trial_intermediate_values": ("trial_id", "step", "intermediate_value", "intermediate_value_type"),
     "trial_user_attributes": ("trial_id", "key", "value_json"),
 }
-"""What is written, by table."""
+"""Columns that hpo writes, by table."""
 
 
 @functools.cache
@@ -50,12 +50,12 @@ def optuna_tables() -> Mapping[str, sa.Table]:
     """Return Optuna's tables by name.
 
     Raises:
-        StorageError: if those of the installed Optuna are not as hpo writes them.
+        StorageError: if those of the installed Optuna do not match what hpo writes.
     """
     try:
         from optuna.storages._rdb import models
     except ImportError as error:
-        raise StorageError(_unknown_optuna([f"it keeps its tables elsewhere ({error})"])) from error
+        raise StorageError(_unknown_optuna([f"its table definitions cannot be imported ({error})"])) from error
     found: Mapping[str, sa.Table] = models.BaseModel.metadata.tables
     if problems := changed_columns(found):
         raise StorageError(_unknown_optuna(problems))
@@ -63,7 +63,7 @@ def optuna_tables() -> Mapping[str, sa.Table]:
 
 
 def changed_columns(tables: Mapping[str, sa.Table]) -> list[str]:
-    """Return what keeps hpo from writing these tables of Optuna's, one sentence part for each table or column."""
+    """List the differences that keep hpo from writing these tables of Optuna's, one for each table or column."""
     problems = []
     for name, written in COLUMNS.items():
         if name not in tables:
@@ -91,13 +91,13 @@ def _unknown_optuna(problems: list[str]) -> str:
         [
             f"hpo cannot write the tables of Optuna {optuna.__version__}:",
             *problems,
-            "Install the version of Optuna that this hpo was released with (requirements.lock).",
+            "Install the version of Optuna that this hpo was tested with (requirements.lock).",
         ]
     )
 
 
 def optuna_revision() -> str:
-    """Return the version of the tables that the installed Optuna makes, as in its table alembic_version."""
+    """Return the version of the installed Optuna's tables, as stored in its table alembic_version."""
     import optuna
     from alembic.script import ScriptDirectory
 
@@ -106,10 +106,10 @@ def optuna_revision() -> str:
 
 
 def new_study(connection: Connection, name: str, metric: str) -> int:
-    """Make a study that maximizes `metric`; return its id.
+    """Create a study that maximizes `metric`; return its id.
 
     Raises:
-        DuplicatedStudyError: Optuna's, if there is a study of that name.
+        DuplicatedStudyError: Optuna's, if a study of that name exists.
     """
     from optuna.exceptions import DuplicatedStudyError
 
@@ -125,13 +125,9 @@ def new_study(connection: Connection, name: str, metric: str) -> int:
 
 
 def new_trial(connection: Connection, study_id: int, template: FrozenTrial | None = None) -> tuple[int, int]:
-    """Make a running trial, with the parameters and user attributes of `template`; return its id and its number.
-
-    The number is the next of the study.
-
-    Optuna's row of the study is locked, as Optuna does, so that a trial made through it gets another number.
-    """
+    """Create a running trial with the parameters and user attributes of `template`; return its id and its number."""
     studies, trials = optuna_tables()["studies"], optuna_tables()["trials"]
+    # Lock the row of the study, as Optuna does, so that a trial created through Optuna gets another number.
     connection.execute(sa.select(studies.c.study_id).where(studies.c.study_id == study_id).with_for_update())
     last = sa.select(trials.c.number).where(trials.c.study_id == study_id).order_by(trials.c.trial_id.desc()).limit(1)
     newest = connection.scalar(last)
@@ -147,7 +143,7 @@ def new_trial(connection: Connection, study_id: int, template: FrozenTrial | Non
 
 
 def write_params(connection: Connection, trial_id: int, drawn: Drawn) -> None:
-    """Store what was drawn."""
+    """Store sampled parameters."""
     from optuna.distributions import distribution_to_json
 
     rows = [
@@ -163,17 +159,16 @@ def write_params(connection: Connection, trial_id: int, drawn: Drawn) -> None:
 
 
 def write_report(connection: Connection, trial_id: int, step: int, value: float) -> None:
-    """Store an intermediate value, over the one of the same step."""
+    """Store an intermediate value, replacing that of the same step."""
     stored, kind = _as_stored(value)
     row = {"trial_id": trial_id, "step": step, "intermediate_value": stored, "intermediate_value_type": kind}
     upsert_rows(connection, optuna_tables()["trial_intermediate_values"], ("trial_id", "step"), [row])
 
 
 def write_end(connection: Connection, trial_id: int, state: str, value: float | None, attributes: Attributes) -> None:
-    """End a trial: its state by Optuna's name, its value unless None, its user attributes.
+    """Finish a trial with a state (Optuna's name), a value unless it is None, and user attributes.
 
-    A trial that someone has ended through Optuna, for instance in its dashboard, stays as they ended it; hpo's own
-    tables decide for hpo.
+    A trial that a user finished through Optuna, for instance in its dashboard, stays as it is there.
     """
     trials = optuna_tables()["trials"]
     change = (
@@ -202,12 +197,12 @@ def _insert_one(connection: Connection, table: sa.Table, row: dict[str, Any]) ->
 
 
 def _now() -> datetime:
-    """Return the time as Optuna 5 stores it: UTC, without saying so."""
+    """Return the time as Optuna 5 stores it: naive UTC."""
     return datetime.now(UTC).replace(tzinfo=None)
 
 
 def _as_stored(value: float) -> tuple[float | None, str]:
-    """Return a value and its kind: not every server has a number for those that are not finite."""
+    """Return a value and its kind in Optuna's form; not every server can store NaN and infinity."""
     if math.isfinite(value):
         return value, "FINITE"
     return None, "NAN" if math.isnan(value) else "INF_POS" if value > 0 else "INF_NEG"

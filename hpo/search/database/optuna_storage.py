@@ -1,4 +1,4 @@
-"""Optuna's own storage, for its dashboard, for making its tables and for upgrading them. Workers need none."""
+"""Optuna's own storage, for its dashboard and for creating and upgrading its tables. Workers do not need it."""
 
 from __future__ import annotations
 
@@ -18,13 +18,18 @@ from hpo.search.database.address import shown
 from hpo.search.database.engine import driver_arguments
 
 Run = Callable[[Callable[[], Any]], Any]
-"""Runs a piece of work again as long as its error may pass; see `hpo.search.database.retry`."""
+"""Calls a function and retries it after transient errors; see `hpo.search.database.retry`."""
 
 
 def plain_storage(url: URL, *, create: bool = False, check: bool = True) -> RDBStorage:
-    """Optuna's storage with an engine of its own. create: makes Optuna's tables; check: that they are of this Optuna.
+    """Return Optuna's storage with its own engine.
 
-    Raises StorageError if Optuna's tables are of another version.
+    Args:
+        create: whether to create Optuna's tables.
+        check: whether to check that they have the version of the installed Optuna.
+
+    Raises:
+        StorageError: if they have another version.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
@@ -34,15 +39,15 @@ def plain_storage(url: URL, *, create: bool = False, check: bool = True) -> RDBS
         current = found.get_current_version()
         if current == found.get_head_version():
             raise
-        cure = "run `hpo db upgrade`" if current in found.get_all_versions() else "update Optuna"
+        fix = "run `hpo db upgrade`" if current in found.get_all_versions() else "update Optuna"
     raise StorageError(
-        f"{shown(url)} has tables of another Optuna than {optuna.__version__}, which is installed here; {cure}"
+        f"{shown(url)} has tables of another version of Optuna than {optuna.__version__}, installed here; {fix}"
     )
 
 
 def _new_storage(url: URL, *, create: bool, check: bool) -> RDBStorage:
     return RDBStorage(
-        # RDBStorage formats its address with str.format, so a brace in a password has to be doubled.
+        # RDBStorage passes its address to str.format, so escape braces in a password.
         url.render_as_string(hide_password=False).replace("{", "{{").replace("}", "}}"),
         engine_kwargs={"poolclass": NullPool, "connect_args": driver_arguments(url)},
         skip_table_creation=not create,
@@ -60,10 +65,8 @@ def storage_on(url: URL, engine: Engine) -> BaseStorage:
 
 
 def with_retries(storage: BaseStorage, run: Run) -> BaseStorage:
-    """Return a storage each of whose calls goes through `run`, but for those that make a study or a trial.
-
-    A lost answer to COMMIT would leave two of these.
-    """
+    """Return a storage whose calls go through `run`, except those that create a study or a trial."""
+    # Creating is not idempotent: a retry after a lost reply to COMMIT would leave two of them.
     patient = copy.copy(storage)
     for name in dir(BaseStorage):
         if name.startswith(("get_", "set_", "delete_")):

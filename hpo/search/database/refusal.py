@@ -1,9 +1,9 @@
-"""Why a PostgreSQL server refused a connection, as a SQLSTATE.
+"""Find out why a PostgreSQL server refused a connection, as a SQLSTATE.
 
-A connection that fails leaves no code in psycopg, only libpq's text, and that is in the server's language: a wrong
-password, an unknown database and a server that starts up differ in words alone. No option changes this, since
-`lc_messages` of a session takes effect after its login. The server does send the code, and libpq writes it into its
-trace of the protocol.
+For a failed connection psycopg has no code, only libpq's text in the server's language, so that a wrong password, an
+unknown database and a server that is starting up could be distinguished by words only. No option changes this, since
+the `lc_messages` of a session takes effect after login. But the server sends the code, and libpq writes it to its
+protocol trace.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from psycopg.pq.abc import PGconn
 
 ACCEPTED = "00000"
-"""SQLSTATE "successful completion": the server accepts the connection that it refused a moment ago."""
+"""SQLSTATE "successful completion": the server now accepts the connection that it refused before."""
 
 NOT_REACHED = "08001"
 """SQLSTATE "client unable to establish connection": no server answered, or none that speaks PostgreSQL's protocol."""
@@ -27,22 +27,21 @@ _ERROR_RESPONSE = re.compile(rb'^B\t\d+\tErrorResponse\t.*? C "([0-9A-Z]{5})"', 
 
 
 def sqlstate_of_refusal(refused: PGconn, seconds: float) -> str | None:
-    """Connect once more and return the SQLSTATE of the server's answer.
+    """Connect once more and return the SQLSTATE of the server's reply.
 
     Args:
-        refused: the connection that failed, as psycopg's error keeps it.
-        seconds: how long to wait for the answer.
+        refused: the failed connection, from psycopg's error.
+        seconds: timeout of the reply.
 
     Returns:
-        The server's code, ACCEPTED or NOT_REACHED; None where libpq cannot be traced: before its version 14, and
-        elsewhere than on Linux.
+        The server's code, ACCEPTED or NOT_REACHED; None if libpq cannot be traced (before version 14, or not on Linux).
     """
     import psycopg
 
     if not hasattr(os, "memfd_create"):
         return None
     try:
-        # The trace may hold the password, so it never touches a disk.
+        # The trace may contain the password, so keep it off the disk.
         trace = os.memfd_create("hpo-connection-trace")
     except OSError:
         return None
@@ -54,7 +53,7 @@ def sqlstate_of_refusal(refused: PGconn, seconds: float) -> str | None:
         return None
     finally:
         os.close(trace)
-    # libpq tries again without TLS where the server refuses with it; psycopg's error is about the last answer too.
+    # libpq retries without TLS if the server refuses with it; psycopg's error also describes the last reply.
     return codes[-1].decode() if codes else NOT_REACHED
 
 

@@ -1,4 +1,4 @@
-"""Running a transaction again: after a deadlock, while a server restarts, or when it has fallen silent."""
+"""Retry transactions after deadlocks, during a server restart, and after a lost connection."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from typing import TypeVar
 from hpo.search.database.errors import ErrorKind, kind_of
 
 OUTAGE_SECONDS = 300.0
-"""How long a worker tries to reach a database that does not answer."""
+"""Seconds for which a worker retries while the database does not answer."""
 
 READING_SECONDS = 15.0
-"""The same for commands that only read: somebody waits in front of them."""
+"""The same for commands that only read, since a user is waiting for them."""
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 5.0
-"""Seconds between two tries; each is twice the last, by a factor of 0.5 to 1.5, so that workers do not come in step."""
+"""Shortest and longest pause between retries, in seconds; doubles, with a random factor of 0.5 to 1.5."""
 
 _QUIET_SECONDS = 3.0
-"""How long nothing is said of what many workers at once do to each other."""
+"""Seconds before conflicts and a busy server are logged: short ones are normal with many workers."""
 
 _STATES = {
     ErrorKind.OUT_OF_REACH: "the database does not answer",
-    ErrorKind.BUSY: "the database has no connection or no lock free, or starts up",
-    ErrorKind.CONFLICT: "other transactions keep coming in the way",
+    ErrorKind.BUSY: "the database has no free connection or lock, or is starting up",
+    ErrorKind.CONFLICT: "transactions keep conflicting",
 }
 
 T = TypeVar("T")
@@ -39,10 +39,14 @@ _running = threading.local()
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How long to try again. outage: seconds; address: of the database, for the log.
+    """How long to retry, and what to do meanwhile.
 
-    opening: the server has not answered yet, so that one that refuses, or has no such host, is taken for a wrong
-    address and not for an outage. ended: called when a server that was out of reach has answered.
+    Attributes:
+        outage: seconds for which to retry.
+        address: of the database, for the log.
+        opening: whether the server has never answered yet; if it then refuses connections or its host is unknown, the
+            address is taken to be wrong, and there is no retry.
+        ended: called when a server that was unreachable has answered.
     """
 
     outage: float
@@ -52,12 +56,14 @@ class RetryPolicy:
 
 
 def retry(work: Callable[[], T], policy: RetryPolicy) -> T:
-    """The result of `work`, which is run again as long as its error may pass; it must bear being run twice.
+    """Call `work` and return its result; retry after transient errors.
 
-    A COMMIT whose answer was lost may have been carried out, so `work` finds its own rows then. A call inside another
-    is run once: only the outer one can begin its transaction anew.
-    Raises the last error when the time is over, any other error at once.
+    `work` must be idempotent: if the reply to COMMIT was lost, the retry finds its own rows.
+
+    Raises:
+        Exception: the last error when the time is up; any other error at once.
     """
+    # A nested call is not retried: only the outermost one can restart its transaction.
     if getattr(_running, "here", False):
         return work()
     _running.here = True
@@ -81,7 +87,7 @@ def _repeat(work: Callable[[], T], policy: RetryPolicy) -> T:
                 raise
             if not logged and (kind is ErrorKind.OUT_OF_REACH or now > begun + _QUIET_SECONDS):
                 logged = True
-                _log.warning("%s: %s; retrying for %s", policy.address, _STATES[kind], _spelled(policy.outage))
+                _log.warning("%s: %s; retrying for %s", policy.address, _STATES[kind], _format_seconds(policy.outage))
             time.sleep(min(pause * random.uniform(0.5, 1.5), begun + policy.outage - now))
             pause = min(2 * pause, _LONGEST_PAUSE)
         else:
@@ -96,5 +102,5 @@ def _may_pass(kind: ErrorKind, policy: RetryPolicy) -> bool:
     return kind in (ErrorKind.CONFLICT, ErrorKind.BUSY) or (kind is ErrorKind.OUT_OF_REACH and not policy.opening)
 
 
-def _spelled(seconds: float) -> str:
+def _format_seconds(seconds: float) -> str:
     return f"{seconds / 60:.0f} minutes" if seconds >= 120 else f"{seconds:.0f} s"

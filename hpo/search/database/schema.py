@@ -1,7 +1,7 @@
-"""hpo's own tables, beside Optuna's in one database, and the database's clock.
+"""hpo's own tables, in the same database as Optuna's, and the database's clock.
 
-Optuna's tables hold what `optuna` and its dashboard show; these hold what Optuna has no place for: the spec, the
-places of the budget with their leases and fencing numbers, reports with their standard errors, and the ledger.
+Optuna's tables hold what `optuna` and its dashboard show; these hold what Optuna has no tables for: the spec, the
+budget's slots with their leases and fencing tokens, reports with standard errors, and the test-set access log.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import GenericFunction
 
 SCHEMA_VERSION = 2
-"""Version of the tables below; `hpo.search.admin.migrations` leads to it from each earlier one."""
+"""Version of the tables below; `hpo.search.admin.migrations` upgrades each earlier one to it."""
 
 AnyRow = Row[*tuple[Any, ...]]
-"""A row of a query, whatever its columns."""
+"""A row of a query with any columns."""
 
 RowValues = dict[str, Any]
-"""Values of a row, or of some of its columns, by name; they may be SQL expressions."""
+"""Values of some or all columns of a row, by name; they may be SQL expressions."""
 
 metadata = MetaData()
 
@@ -44,7 +44,7 @@ optuna_studies = Table(
     Column("study_id", Integer, primary_key=True),
     Column("study_name", String(512), nullable=False),
 )
-"""Optuna's own table, as far as hpo reads it; Optuna makes it."""
+"""The columns that hpo reads of a table that Optuna creates."""
 
 version = Table("hpo_version", metadata, Column("version", Integer, primary_key=True, autoincrement=False))
 
@@ -64,9 +64,11 @@ studies = Table(
     Column("stop_before", Double),
     Column("stop_at_once", Boolean, nullable=False, server_default=false()),
 )
-"""trials: the budget. finished, failed, places: of `hpo_trial`, counted where they change, so that a claim need not
-read them all; a migration counts them anew. stop_before: workers that started before this time are to end, with their
-trial done or, at once, given back."""
+"""Studies.
+
+- trials: the budget.
+- finished, failed, places: counters over `hpo_trial` (places: slots in use), so that a claim need not read all trials.
+- stop_before: workers that started before this time must stop, after their trial or (stop_at_once) by releasing it."""
 
 trials = Table(
     "hpo_trial",
@@ -95,8 +97,13 @@ trials = Table(
     Index("hpo_trial_number", "study_id", "trial_number", unique=True),
     Index("hpo_trial_state", "study_id", "state"),
 )
-"""token: of the claim that made this fence, so that a claim whose answer was lost is known again. lives_lost: workers
-that died on the trial since its last report. checkpoint: HOST:PATH of the newest."""
+"""Trials.
+
+- place: slot of the budget, from 0.
+- fence: fencing token, which grows with each claim.
+- token: id of the claim that set `fence`, to recognise it if the reply to its COMMIT was lost.
+- lives_lost: number of workers that died on the trial since its last report.
+- checkpoint: HOST:PATH of the newest checkpoint."""
 
 reports = Table(
     "hpo_report",
@@ -111,7 +118,7 @@ reports = Table(
     Column("training_loss", Double),
     Column("seconds", Double, nullable=False),
 )
-"""One row for each epoch of each trial; its primary key begins with (study, epoch), as the pruner asks for them."""
+"""Reports, one per epoch of each trial. The primary key starts with (study, epoch), as in the pruner's query."""
 
 workers = Table(
     "hpo_worker",
@@ -129,8 +136,12 @@ workers = Table(
     Column("finished", Integer, nullable=False),
     Column("message", Text),
 )
-"""Workers and their last heartbeat. life: tells a process from others of its number, see
-`hpo.search.queue.process_identity`. job: of Slurm, JOB or JOB_TASK. message: why it ended, or what it does."""
+"""Workers and their last heartbeat.
+
+- life: process identity, which distinguishes processes of the same PID, see `hpo.search.queue.process_identity`.
+- job: Slurm job, JOB or JOB_TASK.
+- seen: time of the last heartbeat.
+- message: why it ended, or what it is doing."""
 
 jobs = Table(
     "hpo_job",
@@ -142,7 +153,7 @@ jobs = Table(
     Column("submitted", Double, nullable=False),
     Column("log_dir", Text, nullable=False),
 )
-"""Arrays of workers that `hpo launch --on slurm` submitted."""
+"""Job arrays of workers that `hpo launch --on slurm` submitted."""
 
 ledger = Table(
     "hpo_ledger",
@@ -155,7 +166,7 @@ ledger = Table(
     Column("reason", Text, nullable=False),
     Column("token", String(36)),
 )
-"""Openings of the test rows; kept when a study is deleted, so it refers to the study by name only."""
+"""Test-set access log. It refers to a study by name only, so that it survives the deletion of the study."""
 
 own_tables = [version, studies, trials, reports, workers, jobs, ledger]
 
@@ -179,12 +190,12 @@ def _postgresql_now(_element: Any, _compiler: Any, **_options: Any) -> str:
 
 @compiles(database_now, "mysql")
 def _mysql_now(_element: Any, _compiler: Any, **_options: Any) -> str:
-    # UNIX_TIMESTAMP(NOW(6)) jumps by an hour where the server's zone has summer time.
+    # UNIX_TIMESTAMP(NOW(6)) jumps by an hour if the server's time zone has daylight saving time.
     return "(TIMESTAMPDIFF(MICROSECOND, '1970-01-01 00:00:00', UTC_TIMESTAMP(6)) / 1e6)"
 
 
 def upsert(connection: Connection, table: Table, key: tuple[str, ...], values: RowValues) -> None:
-    """Writes a row, over the row of the same key if there is one; values may be SQL expressions."""
+    """Insert a row, or update the row of the same key; values may be SQL expressions."""
     changed = {name: value for name, value in values.items() if name not in key}
     if connection.dialect.name == "mysql":
         connection.execute(mysql.insert(table).values(values).on_duplicate_key_update(changed))
@@ -194,7 +205,7 @@ def upsert(connection: Connection, table: Table, key: tuple[str, ...], values: R
 
 
 def upsert_rows(connection: Connection, table: Any, key: tuple[str, ...], rows: list[RowValues]) -> None:
-    """Writes rows of the same columns in one statement, over those of the same key; does nothing without rows."""
+    """Insert rows of the same columns in one statement, or update those of the same keys."""
     if not rows:
         return
     changed = [name for name in rows[0] if name not in key]

@@ -1,4 +1,4 @@
-"""How much of the differences between trials each searched setting accounts for."""
+"""Importance of settings: the share of the variance between trials that each searched setting explains."""
 
 from __future__ import annotations
 
@@ -23,7 +23,12 @@ _TREES, _DEPTH = 32, 16
 
 @dataclass(frozen=True)
 class Importance:
-    """share: of the variance of AUC over the space, 0 to 1. standard_error: over draws of the trials."""
+    """Importance of one setting.
+
+    Attributes:
+        share: of the variance of AUC over the space, 0 to 1.
+        standard_error: over the sampling of trials.
+    """
 
     setting: str
     share: float
@@ -33,14 +38,21 @@ class Importance:
 def importances(
     spec: StudySpec, configs: Sequence[ConfigValues], values: Sequence[float], halves: int = 10, seed: int = 0
 ) -> list[Importance]:
-    """Share of each searched setting by functional ANOVA of a random forest, largest first.
+    """Estimate the importance of each searched setting by functional ANOVA of a random forest, largest first.
 
-    configs: whole configurations, one per value. A setting that means nothing in a configuration counts at its default,
-    moved into its range. Empty below LEAST_TRIALS values, if all are equal, or if nothing is searched.
-    Standard errors from `halves` random halves of the trials: their standard deviation is that of a jackknife that
-    leaves out a half (Shao and Wu 1989); a bootstrap, which repeats trials, would teach the forest noise.
+    Args:
+        configs: complete configurations, one per value. An inactive setting counts at its default, clipped to its
+            range.
+        values: (N,) AUCs.
+        halves: number of random halves of the trials for the standard errors.
+
+    Returns:
+        Empty if there are fewer than LEAST_TRIALS values, all are equal, or nothing is searched.
+
     Source: Hutter, Hoos and Leyton-Brown 2014; Optuna's FanovaImportanceEvaluator.
     """
+    # Standard errors by a delete-half jackknife (Shao and Wu 1989). A bootstrap, which repeats trials, would make the
+    # forest fit noise.
     searched = [name for name, entry in spec.space.items() if _width(entry) > 1]
     if len(values) < LEAST_TRIALS or np.ptp(values) == 0 or not searched:
         return []
@@ -53,11 +65,11 @@ def importances(
         half = [values[row] for row in rows]
         if np.ptp(half) > 0:
             drawn.append(_shares(spec, searched, [points[row] for row in rows], half, seed + number + 1))
-    found = [
+    estimates = [
         Importance(name, float(shares[name]), float(np.std([half[name] for half in drawn], ddof=1)))
         for name in searched
     ]
-    return sorted(found, key=lambda importance: -importance.share)
+    return sorted(estimates, key=lambda importance: -importance.share)
 
 
 def _shares(

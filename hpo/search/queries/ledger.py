@@ -1,4 +1,4 @@
-"""The ledger of openings of the test rows, in the study's database."""
+"""The test-set access log, in the study's database."""
 
 from __future__ import annotations
 
@@ -15,13 +15,18 @@ from hpo.study.stored import JsonObject
 
 
 class StudyLedger:
-    """Writes openings down, for good; a `Ledger` as `hpo.data.sealed` wants it."""
+    """The permanent log of accesses to the test set; implements `hpo.data.sealed.Ledger`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def write(self, study: str, configuration: JsonObject, code_version: str, reason: str) -> int:
-        """Number of the entry, committed before this returns. Raises StorageError, OutputError."""
+        """Log an access and return the number of the entry, which is committed before this returns.
+
+        Raises:
+            StorageError: if the database cannot be reached.
+            OutputError: if its disk is full.
+        """
         token = str(uuid.uuid4())
         entry = sa.insert(schema.ledger).values(
             study=study,
@@ -34,7 +39,7 @@ class StudyLedger:
         written = sa.select(schema.ledger.c.entry).where(schema.ledger.c.token == token)
 
         def write(connection: sa.Connection) -> int:
-            # Run again after a lost answer, it must not count as a second opening.
+            # A retry after a lost reply must not log a second access.
             if connection.scalar(written) is None:
                 connection.execute(entry)
             return int(connection.scalars(written).one())
@@ -44,7 +49,12 @@ class StudyLedger:
 
 @dataclass(frozen=True)
 class Opening:
-    """One row of the ledger. seconds: since 1970, by the database's clock. reason: "" for a first opening."""
+    """One entry of the test-set access log.
+
+    Attributes:
+        seconds: since 1970, by the database's clock.
+        reason: "" for the first access.
+    """
 
     row: int
     study: str
@@ -55,12 +65,16 @@ class Opening:
 
     @property
     def when(self) -> str:
-        """Its time, in UTC."""
+        """Time of the access, in UTC."""
         return datetime.fromtimestamp(self.seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def read_openings(database: Database, dataset: str) -> list[Opening]:
-    """Every opening of the test rows of a dataset that this database knows of, oldest first. Raises StorageError."""
+    """Return the accesses to the test set of a dataset that this database has logged, oldest first.
+
+    Raises:
+        StorageError: if the database cannot be reached.
+    """
     query = sa.select(schema.ledger).order_by(schema.ledger.c.entry)
     with database.reading() as connection:
         rows = connection.execute(query).all()

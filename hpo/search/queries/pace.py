@@ -1,4 +1,4 @@
-"""How fast the trials of a study come to their ends."""
+"""How fast the trials of a study finish."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from hpo.search.database.schema import AnyRow
 
 RECENT = 20
-"""Finished trials from which the pace is taken."""
+"""Number of finished trials over which the pace is measured."""
 
 IDLE_SECONDS = 60.0
-"""Seconds without a trial after which the pace is taken anew."""
+"""Seconds without a running trial after which the measurement restarts."""
 
 
 def pace(rows: Sequence[AnyRow]) -> float | None:
-    """Trials per second, from the last RECENT to finish since the study last stood idle; None before the first."""
+    """Return finished trials per second, over the last RECENT since the study was last idle; None before the first."""
     now, wave, busy = rows[0].now, 0.0, 0.0
     for row in sorted(rows, key=lambda row: row.started):
         if row.started > busy + IDLE_SECONDS:

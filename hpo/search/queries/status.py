@@ -1,4 +1,4 @@
-"""How a study stands and how fast its trials finish; like all queries, it never writes."""
+"""Status of a study, and how fast its trials finish; like all queries, it never writes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,13 @@ _trials = schema.trials.c
 
 @dataclass(frozen=True)
 class RunningTrial:
-    """A trial that a worker holds. progress: share done; seconds: since its lease was last renewed."""
+    """A trial that a worker holds.
+
+    Attributes:
+        progress: share of the trial that is done, 0 to 1.
+        reference: name of the baseline, None if it is not one.
+        seconds: since its lease was last renewed.
+    """
 
     number: int
     worker: str
@@ -33,11 +39,15 @@ class RunningTrial:
 
 @dataclass(frozen=True)
 class StudyStatus:
-    """A study at a glance.
+    """Summary of a study.
 
-    finished = complete + pruned + failed. free: begun, given back or left by a worker that died, to be taken up.
-    best: of the complete trials, references included. trials_per_hour, seconds_left: see `pace`; None if unknown,
-    or if nothing runs.
+    Attributes:
+        finished: complete + pruned + failed.
+        free: started trials that wait to be resumed: released, or left by a worker that died.
+        best: best of the complete trials, baselines included.
+        references: complete baselines.
+        trials_per_hour: see `pace`; None if unknown or no trial is running.
+        seconds_left: likewise.
     """
 
     name: str
@@ -57,7 +67,11 @@ class StudyStatus:
 
 
 def read_status(study: Study) -> StudyStatus:
-    """How the study stands now, in two queries. Raises StudyNotFoundError if it has been deleted."""
+    """Read the current status of the study, in two queries.
+
+    Raises:
+        StudyNotFoundError: if it has been deleted.
+    """
     columns = [column for column in _trials if column.name not in ("record", "reason")]
     budget = sa.select(schema.studies.c.trials).where(schema.studies.c.study_id == study.study_id)
     query = sa.select(*columns, database_now().label("now")).where(_trials.study_id == study.study_id)
@@ -104,20 +118,20 @@ def _running(study: Study, row: AnyRow) -> RunningTrial:
 
 
 def _latest_references(rows: Sequence[AnyRow]) -> list[Value]:
-    """Each reference once, by its last trial: in a confirmation it has one for each repeat."""
+    """Return each baseline once, by its last trial: in a confirmation it has one per repeat."""
     last = {row.reference: row for row in rows if row.reference and row.outcome == "complete"}
     return [value_of(row) for row in last.values()]
 
 
 RECENT = 20
-"""Finished trials from which the pace is taken."""
+"""Number of finished trials over which the pace is measured."""
 
 IDLE_SECONDS = 60.0
-"""Seconds without a trial after which the pace is taken anew."""
+"""Seconds without a running trial after which the measurement restarts."""
 
 
 def pace(rows: Sequence[AnyRow]) -> float | None:
-    """Trials per second, from the last RECENT to finish since the study last stood idle; None before the first."""
+    """Return finished trials per second, over the last RECENT since the study was last idle; None before the first."""
     now, wave, busy = rows[0].now, 0.0, 0.0
     for row in sorted(rows, key=lambda row: row.started):
         if row.started > busy + IDLE_SECONDS:

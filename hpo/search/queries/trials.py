@@ -1,4 +1,4 @@
-"""The trials of a study, read from hpo's own tables; reading never writes and takes no lock that a writer waits for."""
+"""Read the trials of a study from hpo's own tables, without writes and without locks that block writers."""
 
 from __future__ import annotations
 
@@ -19,13 +19,19 @@ from hpo.training.report import EpochReport
 _trials = schema.trials.c
 
 LEARNED = 0.6
-"""An AUC of training batches that a network which has learned nothing does not reach: at .5 it has a standard error of
-.03 to .05 on the smallest sets."""
+"""AUC of training batches below which a network has learned nothing: chance is .5, with a standard error of .03 to .05
+on the smallest sets."""
 
 
 @dataclass(frozen=True)
 class Value:
-    """The validation AUC of one trial. low, high: 95 % interval by its standard error, clipped to [0, 1]."""
+    """The validation AUC of one trial.
+
+    Attributes:
+        low: lower end of the 95 % confidence interval, clipped to [0, 1].
+        high: upper end, likewise.
+        reference: name of the baseline, None if it is not one.
+    """
 
     number: int
     auc: float
@@ -37,11 +43,19 @@ class Value:
 
 @dataclass(frozen=True)
 class TrialRow:
-    """One trial. state: running, free, complete, pruned or failed. auc: its last report. Times: seconds since 1970.
+    """One trial.
 
-    candidate, repeat: in a confirmation, which configuration it trains, and for which time, from 1. peak_memory: most
-    bytes that a worker held for it, None until an attempt at it has ended. training_auc: the highest of its epochs,
-    None if it is not known.
+    Attributes:
+        state: running, free, complete, pruned or failed.
+        auc: of its last report.
+        reference: name of the baseline, None if it is not one.
+        seconds: training time.
+        started: in seconds since 1970.
+        ended: in seconds since 1970.
+        candidate: in a confirmation, the name of the candidate.
+        repeat: in a confirmation, the number of the repeat, from 1.
+        peak_memory: in bytes; None until an attempt has ended.
+        training_auc: highest over its epochs, None if unknown.
     """
 
     number: int
@@ -63,20 +77,21 @@ class TrialRow:
 
     @property
     def label(self) -> str:
-        """What it is called where it has a name: a reference's, or its candidate's and its repeat; else ""."""
+        """Name of the baseline, or of the candidate with its repeat; "" if it has none."""
         return _label(self.candidate or self.reference, self.repeat)
 
     @property
     def warning(self) -> str:
-        """That its value is luck, where it has learned not even its training rows; else ""."""
+        """Warning that its AUC is due to chance, if it has not even learned its training set; else ""."""
         return _warning(self.training_auc)
 
 
 @dataclass(frozen=True)
 class BestTrial:
-    """A complete trial by rank, with the configuration that it trained, as stored.
+    """A complete trial with its rank and its configuration as stored.
 
-    candidate, repeat, training_auc: as in `TrialRow`.
+    Attributes:
+        candidate: as in `TrialRow`; `repeat` and `training_auc` likewise.
     """
 
     rank: int
@@ -100,9 +115,11 @@ class BestTrial:
 
 @dataclass(frozen=True)
 class Ranking:
-    """The best complete trials. chosen_from: complete trials that they are the best of.
+    """The best complete trials.
 
-    note: why the value of the first is too high to be expected again.
+    Attributes:
+        chosen_from: number of complete trials that they are the best of.
+        note: why the value of the first is optimistically biased.
     """
 
     trials: list[BestTrial]
@@ -111,7 +128,7 @@ class Ranking:
 
 
 def read_trials(study: Study) -> list[TrialRow]:
-    """Every trial of the study, by number."""
+    """Return every trial of the study, by number."""
     query = sa.select(schema.trials, database_now().label("now")).where(_trials.study_id == study.study_id)
     with study.database.reading() as connection:
         rows = connection.execute(query.order_by(_trials.trial_number)).all()
@@ -120,7 +137,7 @@ def read_trials(study: Study) -> list[TrialRow]:
 
 
 def read_best(study: Study, count: int = 10) -> Ranking:
-    """The `count` best complete trials with their configurations, best first; references are among them."""
+    """Return the `count` best complete trials with their configurations, best first, including baselines."""
     query = sa.select(schema.trials).where(_trials.study_id == study.study_id, _trials.outcome == "complete")
     with study.database.reading() as connection:
         rows = sorted(connection.execute(query).all(), key=by_value)
@@ -137,14 +154,18 @@ def read_best(study: Study, count: int = 10) -> Ranking:
             best, len(rows), f"Each is one repeat of a candidate; `hpo confirm {search}` compares the means."
         )
     note = (
-        f"The first is the highest of {len(rows)} noisy values, so its value flatters it (the winner's curse); "
-        "the expected value of its configuration is lower."
+        f"The first is the highest of {len(rows)} noisy values, so its value is optimistically biased (the winner's "
+        "curse); the expected value of its configuration is lower."
     )
     return Ranking(best, len(rows), note if len(rows) > 1 else "")
 
 
 def read_curve(study: Study, number: int) -> list[EpochReport]:
-    """The reports of a trial, by epoch. Raises StudyNotFoundError if there is no such trial."""
+    """Return the reports of a trial, by epoch.
+
+    Raises:
+        StudyNotFoundError: if there is no such trial.
+    """
     columns = schema.reports.c
     query = sa.select(schema.reports).where(columns.study_id == study.study_id, columns.trial_number == number)
     with study.database.reading() as connection:
@@ -165,7 +186,7 @@ def read_curve(study: Study, number: int) -> list[EpochReport]:
 
 
 def read_record(study: Study, number: int) -> TrialRecord | None:
-    """Read what a trial needs to be run again; None until a worker has stored it.
+    """Read the record of a trial, from which it can be reproduced; None until a worker has stored it.
 
     Raises:
         StudyNotFoundError: if there is no such trial.
@@ -176,7 +197,7 @@ def read_record(study: Study, number: int) -> TrialRecord | None:
 
 
 def read_records(study: Study) -> list[TrialRecord]:
-    """Read the records of all trials that have ended, by number; those that ended without one are left out."""
+    """Read the records of all finished trials, by number; trials without a record are omitted."""
     query = sa.select(schema.trials).where(_trials.study_id == study.study_id, _trials.outcome.is_not(None))
     with study.database.reading() as connection:
         rows = connection.execute(query.order_by(_trials.trial_number)).all()
@@ -188,8 +209,8 @@ def _find(study: Study, connection: sa.Connection, number: int) -> AnyRow:
     row = connection.execute(query).one_or_none()
     if row is None:
         last = connection.scalar(sa.select(sa.func.max(_trials.trial_number)).where(_trials.study_id == study.study_id))
-        there = "it has none yet" if last is None else f"its trials are 0 to {last}"
-        raise StudyNotFoundError(f"study {study.name} has no trial {number}; {there}")
+        legal = "it has no trials yet" if last is None else f"its trials are 0 to {last}"
+        raise StudyNotFoundError(f"study {study.name} has no trial {number}; {legal}")
     return row
 
 
@@ -198,7 +219,7 @@ def _record(study: Study, row: AnyRow) -> TrialRecord | None:
 
 
 def is_live(row: AnyRow) -> bool:
-    """Whether a worker holds the trial of this row, read with the time as `now`."""
+    """Return whether a worker holds a valid lease on the trial of this row, which includes the time as `now`."""
     return bool(row.state == "claimed" and row.lease_until >= row.now)
 
 
@@ -207,7 +228,7 @@ def by_value(row: AnyRow) -> tuple[float, int]:
 
 
 def value_of(row: AnyRow) -> Value:
-    """The value in a row of a trial that has one."""
+    """Return the value of a trial from its row, which must have an AUC."""
     low = high = None
     if row.standard_error is not None:
         low, high = clipped_interval(row.auc, row.standard_error)
@@ -215,7 +236,7 @@ def value_of(row: AnyRow) -> Value:
 
 
 def _training_aucs(connection: sa.Connection, study: Study) -> dict[int, float]:
-    """The highest AUC of training batches that each trial has reported."""
+    """Return the highest reported AUC of training batches of each trial."""
     columns = schema.reports.c
     highest = sa.select(columns.trial_number, sa.func.max(columns.training_auc).label("highest"))
     rows = connection.execute(highest.where(columns.study_id == study.study_id).group_by(columns.trial_number))
@@ -225,7 +246,7 @@ def _training_aucs(connection: sa.Connection, study: Study) -> dict[int, float]:
 def _warning(training_auc: float | None) -> str:
     if training_auc is None or training_auc >= LEARNED:
         return ""
-    return f"has learned nothing (AUC of its training batches {training_auc:.2f} at most), its value is luck"
+    return f"has learned nothing (AUC of its training batches at most {training_auc:.2f}), its AUC is due to chance"
 
 
 def _label(name: str | None, repeat: int | None) -> str:
@@ -233,7 +254,7 @@ def _label(name: str | None, repeat: int | None) -> str:
 
 
 def _planned(study: Study, row: AnyRow) -> tuple[str | None, int | None]:
-    """In a confirmation, the candidate of a trial and its repeat, from 1."""
+    """Return the candidate and the repeat, from 1, of a trial of a confirmation."""
     if study.spec.plan is None:
         return None, None
     candidate, repeat = study.spec.plan.at(row.place)

@@ -1,1 +1,1 @@
-"""The trials of a study as a queue: slots of the budget, leases, reports, ends, and the registry of workers."""
+"""The trials of a study as a queue: budget slots, leases, reports, final states, and the registry of workers."""

@@ -1,8 +1,8 @@
-"""Places of a study's budget, and the leases on them.
+"""Claim the slots of a study's budget, renew and release their leases.
 
-A worker claims a place before it trains, holds it by a lease on the database's clock, and shows its fencing number
-with every write. Place n is Optuna's trial n: both rows are made in one transaction, so that a worker that dies
-leaves neither without the other. Every transaction here may run twice: a lost answer does no harm.
+A worker claims a slot before it trains, holds it by a lease on the database's clock, and presents its fencing token
+with every write. The rows of a trial in hpo's and in Optuna's tables are created in one transaction, so neither exists
+without the other. Every transaction is idempotent: it may be retried after the reply to a COMMIT was lost.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ from hpo.study.planned import planned_trial
 from hpo.study.record import TrialRecord
 
 MIN_TRIALS_TO_STOP = 10
-"""Finished trials before the share of failed ones can stop a study."""
+"""Number of finished trials before the share of failed ones can stop a study."""
 
 MAX_LIVES_LOST = 5
-"""Workers that may die on a trial in a row, with no epoch reported between, before its configuration has failed."""
+"""Number of workers that may die on a trial in a row, without a report in between, before it counts as failed."""
 
 _trials = schema.trials.c
 
 
 class NothingToClaim(Enum):
-    """Why there is no trial to claim: the budget is spent, or all that is left runs elsewhere and may come free."""
+    """Why there is no trial to claim: the budget is spent, or other workers hold all remaining slots."""
 
     DONE = "done"
     ELSEWHERE = "elsewhere"
@@ -49,7 +49,12 @@ class NothingToClaim(Enum):
 
 @dataclass(frozen=True)
 class Renewal:
-    """What a sign of life brought back. held: the lease is kept. stop: what the worker is asked to do."""
+    """Result of a heartbeat.
+
+    Attributes:
+        held: whether the worker still holds the lease.
+        stop: a pending stop request.
+    """
 
     held: bool
     stop: StopRequest | None
@@ -57,18 +62,26 @@ class Renewal:
 
 @dataclass(frozen=True)
 class _Open:
-    """The study's trials that are not finished. free_place: the first that may be taken up."""
+    """The study's unfinished trials.
+
+    Attributes:
+        live: number of trials that other workers hold.
+        free_place: the first slot that can be claimed.
+    """
 
     live: int
     free_place: int | None
 
 
 def claim(study: Study, worker: str) -> Claim | NothingToClaim:
-    """A trial for `worker`: the first that is free or whose worker is gone, else a new one if the budget has room.
+    """Claim a trial for `worker`: the first that is free or whose worker is dead, else a new one within the budget.
 
-    One transaction under the study's lock, so finished and running trials never exceed the budget. A worker is gone
-    when its lease has run out on the database's clock, or its process on this host has ended.
-    Raises StudyStoppedError if too many trials failed by their own fault, StudyNotFoundError if the study is gone.
+    One transaction under the study's lock, so finished and running trials never exceed the budget. A worker counts as
+    dead if its lease has expired on the database's clock, or its process on this host has ended.
+
+    Raises:
+        StudyStoppedError: if too many trials failed because of their own settings.
+        StudyNotFoundError: if the study has been deleted.
     """
     token = str(uuid.uuid4())
     tries = itertools.count()
@@ -81,9 +94,10 @@ def claim(study: Study, worker: str) -> Claim | NothingToClaim:
 
 
 def renew(held: Claim, progress: float, *, started: float | None = None) -> Renewal:
-    """Prolongs the lease and stores the share of the trial that is done, 0 to 1.
+    """Renew the lease and store the progress of the trial, 0 to 1.
 
-    started: of the worker, on the database's clock, to be told of requests to stop since then.
+    Args:
+        started: start of the worker, on the database's clock; if given, later stop requests are returned.
     """
     values = {"lease_until": database_now() + held.study.lease, "progress": progress}
 
@@ -97,9 +111,10 @@ def renew(held: Claim, progress: float, *, started: float | None = None) -> Rene
 
 
 def release(held: Claim, record: TrialRecord | None = None) -> bool:
-    """Gives the trial back unfinished, to be taken up by the next worker; False if the lease was lost.
+    """Release the unfinished trial, to be resumed by another worker; return False if the lease was lost.
 
-    record: what is to be kept of it, None to leave what is stored.
+    Args:
+        record: its new record, None to keep the stored one.
     """
     values: RowValues = {"state": "free", "lease_until": None}
     if record is not None:
@@ -110,9 +125,10 @@ def release(held: Claim, record: TrialRecord | None = None) -> bool:
 
 
 def store_record(held: Claim, record: TrialRecord, checkpoint: str | None = None, drawn: Drawn | None = None) -> bool:
-    """Stores what the trial needs to be run again, and where its checkpoints lie; False if the lease is lost.
+    """Store the record of the trial and the location of its checkpoints; return False if the lease was lost.
 
-    drawn: of a trial that is new, for Optuna's tables.
+    Args:
+        drawn: sampled parameters of a new trial, for Optuna's tables.
     """
     values = {"record": record.to_json(), "checkpoint": checkpoint}
 
@@ -131,21 +147,21 @@ def _claim(study: Study, worker: str, token: str, connection: Connection, *, aga
         return mine
     _check_failures(study, row.finished, row.failed)
     finished, budget, places = row.finished, row.trials, row.places
-    exits: dict[int, Elimination] | None = None
+    eliminated: dict[int, Elimination] | None = None
     while finished < budget:
         opened = _open_trials(study, connection)
         if finished + opened.live >= budget:
             return NothingToClaim.ELSEWHERE
         if opened.free_place is None:
-            held, lost = _new_place(study, worker, token, places, connection), 0
+            held, lost = _new_slot(study, worker, token, places, connection), 0
             places += 1
         else:
             held, lost = _take_over(study, worker, token, opened.free_place, connection)
-        if exits is None:
-            exits = _exits(study, connection)
-        left = _left_before(held, exits)
-        if left is not None:
-            dropped(connection, held, left.reason)
+        if eliminated is None:
+            eliminated = _eliminations(study, connection)
+        elimination = _eliminated_before(held, eliminated)
+        if elimination is not None:
+            dropped(connection, held, elimination.reason)
         elif lost >= MAX_LIVES_LOST:
             failed_by_death(connection, held, lost)
         else:
@@ -154,21 +170,21 @@ def _claim(study: Study, worker: str, token: str, connection: Connection, *, aga
     return NothingToClaim.DONE
 
 
-def _exits(study: Study, connection: Connection) -> dict[int, Elimination]:
-    """The candidates of a confirmation that are trained no further; none in a search."""
+def _eliminations(study: Study, connection: Connection) -> dict[int, Elimination]:
+    """Return the eliminated candidates of a confirmation; none in a search."""
     plan = study.spec.plan
     if plan is None or plan.racing_level == 0:
         return {}
     return race(plan, read_results(connection, study), study.spec.scoring)
 
 
-def _left_before(held: Claim, exits: dict[int, Elimination]) -> Elimination | None:
-    """The exit of the trial's candidate, if it left the race in a repeat before this one."""
-    if not exits or held.study.spec.plan is None:
+def _eliminated_before(held: Claim, eliminated: dict[int, Elimination]) -> Elimination | None:
+    """Return the elimination of the trial's candidate, if it happened in an earlier repeat."""
+    if not eliminated or held.study.spec.plan is None:
         return None
     candidate, repeat = held.study.spec.plan.at(held.place)
-    found = exits.get(candidate)
-    return found if found is not None and found.repeat < repeat else None
+    elimination = eliminated.get(candidate)
+    return elimination if elimination is not None and elimination.repeat < repeat else None
 
 
 def _locked_study(study: Study, connection: Connection) -> AnyRow:
@@ -221,7 +237,7 @@ def _open_trials(study: Study, connection: Connection) -> _Open:
         .where(_trials.study_id == study.study_id, _trials.state.in_(("claimed", "free")))
     )
     rows = connection.execute(query).all()
-    # Leases run out while a database is away, and their holders have yet to come back and renew them.
+    # Leases may have expired during an outage of the database; give their holders time to renew them.
     back = time.monotonic() < study.database.answered_again + study.lease
     takeable = [
         row.place
@@ -235,14 +251,14 @@ def _check_failures(study: Study, finished: int, failed: int) -> None:
     if finished < MIN_TRIALS_TO_STOP or failed < study.spec.search.max_failed_share * finished:
         return
     raise StudyStoppedError(
-        f"study {study.name} has stopped: {failed} of {finished} finished trials failed by their own "
-        f"fault, a share of {study.spec.search.max_failed_share:g} or more ([search] max_failed_share); "
-        "`hpo trials` gives the reasons; narrow the space and start it under another --name"
+        f"study {study.name} has stopped: {failed} of {finished} finished trials failed because of "
+        f"their own settings, a share of {study.spec.search.max_failed_share:g} or more ([search] max_failed_share); "
+        "see the reasons with `hpo trials`; narrow the space and start a new study under another --name"
     )
 
 
 def _take_over(study: Study, worker: str, token: str, place: int, connection: Connection) -> tuple[Claim, int]:
-    """The trial at this place under the next fencing number, and how many workers in a row have died on it."""
+    """Claim the trial of a slot with the next fencing token; return it and how many workers in a row died on it."""
     here = (_trials.study_id == study.study_id) & (_trials.place == place)
     row = connection.execute(sa.select(schema.trials).where(here)).one()
     fence = row.fence + 1
@@ -256,7 +272,7 @@ def _take_over(study: Study, worker: str, token: str, place: int, connection: Co
     return _as_claim(study, row, worker=worker, fence=fence), lost
 
 
-def _new_place(study: Study, worker: str, token: str, place: int, connection: Connection) -> Claim:
+def _new_slot(study: Study, worker: str, token: str, place: int, connection: Connection) -> Claim:
     planned = planned_trial(study.spec, place)
     template = None if planned is None else planned_template(study.spec, planned)
     trial_id, number = new_trial(connection, study.study_id, template)

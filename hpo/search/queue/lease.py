@@ -1,4 +1,4 @@
-"""A worker's right to one trial, and the one way to change a trial's row by it."""
+"""`Claim`: a worker's lease on one trial, and updates of the trial's row that require it."""
 
 from __future__ import annotations
 
@@ -17,9 +17,17 @@ _trials = schema.trials.c
 
 @dataclass(frozen=True)
 class Claim:
-    """A worker's right to one trial. fence: grows each time the trial changes hands. record: None until stored.
+    """A worker's lease on one trial.
 
-    epoch: of the last report, by an earlier worker. checkpoint: where that worker kept its checkpoints, HOST:FOLDER.
+    Attributes:
+        place: slot of the budget, from 0.
+        number: of the trial.
+        trial_id: in Optuna's tables.
+        fence: fencing token, which grows with each claim of the trial.
+        reference: name of the baseline, None if it is not one.
+        record: None until one is stored.
+        epoch: last epoch that an earlier worker reported.
+        checkpoint: where that worker kept its checkpoints, HOST:FOLDER.
     """
 
     study: Study
@@ -35,7 +43,7 @@ class Claim:
 
 
 def update_held(connection: Connection, held: Claim, values: RowValues, *, state: str = "claimed") -> bool:
-    """Changes the trial's row if it is still held under this fencing number; whether it was."""
+    """Update the trial's row if this claim still holds it, judging by the fencing token; return whether it does."""
     change = (
         sa.update(schema.trials)
         .where(
@@ -50,7 +58,7 @@ def update_held(connection: Connection, held: Claim, values: RowValues, *, state
 
 
 def is_in_state(connection: Connection, held: Claim, state: str) -> bool:
-    """Whether the trial is in this state by this very claim: what was to be written had been, its answer was lost."""
+    """Return whether this claim already moved the trial to `state`: an earlier commit whose reply was lost."""
     query = sa.select(sa.func.count()).where(
         _trials.study_id == held.study.study_id,
         _trials.place == held.place,

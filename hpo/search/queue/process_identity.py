@@ -1,4 +1,4 @@
-"""Which life a process is: its number alone comes back, on another host, after a restart, in another container."""
+"""Identify a process uniquely: a PID alone is reused, after a reboot, on other hosts and in other containers."""
 
 from __future__ import annotations
 
@@ -9,37 +9,42 @@ _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
 def own_identity() -> str:
-    """This process as `HOME/START`: HOME is the running kernel and its namespace of processes, START in clock ticks.
+    """Return the identity of this process, BOOT/NAMESPACE/START: boot id, PID namespace, start time in clock ticks.
 
-    Empty where the system does not tell.
+    Empty if it cannot be determined.
     """
-    home = _home()
+    scope = _pid_scope()
     started = start_time(os.getpid())
-    return f"{home}/{started}" if home and started else ""
+    return f"{scope}/{started}" if scope and started else ""
 
 
 def visible_identity_prefix() -> str:
-    """What the life of every process begins with whose end this process can see; empty if it can see none."""
-    home = _home()
-    return f"{home}/" if home else ""
+    """Return the prefix shared by the identities of all processes in this PID namespace; empty if it is unknown."""
+    scope = _pid_scope()
+    return f"{scope}/" if scope else ""
 
 
 def has_ended(process: int, life: str) -> bool:
-    """Whether a process of this home has ended; false for one whose end cannot be seen from here."""
-    home, _, started = life.rpartition("/")
-    if not home or home != _home():
+    """Return whether a process of this PID namespace has ended; False for processes of other namespaces.
+
+    Args:
+        process: its PID.
+        life: its identity, see `own_identity`.
+    """
+    scope, _, started = life.rpartition("/")
+    if not scope or scope != _pid_scope():
         return False
     try:
         os.kill(process, 0)
     except ProcessLookupError:
         return True
     except PermissionError:
-        # Another user's: /proc may hide it, and it runs.
+        # It is another user's process: /proc may hide it, but it is running.
         return False
     return start_time(process) != started
 
 
-def _home() -> str:
+def _pid_scope() -> str:
     try:
         return f"{_BOOT.read_text().strip()}/{Path('/proc/self/ns/pid').stat().st_ino}"
     except OSError:
@@ -49,7 +54,7 @@ def _home() -> str:
 def start_time(process: int) -> str | None:
     """Return when a process started, in clock ticks since boot; None if there is none, or only a zombie."""
     try:
-        # The name, in parentheses, may hold blanks; state is the third field of proc(5), the start the 22nd.
+        # The name, in parentheses, may contain blanks. State is field 3 of proc(5), start time field 22.
         fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return None

@@ -1,4 +1,4 @@
-"""What a trial writes while it trains and when it ends, in hpo's tables and in Optuna's, one transaction each."""
+"""Store the reports and the end of a trial in hpo's and in Optuna's tables, in one transaction each."""
 
 from __future__ import annotations
 
@@ -24,13 +24,16 @@ _OPTUNA_STATES: dict[Outcome, str] = {"complete": "COMPLETE", "pruned": "PRUNED"
 
 
 class LeaseLost(Exception):  # noqa: N818 - an event, not an error
-    """Another worker has the trial now; nothing more may be written for it."""
+    """Another worker has claimed the trial; this one may no longer write to it."""
 
 
 def record_report(held: Claim, report: EpochReport) -> bool:
-    """Stores one epoch and prolongs the lease; whether the trial goes on. Raises LeaseLost.
+    """Store the report of one epoch and renew the lease; return whether the trial continues or is pruned.
 
-    A second report of the same epoch, after a resume or a lost answer, replaces the first.
+    A second report of the same epoch, after a resume or a lost reply, replaces the first.
+
+    Raises:
+        LeaseLost: if another worker has claimed the trial.
     """
     return held.study.database.write(lambda connection: _record_report(connection, held, report))
 
@@ -42,10 +45,10 @@ def finish(
 
     Args:
         last: the last report of this attempt, None if it made none.
-        record: what is kept of the trial, None to leave what is stored.
+        record: its new record, None to keep the stored one.
 
     Returns:
-        False, with nothing written, if the lease was lost.
+        False if the lease was lost; then nothing is written.
     """
     tries = itertools.count()
 
@@ -91,7 +94,7 @@ def _record_report(connection: Connection, held: Claim, report: EpochReport) -> 
 
 
 def _read_rung(connection: Connection, study_id: int, epoch: int, auc: float) -> Rung:
-    """The reports after an epoch, that of the trial itself among them; one query by the table's key."""
+    """Read the rung of an epoch, whose reports include that of the trial itself."""
     reports = schema.reports.c
     there = (reports.study_id == study_id, reports.epoch == epoch)
     query = sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(sa.case((reports.auc > auc, 1), else_=0)), 0))
@@ -123,29 +126,31 @@ def _last_values(report: EpochReport) -> RowValues:
 
 
 def _finite(value: float | None) -> float | None:
-    """None for what MySQL has no number for."""
+    """Return None for NaN and infinity, which MySQL cannot store."""
     return value if value is not None and math.isfinite(value) else None
 
 
 def end_trial(connection: Connection, held: Claim, outcome: Outcome, values: RowValues, shown: Attributes) -> bool:
-    """Ends the trial if it is still held; whether it was.
+    """Finish the trial if this claim still holds it; return whether it does.
 
-    values: further columns of its row. shown: attributes for Optuna's readers; those that are None or empty are left
-    out. The study's row, which every claim locks, comes last, to be locked as shortly as can be. A claim that takes
-    over the very trial that ends here waits for it the other way round; the database finds that and one runs again.
+    Args:
+        values: further columns of its row.
+        shown: attributes for Optuna's readers; those that are None or empty are omitted.
     """
     ended = {"state": "finished", "outcome": outcome, "lease_until": None, "ended": database_now(), **values}
     if not update_held(connection, held, ended):
         return False
-    reached = None if outcome == "failed" else _last_auc(connection, held, values)
-    attributes: Attributes = {key: value for key, value in shown.items() if value not in ("", None)}
-    write_end(connection, held.trial_id, _OPTUNA_STATES[outcome], reached, attributes)
+    value = None if outcome == "failed" else _last_auc(connection, held, values)
+    attributes: Attributes = {key: text for key, text in shown.items() if text not in ("", None)}
+    write_end(connection, held.trial_id, _OPTUNA_STATES[outcome], value, attributes)
+    # Last, because every claim locks the row of the study. A claim that takes over this trial locks the two rows in the
+    # opposite order; the database detects the deadlock and one transaction is retried.
     count_ended(connection, held.study.study_id, failed=outcome == "failed")
     return True
 
 
 def _last_auc(connection: Connection, held: Claim, values: RowValues) -> float | None:
-    """Of the last report; of an earlier life's, if this one had nothing left to train."""
+    """Return the AUC of the last report; that of an earlier attempt, if this one had nothing left to train."""
     if "auc" in values:
         return float(values["auc"])
     trials = schema.trials.c
@@ -155,21 +160,21 @@ def _last_auc(connection: Connection, held: Claim, values: RowValues) -> float |
 
 
 def count_ended(connection: Connection, study_id: int, *, failed: bool) -> None:
-    """Counts one more finished trial in the study's row."""
+    """Increment the counters of finished and failed trials in the study's row."""
     counters = schema.studies.c
     change = sa.update(schema.studies).where(counters.study_id == study_id)
     connection.execute(change.values(finished=counters.finished + 1, failed=counters.failed + int(failed)))
 
 
 def failed_by_death(connection: Connection, held: Claim, deaths: int) -> bool:
-    """Ends a trial whose workers died time after time with no report between, as the doing of its configuration."""
+    """Mark a trial failed whose workers died repeatedly without a report in between, probably due to its settings."""
     reason = (
-        f"its worker died {deaths} times in a row with no epoch reported between; was it killed for its memory? The "
-        "worker's log and `dmesg` tell"
+        f"its worker died {deaths} times in a row without reporting an epoch; was it killed for its memory? See the "
+        "worker's log and `dmesg`"
     )
     return end_trial(connection, held, "failed", {"reason": reason}, {"reason": reason})
 
 
 def dropped(connection: Connection, held: Claim, reason: str) -> bool:
-    """Ends a planned trial whose candidate has left the race; it counts as pruned, with the reason."""
+    """Mark a planned trial pruned whose candidate has been eliminated by racing."""
     return end_trial(connection, held, "pruned", {"reason": reason}, {"reason": reason})

@@ -1,4 +1,4 @@
-"""Who works on a study: its workers and its Slurm jobs, and the request that they stop."""
+"""Registry of a study's workers and Slurm jobs, and requests to stop them."""
 
 from __future__ import annotations
 
@@ -17,9 +17,13 @@ _workers = schema.workers.c
 
 @dataclass(frozen=True)
 class WorkerIdentity:
-    """Who a worker is.
+    """Identity of a worker.
 
-    name: unique in the study. life: see `hpo.search.queue.process_identity`. job: of Slurm, JOB or JOB_TASK.
+    Attributes:
+        name: unique in the study.
+        process: PID.
+        life: process identity, see `hpo.search.queue.process_identity`.
+        job: Slurm job, JOB or JOB_TASK.
     """
 
     name: str
@@ -31,16 +35,22 @@ class WorkerIdentity:
 
 
 def this_process(name: str | None = None, *, device: str = "cpu", job: str | None = None) -> WorkerIdentity:
-    """This process as a worker; its name is HOST-PROCESS unless one is given."""
+    """Return the identity of this process as a worker; its name is HOST-PROCESS unless `name` is given."""
     host, process = os.uname().nodename, os.getpid()
     return WorkerIdentity(name or f"{host}-{process}", host, process, own_identity(), device, job)
 
 
 @dataclass(frozen=True)
 class WorkerRow:
-    """A worker as the database knows it; times in seconds since 1970, silent in seconds since its last sign of life.
+    """A worker according to the database.
 
-    trial: the number of the trial that it holds by a lease that has not run out.
+    Attributes:
+        started: in seconds since 1970.
+        silent: seconds since its last heartbeat.
+        ended: in seconds since 1970; None if it has not ended.
+        finished: number of trials that it finished.
+        message: why it ended, or what it is doing.
+        trial: number of the trial on which it holds a valid lease.
     """
 
     name: str
@@ -57,13 +67,17 @@ class WorkerRow:
 
     @property
     def alive(self) -> bool:
-        """Whether it has not ended, as far as the database knows."""
+        """Whether it has not ended according to the database."""
         return self.ended is None
 
 
 @dataclass(frozen=True)
 class JobRow:
-    """An array of workers that was submitted to Slurm. submitted: seconds since 1970."""
+    """A Slurm job array of workers.
+
+    Attributes:
+        submitted: in seconds since 1970.
+    """
 
     cluster: str
     job: str
@@ -74,13 +88,17 @@ class JobRow:
 
 @dataclass(frozen=True)
 class StopRequest:
-    """What a worker is asked to do. at_once: give the trial back instead of training it to its end."""
+    """A request that workers stop.
+
+    Attributes:
+        at_once: whether to release the current trial instead of finishing it.
+    """
 
     at_once: bool
 
 
 def register_worker(study: Study, identity: WorkerIdentity) -> float:
-    """Writes the worker down, anew if one of that name was there; returns its start on the database's clock."""
+    """Register the worker, replacing one of the same name; return its start on the database's clock."""
     values = {
         "study_id": study.study_id,
         "worker": identity.name,
@@ -105,7 +123,7 @@ def register_worker(study: Study, identity: WorkerIdentity) -> float:
 
 
 def check_in(study: Study, worker: str, started: float, *, finished: int, message: str) -> StopRequest | None:
-    """Notes between two trials that the worker lives and what it does; returns what it is asked to do."""
+    """Store a heartbeat and a status message between two trials; return a pending stop request."""
     values = {"seen": database_now(), "finished": finished, "message": message}
 
     def write(connection: sa.Connection) -> StopRequest | None:
@@ -116,14 +134,14 @@ def check_in(study: Study, worker: str, started: float, *, finished: int, messag
 
 
 def end_worker(study: Study, worker: str, *, finished: int, message: str) -> None:
-    """Notes that the worker has ended, and why."""
+    """Record that the worker has ended, and why."""
     values = {"seen": database_now(), "ended": database_now(), "finished": finished, "message": message}
     change = sa.update(schema.workers).where(_here(study, worker)).values(values)
     study.database.write(lambda connection: connection.execute(change))
 
 
 def record_job(study: Study, *, cluster: str, job: str, tasks: int, log_dir: str) -> None:
-    """Notes an array of workers that was submitted."""
+    """Record a submitted job array of workers."""
     values = {
         "study_id": study.study_id,
         "cluster": cluster,
@@ -138,14 +156,14 @@ def record_job(study: Study, *, cluster: str, job: str, tasks: int, log_dir: str
 
 
 def request_stop(study: Study, *, at_once: bool) -> None:
-    """Asks every worker that has started by now to end; workers that start later are not meant."""
+    """Ask every worker that has started so far to stop; workers that start later are not affected."""
     change = sa.update(schema.studies).where(schema.studies.c.study_id == study.study_id)
     values = {"stop_before": database_now(), "stop_at_once": at_once}
     study.database.write(lambda connection: connection.execute(change.values(values)))
 
 
 def read_stop_request(connection: sa.Connection, study: Study, started: float) -> StopRequest | None:
-    """What a worker that started then, on the database's clock, is asked to do; None: go on."""
+    """Return the stop request for a worker that started at `started` on the database's clock; None if there is none."""
     columns = (schema.studies.c.stop_before, schema.studies.c.stop_at_once)
     row = connection.execute(sa.select(*columns).where(schema.studies.c.study_id == study.study_id)).one_or_none()
     if row is None or row.stop_before is None or row.stop_before < started:
@@ -154,12 +172,12 @@ def read_stop_request(connection: sa.Connection, study: Study, started: float) -
 
 
 def touch(connection: sa.Connection, study: Study, worker: str) -> None:
-    """Notes inside a transaction that the worker lives."""
+    """Store a heartbeat within a transaction."""
     connection.execute(sa.update(schema.workers).where(_here(study, worker)).values(seen=database_now()))
 
 
 def read_workers(study: Study) -> list[WorkerRow]:
-    """Workers of the study, in the order of their start; reads only."""
+    """Return the workers of the study, in the order of their start."""
     trials = schema.trials.c
     holding = (
         (trials.study_id == _workers.study_id)
@@ -193,7 +211,7 @@ def read_workers(study: Study) -> list[WorkerRow]:
 
 
 def read_jobs(study: Study) -> list[JobRow]:
-    """Arrays submitted for the study, oldest first; reads only."""
+    """Return the job arrays submitted for the study, oldest first."""
     jobs = schema.jobs.c
     query = sa.select(schema.jobs).where(jobs.study_id == study.study_id).order_by(jobs.submitted, jobs.job)
     with study.database.reading() as connection:

@@ -1,1 +1,1 @@
-"""What to try next and what to give up: samplers, pruners, racing, seeds."""
+"""Search strategy: samplers, pruners, racing, seeds."""

@@ -6,22 +6,20 @@ from hpo.search.strategy.pruner import Pruner, Rung
 
 
 class SuccessiveHalving(Pruner):
-    """At each rung, the best 1/reduction of the trials that have come there so far go on."""
+    """Pruner that keeps, at each rung, the best 1/reduction of the trials that have reached it so far."""
 
     def rungs(self) -> tuple[int, ...]:
-        """Return first_rung * reduction^i, as far as it is below the last epoch."""
-        found, epoch = [], self.spec.search.first_rung
+        """Return the epochs first_rung * reduction^i below the last epoch."""
+        rungs, epoch = [], self.spec.search.first_rung
         while epoch < self.spec.budget.epochs:
-            found.append(epoch)
+            rungs.append(epoch)
             epoch *= self.spec.search.reduction
-        return tuple(found)
+        return tuple(rungs)
 
     def goes_on(self, rung: Rung) -> bool:
-        """Return whether a trial is among the best 1/reduction at its rung.
-
-        With fewer than `reduction` trials there is nothing to compare with yet, and it goes on.
-        """
+        """Return whether a trial is among the best 1/reduction at its rung."""
         reduction = self.spec.search.reduction
+        # With fewer than `reduction` trials there is nothing to compare with yet.
         return rung.recorded < reduction or rung.better < rung.recorded // reduction
 
     def passing_share(self) -> float:
@@ -29,9 +27,9 @@ class SuccessiveHalving(Pruner):
         return 1 / self.spec.search.reduction
 
     def describe(self) -> str:
-        """Return its first rung and its reduction."""
+        """Describe the rungs and the reduction."""
         search = self.spec.search
         return (
             f"asynchronous successive halving on the mean over folds from epoch {search.first_rung}, the best "
-            f"1/{search.reduction} go on"
+            f"1/{search.reduction} continue"
         )

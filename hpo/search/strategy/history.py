@@ -1,4 +1,4 @@
-"""The past of a study as the sampler sees it: read from hpo's own tables, shown as a storage of Optuna's."""
+"""`History`: an in-memory Optuna storage for the sampler, filled from hpo's own tables."""
 
 from __future__ import annotations
 
@@ -35,23 +35,24 @@ _Curves = dict[int, dict[int, float]]
 class History(InMemoryStorage):
     """The trials of one study, in the memory of one process.
 
-    Finished trials are read once, running and free ones at each `refresh`. A trial's number is its index in a list,
-    and its id here. What is drawn for a trial is gathered in `drawn` and not added to the trial: only the database
-    decides which values it has.
+    Finished trials are read once, running and free ones at each `refresh`. The number of a trial is its index in a
+    list, and its id here. Sampled values are collected in `drawn` and not added to the trial: the database decides
+    which values it has.
 
-    Trials that somebody adds through Optuna's own interface are not in hpo's tables, so they do not teach the sampler;
-    where one of them has taken a number, a failed trial without parameters stands. Nor is it seen when somebody ends a
-    trial through Optuna, for instance in its dashboard.
-
-    InMemoryStorage's own `create_new_trial` would copy each trial deeply, and let none be replaced when it has ended.
+    Trials that users add through Optuna are not in hpo's tables, so the sampler does not learn from them; a failed
+    trial without parameters takes the place of their numbers. Trials that users finish through Optuna, for instance in
+    its dashboard, stay as they are in hpo's tables.
 
     Args:
         study_id: in hpo's tables.
         name: of the study.
-        epochs: the most that a trial trains.
+        epochs: largest number of epochs of a trial.
         space: distributions of the searched settings by name.
-        planned: parameters of the trials that no sampler draws; theirs are the first places of the budget.
+        planned: parameters of the planned trials, which have the first slots of the budget.
     """
+
+    # Trials are kept in an own list: `create_new_trial` of InMemoryStorage would copy each trial deeply, and would not
+    # let a finished trial be replaced.
 
     def __init__(
         self,
@@ -69,7 +70,7 @@ class History(InMemoryStorage):
         self.create_new_study([StudyDirection.MAXIMIZE], name)
 
     def refresh(self, connection: Connection) -> None:
-        """Read what is new, and forget what was drawn."""
+        """Read new and unfinished trials, and clear `drawn`."""
         new = (_trials.trial_number >= len(self._known)) | _trials.trial_number.in_(self._unfinished)
         columns = ("place", "trial_number", "started", "ended", "outcome", "auc", "record")
         query = sa.select(*(_trials[name] for name in columns)).where(_trials.study_id == self._stored_id, new)
@@ -85,30 +86,30 @@ class History(InMemoryStorage):
     def get_all_trials(
         self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
     ) -> list[FrozenTrial]:
-        """Return the trials as they were at the last `refresh`, in the order of their numbers."""
-        del study_id  # There is one.
+        """Return the trials as of the last `refresh`, by number."""
+        del study_id  # There is only one study.
         wanted = [trial for trial in self._known if states is None or trial.state in states]
         return copy.deepcopy(wanted) if deepcopy else wanted
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
-        """Return a copy of a trial: Optuna adds to it what it draws."""
+        """Return a copy of a trial, because Optuna adds sampled parameters to it."""
         return copy.deepcopy(self._known[trial_id])
 
     def set_trial_param(
         self, trial_id: int, param_name: str, param_value_internal: float, distribution: BaseDistribution
     ) -> None:
-        """Gather what was drawn, in Optuna's internal form."""
-        del trial_id  # Only one is drawn at a time.
+        """Collect a sampled value, in Optuna's internal form."""
+        del trial_id  # Only one trial is sampled at a time.
         self.drawn[param_name] = (param_value_internal, distribution)
 
     def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
-        """Drop what TPE notes for others about values that it has drawn and not stored: ours are stored at once."""
+        """Ignore TPE's attributes about sampled values that are not stored yet: ours are stored at once."""
 
     def _read_curves(self, connection: Connection, numbers: list[int]) -> _Curves:
         query = sa.select(_reports.trial_number, _reports.epoch, _reports.auc)
         query = query.where(_reports.study_id == self._stored_id)
         if self._known:
-            # The table's key is (study, epoch, trial): with all three given, each report is one look-up.
+            # The table's key is (study, epoch, trial): with all three given, each report is one index lookup.
             epochs = range(1, self._epochs + 1)
             query = query.where(_reports.epoch.in_(epochs), _reports.trial_number.in_(numbers))
         curves: _Curves = defaultdict(dict)
@@ -141,7 +142,7 @@ class History(InMemoryStorage):
 
 
 def _placeholder(number: int) -> FrozenTrial:
-    """Return a trial that teaches a sampler nothing."""
+    """Return a failed trial without parameters, from which samplers learn nothing."""
     trial = create_trial(state=TrialState.FAIL)
     trial.number = number
     return trial

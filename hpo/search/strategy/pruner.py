@@ -1,4 +1,4 @@
-"""`Pruner`: the interface of what decides which trials are stopped early."""
+"""`Pruner`: the interface of pruners, which decide what trials are stopped early."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from hpo.study.spec import StudySpec
 
 @dataclass(frozen=True)
 class Rung:
-    """What a pruner knows where it decides about a trial: the reports of the study's trials after the same epoch.
+    """A trial's report at a rung, compared with the reports of the study's other trials after the same epoch.
 
     Attributes:
-        epoch: after which the trials are compared, from 1.
-        auc: of the trial that is decided about, the mean over folds.
-        better: number of trials with a higher AUC there.
-        recorded: number of trials with a report there, this one included.
+        epoch: number of the epoch, from 1.
+        auc: of the trial, mean over folds.
+        better: number of trials with a higher AUC at this rung.
+        recorded: number of trials with a report at this rung, this one included.
+        read_aucs: reads the AUCs of all of them, see `aucs`.
     """
 
     epoch: int
@@ -28,15 +29,15 @@ class Rung:
     read_aucs: Callable[[], tuple[float, ...]] = field(default=tuple, repr=False, compare=False)
 
     def aucs(self) -> tuple[float, ...]:
-        """Return the AUCs of all trials there, this one included, the highest first; read when it is asked for."""
+        """Read the AUCs of all trials at this rung, this one included, the highest first."""
         return self.read_aucs()
 
 
 class Pruner(ABC):
-    """Decides at rungs, which are numbers of epochs, whether a trial goes on.
+    """Interface of a pruner: decide at rungs, after certain epochs, whether a trial continues.
 
-    Made anew from the spec for each report, in whichever worker holds the trial, so it keeps no state. References and
-    confirmations are never pruned.
+    A new instance is created for each report, in whichever worker holds the trial, so it must keep no state. Baselines
+    and confirmations are never pruned.
     """
 
     def __init__(self, spec: StudySpec) -> None:
@@ -44,26 +45,26 @@ class Pruner(ABC):
 
     @abstractmethod
     def rungs(self) -> tuple[int, ...]:
-        """Return the epochs, from 1 and below the last, after which a decision is made."""
+        """Return the epochs after which to decide, from 1 and below the last epoch."""
 
     @abstractmethod
     def goes_on(self, rung: Rung) -> bool:
-        """Return whether the trial goes on; may be asked twice for the same report, and must answer the same."""
+        """Return whether the trial continues; must be deterministic, since it may be called twice for one report."""
 
     def passing_share(self) -> float:
-        """Return the share of trials that pass a rung, for estimates of time; 1 errs to the long side."""
+        """Return the expected share of trials that pass a rung, for time estimates; 1 is conservative."""
         return 1.0
 
     def describe(self) -> str:
-        """Return what it does as part of a sentence: `Search: random draws; median pruning.`"""
+        """Describe the pruner as part of a sentence: `Search: random draws; median pruning.`"""
         return PRUNERS.entry(self.spec.search.pruner).description or self.spec.search.pruner
 
 
 class NoPruning(Pruner):
-    """Lets every trial train all of its epochs."""
+    """Pruner that lets every trial train all epochs."""
 
     def rungs(self) -> tuple[int, ...]:
-        """Return no epochs."""
+        """Return no rungs."""
         return ()
 
     def goes_on(self, rung: Rung) -> bool:  # noqa: ARG002
@@ -72,6 +73,10 @@ class NoPruning(Pruner):
 
 
 def make_pruner(spec: StudySpec) -> Pruner:
-    """Return the pruner of a study. Raises UsageError if it is not registered here."""
+    """Return the pruner of a study.
+
+    Raises:
+        UsageError: if it is not registered.
+    """
     pruner: type[Pruner] = PRUNERS.find(spec.search.pruner)
     return pruner(spec)

@@ -1,8 +1,8 @@
-"""Results of a confirmation's repeats, and racing: candidates clearly worse than the leader are trained no further.
+"""Results of a confirmation, and racing: candidates that are clearly worse than the leader are eliminated.
 
-In the way of Maron and Moore 1994 and of F-race (Birattari et al. 2002), with an interval that knows that folds share
-their training samples. A decision follows from the results of whole repeats alone, so every worker decides the same,
-however many there are and whenever they look.
+Like Maron and Moore 1994 and F-race (Birattari et al. 2002), but with a confidence interval that accounts for training
+samples shared between folds. Decisions depend only on the results of complete repeats, so all workers come to the same
+ones, whatever their number and timing.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from hpo.study.plan import Plan
 from hpo.study.spec import Scoring
 
 Results = Mapping[tuple[int, int], tuple[float, ...] | None]
-"""(candidate, repeat), both from 0, to the AUC of each fold after the last epoch; None where the trial failed. Trials
-that have not ended, or were dropped, are missing."""
+"""Maps (candidate, repeat), both from 0, to the AUC of each fold after the last epoch, or to None if the trial failed.
+Trials that are unfinished or were eliminated are missing."""
 
 _trials, _reports = schema.trials.c, schema.reports.c
 
 
 def read_results(connection: Connection, study: Study) -> Results:
-    """The results of a confirmation so far. The study must have a plan."""
+    """Read the results of a confirmation so far."""
     plan = study.spec.plan
     assert plan is not None, study.name
     last = (
@@ -51,7 +51,7 @@ def read_results(connection: Connection, study: Study) -> Results:
 
 
 def rows_of(results: Results, candidate: int, repeats: Iterable[int]) -> list[tuple[float, ...]] | None:
-    """The fold AUCs of a candidate in these repeats, all of which have ended; None if one of them failed."""
+    """Return the fold AUCs of a candidate in finished repeats, one row per repeat; None if one of them failed."""
     rows = []
     for repeat in repeats:
         row = results[candidate, repeat]
@@ -62,14 +62,18 @@ def rows_of(results: Results, candidate: int, repeats: Iterable[int]) -> list[tu
 
 
 def mean_over(values: Sequence[Sequence[float]], scoring: Scoring) -> Estimate | None:
-    """Mean AUC over repeats and folds, with its interval; None if there is but one value, which shows no spread.
+    """Estimate the mean AUC over repeats and folds with its confidence interval, as `difference_over` does.
 
-    values: one row of fold AUCs for each repeat. See `difference_over`.
+    Args:
+        values: (repeats, folds) AUCs.
+
+    Returns:
+        None if there is only one value, which has no spread.
     """
     array = np.array(values)
     if array.size < 2:
         return None
-    return corrected_mean(array, test_train_ratio=_scored_to_fit(scoring))
+    return corrected_mean(array, test_train_ratio=_validation_to_training(scoring))
 
 
 def difference_over(
@@ -79,58 +83,71 @@ def difference_over(
     confidence: float = CONFIDENCE,
     usual: VariancePrior | None = None,
 ) -> Comparison | None:
-    """Mean paired difference (first minus second) with its interval, by the corrected resampled t-test.
+    """Estimate the mean paired difference (first minus second) with its interval, by the corrected resampled t-test.
 
-    first, second: one row of fold AUCs for each repeat, the same repeats in both. None if there is but one value.
-    With one division for each repeat, the part of the variance that comes from shared training rows follows from the
-    share that is scored on. With official rows nothing but the seeds varies: the interval then holds for those rows.
-    usual: what the differences of all candidates moderate the variance with, see `hpo.statistics.moderated_variance`.
+    The correction for shared training samples depends on the share of validation samples. With official validation
+    samples only the seeds vary; the interval then holds for these samples only.
+
+    Args:
+        first: (repeats, folds) AUCs.
+        second: (repeats, folds) AUCs of the same repeats.
+        usual: prior from the differences of all candidates that moderates the variance, see
+            `hpo.statistics.moderated_variance`.
+
+    Returns:
+        None if there is only one value.
+
     Source: Nadeau and Bengio 2003, Machine Learning 52:239.
     """
     differences = np.array(first) - np.array(second)
     if differences.size < 2:
         return None
-    return corrected_difference(differences, confidence, _scored_to_fit(scoring), usual)
+    return corrected_difference(differences, confidence, _validation_to_training(scoring), usual)
 
 
-def _scored_to_fit(scoring: Scoring) -> float:
-    """Scored rows over fit rows of a training; 0 for official rows, which never change."""
+def _validation_to_training(scoring: Scoring) -> float:
+    """Return the ratio of validation to training samples of a fold; 0 for the fixed official samples."""
     if scoring.rows == "official":
         return 0.0
     return 1 / (scoring.folds - 1) if scoring.rows == "kfold" else scoring.share / (1 - scoring.share)
 
 
 FIRST_DECISION = 1
-"""The repeat, from 0, after which a candidate can first be dropped."""
+"""The first repeat, from 0, after which a candidate can be eliminated."""
 
 
 @dataclass(frozen=True)
 class Elimination:
-    """A candidate that is trained no further. repeat: the last that it took part in, from 0; reason: for a reader."""
+    """The elimination of a candidate.
+
+    Attributes:
+        repeat: the last repeat in which it was trained, from 0.
+        reason: for the user.
+    """
 
     repeat: int
     reason: str
 
 
 def race(plan: Plan, results: Results, scoring: Scoring) -> dict[int, Elimination]:
-    """The candidates, by number, that have left the race; none if racing is off, and never a reference.
+    """Return the eliminated candidates by number; none if racing is off, and never a baseline.
 
-    A repeat is whole once every candidate that is still in the race has ended it. The leader is the candidate with the
-    best mean so far among those that finished all; it may be a reference. A candidate that failed can no longer win,
-    and leaves too.
+    A repeat is complete once all remaining candidates have finished it. The leader is the candidate with the highest
+    mean so far among those that finished every repeat; it may be a baseline. A candidate that failed cannot win any
+    more and is eliminated too.
     """
-    exits: dict[int, Elimination] = {}
+    eliminated: dict[int, Elimination] = {}
     if plan.racing_level == 0:
-        return exits
+        return eliminated
     racing, repeat = list(range(len(plan.candidates))), 0
     while _goes_on(plan, racing) and all((candidate, repeat) in results for candidate in racing):
-        exits |= _failed(plan, results, racing, repeat)
-        racing = [candidate for candidate in racing if candidate not in exits]
+        eliminated |= _failed(plan, results, racing, repeat)
+        racing = [candidate for candidate in racing if candidate not in eliminated]
         if repeat >= FIRST_DECISION:
-            exits |= _clearly_worse(plan, results, scoring, racing, repeat)
-            racing = [candidate for candidate in racing if candidate not in exits]
+            eliminated |= _clearly_worse(plan, results, scoring, racing, repeat)
+            racing = [candidate for candidate in racing if candidate not in eliminated]
         repeat += 1
-    return exits
+    return eliminated
 
 
 def _goes_on(plan: Plan, racing: list[int]) -> bool:
@@ -138,7 +155,7 @@ def _goes_on(plan: Plan, racing: list[int]) -> bool:
 
 
 def _failed(plan: Plan, results: Results, racing: list[int], repeat: int) -> dict[int, Elimination]:
-    reason = f"dropped by racing: it failed in repeat {repeat + 1}, and the winner must finish every one"
+    reason = f"dropped by racing: it failed in repeat {repeat + 1}, but the winner must finish all repeats"
     return {
         candidate: Elimination(repeat, reason)
         for candidate in racing
@@ -156,15 +173,16 @@ def _clearly_worse(
         return {}
     leader = max(finished, key=lambda candidate: sum(map(sum, finished[candidate])))
     confidence = 1 - plan.racing_level
-    exits = {}
+    eliminated = {}
     for candidate, rows in finished.items():
         if plan.candidates[candidate].is_reference or candidate == leader:
             continue
-        found = difference_over(rows, finished[leader], scoring, confidence)
-        if found is not None and found.high < 0:
+        comparison = difference_over(rows, finished[leader], scoring, confidence)
+        if comparison is not None and comparison.high < 0:
             reason = (
                 f"dropped by racing after repeat {repeat + 1}: its difference to {plan.candidates[leader].name} is "
-                f"{found.difference:+.3f}, {100 * confidence:g} % interval [{found.low:+.3f}, {found.high:+.3f}]"
+                f"{comparison.difference:+.3f}, {100 * confidence:g} % confidence interval "
+                f"[{comparison.low:+.3f}, {comparison.high:+.3f}]"
             )
-            exits[candidate] = Elimination(repeat, reason)
-    return exits
+            eliminated[candidate] = Elimination(repeat, reason)
+    return eliminated

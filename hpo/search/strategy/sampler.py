@@ -1,4 +1,4 @@
-"""From a study's space to the configuration of one trial."""
+"""Sample the configuration of a trial from the search space of its study."""
 
 from __future__ import annotations
 
@@ -30,23 +30,27 @@ Entry = FloatRange | IntRange | Choices
 _histories: WeakKeyDictionary[Database, dict[tuple[int, float], History]] = WeakKeyDictionary()
 
 SamplerFactory: TypeAlias = "Callable[[Search, int], BaseSampler]"
-"""Makes an Optuna sampler from the section [search] and a seed, anew for each trial: what it learns from is the trials
-that Optuna shows it, and nothing that it remembers."""
+"""Makes an Optuna sampler from the [search] section and a seed. Each trial gets a new one, so a sampler can only learn
+from the study's trials, not from its own state."""
 
 
 @dataclass(frozen=True)
 class Suggestion:
-    """What was drawn for a trial. drawn: the same for Optuna's tables, see `optuna_mirror.write_params`."""
+    """Sampled values of a trial.
+
+    Attributes:
+        drawn: the same values in the form of Optuna's tables, see `optuna_mirror.write_params`.
+    """
 
     values: ConfigValues
     drawn: dict[str, tuple[float, BaseDistribution]]
 
 
 def suggest(study: Study, number: int) -> Suggestion:
-    """Draw the searched values of trial `number`, without storing them.
+    """Sample the searched values of trial `number`, without storing them.
 
-    A setting that means nothing under the values before it is not drawn. The sampler sees the trials in hpo's own
-    tables; see `History` for what it does not see.
+    A setting that has no effect under the values sampled before it is not sampled. The sampler learns from the trials
+    in hpo's own tables, see `History`.
     """
     import optuna
 
@@ -63,19 +67,19 @@ def suggest(study: Study, number: int) -> Suggestion:
 
 
 def _history_of(study: Study, number: int) -> History:
-    """Return this process's history of a study, made at its first suggestion, which is for trial `number`."""
+    """Return this process's history of a study; it is created at the first suggestion, for trial `number`."""
     import optuna
 
     from hpo.search.strategy.history import History
 
     spec = study.spec
     known = _histories.setdefault(study.database, {})
-    # A study that was deleted leaves its number, but not its time, to another.
+    # The id of a deleted study can be reused, but not with the same creation time.
     key = (study.study_id, study.created_at)
     if key not in known:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         space = {name: distribution(entry) for name, entry in spec.space.items()}
-        # Planned trials come before those that are drawn.
+        # Planned trials come before sampled ones.
         planned = takewhile(lambda trial: trial is not None, (planned_trial(spec, place) for place in range(number)))
         params = [planned_template(spec, trial).params for trial in planned if trial is not None]
         known[key] = History(study.study_id, study.name, spec.budget.epochs, space, params)
@@ -83,37 +87,36 @@ def _history_of(study: Study, number: int) -> History:
 
 
 def make_sampler(spec: StudySpec, number: int) -> BaseSampler:
-    """The study's sampler for one trial, seeded from the study's seed and the trial's number.
+    """Make the study's sampler for one trial, with a seed derived from the study's seed and the trial number.
 
-    Raises UsageError if it is not registered here.
+    Raises:
+        UsageError: if the sampler is not registered.
     """
     factory: SamplerFactory = SAMPLERS.find(spec.search.sampler)
     return factory(spec.search, trial_seed(spec.search.seed, number, "sampler"))
 
 
 def tpe(search: Search, seed: int) -> BaseSampler:
-    """Make Optuna's tree-structured Parzen estimator.
-
-    It takes each set of settings that appear together as one joint density (`group`), so a conditional setting does
-    not keep the others from being modelled.
-    """
+    """Make Optuna's tree-structured Parzen estimator, multivariate and conditional."""
     from optuna.exceptions import ExperimentalWarning
     from optuna.samplers import TPESampler
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
+        # `group` models each set of settings that occur together by one joint density; without it, a conditional
+        # setting would keep the others from being modelled jointly.
         return TPESampler(seed=seed, n_startup_trials=search.startup_trials, multivariate=True, group=True)
 
 
 def random(search: Search, seed: int) -> BaseSampler:  # noqa: ARG001
-    """Make Optuna's sampler of independent draws."""
+    """Make Optuna's random sampler."""
     from optuna.samplers import RandomSampler
 
     return RandomSampler(seed=seed)
 
 
 def distribution(entry: Entry) -> BaseDistribution:
-    """Optuna's distribution of a range or a list of choices."""
+    """Return Optuna's distribution for a range or choices."""
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
     if isinstance(entry, Choices):
@@ -124,12 +127,14 @@ def distribution(entry: Entry) -> BaseDistribution:
 
 
 def planned_template(spec: StudySpec, planned: PlannedTrial) -> FrozenTrial:
-    """A planned trial as Optuna's trial: its nearest point of the space, and what differs from it as an attribute.
+    """Convert a planned trial to Optuna's trial, at the nearest point of the space.
 
-    Without parameters a reference would take a place among the sampler's best trials and teach it nothing, and would
-    empty the intersection of search spaces that fANOVA needs. The exact configuration is in the trial's record.
+    Differences from the exact configuration, which is in the trial's record, are an attribute.
     """
     from optuna.trial import TrialState, create_trial
+
+    # A baseline without parameters would count among the sampler's best trials without information, and would empty
+    # the intersection of search spaces that fANOVA needs.
 
     values, params = planned.config.model_dump(), {}
     outside = {key: value for key, value in spec.config({}).model_dump().items() if key not in spec.space}
@@ -142,19 +147,19 @@ def planned_template(spec: StudySpec, planned: PlannedTrial) -> FrozenTrial:
             params[key] = near
         if near != values[key]:
             different[key] = values[key]
-    told: dict[str, str | int] = {"reference": planned.name} if planned.is_reference else {"candidate": planned.name}
+    label: dict[str, str | int] = {"reference": planned.name} if planned.is_reference else {"candidate": planned.name}
     if planned.repeat is not None:
-        told["repeat"] = planned.repeat + 1
+        label["repeat"] = planned.repeat + 1
     return create_trial(
         state=TrialState.RUNNING,
         params=params,
         distributions={key: distribution(spec.space[key]) for key in params},
-        user_attrs={**told, "outside the space": different},
+        user_attrs={**label, "outside the space": different},
     )
 
 
 def nearest(entry: Entry, value: SettingValue) -> SettingValue | None:
-    """The value of a range or a list that is nearest to `value`; None if it is a choice that is not in the list."""
+    """Return `value` clipped to a range; for choices, `value` if it is one of them, else None."""
     if isinstance(entry, Choices):
         return value if value in entry.choices else None
     return min(max(value, entry.low), entry.high)
@@ -163,7 +168,7 @@ def nearest(entry: Entry, value: SettingValue) -> SettingValue | None:
 def _draw(trial: Trial, name: str, entry: Entry) -> SettingValue:
     if isinstance(entry, Choices):
         chosen = trial.suggest_categorical(name, entry.choices)
-        assert chosen is not None, "Optuna knows None as a choice, no setting does"
+        assert chosen is not None, "Optuna allows None as a choice, but no setting does"
         return chosen
     if isinstance(entry, IntRange):
         return trial.suggest_int(name, entry.low, entry.high, log=entry.log)

@@ -1,4 +1,4 @@
-"""Seeds that follow from the study's seed and a trial's number, or its repeat."""
+"""Derive the seeds of a trial from the study's seed and the trial number, or the repeat."""
 
 from __future__ import annotations
 
@@ -9,16 +9,13 @@ from hpo.study.record import Seeds
 
 
 def trial_seed(study_seed: int, number: int, purpose: str = "training") -> int:
-    """A seed below 2**31 for one purpose of one trial; the same on every machine."""
+    """Derive a seed below 2**31 for one purpose of one trial; it is the same on every machine."""
     digest = hashlib.sha256(f"{purpose}:{study_seed}:{number}".encode()).digest()
     return int.from_bytes(digest[:4], "big") >> 1
 
 
 def seeds_of(study_seed: int, number: int, planned: PlannedTrial | None) -> Seeds:
-    """Derive the seeds of a trial.
-
-    All trials of one repeat of a confirmation share them, so that their differences are paired.
-    """
+    """Derive the seeds of a trial; trials of one repeat of a confirmation share them, for paired differences."""
     if planned is None or planned.repeat is None:
         return Seeds(study_seed=study_seed, trial_seed=trial_seed(study_seed, number))
     return Seeds(

@@ -1,1 +1,1 @@
-"""A worker: claims a trial, trains it, reports, and takes the next; its heartbeat, deadline and trainer."""
+"""The worker: its main loop, heartbeat, deadline and trainer."""

@@ -1,4 +1,4 @@
-"""The end of the job that a worker runs in, and what can still be begun before it."""
+"""The time limit of the job that a worker runs in, and whether another trial is worth starting before it."""
 
 from __future__ import annotations
 
@@ -11,26 +11,31 @@ from hpo.search.database import schema
 from hpo.search.study import Study
 
 LEAST_SECONDS = 30.0
-"""Seconds of training below which no trial is begun: loading and the first step take about that."""
+"""Seconds of remaining time below which no trial is started: loading and the first step take about as long."""
 
 
 @dataclass(frozen=True)
 class Deadline:
-    """When the worker's job ends. seconds: from now. margin: seconds before that at which a trial is given back."""
+    """The end of the worker's job.
+
+    Attributes:
+        seconds: from creation of this object to the end.
+        margin: seconds before the end at which the trial is released.
+    """
 
     seconds: float
     margin: float
     _since: float = field(default_factory=time.monotonic)
 
     def seconds_left(self) -> float:
-        """Seconds until the trial has to be given back; negative after that."""
+        """Return the seconds until the trial must be released; negative after that."""
         return self._since + self.seconds - self.margin - time.monotonic()
 
 
 def seconds_to_get_anywhere(study: Study, *, keeps_checkpoints: bool) -> float:
-    """Training time below which a trial of this study is not worth beginning.
+    """Return the seconds of training time below which a trial of this study is not worth starting.
 
-    With checkpoints one epoch, without them all epochs, as long as first epochs of this study took so far.
+    One epoch with checkpoints, all epochs without, by the mean duration of first epochs in this study so far.
     """
     reports = schema.reports.c
     query = sa.select(sa.func.avg(reports.seconds)).where(reports.study_id == study.study_id, reports.epoch == 1)

@@ -1,4 +1,4 @@
-"""Heartbeats from a thread beside the training loop: they renew the lease and bring back requests to stop."""
+"""Heartbeats from a background thread: they renew the lease and receive stop requests."""
 
 from __future__ import annotations
 
@@ -14,9 +14,12 @@ BEATS_PER_LEASE = 6
 
 
 class Heartbeat:
-    """Renews a lease from a thread of its own; the training loop calls `progress` at each step.
+    """Renews a lease from a background thread; the training loop calls `progress` at each step.
 
-    started: when the worker began, on the database's clock. stop: where `hpo stop --now` arrives.
+    Args:
+        held: the claim to renew.
+        started: start of the worker, on the database's clock.
+        stop: is requested when `hpo stop --now` was called.
     """
 
     def __init__(self, held: Claim, started: float, stop: Stop) -> None:
@@ -35,7 +38,11 @@ class Heartbeat:
         self._thread.join()
 
     def progress(self, share: float) -> None:
-        """Note the share of the trial that is done, 0 to 1, for the next heartbeat. Raises LeaseLost."""
+        """Set the progress of the trial, 0 to 1, for the next heartbeat.
+
+        Raises:
+            LeaseLost: if a heartbeat could not renew the lease.
+        """
         self._share = share
         if self._lost.is_set():
             raise LeaseLost
@@ -45,7 +52,7 @@ class Heartbeat:
             try:
                 renewal = renew(self._held, self._share, started=self._started)
             except (HpoError, MemoryError):
-                # The database may come back before the lease runs out; a write in the loop says so if it does not.
+                # The database may be back before the lease expires; if not, a write of the training loop will fail.
                 continue
             if renewal.stop is not None and renewal.stop.at_once:
                 self._stop.request(StopReason.DRAIN_NOW)

@@ -1,4 +1,4 @@
-"""The worker: claims a trial, trains it, stores how it ended, takes the next."""
+"""The worker's main loop: claim a trial, train it, store its outcome, repeat."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ from hpo.training.machine.usage import UsageMeter
 from hpo.training.report import EpochReport
 
 POLL_SECONDS = (2.0, 10.0)
-"""How often a worker with nothing to do asks whether a trial has come free: at first, and after a while."""
+"""Shortest and longest interval, in seconds, at which an idle worker polls for a free trial."""
 
 Ending = Literal["done", "limit"] | StopReason
-"""Why a worker took no further trial: the study is finished, its limit is reached, or it was asked to stop."""
+"""Why a worker ended: the study is finished, its limit of trials is reached, or a stop was requested."""
 
 _DESCRIPTIONS: dict[Ending, str] = {
     "done": "no trials left",
     "limit": "its limit of trials is reached",
     StopReason.SIGNAL: "interrupted",
-    StopReason.PARENT: "interrupted: the process that started it is gone",
+    StopReason.PARENT: "interrupted: its parent process has ended",
     StopReason.DRAIN: "stopped by `hpo stop`",
     StopReason.DRAIN_NOW: "stopped by `hpo stop --now`",
-    StopReason.DEADLINE: "its job ends too soon for another trial",
-    StopReason.MEMORY: "memory was refused to its process",
+    StopReason.DEADLINE: "too little time left in its job for another trial",
+    StopReason.MEMORY: "its process ran out of memory",
 }
 
 _log = logging.getLogger(__name__)
@@ -53,7 +53,12 @@ class _Released(Exception):  # noqa: N818 - an event, not an error
 
 @dataclass(frozen=True)
 class WorkerSummary:
-    """What one worker did. finished counts complete, pruned and failed; ended: why it took no further trial."""
+    """Summary of a worker's run.
+
+    Attributes:
+        finished: number of complete, pruned and failed trials.
+        ended: why it ended.
+    """
 
     finished: int
     pruned: int
@@ -62,12 +67,12 @@ class WorkerSummary:
 
     @property
     def interrupted(self) -> bool:
-        """Whether it ended before its study did, without having been drained: it should be started again."""
+        """Whether it ended before the study, other than by `hpo stop`, and should be restarted."""
         return isinstance(self.ended, StopReason) and self.ended not in (StopReason.DRAIN, StopReason.DRAIN_NOW)
 
     @property
     def description(self) -> str:
-        """Why it ended, for a reader."""
+        """Why it ended, for the user."""
         return _DESCRIPTIONS[self.ended]
 
 
@@ -85,17 +90,17 @@ def run_worker(
 
     Args:
         study: what to work on.
-        identity: who this worker is, see `this_process`.
+        identity: of this worker, see `this_process`.
         train: trains one trial and reports each epoch.
         stop: may be requested from a signal handler or another thread; the trial is then released with its checkpoint.
         limit: number of trials after which to end.
-        wait: whether to stay while the rest of the budget runs elsewhere, to resume a trial whose worker dies.
-        deadline: when the job that this worker runs in ends.
+        wait: whether to wait while other workers hold the rest of the budget, to resume a trial whose worker dies.
+        deadline: end of the job that this worker runs in.
 
     Raises:
-        StudyStoppedError: too many trials failed.
-        StorageError: the database is out of reach for too long.
-        Exception: a bug in training passes through, after the trial has been released.
+        StudyStoppedError: if too many trials failed.
+        StorageError: if the database is unreachable for too long.
+        Exception: any bug in training, after the trial has been released.
     """
     stop = stop or Stop()
     conditions = {} if deadline is None else {StopReason.DEADLINE: lambda: deadline.seconds_left() <= 0}
@@ -118,7 +123,7 @@ class _Worker:
         self._started = register_worker(study, identity)
 
     def run(self, limit: int | None, wait: bool) -> WorkerSummary:
-        """Works until there is a reason to end; the end and its reason are written down."""
+        """Work until there is a reason to end, and store the reason."""
         try:
             self._tidy()
             ended = self._work(limit, wait)
@@ -138,7 +143,7 @@ class _Worker:
     def _work(self, limit: int | None, wait: bool) -> Ending:
         polls = 0
         while limit is None or len(self._outcomes) < limit:
-            message = "waits for trials of other workers" if polls else "takes the next trial"
+            message = "waiting for trials of other workers" if polls else "claiming the next trial"
             asked = check_in(self._study, self._name, self._started, finished=len(self._outcomes), message=message)
             self._check_whether_to_stop(asked)
             if self._stop.requested and self._stop.reason is not None:
@@ -161,7 +166,7 @@ class _Worker:
         return "limit"
 
     def _check_whether_to_stop(self, asked: StopRequest | None) -> None:
-        """Request a stop for what is only looked at between two trials."""
+        """Request a stop for reasons that are checked only between two trials."""
         if asked is not None:
             self._stop.request(StopReason.DRAIN)
         if self._train.needs_restart():
@@ -202,13 +207,18 @@ class _Worker:
         return outcome
 
     def _begin_record(self, held: Claim) -> TrialRecord:
-        """Store the record of a new trial, or of another attempt at one. Raises LeaseLost, StorageError."""
+        """Store the record of a new trial, or of another attempt at one.
+
+        Raises:
+            LeaseLost: if another worker has claimed the trial.
+            StorageError: if another version of hpo stored its configuration and this one cannot train it.
+        """
         provenance = self._train.provenance
         drawn: Drawn = {}
         if held.record is None:
             record = _new_record(held, provenance, drawn)
         else:
-            # Refuse a configuration of another version of hpo before anything is written.
+            # Validate a configuration of another version of hpo before anything is written.
             held.record.train_config(held.study.trial_name(held.number))
             record = held.record.model_copy(update={"provenance": provenance, "lives": held.fence})
         if not store_record(held, record, self._train.checkpoints, drawn):
@@ -242,7 +252,7 @@ class _Worker:
                 meter.read()
                 progress(last.epoch / held.study.spec.budget.epochs)
         except (train.failure, DataError) as failure:
-            # The data were read before: what training says of them is the doing of this configuration's resplit.
+            # The data have already been validated, so a DataError here is caused by this configuration's resplit.
             return "failed", last, str(failure)
         if self._stop.requested and (last is None or last.epoch < held.study.spec.budget.epochs):
             raise _Released
@@ -255,13 +265,13 @@ class _Worker:
             _log.warning("trial %d: could not be released, its lease will expire: %s", held.number, error)
 
     def _tidy(self) -> None:
-        """Removes the checkpoints of trials that have ended, here or on another host."""
+        """Remove the checkpoints of trials that have finished, here or on another host."""
         for number in sorted(self._train.kept() - unfinished(self._study)):
             self._train.forget(number)
 
 
 def _new_record(held: Claim, provenance: Provenance, drawn: Drawn) -> TrialRecord:
-    """Make the record of a new trial; what was drawn for it goes into `drawn`."""
+    """Make the record of a new trial; add its sampled parameters to `drawn`."""
     spec, study_seed = held.study.spec, held.study.spec.search.seed
     planned = planned_trial(spec, held.place)
     if planned is None:
@@ -287,7 +297,7 @@ def _describe_start(held: Claim) -> str:
     planned = planned_trial(held.study.spec, held.place)
     if planned is None:
         return text
-    name = f"reference {planned.name}" if planned.is_reference else planned.name
+    name = f"baseline {planned.name}" if planned.is_reference else planned.name
     return text + (f" ({name})" if planned.repeat is None else f" ({name}, repeat {planned.repeat + 1})")
 
 

@@ -1,4 +1,4 @@
-"""A recorded trial, trained again and compared report by report."""
+"""Train a recorded trial again and compare the reports."""
 
 from __future__ import annotations
 
@@ -14,7 +14,13 @@ from hpo.study.record import Provenance
 
 @dataclass(frozen=True)
 class ReplayedEpoch:
-    """One epoch of both runs. difference: of the AUC, now minus then; None if the record does not reach it."""
+    """One epoch of both runs.
+
+    Attributes:
+        then: recorded AUC.
+        now: AUC of the replay.
+        difference: now minus then; None if the epoch was not recorded.
+    """
 
     epoch: int
     then: float | None
@@ -24,9 +30,11 @@ class ReplayedEpoch:
 
 @dataclass(frozen=True)
 class Replay:
-    """A trial and its repetition. bit_equal: every fold of every recorded epoch has the same AUC to the last bit.
+    """Comparison of a trial with its replay.
 
-    changed: what is not as it was, a line each: data, code, packages, device.
+    Attributes:
+        bit_equal: whether every fold AUC of every recorded epoch is identical to the last bit.
+        changed: differences in data, code, packages or device, a line each.
     """
 
     number: int
@@ -39,14 +47,16 @@ class Replay:
 def replay(
     study: Study, number: int, train: Trainer, on_epoch: Callable[[ReplayedEpoch], None] = lambda _: None
 ) -> Replay:
-    """Trains a trial's configuration with its seed again, for as many epochs as it made; stores nothing.
+    """Train a trial's configuration again with its seed, for as many epochs as recorded; store nothing.
 
-    Raises StudyNotFoundError if there is no such trial or it never began, StorageError if this hpo cannot train its
-    configuration; what training raises passes through.
+    Raises:
+        StudyNotFoundError: if there is no such trial, or it has no reports.
+        StorageError: if this version of hpo cannot train its configuration.
+        Exception: whatever training raises.
     """
     record, curve = read_record(study, number), read_curve(study, number)
     if record is None or not curve:
-        raise StudyNotFoundError(f"trial {number} of study {study.name} has reported nothing that could be compared")
+        raise StudyNotFoundError(f"trial {number} of study {study.name} has no reports to compare with")
     epochs: list[ReplayedEpoch] = []
     bit_equal = True
     config = record.train_config(study.trial_name(number))
@@ -61,7 +71,7 @@ def replay(
 
 
 def changes(recorded: Provenance, current: Provenance) -> list[str]:
-    """List what has changed since a trial was recorded, a line each: `torch: then 2.11.0, now 2.12.0`."""
+    """List the differences in provenance since a trial was recorded: `torch: then 2.11.0, now 2.12.0`."""
     then, now = _named(recorded), _named(current)
     return [
         f"{name}: then {then.get(name, 'nothing')}, now {now.get(name, 'nothing')}"

@@ -1,4 +1,4 @@
-"""What a worker needs from training, and the real thing made from a spec and a data folder."""
+"""`Trainer`: the worker's interface to training, and its implementation for a study."""
 
 from __future__ import annotations
 
@@ -27,11 +27,16 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Task:
-    """One trial to train, or to go on with from its checkpoint.
+    """One trial to train, or to resume from its checkpoint.
 
-    seed: of everything that is drawn. number, fence: name its checkpoints. control: obeyed at each step; once its stop
-    is requested, the trainer saves a checkpoint and ends early, without an error. kept_at: where the worker that held
-    the trial before keeps its checkpoints, HOST:FOLDER.
+    Attributes:
+        seed: of everything random.
+        number: of the trial; names its checkpoints together with `fence`.
+        fence: fencing token.
+        control: checked at each step; once a stop is requested, the trainer saves a checkpoint and ends early, without
+            an error.
+        kept_at: where the previous worker of the trial keeps its checkpoints, HOST:FOLDER.
+        scoring_seed: seed of the folds; None for the study's folds.
     """
 
     config: TrainConfig
@@ -44,10 +49,12 @@ class Task:
 
 
 class Trainer(Protocol):
-    """Trains trials of one study.
+    """Trains the trials of one study.
 
-    provenance: what goes into the record of each trial. failure: what it raises if a configuration fails by its own
-    fault. checkpoints: where it keeps the state of trials under way, HOST:FOLDER; None if it keeps none.
+    Attributes:
+        provenance: stored in the record of each trial.
+        failure: exception for trials that fail because of their own settings.
+        checkpoints: where it keeps checkpoints, HOST:FOLDER; None if it keeps none.
     """
 
     provenance: Provenance
@@ -57,27 +64,27 @@ class Trainer(Protocol):
     def checkpoints(self) -> str | None: ...
 
     def __call__(self, task: Task) -> Iterator[EpochReport]:
-        """Reports after each epoch that it trains; those before its checkpoint are not reported again."""
+        """Train a trial and yield a report after each epoch; epochs before its checkpoint are not reported again."""
         ...
 
     def kept(self) -> set[int]:
-        """Numbers of the trials of which there are checkpoints."""
+        """Return the numbers of the trials that have checkpoints."""
         ...
 
     def forget(self, number: int) -> None:
-        """Removes the checkpoints of a trial that has ended."""
+        """Remove the checkpoints of a finished trial."""
         ...
 
     def peak_memory(self) -> int | None:
-        """Bytes of device memory at most in use so far, or None if the device does not say."""
+        """Return the peak device memory so far in bytes, or None if it cannot be measured."""
         ...
 
     def needs_restart(self) -> bool:
-        """Whether no other trial should be trained in this process, since memory was refused to it."""
+        """Return whether this process ran out of memory and should not train another trial."""
         ...
 
     def energy(self) -> float | None:
-        """Joules that this worker has used so far, or None if the device does not say."""
+        """Return the energy that this worker has used so far in joules, or None if it cannot be measured."""
         ...
 
 
@@ -88,11 +95,15 @@ def make_trainer(
     checkpoints: Path | None = None,
     sharing: int = 1,
 ) -> Trainer:
-    """The real trainer of a study; loads the data once, from `data_folder(data_dir)`.
+    """Make the trainer of a study; the data are loaded once, from `data_folder(data_dir)`.
 
-    checkpoints: a folder of this study's own; None: a trial that is given back begins anew.
-    sharing: workers on the device, each of which is taken to use an equal part of its energy.
-    Raises DataError, DeviceError.
+    Args:
+        checkpoints: this study's own folder; None to keep no checkpoints, so that released trials restart.
+        sharing: number of workers on the device, among which its energy is divided equally.
+
+    Raises:
+        DataError: if the data cannot be loaded.
+        DeviceError: if the device is not available.
     """
     from hpo.data.development import load_development
     from hpo.data.folder import data_folder
@@ -136,32 +147,32 @@ class _StudyTrainer:
         )
 
     def kept(self) -> set[int]:
-        """Numbers of the trials of which there are checkpoints."""
+        """Return the numbers of the trials that have checkpoints."""
         from hpo.training.loop.checkpoint import trials_with_checkpoints
 
         return set() if self._folder is None else trials_with_checkpoints(self._folder)
 
     def forget(self, number: int) -> None:
-        """Removes the checkpoints of a trial that has ended."""
+        """Remove the checkpoints of a finished trial."""
         from hpo.training.loop.checkpoint import remove_checkpoints
 
         if self._folder is not None:
             remove_checkpoints(self._folder, number)
 
     def peak_memory(self) -> int | None:
-        """Bytes of device memory at most in use so far, or None if the device does not say."""
+        """Return the peak device memory so far in bytes, or None if it cannot be measured."""
         from hpo.training.machine.device import choose_device, peak_memory_bytes
 
         return peak_memory_bytes(choose_device(self._device)) or None
 
     def needs_restart(self) -> bool:
-        """Whether memory was refused to this process, see `hpo.training.machine.limits`."""
+        """Return whether this process ran out of memory, see `hpo.training.machine.limits`."""
         from hpo.training.machine.limits import process_is_tainted
 
         return process_is_tainted()
 
     def energy(self) -> float | None:
-        """Joules of this worker's part of the device so far, or None if the device does not say."""
+        """Return this worker's share of the device's energy so far in joules, or None if it cannot be measured."""
         joules = self._meter.joules()
         return None if joules is None else joules / self._sharing
 
@@ -174,16 +185,16 @@ class _StudyTrainer:
 
         if self._folder is None:
             return None
-        found = Checkpoint(self._folder, task.number, task.fence, self._identity(task))
-        if task.fence > 1 and not found.exists():
+        checkpoint = Checkpoint(self._folder, task.number, task.fence, self._identity(task))
+        if task.fence > 1 and not checkpoint.exists():
             before = (
                 f"; its last worker kept them in {task.kept_at}" if task.kept_at not in (None, self.checkpoints) else ""
             )
             _log.warning("trial %d restarts: no checkpoint in %s%s", task.number, self.checkpoints, before)
-        return found
+        return checkpoint
 
     def _identity(self, task: Task) -> str:
-        """Everything that a resumed trial must share with its first life to be the same trial."""
+        """Return a hash of everything that must match for a checkpoint to be resumed."""
         shared = [
             task.config.identity(),
             task.seed,
