@@ -27,7 +27,7 @@ from hpo.search.worker.loop import run_worker
 from hpo.study.config import applies
 from hpo.study.space import Choices, FloatRange, IntRange, suggestion_order
 from hpo.study.spec import Budget, Search, StudySpec
-from tests.search.fakes import FakeTrainer, make_report, make_spec
+from tests.search.fakes import FakeTrainer, make_record, make_report, make_spec
 from tests.search.lives import claimed
 
 ROOT = Path(__file__).parents[2]
@@ -89,7 +89,7 @@ def _auc(params: dict[str, Any], epoch: int) -> float:
 
 def _end(held: Claim, params: dict[str, Any]) -> None:
     """Train a trial to its end: every seventh fails, the others end complete or pruned."""
-    record: dict[str, Any] = {"params": {} if held.reference else params}
+    record = make_record({}, {} if held.reference else params)
     last = None
     for epoch in range(1, EPOCHS + 1):
         if held.number % 7 == 6 and epoch == 3:
@@ -113,7 +113,7 @@ def _simulate(study: Study, check: Callable[[Study, Claim, Suggestion], None] = 
             suggestion = suggest(study, held.number)
             check(study, held, suggestion)
             params = suggestion.values
-            assert store_record(held, {"params": params}, drawn=suggestion.drawn)
+            assert store_record(held, make_record({}, params), drawn=suggestion.drawn)
             drawn.append(suggestion)
         record_report(held, make_report(1, _auc(params, 1)))
         running.append((held, params))

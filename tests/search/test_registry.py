@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from hpo.control import StopReason
 from hpo.search.database.database import Database
 from hpo.search.queries.trials import read_trials
 from hpo.search.queue.workers import (
@@ -31,7 +32,7 @@ def test_a_worker_is_written_down_with_its_trial_and_its_end(any_database: Datab
     early, late = read_workers(study)
     assert (early.name, early.device, early.job, early.trial, early.alive) == ("early", "cuda:0", "17_3", 0, True)
     assert (late.finished, late.trial, late.alive) == (1, None, False)
-    assert (summary.ended, late.message) == ("limit", summary.said)
+    assert (summary.ended, late.message) == ("limit", summary.description)
     assert 0 <= late.silent < LIMIT
 
 
@@ -66,7 +67,7 @@ def test_a_worker_that_is_asked_to_end_finishes_its_trial_first(database: Databa
 
     study = create_or_open(database, "study", make_spec(5))
     summary = run_worker(study, identity=this_process("w"), train=FakeTrainer(on_epoch=ask))
-    assert (summary.finished, summary.ended, summary.interrupted) == (1, "drained", False)
+    assert (summary.finished, summary.ended, summary.interrupted) == (1, StopReason.DRAIN, False)
 
 
 @pytest.mark.usefixtures("quick_heartbeat")
@@ -77,7 +78,7 @@ def test_a_worker_that_is_asked_to_end_at_once_gives_its_trial_back(database: Da
 
     study, train = create_or_open(database, "study", make_spec(5)), FakeTrainer(on_epoch=ask)
     summary = run_worker(study, identity=this_process("w"), train=train)
-    assert (summary.finished, summary.ended, summary.interrupted) == (0, "drained", False)
+    assert (summary.finished, summary.ended, summary.interrupted) == (0, StopReason.DRAIN_NOW, False)
     assert [row.state for row in read_trials(study)] == ["free"]
 
 
