@@ -56,7 +56,7 @@ def test_one_that_was_left_goes_on_and_ends_as_if_it_had_not_been(
     with pytest.raises(Left):
         refit(config, development, 3, 5, "cpu", leave, checkpoint)
     assert checkpoint.exists()
-    kept = checkpoint.load(print)
+    kept = checkpoint.load()
     assert kept is not None
     before = kept[0]["seconds"]
     assert before > 0

@@ -95,7 +95,7 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[Run]:
     monkeypatch.setattr("hpo.training.loop.trial.Run", RecordedRun)
     monkeypatch.setattr("hpo.training.model.resnet._WIDTHS", (16, 16, 16, 16))
     monkeypatch.setitem(SCORING_ROWS, 2, 8)
-    monkeypatch.setattr("hpo.training.loop.checkpoint.os.fsync", lambda _: None)
+    monkeypatch.setattr("hpo.files.os.fsync", lambda _: None)
     return made
 
 
