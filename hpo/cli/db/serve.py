@@ -8,8 +8,8 @@ import click
 
 from hpo.errors import StorageError, UsageError
 from hpo.launch.server.cluster import Cluster
+from hpo.launch.server.serve import READY, serve_in_background, stop_server
 from hpo.launch.server.serve import serve as serve_folder
-from hpo.launch.server.serve import serve_in_background, stop_server
 
 DEFAULT_FOLDER = Path("hpo-database")
 
@@ -50,4 +50,4 @@ def serve(folder: Path, listen: str | None, port: int | None, background: bool, 
 def _print_address(cluster: Cluster) -> None:
     reach = "this host only" if cluster.is_local else "other hosts too, with the password"
     print(f"PostgreSQL serves {cluster.host}:{cluster.port} to {reach}; data in {cluster.data}")
-    print(f"address for workers: --storage @{cluster.address_file}", flush=True)
+    print(f"address for workers: {READY}{cluster.address_file}", flush=True)

@@ -80,6 +80,10 @@ def serve(
             _stop(process)
 
 
+READY = "--storage @"
+"""What the output of `hpo db serve` holds once the server answers: the option that workers are given."""
+
+
 def serve_in_background(folder: Path, *, listen: str | None, port: int | None) -> int:
     """Start `hpo db serve` for the folder as a process that outlives this one, and return its PID once it serves.
 
@@ -101,7 +105,7 @@ def serve_in_background(folder: Path, *, listen: str | None, port: int | None) -
         )
         end = time.monotonic() + START_SECONDS + SILENT_SECONDS + 10
         while process.poll() is None and time.monotonic() < end:
-            if "address file" in Path(log.name).read_text(errors="replace"):
+            if READY in Path(log.name).read_text(errors="replace"):
                 return process.pid
             time.sleep(0.1)
         if process.poll() is None:
