@@ -20,7 +20,7 @@ from tests.cli.run import hpo, hpo_here
 
 pytestmark = pytest.mark.slow
 
-KIBIBYTES = 900_000
+KIBIBYTES = 1_000_000
 """Of private memory for each process: enough for a batch of 32 digits, and far too little for one of 1,024."""
 
 SETTINGS = (

@@ -36,7 +36,7 @@ def test_networks_are_trained_with_the_test_rows_sealed_and_then_opened_once(
 
     beats: list[str] = []
     done = finalize(
-        study, seeds=1, trial=3, results=results, device="cpu", beat=lambda name, _share: beats.append(name)
+        study, seeds=1, trial=3, results=results, device="cpu", progress=lambda name, _share: beats.append(name)
     )
     assert beats == []
     assert done.judgement is not None
