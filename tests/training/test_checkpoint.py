@@ -204,7 +204,7 @@ value = 0.0
 while True:
     value += 1.0
     folds = [{"weights": torch.full((1 << 20,), value)} for _ in "ab"]
-    assert checkpoint.save({"value": value}, folds, print)
+    assert checkpoint.save({"value": value}, folds)
     print(value, flush=True)
 """
 
