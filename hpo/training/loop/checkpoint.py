@@ -22,8 +22,6 @@ from hpo.training.state import StateDict
 _log = logging.getLogger(__name__)
 
 
-Tell = Callable[[str], None]
-
 _NAME = re.compile(r"trial-(?P<trial>\d{5,})\.f(?P<fence>\d+)\.pt(?P<temporary>(\.\d+)?\.part)?")
 _FORMAT = 1
 _SPARE_BYTES = 1 << 22
