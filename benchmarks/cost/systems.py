@@ -17,6 +17,7 @@ from hpo.search.database.database import open_database
 from hpo.search.queue.claiming import claim, store_record
 from hpo.search.queue.lease import Claim
 from hpo.search.queue.reporting import finish, record_report
+from hpo.search.strategy import sampler
 from hpo.search.strategy.sampler import distribution, suggest
 from hpo.search.strategy.seeds import trial_seed
 from hpo.search.study import Study, open_study
@@ -53,8 +54,7 @@ class Hpo:
 
     def __init__(self, study: Study, worker: str) -> None:
         self._study, self._worker, self._chance = study, worker, random.Random(worker)
-        self.storage = self._study.database.optuna
-        self.seen = self._study.database.trials
+        self.database, self.storage = study.database, study.database.optuna
 
     def trial(self, note: Note, over: Callable[[], bool]) -> None:
         """One trial."""
@@ -128,7 +128,8 @@ def connect(name: Name, address: str, worker: str) -> System:
 def share_cache(warm: System, cold: System) -> None:
     """Gives a worker the list of finished trials that another has read, so that not each has to read them first."""
     if isinstance(warm, Hpo) and isinstance(cold, Hpo):
-        cold.seen.update(warm.seen)
+        # Each worker is a process of its own, so what they share here is a copy in each.
+        sampler._histories[cold.database] = dict(sampler._histories.get(warm.database, {}))
         return
     for attribute in _CACHE:
         setattr(cold.storage, attribute, getattr(warm.storage, attribute))
