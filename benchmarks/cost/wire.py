@@ -81,6 +81,10 @@ class FreeTrainer:
         """There is no device."""
         return None
 
+    def needs_restart(self) -> bool:
+        """It never runs out of memory."""
+        return False
+
     def energy(self) -> float | None:
         """There is no device."""
         return None
