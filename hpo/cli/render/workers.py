@@ -85,11 +85,11 @@ def _others(crew: Crew, hidden: int) -> list[Text]:
     lines = []
     idle, lost = crew.idle(), crew.lost()
     ended = [worker for worker in crew.workers if not worker.alive]
-    told = [f"{hidden} more at work"] if hidden else []
-    told += [f"{len(idle)} without a trial"] if idle else []
-    told += [f"{len(ended)} ended"] if ended else []
-    if told:
-        lines.append(Text("; ".join(told), style="dim"))
+    parts = [f"{hidden} more at work"] if hidden else []
+    parts += [f"{len(idle)} without a trial"] if idle else []
+    parts += [f"{len(ended)} ended"] if ended else []
+    if parts:
+        lines.append(Text("; ".join(parts), style="dim"))
     if lost:
         longest = max(worker.silent for worker in lost)
         names = ", ".join(worker.name for worker in lost[:3]) + (" ..." if len(lost) > 3 else "")
@@ -101,7 +101,7 @@ def _others(crew: Crew, hidden: int) -> list[Text]:
 
 def _jobs(jobs: Jobs) -> list[Text]:
     going = [job for job in jobs.jobs if not job.over]
-    lines = [Text(_told(job)) for job in going[-MOST_ARRAYS:]]
+    lines = [Text(_describe(job)) for job in going[-MOST_ARRAYS:]]
     if len(going) > MOST_ARRAYS:
         lines.insert(0, Text(f"{len(going) - MOST_ARRAYS} earlier jobs", style="dim"))
     if jobs.trouble:
@@ -109,7 +109,7 @@ def _jobs(jobs: Jobs) -> list[Text]:
     return lines
 
 
-def _told(array: JobState) -> str:
+def _describe(array: JobState) -> str:
     text = f"job {array.job} on {array.cluster}: {array.tasks} in its array"
     if array.running is None:
         return text

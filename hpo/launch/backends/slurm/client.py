@@ -133,8 +133,8 @@ def _ask(
             f"{command[0]} is not on this machine; run the command on a login node of the cluster"
         ) from None
     except (OSError, subprocess.TimeoutExpired) as error:
-        told = "did not answer" if isinstance(error, subprocess.TimeoutExpired) else str(error.strerror)
-        raise SlurmSilentError(f"{command[0]} {told} within {seconds:.0f} s; try again later") from None
+        problem = "did not answer" if isinstance(error, subprocess.TimeoutExpired) else str(error.strerror)
+        raise SlurmSilentError(f"{command[0]} {problem} within {seconds:.0f} s; try again later") from None
 
 
 def _are_unknown(answer: subprocess.CompletedProcess[str]) -> bool:
