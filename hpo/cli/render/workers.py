@@ -93,7 +93,7 @@ def _others(crew: Crew, hidden: int) -> list[Text]:
     if lost:
         longest = max(worker.silent for worker in lost)
         names = ", ".join(worker.name for worker in lost[:3]) + (" ..." if len(lost) > 3 else "")
-        lines.append(Text(f"{len(lost)} lost without a word, up to {duration(longest)} ago: {names}", style="yellow"))
+        lines.append(Text(f"{len(lost)} lost, last heartbeat up to {duration(longest)} ago: {names}", style="yellow"))
     if ended and (message := max(ended, key=lambda worker: worker.ended or 0.0).message):
         lines.append(Text(f"the last one ended: {message.splitlines()[0]}", style="dim", overflow="ellipsis"))
     return lines
