@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FunctionType
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -161,7 +162,8 @@ def test_the_package_of_launching_is_the_function_of_launching_too(storage: str)
 
     study = hpo.launch("digits", storage, "nobody works", trials=3, on="none")
     assert hpo.open_study("nobody works", storage).spec.budget.trials == study.spec.budget.trials == 3
-    assert hpo.launch.estimate.trained_share is trained_share
+    launching: Any = hpo.launch
+    assert launching.estimate.trained_share is trained_share
 
 
 def test_launching_is_callable_before_and_after_its_package_is_imported(tmp_path: Path) -> None:

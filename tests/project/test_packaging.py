@@ -9,6 +9,7 @@ import sys
 import tomllib
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -22,7 +23,7 @@ EXTRAS_FOR_A_DATABASE = {"psycopg", "psycopg-binary"}
 
 
 def licence(distribution: importlib.metadata.Distribution) -> str:
-    metadata = distribution.metadata
+    metadata: Any = distribution.metadata
     classifiers = [line for line in metadata.get_all("Classifier", []) if line.startswith("License")]
     return " ".join([metadata.get("License-Expression") or "", *classifiers, (metadata.get("License") or "")[:80]])
 

@@ -9,6 +9,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import optuna
 import pytest
@@ -89,7 +90,7 @@ def test_a_trial_that_has_learned_not_even_its_training_rows_is_marked(database:
 
 
 def test_every_answer_can_be_written_as_json(study: Study) -> None:
-    answers = [read_status(study), *read_trials(study), read_best(study), *read_curve(study, 0)]
+    answers: list[Any] = [read_status(study), *read_trials(study), read_best(study), *read_curve(study, 0)]
     for answer in answers:
         assert json.loads(json.dumps(dataclasses.asdict(answer), allow_nan=False))
 
@@ -161,9 +162,9 @@ def test_a_trial_without_reports_cannot_be_replayed(database: Database) -> None:
 def served(study: Study, read_only: bool = False) -> Iterator[str]:
     """The address that a dashboard opens on."""
     ready = threading.Event()
-    found: list[object] = []
+    found: list[Any] = []
 
-    def note(item: object) -> None:
+    def note(item: Any) -> None:
         found.append(item)
         if len(found) == 2:
             ready.set()

@@ -144,7 +144,8 @@ def test_an_expanded_interval_is_quantiles_farther_out_by_t_and_by_the_divisors_
 def test_a_paired_interval_leaves_out_zero_where_its_p_is_small() -> None:
     verdicts = set()
     for seed in range(12):
-        comparison = bootstrap_difference(*drawn(2, seed), LABELS, 2000)
+        first, second = drawn(2, seed)
+        comparison = bootstrap_difference(first, second, LABELS, 2000)
         if abs(comparison.p - 0.05) > 0.005:
             assert comparison.is_distinguishable == (comparison.p < 0.05)
             verdicts.add(comparison.is_distinguishable)
