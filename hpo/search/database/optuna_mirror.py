@@ -2,7 +2,7 @@
 
 The only file that imports Optuna's private table definitions. hpo's own tables are authoritative; the mirror is written
 in the same transactions. Optuna's storage needs a transaction and several queries for each parameter, report and
-attribute: 390 round trips for a trial of 10 settings and 20 reports. These functions need one statement each. A test
+attribute: 398 round trips for a trial of 10 settings and 20 reports. These functions need one statement each. A test
 reads every row back through Optuna's public storage.
 """
 
