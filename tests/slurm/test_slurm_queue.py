@@ -133,8 +133,8 @@ def test_workers_are_shown_with_what_they_hold_and_how_they_ended(slurm: FakeSlu
     assert unmentioned(line("busy"), "cuda", "0/4") == []
     assert unmentioned(line("gone"), 1, "60 min") == []
     assert line("the disk was full")
-    assert unmentioned(line("4711"), "testcluster", 3, 1, 0, 2, "/logs") == []
-    assert unmentioned(line("12"), "faraway", 9) == []
+    assert unmentioned(line("testcluster"), 4711, 3, 1, 0, 2, "/logs") == []
+    assert unmentioned(line("faraway"), 12, 9) == []
 
 
 def test_a_look_writes_nothing(slurm: FakeSlurm, study: Study) -> None:
