@@ -28,7 +28,6 @@ lint: setup
 
 types: setup
 	$(BIN)/mypy
-	$(BIN)/mypy --config-file tests/mypy.ini -p tests -p benchmarks
 
 imports: setup
 	$(BIN)/lint-imports

@@ -43,7 +43,7 @@ def plain(network: nn.Module) -> nn.Module:
     """The network with PyTorch's own convolutions: torch.func and torch.compile do not see through hpo's."""
     for module in network.modules():
         if isinstance(module, Convolution2d | Convolution3d):
-            module.__class__ = nn.Conv2d if isinstance(module, Convolution2d) else nn.Conv3d
+            module.__class__ = nn.Conv2d if isinstance(module, Convolution2d) else nn.Conv3d  # type: ignore[assignment]
     return network
 
 

@@ -140,6 +140,9 @@ def test_threads_that_ask_at_once_see_all_names(tmp_path: Path, monkeypatch: pyt
     shapes: Registry[object] = Registry("shape")
     is_loading, may_end = threading.Event(), threading.Event()
 
+    def register() -> None:
+        shapes.register("cube", "m:f")
+
     class SlowPoint:
         name, value, dist = "slow", "slow:register", None
 
@@ -147,7 +150,7 @@ def test_threads_that_ask_at_once_see_all_names(tmp_path: Path, monkeypatch: pyt
         def load() -> Callable[[], None]:
             is_loading.set()
             may_end.wait(60)
-            return lambda: shapes.register("cube", "m:f") and None
+            return register
 
     monkeypatch.setattr(module, "entry_points", lambda group: [SlowPoint])
     monkeypatch.setattr(module, "_has_begun", False)

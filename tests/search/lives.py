@@ -47,7 +47,7 @@ def trained(study: Study, aucs: tuple[float, ...] = (0.7, 0.9, 0.8)) -> None:
     """Ends one trial of two reports for each AUC, with parameters that the sampler drew."""
     for auc in aucs:
         held = claimed(study)
-        params: dict[str, object] = {}
+        params: dict[str, bool | int | float | str] = {}
         if not held.reference:
             suggestion = suggest(study, held.number)
             params = suggestion.values

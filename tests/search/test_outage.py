@@ -66,7 +66,11 @@ def behind_a_proxy(request: pytest.FixtureRequest) -> Iterator[tuple[Database, P
 
 def _count(database: Database) -> Callable[[sa.Connection], None]:
     change = sa.insert(schema.ledger).values(study="s", configuration="{}", code_version="", time=0.0, reason="")
-    return lambda connection: connection.execute(change) and None
+
+    def execute(connection: sa.Connection) -> None:
+        connection.execute(change)
+
+    return execute
 
 
 class Outages(logging.Handler):

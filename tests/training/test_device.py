@@ -77,7 +77,12 @@ def test_3d_is_channels_last_on_a_cpu_where_amx_computes(
 def test_bf16_is_measured_on_one_thread_and_the_others_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
     before, asked = torch.get_num_threads(), []
     set_number = torch.set_num_threads
-    monkeypatch.setattr(torch, "set_num_threads", lambda number: (asked.append(number), set_number(number)))
+
+    def asked_for(number: int) -> None:
+        asked.append(number)
+        set_number(number)
+
+    monkeypatch.setattr(torch, "set_num_threads", asked_for)
     assert device.time_in_bf16.__wrapped__() > 0
     assert asked == [1, before]
     assert torch.get_num_threads() == before

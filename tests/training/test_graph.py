@@ -57,7 +57,7 @@ def times(monkeypatch: pytest.MonkeyPatch) -> Callable[[float, float], None]:
 
     def become(as_it_is: float, replayed: float) -> None:
         readings: Iterator[float] = iter([0.0, as_it_is, 0.0, replayed])
-        monkeypatch.setattr(cuda_graph.time, "perf_counter", lambda: next(readings))
+        monkeypatch.setattr("hpo.training.loop.cuda_graph.time.perf_counter", lambda: next(readings))
 
     return become
 

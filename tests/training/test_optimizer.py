@@ -68,7 +68,8 @@ def test_200_steps_equal_libaucs_with_the_regularizer_updated_twice(
         mine.zero_grad(), theirs.zero_grad()
         loss(network(images), labels).backward()
         their_loss(torch.sigmoid(twin(images)), labels).backward()
-        mine.step(), theirs.step()
+        mine.step()
+        theirs.step()
     for mine_is, theirs_is in zip(
         [*network.parameters(), loss.a, loss.b, loss.alpha],
         [*twin.parameters(), their_loss.a, their_loss.b, their_loss.alpha],
