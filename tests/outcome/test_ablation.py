@@ -21,9 +21,9 @@ from hpo.search.worker.loop import run_worker
 from hpo.study.catalogue import find_dataset
 from hpo.study.config import TrainConfig
 from hpo.study.references import CROSS_ENTROPY, LIBAUC
+from hpo.testing.trainer import FakeTrainer, make_spec
 from tests.mention import numbers_in, unmentioned
 from tests.outcome.pages import blocks, pictures, rows, section_with, words
-from tests.search.fakes import FakeTrainer, make_spec
 
 BREAST = find_dataset("breast")
 

@@ -13,8 +13,8 @@ from hpo.search.study import Study, create_or_open
 from hpo.study.catalogue import find_dataset
 from hpo.study.config import TrainConfig
 from hpo.study.references import references
-from tests.search.fakes import make_record, make_report, make_spec
-from tests.search.lives import claimed
+from hpo.testing.trainer import make_record, make_report, make_spec
+from hpo.testing.trials import claimed
 
 
 def searched(database: Database, trials: list[tuple[float, dict[str, Any]]], *, outcome: str = "complete") -> Study:

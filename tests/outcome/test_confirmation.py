@@ -9,7 +9,7 @@ from hpo.search.queue.workers import this_process
 from hpo.search.study import Study, create_or_open
 from hpo.search.worker.loop import run_worker
 from hpo.study.spec import StudySpec
-from tests.search.fakes import FakeTrainer, make_spec
+from hpo.testing.trainer import FakeTrainer, make_spec
 
 
 def _search(database: Database) -> Study:

@@ -27,10 +27,10 @@ from hpo.study.catalogue import find_dataset
 from hpo.study.config import TrainConfig
 from hpo.study.record import NetworkRecord, Provenance, ResourceUsage
 from hpo.study.references import CROSS_ENTROPY, LIBAUC
+from hpo.testing.trainer import FakeTrainer, make_spec
 from hpo.training.loop.model_file import Model, save_model
 from hpo.training.model.resnet import resnet18
 from tests.mention import unmentioned
-from tests.search.fakes import FakeTrainer, make_spec
 
 DIGITS = find_dataset("digits")
 PROTOCOL = Protocol("development", epochs=1, seeds=2, study_seed=0)

@@ -15,7 +15,7 @@ from hpo.search.queries.ledger import read_openings
 from hpo.search.queue.workers import this_process
 from hpo.search.study import create_or_open
 from hpo.search.worker.loop import run_worker
-from tests.search.fakes import FakeTrainer, make_spec
+from hpo.testing.trainer import FakeTrainer, make_spec
 
 
 @pytest.mark.slow

@@ -15,8 +15,8 @@ from hpo.search.queue.workers import this_process
 from hpo.search.study import Study, create_or_open, open_study
 from hpo.search.worker.loop import run_worker
 from hpo.study.spec import Confirm, Scoring, StudySpec
+from hpo.testing.trainer import FakeTrainer, make_spec
 from tests.mention import unmentioned
-from tests.search.fakes import FakeTrainer, make_spec
 
 NAME = "search-confirm"
 

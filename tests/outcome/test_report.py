@@ -22,10 +22,10 @@ from hpo.search.queue.reporting import record_report
 from hpo.search.queue.workers import this_process
 from hpo.search.study import create_or_open
 from hpo.search.worker.loop import run_worker
+from hpo.testing.trainer import FakeTrainer, make_report, make_spec
 from tests.mention import numbers_in, unmentioned
 from tests.outcome import simulated
 from tests.outcome.pages import blocks, pictures, section_with, words
-from tests.search.fakes import FakeTrainer, make_report, make_spec
 
 
 @pytest.fixture(scope="module")

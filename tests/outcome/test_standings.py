@@ -15,8 +15,8 @@ from hpo.search.strategy.racing import Results
 from hpo.search.study import create_or_open
 from hpo.search.worker.loop import run_worker
 from hpo.study.spec import Scoring
+from hpo.testing.trainer import FakeTrainer
 from tests.mention import numbers_in, unmentioned
-from tests.search.fakes import FakeTrainer
 from tests.search.planned import make_confirmation, make_plan, simulated
 
 

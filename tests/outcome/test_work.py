@@ -15,9 +15,9 @@ from hpo.search.queue.workers import this_process
 from hpo.search.study import create_or_open
 from hpo.search.worker.loop import run_worker
 from hpo.study.record import NetworkRecord, Provenance, ResourceUsage
+from hpo.testing.trainer import FakeTrainer, make_spec
 from tests.outcome import simulated
 from tests.outcome.pages import rows
-from tests.search.fakes import FakeTrainer, make_spec
 from tests.search.planned import make_confirmation, make_plan
 
 GPU = {"device name": "NVIDIA H200", "torch": "2.11.0"}

@@ -9,9 +9,9 @@ import pytest
 
 import hpo
 from hpo.study.spec import StudySpec
+from hpo.testing.trainer import FakeTrainer, make_report
 from tests.plugins import kept_registries
 from tests.project.documents import ROOT, code_blocks
-from tests.search.fakes import FakeTrainer, make_report
 
 INTERFACE, EXTENDING = (ROOT / "docs" / name for name in ("python-api.md", "extending.md"))
 

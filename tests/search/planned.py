@@ -7,7 +7,7 @@ import numpy as np
 from hpo.study.config import TrainConfig
 from hpo.study.plan import Candidate, Plan
 from hpo.study.spec import StudySpec
-from tests.search.fakes import make_spec
+from hpo.testing.trainer import make_spec
 
 
 def make_plan(references: int = 1, others: int = 2, *, racing_level: float = 0.01) -> Plan:

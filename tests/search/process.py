@@ -9,7 +9,7 @@ from hpo.search.database.database import open_database
 from hpo.search.queue.workers import this_process
 from hpo.search.study import open_study
 from hpo.search.worker.loop import run_worker
-from tests.search.fakes import FakeTrainer
+from hpo.testing.trainer import FakeTrainer
 
 
 def main(address: str, name: str, worker: str, lease: str, seconds: str) -> None:

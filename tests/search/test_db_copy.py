@@ -28,10 +28,10 @@ from hpo.search.queries.trials import read_best, read_curve, read_record, read_t
 from hpo.search.queue.claiming import NothingToClaim, claim, release
 from hpo.search.queue.reporting import record_report
 from hpo.search.study import Study, create_or_open, list_studies, open_study
+from hpo.testing.trainer import make_report, make_spec
+from hpo.testing.trials import claimed, ended, trained
 from tests.mention import unmentioned
 from tests.search.conftest import throw_away
-from tests.search.fakes import make_report, make_spec
-from tests.search.lives import claimed, ended, trained
 
 BACKENDS = ("sqlite", "postgresql", "mysql")
 PAIRS = [

@@ -14,7 +14,7 @@ from hpo.search.database import schema
 from hpo.search.database.database import Database, open_database
 from hpo.search.database.engine import driver_arguments, make_engine
 from hpo.search.study import create_or_open, open_study
-from tests.search.fakes import make_spec
+from hpo.testing.trainer import make_spec
 from tests.wait import LIMIT
 
 

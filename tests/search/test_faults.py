@@ -20,8 +20,8 @@ from hpo.search.queue.workers import this_process
 from hpo.search.study import create_or_open
 from hpo.search.worker.loop import run_worker
 from hpo.search.worker.trainer import Task
+from hpo.testing.trainer import make_spec
 from hpo.training.report import EpochReport
-from tests.search.fakes import make_spec
 
 NOTHING: dict[str, list[str]] = {name: [] for name in INVARIANTS}
 

@@ -27,8 +27,8 @@ from hpo.search.worker.loop import run_worker
 from hpo.study.config import applies
 from hpo.study.space import Choices, FloatRange, IntRange, suggestion_order
 from hpo.study.spec import Budget, Search, StudySpec
-from tests.search.fakes import FakeTrainer, make_record, make_report, make_spec
-from tests.search.lives import claimed
+from hpo.testing.trainer import FakeTrainer, make_record, make_report, make_spec
+from hpo.testing.trials import claimed
 
 ROOT = Path(__file__).parents[2]
 

@@ -12,8 +12,8 @@ from hpo.study.choices import LOSSES, NETWORKS, PRUNERS, SAMPLERS
 from hpo.study.config import TrainConfig
 from hpo.study.plan import Plan
 from hpo.study.space import Choices
+from hpo.testing.trainer import make_spec
 from tests.plugins import kept_registries
-from tests.search.fakes import make_spec
 from tests.search.planned import make_confirmation, make_plan
 
 

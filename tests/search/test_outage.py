@@ -32,11 +32,11 @@ from hpo.search.queue.claiming import store_record
 from hpo.search.queue.reporting import record_report
 from hpo.search.strategy.sampler import suggest
 from hpo.search.study import create_or_open
+from hpo.testing.trainer import make_record, make_report, make_spec
+from hpo.testing.trials import claimed, ended
 from tests.clock import Clock
 from tests.search.conftest import throw_away
 from tests.search.driver_errors import of_mysql, of_postgresql, of_sqlite
-from tests.search.fakes import make_record, make_report, make_spec
-from tests.search.lives import claimed, ended
 from tests.search.private import PrivateServer
 from tests.search.proxy import Proxy
 from tests.wait import until

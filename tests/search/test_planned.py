@@ -18,9 +18,9 @@ from hpo.study.config import TrainConfig
 from hpo.study.planned import planned_trial
 from hpo.study.references import references
 from hpo.study.spec import StudySpec
+from hpo.testing.trainer import FakeTrainer, make_spec
+from hpo.testing.trials import recorded
 from tests.mention import unmentioned
-from tests.search.fakes import FakeTrainer, make_spec
-from tests.search.lives import recorded
 from tests.search.planned import make_confirmation, make_plan
 
 

@@ -15,9 +15,9 @@ from hpo.search.strategy.pruner import Pruner, Rung, make_pruner
 from hpo.search.study import Study, create_or_open
 from hpo.search.worker.loop import run_worker
 from hpo.study.choices import PRUNERS
+from hpo.testing.trainer import FakeTrainer, make_report, make_spec
+from hpo.testing.trials import claimed
 from tests.plugins import kept_registries
-from tests.search.fakes import FakeTrainer, make_report, make_spec
-from tests.search.lives import claimed
 
 
 def _pruned_study(database: Database, **options: object) -> Study:

@@ -16,9 +16,9 @@ from hpo.search.strategy.racing import race
 from hpo.search.study import Study, create_or_open
 from hpo.search.worker.loop import run_worker
 from hpo.study.spec import Scoring
+from hpo.testing.trainer import FakeTrainer, make_report
+from hpo.testing.trials import claimed
 from tests.mention import numbers_in, unmentioned
-from tests.search.fakes import FakeTrainer, make_report
-from tests.search.lives import claimed
 from tests.search.planned import make_confirmation, make_plan, simulated
 
 FOLDS = Scoring()

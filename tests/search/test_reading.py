@@ -28,9 +28,9 @@ from hpo.search.queue.workers import this_process
 from hpo.search.study import Study, create_or_open, open_study
 from hpo.search.worker.loop import run_worker
 from hpo.search.worker.replay import replay
+from hpo.testing.trainer import PROVENANCE, FakeTrainer, make_report, make_spec
+from hpo.testing.trials import claimed, recorded
 from tests.mention import numbers_in, unmentioned
-from tests.search.fakes import PROVENANCE, FakeTrainer, make_report, make_spec
-from tests.search.lives import claimed, recorded
 from tests.wait import LIMIT
 
 

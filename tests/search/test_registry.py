@@ -19,8 +19,8 @@ from hpo.search.queue.workers import (
 )
 from hpo.search.study import create_or_open
 from hpo.search.worker.loop import run_worker
-from tests.search.fakes import FakeTrainer, make_spec
-from tests.search.lives import claimed, expire
+from hpo.testing.trainer import FakeTrainer, make_spec
+from hpo.testing.trials import claimed, expire
 from tests.wait import LIMIT, until
 
 

@@ -24,8 +24,8 @@ from hpo.search.database.optuna_mirror import new_trial
 from hpo.search.queue.workers import this_process
 from hpo.search.study import create_or_open, open_study
 from hpo.search.worker.loop import run_worker
+from hpo.testing.trainer import FakeTrainer, make_spec
 from tests.mention import unmentioned
-from tests.search.fakes import FakeTrainer, make_spec
 
 SPECIAL = "p@ss/w:o%r{d} x"
 

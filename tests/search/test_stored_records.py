@@ -24,8 +24,8 @@ from hpo.search.queue.workers import this_process
 from hpo.search.study import Study, create_or_open, list_studies, open_study
 from hpo.search.worker.loop import run_worker
 from hpo.search.worker.replay import replay
-from tests.search.fakes import FakeTrainer, make_record, make_spec
-from tests.search.lives import claimed, recorded
+from hpo.testing.trainer import FakeTrainer, make_record, make_spec
+from hpo.testing.trials import claimed, recorded
 
 RESULTS = sorted((Path(__file__).parents[2] / "docs" / "results").glob("*/study.sqlite3"))
 STUDIES_WITH_TRIALS = {"adrenal3d": 2, "breast": 3, "pneumonia": 2}

@@ -21,9 +21,9 @@ from hpo.study.planned import PlannedTrial
 from hpo.study.references import references
 from hpo.study.space import Choices, FloatRange, IntRange
 from hpo.study.spec import Search
+from hpo.testing.trainer import FakeTrainer, make_spec
+from hpo.testing.trials import claimed, recorded
 from tests.plugins import kept_registries
-from tests.search.fakes import FakeTrainer, make_spec
-from tests.search.lives import claimed, recorded
 
 
 def _ran(database: Database, trials: int, **options: Any) -> Study:

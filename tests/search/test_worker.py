@@ -26,10 +26,10 @@ from hpo.search.queue.workers import WorkerIdentity, register_worker, this_proce
 from hpo.search.study import Study, create_or_open
 from hpo.search.worker.deadline import LEAST_SECONDS, Deadline, seconds_to_get_anywhere
 from hpo.search.worker.loop import run_worker
+from hpo.testing.trainer import FakeTrainer, StopAfter, make_report, make_spec
+from hpo.testing.trials import claimed, expire, recorded
 from tests.clock import Clock
 from tests.mention import unmentioned
-from tests.search.fakes import FakeTrainer, StopAfter, make_report, make_spec
-from tests.search.lives import claimed, expire, recorded
 from tests.wait import until
 
 

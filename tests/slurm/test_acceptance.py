@@ -22,10 +22,10 @@ from hpo.search.queries.status import read_status
 from hpo.search.queries.trials import TrialRow, read_trials
 from hpo.search.queue.workers import read_jobs, read_workers
 from hpo.search.study import Study, open_study
+from hpo.testing.trials import recorded
 from tests.cli.run import hpo
 from tests.mention import unmentioned
 from tests.search.conftest import throw_away
-from tests.search.lives import recorded
 from tests.slurm.cluster import Cluster, cluster
 from tests.wait import until
 

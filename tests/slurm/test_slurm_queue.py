@@ -29,9 +29,9 @@ from hpo.search.queue.workers import (
     this_process,
 )
 from hpo.search.study import Study, create_or_open
+from hpo.testing.trainer import make_spec
+from hpo.testing.trials import claimed
 from tests.mention import unmentioned
-from tests.search.fakes import make_spec
-from tests.search.lives import claimed
 from tests.slurm.fake import FakeSlurm
 from tests.wait import until
 

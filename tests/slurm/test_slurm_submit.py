@@ -16,8 +16,8 @@ from hpo.launch.backends.slurm.submit import test_only as ask_the_cluster
 from hpo.search.database.database import Database
 from hpo.search.queue import workers
 from hpo.search.study import Study, create_or_open
+from hpo.testing.trainer import make_spec
 from tests.mention import unmentioned
-from tests.search.fakes import make_spec
 from tests.slurm.fake import FakeSlurm
 
 SECRET = "s3cret-w0rd"

@@ -1,4 +1,4 @@
-"""Short lives of trials, without a worker: claimed, reported, ended."""
+"""Steps in the life of a trial without a worker: claim, report, finish, let the lease run out."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from hpo.search.queue.reporting import Outcome, finish, record_report
 from hpo.search.strategy.sampler import suggest
 from hpo.search.study import Study
 from hpo.study.record import TrialRecord
-from tests.search.fakes import make_record, make_report
+from hpo.testing.trainer import make_record, make_report
 
 
 def claimed(study: Study, worker: str = "w") -> Claim:
-    """A trial for a worker; fails the test if there is none."""
+    """Claim a trial for a worker; fails the test if there is none."""
     held = claim(study, worker)
     assert isinstance(held, Claim)
     return held
 
 
 def ended(held: Claim, outcome: Outcome = "complete", auc: float = 0.8, reason: str = "") -> bool:
-    """Whether the trial could be ended by this claim."""
+    """Finish a trial; False if the claim had lost its lease."""
     return finish(held, outcome, make_report(1, auc), reason=reason)
 
 
 def expire(study: Study) -> None:
-    """Lets every lease of a study run out at once, as if its holders had long been silent."""
+    """Let every lease of a study run out at once, as if no worker had sent a heartbeat for long."""
     change = sa.update(schema.trials).where(
         schema.trials.c.study_id == study.study_id, schema.trials.c.state == "claimed"
     )
@@ -37,14 +37,14 @@ def expire(study: Study) -> None:
 
 
 def recorded(study: Study, number: int) -> TrialRecord:
-    """The record of a trial; fails the test if there is none."""
+    """Read the record of a trial; fails the test if there is none."""
     record = read_record(study, number)
     assert record is not None
     return record
 
 
 def trained(study: Study, aucs: tuple[float, ...] = (0.7, 0.9, 0.8)) -> None:
-    """Ends one trial of two reports for each AUC, with parameters that the sampler drew."""
+    """Finish one trial with two reports for each AUC, with parameters drawn by the sampler."""
     for auc in aucs:
         held = claimed(study)
         params: dict[str, bool | int | float | str] = {}

@@ -1,4 +1,4 @@
-"""A trainer without networks, and small specs, for tests of the search room."""
+"""A trainer without networks, and small specs, records and reports to go with it."""
 
 from __future__ import annotations
 
@@ -55,13 +55,18 @@ class StopAfter(Stop):
 
 
 class FakeFailure(Exception):  # noqa: N818
-    """A configuration that fails by its own fault."""
+    """What `FakeTrainer` raises for a configuration that is to fail."""
 
 
 class FakeTrainer:
-    """Learns at once: the AUC follows from the learning rate and the epoch; `seconds` is slept in each epoch.
+    """A trainer for `hpo.run_worker(study, trainer=...)` that learns at once.
 
-    on_epoch: called at the end of each epoch, before its report. stop: whether the trial under way is to be given back.
+    The AUC of an epoch follows from the learning rate (best at .01), the epoch and, in the ninth digit, the seed.
+
+    Attributes:
+        trained: configuration and seed of each trial that was begun.
+        divided: seed of the folds of each trial that was begun; None where the study's own folds are used.
+        stop: whether the trial in training is asked to stop.
     """
 
     def __init__(
@@ -72,6 +77,15 @@ class FakeTrainer:
         on_epoch: Callable[[int], None] = lambda _: None,
         training_auc: Callable[[TrainConfig], float] = lambda _: 0.7,
     ) -> None:
+        """Make a trainer.
+
+        Args:
+            epochs: reports of each trial.
+            seconds: time to sleep in each epoch, in ten steps between which a stop is noticed.
+            fails: configurations whose trials fail in their first epoch.
+            on_epoch: called at the end of each epoch, before its report.
+            training_auc: training AUC of each report.
+        """
         self.provenance = PROVENANCE
         self.failure: type[Exception] = FakeFailure
         self.checkpoints: str | None = None
@@ -82,7 +96,7 @@ class FakeTrainer:
         self._training_auc = training_auc
 
     def __call__(self, task: Task) -> Iterator[EpochReport]:
-        """Reports of one trial; it begins anew each time."""
+        """Yield the reports of one trial; nothing is resumed, each call starts at the first epoch."""
         config = task.config
         self.trained.append((config, task.seed))
         self.divided.append(task.scoring_seed)
@@ -100,27 +114,27 @@ class FakeTrainer:
             yield make_report(epoch, auc, fold_aucs=(auc, auc), training_auc=self._training_auc(config))
 
     def kept(self) -> set[int]:
-        """Nothing."""
+        """Return the numbers of the trials with a checkpoint: none."""
         return set()
 
     def forget(self, number: int) -> None:
-        """There is nothing to forget."""
+        """Remove the checkpoint of a trial: there is none."""
 
     def peak_memory(self) -> int | None:
-        """Bytes."""
+        """Return the bytes of the last trial."""
         return 1024
 
     def needs_restart(self) -> bool:
-        """It never runs out of memory."""
+        """Return whether the worker should start anew for lack of memory: never."""
         return False
 
     def energy(self) -> float | None:
-        """Joules: 3 for each trial that was begun."""
+        """Return the energy in joules: 3 for each trial that was begun."""
         return 3.0 * len(self.trained)
 
 
 def make_spec(trials: int = 6, *, epochs: int = 4, references: bool = False, **search: Any) -> StudySpec:
-    """A study of a learning rate and a loss with a conditional margin; not pruned unless asked for."""
+    """Make the spec of a study of five settings, one of them conditional; without a pruner or baselines by default."""
     options = {"pruner": "none", "startup_trials": 4, "references": references, **search}
     return StudySpec(
         dataset="breast",

@@ -1,0 +1,225 @@
+"""Check that `hpo` works on a database: the tests that a kind of database must pass, for SQLite and servers alike.
+
+Needs pytest. `pytest.register_assert_rewrite("hpo.testing.storage")` in a `conftest.py` makes its failures readable.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import optuna
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.engine import URL
+
+from hpo.errors import StudyConflictError, StudyStoppedError
+from hpo.search.database import schema
+from hpo.search.database.database import Database, open_database
+from hpo.search.queries.ledger import StudyLedger
+from hpo.search.queries.status import read_status
+from hpo.search.queries.trials import read_best, read_curve, read_trials
+from hpo.search.queue.claiming import NothingToClaim, claim, release, renew, store_record
+from hpo.search.queue.lease import Claim
+from hpo.search.queue.reporting import LeaseLost, record_report
+from hpo.search.queue.workers import this_process
+from hpo.search.study import create_or_open, list_studies, open_study
+from hpo.search.worker.loop import run_worker
+from hpo.testing.trainer import FakeTrainer, make_record, make_report, make_spec
+from hpo.testing.trials import claimed, ended, expire
+
+
+class StorageConformance:
+    """The behaviour that every database must have: exact budgets, leases with fencing, one outcome for each trial.
+
+    Subclass it in a test module as `Test...` and give it a fixture `url`: the address of an empty database. Studies of
+    other tests may be in it; each test uses a study named after itself.
+
+    Example:
+        class TestCockroach(StorageConformance):
+            @pytest.fixture
+            def url(self) -> URL:
+                return resolve_address("postgresql://root@127.0.0.1:26257/hpo")
+    """
+
+    @pytest.fixture
+    def url(self) -> URL:
+        """Give the address of the database under test."""
+        raise NotImplementedError("give your subclass of StorageConformance a fixture `url`")
+
+    @pytest.fixture
+    def database(self, url: URL) -> Iterator[Database]:
+        """Open the database, with hpo's tables."""
+        database = open_database(url, create=True)
+        yield database
+        database.close()
+
+    @pytest.fixture
+    def name(self, request: pytest.FixtureRequest) -> str:
+        """Give a name of a study that no other test uses."""
+        return str(request.node.name)[:200]
+
+    def test_the_clock_is_in_seconds_since_1970(self, database: Database) -> None:
+        before = time.time()
+        with database.reading() as connection:
+            first = connection.execute(sa.select(schema.database_now())).scalar_one()
+            time.sleep(0.05)
+            second = connection.execute(sa.select(schema.database_now())).scalar_one()
+        assert before - 5 < first < time.time() + 5
+        assert 0.04 < second - first < time.time() - before + 0.01
+
+    def test_a_worker_runs_the_whole_budget_and_a_relaunch_adds_none(self, database: Database, name: str) -> None:
+        study = create_or_open(database, name, make_spec(5, references=True))
+        assert run_worker(study, identity=this_process("w"), train=FakeTrainer()).finished == 5
+        study = create_or_open(database, name, make_spec(5, references=True))
+        assert run_worker(study, identity=this_process("w"), train=FakeTrainer()).finished == 0
+        assert [row.reference for row in read_trials(study)[:2]] == ["medmnist-cross-entropy", "libauc-as-it-comes"]
+        assert read_status(study).complete == 5
+
+    def test_more_trials_are_added_to_a_finished_study(self, database: Database, name: str) -> None:
+        run_worker(create_or_open(database, name, make_spec(3)), identity=this_process("w"), train=FakeTrainer(1))
+        more = create_or_open(database, name, make_spec(5))
+        assert run_worker(more, identity=this_process("w"), train=FakeTrainer(1)).finished == 2
+        fewer = create_or_open(database, name, make_spec(2))
+        assert run_worker(fewer, identity=this_process("w"), train=FakeTrainer(1)).finished == 0
+
+    def test_eight_claims_at_once_never_exceed_the_budget(self, url: URL, name: str) -> None:
+        databases = [open_database(url, create=True) for _ in range(8)]
+        create_or_open(databases[0], name, make_spec(5))
+        studies = [open_study(database, name) for database in databases]
+        with ThreadPoolExecutor(8) as pool:
+            claims = list(pool.map(claim, studies, [f"w{i}" for i in range(8)]))
+        numbers = sorted(held.number for held in claims if isinstance(held, Claim))
+        assert numbers == [0, 1, 2, 3, 4]
+        assert claims.count(NothingToClaim.ELSEWHERE) == 3
+        for database in databases:
+            database.close()
+
+    def test_six_openers_may_make_the_tables_and_the_study_at_once(self, url: URL, name: str) -> None:
+        barrier = threading.Barrier(6)
+
+        def make(trials: int) -> int:
+            barrier.wait()
+            database = open_database(url, create=True)
+            study_id = create_or_open(database, name, make_spec(trials)).study_id
+            database.close()
+            return study_id
+
+        with ThreadPoolExecutor(6) as pool:
+            assert len(set(pool.map(make, [4] * 6))) == 1
+
+    def test_a_trial_whose_lease_ran_out_goes_to_the_next_under_its_own_number(
+        self, database: Database, name: str
+    ) -> None:
+        study = create_or_open(database, name, make_spec(1))
+        dead = claimed(study, "dead")
+        assert claim(study, "next") is NothingToClaim.ELSEWHERE
+        expire(study)
+        taken = claimed(study, "next")
+        assert (taken.number, taken.trial_id, taken.fence) == (dead.number, dead.trial_id, 2)
+
+    def test_a_worker_that_lost_its_lease_can_write_nothing(self, database: Database, name: str) -> None:
+        study = create_or_open(database, name, make_spec(1))
+        late = claimed(study, "late")
+        expire(study)
+        now = claimed(study, "now")
+        assert not renew(late, 0.5).held
+        assert not release(late)
+        assert not store_record(late, make_record({}))
+        with pytest.raises(LeaseLost):
+            record_report(late, make_report(1, 0.9))
+        assert not ended(late, auc=0.9)
+        assert read_curve(study, 0) == []
+        assert ended(now, auc=0.7)
+        best = read_status(study).best
+        assert best is not None
+        assert best.auc == 0.7
+        assert optuna.load_study(study_name=name, storage=database.optuna).best_value == 0.7
+
+    def test_a_renewed_lease_is_kept(self, database: Database, name: str) -> None:
+        study = create_or_open(database, name, make_spec(1))
+        held = claimed(study)
+        expire(study)
+        assert renew(held, 0.5).held
+        assert claim(study, "other") is NothingToClaim.ELSEWHERE
+        assert read_status(study).running[0].progress == 0.5
+
+    def test_a_released_trial_comes_free_at_once_and_is_running_for_optuna(self, database: Database, name: str) -> None:
+        study = create_or_open(database, name, make_spec(1))
+        assert release(claimed(study))
+        assert read_status(study).free == 1
+        shown = optuna.load_study(study_name=name, storage=database.optuna).trials
+        assert [trial.state.name for trial in shown] == ["RUNNING"]
+        assert claimed(study).number == 0
+
+    def test_a_smaller_budget_leaves_a_free_trial_alone(self, database: Database, name: str) -> None:
+        study = create_or_open(database, name, make_spec(2))
+        first, second = claimed(study), claimed(study)
+        ended(first)
+        release(second)
+        study = create_or_open(database, name, make_spec(1))
+        assert claim(study, "w") is NothingToClaim.DONE
+
+    def test_reports_of_a_second_life_replace_those_of_the_first(self, database: Database, name: str) -> None:
+        study = create_or_open(database, name, make_spec(1))
+        first = claimed(study)
+        record_report(first, make_report(1, 0.6))
+        release(first)
+        record_report(claimed(study), make_report(1, 0.7, training_loss=float("nan")))
+        assert [(point.auc, point.training_loss) for point in read_curve(study, 0)] == [(0.7, None)]
+
+    def test_a_study_of_which_half_the_trials_fail_stops(self, database: Database, name: str) -> None:
+        study = create_or_open(database, name, make_spec(30))
+        for number in range(10):
+            assert ended(claimed(study), "failed" if number % 2 else "complete", reason="diverged")
+        with pytest.raises(StudyStoppedError) as caught:
+            claim(study, "w")
+        assert {"5", "10"} <= set(re.findall(r"\d+", str(caught.value)))
+        assert read_trials(study)[1].reason == "diverged"
+
+    def test_another_spec_under_the_same_name_is_refused_with_the_difference(
+        self, database: Database, name: str
+    ) -> None:
+        create_or_open(database, name, make_spec(3))
+        with pytest.raises(StudyConflictError) as caught:
+            create_or_open(database, name, make_spec(3, epochs=9))
+        (difference,) = [line for line in str(caught.value).splitlines() if "budget.epochs" in line]
+        assert {"4", "9"} <= set(re.findall(r"\d+", difference))
+        assert "--name" in str(caught.value)
+
+    def test_a_study_is_listed_and_its_spec_comes_back_as_it_went(self, database: Database, name: str) -> None:
+        spec = make_spec(3)
+        create_or_open(database, name, spec)
+        assert open_study(database, name).spec == spec
+        row = next(row for row in list_studies(database) if row.name == name)
+        assert (row.dataset, row.trials, row.finished) == ("breast", 3, 0)
+
+    def test_a_study_deleted_through_optuna_takes_its_rows_along_and_its_name_can_be_used_again(
+        self, database: Database, name: str
+    ) -> None:
+        study = create_or_open(database, name, make_spec(2))
+        run_worker(study, identity=this_process("w"), train=FakeTrainer(1))
+        optuna.delete_study(study_name=name, storage=database.optuna)
+        again = create_or_open(database, name, make_spec(2))
+        assert read_trials(again) == []
+
+    def test_the_ledger_numbers_its_entries(self, database: Database) -> None:
+        ledger = StudyLedger(database)
+        first = ledger.write("breast", {"margin": 1.0}, "abc", "")
+        assert ledger.write("breast", {"margin": 1.0}, "abc", "again") > first
+
+    def test_the_best_are_ranked_with_clipped_intervals(self, database: Database, name: str) -> None:
+        study = create_or_open(database, name, make_spec(4))
+        for auc in (0.7, 0.99, 0.8):
+            held = claimed(study)
+            record_report(held, make_report(1, auc))
+            ended(held, auc=auc)
+        ranking = read_best(study, count=2)
+        assert [(trial.rank, trial.value.number) for trial in ranking.trials] == [(1, 1), (2, 2)]
+        assert ranking.chosen_from == 3
+        best = ranking.trials[0].value
+        assert best.low == pytest.approx(0.99 - 1.959964 * 0.02)
+        assert best.high == 1.0
