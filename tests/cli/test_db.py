@@ -21,7 +21,7 @@ from hpo.search.study import create_or_open
 from tests.cli.run import hpo, hpo_here
 from tests.mention import unmentioned
 from tests.search.fakes import make_spec
-from tests.search.lives import trained
+from tests.search.trials import trained
 
 pytestmark = pytest.mark.slow
 

@@ -14,7 +14,7 @@ from hpo.study.catalogue import find_dataset
 from hpo.study.config import TrainConfig
 from hpo.study.references import references
 from tests.search.fakes import make_record, make_report, make_spec
-from tests.search.lives import claimed
+from tests.search.trials import claimed
 
 
 def searched(database: Database, trials: list[tuple[float, dict[str, Any]]], *, outcome: str = "complete") -> Study:

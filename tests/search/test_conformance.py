@@ -25,7 +25,7 @@ from hpo.search.study import create_or_open, list_studies, open_study
 from hpo.search.worker.loop import run_worker
 from tests.mention import unmentioned
 from tests.search.fakes import FakeTrainer, make_record, make_report, make_spec
-from tests.search.lives import claimed, ended, expire
+from tests.search.trials import claimed, ended, expire
 
 
 class TestEveryDatabase:

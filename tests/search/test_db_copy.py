@@ -31,7 +31,7 @@ from hpo.search.study import Study, create_or_open, list_studies, open_study
 from tests.mention import unmentioned
 from tests.search.conftest import throw_away
 from tests.search.fakes import make_report, make_spec
-from tests.search.lives import claimed, ended, trained
+from tests.search.trials import claimed, ended, trained
 
 BACKENDS = ("sqlite", "postgresql", "mysql")
 PAIRS = [

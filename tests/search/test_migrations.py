@@ -30,7 +30,7 @@ from hpo.search.study import create_or_open, list_studies, open_study
 from tests.mention import unmentioned
 from tests.search.conftest import throw_away
 from tests.search.fakes import make_spec
-from tests.search.lives import claimed, ended
+from tests.search.trials import claimed, ended
 
 VERSION_1 = Path(__file__).parent / "old" / "version-1.sql"
 """As hpo 0.1.0 left it: three trials of six finished, the fourth begun by a worker that was killed."""

@@ -18,7 +18,7 @@ from hpo.search.database.database import Database
 from hpo.search.database.optuna_mirror import COLUMNS, changed_columns, new_study, optuna_tables
 from hpo.search.study import METRIC, create_or_open
 from tests.search.fakes import make_spec
-from tests.search.lives import claimed, ended
+from tests.search.trials import claimed, ended
 
 ROOT = Path(__file__).parents[2]
 PRIVATE = re.compile(r"optuna\.storages\._|from optuna\.storages import _|_rdb\b.*\bimport|import_module\(.optuna")

@@ -36,9 +36,9 @@ from tests.clock import Clock
 from tests.search.conftest import throw_away
 from tests.search.driver_errors import of_mysql, of_postgresql, of_sqlite
 from tests.search.fakes import make_record, make_report, make_spec
-from tests.search.lives import claimed, ended
 from tests.search.private import PrivateServer
 from tests.search.proxy import Proxy
+from tests.search.trials import claimed, ended
 from tests.wait import until
 
 SERVERS = ["postgresql", "mysql"]

@@ -17,8 +17,8 @@ from hpo.search.queries.status import read_status
 from hpo.search.queries.trials import read_trials
 from hpo.search.study import Study, create_or_open
 from tests.search.fakes import make_spec
-from tests.search.lives import recorded
 from tests.search.planned import make_confirmation, make_plan
+from tests.search.trials import recorded
 from tests.wait import until
 
 pytestmark = pytest.mark.slow

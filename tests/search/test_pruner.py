@@ -17,7 +17,7 @@ from hpo.search.worker.loop import run_worker
 from hpo.study.choices import PRUNERS
 from tests.plugins import kept_registries
 from tests.search.fakes import FakeTrainer, make_report, make_spec
-from tests.search.lives import claimed
+from tests.search.trials import claimed
 
 
 def _pruned_study(database: Database, **options: object) -> Study:

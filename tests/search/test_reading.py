@@ -30,7 +30,7 @@ from hpo.search.worker.loop import run_worker
 from hpo.search.worker.replay import replay
 from tests.mention import numbers_in, unmentioned
 from tests.search.fakes import PROVENANCE, FakeTrainer, make_report, make_spec
-from tests.search.lives import claimed, recorded
+from tests.search.trials import claimed, recorded
 from tests.wait import LIMIT
 
 

@@ -20,7 +20,7 @@ from hpo.search.queue.workers import (
 from hpo.search.study import create_or_open
 from hpo.search.worker.loop import run_worker
 from tests.search.fakes import FakeTrainer, make_spec
-from tests.search.lives import claimed, expire
+from tests.search.trials import claimed, expire
 from tests.wait import LIMIT, until
 
 

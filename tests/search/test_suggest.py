@@ -23,7 +23,7 @@ from hpo.study.space import Choices, FloatRange, IntRange
 from hpo.study.spec import Search
 from tests.plugins import kept_registries
 from tests.search.fakes import FakeTrainer, make_spec
-from tests.search.lives import claimed, recorded
+from tests.search.trials import claimed, recorded
 
 
 def _ran(database: Database, trials: int, **options: Any) -> Study:

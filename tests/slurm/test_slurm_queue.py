@@ -31,7 +31,7 @@ from hpo.search.queue.workers import (
 from hpo.search.study import Study, create_or_open
 from tests.mention import unmentioned
 from tests.search.fakes import make_spec
-from tests.search.lives import claimed
+from tests.search.trials import claimed
 from tests.slurm.fake import FakeSlurm
 from tests.wait import until
 

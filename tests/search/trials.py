@@ -1,4 +1,4 @@
-"""Short lives of trials, without a worker: claimed, reported, ended."""
+"""Trials without a worker: claimed, reported, ended."""
 
 from __future__ import annotations
 
