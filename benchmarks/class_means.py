@@ -18,7 +18,7 @@ from typing import Any
 
 from hpo.data.development import load_development
 from hpo.data.folder import data_folder
-from hpo.data.rows import scoring_folds
+from hpo.data.folds import scoring_folds
 from hpo.revision import code_version
 from hpo.study.catalogue import find_dataset
 from hpo.study.config import TrainConfig

@@ -32,8 +32,8 @@ from scipy.stats import rankdata
 from benchmarks.drawing import draw
 from hpo.data.development import Development, load_development
 from hpo.data.folder import data_folder
-from hpo.data.rows import Fold
-from hpo.data.stratify import deal
+from hpo.data.folds import Fold
+from hpo.data.stratify import stratified_split
 from hpo.revision import code_version
 from hpo.study.config import TrainConfig
 from hpo.study.files import builtin_study_file, load_spec
@@ -95,7 +95,7 @@ def make_fold(development: Development, protocol: Protocol) -> Fold:
         wanted = f"{protocol.rows} rows to train on and {filling} to score on"
         raise SystemExit(f"{wanted}, but {development.dataset.name} has {training.size}; give fewer")
     shares = np.array([protocol.rows, filling, training.size - protocol.rows - filling]) / training.size
-    fit, extra, _ = deal(development.labels[training], list(shares), random)
+    fit, extra, _ = stratified_split(development.labels[training], list(shares), random)
     return Fold(training[fit], np.sort(np.concatenate([validation, training[extra]])))
 
 
@@ -103,7 +103,7 @@ def train(config: TrainConfig, development: Development, fold: Fold, protocol: P
     """Trains one configuration and scores it once, at the end; one that diverges counts as chance."""
     machine = choose_machine(choose_device("auto"), development.dataset.dimensions, config.precision)
     resident = make_device_dataset(development, config.input_size, machine.device)
-    run = Run(config, development, resident, fold.fit, protocol.epochs, seed, machine)
+    run = Run(config, development, resident, fold.training, protocol.epochs, seed, machine)
     start = scored = time.perf_counter()
     auc, error, failure = CHANCE, float("nan"), ""
     try:
@@ -113,7 +113,7 @@ def train(config: TrainConfig, development: Development, fold: Fold, protocol: P
             if epoch < protocol.epochs - 1:
                 run.finish(epoch)
         scored = time.perf_counter()
-        report = complete(run.score(protocol.epochs - 1, fold.scoring))
+        report = complete(run.score(protocol.epochs - 1, fold.validation))
         auc, error = report.auc, report.standard_error
     except TrainingFailure as fault:
         failure = str(fault)
@@ -124,7 +124,7 @@ def train(config: TrainConfig, development: Development, fold: Fold, protocol: P
         "failure": failure,
         "training_seconds": round(scored - start, 3),
         "scoring_seconds": round(end - scored, 3),
-        "samples_per_second": round(run.steps_done * min(config.batch_size, len(fold.fit)) / (scored - start), 3),
+        "samples_per_second": round(run.steps_done * min(config.batch_size, len(fold.training)) / (scored - start), 3),
     }
 
 

@@ -24,7 +24,7 @@ from benchmarks.drawing import draw
 from hpo.data.development import Development, load_development
 from hpo.data.files import file_state
 from hpo.data.folder import data_folder
-from hpo.data.rows import Fold, scoring_folds
+from hpo.data.folds import Fold, scoring_folds
 from hpo.revision import code_version
 from hpo.study.catalogue import Dataset
 from hpo.study.files import builtin_study_file, load_spec
@@ -53,7 +53,7 @@ def bounded(folds: tuple[Fold, ...], rows: int | None) -> tuple[Fold, ...]:
     """Folds with no more than so many rows to fit and to score, spread over those they have."""
     if rows is None:
         return folds
-    return tuple(Fold(_spread(fold.fit, rows), _spread(fold.scoring, rows)) for fold in folds)
+    return tuple(Fold(_spread(fold.training, rows), _spread(fold.validation, rows)) for fold in folds)
 
 
 def _spread(rows: np.ndarray, count: int) -> np.ndarray:
@@ -98,7 +98,7 @@ def measure(
         "dataset": spec.dataset,
         "made_up": is_made_up,
         "rows": len(development),
-        "rows_trained_on": len(folds[0].fit),
+        "rows_trained_on": len(folds[0].training),
         "epochs": epochs,
         "folds": len(folds),
         "seed": seed,

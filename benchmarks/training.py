@@ -79,7 +79,7 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
     machine = choose_machine(choose_device(job.device), job.development.dataset.dimensions, job.precision)
     shown = {
         "dataset": job.development.dataset.name,
-        "rows": len(job.fold.fit),
+        "rows": len(job.fold.training),
         "input_size": job.development.images.shape[1],
         "batch": job.batch,
         "epochs": job.epochs,

@@ -245,7 +245,7 @@ def train_trial(
     """
     from hpo.data.development import load_development
     from hpo.data.folder import data_folder
-    from hpo.data.rows import scoring_folds
+    from hpo.data.folds import scoring_folds
     from hpo.training.loop import trial
 
     found = find_dataset(dataset) if isinstance(dataset, str) else dataset

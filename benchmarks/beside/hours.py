@@ -12,7 +12,7 @@ import numpy as np
 from benchmarks.drawing import draw
 from hpo.data.development import load_development
 from hpo.data.folder import data_folder
-from hpo.data.rows import scoring_folds
+from hpo.data.folds import scoring_folds
 from hpo.launch.estimate import trained_share
 from hpo.study.files import builtin_study_file, load_spec
 from hpo.training.probe.step_time import seconds_per_epoch

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from hpo.data.development import Development, load_development
 from hpo.data.folder import data_folder
-from hpo.data.rows import Fold
-from hpo.data.stratify import deal
+from hpo.data.folds import Fold
+from hpo.data.stratify import stratified_split
 from hpo.study.catalogue import find_dataset
 from hpo.study.config import TrainConfig
 from hpo.training.inputs.device_dataset import place_images
@@ -49,7 +49,7 @@ class Job:
     @property
     def steps(self) -> int:
         """Steps of an epoch of the first fold as hpo counts them."""
-        return -(-len(self.fold.fit) // self.batch)
+        return -(-len(self.fold.training) // self.batch)
 
     def config(self, recipe: Recipe) -> TrainConfig:
         """hpo's spelling of a recipe."""
@@ -80,7 +80,9 @@ def load_rows(dataset: str, data_dir: str | None, input_size: int, rows: int | N
     training = np.flatnonzero(~development.is_validation)
     if rows is not None and rows < training.size:
         share = rows / training.size
-        training = training[deal(development.labels[training], [share, 1 - share], np.random.default_rng(0))[0]]
+        training = training[
+            stratified_split(development.labels[training], [share, 1 - share], np.random.default_rng(0))[0]
+        ]
     return development, training
 
 
@@ -91,5 +93,5 @@ def official_fold(development: Development, training: Rows, scored: int | None =
 
 def k_folds(development: Development, training: Rows, count: int) -> tuple[Fold, ...]:
     """`training` dealt into stratified folds, each of which is scored on once."""
-    parts = deal(development.labels[training], [1 / count] * count, np.random.default_rng(0))
+    parts = stratified_split(development.labels[training], [1 / count] * count, np.random.default_rng(0))
     return tuple(Fold(np.setdiff1d(training, training[part]), training[part]) for part in parts)

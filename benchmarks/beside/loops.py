@@ -116,9 +116,9 @@ class _Plain:
         self.device = torch.device(job.device)
         self.network = resnet18(development.dataset.dimensions, 1, seed).to(self.device)
         self._masks = development.dataset.is_mask
-        self.training = Images(development, fold.fit, self._masks)
-        self._scoring = DataLoader(Images(development, fold.scoring, False), job.batch, num_workers=job.loaders)
-        self._labels = development.labels[fold.scoring, 0]
+        self.training = Images(development, fold.training, self._masks)
+        self._scoring = DataLoader(Images(development, fold.validation, False), job.batch, num_workers=job.loaders)
+        self._labels = development.labels[fold.validation, 0]
 
     def clock(self) -> float:
         """Seconds, after the device has done what it was given."""
@@ -159,7 +159,7 @@ def hpo_epochs(job: Job, seed: int, recipe: Recipe) -> Iterator[Measured]:
         if not marks[0] and share >= due:
             marks[0] = _clock(device)
 
-    samples = sum(-(-len(fold.fit) // job.batch) * min(job.batch, len(fold.fit)) for fold in job.folds)
+    samples = sum(-(-len(fold.training) // job.batch) * min(job.batch, len(fold.training)) for fold in job.folds)
     lines = LogLines()
     logger = logging.getLogger("hpo.training")
     logger.addHandler(lines)

@@ -22,7 +22,7 @@ from hpo.cli.render.judgement import judgement_table
 from hpo.cli.render.page import page
 from hpo.cli.render.progress import progress
 from hpo.outcome.finalization import finalize as finalize_search
-from hpo.outcome.networks import Rows
+from hpo.outcome.networks import TrainingSamples
 from hpo.search.study import open_named_study
 
 
@@ -51,7 +51,7 @@ from hpo.search.study import open_named_study
 def finalize(
     study_name: str,
     seeds: int,
-    rows: Rows,
+    rows: TrainingSamples,
     trial: int | None,
     train_only: bool,
     reopen: str,

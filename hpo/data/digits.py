@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from hpo.data.stratify import deal
+from hpo.data.stratify import stratified_split
 
 _SPLITS = ("train", "val", "test")
 _POSITIVE_DIGIT = 8
@@ -40,10 +40,10 @@ def digit_arrays(splits: tuple[str, ...]) -> dict[str, NDArray[np.uint8]]:
     images = np.rint(bundled.images * (255 / _BRIGHTEST)).astype(np.uint8)
     labels = (bundled.target == _POSITIVE_DIGIT).astype(np.uint8)[:, None]
     shares = [_ROWS[split] / len(labels) for split in _SPLITS]
-    parts = deal(labels, shares, np.random.default_rng(_SEED))
+    parts = stratified_split(labels, shares, np.random.default_rng(_SEED))
     arrays: dict[str, NDArray[np.uint8]] = {}
-    for split, rows in zip(_SPLITS, parts, strict=True):
+    for split, samples in zip(_SPLITS, parts, strict=True):
         if split in splits:
-            arrays[f"{split}_images"] = images[rows]
-            arrays[f"{split}_labels"] = labels[rows]
+            arrays[f"{split}_images"] = images[samples]
+            arrays[f"{split}_labels"] = labels[samples]
     return arrays

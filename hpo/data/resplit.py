@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpo.data.development import Development
-from hpo.data.rows import require_both_classes
-from hpo.data.stratify import deal
+from hpo.data.folds import require_both_classes
+from hpo.data.stratify import stratified_split
 from hpo.errors import DataError
 from hpo.study.config import TrainConfig
 
@@ -26,7 +26,7 @@ class Split:
     selection: NDArray[np.int64] | None
 
 
-def resplit(development: Development, fit: NDArray[np.int64], config: TrainConfig, seed: int) -> Split:
+def resplit(development: Development, part: NDArray[np.int64], config: TrainConfig, seed: int) -> Split:
     """Divide the training part of a fold into a training set and a selection set as `config.resplit` says.
 
     - none: no selection set.
@@ -36,22 +36,22 @@ def resplit(development: Development, fit: NDArray[np.int64], config: TrainConfi
       half of either class.
 
     Args:
-        fit: (n,) indices of the training part of the fold.
+        part: (n,) indices of the training part of the fold.
 
     Raises:
         DataError: with the counts, if the training or the selection set lacks a class.
     """
     generator = np.random.default_rng(np.random.SeedSequence(seed))
     if config.resplit == "none":
-        return Split(np.sort(fit), None)
+        return Split(np.sort(part), None)
     if config.resplit == "holdout":
         shares = [config.resplit_share, 1 - config.resplit_share]
-        selection = fit[deal(development.labels[fit], shares, generator)[0]]
+        selection = part[stratified_split(development.labels[part], shares, generator)[0]]
     elif config.resplit == "official":
-        selection = fit[development.is_validation[fit]]
+        selection = part[development.is_validation[part]]
     else:
-        selection = _balanced(development, fit, config.resplit_share, generator)
-    split = Split(np.setdiff1d(fit, selection), np.sort(selection))
+        selection = _balanced(development, part, config.resplit_share, generator)
+    split = Split(np.setdiff1d(part, selection), np.sort(selection))
     name = f"resplit = {config.resplit} of {development.dataset.name}"
     require_both_classes(development, np.sort(selection), f"{name}, selection set")
     require_both_classes(development, split.training, f"{name}, training set")
@@ -59,12 +59,12 @@ def resplit(development: Development, fit: NDArray[np.int64], config: TrainConfi
 
 
 def _balanced(
-    development: Development, fit: NDArray[np.int64], share: float, generator: np.random.Generator
+    development: Development, part: NDArray[np.int64], share: float, generator: np.random.Generator
 ) -> NDArray[np.int64]:
     if development.labels.shape[1] != 1:
         name, labels = development.dataset.name, development.labels.shape[1]
         raise DataError(f"resplit = balanced needs one label; {name} has {labels}")
-    is_positive = development.labels[fit, 0] == 1
-    classes = [fit[is_positive], fit[~is_positive]]
-    each = min(max(1, round(share * fit.size / 2)), *(rows.size // 2 for rows in classes))
-    return np.concatenate([generator.choice(rows, each, replace=False) for rows in classes])
+    is_positive = development.labels[part, 0] == 1
+    classes = [part[is_positive], part[~is_positive]]
+    each = min(max(1, round(share * part.size / 2)), *(members.size // 2 for members in classes))
+    return np.concatenate([generator.choice(members, each, replace=False) for members in classes])

@@ -51,7 +51,7 @@ class Unsealing:
 
 
 @dataclass(frozen=True, eq=False)
-class TestRows:
+class TestSet:
     """The official test set as read-only arrays. Created by `open` only.
 
     Attributes:
@@ -70,12 +70,12 @@ class TestRows:
 
     def __post_init__(self, seal: object) -> None:
         if seal is not _SEAL:
-            raise TypeError("TestRows are created from an Unsealing only; use TestRows.open")
+            raise TypeError("a TestSet is created from an Unsealing only; use TestSet.open")
         self.images.setflags(write=False)
         self.labels.setflags(write=False)
 
     @classmethod
-    def open(cls, unsealing: Unsealing, dataset: Dataset, folder: Path) -> TestRows:
+    def open(cls, unsealing: Unsealing, dataset: Dataset, folder: Path) -> TestSet:
         """Load the test set of a dataset.
 
         Raises:
@@ -83,7 +83,7 @@ class TestRows:
             DataError: as `load_development`.
         """
         if not isinstance(unsealing, Unsealing):
-            raise TypeError(f"TestRows.open needs an Unsealing, not {type(unsealing).__name__}")
+            raise TypeError(f"TestSet.open needs an Unsealing, not {type(unsealing).__name__}")
         if dataset.development is None:
             arrays = _load(dataset, folder, ("test",))
         else:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def deal(
+def stratified_split(
     labels: NDArray[np.uint8], shares: Sequence[float], generator: np.random.Generator
 ) -> tuple[NDArray[np.int64], ...]:
     """Split samples into parts that have about the same share of every label.
@@ -30,8 +30,8 @@ def deal(
     part_of = np.full(labels.shape[0], -1, dtype=np.int64)
     due = np.asarray(shares, dtype=np.float64)
     for label in np.argsort(rarer.sum(axis=0), kind="stable"):
-        _deal_members(rarer[:, label], part_of, due, generator, at_least_one=True)
-    _deal_members(np.ones(labels.shape[0], dtype=np.bool_), part_of, due, generator, at_least_one=False)
+        _assign_members(rarer[:, label], part_of, due, generator, at_least_one=True)
+    _assign_members(np.ones(labels.shape[0], dtype=np.bool_), part_of, due, generator, at_least_one=False)
     return tuple(np.flatnonzero(part_of == part) for part in range(due.size))
 
 
@@ -40,7 +40,7 @@ def _rarer_class(labels: NDArray[np.uint8]) -> NDArray[np.bool_]:
     return np.asarray(is_positive ^ (2 * is_positive.sum(axis=0) > labels.shape[0]))
 
 
-def _deal_members(
+def _assign_members(
     members: NDArray[np.bool_],
     part_of: NDArray[np.int64],
     due: NDArray[np.float64],
@@ -49,10 +49,10 @@ def _deal_members(
 ) -> None:
     """Assign the members that have no part yet, so that each part approaches its target number of members."""
     waiting = generator.permutation(np.flatnonzero(members & (part_of < 0)))
-    dealt = np.bincount(part_of[members & (part_of >= 0)], minlength=due.size)
-    counts = _apportion(np.maximum(due * members.sum() - dealt, 0.0), waiting.size, generator)
+    assigned = np.bincount(part_of[members & (part_of >= 0)], minlength=due.size)
+    counts = _apportion(np.maximum(due * members.sum() - assigned, 0.0), waiting.size, generator)
     if at_least_one:
-        _lift_empty_parts(counts, dealt)
+        _lift_empty_parts(counts, assigned)
     part_of[waiting] = np.repeat(np.arange(due.size), counts)
 
 
@@ -68,9 +68,9 @@ def _apportion(wanted: NDArray[np.float64], count: int, generator: np.random.Gen
     return whole
 
 
-def _lift_empty_parts(counts: NDArray[np.int64], dealt: NDArray[np.int64]) -> None:
-    for part in np.flatnonzero(counts + dealt == 0):
-        totals = np.where(counts > 0, counts + dealt, 0)
+def _lift_empty_parts(counts: NDArray[np.int64], assigned: NDArray[np.int64]) -> None:
+    for part in np.flatnonzero(counts + assigned == 0):
+        totals = np.where(counts > 0, counts + assigned, 0)
         richest = int(totals.argmax())
         if totals[richest] > 1:
             counts[richest] -= 1

@@ -103,7 +103,7 @@ def _code_version() -> str:
 
 
 def _epoch_seconds(spec: StudySpec, development: Development, device: str, threads: int) -> float:
-    from hpo.data.rows import scoring_folds
+    from hpo.data.folds import scoring_folds
     from hpo.study.references import references
     from hpo.training.machine.device import set_up_process
     from hpo.training.probe.step_time import seconds_per_epoch

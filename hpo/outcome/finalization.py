@@ -11,7 +11,7 @@ from hpo.data.development import load_development
 from hpo.data.folder import data_folder
 from hpo.outcome.final import Final, results_folder
 from hpo.outcome.judgement import Judgement, judge_final
-from hpo.outcome.networks import Network, Protocol, Rows, train_networks
+from hpo.outcome.networks import Network, Protocol, TrainingSamples, train_networks
 from hpo.outcome.opening import open_and_score
 from hpo.outcome.winner import choose_entries
 from hpo.revision import code_version
@@ -40,7 +40,7 @@ def finalize(
     study: Study,
     *,
     seeds: int = 5,
-    rows: Rows = "development",
+    rows: TrainingSamples = "development",
     trial: int | None = None,
     confirmation: str | None = None,
     train_only: bool = False,

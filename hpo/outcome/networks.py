@@ -22,7 +22,7 @@ from hpo.study.record import NetworkRecord
 if TYPE_CHECKING:
     from hpo.training.loop.refit import Refit
 
-Rows = Literal["development", "training"]
+TrainingSamples = Literal["development", "training"]
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Protocol:
             epoch on the official validation set.
     """
 
-    rows: Rows
+    rows: TrainingSamples
     epochs: int
     seeds: int
     study_seed: int
@@ -156,14 +156,14 @@ def _save(
 
 def _thresholds(made: Refit, development: Development, device: str) -> dict[str, str]:
     """Return Youden's threshold of each label, on the selection set, or without one on the whole development set."""
-    rows = made.selection if made.selection is not None else np.arange(len(development))
+    used = made.selection if made.selection is not None else np.arange(len(development))
     samples = "selection samples" if made.selection is not None else "development samples, used in training too"
-    scores, labels = made.model.scores(development.images[rows], device), development.labels[rows]
+    scores, labels = made.model.scores(development.images[used], device), development.labels[used]
     found = [
         choose_threshold(scores[:, label], labels[:, label]) if 0 < labels[:, label].sum() < len(labels) else 0.5
         for label in range(labels.shape[1])
     ]
-    return {"thresholds": json.dumps(found), "threshold_rows": f"{len(rows)} {samples}"}
+    return {"thresholds": json.dumps(found), "threshold_rows": f"{len(used)} {samples}"}
 
 
 def _identity(entry: Entry, protocol: Protocol, number: int, data_md5: str) -> str:

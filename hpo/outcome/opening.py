@@ -12,7 +12,7 @@ import numpy as np
 from hpo.errors import UsageError
 from hpo.outcome.final import Final, FinalEntry, FinalNetwork, FinalResult, store
 from hpo.outcome.networks import Entry, Network, Protocol
-from hpo.outcome.unseal import Ledger, open_test_rows
+from hpo.outcome.unseal import Ledger, open_test_set
 from hpo.search.queries.ledger import Opening, StudyLedger, read_openings
 from hpo.search.study import Study
 from hpo.study.stored import JsonObject
@@ -54,7 +54,7 @@ def open_and_score(
             'weakens every result on it. To open it again, give the reason: --reopen "why"; every report will show it'
         )
     ledger: Ledger = StudyLedger(study.database) if again is None else _AlreadyWritten(again)
-    test = open_test_rows(ledger, study.name, configuration, code_version, dataset, data_folder, reopen)
+    test = open_test_set(ledger, study.name, configuration, code_version, dataset, data_folder, reopen)
     scores = {
         entry.name: np.stack(
             [load_model(n.path).scores(test.images, device) for n in networks if n.entry == entry.name]

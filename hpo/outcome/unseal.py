@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hpo.data.sealed import Ledger, TestRows, Unsealing
+from hpo.data.sealed import Ledger, TestSet, Unsealing
 from hpo.study.catalogue import Dataset
 from hpo.study.stored import JsonObject
 
-__all__ = ["Ledger", "TestRows", "Unsealing", "open_test_rows"]
+__all__ = ["Ledger", "TestSet", "Unsealing", "open_test_set"]
 
 
-def open_test_rows(
+def open_test_set(
     ledger: Ledger,
     study: str,
     configuration: JsonObject,
@@ -19,7 +19,7 @@ def open_test_rows(
     dataset: Dataset,
     folder: Path,
     reason: str = "",
-) -> TestRows:
+) -> TestSet:
     """Write the access to the log `ledger`, then read the test set.
 
     An error of the log is passed on and leaves the file unread.
@@ -32,4 +32,4 @@ def open_test_rows(
         DataError: if the file is missing or invalid.
     """
     unsealing = Unsealing.written_to(ledger, study, configuration, code_version, reason)
-    return TestRows.open(unsealing, dataset, folder)
+    return TestSet.open(unsealing, dataset, folder)

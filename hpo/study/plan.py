@@ -44,7 +44,7 @@ class Plan(BaseModel):
     top: int = Field(ge=1)
     racing_level: float = Field(ge=0, lt=1)
 
-    def at(self, place: int) -> tuple[int, int]:
+    def at(self, slot: int) -> tuple[int, int]:
         """Return the candidate and the repeat of a slot of the budget, all numbered from 0."""
-        repeat, candidate = divmod(place, len(self.candidates))
+        repeat, candidate = divmod(slot, len(self.candidates))
         return candidate, repeat

@@ -29,14 +29,14 @@ class PlannedTrial:
         return self.name if self.is_reference else None
 
 
-def planned_trial(spec: StudySpec, place: int) -> PlannedTrial | None:
+def planned_trial(spec: StudySpec, slot: int) -> PlannedTrial | None:
     """Return the planned trial of a slot of the budget, from 0; None if the sampler suggests its configuration."""
     if spec.plan is not None:
-        number, repeat = spec.plan.at(place)
+        number, repeat = spec.plan.at(slot)
         candidate = spec.plan.candidates[number]
         return PlannedTrial(candidate.name, candidate.config, candidate.is_reference, repeat)
     known = references(spec)
-    if place >= len(known):
+    if slot >= len(known):
         return None
-    name = list(known)[place]
+    name = list(known)[slot]
     return PlannedTrial(name, known[name], is_reference=True)

@@ -83,7 +83,8 @@ class TrialRecord(StoredModel):
         candidate: in a confirmation, the name of the candidate.
         repeat: in a confirmation, the number of the repeat, from 1.
         provenance: of the last attempt.
-        lives: number of attempts so far, one for each claim of the trial by a worker. None in the oldest records.
+        attempts: number so far, one for each claim of the trial by a worker; stored as `lives`. None in the oldest
+            records.
         usage: total over all attempts.
         roc: true positive rates at `hpo.statistics.roc.ROC_GRID` after the last epoch, mean over folds.
         version: of the format, see `RECORD_VERSION`.
@@ -96,7 +97,7 @@ class TrialRecord(StoredModel):
     candidate: str | None = None
     repeat: int | None = None
     provenance: Provenance
-    lives: int | None = None
+    attempts: int | None = Field(None, validation_alias="lives", serialization_alias="lives")
     usage: ResourceUsage = ResourceUsage()
     roc: tuple[float, ...] | None = None
     version: int = RECORD_VERSION

@@ -33,11 +33,12 @@ class StoredModel(BaseModel):
 
     - The keys of its parts are stored in the same flat object.
     - Keys whose value is None are omitted, so a key that was added later is optional.
+    - A field whose key has another name declares it as `validation_alias` and `serialization_alias`.
     - If it has a field `unknown`, unknown keys are kept there and written back.
     - `version`, if it has one, is omitted while it is 1: the first stored objects have no such key.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants", populate_by_name=True)
 
     @model_validator(mode="before")
     @classmethod
@@ -50,7 +51,7 @@ class StoredModel(BaseModel):
             if isinstance(part, type) and issubclass(part, Part) and name not in values:
                 values[name] = {key: values.pop(key) for key in part.model_fields if key in values}
         if _UNKNOWN in cls.model_fields and _UNKNOWN not in values:
-            strange = values.keys() - cls.model_fields.keys()
+            strange = values.keys() - cls.model_fields.keys() - {_key(cls, name) for name in cls.model_fields}
             values[_UNKNOWN] = {key: values.pop(key) for key in stored if key in strange}
         return values
 
@@ -58,9 +59,16 @@ class StoredModel(BaseModel):
     def _spread(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         flat: dict[str, Any] = {}
         for name, value in handler(self).items():
-            is_group = name == _UNKNOWN or isinstance(getattr(self, name), Part)
-            flat |= value if is_group else {name: value}
+            is_group = name == _UNKNOWN or isinstance(getattr(self, name, None), Part)
+            # By its key whether or not the caller asks for `by_alias`: what is stored must not depend on that.
+            flat |= value if is_group else {_key(type(self), name): value}
         return {key: value for key, value in flat.items() if value is not None and (key, value) != ("version", 1)}
+
+
+def _key(model: type[BaseModel], name: str) -> str:
+    """Return the key under which a field is stored; `name` itself if it is no field, but such a key."""
+    field = model.model_fields.get(name)
+    return name if field is None else field.serialization_alias or name
 
 
 def is_newer(stored: object, known: int) -> bool:

@@ -13,7 +13,7 @@ from benchmarks.beside.job import AUCM, MARGIN, POSITIVE_SHARE, Job, k_folds, of
 from benchmarks.beside.loops import hpo_epochs
 from benchmarks.beside.rates import forward_macs
 from benchmarks.beside.sampler import DualSampler
-from hpo.data.rows import Fold
+from hpo.data.folds import Fold
 from tests.arrays import made_development
 
 LABELS = np.array([1] * 10 + [0] * 30, dtype=np.uint8)
@@ -80,8 +80,8 @@ def test_hpos_spelling_of_the_aucm_recipe_means_what_libaucs_call_means() -> Non
 def test_folds_are_disjoint_and_each_row_is_scored_on_once() -> None:
     development = made_development(rows=(40, 12))
     folds = k_folds(development, np.arange(40), 5)
-    assert sorted(np.concatenate([fold.scoring for fold in folds])) == list(range(40))
-    assert all(isinstance(fold, Fold) and not set(fold.fit) & set(fold.scoring) for fold in folds)
+    assert sorted(np.concatenate([fold.validation for fold in folds])) == list(range(40))
+    assert all(isinstance(fold, Fold) and not set(fold.training) & set(fold.validation) for fold in folds)
 
 
 def test_share_and_hours_are_those_of_the_finished_trials() -> None:

@@ -65,10 +65,10 @@ def test_a_longer_list_of_configurations_begins_with_a_shorter_one() -> None:
 
 def test_scoring_rows_are_the_validation_rows_and_training_rows_that_nobody_trains_on(development: Development) -> None:
     fold = make_fold(development, PROTOCOL)
-    assert (len(fold.fit), len(fold.scoring)) == (20, 24)
-    assert not set(fold.fit) & set(fold.scoring)
-    assert set(np.flatnonzero(development.is_validation)) <= set(fold.scoring)
-    assert not development.is_validation[fold.fit].any()
+    assert (len(fold.training), len(fold.validation)) == (20, 24)
+    assert not set(fold.training) & set(fold.validation)
+    assert set(np.flatnonzero(development.is_validation)) <= set(fold.validation)
+    assert not development.is_validation[fold.training].any()
 
 
 def test_more_rows_than_there_are_are_refused_with_both_numbers(development: Development) -> None:

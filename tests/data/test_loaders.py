@@ -14,7 +14,7 @@ from hpo.data.development import load_development
 from hpo.data.download import fetch
 from hpo.data.files import file_state, verify
 from hpo.errors import DataError, UsageError
-from hpo.outcome.unseal import open_test_rows
+from hpo.outcome.unseal import open_test_set
 from hpo.study.catalogue import Dataset, find_dataset, register_dataset
 from hpo.study.files import check_spec, default_spec
 from tests.arrays import made_arrays
@@ -66,7 +66,7 @@ def test_the_development_set_comes_from_its_function_and_the_other_is_not_called
 def test_the_test_set_comes_from_its_function_after_the_opening_was_written(tmp_path: Path) -> None:
     loaders = Loaders()
     ledger = ListLedger()
-    opened = open_test_rows(ledger, "study", {}, "abc", registered(loaders), tmp_path)
+    opened = open_test_set(ledger, "study", {}, "abc", registered(loaders), tmp_path)
     assert loaders.calls == [("test", tmp_path)]
     assert len(ledger.rows) == 1
     np.testing.assert_array_equal(opened.images, made_arrays(FORM, FORM.rows)["test_images"])
@@ -77,7 +77,7 @@ def test_a_ledger_that_refuses_leaves_the_function_for_test_arrays_uncalled(tmp_
     dataset, ledger = registered(loaders), ListLedger()
     ledger.write("other", {}, "abc", "")
     with pytest.raises(UsageError):
-        open_test_rows(ledger, "study", {}, "abc", dataset, tmp_path)
+        open_test_set(ledger, "study", {}, "abc", dataset, tmp_path)
     assert loaders.calls == []
 
 

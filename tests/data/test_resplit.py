@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from hpo.data.development import Development
+from hpo.data.folds import scoring_folds
 from hpo.data.resplit import Split, resplit
-from hpo.data.rows import scoring_folds
 from hpo.errors import DataError
 from hpo.study.config import TrainConfig
 from hpo.study.spec import Scoring
@@ -27,7 +27,7 @@ def many() -> Development:
 
 @pytest.fixture
 def fit(many: Development) -> np.ndarray:
-    return scoring_folds(many, Scoring(rows="kfold"), 0)[0].fit
+    return scoring_folds(many, Scoring(rows="kfold"), 0)[0].training
 
 
 def divided(development: Development, fit: np.ndarray, rule: str, share: float = 0.15, seed: int = 0) -> Split:
@@ -54,9 +54,9 @@ def test_training_and_selection_rows_are_the_fit_rows_once_each_and_sorted(
 @pytest.mark.parametrize("rule", ["none", *DIVIDING])
 def test_no_rule_selects_or_trains_on_scoring_rows(rule: str, many: Development) -> None:
     for fold in scoring_folds(many, Scoring(rows="kfold"), 0):
-        split = divided(many, fold.fit, rule)
+        split = divided(many, fold.training, rule)
         used = split.training if split.selection is None else np.concatenate([split.training, split.selection])
-        assert not np.isin(used, fold.scoring).any()
+        assert not np.isin(used, fold.validation).any()
 
 
 def test_holdout_selects_the_asked_share_with_the_same_share_of_positives(many: Development, fit: np.ndarray) -> None:

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hpo.data.sealed import TestRows, Unsealing
+from hpo.data.sealed import TestSet, Unsealing
 from hpo.errors import DataError, UsageError
-from hpo.outcome.unseal import open_test_rows
+from hpo.outcome.unseal import open_test_set
 from hpo.study.catalogue import Dataset, find_dataset
 from tests.arrays import FEW_ROWS, made_arrays, made_npz
 
@@ -37,8 +37,8 @@ def made(tmp_path: Path) -> Dataset:
     return made_npz(find_dataset("breast"), tmp_path)
 
 
-def opened(ledger: ListLedger, dataset: Dataset, folder: Path, reason: str = "") -> TestRows:
-    return open_test_rows(ledger, "study", CONFIGURATION, "abc123", dataset, folder, reason)
+def opened(ledger: ListLedger, dataset: Dataset, folder: Path, reason: str = "") -> TestSet:
+    return open_test_set(ledger, "study", CONFIGURATION, "abc123", dataset, folder, reason)
 
 
 def test_test_rows_are_those_of_the_file_and_carry_their_ledger_row(made: Dataset, tmp_path: Path) -> None:
@@ -104,13 +104,13 @@ def test_an_unsealing_cannot_be_copied_with_other_values(made: Dataset, tmp_path
 
 def test_test_rows_cannot_be_made_from_arrays(made: Dataset, tmp_path: Path) -> None:
     rows = opened(ListLedger(), made, tmp_path)
-    with pytest.raises(TypeError, match=r"TestRows\.open"):
-        TestRows(object(), rows.unsealing, made, rows.images, rows.labels)
+    with pytest.raises(TypeError, match=r"TestSet\.open"):
+        TestSet(object(), rows.unsealing, made, rows.images, rows.labels)
 
 
 def test_test_rows_do_not_open_for_something_that_is_no_unsealing(made: Dataset, tmp_path: Path) -> None:
     with pytest.raises(TypeError, match="SimpleNamespace"):
-        TestRows.open(SimpleNamespace(ledger_row=1), made, tmp_path)
+        TestSet.open(SimpleNamespace(ledger_row=1), made, tmp_path)
 
 
 def test_test_rows_cannot_be_written_to(made: Dataset, tmp_path: Path) -> None:

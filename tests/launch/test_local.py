@@ -10,45 +10,45 @@ import pytest
 
 from hpo.errors import OutputError
 from hpo.launch.backends import local
-from hpo.launch.backends.local import LocalPlan, LocalWorkers, WorkerSlot, seats, watch
+from hpo.launch.backends.local import LocalPlan, LocalWorkers, WorkerSlot, watch, worker_slots
 from hpo.training.machine.limits import usable_cores
 from tests.mention import unmentioned
 from tests.wait import until
 
 
 def test_by_default_there_is_one_worker_on_a_cpu_with_all_cores() -> None:
-    assert seats(None, "auto", gpus=0) == (WorkerSlot("auto", usable_cores(), sharing=1),)
+    assert worker_slots(None, "auto", gpus=0) == (WorkerSlot("auto", usable_cores(), sharing=1),)
 
 
 def test_by_default_there_is_one_worker_for_each_gpu() -> None:
-    assert [seat.device for seat in seats(None, "auto", gpus=3)] == ["cuda:0", "cuda:1", "cuda:2"]
+    assert [slot.device for slot in worker_slots(None, "auto", gpus=3)] == ["cuda:0", "cuda:1", "cuda:2"]
 
 
 def test_more_workers_than_gpus_share_them_in_turn() -> None:
-    assert [seat.device for seat in seats(4, "auto", gpus=2)] == ["cuda:0", "cuda:1", "cuda:0", "cuda:1"]
+    assert [slot.device for slot in worker_slots(4, "auto", gpus=2)] == ["cuda:0", "cuda:1", "cuda:0", "cuda:1"]
 
 
 def test_a_number_for_each_device_is_multiplied_by_the_gpus_and_counts_on_a_machine_without() -> None:
-    assert [seat.device for seat in seats(None, "auto", gpus=2, per_device=2)] == ["cuda:0", "cuda:1"] * 2
-    assert [seat.device for seat in seats(None, "auto", gpus=0, per_device=3)] == ["auto"] * 3
-    assert [seat.device for seat in seats(None, "cuda:1", gpus=4, per_device=2)] == ["cuda:1"] * 2
+    assert [slot.device for slot in worker_slots(None, "auto", gpus=2, per_device=2)] == ["cuda:0", "cuda:1"] * 2
+    assert [slot.device for slot in worker_slots(None, "auto", gpus=0, per_device=3)] == ["auto"] * 3
+    assert [slot.device for slot in worker_slots(None, "cuda:1", gpus=4, per_device=2)] == ["cuda:1"] * 2
 
 
 def test_each_worker_knows_how_many_share_its_device() -> None:
-    assert [seat.sharing for seat in seats(4, "auto", gpus=3)] == [2, 1, 1, 2]
-    assert [seat.sharing for seat in seats(3, "cpu", gpus=1)] == [3, 3, 3]
+    assert [slot.sharing for slot in worker_slots(4, "auto", gpus=3)] == [2, 1, 1, 2]
+    assert [slot.sharing for slot in worker_slots(3, "cpu", gpus=1)] == [3, 3, 3]
 
 
 def test_cores_are_those_that_a_quota_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(local, "usable_cores", lambda: 6)
-    assert {seat.threads for seat in seats(4, "cpu", gpus=0)} == {1}
-    assert {seat.threads for seat in seats(2, "cpu", gpus=0)} == {3}
+    assert {slot.threads for slot in worker_slots(4, "cpu", gpus=0)} == {1}
+    assert {slot.threads for slot in worker_slots(2, "cpu", gpus=0)} == {3}
 
 
 def test_a_named_device_is_kept_and_cores_are_shared() -> None:
-    places = seats(64, "cpu", gpus=2)
-    assert {seat.device for seat in places} == {"cpu"}
-    assert {seat.threads for seat in places} == {1}
+    slots = worker_slots(64, "cpu", gpus=2)
+    assert {slot.device for slot in slots} == {"cpu"}
+    assert {slot.threads for slot in slots} == {1}
 
 
 @pytest.fixture
@@ -62,8 +62,8 @@ def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def started(program: Path, script: str, count: int = 1) -> LocalWorkers:
     program.write_text(f"#!/bin/sh\n{script}\n")
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
-    places = tuple(WorkerSlot("cpu", 1) for _ in range(count))
-    return LocalWorkers(LocalPlan("s", "sqlite:///s.db", "data", "kept", places, program.parent / "logs"))
+    slots = tuple(WorkerSlot("cpu", 1) for _ in range(count))
+    return LocalWorkers(LocalPlan("s", "sqlite:///s.db", "data", "kept", slots, program.parent / "logs"))
 
 
 def until_ready(program: Path, count: int) -> None:

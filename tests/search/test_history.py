@@ -202,7 +202,7 @@ def test_a_trial_that_was_made_through_optuna_takes_a_number_of_its_own_and_teac
     run_worker(study, identity=this_process("w"), train=FakeTrainer(), limit=2)
     optuna.load_study(study_name=name, storage=any_database.optuna).enqueue_trial({"learning_rate": 0.01})
     held = claimed(study)
-    assert (held.place, held.number) == (2, 3)
+    assert (held.slot, held.number) == (2, 3)
     suggest(study, held.number)
     trials = _history_of(study, held.number).get_all_trials(0)
     assert [(trial.number, trial.state.name) for trial in trials[2:]] == [(2, "FAIL"), (3, "RUNNING")]

@@ -26,7 +26,7 @@ from tests.search.planned import make_confirmation, make_plan
 
 def test_a_search_plans_its_references_and_leaves_the_rest_to_the_sampler() -> None:
     spec = make_spec(references=True)
-    planned = [planned_trial(spec, place) for place in range(3)]
+    planned = [planned_trial(spec, slot) for slot in range(3)]
     assert [trial.reference if trial else None for trial in planned] == [*references(spec), None]
     assert all(trial.repeat is None for trial in planned if trial)
     assert planned_trial(make_spec(references=False), 0) is None
@@ -34,7 +34,7 @@ def test_a_search_plans_its_references_and_leaves_the_rest_to_the_sampler() -> N
 
 def test_a_confirmation_goes_repeat_by_repeat_and_within_it_by_candidate() -> None:
     spec = make_confirmation(make_plan(references=1, others=2))
-    planned = [planned_trial(spec, place) for place in range(5)]
+    planned = [planned_trial(spec, slot) for slot in range(5)]
     assert [(trial.name, trial.repeat) for trial in planned if trial] == [
         *(("reference 0", 0), ("trial 0", 0), ("trial 1", 0)),
         *(("reference 0", 1), ("trial 0", 1)),

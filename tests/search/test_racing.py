@@ -103,8 +103,8 @@ def _raced(database: Database, name: str, repeats: int = 4) -> Study:
     """A confirmation of a reference, a good and a bad candidate, of which two repeats are done."""
     spec = make_confirmation(make_plan(references=1, others=2), repeats, epochs=1)
     study, results = create_or_open(database, name, spec), simulated([0.85, 0.90, 0.70], repeats=2)
-    for place in range(6):
-        aucs = results[place % 3, place // 3]
+    for slot in range(6):
+        aucs = results[slot % 3, slot // 3]
         assert aucs is not None
         _end(claimed(study), aucs)
     return study
@@ -136,7 +136,7 @@ def test_a_trial_given_back_before_its_candidate_was_dropped_ends_too(database: 
     study, results = create_or_open(database, "early", spec), simulated([0.85, 0.90, 0.70], repeats=2)
     held = [claimed(study, f"w{number}") for number in range(9)]
     for one in held[:6]:
-        aucs = results[one.place % 3, one.place // 3]
+        aucs = results[one.slot % 3, one.slot // 3]
         assert aucs is not None
         _end(one, aucs)
     assert release(held[8])

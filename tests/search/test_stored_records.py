@@ -91,7 +91,7 @@ def test_a_worker_gives_back_a_trial_whose_configuration_it_cannot_train(databas
         run_worker(study, identity=this_process("w"), train=FakeTrainer())
     assert [row.state for row in read_trials(study)] == ["free"]
     record = recorded(study, 0)
-    assert (record.config, record.lives) == ({"step_size": 0.1}, None)
+    assert (record.config, record.attempts) == ({"step_size": 0.1}, None)
 
 
 def test_a_trial_of_a_newer_hpo_keeps_its_unknown_keys_when_it_is_resumed(database: Database) -> None:
@@ -103,7 +103,7 @@ def test_a_trial_of_a_newer_hpo_keeps_its_unknown_keys_when_it_is_resumed(databa
     run_worker(study, identity=this_process("w"), train=FakeTrainer())
     record = recorded(study, 0)
     assert record.unknown == {"fold_seconds": [1.0, 2.0]}
-    assert (record.lives, record.seeds.trial_seed) == (2, 1)
+    assert (record.attempts, record.seeds.trial_seed) == (2, 1)
     assert read_trials(study)[0].state == "complete"
 
 

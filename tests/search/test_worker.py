@@ -19,7 +19,7 @@ from hpo.errors import DataError
 from hpo.search.database.database import Database
 from hpo.search.queries.status import read_status
 from hpo.search.queries.trials import read_curve, read_trials
-from hpo.search.queue.claiming import MAX_LIVES_LOST, NothingToClaim, claim, release
+from hpo.search.queue.claiming import MAX_CRASHES, NothingToClaim, claim, release
 from hpo.search.queue.process_identity import visible_identity_prefix
 from hpo.search.queue.reporting import finish, record_report
 from hpo.search.queue.workers import WorkerIdentity, register_worker, this_process
@@ -190,20 +190,20 @@ def test_optuna_shows_the_last_report_as_the_value_and_every_report_as_a_step(da
 
 def test_a_trial_on_which_workers_die_time_after_time_fails_and_the_next_is_claimed(database: Database) -> None:
     study = _study(database, 2)
-    for _ in range(MAX_LIVES_LOST):
+    for _ in range(MAX_CRASHES):
         assert claimed(study, "dies").number == 0
         expire(study)
     assert claimed(study, "lives").number == 1
     (failed, _) = read_trials(study)
     assert failed.state == "failed"
-    assert unmentioned(failed.reason, MAX_LIVES_LOST) == []
+    assert unmentioned(failed.reason, MAX_CRASHES) == []
     assert read_status(study).finished == 1
     assert optuna.load_study(study_name="study", storage=database.optuna).trials[0].state.name == "FAIL"
 
 
 def test_a_report_or_a_clean_return_between_two_deaths_begins_the_count_anew(database: Database) -> None:
     study = _study(database, 1)
-    for life in range(2 * MAX_LIVES_LOST):
+    for life in range(2 * MAX_CRASHES):
         held = claimed(study)
         if life % 3 == 0:
             record_report(held, make_report(1, 0.5))
@@ -297,7 +297,7 @@ def test_seconds_are_counted_over_all_lives_of_a_trial(database: Database, monke
     clock.sleep(1000.0)
     run_worker(study, identity=this_process("w"), train=FakeTrainer(1, on_epoch=lambda _: clock.sleep(50.0)))
     record = recorded(study, 0)
-    assert (record.usage.seconds, record.lives) == (250.0, 2)
+    assert (record.usage.seconds, record.attempts) == (250.0, 2)
 
 
 def test_checkpoints_of_trials_that_have_ended_are_removed_and_those_of_others_kept(database: Database) -> None:

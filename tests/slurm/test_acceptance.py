@@ -129,7 +129,7 @@ def test_a_search_survives_walltimes_a_preemption_and_a_kill_and_ends_with_its_e
     wait(lambda: slurm.release(job) and Counter(slurm.states(job).values()) == {"FAILED": 1, "COMPLETED": 1})
     rows = read_trials(study)
     assert_exact(rows, budget, search.log())
-    assert max(recorded(study, row.number).lives for row in rows) > 1
+    assert max(recorded(study, row.number).attempts or 0 for row in rows) > 1
     shown_by_optuna = optuna.load_study(study_name=NAME, storage=study.database.optuna).trials
     assert [trial.number for trial in shown_by_optuna] == list(range(budget))
     assert {trial.state.name for trial in shown_by_optuna} == {"COMPLETE"}

@@ -73,7 +73,7 @@ def test_every_key_has_its_place_and_is_written_as_it_was_read() -> None:
             environment={"torch": "2.11.0", "device name": "AMD EPYC"},
             data_md5="d41d8",
         ),
-        lives=2,
+        attempts=2,
         usage=ResourceUsage(seconds=60.5, energy_joules=1000.0, peak_memory=1024),
         roc=(0.0, 0.5, 1.0),
     )
@@ -81,11 +81,18 @@ def test_every_key_has_its_place_and_is_written_as_it_was_read() -> None:
     assert TrialRecord.from_json(record.to_json(), TRIAL) == record
 
 
+@pytest.mark.parametrize("by_alias", [None, False, True])
+def test_the_number_of_attempts_has_its_first_key_in_every_dump(by_alias: bool | None) -> None:
+    dumped = read(FULL).model_dump(mode="json", by_alias=by_alias)
+    assert dumped["lives"] == 2
+    assert "attempts" not in dumped
+
+
 def test_what_is_not_known_is_left_out() -> None:
     needed = ("config", "params", "study_seed", "trial_seed", "code_version", "dirty", "environment", "data_md5")
     stored = {key: FULL[key] for key in needed}
     record = read(stored)
-    assert (record.candidate, record.repeat, record.lives, record.roc) == (None, None, None, None)
+    assert (record.candidate, record.repeat, record.attempts, record.roc) == (None, None, None, None)
     assert record.usage == ResourceUsage()
     assert json.loads(record.to_json()) == stored
 
@@ -114,7 +121,7 @@ def test_the_first_records_are_written_as_they_were_read_and_can_be_trained() ->
 
 def test_keys_of_a_newer_hpo_are_kept_and_written_back() -> None:
     stored = {**FULL, "fold_seconds": [30.0, 30.5], "note": {"text": "x", "by": None}}
-    record = read(stored).model_copy(update={"lives": 3})
+    record = read(stored).model_copy(update={"attempts": 3})
     assert record.unknown == {"fold_seconds": [30.0, 30.5], "note": {"text": "x", "by": None}}
     assert json.loads(record.to_json()) == {**stored, "lives": 3}
     assert record.train_config(TRIAL).margin == 0.5
@@ -172,7 +179,7 @@ def test_numbers_that_are_not_finite_stay_numbers() -> None:
 
 def test_a_record_cannot_be_changed() -> None:
     with pytest.raises(ValidationError):
-        read(FULL).lives = 9  # type: ignore[misc]
+        read(FULL).attempts = 9  # type: ignore[misc]
 
 
 def test_the_record_of_a_network_is_flat_too() -> None:

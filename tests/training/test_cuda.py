@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from hpo.data.development import Development
-from hpo.data.rows import scoring_folds
+from hpo.data.folds import scoring_folds
 from hpo.study.config import TrainConfig
 from hpo.study.spec import Scoring
 from hpo.training.inputs.device_dataset import make_device_dataset

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hpo.data.development import load_development
-from hpo.data.rows import scoring_folds
+from hpo.data.folds import scoring_folds
 from hpo.study.catalogue import find_dataset
 from hpo.study.config import TrainConfig
 from hpo.study.spec import Scoring

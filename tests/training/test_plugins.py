@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from hpo.data.development import Development
-from hpo.data.rows import scoring_folds
+from hpo.data.folds import scoring_folds
 from hpo.study import choices
 from hpo.study.config import TrainConfig
 from hpo.study.spec import Scoring

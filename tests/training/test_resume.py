@@ -15,11 +15,11 @@ import torch
 
 from hpo.control import Control, Stop
 from hpo.data.development import Development
-from hpo.data.rows import scoring_folds
+from hpo.data.folds import scoring_folds
 from hpo.study.config import TrainConfig
 from hpo.study.spec import Scoring
 from hpo.training.loop.checkpoint import Checkpoint, remove_checkpoints
-from hpo.training.loop.fold import SCORING_ROWS, Run
+from hpo.training.loop.fold import SCORING_BATCH, Run
 from hpo.training.loop.trial import EpochReport, train_trial
 
 DISK_FULL = os.strerror(errno.ENOSPC)
@@ -94,7 +94,7 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[Run]:
 
     monkeypatch.setattr("hpo.training.loop.trial.Run", RecordedRun)
     monkeypatch.setattr("hpo.training.model.resnet._WIDTHS", (16, 16, 16, 16))
-    monkeypatch.setitem(SCORING_ROWS, 2, 8)
+    monkeypatch.setitem(SCORING_BATCH, 2, 8)
     monkeypatch.setattr("hpo.files.os.fsync", lambda _: None)
     return made
 

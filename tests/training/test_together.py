@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from hpo.data.development import Development
-from hpo.data.rows import scoring_folds
+from hpo.data.folds import scoring_folds
 from hpo.study.catalogue import find_dataset
 from hpo.study.config import TrainConfig
 from hpo.study.spec import Scoring

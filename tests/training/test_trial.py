@@ -13,7 +13,7 @@ import torch
 
 from hpo.control import Control
 from hpo.data.development import Development
-from hpo.data.rows import Fold, scoring_folds
+from hpo.data.folds import Fold, scoring_folds
 from hpo.statistics.auc import mean_auc_with_error
 from hpo.statistics.roc import ROC_GRID
 from hpo.study.config import TrainConfig

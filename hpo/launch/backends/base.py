@@ -124,7 +124,7 @@ class Cancelled:
 
 
 class Backend(ABC):
-    """A place where workers run. `hpo launch` makes one for each call; only `submit` has to be written.
+    """Where workers run. `hpo launch` makes one for each call; only `submit` has to be written.
 
     Workers tell the database that they live, what they train and how they ended, and `hpo stop` asks them through it to
     end, wherever they run. A backend adds what the database cannot know: jobs that wait, or run without a worker.

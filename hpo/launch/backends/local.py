@@ -49,7 +49,7 @@ def checkpoint_folder(option: str | None, study_folder: str) -> Path | None:
 
 @dataclass(frozen=True)
 class WorkerSlot:
-    """A place for one worker: its device, the CPU threads it may use, and how many share the device, it included."""
+    """Where one worker runs: its device, the CPU threads it may use, and how many share the device, it included."""
 
     device: str
     threads: int
@@ -68,12 +68,14 @@ class LocalPlan:
     address: str
     data_dir: str
     checkpoint_dir: str | None
-    seats: tuple[WorkerSlot, ...]
+    slots: tuple[WorkerSlot, ...]
     log_dir: Path
 
 
-def seats(workers: int | None, device: str, gpus: int, *, per_device: int | None = None) -> tuple[WorkerSlot, ...]:
-    """Seats for workers: round robin over GPUs, or sharing the cores of a CPU.
+def worker_slots(
+    workers: int | None, device: str, gpus: int, *, per_device: int | None = None
+) -> tuple[WorkerSlot, ...]:
+    """Return a slot for each worker: round robin over GPUs, or sharing the cores of a CPU.
 
     workers: all of them; per_device: on each GPU, or on a machine that is used without; by default 1 per device.
     """
@@ -103,7 +105,7 @@ class LocalWorkers:
     def __init__(self, plan: LocalPlan) -> None:
         """Starts the workers; raises OutputError if the log folder cannot be written."""
         self._plan, self._log_dir = plan, plan.log_dir
-        self._names = {f"{os.uname().nodename}-{os.getpid()}-{number}": seat for number, seat in enumerate(plan.seats)}
+        self._names = {f"{os.uname().nodename}-{os.getpid()}-{number}": slot for number, slot in enumerate(plan.slots)}
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._deaths = dict.fromkeys(self._names, 0)
         self._began: dict[str, float] = {}
@@ -116,9 +118,9 @@ class LocalWorkers:
             raise OutputError(f"{plan.log_dir} cannot be written ({error.strerror}); give --log-dir") from None
 
     def _start(self, name: str) -> None:
-        plan, seat = self._plan, self._names[name]
+        plan, slot = self._plan, self._names[name]
         command = [sys.executable, "-m", "hpo", "worker", plan.study, "--worker-name", name]
-        command += ["--device", seat.device, "--threads", str(seat.threads), "--sharing", str(seat.sharing)]
+        command += ["--device", slot.device, "--threads", str(slot.threads), "--sharing", str(slot.sharing)]
         command += ["--parent", str(os.getpid()), "--storage", "-", "--data-dir", plan.data_dir]
         if plan.checkpoint_dir is not None:
             command += ["--checkpoint-dir", plan.checkpoint_dir]

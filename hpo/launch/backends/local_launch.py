@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from hpo.errors import DeviceError, UsageError, WorkersFailedError
 from hpo.launch.backends.base import Backend, LaunchRequest, Submission
-from hpo.launch.backends.local import AUTO, Count, LocalPlan, LocalWorkers, WorkerEnd, WorkerSlot, seats, watch
+from hpo.launch.backends.local import AUTO, Count, LocalPlan, LocalWorkers, WorkerEnd, WorkerSlot, watch, worker_slots
 from hpo.launch.estimate import LONG_HOURS, Estimate, advice, trained_share
 from hpo.launch.probe import Probe
 from hpo.launch.sizing.measure import workers_per_device
@@ -60,8 +60,10 @@ class LocalBackend(Backend):
         assert self._development is not None
         status = read_status(study)
         with self._probe as probe:
-            places = _places(request.workers, request.workers_per_gpu, request.device, probe, study, self._development)
-            _log_estimate(probe, study, self._development, places, status.budget - status.finished)
+            slots = _worker_slots(
+                request.workers, request.workers_per_gpu, request.device, probe, study, self._development
+            )
+            _log_estimate(probe, study, self._development, slots, status.budget - status.finished)
         # Not held while workers load their own.
         self._development = None
         plan = LocalPlan(
@@ -69,7 +71,7 @@ class LocalBackend(Backend):
             address=request.address(),
             data_dir=str(request.data_dir),
             checkpoint_dir=request.checkpoint_dir,
-            seats=places,
+            slots=slots,
             log_dir=request.log_dir / study.folder,
         )
         try:
@@ -80,10 +82,10 @@ class LocalBackend(Backend):
             raise
         if failures:
             raise workers_failed(failures)
-        return Submission(job=None, workers=len(places))
+        return Submission(job=None, workers=len(slots))
 
 
-def _places(
+def _worker_slots(
     workers: Count | None,
     workers_per_gpu: Count | None,
     device: str,
@@ -97,18 +99,18 @@ def _places(
         workers, per_device = None, workers_per_device(study.spec, development, device, probe)
     assert workers != AUTO
     assert per_device != AUTO
-    return seats(workers, device, probe.gpus(device), per_device=per_device)
+    return worker_slots(workers, device, probe.gpus(device), per_device=per_device)
 
 
 def _log_estimate(
-    probe: Probe, study: Study, development: Development, places: tuple[WorkerSlot, ...], remaining: int
+    probe: Probe, study: Study, development: Development, slots: tuple[WorkerSlot, ...], remaining: int
 ) -> None:
-    device, threads = places[0].device, sum(place.threads for place in places)
+    device, threads = slots[0].device, sum(slot.threads for slot in slots)
     _log.info("measuring a training step")
     seconds = probe.epoch_seconds(study.spec, development, device, threads)
-    gpus = len({place.device for place in places if place.device.startswith("cuda")})
+    gpus = len({slot.device for slot in slots if slot.device.startswith("cuda")})
     estimate = Estimate(seconds, remaining, study.spec.budget.epochs, trained_share(study.spec), max(1, gpus))
-    _log.info(_sentence(estimate, device, len(places)))
+    _log.info(_sentence(estimate, device, len(slots)))
     if estimate.hours > LONG_HOURS:
         _log.info("that is long; it starts all the same, and Ctrl-C keeps what is done. Faster would be:")
         for line in advice(study.spec, on_gpu=gpus > 0):

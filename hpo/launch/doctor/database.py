@@ -10,7 +10,7 @@ from hpo.errors import OutputError, StorageError, StudyNotFoundError
 from hpo.launch.doctor.finding import Finding, fault, ok, warning
 
 if TYPE_CHECKING:
-    from hpo.search.admin.health import DatabaseFacts, Place
+    from hpo.search.admin.health import DatabaseFacts, DatabaseLocation
 
 SKEW_WARNING, SKEW_FAULT = 2.0, 30.0
 """Tolerated seconds between this host's clock and the database's."""
@@ -25,7 +25,7 @@ class DatabaseCheck:
     """Check of the database at an address, and of a study in it.
 
     Attributes:
-        place, dataset: address of the database and dataset of the study, once looked up.
+        location, dataset: address of the database and dataset of the study, once looked up.
         slow: seconds to connect above which it is a warning.
     """
 
@@ -34,17 +34,19 @@ class DatabaseCheck:
         self._study = study
         self._slow = slow
         self.dataset: str | None = None
-        self.place: Place | None = None
+        self.location: DatabaseLocation | None = None
 
     def look(self) -> Iterator[Finding]:
         """Yield findings, from the address to the study; what cannot be reached is left out."""
         from hpo.search.admin.health import examine, locate
 
-        self.place = place = locate(self._storage)
-        if place.file is not None and not place.file.exists() and self._study is None:
-            yield warning("database", f"{place.address} does not exist yet", "`hpo launch` or `hpo db init` creates it")
+        self.location = location = locate(self._storage)
+        if location.file is not None and not location.file.exists() and self._study is None:
+            yield warning(
+                "database", f"{location.address} does not exist yet", "`hpo launch` or `hpo db init` creates it"
+            )
             return
-        facts = examine(place.url, self._study)
+        facts = examine(location.url, self._study)
         self.dataset = facts.study.dataset if facts.study is not None else None
         yield from judge(facts, self._study, slow=self._slow)
 

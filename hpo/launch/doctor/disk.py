@@ -62,7 +62,7 @@ def _look(folder: Folder) -> Finding:
 
 
 def _existing(path: Path) -> Path:
-    place = path.expanduser().absolute()
-    while not place.exists() and place != place.parent:
-        place = place.parent
-    return place
+    folder = path.expanduser().absolute()
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    return folder

@@ -27,26 +27,26 @@ class CheckContext:
     checkpoint_dir: Path | None
 
 
-def examine(patient: CheckContext) -> Iterator[Finding]:
+def examine(context: CheckContext) -> Iterator[Finding]:
     """Yield every finding as soon as it is known; changes nothing."""
-    database = DatabaseCheck(patient.storage, patient.study)
+    database = DatabaseCheck(context.storage, context.study)
 
     def host() -> str | None:
-        return database.place.host if database.place is not None else None
+        return database.location.host if database.location is not None else None
 
     def folders() -> list[Folder]:
-        chosen = [Folder("logs", patient.log_dir)]
-        if patient.checkpoint_dir is not None:
-            chosen.append(Folder("checkpoints", patient.checkpoint_dir))
-        if database.place is not None and database.place.file is not None:
-            chosen.append(Folder("database", database.place.file.parent))
-        return [*chosen, Folder("data", patient.data_dir, written=False)]
+        chosen = [Folder("logs", context.log_dir)]
+        if context.checkpoint_dir is not None:
+            chosen.append(Folder("checkpoints", context.checkpoint_dir))
+        if database.location is not None and database.location.file is not None:
+            chosen.append(Folder("database", database.location.file.parent))
+        return [*chosen, Folder("data", context.data_dir, written=False)]
 
     return run_checks(
         [
             Check("database", database.look, StorageError, 40.0),
-            Check("data", lambda: look_at_data(patient.data_dir, lambda: database.dataset), DataError, 60.0),
-            Check("device", lambda: look_at_device(patient.device), DeviceError, DEVICE_SECONDS),
+            Check("data", lambda: look_at_data(context.data_dir, lambda: database.dataset), DataError, 60.0),
+            Check("device", lambda: look_at_device(context.device), DeviceError, DEVICE_SECONDS),
             Check("disk", lambda: look_at_disk(folders()), OutputError),
             Check("slurm", look_at_slurm, UsageError),
             Check("proxy", lambda: look_at_proxy(host), UsageError),

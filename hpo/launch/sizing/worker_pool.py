@@ -125,7 +125,7 @@ def _member(pipe: Connection, parent: int, rehearsal: WorkerPool) -> None:
 
 
 def _run_commands(pipe: Connection, rehearsal: WorkerPool) -> None:
-    from hpo.data.rows import scoring_folds
+    from hpo.data.folds import scoring_folds
     from hpo.training.machine.device import set_up_process
     from hpo.training.probe.memory import peak_of, train_on
 

@@ -49,7 +49,7 @@ def cost(search: SearchEvidence, later: Sequence[Work] = ()) -> Section:
     epochs = sum(trial.row.epochs for trial in search.trials)
     whole = len(search.trials) * search.spec.budget.epochs
     notes = [f"The search trained {epochs:,} epochs, {epochs / whole:.0%} of the {whole:,} without pruning."]
-    attempts = sum((trial.record.lives or 1) - 1 for trial in search.trials if trial.record is not None)
+    attempts = sum((trial.record.attempts or 1) - 1 for trial in search.trials if trial.record is not None)
     if attempts:
         notes.append(f"Interrupted trials were resumed {attempts} times.")
     stages = [work, *later]

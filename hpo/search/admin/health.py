@@ -41,7 +41,7 @@ class StudyFacts:
 
 
 @dataclass(frozen=True)
-class Place:
+class DatabaseLocation:
     """Location of a database: the host of its server, or the SQLite file."""
 
     url: URL
@@ -62,16 +62,16 @@ class Place:
         return Path(self.url.database or "") if self.url.get_backend_name() == "sqlite" else None
 
 
-def locate(storage: str | None) -> Place:
+def locate(storage: str | None) -> DatabaseLocation:
     """Return the location of the database of `--storage`.
 
     Raises:
         StorageError: as `resolve_address`, and for a SQLite file on a network file system.
     """
-    place = Place(resolve_address(storage))
-    if place.file is not None:
-        check_local(place.file)
-    return place
+    location = DatabaseLocation(resolve_address(storage))
+    if location.file is not None:
+        check_local(location.file)
+    return location
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,7 @@ studies = Table(
 """Studies.
 
 - trials: the budget.
-- finished, failed, places: counters over `hpo_trial` (places: slots in use), so that a claim need not read all trials.
+- finished, failed, places: counters over `hpo_trial`, so that a claim need not read all trials (places: slots in use).
 - stop_before: workers that started before this time must stop, after their trial or (stop_at_once) by releasing it."""
 
 trials = Table(
@@ -99,7 +99,7 @@ trials = Table(
 )
 """Trials.
 
-- place: slot of the budget, from 0.
+- place: number of its slot of the budget, from 0.
 - fence: fencing token, which grows with each claim.
 - token: id of the claim that set `fence`, to recognise it if the reply to its COMMIT was lost.
 - lives_lost: number of workers that died on the trial since its last report.
@@ -138,7 +138,7 @@ workers = Table(
 )
 """Workers and their last heartbeat.
 
-- life: process identity, which distinguishes processes of the same PID, see `hpo.search.queue.process_identity`.
+- life: identity of the process, which distinguishes processes of the same PID, see `hpo.search.queue.process_identity`.
 - job: Slurm job, JOB or JOB_TASK.
 - seen: time of the last heartbeat.
 - message: why it ended, or what it is doing."""

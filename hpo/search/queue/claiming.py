@@ -34,7 +34,7 @@ from hpo.study.record import TrialRecord
 MIN_TRIALS_TO_STOP = 10
 """Number of finished trials before the share of failed ones can stop a study."""
 
-MAX_LIVES_LOST = 5
+MAX_CRASHES = 5
 """Number of workers that may die on a trial in a row, without a report in between, before it counts as failed."""
 
 _trials = schema.trials.c
@@ -66,11 +66,11 @@ class _Open:
 
     Attributes:
         live: number of trials that other workers hold.
-        free_place: the first slot that can be claimed.
+        free_slot: the first slot that can be claimed.
     """
 
     live: int
-    free_place: int | None
+    free_slot: int | None
 
 
 def claim(study: Study, worker: str) -> Claim | NothingToClaim:
@@ -146,23 +146,23 @@ def _claim(study: Study, worker: str, token: str, connection: Connection, *, aga
     if again and (mine := _claimed_by(token, study, connection)) is not None:
         return mine
     _check_failures(study, row.finished, row.failed)
-    finished, budget, places = row.finished, row.trials, row.places
+    finished, budget, slots = row.finished, row.trials, row.places
     eliminated: dict[int, Elimination] | None = None
     while finished < budget:
         opened = _open_trials(study, connection)
         if finished + opened.live >= budget:
             return NothingToClaim.ELSEWHERE
-        if opened.free_place is None:
-            held, lost = _new_slot(study, worker, token, places, connection), 0
-            places += 1
+        if opened.free_slot is None:
+            held, lost = _new_slot(study, worker, token, slots, connection), 0
+            slots += 1
         else:
-            held, lost = _take_over(study, worker, token, opened.free_place, connection)
+            held, lost = _take_over(study, worker, token, opened.free_slot, connection)
         if eliminated is None:
             eliminated = _eliminations(study, connection)
         elimination = _eliminated_before(held, eliminated)
         if elimination is not None:
             dropped(connection, held, elimination.reason)
-        elif lost >= MAX_LIVES_LOST:
+        elif lost >= MAX_CRASHES:
             failed_by_death(connection, held, lost)
         else:
             return held
@@ -182,7 +182,7 @@ def _eliminated_before(held: Claim, eliminated: dict[int, Elimination]) -> Elimi
     """Return the elimination of the trial's candidate, if it happened in an earlier repeat."""
     if not eliminated or held.study.spec.plan is None:
         return None
-    candidate, repeat = held.study.spec.plan.at(held.place)
+    candidate, repeat = held.study.spec.plan.at(held.slot)
     elimination = eliminated.get(candidate)
     return elimination if elimination is not None and elimination.repeat < repeat else None
 
@@ -208,7 +208,7 @@ def _claimed_by(token: str, study: Study, connection: Connection) -> Claim | Non
 
 def _as_claim(study: Study, row: AnyRow, **changed: Any) -> Claim:
     stored = {
-        "place": row.place,
+        "slot": row.place,
         "number": row.trial_number,
         "trial_id": row.trial_id,
         "fence": row.fence,
@@ -222,16 +222,16 @@ def _as_claim(study: Study, row: AnyRow, **changed: Any) -> Claim:
 
 
 def _open_trials(study: Study, connection: Connection) -> _Open:
-    lives = schema.workers.c
-    same_worker = (lives.study_id == _trials.study_id) & (lives.worker == _trials.worker)
-    visible = lives.life.startswith(visible_identity_prefix() or "\0", autoescape=True)
+    workers = schema.workers.c
+    same_worker = (workers.study_id == _trials.study_id) & (workers.worker == _trials.worker)
+    visible = workers.life.startswith(visible_identity_prefix() or "\0", autoescape=True)
     query = (
         sa.select(
             _trials.place,
             (_trials.state == "free").label("free"),
             (_trials.lease_until < database_now()).label("late"),
-            lives.process,
-            lives.life,
+            workers.process,
+            workers.life,
         )
         .select_from(schema.trials.outerjoin(schema.workers, same_worker & visible))
         .where(_trials.study_id == study.study_id, _trials.state.in_(("claimed", "free")))
@@ -257,9 +257,9 @@ def _check_failures(study: Study, finished: int, failed: int) -> None:
     )
 
 
-def _take_over(study: Study, worker: str, token: str, place: int, connection: Connection) -> tuple[Claim, int]:
+def _take_over(study: Study, worker: str, token: str, slot: int, connection: Connection) -> tuple[Claim, int]:
     """Claim the trial of a slot with the next fencing token; return it and how many workers in a row died on it."""
-    here = (_trials.study_id == study.study_id) & (_trials.place == place)
+    here = (_trials.study_id == study.study_id) & (_trials.place == slot)
     row = connection.execute(sa.select(schema.trials).where(here)).one()
     fence = row.fence + 1
     lost = row.lives_lost + (row.state == "claimed")
@@ -272,15 +272,15 @@ def _take_over(study: Study, worker: str, token: str, place: int, connection: Co
     return _as_claim(study, row, worker=worker, fence=fence), lost
 
 
-def _new_slot(study: Study, worker: str, token: str, place: int, connection: Connection) -> Claim:
-    planned = planned_trial(study.spec, place)
+def _new_slot(study: Study, worker: str, token: str, slot: int, connection: Connection) -> Claim:
+    planned = planned_trial(study.spec, slot)
     template = None if planned is None else planned_template(study.spec, planned)
     trial_id, number = new_trial(connection, study.study_id, template)
     reference = None if planned is None else planned.reference
     connection.execute(
         sa.insert(schema.trials).values(
             study_id=study.study_id,
-            place=place,
+            place=slot,
             trial_number=number,
             trial_id=trial_id,
             state="claimed",
@@ -296,4 +296,4 @@ def _new_slot(study: Study, worker: str, token: str, place: int, connection: Con
     counters = schema.studies.c
     change = sa.update(schema.studies).where(counters.study_id == study.study_id)
     connection.execute(change.values(places=counters.places + 1))
-    return Claim(study, place, number, trial_id, 1, worker, reference, None)
+    return Claim(study, slot, number, trial_id, 1, worker, reference, None)

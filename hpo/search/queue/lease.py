@@ -20,7 +20,7 @@ class Claim:
     """A worker's lease on one trial.
 
     Attributes:
-        place: slot of the budget, from 0.
+        slot: number of its slot of the budget, from 0.
         number: of the trial.
         trial_id: in Optuna's tables.
         fence: fencing token, which grows with each claim of the trial.
@@ -31,7 +31,7 @@ class Claim:
     """
 
     study: Study
-    place: int
+    slot: int
     number: int
     trial_id: int
     fence: int
@@ -48,7 +48,7 @@ def update_held(connection: Connection, held: Claim, values: RowValues, *, state
         sa.update(schema.trials)
         .where(
             _trials.study_id == held.study.study_id,
-            _trials.place == held.place,
+            _trials.place == held.slot,
             _trials.fence == held.fence,
             _trials.state == state,
         )
@@ -61,7 +61,7 @@ def is_in_state(connection: Connection, held: Claim, state: str) -> bool:
     """Return whether this claim already moved the trial to `state`: an earlier commit whose reply was lost."""
     query = sa.select(sa.func.count()).where(
         _trials.study_id == held.study.study_id,
-        _trials.place == held.place,
+        _trials.place == held.slot,
         _trials.fence == held.fence,
         _trials.state == state,
     )

@@ -24,14 +24,14 @@ def visible_identity_prefix() -> str:
     return f"{scope}/" if scope else ""
 
 
-def has_ended(process: int, life: str) -> bool:
+def has_ended(process: int, identity: str) -> bool:
     """Return whether a process of this PID namespace has ended; False for processes of other namespaces.
 
     Args:
         process: its PID.
-        life: its identity, see `own_identity`.
+        identity: its identity, see `own_identity`.
     """
-    scope, _, started = life.rpartition("/")
+    scope, _, started = identity.rpartition("/")
     if not scope or scope != _pid_scope():
         return False
     try:

@@ -154,7 +154,7 @@ def _last_auc(connection: Connection, held: Claim, values: RowValues) -> float |
     if "auc" in values:
         return float(values["auc"])
     trials = schema.trials.c
-    query = sa.select(trials.auc).where(trials.study_id == held.study.study_id, trials.place == held.place)
+    query = sa.select(trials.auc).where(trials.study_id == held.study.study_id, trials.place == held.slot)
     stored: float | None = connection.scalar(query)
     return stored
 

@@ -22,14 +22,14 @@ class WorkerIdentity:
     Attributes:
         name: unique in the study.
         process: PID.
-        life: process identity, see `hpo.search.queue.process_identity`.
+        process_identity: unique, unlike the PID; see `hpo.search.queue.process_identity`.
         job: Slurm job, JOB or JOB_TASK.
     """
 
     name: str
     host: str
     process: int
-    life: str
+    process_identity: str
     device: str
     job: str | None = None
 
@@ -104,7 +104,7 @@ def register_worker(study: Study, identity: WorkerIdentity) -> float:
         "worker": identity.name,
         "host": identity.host,
         "process": identity.process,
-        "life": identity.life,
+        "life": identity.process_identity,
         "device": identity.device,
         "job": identity.job,
         "started": database_now(),

@@ -80,7 +80,7 @@ def _history_of(study: Study, number: int) -> History:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         space = {name: distribution(entry) for name, entry in spec.space.items()}
         # Planned trials come before sampled ones.
-        planned = takewhile(lambda trial: trial is not None, (planned_trial(spec, place) for place in range(number)))
+        planned = takewhile(lambda trial: trial is not None, (planned_trial(spec, slot) for slot in range(number)))
         params = [planned_template(spec, trial).params for trial in planned if trial is not None]
         known[key] = History(study.study_id, study.name, spec.budget.epochs, space, params)
     return known[key]

@@ -220,7 +220,7 @@ class _Worker:
         else:
             # Validate a configuration of another version of hpo before anything is written.
             held.record.train_config(held.study.trial_name(held.number))
-            record = held.record.model_copy(update={"provenance": provenance, "lives": held.fence})
+            record = held.record.model_copy(update={"provenance": provenance, "attempts": held.fence})
         if not store_record(held, record, self._train.checkpoints, drawn):
             raise LeaseLost
         return record
@@ -273,7 +273,7 @@ class _Worker:
 def _new_record(held: Claim, provenance: Provenance, drawn: Drawn) -> TrialRecord:
     """Make the record of a new trial; add its sampled parameters to `drawn`."""
     spec, study_seed = held.study.spec, held.study.spec.search.seed
-    planned = planned_trial(spec, held.place)
+    planned = planned_trial(spec, held.slot)
     if planned is None:
         suggestion = suggest(held.study, held.number)
         params, config = suggestion.values, spec.config(suggestion.values)
@@ -288,13 +288,13 @@ def _new_record(held: Claim, provenance: Provenance, drawn: Drawn) -> TrialRecor
         candidate=None if planned is None or repeat is None else planned.name,
         repeat=None if repeat is None else repeat + 1,
         provenance=provenance,
-        lives=held.fence,
+        attempts=held.fence,
     )
 
 
 def _describe_start(held: Claim) -> str:
     text = f"trial {held.number}: " + ("starts" if held.fence == 1 else "resumes")
-    planned = planned_trial(held.study.spec, held.place)
+    planned = planned_trial(held.study.spec, held.slot)
     if planned is None:
         return text
     name = f"baseline {planned.name}" if planned.is_reference else planned.name

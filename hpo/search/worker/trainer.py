@@ -132,7 +132,7 @@ class _StudyTrainer:
         return None if self._folder is None else f"{os.uname().nodename}:{self._folder}"
 
     def __call__(self, task: Task) -> Iterator[EpochReport]:
-        from hpo.data.rows import scoring_folds
+        from hpo.data.folds import scoring_folds
         from hpo.training.loop.trial import train_trial
 
         yield from train_trial(

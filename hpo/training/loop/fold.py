@@ -34,7 +34,7 @@ from hpo.training.state import StateDict
 
 Result = TypeVar("Result")
 
-SCORING_ROWS = {2: 512, 3: 32}
+SCORING_BATCH = {2: 512, 3: 32}
 _STATISTICS_BATCHES = 16
 
 
@@ -43,14 +43,14 @@ Work = Generator[None, None, FoldReport]
 
 
 class Run:
-    """Training of one network; `fit` indexes the samples of the development set in `resident`.
+    """Training of one network; `samples` indexes the samples of the development set in `resident`.
 
     Random draws depend on (seed, epoch) only. Between two units of `work` the run can be checkpointed, or the device
     handed to another fold; no unit leaves a PyTorch context manager open. A run resumed from `state_dict` takes the
     remaining steps and then scores, exactly as if uninterrupted. On CUDA all units must run on one stream, which
     becomes that of a recorded graph.
 
-    An epoch is ceil(len(fit) / batch_size) steps, whatever the resplit. With `cross_entropy_share` the first epochs
+    An epoch is ceil(len(samples) / batch_size) steps, whatever the resplit. With `cross_entropy_share` the first epochs
     train with cross-entropy, in the same mode of the optimizer and at the same learning rate. At the switch the
     optimizer is reset: empty gradient averages, a = b = alpha = 0, and the regularizer's reference drawn, or set to the
     weights, at that moment.
@@ -66,7 +66,7 @@ class Run:
         config: TrainConfig,
         development: Development,
         resident: DeviceDataset,
-        fit: NDArray[np.int64],
+        samples: NDArray[np.int64],
         epochs: int,
         seed: int,
         machine: Machine,
@@ -76,8 +76,8 @@ class Run:
         self.resident = resident
         self._on_cuda = machine.device.type == "cuda"
         dataset = development.dataset
-        self.split = resplit(development, fit, config, derive_seed(seed, "resplit") % 2**32)
-        self.steps = math.ceil(len(fit) / config.batch_size)
+        self.split = resplit(development, samples, config, derive_seed(seed, "resplit") % 2**32)
+        self.steps = math.ceil(len(samples) / config.batch_size)
         self.inputs = make_inputs(config, dataset)
         self.network = make_network(config, dataset, derive_seed(seed, "weights"))
         machine.place(self.network)
@@ -242,7 +242,7 @@ class Run:
     def _scoring(self, images: Tensor) -> Generator[None, None, NDArray[np.float32]]:
         network = self.scored_network().eval()
         parts = []
-        for part in torch.split(images, SCORING_ROWS[images.dim() - 2]):
+        for part in torch.split(images, SCORING_BATCH[images.dim() - 2]):
             with torch.inference_mode(), self.machine.autocast():
                 parts.append(network(self.inputs.for_scoring(part)).float())
             yield

@@ -23,7 +23,7 @@ from hpo.study.catalogue import Dataset, find_dataset
 from hpo.study.config import TrainConfig
 from hpo.training.inputs.device_dataset import place_images
 from hpo.training.inputs.preprocessing import make_inputs
-from hpo.training.loop.fold import SCORING_ROWS
+from hpo.training.loop.fold import SCORING_BATCH
 from hpo.training.machine.device import choose_device, choose_machine
 from hpo.training.model.network import make_network
 
@@ -53,7 +53,7 @@ class Model:
         machine.place(self.network)
         self.network.eval()
         inputs = make_inputs(self.config, self.dataset)
-        rows = SCORING_ROWS[self.dataset.dimensions]
+        rows = SCORING_BATCH[self.dataset.dimensions]
         parts = []
         with torch.inference_mode():
             for low in range(0, len(images), rows):

@@ -11,7 +11,7 @@ from dataclasses import asdict
 
 from hpo.control import Control
 from hpo.data.development import Development
-from hpo.data.rows import Fold
+from hpo.data.folds import Fold
 from hpo.study.config import TrainConfig
 from hpo.training.inputs.device_dataset import make_device_dataset
 from hpo.training.loop.checkpoint import Checkpoint
@@ -115,7 +115,7 @@ class _Trial:
         def make_run(number: int, fold: Fold) -> Run:
             run_seed = derive_seed(seed, "fold", number)
             with self.way.turn(number):
-                return Run(config, development, resident, fold.fit, epochs, run_seed, machine)
+                return Run(config, development, resident, fold.training, epochs, run_seed, machine)
 
         self.runs = [make_run(number, fold) for number, fold in enumerate(folds)]
         self.epoch = 0
@@ -128,7 +128,7 @@ class _Trial:
         self._began = self._began or time.perf_counter()
         for group in self.way.groups:
             left = [fold for fold in group if fold not in self.reports]
-            works = {fold: self.runs[fold].work(self.epoch, self.folds[fold].scoring) for fold in left}
+            works = {fold: self.runs[fold].work(self.epoch, self.folds[fold].validation) for fold in left}
             with closing(self.way.rounds(group, works)) as rounds:
                 for ended in rounds:
                     self.reports |= ended

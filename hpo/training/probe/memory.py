@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from hpo.control import Control
 from hpo.data.development import Development
-from hpo.data.rows import Fold
+from hpo.data.folds import Fold
 from hpo.study.config import TrainConfig
-from hpo.training.loop.fold import SCORING_ROWS
+from hpo.training.loop.fold import SCORING_BATCH
 from hpo.training.loop.trial import train_trial
 from hpo.training.machine.device import choose_device, peak_memory_bytes, start_of_trial
 from hpo.training.machine.failure import TrainingFailure
@@ -47,16 +47,16 @@ def train_on(
     On a CPU batches have at most 32 images or 4 volumes, so that no step takes long. Raises as `train_trial`, but
     restarts if training diverges.
     """
-    rows = config.batch_size
+    batch = config.batch_size
     if choose_device(device).type == _CPU:
-        rows = min(rows, _STEP_ON_A_CPU[development.dataset.dimensions])
-    plain = _plain(config, rows)
-    all_rows = _ENDLESS * sum(len(fold.fit) for fold in folds)
+        batch = min(batch, _STEP_ON_A_CPU[development.dataset.dimensions])
+    plain = _plain(config, batch)
+    all_samples = _ENDLESS * sum(len(fold.training) for fold in folds)
     before = latest = 0.0
 
     def progress(share: float) -> None:
         nonlocal latest
-        latest = share * all_rows
+        latest = share * all_samples
         if not more(before + latest):
             raise _Enough
 
@@ -79,25 +79,25 @@ def peak_of(config: TrainConfig, development: Development, folds: tuple[Fold, ..
     Trains an epoch of a few samples of each fold. On a CPU, measured at two small batch sizes and extrapolated linearly
     to the full batch, or to the samples scored at a time if they take more. Raises as `train_trial`.
     """
-    place, dimensions = choose_device(device), development.dataset.dimensions
-    if place.type != _CPU:
-        fewer = _fewer(development, folds, 2 * config.batch_size, SCORING_ROWS[dimensions])
+    chosen, dimensions = choose_device(device), development.dataset.dimensions
+    if chosen.type != _CPU:
+        fewer = _fewer(development, folds, 2 * config.batch_size, SCORING_BATCH[dimensions])
         _train_an_epoch(_plain(config, config.batch_size), development, fewer, device)
-        reserved = peak_memory_bytes(place)
+        reserved = peak_memory_bytes(chosen)
         return Peak(peak_memory_bytes(_CPU), reserved)
-    most = max(config.batch_size, SCORING_ROWS[dimensions] // _SCORED_AS_TRAINED)
+    most = max(config.batch_size, SCORING_BATCH[dimensions] // _SCORED_AS_TRAINED)
     held = []
-    for rows in _SMALL_BATCHES[dimensions]:
-        _train_an_epoch(_plain(config, rows), development, _fewer(development, folds, rows, rows), device)
-        held.append(peak_memory_bytes(place))
-    start_of_trial(place)
+    for batch in _SMALL_BATCHES[dimensions]:
+        _train_an_epoch(_plain(config, batch), development, _fewer(development, folds, batch, batch), device)
+        held.append(peak_memory_bytes(chosen))
+    start_of_trial(chosen)
     small, large = _SMALL_BATCHES[dimensions]
     each = max(0.0, (held[1] - held[0]) / (large - small))
     return Peak(int(max(held[1], held[0] + each * (most - small))))
 
 
-def _plain(config: TrainConfig, rows: int) -> TrainConfig:
-    return config.model_copy(update={"batch_size": rows, "resplit": "none", "batching": "random"})
+def _plain(config: TrainConfig, batch: int) -> TrainConfig:
+    return config.model_copy(update={"batch_size": batch, "resplit": "none", "batching": "random"})
 
 
 def _train_an_epoch(config: TrainConfig, development: Development, folds: tuple[Fold, ...], device: str) -> None:
@@ -106,18 +106,22 @@ def _train_an_epoch(config: TrainConfig, development: Development, folds: tuple[
     reports.close()  # type: ignore[attr-defined]
 
 
-def _fewer(development: Development, folds: tuple[Fold, ...], fit: int, scoring: int) -> tuple[Fold, ...]:
+def _fewer(development: Development, folds: tuple[Fold, ...], training: int, validation: int) -> tuple[Fold, ...]:
     return tuple(
-        replace(fold, fit=_few(development, fold.fit, fit), scoring=_few(development, fold.scoring, scoring))
+        replace(
+            fold,
+            training=_few(development, fold.training, training),
+            validation=_few(development, fold.validation, validation),
+        )
         for fold in folds
     )
 
 
-def _few(development: Development, rows: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+def _few(development: Development, samples: NDArray[np.int64], count: int) -> NDArray[np.int64]:
     """Pick at most `count` of the samples, with both classes of the label that has most minority samples."""
-    labels = development.labels[rows]
+    labels = development.labels[samples]
     rarer = np.minimum(labels.sum(axis=0, dtype=np.int64), (1 - labels.astype(np.int64)).sum(axis=0))
     label = labels[:, int(rarer.argmax())]
-    positives, negatives = rows[label == 1], rows[label == 0]
+    positives, negatives = samples[label == 1], samples[label == 0]
     half = min(len(positives), max(1, count // 2))
     return np.sort(np.concatenate([positives[:half], negatives[: count - half]]))

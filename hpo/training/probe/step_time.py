@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from hpo.data.development import Development
-from hpo.data.rows import Fold
+from hpo.data.folds import Fold
 from hpo.study.config import TrainConfig
 from hpo.training.inputs.device_dataset import make_device_dataset
 from hpo.training.loop.cuda_graph import FIRST_STEPS
@@ -21,8 +21,8 @@ from hpo.training.machine.device import Machine, choose_device, choose_machine
 from hpo.training.machine.failure import memory_failures
 
 _PIXELS_ON_A_CPU = 32 * 28 * 28
-_ROWS_ON_A_GPU = 128
-_LEAST_ROWS = 4
+_BATCH_ON_A_GPU = 128
+_LEAST_BATCH = 4
 
 
 def seconds_per_epoch(
@@ -38,34 +38,35 @@ def seconds_per_epoch(
     with memory_failures(), ExitStack() as stack:
         machine = choose_machine(choose_device(device), development.dataset.dimensions, config.precision)
         stack.enter_context(own_stream(machine.device))
-        rows = _probe_rows(development, config, machine)
-        probe = config.model_copy(update={"batch_size": rows, "resplit": "none", "batching": "random"})
-        few = _first_rows(development, rows)
+        batch_size = _probe_batch(development, config, machine)
+        probe = config.model_copy(update={"batch_size": batch_size, "resplit": "none", "batching": "random"})
+        few = _first_samples(development, batch_size)
         resident = make_device_dataset(few, config.input_size, machine.device)
-        run = Run(probe, few, resident, np.arange(rows), 1, 0, machine)
+        run = Run(probe, few, resident, np.arange(batch_size), 1, 0, machine)
         batch = next(run.batches(0))
         for _ in range(FIRST_STEPS + 1 if machine.device.type == "cuda" else 1):
             run.step(batch)
         whole = _seconds(lambda: run.step(batch), machine)
         update = _seconds(lambda: _update(run), machine)
         scoring = _seconds(lambda: run.scores(resident.images), machine)
-    fit = sum(len(fold.fit) for fold in folds)
-    steps = sum(-(-len(fold.fit) // config.batch_size) for fold in folds)
-    scored = sum(len(fold.scoring) for fold in folds) + (config.resplit_share * fit if config.resplit != "none" else 0)
-    return max(whole - update, 0.0) / rows * fit + update * steps + scoring / rows * scored
+    trained = sum(len(fold.training) for fold in folds)
+    steps = sum(-(-len(fold.training) // config.batch_size) for fold in folds)
+    scored = sum(len(fold.validation) for fold in folds)
+    selected = config.resplit_share * trained if config.resplit != "none" else 0
+    return max(whole - update, 0.0) / batch_size * trained + update * steps + scoring / batch_size * (scored + selected)
 
 
-def _probe_rows(development: Development, config: TrainConfig, machine: Machine) -> int:
+def _probe_batch(development: Development, config: TrainConfig, machine: Machine) -> int:
     if machine.device.type == "cuda":
-        wanted = _ROWS_ON_A_GPU
+        wanted = _BATCH_ON_A_GPU
     else:
         edge = min(config.input_size, development.dataset.size)
-        wanted = max(_LEAST_ROWS, _PIXELS_ON_A_CPU // edge**development.dataset.dimensions)
+        wanted = max(_LEAST_BATCH, _PIXELS_ON_A_CPU // edge**development.dataset.dimensions)
     return max(2, min(wanted, config.batch_size, len(development)))
 
 
-def _first_rows(development: Development, rows: int) -> Development:
-    arrays = {name: getattr(development, name)[:rows].copy() for name in ("images", "labels", "is_validation")}
+def _first_samples(development: Development, samples: int) -> Development:
+    arrays = {name: getattr(development, name)[:samples].copy() for name in ("images", "labels", "is_validation")}
     return replace(development, **arrays)
 
 

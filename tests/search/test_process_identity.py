@@ -10,7 +10,7 @@ from pathlib import Path
 from hpo.search.queue.process_identity import has_ended, own_identity, visible_identity_prefix
 
 
-def _life_of_a_child() -> tuple[subprocess.Popen[str], str]:
+def _identity_of_a_child() -> tuple[subprocess.Popen[str], str]:
     code = "from hpo.search.queue.process_identity import own_identity; print(own_identity(), flush=True); input()"
     child = subprocess.Popen(
         [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=Path.cwd()
@@ -20,27 +20,27 @@ def _life_of_a_child() -> tuple[subprocess.Popen[str], str]:
 
 
 def test_a_process_that_runs_is_not_over_and_one_that_was_killed_is() -> None:
-    child, life = _life_of_a_child()
-    assert life.startswith(visible_identity_prefix())
-    assert not has_ended(child.pid, life)
+    child, identity = _identity_of_a_child()
+    assert identity.startswith(visible_identity_prefix())
+    assert not has_ended(child.pid, identity)
     child.kill()
     child.wait()
-    assert has_ended(child.pid, life)
+    assert has_ended(child.pid, identity)
 
 
 def test_a_process_that_was_killed_and_not_waited_for_is_over() -> None:
-    child, life = _life_of_a_child()
+    child, identity = _identity_of_a_child()
     child.kill()
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
-    assert has_ended(child.pid, life)
+    assert has_ended(child.pid, identity)
     child.wait()
 
 
-def test_another_process_of_the_same_number_is_another_life() -> None:
+def test_another_process_of_the_same_number_has_another_identity() -> None:
     home, _, started = own_identity().rpartition("/")
     assert has_ended(os.getpid(), f"{home}/{int(started) - 1}")
 
 
-def test_of_a_process_on_another_host_or_without_a_life_nothing_is_said() -> None:
+def test_of_a_process_on_another_host_or_without_an_identity_nothing_is_known() -> None:
     assert not has_ended(2**22 - 1, "another-boot/4026531836/1")
     assert not has_ended(2**22 - 1, "")

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpo.data.development import Development
-from hpo.data.stratify import deal
+from hpo.data.stratify import stratified_split
 from hpo.errors import DataError
 from hpo.study.spec import Scoring
 
@@ -17,10 +17,10 @@ _SAME_FOR_ALL_TRIALS, _OF_ONE_TRIAL = 0, 1
 
 @dataclass(frozen=True, eq=False)
 class Fold:
-    """Training part (`fit`) and validation part (`scoring`): (n,) int64 each, sorted disjoint indices of samples."""
+    """Training part and validation part: (n,) int64 each, sorted disjoint indices of samples."""
 
-    fit: NDArray[np.int64]
-    scoring: NDArray[np.int64]
+    training: NDArray[np.int64]
+    validation: NDArray[np.int64]
 
 
 def scoring_folds(development: Development, scoring: Scoring, trial_seed: int) -> tuple[Fold, ...]:
@@ -38,40 +38,40 @@ def scoring_folds(development: Development, scoring: Scoring, trial_seed: int) -
         DataError: with the counts, if a part of a fold has both classes for no label.
     """
     folds = tuple(
-        Fold(np.setdiff1d(np.arange(len(development)), rows), rows)
-        for rows in _scoring_rows(development, scoring, trial_seed)
+        Fold(np.setdiff1d(np.arange(len(development)), validation), validation)
+        for validation in _validation_parts(development, scoring, trial_seed)
     )
     for number, fold in enumerate(folds):
         name = f"fold {number + 1} of {len(folds)} of {development.dataset.name} (scoring: {scoring.rows})"
-        require_both_classes(development, fold.scoring, f"{name}, validation part")
-        require_both_classes(development, fold.fit, f"{name}, training part")
+        require_both_classes(development, fold.validation, f"{name}, validation part")
+        require_both_classes(development, fold.training, f"{name}, training part")
     return folds
 
 
-def require_both_classes(development: Development, rows: NDArray[np.int64], name: str) -> None:
-    """Check that at least one label has both positives and negatives among the samples `rows`.
+def require_both_classes(development: Development, samples: NDArray[np.int64], name: str) -> None:
+    """Check that at least one label has both positives and negatives among `samples`.
 
     Raises:
         DataError: with the counts, if none has.
     """
-    positives = development.labels[rows].sum(axis=0, dtype=np.int64)
-    if not ((positives > 0) & (positives < rows.size)).any():
+    positives = development.labels[samples].sum(axis=0, dtype=np.int64)
+    if not ((positives > 0) & (positives < samples.size)).any():
         counts = ", ".join(map(str, positives))
-        raise DataError(f"{name}: {counts} positives among {rows.size} samples; an AUC needs both classes")
+        raise DataError(f"{name}: {counts} positives among {samples.size} samples; an AUC needs both classes")
 
 
-def _scoring_rows(development: Development, scoring: Scoring, trial_seed: int) -> list[NDArray[np.int64]]:
+def _validation_parts(development: Development, scoring: Scoring, trial_seed: int) -> list[NDArray[np.int64]]:
     if scoring.rows == "official":
         return [np.flatnonzero(development.is_validation)]
-    # Multi-label samples are stratified label by label, see `stratify.deal`: strata of label combinations would mostly
-    # hold one sample, and stratifying by the rarest label alone leaves the others to chance.
+    # Multi-label samples are stratified label by label, see `stratified_split`: strata of label combinations would
+    # mostly hold one sample, and stratifying by the rarest label alone leaves the others to chance.
     if scoring.rows == "kfold":
         shares = [1 / scoring.folds] * scoring.folds
         generators = [_generator(scoring.seed, _SAME_FOR_ALL_TRIALS, repeat) for repeat in range(scoring.repeats)]
-        return [rows for generator in generators for rows in deal(development.labels, shares, generator)]
+        return [part for generator in generators for part in stratified_split(development.labels, shares, generator)]
     key = (_OF_ONE_TRIAL, trial_seed) if scoring.rows == "reshuffled" else (_SAME_FOR_ALL_TRIALS, 0)
     generator = _generator(scoring.seed, *key)
-    return [deal(development.labels, [scoring.share, 1 - scoring.share], generator)[0]]
+    return [stratified_split(development.labels, [scoring.share, 1 - scoring.share], generator)[0]]
 
 
 def _generator(seed: int, *key: int) -> np.random.Generator:
