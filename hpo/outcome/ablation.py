@@ -36,19 +36,18 @@ def prepare_ablation(search: Study, entries: Sequence[Entry], seeds: int) -> Stu
     candidates = _candidates(entries, search.spec.data)
     if len(candidates) == 1:
         raise UsageError(f"{winner.name} has the same settings as every baseline: there is nothing to ablate")
-    plan = Plan(search=search.name, candidates=candidates, top=len(candidates) - 1, racing_level=0.0)
-    spec = planned_spec(search, name, plan, seeds)
     try:
         stored = open_study(search.database, name)
     except StudyNotFoundError:
-        return spec
+        plan = Plan(search=search.name, candidates=candidates, top=len(candidates) - 1, racing_level=0.0)
+        return planned_spec(search, name, plan, seeds)
     if stored.spec.plan is None or stored.spec.plan.candidates != candidates:
         raise UsageError(
-            f"study {name} was created for another winner than {winner.name}; delete it with Optuna's command, or "
-            "keep it"
+            f"study {name} was created for another winner than {winner.name}; delete or rename it, or keep it"
         )
-    before = stored.spec.budget.trials // len(candidates)
-    return planned_spec(search, name, plan, max(seeds, before))
+    # Its own seed stays: it is derived from the name that it had when it was created.
+    trials = max(seeds * len(candidates), stored.spec.budget.trials)
+    return stored.spec.model_copy(update={"budget": stored.spec.budget.model_copy(update={"trials": trials})})
 
 
 def one_change_each(winner: TrainConfig, reference: TrainConfig, dataset: Dataset) -> dict[str, TrainConfig]:

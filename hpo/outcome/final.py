@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -129,9 +130,17 @@ class Final:
     labels: NDArray[np.uint8]
 
 
-def results_folder(study: str, option: Path | None = None) -> Path:
-    """Return the folder of a study's final result: `option`, else hpo-results/STUDY."""
-    return option or DEFAULT_RESULTS / study
+def results_folder(study: str, option: Path | None = None, former_names: Sequence[str] = ()) -> Path:
+    """Return the folder of a study's final result: `option`, else hpo-results/STUDY.
+
+    Args:
+        former_names: names of the study before it was renamed; the folder that has one of these is used if there is
+            none under its present name.
+    """
+    if option is not None:
+        return option
+    folders = [DEFAULT_RESULTS / name for name in (study, *reversed(former_names))]
+    return next((folder for folder in folders if folder.exists()), folders[0])
 
 
 def store(final: Final, folder: Path) -> None:

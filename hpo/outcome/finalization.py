@@ -72,7 +72,7 @@ def finalize(
         DataError, DeviceError, OutputError, StorageError, StudyNotFoundError, TrainingFailure.
     """
     entries = choose_entries(study, trial=trial, confirmation=confirmation)
-    folder, data = results_folder(study.name, results), data_folder(data_dir)
+    folder, data = results_folder(study.name, results, study.former_names), data_folder(data_dir)
     protocol = Protocol(rows, study.spec.budget.epochs, seeds, study.spec.search.seed)
     development = load_development(study.spec.data, data)
     networks = train_networks(entries, protocol, development, folder, device, progress)

@@ -46,7 +46,7 @@ def open_and_score(
     dataset = study.spec.data
     configuration = _what_is_opened_for(dataset.name, entries, protocol, networks)
     openings = read_openings(study.database, dataset.name)
-    again = next((opening for opening in openings if opening.configuration == configuration), None)
+    again = next((one for one in openings if _same_networks(one.configuration, configuration)), None)
     if again is None and openings and not reopen:
         last = openings[-1]
         raise UsageError(
@@ -74,6 +74,12 @@ def open_and_score(
     final = Final(result, scores, np.array(test.labels))
     store(final, folder)
     return final
+
+
+def _same_networks(logged: JsonObject, configuration: JsonObject) -> bool:
+    """Return whether an access was for these networks; how they were chosen names studies, which can be renamed."""
+    first, second = ({key: value for key, value in one.items() if key != "entries"} for one in (logged, configuration))
+    return first == second
 
 
 class _AlreadyWritten:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import json
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 from pydantic import ValidationError
@@ -32,6 +34,7 @@ class Study:
     Attributes:
         created_at: seconds since 1970.
         lease: seconds until the lease of a worker without a heartbeat expires.
+        former_names: names that it had before it was renamed, oldest first.
     """
 
     database: Database
@@ -40,12 +43,17 @@ class Study:
     spec: StudySpec
     created_at: float
     lease: float = LEASE_SECONDS
+    former_names: tuple[str, ...] = ()
 
     @property
     def folder(self) -> str:
-        """Name for this study's own folder: readable, and different for each study that ever had this name."""
-        readable = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in self.name)[:60]
-        digest = hashlib.sha256(f"{self.name}:{self.created_at!r}".encode()).hexdigest()[:8]
+        """Name for this study's own folder: readable, and different for each study that ever had this name.
+
+        It stays the same when the study is renamed.
+        """
+        first = self.former_names[0] if self.former_names else self.name
+        readable = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in first)[:60]
+        digest = hashlib.sha256(f"{first}:{self.created_at!r}".encode()).hexdigest()[:8]
         return f"{readable.lstrip('.')}-{digest}"
 
     def trial_name(self, number: int) -> str:
@@ -123,7 +131,8 @@ def open_study(database: Database, name: str, *, lease: float = LEASE_SECONDS) -
             f"study {name} was stored by another version of hpo ({row.code_version or 'unknown'}): {error}"
         ) from None
     budget = spec.budget.model_copy(update={"trials": row.trials})
-    return Study(database, row.study_id, name, spec.model_copy(update={"budget": budget}), row.created_at, lease)
+    spec = spec.model_copy(update={"budget": budget})
+    return Study(database, row.study_id, name, spec, row.created_at, lease, former_names(row.former_names))
 
 
 def open_named_study(name: str, storage: str | None = None) -> Study:
@@ -182,6 +191,18 @@ def check_name(name: str) -> None:
         raise UsageError(f"--name has {len(name)} characters; at most {MAX_NAME} are allowed")
 
 
+def former_names(stored: str | None) -> tuple[str, ...]:
+    """Return the former names of a study, given the JSON text of `with_former_names`."""
+    return tuple(json.loads(stored)) if stored else ()
+
+
+def with_former_names() -> sa.Label[Any]:
+    """Select what is stored of the former names of a study of `hpo_studies`, as `former_names`."""
+    attributes = schema.optuna_study_attributes.c
+    here = (attributes.study_id == schema.studies.c.study_id) & (attributes.key == schema.FORMER_NAMES)
+    return sa.select(attributes.value_json).where(here).scalar_subquery().label("former_names")
+
+
 def hpo_studies(*columns: sa.ColumnElement[object] | sa.FromClause) -> sa.Select[tuple[object, ...]]:
     """Select columns of hpo's studies that still exist in Optuna's tables."""
     # Compare the name too: SQLite reuses the id of a deleted study.
@@ -192,7 +213,8 @@ def hpo_studies(*columns: sa.ColumnElement[object] | sa.FromClause) -> sa.Select
 
 
 def _row(connection: Connection, name: str) -> Row[tuple[object, ...]] | None:
-    return connection.execute(hpo_studies(schema.studies).where(schema.studies.c.name == name)).one_or_none()
+    query = hpo_studies(schema.studies, with_former_names())
+    return connection.execute(query.where(schema.studies.c.name == name)).one_or_none()
 
 
 def _resume(database: Database, name: str, spec: StudySpec, lease: float) -> Study:
@@ -211,7 +233,7 @@ def _resume(database: Database, name: str, spec: StudySpec, lease: float) -> Stu
     if stored.spec.budget.trials != spec.budget.trials:
         change = sa.update(schema.studies).where(schema.studies.c.study_id == stored.study_id)
         database.write(lambda connection: connection.execute(change.values(trials=spec.budget.trials)))
-    return Study(database, stored.study_id, name, spec, stored.created_at, lease)
+    return dataclasses.replace(stored, spec=spec)
 
 
 def _create(connection: Connection, name: str, spec: StudySpec, code_version: str) -> None:

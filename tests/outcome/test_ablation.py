@@ -13,10 +13,11 @@ from hpo.outcome.report.document import Listing
 from hpo.outcome.report.gather import gather
 from hpo.outcome.standings import Verdict
 from hpo.outcome.winner import entries_from_trial
+from hpo.search.admin.studies import rename_study
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import open_database
 from hpo.search.queue.workers import this_process
-from hpo.search.study import Study, create_or_open
+from hpo.search.study import Study, create_or_open, open_study
 from hpo.search.worker.loop import run_worker
 from hpo.study.catalogue import find_dataset
 from hpo.study.config import TrainConfig
@@ -71,6 +72,15 @@ def test_it_goes_on_with_more_seeds_and_refuses_another_winner(search: Study) ->
     with pytest.raises(UsageError) as refused:
         prepare_ablation(search, entries_from_trial(search, 5), seeds=2)
     assert unmentioned(refused.value, ablation_name("breast"), "trial 5") == []
+
+
+def test_it_goes_on_under_a_new_name_of_the_search(search: Study) -> None:
+    entries = entries_from_trial(search, 4)
+    create_or_open(search.database, ablation_name("breast"), prepare_ablation(search, entries, seeds=2))
+    rename_study(search.database, "breast", "renamed")
+    renamed = open_study(search.database, "renamed")
+    more = prepare_ablation(renamed, entries_from_trial(renamed, 4), seeds=3)
+    assert create_or_open(search.database, ablation_name("renamed"), more).spec.budget.trials == more.budget.trials
 
 
 def test_the_report_tells_what_each_change_is_worth(search: Study, tmp_path: Path) -> None:

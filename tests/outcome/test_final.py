@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +13,17 @@ from sklearn.metrics import roc_auc_score
 from hpo.data.digits import digit_arrays
 from hpo.errors import StudyNotFoundError, UsageError
 from hpo.outcome.export import export
-from hpo.outcome.final import load
+from hpo.outcome.final import load, results_folder
 from hpo.outcome.networks import Entry, Network, Protocol, train_networks
 from hpo.outcome.opening import open_and_score
 from hpo.outcome.report.gather import gather
 from hpo.outcome.winner import confirmed, entries_from_trial
+from hpo.search.admin.studies import rename_study
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import open_database
 from hpo.search.queries.ledger import read_openings
 from hpo.search.queue.workers import this_process
-from hpo.search.study import Study, create_or_open
+from hpo.search.study import Study, create_or_open, open_study
 from hpo.search.worker.loop import run_worker
 from hpo.study.catalogue import find_dataset
 from hpo.study.config import TrainConfig
@@ -141,6 +143,24 @@ def test_a_result_of_another_study_is_not_taken_for_ones_own(study: Study, tmp_p
     other = create_or_open(study.database, "other", study.spec)
     assert gather(other, tmp_path).final is None
     assert gather(study, tmp_path).final is not None
+
+
+@pytest.mark.usefixtures("thin")
+def test_a_study_that_was_renamed_keeps_its_result_and_needs_no_second_opening(
+    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    opened(study, results_folder(study.name))
+    rename_study(study.database, "digits", "numbers")
+    renamed = open_study(study.database, "numbers")
+    folder = results_folder(renamed.name, None, renamed.former_names)
+    assert folder == results_folder("digits")
+    final = gather(renamed, folder).final
+    assert final is not None
+    assert final.result.study == "digits"
+    elsewhere = [dataclasses.replace(entry, chosen="by hand, from numbers") for entry in ENTRIES]
+    open_and_score(renamed, elsewhere, PROTOCOL, networks(folder), folder, folder, "abc1234", "", "cpu")
+    assert len(read_openings(study.database, "digits")) == 1
 
 
 def test_without_a_confirmation_there_is_no_winner_but_one_taken_by_hand(study: Study) -> None:

@@ -32,7 +32,7 @@ def gather(study: Study, result: Path, confirmation: str | None = None) -> Evide
         of = study.spec.plan.search
         raise UsageError(f"study {study.name} is the confirmation of {of}; run the command on {of}")
     final = load(result)
-    ours = final if final is not None and final.result.study == study.name else None
+    ours = final if final is not None and final.result.study in (study.name, *study.former_names) else None
     openings = tuple(read_openings(study.database, study.spec.dataset))
     confirmed = _plan_of(study, confirmation or confirmation_name(study.name), confirmation is not None)
     ablated = _plan_of(study, ablation_name(study.name))

@@ -30,7 +30,7 @@ def report(
         StudyNotFoundError: if the named confirmation does not exist.
         DataError, OutputError, StorageError.
     """
-    folder = results_folder(study.name, results)
+    folder = results_folder(study.name, results, study.former_names)
     return write(build(gather(study, folder, confirmation)), out or folder)
 
 

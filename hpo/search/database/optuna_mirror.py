@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from hpo.errors import StorageError
-from hpo.search.database.schema import upsert_rows
+from hpo.search.database.schema import FORMER_NAMES, upsert_rows
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -31,6 +31,9 @@ Attributes = dict[str, str | float | None]
 
 Drawn = dict[str, tuple[float, "BaseDistribution"]]
 """Name of a setting to its value in Optuna's internal form and its distribution."""
+
+_BATCH = 500
+"""Number of trials whose rows are deleted by one statement."""
 
 COLUMNS = {
     "studies": ("study_id", "study_name"),
@@ -122,6 +125,33 @@ def new_study(connection: Connection, name: str, metric: str) -> int:
     shown = {"study_id": study_id, "key": "study:metric_names", "value_json": json.dumps([metric])}
     connection.execute(sa.insert(optuna_tables()["study_system_attributes"]).values(shown))
     return study_id
+
+
+def rename_study(connection: Connection, study_id: int, name: str) -> None:
+    """Give a study another name."""
+    studies = optuna_tables()["studies"]
+    connection.execute(sa.update(studies).where(studies.c.study_id == study_id).values(study_name=name))
+
+
+def delete_study(connection: Connection, study_id: int) -> None:
+    """Delete a study from every table of Optuna, with its trials."""
+    trials = optuna_tables()["trials"]
+    ids = connection.scalars(sa.select(trials.c.trial_id).where(trials.c.study_id == study_id)).all()
+    studies = optuna_tables()["studies"]
+    for table in reversed(studies.metadata.sorted_tables):
+        if "study_id" in table.c:
+            connection.execute(sa.delete(table).where(table.c.study_id == study_id))
+            continue
+        # By key and in batches: a subquery makes MariaDB scan, and lock, the rows of all studies.
+        for first in range(0, len(ids) if "trial_id" in table.c else 0, _BATCH):
+            batch = ids[first : first + _BATCH]
+            connection.execute(sa.delete(table).where(table.c.trial_id.in_(batch)))
+
+
+def write_former_names(connection: Connection, study_id: int, names: Sequence[str]) -> None:
+    """Store the names that a study had before."""
+    row = {"study_id": study_id, "key": FORMER_NAMES, "value_json": json.dumps(list(names))}
+    upsert_rows(connection, optuna_tables()["study_system_attributes"], ("study_id", "key"), [row])
 
 
 def new_trial(connection: Connection, study_id: int, template: FrozenTrial | None = None) -> tuple[int, int]:

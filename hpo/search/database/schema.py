@@ -46,6 +46,18 @@ optuna_studies = Table(
 )
 """The columns that hpo reads of a table that Optuna creates."""
 
+optuna_study_attributes = Table(
+    "study_system_attributes",
+    metadata,
+    Column("study_id", Integer, nullable=False),
+    Column("key", String(512), nullable=False),
+    Column("value_json", Text, nullable=False),
+)
+"""Likewise."""
+
+FORMER_NAMES = "hpo:former_names"
+"""Key of a study's system attribute with the names that it had before it was renamed, a JSON list, oldest first."""
+
 version = Table("hpo_version", metadata, Column("version", Integer, primary_key=True, autoincrement=False))
 
 studies = Table(
