@@ -1,4 +1,4 @@
-"""Files that are replaced whole or not at all."""
+"""Files that are replaced whole or not at all, and files from outside."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
+
+from hpo.errors import UsageError
 
 
 @contextlib.contextmanager
@@ -37,6 +39,33 @@ def move_into_place(part: Path, path: Path) -> None:
     # Not every file system can sync a folder: there the name is as durable as the system makes it.
     with contextlib.suppress(OSError):
         _sync(path.parent)
+
+
+def read_text(path: Path, most: int) -> str:
+    """Read a text file of at most `most` bytes; it may be a pipe.
+
+    Raises:
+        OSError: if it cannot be read.
+        ValueError: if it is larger.
+        UnicodeDecodeError: if it is not UTF-8.
+    """
+    with path.open("rb") as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise ValueError(f"it has more than {most:,} bytes")
+    return content.decode("utf-8")
+
+
+def expanded(path: str | Path) -> Path:
+    """Replace a leading `~` or `~USER`.
+
+    Raises:
+        UsageError: if there is no such user, or this one has no home folder.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise UsageError(f"{path}: there is no home folder for ~; give the whole path, or set HOME") from None
 
 
 def _sync(path: Path) -> None:

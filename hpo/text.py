@@ -1,6 +1,9 @@
-"""Format numbers for people to read."""
+"""Format numbers, and text from outside, for people to read."""
 
 from __future__ import annotations
+
+import shlex
+import unicodedata
 
 
 def setting(value: object, digits: int = 6) -> str:
@@ -44,3 +47,37 @@ def bounds(low: float | None, high: float | None, signed: bool = False) -> str:
 def memory(count: float | None) -> str:
     """Format a number of bytes as `1.2 GiB`, or a dash for None."""
     return "-" if count is None else f"{count / 2**30:.1f} GiB"
+
+
+def brief(value: object, length: int = 100) -> str:
+    """Format a value of any size from outside as Python writes it, cut to a length, for a sentence about it."""
+    try:
+        text = repr(value)
+    except (RecursionError, ValueError):
+        # Lists nested too deep, and integers of more than 4,300 digits, have no text.
+        return f"<a {type(value).__name__} too large to show>"
+    return text if len(text) <= length else f"{text[: length - 4]} ..."
+
+
+def visible(text: str) -> str:
+    r"""Show every character of a text that a terminal would obey or hide as an escape, `\x1b` or `\u202e`.
+
+    Lines, tabs and blanks of all kinds stay.
+    """
+    if text.isprintable():
+        return text
+    return "".join(letter if _is_visible(letter) else _escaped(letter) for letter in text)
+
+
+def _is_visible(letter: str) -> bool:
+    return letter.isprintable() or letter in "\n\t" or unicodedata.category(letter) == "Zs"
+
+
+def _escaped(letter: str) -> str:
+    return letter.encode("unicode_escape", "backslashreplace").decode("ascii")
+
+
+def shell(name: str) -> str:
+    """Quote a name as a positional argument of a command to type: `'two words'`, or `-- -x` after a leading dash."""
+    quoted = shlex.quote(name)
+    return f"-- {quoted}" if name.startswith("-") else quoted

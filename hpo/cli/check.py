@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from hpo.cli.common import json_option, print_json, say, set_option
+from hpo.cli.common import json_option, print_json, set_option
+from hpo.cli.streams import say, show
 from hpo.errors import HpoError
 from hpo.study.files import load_spec
 
@@ -31,7 +32,7 @@ def check(files: tuple[Path, ...], overrides: tuple[str, ...], as_json: bool) ->
             searched = (
                 f"{len(spec.space)} settings searched, {spec.budget.trials} trials of {spec.budget.epochs} epochs"
             )
-            print(f"{path}: ok; {spec.dataset}, {searched}, fingerprint {spec.fingerprint()}")
+            show(f"{path}: ok; {spec.dataset}, {searched}, fingerprint {spec.fingerprint()}")
     for fault in faults:
         say(f"hpo: {fault}")
     return faults[0].exit_code if faults else 0

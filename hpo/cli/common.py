@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,9 @@ from hpo.cli.completers import complete_datasets, complete_settings, complete_st
 from hpo.launch.backends.local import AUTO, Count
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+_OBEYED = re.compile("[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+"""Control characters after those of ASCII, and those that reverse the direction of text."""
 
 
 class CountOrAuto(click.ParamType):  # type: ignore[type-arg]
@@ -89,14 +93,12 @@ results_option = click.option(
 backup_argument = click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 
 
-def say(line: str) -> None:
-    """Print a message to stderr."""
-    print(line, file=sys.stderr, flush=True)
-
-
 def print_json(value: Any) -> None:
     """Print a dataclass, or a list of them, as one JSON document; a number that is not finite becomes null."""
-    print(json.dumps(plain(value), indent=2, ensure_ascii=False))
+    in_unicode = (sys.stdout.encoding or "").lower().replace("-", "").startswith("utf")
+    text = json.dumps(plain(value), indent=2, ensure_ascii=not in_unicode)
+    # json escapes the control characters of ASCII only; a terminal obeys those from U+0080 on, too.
+    print(_OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
 
 
 def plain(value: Any) -> Any:

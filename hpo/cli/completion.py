@@ -5,6 +5,8 @@ from __future__ import annotations
 import click
 from click.shell_completion import get_completion_class
 
+from hpo.cli.streams import show
+
 _HOW = {
     "bash": 'source <(hpo completion bash)   # in ~/.bashrc: eval "$(hpo completion bash)"',
     "zsh": 'source <(hpo completion zsh)    # in ~/.zshrc, after compinit: eval "$(hpo completion zsh)"',
@@ -22,4 +24,4 @@ def completion(shell: str) -> None:
     made = get_completion_class(shell)
     assert made is not None, shell
     context = click.get_current_context().find_root()
-    print(made(context.command, {}, "hpo", "_HPO_COMPLETE").source())
+    show(made(context.command, {}, "hpo", "_HPO_COMPLETE").source())

@@ -8,6 +8,7 @@ import webbrowser
 import click
 
 from hpo.cli.common import optional_study_argument, storage_option
+from hpo.cli.streams import show
 from hpo.search.dashboard.server import serve_dashboard
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import open_database
@@ -27,7 +28,7 @@ def dashboard(
     """Serve optuna-dashboard to this machine, open on STUDY or on all. Ctrl-C stops it."""
 
     def ready(address: str) -> None:
-        print(address, flush=True)
+        show(address)
         if not no_browser and sys.stdout.isatty():
             webbrowser.open(address)
 

@@ -14,14 +14,15 @@ from hpo.cli.common import (
     json_option,
     log_dir_option,
     print_json,
-    say,
     storage_option,
 )
 from hpo.cli.completers import complete_studies
+from hpo.cli.streams import say
 from hpo.data.folder import data_folder
 from hpo.launch.backends.local import checkpoint_folder
 from hpo.launch.doctor.examination import CheckContext, examine
 from hpo.launch.doctor.finding import Finding
+from hpo.text import visible
 
 _COLOURS = {"ok": "green", "warning": "yellow", "fault": "red"}
 
@@ -78,6 +79,6 @@ def doctor(
 def print_finding(finding: Finding) -> None:
     """Print a finding and what to do about it."""
     verdict = click.style(f"{finding.verdict:<8}", fg=_COLOURS[finding.verdict])
-    click.echo(f"{verdict} {finding.check:<9} {finding.text}")
+    click.echo(f"{verdict} {finding.check:<9} {visible(finding.text)}")
     if finding.cure:
-        click.echo(f"{'':18} {finding.cure}")
+        click.echo(f"{'':18} {visible(finding.cure)}")

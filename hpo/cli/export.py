@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from hpo.cli.common import results_option, study_argument
+from hpo.cli.streams import show
 from hpo.outcome.export import export as write_export
 from hpo.outcome.final import results_folder
 
@@ -22,4 +23,4 @@ def export(study_name: str, out: Path | None, results: Path | None) -> None:
     """
     folder = results_folder(study_name, results)
     for path in write_export(folder, out or folder / "export"):
-        print(path)
+        show(path)

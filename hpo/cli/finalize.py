@@ -13,7 +13,6 @@ from hpo.cli.common import (
     json_option,
     print_json,
     results_option,
-    say,
     storage_option,
     study_argument,
     trial_option,
@@ -21,6 +20,7 @@ from hpo.cli.common import (
 from hpo.cli.render.judgement import judgement_table
 from hpo.cli.render.page import page
 from hpo.cli.render.progress import progress
+from hpo.cli.streams import say, show
 from hpo.outcome.finalization import finalize as finalize_search
 from hpo.outcome.networks import TrainingSamples
 from hpo.search.study import open_named_study
@@ -99,4 +99,4 @@ def finalize(
 
     page().print(judgement_table(study_name, done.judgement))
     for sentence in verdicts(done.judgement, study.spec.data):
-        print(sentence)
+        show(sentence)

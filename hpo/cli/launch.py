@@ -6,10 +6,11 @@ from pathlib import Path
 
 import click
 
-from hpo.cli.common import say, set_option
+from hpo.cli.common import set_option
 from hpo.cli.completers import complete_datasets
 from hpo.cli.render.page import page
 from hpo.cli.render.trials import ranked_table
+from hpo.cli.streams import say, show
 from hpo.cli.work import Work, prepare_job, print_script, start, waits, work_options
 from hpo.errors import UsageError
 from hpo.launch.backends.slurm.submit import test_only as test_job
@@ -55,7 +56,7 @@ def launch(
         print_script(prepare_job(name, work))
         return
     if test_only:
-        print(test_job(prepare_job(name, work)))
+        show(test_job(prepare_job(name, work)))
         return
     study = start(spec, name, work, keep_trials=trials is None).study
     if waits(work):

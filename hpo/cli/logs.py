@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-import sys
+
+from hpo.cli.streams import say
 
 
 class _StandardError(logging.Handler):
@@ -11,7 +12,7 @@ class _StandardError(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print one message."""
-        print(self.format(record), file=sys.stderr, flush=True)
+        say(self.format(record))
 
 
 def log_to_stderr(*, timestamps: bool = False) -> None:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import sys
 import traceback
+from pathlib import Path
 
 import click
+from click.shell_completion import shell_complete
 
 from hpo import __version__
 from hpo.cli.lazy import Lazy, LazyGroup
 from hpo.cli.logs import log_to_stderr
-from hpo.errors import HpoError, OutputError
+from hpo.cli.streams import discard_output, is_output_read, prepare_streams, say
+from hpo.cli.words import check_words
+from hpo.errors import DeviceError, HpoError, OutputError, UsageError
 
 _SEARCH, _RESULT, _SET_UP = "Search", "Result", "Files, database and machine"
 
@@ -102,6 +107,15 @@ COMMANDS = {
     ),
 }
 
+COMPLETE_VARIABLE = "_HPO_COMPLETE"
+"""Set by the scripts of `hpo completion`."""
+
+_SURROUNDINGS = {
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.ESTALE),
+    *(errno.ENAMETOOLONG, errno.ELOOP, errno.EMFILE, errno.ENFILE),
+}
+"""Why the operating system may refuse any file, whatever the command."""
+
 EXIT_CODES = """\b
 Exit codes:
   0 done                          6 no such study or trial
@@ -142,42 +156,75 @@ def main() -> None:
     # OpenMP threads that spin at a barrier while another process holds a sibling's core slow training threefold and
     # more; sleeping threads cost a few percent on an idle machine.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    prepare_streams()
     sys.exit(_run())
 
 
 def _run() -> int:
     try:
-        code = int(cli.main(standalone_mode=False) or 0)
+        check_words(sys.argv[1:], os.environ)
+        code = _call()
         sys.stdout.flush()
         return code
     except click.ClickException as error:
-        error.show()
+        with contextlib.suppress(OSError):
+            error.show()
         return 2
     except (click.Abort, KeyboardInterrupt):
-        print("hpo: interrupted", file=sys.stderr)
+        say("hpo: interrupted")
         return 130
     except HpoError as error:
-        print(f"hpo: {error}", file=sys.stderr)
+        say(f"hpo: {error}")
         return error.exit_code
-    except BrokenPipeError:
-        _forget_unwritten()
-        return 0
+    except MemoryError:
+        say("hpo: out of memory; run it where more is free, or on less data")
+        return DeviceError.exit_code
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            _forget_unwritten()
-            print(f"hpo: the disk is full ({error.filename or 'no file named'}); free some space", file=sys.stderr)
-            return OutputError.exit_code
-        return _bug()
+        return _code_of(error)
     except Exception:
         return _bug()
 
 
-def _forget_unwritten() -> None:
-    """Discard buffered standard output, which Python would otherwise fail to flush at exit, with exit code 120."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+def _call() -> int:
+    """Call the command as `cli.main` does, but leave a closed pipe and any EOFError to the caller."""
+    instruction = os.environ.get(COMPLETE_VARIABLE)
+    if instruction:
+        return shell_complete(cli, {}, "hpo", COMPLETE_VARIABLE, instruction)
+    try:
+        with cli.make_context("hpo", sys.argv[1:]) as context:
+            return int(cli.invoke(context) or 0)
+    except click.exceptions.Exit as end:
+        return end.exit_code
+
+
+def _code_of(error: OSError) -> int:
+    """Say what the operating system refused, unless a command should have known; return the exit code."""
+    if isinstance(error, BrokenPipeError) and not is_output_read():
+        discard_output()
+        return 0
+    file = str(error.filename or "no file named")
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        discard_output()
+        say(f"hpo: the disk is full ({file}); free some space")
+        return OutputError.exit_code
+    if _is_folder_gone():
+        say("hpo: the current folder has been deleted; change to another one")
+        return UsageError.exit_code
+    if error.filename is not None and error.errno in _SURROUNDINGS:
+        say(f"hpo: {file[:200]}: {error.strerror}")
+        return OutputError.exit_code
+    return _bug()
+
+
+def _is_folder_gone() -> bool:
+    try:
+        Path.cwd()
+    except OSError:
+        return True
+    return False
 
 
 def _bug() -> int:
-    traceback.print_exc()
-    print("hpo: internal error; please report it with the traceback above", file=sys.stderr)
+    say(traceback.format_exc().rstrip())
+    say("hpo: internal error; please report it with the traceback above")
     return 1

@@ -8,6 +8,7 @@ import click
 
 from hpo.cli.common import device_option
 from hpo.cli.render.progress import progress
+from hpo.cli.streams import show
 from hpo.outcome.prediction import predict as score
 from hpo.outcome.prediction import read_images, write_scores
 
@@ -33,4 +34,4 @@ def predict(model: Path, images: Path, array: str | None, out: Path, device: str
     with progress() as beat:
         scores = score(model, found, device, lambda share: beat("scoring", share))
     write_scores(scores, out)
-    print(out)
+    show(out)

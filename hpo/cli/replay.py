@@ -9,11 +9,11 @@ from hpo.cli.common import (
     device_option,
     json_option,
     print_json,
-    say,
     storage_option,
     study_argument,
     trial_argument,
 )
+from hpo.cli.streams import say, show
 from hpo.data.folder import data_folder
 from hpo.search.queries.trials import read_record
 from hpo.search.study import open_named_study
@@ -58,7 +58,7 @@ def replay(
         print_json(result)
     else:
         equal = "bit-equal" if result.bit_equal else f"largest difference {result.max_difference:.2g}"
-        print(f"trial {number}: {len(result.epochs)} epochs again, {equal}")
+        show(f"trial {number}: {len(result.epochs)} epochs again, {equal}")
 
 
 def _say_epoch(epoch: ReplayedEpoch) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from hpo.cli.common import confirmation_option, optional_study_argument, results_option, storage_option
+from hpo.cli.streams import show
 from hpo.errors import UsageError
 from hpo.search.study import open_named_study
 
@@ -46,4 +47,4 @@ def report(
         study = open_named_study(study_name, storage)
         paths = report_study(study, results=results, out=out, confirmation=confirmation)
     for path in paths:
-        print(path)
+        show(path)

@@ -6,10 +6,11 @@ from typing import Literal, get_args, get_origin
 
 import click
 from pydantic.fields import FieldInfo
-from rich.console import Console
 from rich.table import Table
 
 from hpo.cli.common import json_option, print_json
+from hpo.cli.render.page import page
+from hpo.cli.streams import show
 from hpo.study.config import Setting
 from hpo.study.config import settings as all_settings
 from hpo.study.files import SECTIONS
@@ -24,7 +25,7 @@ def settings(markdown: bool, as_json: bool) -> None:
     if as_json:
         print_json([_plain(row) for row in rows])
     elif markdown:
-        print(_page(rows), end="")
+        show(_page(rows), end="")
     else:
         _print_table(rows)
 
@@ -106,4 +107,4 @@ def _print_table(rows: list[Setting]) -> None:
     table = Table("setting", "domain", "default", "only with", "meaning")
     for row in rows:
         table.add_row(row.name, domain(row), str(row.default), condition(row), row.description)
-    Console().print(table)
+    page().print(table)

@@ -7,7 +7,6 @@ import time
 from pathlib import Path
 
 import click
-from rich.console import Console
 
 from hpo.cli.common import json_option, print_json, storage_option, study_argument
 from hpo.cli.render.page import draw, page
@@ -34,7 +33,7 @@ def status(study_name: str, watch: bool, picture: Path | None, storage: str | No
     if as_json:
         print_json(dataclasses.asdict(read_status(study)) | read_crew(study).as_json())
     elif watch:
-        with LiveView(study, Console(), hint="Ctrl-C closes the view; the study continues") as view:
+        with LiveView(study, page(), hint="Ctrl-C closes the view; the study continues") as view:
             while True:
                 view.look()
                 if _is_over(read_status(study)):

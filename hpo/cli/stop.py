@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from hpo.cli.common import json_option, print_json, say, storage_option, study_argument
+from hpo.cli.common import json_option, print_json, storage_option, study_argument
+from hpo.cli.streams import say, show
 from hpo.launch.stop import stop_study
 from hpo.search.study import open_named_study
 
@@ -25,8 +26,8 @@ def stop(study_name: str, now: bool, cancel: bool, storage: str | None, as_json:
         print_json(done)
     else:
         how = "release their trials, with checkpoints," if now else "finish their trials"
-        print(f"stop requested: {done.asked} workers {how} and end")
-        print(f"cancelled: {done.waiting} waiting jobs, {done.running} running jobs")
+        show(f"stop requested: {done.asked} workers {how} and end")
+        show(f"cancelled: {done.waiting} waiting jobs, {done.running} running jobs")
     if done.trouble:
         say(f"hpo: jobs were left in the queue, and may start workers: {'; '.join(done.trouble)}")
     if done.elsewhere:

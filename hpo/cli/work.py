@@ -19,11 +19,11 @@ from hpo.cli.common import (
     data_dir_option,
     device_option,
     log_dir_option,
-    say,
     storage_option,
 )
 from hpo.cli.completers import complete_backends
 from hpo.cli.render.status import watching
+from hpo.cli.streams import say, show
 from hpo.data.folder import data_folder
 from hpo.errors import UsageError
 from hpo.launch.backends.base import BACKENDS, LaunchRequest
@@ -180,7 +180,7 @@ def start(spec: StudySpec, name: str, work: Work, *, keep_trials: bool = False) 
         signal.signal(signal.SIGTERM, signal.default_int_handler)
     launched = launch(spec, _request(name, work), on=work["on"], keep_trials=keep_trials)
     if launched.submission is not None and launched.submission.job is not None:
-        print(launched.submission.job)
+        show(launched.submission.job)
     return launched
 
 
@@ -211,6 +211,6 @@ def _request(name: str, work: Work) -> LaunchRequest:
 
 def print_script(job: Prepared) -> None:
     """Print the batch script of a job, and say so if it reads an address file that is not there yet."""
-    print(job.script, end="")
+    show(job.script, end="")
     if job.address.text is not None and not job.address.file.exists():
         say(f"hpo: the script reads {job.address.file}, which `hpo launch --on slurm` writes")

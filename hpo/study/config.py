@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 from hpo.registry import Registry, Using
 from hpo.study.choices import AUGMENTATIONS, LOSSES, NETWORKS
+from hpo.text import brief
 
 
 @dataclass(frozen=True)
@@ -236,11 +237,11 @@ def problem_of(name: str, value: object) -> str | None:
         if setting.is_choice(value):
             return None
         legal = ", ".join(map(str, setting.choices or ()))
-        return f"{name} = {value!r} is not one of: {legal}"
+        return f"{name} = {brief(value)} is not one of: {legal}"
     if isinstance(value, bool) or not isinstance(value, (int, float) if setting.kind is float else int):
         wanted = "a number" if setting.kind is float else "a whole number"
-        return f"{name} = {value!r} is not {wanted}"
+        return f"{name} = {brief(value)} is not {wanted}"
     low, high = setting.domain.low, setting.domain.high
     if low is not None and high is not None and not low <= value <= high:
-        return f"{name} = {value} is out of range; legal: {low:g} to {high:g}"
+        return f"{name} = {brief(value)} is out of range; legal: {low:g} to {high:g}"
     return None

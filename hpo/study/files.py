@@ -9,13 +9,21 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from hpo.errors import StudyFileError, UsageError, did_you_mean
+from hpo.files import read_text
 from hpo.study.catalogue import DATASETS, Dataset, find_dataset
 from hpo.study.config import ConfigValues, problem_of, settings
 from hpo.study.space import Space, TomlTable, can_apply, read_range
 from hpo.study.spec import Budget, Confirm, Scoring, Search, StudySpec
+from hpo.text import brief
 
 SECTIONS: dict[str, type[BaseModel]] = {"scoring": Scoring, "search": Search, "budget": Budget, "confirm": Confirm}
 """Sections of a study file in addition to those of settings, [fixed] and [space.SETTING]."""
+
+MOST_BYTES = 2**24
+"""Largest size of a study file."""
+
+MOST_PARTS = 10
+"""Largest number of parts of a key of `--set`."""
 
 _TOP = ("dataset", *SECTIONS, "fixed", "space")
 
@@ -56,15 +64,23 @@ def load_spec(path: Path, overrides: tuple[str, ...] = ()) -> StudySpec:
         StudyFileError: with all errors, or if the file cannot be read or is not TOML.
     """
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = _parse_toml(read_text(path, MOST_BYTES))
     except OSError as error:
         raise StudyFileError(str(path), [f"cannot be read: {error.strerror}"]) from None
     except UnicodeDecodeError:
         raise StudyFileError(str(path), ["is not text in UTF-8"]) from None
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:
         raise StudyFileError(str(path), [f"is not TOML: {error}"]) from None
     apply_overrides(table, overrides)
     return check_spec(table, str(path))
+
+
+def _parse_toml(text: str) -> TomlTable:
+    """Parse TOML. Raises ValueError also for what tomllib has no error of its own for."""
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        raise ValueError("its values are nested too deep") from None
 
 
 def apply_overrides(table: TomlTable, overrides: tuple[str, ...]) -> None:
@@ -80,18 +96,22 @@ def apply_overrides(table: TomlTable, overrides: tuple[str, ...]) -> None:
         key, equals, value = text.partition("=")
         parts = [part.strip() for part in key.split(".")]
         if not equals or not all(parts):
-            raise UsageError(f"--set {text}: give section.key=value, for example --set budget.epochs=5")
-        where = table
+            raise UsageError(f"--set {brief(text)}: give section.key=value, for example --set budget.epochs=5")
+        if len(parts) > MOST_PARTS:
+            raise UsageError(f"--set {brief(text)}: a key has at most {MOST_PARTS} parts")
+        where, given = table, _toml_value(value.strip())
+        if len(parts) == 1 and key.strip() in _TOP[1:] and not isinstance(given, dict):
+            raise UsageError(f"--set {brief(text)}: {parts[0]} is a section; give --set {parts[0]}.KEY=VALUE")
         for part in parts[:-1]:
             where = where.setdefault(part, {})
             if not isinstance(where, dict):
-                raise UsageError(f"--set {text}: {part} is a value, not a section")
-        where[parts[-1]] = _toml_value(value.strip())
+                raise UsageError(f"--set {brief(text)}: {part} is a value, not a section")
+        where[parts[-1]] = given
         if len(parts) == 2 and parts[0] == "fixed":
-            table.get("space", {}).pop(parts[1], None)
+            _remove(table, "space", parts[1])
             _remove_settings_without_effect(table, parts[1], where[parts[1]])
         if len(parts) >= 2 and parts[0] == "space":
-            table.get("fixed", {}).pop(parts[1], None)
+            _remove(table, "fixed", parts[1])
             if len(parts) == 3:
                 for other in ("low", "high", "log") if parts[2] == "choices" else ("choices",):
                     where.pop(other, None)
@@ -100,15 +120,23 @@ def apply_overrides(table: TomlTable, overrides: tuple[str, ...]) -> None:
 def _remove_settings_without_effect(table: TomlTable, name: str, value: Any) -> None:
     for setting in settings().values():
         if any(other == name and value not in legal for other, legal in setting.when):
-            table.get("space", {}).pop(setting.name, None)
-            table.get("fixed", {}).pop(setting.name, None)
+            _remove(table, "space", setting.name)
+            _remove(table, "fixed", setting.name)
+
+
+def _remove(table: TomlTable, section: str, key: str) -> None:
+    # A study file may have a value in the place of a section, which `check_spec` reports.
+    if isinstance(entries := table.get(section), dict):
+        entries.pop(key, None)
 
 
 def _toml_value(text: str) -> Any:
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        # A line break would begin a second entry.
+        found = _parse_toml(f"value = {text}") if "\n" not in text else {}
+    except ValueError:
         return text
+    return found.get("value", text)
 
 
 def check_spec(table: TomlTable, source: str) -> StudySpec:
@@ -154,7 +182,7 @@ def _check_section(model: type[BaseModel], name: str, table: Any, problems: list
     except ValidationError as error:
         for detail in error.errors():
             key = ".".join(map(str, detail["loc"]))
-            problems.append(f"[{name}] {key} = {detail['input']!r}: {_plain(detail['msg'])}")
+            problems.append(f"[{name}] {key} = {brief(detail['input'])}: {_plain(detail['msg'])}")
         return None
 
 
@@ -181,7 +209,9 @@ def _check_settings(table: TomlTable, problems: list[str]) -> tuple[ConfigValues
                     problems.append(f"[fixed] {problem}")
                 fixed[name] = entry
             elif not isinstance(entry, dict):
-                problems.append(f"{label} = {entry!r} is a value; give low and high, or choices, or move it to [fixed]")
+                problems.append(
+                    f"{label} = {brief(entry)} is a value; give low and high, or choices, or move it to [fixed]"
+                )
             else:
                 searched.add(name)
                 if (searched_range := read_range(name, entry, problems)) is not None:

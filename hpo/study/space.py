@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from hpo.study.config import ConfigValues, SettingValue, applies, problem_of, settings
+from hpo.text import brief
 
 
 class _Entry(BaseModel):
@@ -75,9 +76,9 @@ def read_range(name: str, table: TomlTable, problems: list[str]) -> FloatRange |
 def _problems_of_choices(where: str, name: str, table: TomlTable) -> list[str]:
     choices = table["choices"]
     if not isinstance(choices, list) or not choices:
-        return [f"{where} choices = {choices!r} is not a non-empty list"]
+        return [f"{where} choices = {brief(choices)} is not a non-empty list"]
     problems = [f"{where} {problem}" for choice in choices if (problem := problem_of(name, choice))]
-    if len({repr(choice) for choice in choices}) != len(choices):
+    if not problems and len({repr(choice) for choice in choices}) != len(choices):
         problems.append(f"{where} choices contains duplicates; remove them")
     if extra := [key for key in ("low", "high", "log") if key in table]:
         problems.append(f"{where} has choices and {', '.join(extra)}; give one or the other")
@@ -93,7 +94,7 @@ def _problems_of_bounds(where: str, name: str, table: TomlTable) -> list[str]:
         if problem := problem_of(name, table[key]):
             problems.append(f"{where} {key}: {problem}")
     if not isinstance(table.get("log", False), bool):
-        problems.append(f"{where} log = {table['log']!r} is neither true nor false")
+        problems.append(f"{where} log = {brief(table['log'])} is neither true nor false")
     if problems:
         return problems
     low, high = table["low"], table["high"]

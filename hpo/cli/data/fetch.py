@@ -7,6 +7,7 @@ import click
 from hpo.cli.common import data_dir_option, datasets_argument
 from hpo.cli.data.named import named
 from hpo.cli.render.progress import download_bars
+from hpo.cli.streams import show
 from hpo.data.download import fetch as download
 from hpo.data.folder import data_folder
 
@@ -24,4 +25,4 @@ def fetch(datasets: tuple[str, ...], data_dir: str | None) -> None:
         for dataset in named(datasets):
             with bar(dataset.name) as progress:
                 path = download(dataset, folder, progress=progress)
-            print(path)
+            show(path)

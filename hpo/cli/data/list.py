@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from hpo.cli.common import data_dir_option, json_option, print_json
+from hpo.cli.render.page import page
 from hpo.data.files import file_state
 from hpo.data.folder import data_folder
 from hpo.study.catalogue import DATASETS
@@ -29,4 +29,4 @@ def list_(data_dir: str | None, as_json: bool) -> None:
         published = f"{dataset.published_auc:.3f}" if dataset.published_auc else "-"
         rows = " / ".join(map(str, dataset.rows))
         table.add_row(dataset.name, str(dataset.dimensions), str(dataset.labels), rows, published, state.state)
-    Console().print(table)
+    page().print(table)

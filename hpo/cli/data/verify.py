@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import click
 
-from hpo.cli.common import data_dir_option, datasets_argument, json_option, print_json, say
+from hpo.cli.common import data_dir_option, datasets_argument, json_option, print_json
 from hpo.cli.data.named import named
+from hpo.cli.streams import say, show
 from hpo.data.files import file_state
 from hpo.data.folder import data_folder
 from hpo.errors import DataError
@@ -25,5 +26,5 @@ def verify(datasets: tuple[str, ...], data_dir: str | None, as_json: bool) -> in
         if state.detail:
             say(f"hpo: {state.detail}")
         elif not as_json:
-            print(f"{state.dataset}: ok")
+            show(f"{state.dataset}: ok")
     return DataError.exit_code if any(state.detail for state in states) else 0

@@ -8,6 +8,7 @@ import click
 
 from hpo.cli.common import backup_argument, storage_option
 from hpo.cli.render.progress import table_bars
+from hpo.cli.streams import show
 from hpo.search.admin.backup import backup as write_backup
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import open_database
@@ -24,4 +25,4 @@ def backup(file: Path, storage: str | None) -> None:
     database = open_database(resolve_address(storage), create=False)
     with table_bars() as copied:
         rows = write_backup(database, file, copied)
-    print(f"{file}: {rows} rows of {database.address}")
+    show(f"{file}: {rows} rows of {database.address}")

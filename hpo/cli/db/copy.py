@@ -6,6 +6,7 @@ import click
 
 from hpo.cli.common import storage_option, study_argument
 from hpo.cli.render.progress import table_bars
+from hpo.cli.streams import show
 from hpo.search.admin.copy import copy_study
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import open_database
@@ -27,4 +28,4 @@ def copy(study_name: str, target: str, name: str | None, storage: str | None) ->
     there = open_database(resolve_address(target), create=True)
     with table_bars() as copied:
         trials = copy_study(study, there, name or study_name, copied)
-    print(f"{there.address}: study {name or study_name} with {trials} trials")
+    show(f"{there.address}: study {name or study_name} with {trials} trials")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from hpo.cli.common import storage_option
+from hpo.cli.streams import show
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import open_database
 
@@ -14,5 +15,5 @@ from hpo.search.database.database import open_database
 def init(storage: str | None) -> None:
     """Create the tables in an empty database. Does nothing if they exist."""
     database = open_database(resolve_address(storage), create=True)
-    print(f"{database.address} is ready")
+    show(f"{database.address} is ready")
     database.close()

@@ -8,6 +8,7 @@ import click
 
 from hpo.cli.common import backup_argument, storage_option
 from hpo.cli.render.progress import table_bars
+from hpo.cli.streams import show
 from hpo.search.admin.backup import restore as read_backup
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import open_database
@@ -21,4 +22,4 @@ def restore(file: Path, storage: str | None) -> None:
     database = open_database(resolve_address(storage), create=True)
     with table_bars() as copied:
         rows = read_backup(file, database, copied)
-    print(f"{database.address}: {rows} rows of {file}")
+    show(f"{database.address}: {rows} rows of {file}")

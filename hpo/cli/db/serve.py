@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from hpo.cli.streams import show
 from hpo.errors import StorageError, UsageError
 from hpo.launch.server.cluster import Cluster
 from hpo.launch.server.serve import READY, serve_in_background, stop_server
@@ -38,16 +39,16 @@ def serve(folder: Path, listen: str | None, port: int | None, background: bool, 
     if stopping:
         if not stop_server(folder):
             raise StorageError(f"no server runs for {folder}")
-        print(f"the server of {folder} has stopped")
+        show(f"the server of {folder} has stopped")
     elif background:
         process = serve_in_background(folder, listen=listen, port=port)
-        print((folder / "serve.log").read_text().strip())
-        print(f"running in the background, PID {process}; `hpo db serve --stop {folder}` stops it")
+        show((folder / "serve.log").read_text().strip())
+        show(f"running in the background, PID {process}; `hpo db serve --stop {folder}` stops it")
     else:
         serve_folder(folder, listen=listen, port=port, on_ready=_print_address)
 
 
 def _print_address(cluster: Cluster) -> None:
     reach = "this host only" if cluster.is_local else "other hosts too, with the password"
-    print(f"PostgreSQL serves {cluster.host}:{cluster.port} to {reach}; data in {cluster.data}")
-    print(f"address for workers: {READY}{cluster.address_file}", flush=True)
+    show(f"PostgreSQL serves {cluster.host}:{cluster.port} to {reach}; data in {cluster.data}")
+    show(f"address for workers: {READY}{cluster.address_file}")

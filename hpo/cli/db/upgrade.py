@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from hpo.cli.common import storage_option
+from hpo.cli.streams import show
 from hpo.search.admin.migrations import upgrade as upgrade_tables
 from hpo.search.database.address import resolve_address, shown
 
@@ -17,4 +18,4 @@ def upgrade(storage: str | None) -> None:
     done = upgrade_tables(url)
     changes = [f"hpo's tables from version {done.before} to {done.after}"] if done.before != done.after else []
     changes += ["Optuna's tables"] if done.optuna else []
-    print(f"{shown(url)}: upgraded {' and '.join(changes)}" if changes else f"{shown(url)} is up to date")
+    show(f"{shown(url)}: upgraded {' and '.join(changes)}" if changes else f"{shown(url)} is up to date")

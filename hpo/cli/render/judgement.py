@@ -28,4 +28,4 @@ def judgement_table(study_name: str, judgement: Judgement) -> RenderableType:
 
 
 def _interval(estimate: Estimate) -> str:
-    return f"\\[{auc(estimate.low)}, {auc(estimate.high)}]"
+    return f"[{auc(estimate.low)}, {auc(estimate.high)}]"

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -18,7 +17,8 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from hpo.cli.common import say
+from hpo.cli.render.page import messages
+from hpo.cli.streams import say
 
 Beat = Callable[[str, float], None]
 
@@ -28,11 +28,11 @@ _PLAIN_SECONDS = 30.0
 @contextmanager
 def progress() -> Iterator[Beat]:
     """Yield a function that takes a task's name and the fraction done, 0 to 1."""
-    console = Console(stderr=True)
+    console = messages()
     if not console.is_terminal:
         yield _plain()
         return
-    bars = Progress(TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(), console=console)
+    bars = Progress(TextColumn("{task.description}", markup=False), BarColumn(), TimeRemainingColumn(), console=console)
     known: dict[str, TaskID] = {}
 
     def beat(name: str, share: float) -> None:
@@ -47,8 +47,8 @@ def progress() -> Iterator[Beat]:
 @contextmanager
 def table_bars() -> Iterator[Callable[[str, int, int], None]]:
     """Yield a function that takes a table, its rows copied, and its rows in all; one bar per table with rows."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bars:
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=messages()) as bars:
         tasks: dict[str, TaskID] = {}
 
         def copied(table: str, done: int, total: int) -> None:
@@ -64,13 +64,13 @@ def table_bars() -> Iterator[Callable[[str, int, int], None]]:
 def download_bars() -> Iterator[Callable[[str], AbstractContextManager[Callable[[int, int | None], None]]]]:
     """Yield a function that opens a bar for a download, updated with the bytes done and in all, None if unknown."""
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         DownloadColumn(),
         TransferSpeedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True)) as bars:
+    with Progress(*columns, console=messages()) as bars:
 
         @contextmanager
         def bar(name: str) -> Iterator[Callable[[int, int | None], None]]:

@@ -15,7 +15,7 @@ def standings_table(found: Confirmation) -> RenderableType:
     title = f"{found.name}: {found.whole} of {found.repeats} repeats"
     table = Table("rank", "candidate", "in the search", "confirmed", "optimism", "repeats", "compared", title=title)
     for row in found.standings:
-        name = f"[bold]{row.candidate}[/] (baseline)" if row.is_reference else row.candidate
+        name = Text.assemble((row.candidate, "bold"), " (baseline)") if row.is_reference else Text(row.candidate)
         table.add_row(
             "-" if row.rank is None else str(row.rank),
             name,
@@ -36,7 +36,7 @@ def ablation_table(found: Confirmation) -> RenderableType:
     for row in sorted(found.standings, key=lambda row: not row.is_reference):
         made = row.differences[0] if row.differences and not row.is_reference else None
         table.add_row(
-            f"[bold]{row.candidate}[/], the winner" if row.is_reference else row.candidate,
+            Text.assemble((row.candidate, "bold"), ", the winner") if row.is_reference else row.candidate,
             with_error(row.mean, row.standard_error),
             "" if made is None else _compared(made),
             row.note or ("" if made is None else made.verdict),

@@ -15,6 +15,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from hpo.cli.render.page import messages
 from hpo.cli.render.trials import STYLES, brief, cells, valued
 from hpo.cli.render.workers import MOST_ROWS, Crew, read_crew, render_crew
 from hpo.launch.jobs import JobWatch
@@ -40,24 +41,27 @@ def render_status(
     """
     return Panel(
         Group(_progress(status), "", _standing(status), "", render_crew(status, crew, most), "", _latest(recent)),
-        title=f"study [bold]{status.name}[/]",
-        subtitle=hint or None,
+        title=Text.assemble("study ", (status.name, "bold")),
+        subtitle=Text(hint) if hint else None,
     )
 
 
 def _progress(status: StudyStatus) -> RenderableType:
-    parts = [
-        f"[bold]{status.finished}[/] of {status.budget} trials",
+    parts: list[str | Text] = [
+        Text.assemble((str(status.finished), "bold"), f" of {status.budget} trials"),
         f"pruned {_share(status.pruned, status.finished)}",
     ]
     if status.failed:
-        parts.append(f"[red]failed {status.failed}[/]")
+        parts.append(Text(f"failed {status.failed}", style="red"))
     if status.trials_per_hour:
         parts.append(f"{status.trials_per_hour:.1f} trials/h")
     if status.seconds_left:
         parts.append(f"{duration(status.seconds_left)} left")
     grid = Table.grid(padding=(0, 2))
-    grid.add_row(ProgressBar(total=status.budget, completed=status.finished, width=36), "  ".join(parts))
+    grid.add_row(
+        ProgressBar(total=status.budget, completed=status.finished, width=36),
+        Text("  ").join(Text(part) if isinstance(part, str) else part for part in parts),
+    )
     return grid
 
 
@@ -146,7 +150,7 @@ def watching(study: Study) -> Iterator[Callable[[], None]]:
 
     A live view on a terminal, else lines.
     """
-    console = Console(stderr=True, highlight=False)
+    console = messages()
     view = LiveView(study, console, hint=_HINT) if sys.stderr.isatty() else PlainView(study, console)
     with view:
         yield view.look

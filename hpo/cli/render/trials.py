@@ -6,7 +6,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from hpo.search.queries.trials import Ranking, TrialRow, Value
+from hpo.search.queries.trials import BestTrial, Ranking, TrialRow, Value
 from hpo.study.config import ConfigValues
 from hpo.study.record import TrialRecord
 from hpo.text import auc, duration, memory, setting, with_error
@@ -79,7 +79,12 @@ def ranked_table(name: str, ranking: Ranking) -> RenderableType:
             str(value.number),
             with_error(value.auc, value.standard_error),
             "" if value.low is None else f"{auc(value.low)} to {auc(value.high)}",
-            (f"[bold]{best.label}[/] (baseline)" if value.reference else best.label or brief(best.params))
-            + (f"\n[red]{best.warning}[/]" if best.warning else ""),
+            _configuration(best),
         )
     return Group(table, Text(ranking.note, style="dim"))
+
+
+def _configuration(best: BestTrial) -> Text:
+    named = (best.label, "bold") if best.value.reference else best.label or brief(best.params)
+    marked = " (baseline)" if best.value.reference else ""
+    return Text.assemble(named, marked, (f"\n{best.warning}" if best.warning else "", "red"))

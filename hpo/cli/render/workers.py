@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rich.console import Group, RenderableType
-from rich.markup import escape
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -71,8 +70,8 @@ def render_crew(status: StudyStatus, crew: Crew, most: int | None = None) -> Ren
 
 def _cells(running: RunningTrial, worker: WorkerRow | None) -> tuple[RenderableType, ...]:
     return (
-        escape(running.worker),
-        escape(worker.device) if worker else "",
+        running.worker,
+        worker.device if worker else "",
         str(running.number) + (f" {running.reference}" if running.reference else ""),
         f"{running.epoch}/{running.epochs}",
         ProgressBar(total=1.0, completed=running.progress, width=20),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from hpo.cli.common import data_dir_option, device_option, storage_option, study_argument
+from hpo.cli.streams import show
 from hpo.data.development import load_development
 from hpo.data.folder import data_folder
 from hpo.launch.probe import Probe
@@ -22,4 +23,4 @@ def measure(study_name: str, storage: str | None, data_dir: str | None, device: 
     spec = open_named_study(study_name, storage).spec
     development = load_development(spec.data, data_folder(data_dir))
     with Probe() as probe:
-        print(workers_per_device(spec, development, device, probe))
+        show(workers_per_device(spec, development, device, probe))

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from hpo.errors import OutputError
+from hpo.files import expanded
 from hpo.launch.devices import devices_of
 from hpo.training.machine.limits import usable_cores
 
@@ -44,7 +45,7 @@ def checkpoint_folder(option: str | None, study_folder: str) -> Path | None:
         A folder that need not exist yet; None if the word is `none`: no checkpoints are kept.
     """
     named = option or os.environ.get(CHECKPOINT_VARIABLE) or DEFAULT_CHECKPOINTS
-    return None if named == NO_CHECKPOINTS else Path(named).expanduser().absolute() / study_folder
+    return None if named == NO_CHECKPOINTS else expanded(named).absolute() / study_folder
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hpo.errors import DataError, OutputError
+from hpo.files import expanded
 from hpo.launch.doctor.finding import Finding, fault, ok, warning
 
 _GIB = 2**30
@@ -62,7 +63,7 @@ def _look(folder: Folder) -> Finding:
 
 
 def _existing(path: Path) -> Path:
-    folder = path.expanduser().absolute()
+    folder = expanded(path).absolute()
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
     return folder

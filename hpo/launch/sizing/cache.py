@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hpo.files import atomic_write
+from hpo.files import atomic_write, expanded
 from hpo.launch.sizing.tuning import TunedWorkers
 
 _FORMAT = 1
@@ -19,7 +19,7 @@ _FORMAT = 1
 def cache_folder(environment: Mapping[str, str] = os.environ) -> Path:
     """Return the folder of cached results: `hpo/packing` in XDG_CACHE_HOME, else in ~/.cache."""
     named = environment.get("XDG_CACHE_HOME", "")
-    base = Path(named) if Path(named).is_absolute() else Path("~/.cache").expanduser()
+    base = Path(named) if Path(named).is_absolute() else expanded("~/.cache")
     return base / "hpo" / "packing"
 
 

@@ -8,6 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from hpo.errors import StorageError
+from hpo.files import expanded
 from hpo.launch.backends.slurm.script import slug
 
 _HERE_ONLY = ("", "localhost", "127.0.0.1", "::1")
@@ -57,7 +58,7 @@ def worker_address(storage: str | None, study: str, log_dir: Path, *, one_node: 
     host = (url.host or None) if server else None
     given = (storage or os.environ.get("HPO_STORAGE") or "").strip()
     if given.startswith("@"):
-        return WorkerAddress(Path(given[1:]).expanduser().absolute(), host, None, _text(url.password))
+        return WorkerAddress(expanded(given[1:]).absolute(), host, None, _text(url.password))
     digest = sha256(f"{study}\n{shown(url)}".encode()).hexdigest()[:8]
     file = log_dir / f"{slug(study)}-{digest}.address"
     return WorkerAddress(file, host, url.render_as_string(hide_password=False), _text(url.password))

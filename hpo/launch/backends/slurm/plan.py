@@ -12,6 +12,7 @@ from shlex import quote
 from typing import TypeVar
 
 from hpo.errors import UsageError, did_you_mean
+from hpo.files import expanded
 from hpo.launch.backends.local import AUTO, Count
 from hpo.launch.backends.slurm.presets import PRESETS, Partition, Preset
 from hpo.launch.backends.slurm.units import Gpus, read_gres, read_memory, read_time, write_time
@@ -147,7 +148,7 @@ class _Wishes:
             memory=self._memory(workers),
             modules=self._modules(),
             setup=self._setup(),
-            python=str(Path(options.venv).expanduser().absolute() / "bin/python") if options.venv else sys.executable,
+            python=str(expanded(options.venv).absolute() / "bin/python") if options.venv else sys.executable,
             warn=self._warn(seconds),
             requeue=options.requeue,
             node=self._node(),
@@ -247,7 +248,7 @@ class _Wishes:
     def _setup(self) -> tuple[str, ...]:
         if self.options.venv is None:
             return self.options.setup
-        folder = Path(self.options.venv).expanduser().absolute()
+        folder = expanded(self.options.venv).absolute()
         if not (folder / "bin" / "activate").is_file():
             self.problems.append(f"--venv {folder}: there is no bin/activate in it; make it with python -m venv")
         return (f"source {quote(str(folder / 'bin' / 'activate'))}", *self.options.setup)

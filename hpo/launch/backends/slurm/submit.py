@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hpo.errors import HpoError, OutputError
+from hpo.files import expanded
 from hpo.launch.backends.base import Submission
 from hpo.launch.backends.local import CHECKPOINT_VARIABLE, DEFAULT_CHECKPOINTS, NO_CHECKPOINTS
 from hpo.launch.backends.slurm import client
@@ -53,7 +54,7 @@ def prepare(
     checkpoint_dir: as on the command line. log_dir: folder of all logs; those of jobs go to `slurm` in it.
     Raises UsageError, StorageError.
     """
-    folder = log_dir.expanduser().absolute() / "slurm"
+    folder = expanded(log_dir).absolute() / "slurm"
     if not str(folder).isprintable() or set('"\\') & set(str(folder)):
         raise OutputError(f"--log-dir {str(log_dir)!r}: sbatch takes no quote or backslash in the name of a log")
     address = worker_address(storage, study, folder, one_node=options.one_node)
@@ -61,7 +62,7 @@ def prepare(
         study=study,
         address_file=address.file,
         database_host=address.host,
-        data_dir=data_dir.expanduser().absolute(),
+        data_dir=expanded(data_dir).absolute(),
         checkpoint_dir=_checkpoints(checkpoint_dir),
         log_dir=folder,
         device=device,
@@ -100,7 +101,7 @@ def submit_study(study: Study, prepared: Prepared) -> SlurmSubmission:
 def _checkpoints(option: str | None) -> str:
     """As `hpo worker` reads it, but whole, since a job may start in another folder."""
     chosen = option or os.environ.get(CHECKPOINT_VARIABLE) or DEFAULT_CHECKPOINTS
-    return chosen if chosen == NO_CHECKPOINTS else str(Path(chosen).expanduser().absolute())
+    return chosen if chosen == NO_CHECKPOINTS else str(expanded(chosen).absolute())
 
 
 def _make_folder(folder: Path) -> None:
