@@ -50,7 +50,7 @@ def read_facts(address: str, name: str) -> list[TrialFacts]:
     database = open_database(resolve_address(address), create=False)
     study = open_study(database, name)
     curves: dict[int, dict[int, float]] = defaultdict(dict)
-    with database.reading() as connection:
+    with database.engine.connect() as connection:
         here = schema.reports.c.study_id == study.study_id
         for report in connection.execute(sa.select(schema.reports).where(here)):
             curves[report.trial_number][report.epoch] = report.auc

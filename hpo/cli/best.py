@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import click
 
-from hpo.cli.common import json_option, print_json, storage_option, study_argument
+from hpo.cli.common import json_option, open_to_look, print_json, storage_option, study_argument
 from hpo.cli.render.page import page
 from hpo.cli.render.trials import ranked_table
 from hpo.search.queries.trials import read_best
-from hpo.search.study import open_named_study
 
 
 @click.command()
@@ -18,7 +17,7 @@ from hpo.search.study import open_named_study
 @json_option
 def best(study_name: str, count: int, storage: str | None, as_json: bool) -> None:
     """Rank the complete trials of STUDY by validation AUC. Baselines are marked."""
-    ranking = read_best(open_named_study(study_name, storage), count)
+    ranking = read_best(open_to_look(study_name, storage), count)
     if as_json:
         print_json(ranking)
     else:

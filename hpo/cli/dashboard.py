@@ -12,6 +12,7 @@ from hpo.cli.streams import show
 from hpo.search.dashboard.server import serve_dashboard
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import open_database
+from hpo.search.database.retry import LOOKING_SECONDS
 from hpo.search.study import open_study
 
 
@@ -32,7 +33,7 @@ def dashboard(
         if not no_browser and sys.stdout.isatty():
             webbrowser.open(address)
 
-    database = open_database(resolve_address(storage), create=False)
+    database = open_database(resolve_address(storage), create=False, outage=LOOKING_SECONDS)
     study = open_study(database, study_name) if study_name is not None else None
 
     # Imported late: Matplotlib takes a second, which --help, completion and wrong names need not wait for.

@@ -8,6 +8,7 @@ from hpo.cli.common import (
     data_dir_option,
     device_option,
     json_option,
+    open_to_look,
     print_json,
     storage_option,
     study_argument,
@@ -16,7 +17,6 @@ from hpo.cli.common import (
 from hpo.cli.streams import say, show
 from hpo.data.folder import data_folder
 from hpo.search.queries.trials import read_record
-from hpo.search.study import open_named_study
 from hpo.search.worker.replay import ReplayedEpoch
 from hpo.search.worker.replay import replay as replay_trial
 from hpo.search.worker.trainer import make_trainer
@@ -43,7 +43,7 @@ def replay(
     as_json: bool,
 ) -> None:
     """Train TRIAL of STUDY again from its record, and compare. Every report is bit-equal on the same CPU."""
-    study = open_named_study(study_name, storage)
+    study = open_to_look(study_name, storage)
     record = read_record(study, number)
 
     # Imported late: torch takes seconds, which --help, completion and wrong names need not wait for.

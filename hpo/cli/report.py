@@ -6,10 +6,9 @@ from pathlib import Path
 
 import click
 
-from hpo.cli.common import confirmation_option, optional_study_argument, results_option, storage_option
+from hpo.cli.common import confirmation_option, open_to_look, optional_study_argument, results_option, storage_option
 from hpo.cli.streams import show
 from hpo.errors import UsageError
-from hpo.search.study import open_named_study
 
 
 @click.command()
@@ -44,7 +43,7 @@ def report(
     if study_name is None:
         paths = report_all(results=results, out=out)
     else:
-        study = open_named_study(study_name, storage)
+        study = open_to_look(study_name, storage)
         paths = report_study(study, results=results, out=out, confirmation=confirmation)
     for path in paths:
         show(path)

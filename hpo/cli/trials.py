@@ -6,11 +6,10 @@ import dataclasses
 
 import click
 
-from hpo.cli.common import json_option, print_json, storage_option, study_argument
+from hpo.cli.common import json_option, open_to_look, print_json, storage_option, study_argument
 from hpo.cli.render.page import page
 from hpo.cli.render.trials import record_table, trials_table
 from hpo.search.queries.trials import read_curve, read_record, read_trials
-from hpo.search.study import open_named_study
 from hpo.training.report import EpochReport
 
 
@@ -24,7 +23,7 @@ def trials(study_name: str, number: int | None, storage: str | None, as_json: bo
 
     In full: its curve, and the record of everything needed to reproduce it.
     """
-    study = open_named_study(study_name, storage)
+    study = open_to_look(study_name, storage)
     if number is None:
         rows = read_trials(study)
         if as_json:

@@ -95,8 +95,7 @@ def read_confirmation(study: Study) -> Confirmation:
     """Return the standings of a confirmation, ordered by mean; candidates that cannot win come last."""
     plan = study.spec.plan
     assert plan is not None, study.name
-    with study.database.reading() as connection:
-        results = read_results(connection, study)
+    results = study.database.read(lambda connection: read_results(connection, study))
     status = read_status(study)
     return judge(study.name, study.spec, plan, results, done=status.finished >= status.budget)
 

@@ -18,6 +18,7 @@ from hpo.search.database import schema
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import Database, open_database
 from hpo.search.database.optuna_mirror import new_study
+from hpo.search.database.retry import OUTAGE_SECONDS
 from hpo.study.spec import StudySpec, differences, unregistered
 
 LEASE_SECONDS = 180.0
@@ -114,12 +115,16 @@ def open_study(database: Database, name: str, *, lease: float = LEASE_SECONDS) -
         UsageError: if a plug-in that it uses is missing.
         StorageError: if its spec cannot be read.
     """
-    with database.reading() as connection:
+
+    def find(connection: Connection) -> Row[tuple[object, ...]]:
         row = _row(connection, name)
         if row is None:
             names = [str(other) for other in connection.execute(hpo_studies(schema.studies.c.name)).scalars()]
             hint = did_you_mean(name, names) if names else "; it has no studies yet"
             raise StudyNotFoundError(f"{database.address} has no study {name}{hint}")
+        return row
+
+    row = database.read(find)
     if missing := unregistered(json.loads(row.spec)):
         raise UsageError(
             f"study {name} uses {', '.join(missing)}, unknown here; install or import the plug-in that provides it"
@@ -135,23 +140,24 @@ def open_study(database: Database, name: str, *, lease: float = LEASE_SECONDS) -
     return Study(database, row.study_id, name, spec, row.created_at, lease, former_names(row.former_names))
 
 
-def open_named_study(name: str, storage: str | None = None) -> Study:
+def open_named_study(name: str, storage: str | None = None, *, outage: float = OUTAGE_SECONDS) -> Study:
     """Open the study `name` in the database that `storage` names.
 
     Args:
         storage: as for `--storage`; None for $HPO_STORAGE, else hpo.sqlite3 in the current folder.
+        outage: seconds for which to retry while the database does not answer; LOOKING_SECONDS where a user waits.
 
     Raises:
         StudyNotFoundError: if there is none, with the closest name.
         StorageError: if the address is invalid, or the database or the study's spec cannot be read.
     """
-    return open_study(open_database(resolve_address(storage), create=False), name)
+    return open_study(open_database(resolve_address(storage), create=False, outage=outage), name)
 
 
 def list_studies(database: Database) -> list[StudyRow]:
     """Return all studies of hpo in the database, oldest first."""
-    with database.reading() as connection:
-        rows = connection.execute(hpo_studies(schema.studies).order_by(schema.studies.c.study_id)).all()
+    query = hpo_studies(schema.studies).order_by(schema.studies.c.study_id)
+    rows = database.read(lambda connection: connection.execute(query).all())
     return [
         StudyRow(row.name, json.loads(row.spec)["dataset"], row.trials, row.finished, row.created_at) for row in rows
     ]
@@ -163,8 +169,8 @@ def find_study(database: Database, study_id: int) -> Study:
     Raises:
         StudyNotFoundError: if there is none, or hpo did not create it.
     """
-    with database.reading() as connection:
-        name = connection.scalar(hpo_studies(schema.studies.c.name).where(schema.studies.c.study_id == study_id))
+    query = hpo_studies(schema.studies.c.name).where(schema.studies.c.study_id == study_id)
+    name = database.read(lambda connection: connection.scalar(query))
     if name is None:
         raise StudyNotFoundError(f"{database.address} has no hpo study with id {study_id}")
     return open_study(database, str(name))

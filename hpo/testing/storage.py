@@ -64,7 +64,7 @@ class StorageConformance:
 
     def test_the_clock_is_in_seconds_since_1970(self, database: Database) -> None:
         before = time.time()
-        with database.reading() as connection:
+        with database.engine.connect() as connection:
             first = connection.execute(sa.select(schema.database_now())).scalar_one()
             time.sleep(0.05)
             second = connection.execute(sa.select(schema.database_now())).scalar_one()

@@ -140,7 +140,7 @@ class TestEveryPairOfDatabases:
 
 
 def _counts(database: Database) -> dict[str, int]:
-    with database.reading() as connection:
+    with database.engine.connect() as connection:
         return {
             table.name: connection.scalar(sa.select(sa.func.count()).select_from(table)) or 0
             for table in [*optuna_tables().values(), *schema.own_tables]
@@ -171,7 +171,7 @@ def test_openings_of_the_test_rows_go_with_the_study(database: Database, other: 
     ledger.write("study", {"margin": 1.0}, "abc", "first")
     ledger.write("another", {"margin": 1.0}, "abc", "not this one")
     copy_study(study, other, "copied")
-    with other.reading() as connection:
+    with other.engine.connect() as connection:
         rows = connection.execute(sa.select(schema.ledger.c.study, schema.ledger.c.reason)).all()
     assert [tuple(row) for row in rows] == [("copied", "first")]
 

@@ -72,22 +72,35 @@ def _stopped_worker_holds_up_nobody(url: URL, name: str, monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize("server", ["postgresql", "mysql"])
 def test_a_connection_that_the_server_has_closed_fails_no_read(
-    server: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+    server: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, log: list[str]
 ) -> None:
     monkeypatch.setattr(engine_module, "IDLE_SECONDS", 600)
     url: URL = request.getfixturevalue(server)
     database = open_database(url, create=True)
     own = {"postgresql": "pg_backend_pid()", "mysql": "connection_id()"}[server]
     end = {"postgresql": "SELECT pg_terminate_backend({}, 10000)", "mysql": "KILL {}"}[server]
-    seen = []
-    for _ in range(2):
-        with database.reading() as connection:
-            seen.append(connection.exec_driver_sql(f"SELECT {own}").scalar_one())
-            assert connection.scalar(sa.select(sa.func.max(schema.version.c.version))) == schema.SCHEMA_VERSION
-        admin = sa.create_engine(url, poolclass=sa.NullPool)
+    admin = sa.create_engine(url, poolclass=sa.NullPool)
+    seen: list[int] = []
+
+    def read(connection: sa.Connection) -> int:
+        seen.append(connection.exec_driver_sql(f"SELECT {own}").scalar_one())
+        if len(seen) == cut_in_the_middle:
+            kill()
+        return connection.execute(sa.select(sa.func.max(schema.version.c.version))).scalar_one()
+
+    def kill() -> None:
         with admin.connect() as connection:
             connection.exec_driver_sql(end.format(seen[-1]))
-    assert seen[0] != seen[1]
+
+    cut_in_the_middle = 2
+    for attempts in (1, 3):
+        assert database.read(read) == schema.SCHEMA_VERSION
+        assert len(seen) == attempts
+    kill()
+    assert database.read(read) == schema.SCHEMA_VERSION
+    assert len(set(seen)) == 3
+    # A connection that was lost and replaced at once is no outage.
+    assert log == []
     database.close()
 
 

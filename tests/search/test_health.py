@@ -86,7 +86,7 @@ def test_looking_changes_no_row(any_database: Database, name: str) -> None:
     create_or_open(any_database, name, load_spec(builtin_study_file("digits")))
 
     def rows() -> dict[str, list[sa.Row[tuple[object, ...]]]]:
-        with any_database.reading() as connection:
+        with any_database.engine.connect() as connection:
             return {table.name: list(connection.execute(sa.select(table))) for table in schema.own_tables}
 
     before = rows()

@@ -108,7 +108,7 @@ def test_paths_with_braces_blanks_and_percent_signs_work(tmp_path: Path) -> None
 
 
 def test_sqlite_is_set_up_for_several_processes(database: Database) -> None:
-    with database.reading() as connection:
+    with database.engine.connect() as connection:
         read = {name: connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in ("journal_mode", "synchronous")}
         assert read == {"journal_mode": "wal", "synchronous": 1}
         assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar() == 1
@@ -136,7 +136,7 @@ def test_what_fails_inside_a_transaction_leaves_neither_optuna_nor_hpo_with_half
 
 
 def test_the_schema_is_not_made_under_optunas_table_of_versions(database: Database) -> None:
-    with database.reading() as connection:
+    with database.engine.connect() as connection:
         names = set(sa.inspect(connection).get_table_names())
     assert {"hpo_version", "hpo_study", "hpo_trial", "hpo_report", "hpo_ledger", "alembic_version", "trials"} <= names
 

@@ -61,12 +61,12 @@ class TestDelete:
         study = _lived(any_database, name)
         other = _lived(any_database, f"{name} 2")
         StudyLedger(any_database).write(name, {"dataset": "breast"}, "abc", "")
-        with any_database.reading() as connection:
+        with any_database.engine.connect() as connection:
             trials = schema.trials.c
             ids = connection.scalars(sa.select(trials.trial_id).where(trials.study_id == study.study_id)).all()
             assert len(_rows(connection, study.study_id, ids)) >= 9
         deletion = delete_study(any_database, name)
-        with any_database.reading() as connection:
+        with any_database.engine.connect() as connection:
             assert _rows(connection, study.study_id, ids) == {}
         assert [(one.name, one.trials, one.reports) for one in deletion.studies] == [(name, 3, 6)]
         assert deletion.accesses == 1

@@ -55,7 +55,7 @@ def array(queue: Jobs, cluster: str = "testcluster") -> JobState:
 
 
 def request(study: Study, started: float) -> StopRequest | None:
-    with study.database.reading() as connection:
+    with study.database.engine.connect() as connection:
         return read_stop_request(connection, study, started)
 
 

@@ -95,8 +95,8 @@ def _optuna_ids(study: Study) -> dict[int, int]:
     """Return the ids of the study's trials in Optuna's tables, by number."""
     trials = schema.trials.c
     query = sa.select(trials.trial_number, trials.trial_id).where(trials.study_id == study.study_id)
-    with study.database.reading() as connection:
-        return {row.trial_number: row.trial_id for row in connection.execute(query)}
+    rows = study.database.read(lambda connection: connection.execute(query).all())
+    return {row.trial_number: row.trial_id for row in rows}
 
 
 def study_note(name: str, spec: StudySpec, status: StudyStatus) -> str:

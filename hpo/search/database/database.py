@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
@@ -18,7 +17,7 @@ from hpo.search.database.address import shown
 from hpo.search.database.engine import make_engine
 from hpo.search.database.errors import as_hpo_error, check_sqlite_folder
 from hpo.search.database.locks import exclusive
-from hpo.search.database.retry import OUTAGE_SECONDS, READING_SECONDS, RetryPolicy, retry
+from hpo.search.database.retry import OUTAGE_SECONDS, RetryPolicy, retry
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -63,7 +62,10 @@ class Database:
         return self._retry(once, self.outage)
 
     def read(self, work: Callable[[Connection], T]) -> T:
-        """Run `work`, which only reads, in one transaction that never waits for writers; retry during an outage."""
+        """Run `work`, which only reads, in one transaction that never waits for writers; retry it during an outage.
+
+        `work` is run again from its start, so it must not keep what an earlier run has read.
+        """
 
         def once() -> T:
             with self.engine.connect() as connection:
@@ -71,25 +73,9 @@ class Database:
 
         return self._retry(once, self.outage)
 
-    @contextmanager
-    def reading(self) -> Iterator[Connection]:
-        """Open a read-only transaction that never waits for writers; retry for at most READING_SECONDS."""
-        seconds = min(self.outage, READING_SECONDS)
-        with as_hpo_error(self.url), self._retry(self._living_connection, seconds) as connection:
-            yield connection
-
-    def _living_connection(self) -> Connection:
-        # The caller's queries are not retried, so make sure that the server has not closed a pooled connection.
-        # pool_pre_ping would also test before every write, which is retried anyway.
-        connection = self.engine.connect().execution_options(hpo_reading=True)
-        if self.url.get_backend_name() == "sqlite":
-            return connection
-        try:
-            connection.exec_driver_sql("SELECT 1")
-        except BaseException:
-            connection.close()
-            raise
-        return connection
+    def within(self, seconds: float) -> Database:
+        """Return this database, on the same connections, with retries for `seconds` only; 0 for none."""
+        return Database(self.url, self.engine, min(self.outage, seconds))
 
     @cached_property
     def optuna(self) -> BaseStorage:

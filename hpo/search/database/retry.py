@@ -13,10 +13,10 @@ from typing import TypeVar
 from hpo.search.database.errors import ErrorKind, kind_of
 
 OUTAGE_SECONDS = 300.0
-"""Seconds for which a worker retries while the database does not answer."""
+"""Seconds for which workers, and commands that wait for work, retry while the database does not answer."""
 
-READING_SECONDS = 15.0
-"""The same for commands that only read, since a user is waiting for them."""
+LOOKING_SECONDS = 15.0
+"""The same for commands that look once, since a user is waiting for them."""
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 5.0
 """Shortest and longest pause between retries, in seconds; doubles, with a random factor of 0.5 to 1.5."""
@@ -82,10 +82,12 @@ def _repeat(work: Callable[[], T], policy: RetryPolicy) -> T:
             kind, now = kind_of(error), time.monotonic()
             if not _may_pass(kind, policy):
                 raise
-            begun, was_away = begun or now, was_away or kind is ErrorKind.OUT_OF_REACH
+            is_away, is_first = kind is ErrorKind.OUT_OF_REACH, not begun
+            begun, was_away = begun or now, was_away or is_away
             if now >= begun + policy.outage:
                 raise
-            if not logged and (kind is ErrorKind.OUT_OF_REACH or now > begun + _QUIET_SECONDS):
+            # A connection that was lost and replaced at once is no outage.
+            if not logged and ((is_away and not is_first) or now > begun + _QUIET_SECONDS):
                 logged = True
                 _log.warning("%s: %s; retrying for %s", policy.address, _STATES[kind], _format_seconds(policy.outage))
             time.sleep(min(pause * random.uniform(0.5, 1.5), begun + policy.outage - now))

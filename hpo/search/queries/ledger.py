@@ -76,8 +76,7 @@ def read_openings(database: Database, dataset: str) -> list[Opening]:
         StorageError: if the database cannot be reached.
     """
     query = sa.select(schema.ledger).order_by(schema.ledger.c.entry)
-    with database.reading() as connection:
-        rows = connection.execute(query).all()
+    rows = database.read(lambda connection: connection.execute(query).all())
     openings = [
         Opening(row.entry, row.study, json.loads(row.configuration), row.code_version, row.time, row.reason)
         for row in rows

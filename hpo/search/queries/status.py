@@ -75,9 +75,8 @@ def read_status(study: Study) -> StudyStatus:
     columns = [column for column in _trials if column.name not in ("record", "reason")]
     budget = sa.select(schema.studies.c.trials).where(schema.studies.c.study_id == study.study_id)
     query = sa.select(*columns, database_now().label("now")).where(_trials.study_id == study.study_id)
-    with study.database.reading() as connection:
-        trials = connection.scalar(budget)
-        rows = connection.execute(query.order_by(_trials.place)).all()
+    query = query.order_by(_trials.place)
+    trials, rows = study.database.read(lambda connection: (connection.scalar(budget), connection.execute(query).all()))
     if trials is None:
         raise StudyNotFoundError(f"study {study.name} has been deleted from {study.database.address}")
     outcomes = [row.outcome for row in rows]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -130,18 +132,15 @@ class Ranking:
 def read_trials(study: Study) -> list[TrialRow]:
     """Return every trial of the study, by number."""
     query = sa.select(schema.trials, database_now().label("now")).where(_trials.study_id == study.study_id)
-    with study.database.reading() as connection:
-        rows = connection.execute(query.order_by(_trials.trial_number)).all()
-        training = _training_aucs(connection, study)
+    rows, training = _with_training_aucs(study, query.order_by(_trials.trial_number))
     return [_trial(study, row, training.get(row.trial_number)) for row in rows]
 
 
 def read_best(study: Study, count: int = 10) -> Ranking:
     """Return the `count` best complete trials with their configurations, best first, including baselines."""
     query = sa.select(schema.trials).where(_trials.study_id == study.study_id, _trials.outcome == "complete")
-    with study.database.reading() as connection:
-        rows = sorted(connection.execute(query).all(), key=by_value)
-        training = _training_aucs(connection, study)
+    rows, training = _with_training_aucs(study, query)
+    rows = sorted(rows, key=by_value)
     best = []
     for rank, row in enumerate(rows[:count], start=1):
         record = _record(study, row)
@@ -168,9 +167,13 @@ def read_curve(study: Study, number: int) -> list[EpochReport]:
     """
     columns = schema.reports.c
     query = sa.select(schema.reports).where(columns.study_id == study.study_id, columns.trial_number == number)
-    with study.database.reading() as connection:
+    query = query.order_by(columns.epoch)
+
+    def read(connection: sa.Connection) -> Sequence[AnyRow]:
         _find(study, connection, number)
-        rows = connection.execute(query.order_by(columns.epoch)).all()
+        return connection.execute(query).all()
+
+    rows = study.database.read(read)
     return [
         EpochReport(
             row.epoch,
@@ -192,15 +195,14 @@ def read_record(study: Study, number: int) -> TrialRecord | None:
         StudyNotFoundError: if there is no such trial.
         StorageError: if its record cannot be read.
     """
-    with study.database.reading() as connection:
-        return _record(study, _find(study, connection, number))
+    return study.database.read(lambda connection: _record(study, _find(study, connection, number)))
 
 
 def read_records(study: Study) -> list[TrialRecord]:
     """Read the records of all finished trials, by number; trials without a record are omitted."""
     query = sa.select(schema.trials).where(_trials.study_id == study.study_id, _trials.outcome.is_not(None))
-    with study.database.reading() as connection:
-        rows = connection.execute(query.order_by(_trials.trial_number)).all()
+    query = query.order_by(_trials.trial_number)
+    rows = study.database.read(lambda connection: connection.execute(query).all())
     return [record for row in rows if (record := _record(study, row)) is not None]
 
 
@@ -233,6 +235,11 @@ def value_of(row: AnyRow) -> Value:
     if row.standard_error is not None:
         low, high = clipped_interval(row.auc, row.standard_error)
     return Value(row.trial_number, row.auc, row.standard_error, low, high, row.reference)
+
+
+def _with_training_aucs(study: Study, query: sa.Select[Any]) -> tuple[Sequence[AnyRow], dict[int, float]]:
+    """Return rows of trials, and the highest training AUC of each trial by number, both at one moment."""
+    return study.database.read(lambda connection: (connection.execute(query).all(), _training_aucs(connection, study)))
 
 
 def _training_aucs(connection: sa.Connection, study: Study) -> dict[int, float]:

@@ -191,33 +191,31 @@ def read_workers(study: Study) -> list[WorkerRow]:
         .where(_workers.study_id == study.study_id)
         .order_by(_workers.started, _workers.worker)
     )
-    with study.database.reading() as connection:
-        return [
-            WorkerRow(
-                name=row.worker,
-                host=row.host,
-                process=row.process,
-                device=row.device,
-                job=row.job,
-                started=row.started,
-                silent=float(row.silent),
-                ended=row.ended,
-                finished=row.finished,
-                message=row.message,
-                trial=row.trial,
-            )
-            for row in connection.execute(query)
-        ]
+    rows = study.database.read(lambda connection: connection.execute(query).all())
+    return [
+        WorkerRow(
+            name=row.worker,
+            host=row.host,
+            process=row.process,
+            device=row.device,
+            job=row.job,
+            started=row.started,
+            silent=float(row.silent),
+            ended=row.ended,
+            finished=row.finished,
+            message=row.message,
+            trial=row.trial,
+        )
+        for row in rows
+    ]
 
 
 def read_jobs(study: Study) -> list[JobRow]:
     """Return the job arrays submitted for the study, oldest first."""
     jobs = schema.jobs.c
     query = sa.select(schema.jobs).where(jobs.study_id == study.study_id).order_by(jobs.submitted, jobs.job)
-    with study.database.reading() as connection:
-        return [
-            JobRow(row.cluster, row.job, row.tasks, row.submitted, row.log_dir) for row in connection.execute(query)
-        ]
+    rows = study.database.read(lambda connection: connection.execute(query).all())
+    return [JobRow(row.cluster, row.job, row.tasks, row.submitted, row.log_dir) for row in rows]
 
 
 def _here(study: Study, worker: str) -> sa.ColumnElement[bool]:
