@@ -9,7 +9,7 @@ import click
 from hpo.cli.common import confirmation_option, json_option, print_json, study_argument, trial_option
 from hpo.cli.render.page import page
 from hpo.cli.render.standings import ablation_table
-from hpo.cli.work import Work, start, work_options
+from hpo.cli.work import Work, exit_code, start, work_options
 from hpo.outcome.confirmation import ablate as ablate_winner
 from hpo.search.study import open_named_study
 
@@ -21,7 +21,7 @@ from hpo.search.study import open_named_study
 @confirmation_option
 @work_options
 @json_option
-def ablate(study_name: str, seeds: int, trial: int | None, confirmation: str | None, work: Work, as_json: bool) -> None:
+def ablate(study_name: str, seeds: int, trial: int | None, confirmation: str | None, work: Work, as_json: bool) -> int:
     """Show the effect of each setting of STUDY's winner.
 
     The winner is retrained with one setting at a time as in each baseline. It runs like a confirmation, as the study
@@ -38,3 +38,4 @@ def ablate(study_name: str, seeds: int, trial: int | None, confirmation: str | N
         print_json(found)
     elif found.whole:
         page().print(ablation_table(found))
+    return exit_code(work, is_done=found.done)

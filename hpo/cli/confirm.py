@@ -9,7 +9,7 @@ import click
 from hpo.cli.common import json_option, print_json, study_argument
 from hpo.cli.render.page import page
 from hpo.cli.render.standings import standings_table
-from hpo.cli.work import Work, start, work_options
+from hpo.cli.work import Work, exit_code, start, work_options
 from hpo.outcome.confirmation import confirm as confirm_search
 from hpo.search.study import open_named_study
 
@@ -35,7 +35,7 @@ def confirm(
     name: str | None,
     work: Work,
     as_json: bool,
-) -> None:
+) -> int:
     """Retrain the best configurations of STUDY, and name the winner.
 
     The baselines are retrained too, with new seeds, new folds, no pruning, and paired comparisons. It is a study of its
@@ -54,3 +54,4 @@ def confirm(
         print_json(found)
     elif found.whole:
         page().print(standings_table(found))
+    return exit_code(work, is_done=found.done)

@@ -11,12 +11,13 @@ from hpo.cli.completers import complete_datasets
 from hpo.cli.render.page import page
 from hpo.cli.render.trials import ranked_table
 from hpo.cli.streams import say, show
-from hpo.cli.work import Work, prepare_job, print_script, start, waits, work_options
+from hpo.cli.work import Work, exit_code, prepare_job, print_script, start, waits, work_options
 from hpo.errors import UsageError
 from hpo.launch.backends.slurm.submit import test_only as test_job
 from hpo.search.queries.trials import read_best
 from hpo.study.files import default_spec, load_spec
 from hpo.study.spec import StudySpec
+from hpo.text import shell
 
 
 @click.command()
@@ -44,7 +45,7 @@ def launch(
     work: Work,
     test_only: bool,
     dry_run: bool,
-) -> None:
+) -> int:
     """Create or resume a study and train until its trials are finished.
 
     Ctrl-C stops cleanly; the same command resumes. A larger --trials extends a finished study. With --on slurm the
@@ -54,14 +55,17 @@ def launch(
     name = name or spec.dataset
     if dry_run:
         print_script(prepare_job(name, work))
-        return
+        return 0
     if test_only:
         show(test_job(prepare_job(name, work)))
-        return
-    study = start(spec, name, work, keep_trials=trials is None).study
+        return 0
+    launched = start(spec, name, work, keep_trials=trials is None)
     if waits(work):
-        page().print(ranked_table(name, read_best(study, count=10)))
-        say(f"more: hpo trials {name}, hpo dashboard {name}; more trials: the same command, larger --trials")
+        page().print(ranked_table(name, read_best(launched.study, count=10)))
+    if launched.is_done:
+        quoted = shell(name)
+        say(f"more: hpo trials {quoted}, hpo dashboard {quoted}; more trials: the same command, larger --trials")
+    return exit_code(work, is_done=launched.is_done)
 
 
 def _spec(dataset: str | None, study_file: Path | None, overrides: tuple[str, ...]) -> StudySpec:

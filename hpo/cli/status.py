@@ -12,7 +12,7 @@ from hpo.cli.common import json_option, open_to_look, print_json, storage_option
 from hpo.cli.render.page import draw, page
 from hpo.cli.render.status import LiveView, read_view, render_status
 from hpo.cli.render.workers import read_crew
-from hpo.search.queries.status import StudyStatus, read_status
+from hpo.search.queries.status import read_status
 from hpo.search.study import open_named_study
 
 
@@ -36,12 +36,8 @@ def status(study_name: str, watch: bool, picture: Path | None, storage: str | No
         with LiveView(study, page(), hint="Ctrl-C closes the view; the study continues") as view:
             while True:
                 view.look()
-                if _is_over(read_status(study)):
+                if read_status(study).is_done:
                     break
                 time.sleep(1.0)
     else:
         page().print(render_status(*read_view(study)))
-
-
-def _is_over(status: StudyStatus) -> bool:
-    return status.finished >= status.budget

@@ -27,7 +27,7 @@ from hpo.cli.streams import say, show
 from hpo.data.folder import data_folder
 from hpo.errors import UsageError
 from hpo.launch.backends.base import BACKENDS, LaunchRequest
-from hpo.launch.backends.local import Count
+from hpo.launch.backends.local import INTERRUPTED, Count
 from hpo.launch.backends.slurm.backend import prepare_request
 from hpo.launch.backends.slurm.plan import SlurmOptions
 from hpo.launch.backends.slurm.presets import PRESETS
@@ -192,6 +192,11 @@ def prepare_job(name: str, work: Work) -> Prepared:
 def waits(work: Work) -> bool:
     """Whether the workers have ended when the command ends."""
     return BACKENDS.find(work["on"]).waits
+
+
+def exit_code(work: Work, *, is_done: bool) -> int:
+    """The exit code of a command that started workers: 130 if they have ended and trials are left, else 0."""
+    return INTERRUPTED if waits(work) and not is_done else 0
 
 
 def _request(name: str, work: Work) -> LaunchRequest:

@@ -13,16 +13,23 @@ from hpo.search.database.database import Database, open_database
 from hpo.search.queries.status import read_status
 from hpo.search.study import Study, create_or_open, open_study
 from hpo.study.spec import StudySpec
+from hpo.text import shell
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Launched:
-    """A study whose workers were started. submission: what the backend started, None with nothing left to do."""
+    """A study whose workers were started.
+
+    Attributes:
+        submission: what the backend started; None if no trial was left.
+        is_done: whether all trials are finished; False where workers go on elsewhere.
+    """
 
     study: Study
     submission: Submission | None = None
+    is_done: bool = False
 
 
 def launch(spec: StudySpec, request: LaunchRequest, *, on: str = "local", keep_trials: bool = False) -> Launched:
@@ -42,10 +49,16 @@ def launch(spec: StudySpec, request: LaunchRequest, *, on: str = "local", keep_t
         if spec.data.caution and spec.scoring.rows != "official":
             _log.info(f"caution: {spec.data.caution}")
         status = read_status(study)
-        if status.finished >= status.budget:
-            _log.info(f"nothing is left to do; more trials: a larger --trials; hpo best {study.name}")
-            return Launched(study)
-        return Launched(study, backend.submit(study, request))
+        if status.is_done:
+            _log.info(f"nothing is left to do; more trials: a larger --trials; hpo best {shell(study.name)}")
+            return Launched(study, is_done=True)
+        submission = backend.submit(study, request)
+        if not backend.waits:
+            return Launched(study, submission)
+        status = read_status(study)
+        if not status.is_done:
+            _log.info(f"stopped: {status.finished} of {status.budget} trials finished; the same command continues")
+        return Launched(study, submission, is_done=status.is_done)
 
 
 def create_or_resume(spec: StudySpec, *, name: str, storage: str | None = None, keep_trials: bool = False) -> Study:

@@ -97,7 +97,7 @@ def read_confirmation(study: Study) -> Confirmation:
     assert plan is not None, study.name
     results = study.database.read(lambda connection: read_results(connection, study))
     status = read_status(study)
-    return judge(study.name, study.spec, plan, results, done=status.finished >= status.budget)
+    return judge(study.name, study.spec, plan, results, done=status.is_done)
 
 
 def judge(name: str, spec: StudySpec, plan: Plan, results: Results, *, done: bool) -> Confirmation:

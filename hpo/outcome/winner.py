@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hpo.errors import UsageError
+from hpo.errors import StudyNotFoundError, UsageError
 from hpo.outcome.candidates import EVERY, meaning
 from hpo.outcome.networks import Entry
 from hpo.outcome.preparation import confirmation_name
@@ -11,6 +11,7 @@ from hpo.search.queries.trials import read_best
 from hpo.search.study import Study, open_study
 from hpo.study.record import stored_config
 from hpo.study.references import references
+from hpo.text import shell
 
 
 def choose_entries(search: Study, *, trial: int | None = None, confirmation: str | None = None) -> list[Entry]:
@@ -31,7 +32,14 @@ def confirmed(search: Study, name: str | None = None) -> list[Entry]:
     """
     _require_search(search)
     name = name or confirmation_name(search.name)
-    study = open_study(search.database, name)
+    try:
+        study = open_study(search.database, name)
+    except StudyNotFoundError as error:
+        if name != confirmation_name(search.name):
+            raise
+        raise StudyNotFoundError(
+            f"study {search.name} has not been confirmed; run `hpo confirm {shell(search.name)}`"
+        ) from error
     plan = study.spec.plan
     if plan is None or plan.search != search.name:
         raise UsageError(f"study {name} does not confirm {search.name}; give --confirmation with the one that does")

@@ -7,13 +7,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from tests.cli.run import hpo, hpo_here
 from tests.mention import unmentioned
+from tests.wait import until
 
 pytestmark = pytest.mark.slow
 
@@ -96,10 +96,7 @@ def test_an_interrupted_launch_stops_cleanly_and_the_same_command_goes_on(tmp_pa
         text=True,
         env={key: value for key, value in os.environ.items() if not key.startswith("HPO_")},
     )
-    deadline = time.monotonic() + 1800
-    while not _training(tmp_path):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    until(lambda: _training(tmp_path), 1800)
     process.send_signal(signal.SIGINT)
     _, talk = process.communicate(timeout=1800)
     assert process.returncode == 130, talk
@@ -110,6 +107,23 @@ def test_an_interrupted_launch_stops_cleanly_and_the_same_command_goes_on(tmp_pa
     assert again.returncode == 0, again.stderr
     rows = json.loads(hpo_here("trials", "digits", "--json", cwd=tmp_path).stdout)
     assert [row["number"] for row in rows] == [0, 1, 2]
+
+
+def test_a_launch_that_hpo_stop_ended_is_not_a_success(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "hpo", "launch", "--dataset", "digits", "--trials", "9", *SMALL],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={key: value for key, value in os.environ.items() if not key.startswith("HPO_")},
+    )
+    until(lambda: _training(tmp_path), 1800)
+    assert hpo_here("stop", "digits", "--now", cwd=tmp_path).returncode == 0
+    _, talk = process.communicate(timeout=1800)
+    assert process.returncode == 130, talk
+    assert unmentioned(talk, 9) == []
+    assert finished(tmp_path) < 9
 
 
 def _training(folder: Path) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hpo.errors import OutputError
+from hpo.errors import OutputError, StorageError
 from hpo.launch.backends import local
 from hpo.launch.backends.local import LocalPlan, LocalWorkers, WorkerSlot, watch, worker_slots
 from hpo.training.machine.limits import usable_cores
@@ -102,6 +102,24 @@ def test_a_worker_that_is_killed_each_time_stays_dead_in_the_end(stand_in: Path)
     (end,) = watch(started(stand_in, 'echo life >> "$0.lives"; kill -9 $$'), lambda: None, seconds=0.01)
     assert end.code == -9
     assert Path(f"{stand_in}.lives").read_text().count("life") == local.MAX_DEATHS
+
+
+def test_workers_go_on_while_the_view_cannot_be_read(
+    stand_in: Path, log: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local, "QUIET_SECONDS", 0.0)
+    looks = []
+
+    def look() -> None:
+        looks.append(1)
+        if len(looks) <= 5:
+            raise StorageError("the database of the test is away")
+        Path(f"{stand_in}.over").touch()
+
+    workers = started(stand_in, 'until test -e "$0.over"; do sleep 0.02; done')
+    assert watch(workers, look, seconds=0.01) == []
+    assert len(looks) > 5
+    assert [("away" in line, "again" in line) for line in log] == [(True, False), (False, True)]
 
 
 def test_an_interrupt_stops_the_workers_before_it_goes_on(stand_in: Path) -> None:

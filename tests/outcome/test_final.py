@@ -165,7 +165,7 @@ def test_a_study_that_was_renamed_keeps_its_result_and_needs_no_second_opening(
 
 def test_without_a_confirmation_there_is_no_winner_but_one_taken_by_hand(study: Study) -> None:
     run_worker(study, identity=this_process("w"), train=FakeTrainer())
-    with pytest.raises(StudyNotFoundError, match="digits-confirm"):
+    with pytest.raises(StudyNotFoundError, match="hpo confirm digits"):
         confirmed(study)
     entries = entries_from_trial(study, 3)
     assert [entry.name for entry in entries] == ["trial 3", CROSS_ENTROPY, LIBAUC]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -151,6 +152,8 @@ def watching(study: Study) -> Iterator[Callable[[], None]]:
     A live view on a terminal, else lines.
     """
     console = messages()
+    # Not retried: whoever looks every second sees it at the next look, and a look must not hold up the workers.
+    study = dataclasses.replace(study, database=study.database.within(0.0))
     view = LiveView(study, console, hint=_HINT) if sys.stderr.isatty() else PlainView(study, console)
     with view:
         yield view.look

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import signal
 import subprocess
@@ -13,10 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from hpo.errors import OutputError
+from hpo.errors import OutputError, StorageError
 from hpo.files import expanded
 from hpo.launch.devices import devices_of
 from hpo.training.machine.limits import usable_cores
+
+_log = logging.getLogger(__name__)
 
 AUTO: Final = "auto"
 
@@ -29,6 +32,12 @@ NO_CHECKPOINTS = "none"
 
 GRACE_SECONDS = 60.0
 """Time that a worker gets to finish its step and give its trial back before it is killed."""
+
+INTERRUPTED = 130
+"""Exit code of a worker that was asked to end before its study was done."""
+
+QUIET_SECONDS = 3.0
+"""Seconds for which the view may fail before that is logged: one lost connection is no news."""
 
 MAX_DEATHS = 5
 YOUNG_SECONDS = 60.0
@@ -184,15 +193,43 @@ class LocalWorkers:
 
 
 def watch(workers: LocalWorkers, look: Callable[[], None], seconds: float = 1.0) -> list[WorkerEnd]:
-    """Calls `look` every so often until all workers have ended; returns those that failed. Revives those that died.
+    """Call `look` every so often until all workers have ended; restart those that a signal killed.
 
-    A KeyboardInterrupt stops the workers first and is then raised again.
+    A database that does not answer ends no work here: workers retry for longer than anybody looks, and end with an
+    error of their own. A KeyboardInterrupt stops the workers first and is then raised again.
+
+    Returns:
+        The workers that failed.
     """
+    view = _PatientView(look)
     try:
         while workers.restart_crashed() or workers.running():
-            look()
+            view.look()
             time.sleep(seconds)
-        look()
+        view.look()
     finally:
         workers.stop()
     return workers.failures()
+
+
+class _PatientView:
+    """Looks that fail while the database is away: logged once, and again when it is back."""
+
+    def __init__(self, look: Callable[[], None]) -> None:
+        self._look = look
+        self._failed_since: float | None = None
+        self._logged = False
+
+    def look(self) -> None:
+        try:
+            self._look()
+        except StorageError as error:
+            now = time.monotonic()
+            self._failed_since = self._failed_since or now
+            if not self._logged and now > self._failed_since + QUIET_SECONDS:
+                self._logged = True
+                _log.warning("%s; the workers keep trying, and so does this view", error)
+        else:
+            if self._logged:
+                _log.warning("the database answers again")
+            self._failed_since, self._logged = None, False

@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING
 
 from hpo.errors import DeviceError, UsageError, WorkersFailedError
 from hpo.launch.backends.base import Backend, LaunchRequest, Submission
-from hpo.launch.backends.local import AUTO, Count, LocalPlan, LocalWorkers, WorkerEnd, WorkerSlot, watch, worker_slots
+from hpo.launch.backends.local import (
+    AUTO,
+    INTERRUPTED,
+    Count,
+    LocalPlan,
+    LocalWorkers,
+    WorkerEnd,
+    WorkerSlot,
+    watch,
+    worker_slots,
+)
 from hpo.launch.estimate import LONG_HOURS, Estimate, advice, trained_share
 from hpo.launch.probe import Probe
 from hpo.launch.sizing.measure import workers_per_device
@@ -80,6 +90,8 @@ class LocalBackend(Backend):
         except KeyboardInterrupt:
             _log.info("stopped; every trial keeps its checkpoint, and the same command continues")
             raise
+        # Workers that were asked to end, as by `hpo stop`, have not failed.
+        failures = [end for end in failures if end.code != INTERRUPTED]
         if failures:
             raise workers_failed(failures)
         return Submission(job=None, workers=len(slots))

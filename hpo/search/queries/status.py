@@ -65,6 +65,11 @@ class StudyStatus:
     seconds_left: float | None
     workers: list[str]
 
+    @property
+    def is_done(self) -> bool:
+        """Whether as many trials are finished as the budget has."""
+        return self.finished >= self.budget
+
 
 def read_status(study: Study) -> StudyStatus:
     """Read the current status of the study, in two queries.

@@ -67,8 +67,13 @@ class WorkerSummary:
 
     @property
     def interrupted(self) -> bool:
-        """Whether it ended before the study, other than by `hpo stop`, and should be restarted."""
-        return isinstance(self.ended, StopReason) and self.ended not in (StopReason.DRAIN, StopReason.DRAIN_NOW)
+        """Whether it ended before the study was done, because a stop was requested."""
+        return isinstance(self.ended, StopReason)
+
+    @property
+    def drained(self) -> bool:
+        """Whether it was `hpo stop` that ended it, so that it should not be restarted."""
+        return self.ended in (StopReason.DRAIN, StopReason.DRAIN_NOW)
 
     @property
     def description(self) -> str:
