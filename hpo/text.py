@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import unicodedata
+from datetime import UTC, datetime
 
 
 def setting(value: object, digits: int = 6) -> str:
@@ -20,6 +21,11 @@ def duration(seconds: float | None) -> str:
             value = seconds / divisor
             return f"{value:.2g} {unit}" if value < 10 else f"{value:.0f} {unit}"
     return f"{seconds / 86_400:.1f} days"
+
+
+def timestamp(seconds: float) -> str:
+    """Format seconds since 1970 as `2026-11-26 22:30 UTC`."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def with_error(value: float | None, error: float | None) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from hpo.cli.common import json_option, open_to_look, print_json, storage_option, study_argument
+from hpo.cli.common import json_option, print_json, storage_option, study_argument
+from hpo.cli.looking import look_at_study
 from hpo.cli.render.page import page
 from hpo.cli.render.trials import ranked_table
 from hpo.search.queries.trials import read_best
@@ -17,7 +18,7 @@ from hpo.search.queries.trials import read_best
 @json_option
 def best(study_name: str, count: int, storage: str | None, as_json: bool) -> None:
     """Rank the complete trials of STUDY by validation AUC. Baselines are marked."""
-    ranking = read_best(open_to_look(study_name, storage), count)
+    ranking = read_best(look_at_study(study_name, storage), count)
     if as_json:
         print_json(ranking)
     else:

@@ -17,8 +17,6 @@ import click
 
 from hpo.cli.completers import complete_datasets, complete_settings, complete_studies
 from hpo.launch.backends.local import AUTO, Count
-from hpo.search.database.retry import LOOKING_SECONDS
-from hpo.search.study import Study, open_named_study
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -38,15 +36,6 @@ class CountOrAuto(click.ParamType):  # type: ignore[type-arg]
         if not str(value).isdecimal() or int(value) < 1:
             self.fail(f"{value!r} is neither a number from 1 nor auto", param, ctx)
         return int(value)
-
-
-def open_to_look(name: str, storage: str | None) -> Study:
-    """Open a study for a command that looks once: a user waits for it, so an outage soon ends it.
-
-    Raises:
-        StudyNotFoundError, StorageError: as `open_named_study` does.
-    """
-    return open_named_study(name, storage, outage=LOOKING_SECONDS)
 
 
 study_argument = click.argument("study_name", metavar="STUDY", shell_complete=complete_studies)

@@ -40,6 +40,7 @@ COMMANDS = {
         "Show the status of STUDY: progress, best value, workers, jobs",
         _SEARCH,
     ),
+    "studies": Lazy("hpo.cli.studies:studies", "List the studies of the database, with their states", _SEARCH),
     "trials": Lazy("hpo.cli.trials:trials", "List every trial of STUDY, or show one TRIAL in full", _SEARCH),
     "best": Lazy("hpo.cli.best:best", "Rank the complete trials of STUDY by validation AUC", _SEARCH),
     "dashboard": Lazy(
@@ -82,6 +83,8 @@ COMMANDS = {
         "Score images with the networks of `hpo export`",
         _RESULT,
     ),
+    "rename": Lazy("hpo.cli.rename:rename", "Rename STUDY to NEW, with its confirmation and ablation", _SET_UP),
+    "delete": Lazy("hpo.cli.delete:delete", "Delete STUDY, with its confirmation and ablation", _SET_UP),
     "check": Lazy("hpo.cli.check:check", "Check study files, and report all errors of all files at once", _SET_UP),
     "settings": Lazy(
         "hpo.cli.settings:settings",

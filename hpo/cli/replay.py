@@ -8,12 +8,12 @@ from hpo.cli.common import (
     data_dir_option,
     device_option,
     json_option,
-    open_to_look,
     print_json,
     storage_option,
     study_argument,
     trial_argument,
 )
+from hpo.cli.looking import look_at_study
 from hpo.cli.streams import say, show
 from hpo.data.folder import data_folder
 from hpo.search.queries.trials import read_record
@@ -43,7 +43,7 @@ def replay(
     as_json: bool,
 ) -> None:
     """Train TRIAL of STUDY again from its record, and compare. Every report is bit-equal on the same CPU."""
-    study = open_to_look(study_name, storage)
+    study = look_at_study(study_name, storage)
     record = read_record(study, number)
 
     # Imported late: torch takes seconds, which --help, completion and wrong names need not wait for.

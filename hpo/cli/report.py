@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from hpo.cli.common import confirmation_option, open_to_look, optional_study_argument, results_option, storage_option
+from hpo.cli.common import confirmation_option, optional_study_argument, results_option, storage_option
+from hpo.cli.looking import look_at_study
 from hpo.cli.streams import show
 from hpo.errors import UsageError
 
@@ -43,7 +44,7 @@ def report(
     if study_name is None:
         paths = report_all(results=results, out=out)
     else:
-        study = open_to_look(study_name, storage)
+        study = look_at_study(study_name, storage)
         paths = report_study(study, results=results, out=out, confirmation=confirmation)
     for path in paths:
         show(path)

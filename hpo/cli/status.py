@@ -8,7 +8,8 @@ from pathlib import Path
 
 import click
 
-from hpo.cli.common import json_option, open_to_look, print_json, storage_option, study_argument
+from hpo.cli.common import json_option, print_json, storage_option, study_argument
+from hpo.cli.looking import look_at_study
 from hpo.cli.render.page import draw, page
 from hpo.cli.render.status import LiveView, read_view, render_status
 from hpo.cli.render.workers import read_crew
@@ -27,7 +28,7 @@ def status(study_name: str, watch: bool, picture: Path | None, storage: str | No
 
     Read-only: it marks no worker as dead, and a slow or silent Slurm affects only the display of its jobs.
     """
-    study = open_named_study(study_name, storage) if watch else open_to_look(study_name, storage)
+    study = open_named_study(study_name, storage) if watch else look_at_study(study_name, storage)
     if picture is not None:
         draw(render_status(*read_view(study)), picture, title=f"hpo status {study_name} --watch")
     if as_json:

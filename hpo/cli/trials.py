@@ -6,7 +6,8 @@ import dataclasses
 
 import click
 
-from hpo.cli.common import json_option, open_to_look, print_json, storage_option, study_argument
+from hpo.cli.common import json_option, print_json, storage_option, study_argument
+from hpo.cli.looking import look_at_study
 from hpo.cli.render.page import page
 from hpo.cli.render.trials import record_table, trials_table
 from hpo.search.queries.trials import read_curve, read_record, read_trials
@@ -23,7 +24,7 @@ def trials(study_name: str, number: int | None, storage: str | None, as_json: bo
 
     In full: its curve, and the record of everything needed to reproduce it.
     """
-    study = open_to_look(study_name, storage)
+    study = look_at_study(study_name, storage)
     if number is None:
         rows = read_trials(study)
         if as_json:

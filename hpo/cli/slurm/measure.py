@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from hpo.cli.common import data_dir_option, device_option, open_to_look, storage_option, study_argument
+from hpo.cli.common import data_dir_option, device_option, storage_option, study_argument
+from hpo.cli.looking import look_at_study
 from hpo.cli.streams import show
 from hpo.data.development import load_development
 from hpo.data.folder import data_folder
@@ -19,7 +20,7 @@ from hpo.launch.sizing.measure import workers_per_device
 @device_option
 def measure(study_name: str, storage: str | None, data_dir: str | None, device: str) -> None:
     """Print how many workers per device are fastest for STUDY. A job with auto calls this."""
-    spec = open_to_look(study_name, storage).spec
+    spec = look_at_study(study_name, storage).spec
     development = load_development(spec.data, data_folder(data_dir))
     with Probe() as probe:
         show(workers_per_device(spec, development, device, probe))

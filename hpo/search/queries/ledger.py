@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import uuid
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 import sqlalchemy as sa
 
 from hpo.search.database import schema
 from hpo.search.database.database import Database
 from hpo.study.stored import JsonObject
+from hpo.text import timestamp
 
 
 class StudyLedger:
@@ -66,7 +66,7 @@ class Opening:
     @property
     def when(self) -> str:
         """Time of the access, in UTC."""
-        return datetime.fromtimestamp(self.seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
+        return timestamp(self.seconds)
 
 
 def read_openings(database: Database, dataset: str) -> list[Opening]:

@@ -1,0 +1,23 @@
+"""Implement `hpo rename`: give a study another name."""
+
+from __future__ import annotations
+
+import click
+
+from hpo.cli.common import storage_option, study_argument
+from hpo.cli.looking import look_into_database
+from hpo.cli.streams import show
+from hpo.search.admin.studies import rename_study
+
+
+@click.command()
+@study_argument
+@click.argument("new_name", metavar="NEW")
+@storage_option
+def rename(study_name: str, new_name: str, storage: str | None) -> None:
+    """Rename STUDY to NEW, with its confirmation and ablation.
+
+    Final results and checkpoints of the old name are still found. Workers must have ended (`hpo stop`).
+    """
+    for old, new in rename_study(look_into_database(storage), study_name, new_name).items():
+        show(f"renamed: {old} is {new}")

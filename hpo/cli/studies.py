@@ -1,0 +1,51 @@
+"""Implement `hpo studies`: list the studies of a database."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import click
+from rich.table import Table
+
+from hpo.cli.common import json_option, print_json, storage_option
+from hpo.cli.looking import look_into_database
+from hpo.cli.render.page import page
+from hpo.cli.streams import say
+from hpo.search.queries.overview import Overview, StudyOverview, read_overview
+from hpo.text import auc, timestamp
+
+_STYLES = {"running": "cyan", "done": "green"}
+
+
+@click.command()
+@storage_option
+@json_option
+def studies(storage: str | None, as_json: bool) -> None:
+    """List the studies of the database, with their states."""
+    database = look_into_database(storage)
+    overview = read_overview(database)
+    if as_json:
+        print_json([dataclasses.asdict(study) | {"state": study.state} for study in overview.studies])
+        return
+    page().print(_table(overview, database.address))
+    if overview.others:
+        say(f"studies in Optuna's tables that hpo did not create: {', '.join(overview.others)}")
+
+
+def _table(overview: Overview, address: str) -> Table:
+    table = Table("study", "data set", "state", "trials", "running", "best AUC", "created", title=address)
+    for study in overview.studies:
+        table.add_row(*_cells(study), style=_STYLES.get(study.state))
+    return table
+
+
+def _cells(study: StudyOverview) -> tuple[str, ...]:
+    return (
+        study.name,
+        study.dataset + (f" (from {study.search})" if study.search else ""),
+        study.state,
+        f"{study.finished} of {study.trials}",
+        str(study.running or ""),
+        auc(study.best_auc),
+        timestamp(study.created_at),
+    )

@@ -1,0 +1,107 @@
+"""`hpo studies`, `hpo delete` and `hpo rename` on a database of three studies."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import optuna
+import pytest
+
+from hpo.search.database.address import resolve_address
+from hpo.search.database.database import Database, open_database
+from hpo.search.queries.ledger import StudyLedger
+from hpo.search.study import create_or_open, list_studies
+from hpo.testing.trainer import make_spec
+from hpo.testing.trials import claimed, trained
+from tests.cli.run import hpo_here
+from tests.mention import unmentioned
+from tests.search.planned import make_confirmation, make_plan
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder whose database has a search of three trials and its confirmation, a study at work, and one of Optuna."""
+    database = database_in(tmp_path)
+    search = create_or_open(database, "first", make_spec(3))
+    trained(search)
+    StudyLedger(database).write("first", {"dataset": "breast"}, "abc", "")
+    create_or_open(database, "first-confirm", make_confirmation(make_plan().model_copy(update={"search": "first"})))
+    claimed(create_or_open(database, "second", make_spec(4)), "its worker")
+    optuna.create_study(study_name="stock", storage=database.optuna)
+    database.close()
+    return tmp_path
+
+
+def database_in(folder: Path) -> Database:
+    return open_database(resolve_address(f"sqlite:///{folder}/hpo.sqlite3"), create=True)
+
+
+def names(folder: Path) -> list[str]:
+    database = database_in(folder)
+    found = [row.name for row in list_studies(database)]
+    database.close()
+    return found
+
+
+def test_the_list_says_what_is_done_running_and_unfinished(folder: Path) -> None:
+    rows = json.loads(hpo_here("studies", "--json", cwd=folder).stdout)
+    assert [(row["name"], row["state"], row["running"], row["search"]) for row in rows] == [
+        ("first", "done", 0, None),
+        ("first-confirm", "unfinished", 0, "first"),
+        ("second", "running", 1, None),
+    ]
+    assert rows[0]["best_auc"] == 0.9
+    run = hpo_here("studies", cwd=folder)
+    assert run.returncode == 0
+    assert unmentioned(run.stdout, "first-confirm", "running", 3, ".900") == []
+    assert unmentioned(run.stderr, "stock") == []
+
+
+def test_nothing_is_deleted_without_an_answer(folder: Path) -> None:
+    run = hpo_here("delete", "first", cwd=folder)
+    assert run.returncode == 2
+    assert unmentioned(run.stderr, "first-confirm", "--yes", 3, 1) == []
+    assert "first" in names(folder)
+
+
+def test_a_study_goes_with_its_confirmation_and_leaves_the_access_log(folder: Path) -> None:
+    run = hpo_here("delete", "first", "--yes", "--json", cwd=folder)
+    assert run.returncode == 0, run.stderr
+    deletion = json.loads(run.stdout)
+    assert [one["name"] for one in deletion["studies"]] == ["first", "first-confirm"]
+    assert deletion["accesses"] == 1
+    assert names(folder) == ["second"]
+
+
+def test_a_study_at_work_is_deleted_by_force_only(folder: Path) -> None:
+    run = hpo_here("delete", "second", "--yes", cwd=folder)
+    assert run.returncode == 2
+    assert unmentioned(run.stderr, "its worker", "hpo stop --now second") == []
+    assert hpo_here("delete", "second", "--yes", "--force", cwd=folder).returncode == 0
+    assert "second" not in names(folder)
+
+
+def test_a_study_is_renamed_with_its_confirmation(folder: Path) -> None:
+    run = hpo_here("rename", "first", "better", cwd=folder)
+    assert run.returncode == 0, run.stderr
+    assert names(folder) == ["better", "better-confirm", "second"]
+    assert json.loads(hpo_here("studies", "--json", cwd=folder).stdout)[1]["search"] == "better"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (("delete", "frist", "--yes"), 6),
+        (("rename", "frist", "x"), 6),
+        (("rename", "first", "second"), 7),
+        (("rename", "first", "stock"), 7),
+        (("rename", "second", "x"), 2),
+        (("rename", "first", " x"), 2),
+    ],
+)
+def test_what_cannot_be_done_changes_nothing(folder: Path, arguments: tuple[str, ...], code: int) -> None:
+    run = hpo_here(*arguments, cwd=folder)
+    assert run.returncode == code, run.stderr
+    assert "Traceback" not in run.stderr
+    assert names(folder) == ["first", "first-confirm", "second"]
