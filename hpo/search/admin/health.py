@@ -14,10 +14,11 @@ from sqlalchemy.pool import NullPool
 
 from hpo.search.database import schema
 from hpo.search.database.address import resolve_address, shown
-from hpo.search.database.engine import make_engine
+from hpo.search.database.engine import make_engine, new_engine
 from hpo.search.database.errors import as_hpo_error, check_sqlite_folder
 from hpo.search.database.filesystem import check_local
 from hpo.search.database.optuna_mirror import optuna_revision
+from hpo.search.database.sqlite import open_file
 from hpo.search.study import hpo_studies
 
 _SQLITE_TIMEOUT = 5
@@ -230,7 +231,9 @@ def _study(connection: Connection, name: str) -> StudyFacts | None:
 
 
 def _plain_engine(url: URL) -> sa.Engine:
-    """Return an engine that leaves a SQLite file as it is, whereas `make_engine` switches it to a write-ahead log."""
+    """Return an engine that holds no connection, and soon gives up on a SQLite file that is being written."""
     if url.get_backend_name() != "sqlite":
         return make_engine(url)
-    return sa.create_engine(url, poolclass=NullPool, connect_args={"timeout": _SQLITE_TIMEOUT})
+    engine = new_engine(url.update_query_dict({"timeout": str(_SQLITE_TIMEOUT)}), poolclass=NullPool)
+    sa.event.listen(engine, "do_connect", open_file)
+    return engine

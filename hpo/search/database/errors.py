@@ -178,7 +178,7 @@ def database_error(error: BaseException) -> SQLAlchemyError | None:
         error = error.__cause__
     if isinstance(error, _STATEMENT_ERRORS):
         return None
-    if isinstance(error, ProgrammingError) and _kind_by_code(error.orig) is None:
+    if isinstance(error, ProgrammingError) and kind_by_code(error.orig) is None:
         return None
     return error
 
@@ -215,7 +215,7 @@ def check_sqlite_folder(url: URL, create: bool) -> None:
 def _kind(error: SQLAlchemyError) -> ErrorKind:
     if not isinstance(error, DBAPIError):
         return ErrorKind.BUSY
-    if (kind := _kind_by_code(error.orig)) is not None:
+    if (kind := kind_by_code(error.orig)) is not None:
         return kind
     # A server always sends a code, so a connection error without one comes from the driver: it reached no server.
     of_connection = isinstance(error, OperationalError | InternalError) and not isinstance(error.orig, sqlite3.Error)
@@ -223,7 +223,8 @@ def _kind(error: SQLAlchemyError) -> ErrorKind:
     return ErrorKind.OUT_OF_REACH if lost else ErrorKind.OTHER
 
 
-def _kind_by_code(error: BaseException | None) -> ErrorKind | None:
+def kind_by_code(error: BaseException | None) -> ErrorKind | None:
+    """Classify a driver's error by its code; None if it has none, or an unknown one."""
     if isinstance(error, sqlite3.Error):
         code = getattr(error, "sqlite_errorcode", 0)  # absent where Python and not SQLite raised it
         return _BY_SQLITE_CODE.get(code) or _BY_SQLITE_CODE.get(code & 0xFF)
