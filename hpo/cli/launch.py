@@ -17,6 +17,7 @@ from hpo.launch.backends.slurm.submit import test_only as test_job
 from hpo.search.queries.trials import read_best
 from hpo.study.files import default_spec, load_spec
 from hpo.study.spec import StudySpec
+from hpo.text import shell
 
 
 @click.command()
@@ -51,7 +52,7 @@ def launch(
     workers are jobs, which outlive this command.
     """
     spec = _spec(dataset, study_file, (*overrides, *((f"budget.trials={trials}",) if trials else ())))
-    name = name or spec.dataset
+    name = spec.dataset if name is None else name
     if dry_run:
         print_script(prepare_job(name, work))
         return
@@ -61,7 +62,8 @@ def launch(
     study = start(spec, name, work, keep_trials=trials is None).study
     if waits(work):
         page().print(ranked_table(name, read_best(study, count=10)))
-        say(f"more: hpo trials {name}, hpo dashboard {name}; more trials: the same command, larger --trials")
+        quoted = shell(name)
+        say(f"more: hpo trials {quoted}, hpo dashboard {quoted}; more trials: the same command, larger --trials")
 
 
 def _spec(dataset: str | None, study_file: Path | None, overrides: tuple[str, ...]) -> StudySpec:

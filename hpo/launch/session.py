@@ -13,6 +13,7 @@ from hpo.search.database.database import Database, open_database
 from hpo.search.queries.status import read_status
 from hpo.search.study import Study, create_or_open, open_study
 from hpo.study.spec import StudySpec
+from hpo.text import shell
 
 _log = logging.getLogger(__name__)
 
@@ -43,7 +44,7 @@ def launch(spec: StudySpec, request: LaunchRequest, *, on: str = "local", keep_t
             _log.info(f"caution: {spec.data.caution}")
         status = read_status(study)
         if status.finished >= status.budget:
-            _log.info(f"nothing is left to do; more trials: a larger --trials; hpo best {study.name}")
+            _log.info(f"nothing is left to do; more trials: a larger --trials; hpo best {shell(study.name)}")
             return Launched(study)
         return Launched(study, backend.submit(study, request))
 

@@ -19,7 +19,7 @@ from hpo.search.database.errors import as_hpo_error, check_sqlite_folder
 from hpo.search.database.filesystem import check_local
 from hpo.search.database.optuna_mirror import optuna_revision
 from hpo.search.database.sqlite import open_file
-from hpo.search.study import hpo_studies
+from hpo.search.study import hpo_studies, is_text
 
 _SQLITE_TIMEOUT = 5
 _SILENT = 120.0
@@ -212,7 +212,8 @@ def _clock(connection: Connection) -> tuple[float, float]:
 def _study(connection: Connection, name: str) -> StudyFacts | None:
     columns = schema.studies.c
     query = hpo_studies(columns.study_id, columns.spec, columns.trials).where(columns.name == name)
-    row = connection.execute(query).one_or_none()
+    rows = connection.execute(query.add_columns(columns.name)) if is_text(name) else ()
+    row = next((row for row in rows if row.name == name), None)
     if row is None:
         return None
     trials, workers = schema.trials.c, schema.workers.c

@@ -7,6 +7,7 @@ import os
 import sys
 from functools import cache
 from pathlib import Path
+from shlex import quote
 from urllib.parse import unquote
 
 from sqlalchemy.engine import URL, make_url
@@ -119,7 +120,10 @@ def _from_file(path: Path) -> str:
 @cache
 def _warn_of_readers(path: Path, mode: int) -> None:
     _log.warning(
-        "%s holds a password and can be read by others (mode %04o); run: chmod 600 %s", path, mode & 0o7777, path
+        "%s holds a password and can be read by others (mode %04o); run: chmod 600 %s",
+        path,
+        mode & 0o7777,
+        quote(str(path)),
     )
 
 

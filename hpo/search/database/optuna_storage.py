@@ -60,7 +60,7 @@ def _engine_options(url: URL) -> dict[str, Any]:
     options: dict[str, Any] = {"poolclass": NullPool, "connect_args": driver_arguments(url)}
     if url.get_backend_name() == "sqlite":
         # Optuna's engine has no events yet when it first connects.
-        options["creator"] = lambda: open_file(None, None, [url.database], options["connect_args"])
+        options["creator"] = functools.partial(open_file, None, None, [url.database], options["connect_args"])
     return options
 
 
