@@ -242,8 +242,8 @@ def _resume(database: Database, name: str, spec: StudySpec, lease: float) -> Stu
     if stored.spec.plan is not None and spec.plan is None:
         search = stored.spec.plan.search
         raise StudyConflictError(
-            f"study {name} is the confirmation of {search}; continue it with `hpo confirm {shell(search)}`, extend it with a "
-            f"larger --seeds"
+            f"study {name} is the confirmation of {search}; continue it with `hpo confirm {shell(search)}`, extend it "
+            "with a larger --seeds"
         )
     if lines := differences(stored.spec.canonical(), spec.canonical()):
         raise StudyConflictError(
