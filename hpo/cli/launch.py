@@ -52,7 +52,7 @@ def launch(
     workers are jobs, which outlive this command.
     """
     spec = _spec(dataset, study_file, (*overrides, *((f"budget.trials={trials}",) if trials else ())))
-    name = name or spec.dataset
+    name = spec.dataset if name is None else name
     if dry_run:
         print_script(prepare_job(name, work))
         return 0

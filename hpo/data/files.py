@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import io
-import zipfile
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpo.data.loaders import SPLITS, Loader, load_by
+from hpo.data.npz import Npz, NpzError, open_npz
 from hpo.errors import DataError
 from hpo.registry import resolve
 from hpo.study.catalogue import Dataset
@@ -88,13 +88,16 @@ def _load(dataset: Dataset, folder: Path, splits: tuple[str, ...]) -> dict[str, 
     content = _read_checked(dataset, folder)
     _check_form(dataset, path, content, splits)
     arrays: dict[str, NDArray[np.uint8]] = {}
-    with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-        for split in splits:
-            arrays[f"{split}_images"] = archive[f"{split}_images"]
-            labels = archive[f"{split}_labels"]
-            if not ((labels == 0) | (labels == 1)).all():
-                raise _altered(dataset, path, f"{split}_labels has values other than 0 and 1")
-            arrays[f"{split}_labels"] = labels.astype(np.uint8, copy=False)
+    try:
+        with open_npz(content) as archive:
+            for split in splits:
+                arrays[f"{split}_images"] = archive.read(f"{split}_images")
+                labels = archive.read(f"{split}_labels")
+                if not ((labels == 0) | (labels == 1)).all():
+                    raise _altered(dataset, path, f"{split}_labels has values other than 0 and 1")
+                arrays[f"{split}_labels"] = labels.astype(np.uint8, copy=False)
+    except NpzError as error:
+        raise _altered(dataset, path, f"it {error}") from None
     return arrays
 
 
@@ -120,7 +123,7 @@ def remedy(dataset: Dataset) -> str:
 def _read_checked(dataset: Dataset, folder: Path) -> bytes:
     path = folder / dataset.file_name
     try:
-        content = path.read_bytes()
+        content = _read_bytes(dataset, path)
     except (FileNotFoundError, NotADirectoryError):
         if not folder.exists():
             raise _FileError("missing", f"the data folder {folder} does not exist; {remedy(dataset)}") from None
@@ -142,34 +145,40 @@ def _read_checked(dataset: Dataset, folder: Path) -> bytes:
     return content
 
 
+def _read_bytes(dataset: Dataset, path: Path) -> bytes:
+    """Read a whole file, but not one that is larger than its arrays could be."""
+    values = sum(dataset.rows) * (math.prod(dataset.image_shape) + 8 * dataset.labels)
+    most = 2 * values + 2**20
+    with path.open("rb") as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise _altered(dataset, path, f"it has more than {most:,} bytes")
+    return content
+
+
 def _check_form(dataset: Dataset, path: Path, content: bytes, splits: tuple[str, ...]) -> None:
     counts = dict(zip(SPLITS, dataset.rows, strict=True))
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        with open_npz(content) as archive:
             for split in splits:
                 for kind, one in (("images", dataset.image_shape), ("labels", (dataset.labels,))):
                     name = f"{split}_{kind}"
                     if problem := _problem_of_member(archive, name, (counts[split], *one)):
                         raise _altered(dataset, path, problem)
-    except zipfile.BadZipFile:
-        raise _altered(dataset, path, "not an npz archive") from None
+    except NpzError as error:
+        raise _altered(dataset, path, f"it {error}") from None
 
 
-def _problem_of_member(archive: zipfile.ZipFile, name: str, wanted: tuple[int, ...]) -> str | None:
+def _problem_of_member(archive: Npz, name: str, wanted: tuple[int, ...]) -> str | None:
     """Return what is wrong with one array, judging by its header alone; labels may have any integer type."""
     try:
-        with archive.open(f"{name}.npy") as member:
-            version = np.lib.format.read_magic(member)
-            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-            shape, _, dtype = read(member)
+        header = archive.header(name)
     except KeyError:
         return f"it has no {name}"
-    except ValueError as error:
-        return f"{name} is not an array: {error}"
-    if shape != wanted:
-        return f"{name} has shape {shape}, not {wanted}"
-    is_legal = dtype == np.uint8 or (name.endswith("_labels") and dtype.kind in "bui")
-    return None if is_legal else f"{name} has type {dtype}, not uint8"
+    if header.shape != wanted:
+        return f"{name} has shape {header.shape}, not {wanted}"
+    is_legal = header.dtype == np.uint8 or (name.endswith("_labels") and header.dtype.kind in "bui")
+    return None if is_legal else f"{name} has type {header.dtype}, not uint8"
 
 
 def _altered(dataset: Dataset, path: Path, problem: str) -> _FileError:

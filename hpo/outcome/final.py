@@ -12,17 +12,21 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ConfigDict, ValidationError, field_validator
 
+from hpo.data.npz import NpzError, open_npz
 from hpo.errors import DataError, OutputError
-from hpo.files import atomic_write
+from hpo.files import atomic_write, read_text
 from hpo.outcome.networks import Protocol
 from hpo.study.config import ConfigValues
 from hpo.study.record import NetworkRecord
-from hpo.study.stored import StoredModel, faults, is_newer
+from hpo.study.stored import StoredModel, faults, is_newer, parse_object
 
 RESULT, SCORES = "final.json", "scores.npz"
 
 DEFAULT_RESULTS = Path("hpo-results")
 """Default parent folder of final results, relative to the current directory."""
+
+MOST_BYTES = 2**26
+"""Largest size of `final.json`."""
 
 RESULT_VERSION = 1
 """Format version of `final.json` that this hpo writes."""
@@ -102,7 +106,7 @@ class FinalResult(StoredModel):
     @classmethod
     def from_json(cls, text: str) -> FinalResult:
         """Parse the text of `final.json`. Raises ValueError if it is invalid or of a newer version."""
-        stored = json.loads(text)
+        stored = parse_object(text)
         if is_newer(stored, RESULT_VERSION):
             raise ValueError(f"written by a newer hpo (version {stored['version']}, this one reads {RESULT_VERSION})")
         try:
@@ -161,9 +165,26 @@ def load(folder: Path) -> Final | None:
     if not (folder / RESULT).exists():
         return None
     try:
-        result = FinalResult.from_json((folder / RESULT).read_text(encoding="utf-8"))
-        with np.load(folder / SCORES, allow_pickle=False) as arrays:
-            scores = {entry.name: arrays[f"scores_{number}"] for number, entry in enumerate(result.entries)}
-            return Final(result, scores, arrays["labels"])
+        result = FinalResult.from_json(read_text(folder / RESULT, MOST_BYTES))
+        with open_npz(folder / SCORES) as arrays:
+            scores = {entry.name: arrays.read(f"scores_{number}") for number, entry in enumerate(result.entries)}
+            labels = arrays.read("labels")
+    except NpzError as error:
+        raise DataError(f"{folder} holds a final result that cannot be read: {SCORES} {error}") from None
     except (OSError, ValueError, KeyError) as error:
         raise DataError(f"{folder} holds a final result that cannot be read: {error}") from None
+    _check_shapes(result, scores, labels, folder)
+    return Final(result, scores, labels)
+
+
+def _check_shapes(
+    result: FinalResult, scores: dict[str, NDArray[np.float32]], labels: NDArray[np.uint8], folder: Path
+) -> None:
+    """Raise DataError unless the arrays are those of the result."""
+    are_scores = all(
+        values.shape == (len(entry.networks), *labels.shape) and values.dtype.kind == "f" and np.isfinite(values).all()
+        for entry, values in zip(result.entries, scores.values(), strict=False)
+    )
+    are_labels = labels.ndim == 2 and labels.dtype.kind in "bui" and bool(((labels == 0) | (labels == 1)).all())
+    if len(scores) != len(result.entries) or not are_scores or not are_labels:
+        raise DataError(f"{folder} holds a final result whose {SCORES} does not fit its {RESULT}")

@@ -14,10 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpo.data.development import Development
+from hpo.errors import DataError, first_line
 from hpo.search.strategy.seeds import trial_seed
 from hpo.statistics.threshold import choose_threshold
 from hpo.study.config import TrainConfig
 from hpo.study.record import NetworkRecord
+from hpo.study.stored import parse_json
 
 if TYPE_CHECKING:
     from hpo.training.loop.refit import Refit
@@ -117,13 +119,23 @@ def train_networks(
                     Checkpoint(under_way, place * 1000 + number, 1, identity),
                 )
                 _save(made, path, entry, protocol, number, identity, development, device)
-            about = load_model(path).about
-            thresholds = np.array(json.loads(about["thresholds"]))
-            record = NetworkRecord.model_validate_json(about["record"]) if "record" in about else None
-            networks.append(Network(entry.name, number, path, thresholds, about["threshold_rows"], record))
+            networks.append(_read_network(entry, number, path))
     with suppress(OSError):
         under_way.rmdir()
     return networks
+
+
+def _read_network(entry: Entry, number: int, path: Path) -> Network:
+    """Read what a file says about its network. Raises DataError if it says nothing that can be read."""
+    from hpo.training.loop.model_file import load_model
+
+    about = load_model(path).about
+    try:
+        thresholds = np.array(parse_json(about["thresholds"]), dtype=np.float64)
+        record = NetworkRecord.model_validate_json(about["record"]) if "record" in about else None
+        return Network(entry.name, number, path, thresholds, about["threshold_rows"], record)
+    except (KeyError, ValueError, TypeError) as error:
+        raise DataError(f"{path} is not a final network: {first_line(error)}; remove it to train it again") from None
 
 
 def _save(

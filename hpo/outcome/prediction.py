@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hpo.data.npz import NpzError, open_npz
 from hpo.errors import DataError, OutputError
+from hpo.text import brief
 
 
 def predict(
@@ -45,20 +46,18 @@ def predict(
 def read_images(path: Path, array: str | None) -> NDArray[np.uint8]:
     """Read an array of an npz file by name, or its only array of images. Raises DataError."""
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            names = (
-                [name for name in arrays.files if array is None and name.endswith("images")] if not array else [array]
-            )
-            if len(names) != 1 or names[0] not in arrays.files:
-                there = ", ".join(arrays.files)
-                wanted = f"has no array {array}" if array else "holds several arrays"
-                raise DataError(f"{path} {wanted}; give --array with one of: {there}")
-            found: NDArray[Any] = arrays[names[0]]
+        with open_npz(path) as arrays:
+            named = [name for name in arrays.names if name.endswith("images")] if array is None else [array]
+            if len(named) != 1 or named[0] not in arrays.names:
+                wanted = f"has no array {array}" if array is not None else "holds not exactly one array of images"
+                raise DataError(f"{path} {wanted}; give --array with one of: {brief(', '.join(arrays.names), 1000)}")
+            return arrays.read(named[0])
     except FileNotFoundError:
         raise DataError(f"{path} does not exist") from None
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read as an npz file: {error}") from None
-    return found
+    except NpzError as error:
+        raise DataError(f"{path} {error}") from None
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from None
 
 
 def write_scores(scores: NDArray[np.float32], path: Path) -> None:

@@ -12,6 +12,7 @@ from hpo.search.strategy.seeds import trial_seed
 from hpo.search.study import Study, open_study
 from hpo.study.plan import Candidate, Plan
 from hpo.study.spec import StudySpec
+from hpo.text import shell
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def prepare_confirmation(search: Study, name: str, wishes: Wishes) -> Preparatio
     """
     if search.spec.plan is not None:
         of = search.spec.plan.search
-        raise UsageError(f"study {search.name} is itself the confirmation of {of}; run `hpo confirm {of}`")
+        raise UsageError(f"study {search.name} is itself the confirmation of {of}; run `hpo confirm {shell(of)}`")
     try:
         stored = open_study(search.database, name)
     except StudyNotFoundError:
@@ -64,7 +65,7 @@ def _made(search: Study, name: str, wishes: Wishes) -> Preparation:
     if status.running:
         raise UsageError(
             f"study {search.name} is still running ({len(status.running)} trials); wait until it ends, or stop it with "
-            f"`hpo stop {search.name}`"
+            f"`hpo stop {shell(search.name)}`"
         )
     top = wishes.top or rules.top
     candidates = choose_candidates(search, top)

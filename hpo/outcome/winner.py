@@ -47,10 +47,12 @@ def confirmed(search: Study, name: str | None = None) -> list[Entry]:
     if not found.done:
         raise UsageError(
             f"study {name} is not done ({found.whole} of {found.repeats} repeats are complete): run `hpo confirm "
-            f"{search.name}`"
+            f"{shell(search.name)}`"
         )
     if found.winner is None:
-        raise UsageError(f"study {name} has no winner: no candidate finished every repeat; see `hpo trials {name}`")
+        raise UsageError(
+            f"study {name} has no winner: no candidate finished every repeat; see `hpo trials {shell(name)}`"
+        )
     how = f"by {found.rule} over {found.whole} repeats of {name}, a rule fixed before the search"
     by_name = {candidate.name: candidate for candidate in plan.candidates}
     winner = by_name[found.winner]
@@ -72,7 +74,7 @@ def entries_from_trial(search: Study, number: int) -> list[Entry]:
     found = next((one for one in read_best(search, EVERY).trials if one.value.number == number), None)
     if found is None:
         raise UsageError(
-            f"trial {number} of {search.name} is not complete; give --trial one of `hpo best {search.name}`"
+            f"trial {number} of {search.name} is not complete; give --trial one of `hpo best {shell(search.name)}`"
         )
     config = stored_config(found.config, search.trial_name(number))
     name = found.value.reference or f"trial {number}"

@@ -20,6 +20,7 @@ from hpo.search.database.database import Database, open_database
 from hpo.search.database.optuna_mirror import new_study
 from hpo.search.database.retry import OUTAGE_SECONDS
 from hpo.study.spec import StudySpec, differences, unregistered
+from hpo.text import brief, shell
 
 LEASE_SECONDS = 180.0
 """Seconds until the lease of a worker without a heartbeat expires: it must survive a database outage of two minutes."""
@@ -86,14 +87,15 @@ def create_or_open(
     Safe to call from several processes at once.
 
     Raises:
-        StudyConflictError: if the study exists with a different spec, or was not created by hpo.
-        UsageError: if the name is empty or too long.
+        StudyConflictError: if the study exists with a different spec, was not created by hpo, or has a name that the
+            server does not tell from this one.
+        UsageError: if a new study may not have this name.
     """
-    check_name(name)
     try:
         return _resume(database, name, spec, lease)
     except StudyNotFoundError:
-        pass
+        check_name(name)
+        _check_distinct(database, name)
     from optuna.exceptions import DuplicatedStudyError
 
     database.check_optuna()
@@ -186,15 +188,27 @@ def unfinished(study: Study) -> set[int]:
 
 
 def check_name(name: str) -> None:
-    """Check that a study may have this name.
+    """Check that a new study may have this name.
+
+    Raises:
+        UsageError: if it may not.
+    """
+    check_printable("--name", name, MAX_NAME)
+
+
+def check_printable(option: str, name: str, most: int) -> None:
+    """Check that a new study or worker may have this name.
 
     Raises:
         UsageError: if it may not.
     """
     if not name.strip() or name != name.strip() or not name.isprintable():
-        raise UsageError(f"--name {name!r}: give a name of printable characters, without leading or trailing blanks")
-    if len(name) > MAX_NAME:
-        raise UsageError(f"--name has {len(name)} characters; at most {MAX_NAME} are allowed")
+        form = "give a name of printable characters, without leading or trailing blanks"
+        raise UsageError(f"{option} {brief(name)}: {form}")
+    if name.startswith("-"):
+        raise UsageError(f"{option} {brief(name)}: commands would take a name with a leading - for an option")
+    if len(name) > most:
+        raise UsageError(f"{option} has {len(name)} characters; at most {most} are allowed")
 
 
 def former_names(stored: str | None) -> tuple[str, ...]:
@@ -219,8 +233,36 @@ def hpo_studies(*columns: sa.ColumnElement[object] | sa.FromClause) -> sa.Select
 
 
 def _row(connection: Connection, name: str) -> Row[tuple[object, ...]] | None:
-    query = hpo_studies(schema.studies, with_former_names())
-    return connection.execute(query.where(schema.studies.c.name == name)).one_or_none()
+    """Return the row of the study of exactly this name."""
+    query = hpo_studies(schema.studies, with_former_names()).where(schema.studies.c.name == name)
+    rows = connection.execute(query) if is_text(name) else ()
+    # MySQL compares by the collation of the column, for which `Same` and `same`, or two emoji, may be equal.
+    return next((row for row in rows if row.name == name), None)
+
+
+def is_text(name: str) -> bool:
+    """Return whether a database could hold a name: text without lone surrogates and NUL."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in name
+
+
+def _check_distinct(database: Database, name: str) -> None:
+    """Check that the server tells a new name from all names of studies, hpo's and Optuna's.
+
+    Raises:
+        StudyConflictError: if it does not.
+    """
+    names = schema.optuna_studies.c.study_name
+    query = sa.select(names).where(names == name).limit(1)
+    same = database.read(lambda connection: connection.scalar(query))
+    if same is not None and same != name:
+        raise StudyConflictError(
+            f"{database.address} has a study {shell(same)}, whose name this server does not tell from {shell(name)}; "
+            "give another --name"
+        )
 
 
 def _resume(database: Database, name: str, spec: StudySpec, lease: float) -> Study:
@@ -228,8 +270,8 @@ def _resume(database: Database, name: str, spec: StudySpec, lease: float) -> Stu
     if stored.spec.plan is not None and spec.plan is None:
         search = stored.spec.plan.search
         raise StudyConflictError(
-            f"study {name} is the confirmation of {search}; continue it with `hpo confirm {search}`, extend it with a "
-            f"larger --seeds"
+            f"study {name} is the confirmation of {search}; continue it with `hpo confirm {shell(search)}`, extend it "
+            "with a larger --seeds"
         )
     if lines := differences(stored.spec.canonical(), spec.canonical()):
         raise StudyConflictError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +18,24 @@ from pydantic import (
 
 JsonObject = dict[str, JsonValue]
 """A JSON object that is passed on without use of its keys."""
+
+
+def parse_json(text: str | bytes) -> JsonValue:
+    """Parse JSON from outside. Raises ValueError also for what is nested too deep, or has too long numbers."""
+    try:
+        found: JsonValue = json.loads(text)
+    except RecursionError:
+        raise ValueError("its values are nested too deep") from None
+    return found
+
+
+def parse_object(text: str | bytes) -> JsonObject:
+    """Parse a JSON object from outside. Raises ValueError as `parse_json`, and for anything else than an object."""
+    found = parse_json(text)
+    if not isinstance(found, dict):
+        raise ValueError(f"it is {type(found).__name__}, not an object")
+    return found
+
 
 _UNKNOWN = "unknown"
 

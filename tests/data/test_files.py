@@ -7,8 +7,6 @@ import hashlib
 import os
 import re
 import tempfile
-import zipfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -61,7 +59,7 @@ def test_only_asked_splits_are_decoded(tmp_path: Path) -> None:
     read = load_arrays(made, tmp_path, ("train", "val"))
     assert sorted(read) == ["train_images", "train_labels", "val_images", "val_labels"]
     np.testing.assert_array_equal(read["train_images"], arrays["train_images"])
-    with pytest.raises((zipfile.BadZipFile, zlib.error)):
+    with pytest.raises(DataError):
         _load(made, tmp_path, ("test",))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 
 import click
 
@@ -43,7 +44,7 @@ def serve(folder: Path, listen: str | None, port: int | None, background: bool, 
     elif background:
         process = serve_in_background(folder, listen=listen, port=port)
         show((folder / "serve.log").read_text().strip())
-        show(f"running in the background, PID {process}; `hpo db serve --stop {folder}` stops it")
+        show(f"running in the background, PID {process}; `hpo db serve --stop {quote(str(folder))}` stops it")
     else:
         serve_folder(folder, listen=listen, port=port, on_ready=_print_address)
 

@@ -66,9 +66,10 @@ class LaunchRequest:
 
         So neither a list of processes nor the environment shows the password.
         """
-        words = [sys.executable, "-m", "hpo", "worker", self.study, "--storage", "-", "--device", self.device]
+        words = [sys.executable, "-m", "hpo", "worker", "--storage", "-", "--device", self.device]
         words += ["--data-dir", str(self.data_dir)]
-        return words + (["--checkpoint-dir", self.checkpoint_dir] if self.checkpoint_dir is not None else [])
+        words += ["--checkpoint-dir", self.checkpoint_dir] if self.checkpoint_dir is not None else []
+        return [*words, "--", self.study]
 
 
 @dataclass(frozen=True)

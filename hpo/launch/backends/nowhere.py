@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from hpo.launch.backends.base import Backend, LaunchRequest, Submission
+from hpo.text import shell
 
 if TYPE_CHECKING:
     from hpo.search.study import Study
@@ -18,5 +19,5 @@ class NoWorkers(Backend):
 
     def submit(self, study: Study, request: LaunchRequest) -> Submission:  # noqa: ARG002
         """Log how workers are attached."""
-        _log.info(f"nothing was started; attach workers with `hpo worker {study.name}`")
+        _log.info(f"nothing was started; attach workers with `hpo worker {shell(study.name)}`")
         return Submission(job=None, workers=0)

@@ -12,7 +12,7 @@ from hpo.outcome.final import Final
 from hpo.outcome.report.document import Block, Listing, Section, Table, Text
 from hpo.outcome.report.search.evidence import SearchEvidence
 from hpo.study.record import NetworkRecord, Provenance, TrialRecord
-from hpo.text import duration, memory
+from hpo.text import duration, memory, shell
 
 _KILOWATT_HOUR = 3.6e6
 
@@ -65,7 +65,7 @@ def provenance(search: SearchEvidence, later: Sequence[Work] = ()) -> Section:
     lead = (
         f"Study `{search.name}`, fingerprint `{search.spec.fingerprint()}`, study seed {search.spec.search.seed}. "
         "Every trial is stored with its configuration, seeds and the versions below; reproduce one with "
-        f"`hpo replay {search.name} N`."
+        f"`hpo replay {shell(search.name)} N`."
     )
     stages = [stage for stage in (work_of_search(search), *later) if stage.records]
     found = [_provenance(stage) for stage in stages]

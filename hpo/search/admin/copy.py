@@ -16,6 +16,7 @@ from hpo.search.database.errors import as_hpo_error
 from hpo.search.database.optuna_mirror import optuna_tables
 from hpo.search.database.schema import RowValues
 from hpo.search.study import Study
+from hpo.text import shell
 
 _OF_STUDY = ("study_directions", "study_user_attributes", "study_system_attributes")
 _OF_TRIAL = (
@@ -55,9 +56,10 @@ class _Copy:
 
     def run(self, target: Database) -> int:
         studies = self._theirs["studies"]
-        taken = sa.select(sa.func.count()).select_from(studies).where(studies.c.study_name == self._name)
-        if self._writing.scalar(taken):
-            raise StudyConflictError(f"{target.address} has a study {self._name}; give another --name")
+        # Not every server tells all names apart.
+        taken = self._writing.scalar(sa.select(studies.c.study_name).where(studies.c.study_name == self._name).limit(1))
+        if taken is not None:
+            raise StudyConflictError(f"{target.address} has a study {shell(taken)}; give another --name")
         self._study_id = self._insert_one(studies, {"study_name": self._name})
         for table in _OF_STUDY:
             self._rows(self._theirs[table], {"study_id": self._study_id}, self._theirs[table].c.study_id)
@@ -91,8 +93,9 @@ class _Copy:
         # Without these entries, the copy would count a second access to the test set as the first.
         openings = sa.select(schema.ledger).where(schema.ledger.c.study == self._study.name)
         for rows in batches(self._reading, openings):
+            ours = [row for row in rows if row["study"] == self._study.name]
             self._insert(
-                schema.ledger, [{**self._without_key(schema.ledger, row), "study": self._name} for row in rows]
+                schema.ledger, [{**self._without_key(schema.ledger, row), "study": self._name} for row in ours]
             )
 
     def _own_trial(self, row: RowValues) -> RowValues:

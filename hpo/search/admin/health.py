@@ -14,11 +14,12 @@ from sqlalchemy.pool import NullPool
 
 from hpo.search.database import schema
 from hpo.search.database.address import resolve_address, shown
-from hpo.search.database.engine import make_engine
+from hpo.search.database.engine import make_engine, new_engine
 from hpo.search.database.errors import as_hpo_error, check_sqlite_folder
 from hpo.search.database.filesystem import check_local
 from hpo.search.database.optuna_mirror import optuna_revision
-from hpo.search.study import hpo_studies
+from hpo.search.database.sqlite import open_file
+from hpo.search.study import hpo_studies, is_text
 
 _SQLITE_TIMEOUT = 5
 _SILENT = 120.0
@@ -211,7 +212,8 @@ def _clock(connection: Connection) -> tuple[float, float]:
 def _study(connection: Connection, name: str) -> StudyFacts | None:
     columns = schema.studies.c
     query = hpo_studies(columns.study_id, columns.spec, columns.trials).where(columns.name == name)
-    row = connection.execute(query).one_or_none()
+    rows = connection.execute(query.add_columns(columns.name)) if is_text(name) else ()
+    row = next((row for row in rows if row.name == name), None)
     if row is None:
         return None
     trials, workers = schema.trials.c, schema.workers.c
@@ -230,7 +232,9 @@ def _study(connection: Connection, name: str) -> StudyFacts | None:
 
 
 def _plain_engine(url: URL) -> sa.Engine:
-    """Return an engine that leaves a SQLite file as it is, whereas `make_engine` switches it to a write-ahead log."""
+    """Return an engine that holds no connection, and soon gives up on a SQLite file that is being written."""
     if url.get_backend_name() != "sqlite":
         return make_engine(url)
-    return sa.create_engine(url, poolclass=NullPool, connect_args={"timeout": _SQLITE_TIMEOUT})
+    engine = new_engine(url.update_query_dict({"timeout": str(_SQLITE_TIMEOUT)}), poolclass=NullPool)
+    sa.event.listen(engine, "do_connect", open_file)
+    return engine

@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from functools import cache
 from pathlib import Path
+from shlex import quote
+from urllib.parse import unquote
 
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from hpo import DISTRIBUTION
 from hpo.errors import OutputError, StorageError, did_you_mean
-from hpo.files import atomic_write
+from hpo.files import atomic_write, expanded, read_text
+from hpo.search.database.options import check_options
+from hpo.text import brief
 
 ENVIRONMENT_VARIABLE = "HPO_STORAGE"
 DEFAULT_ADDRESS = "sqlite:///hpo.sqlite3"
+
+MOST_CHARACTERS = 2**14
+"""Largest length of an address, and of a file that holds one."""
+
+MOST_PATH, MOST_NAME = 4095, 255
+"""Bytes of a path and of one name in it that Linux allows; SQLite adds `-journal` to the name."""
+
+_log = logging.getLogger(__name__)
 
 _DRIVERS = {
     "sqlite": "sqlite",
@@ -48,7 +61,7 @@ def resolve_address(option: str | None) -> URL:
     if text == "-":
         text, source = _from_stdin(), "the address on standard input"
     elif text.startswith("@"):
-        text, source = _from_file(Path(text[1:]).expanduser()), text[1:]
+        text, source = _from_file(expanded(text[1:])), text[1:]
     return parse_address(text, source)
 
 
@@ -58,8 +71,15 @@ def parse_address(text: str, source: str) -> URL:
     Raises:
         StorageError: as `resolve_address`.
     """
+    if len(text) > MOST_CHARACTERS:
+        raise StorageError(f"{source} has {len(text):,} characters, which is no database address; {_FORM}")
+    _check_text(text, source)
     url = _with_driver(_parsed(text, source), source)
-    return _absolute(url, source) if url.get_backend_name() == "sqlite" else url
+    check_options(url, source)
+    if url.get_backend_name() == "sqlite":
+        return _absolute(url, source)
+    _check_server(url, source)
+    return url
 
 
 def write_address_file(path: Path, url: URL | str) -> None:
@@ -83,28 +103,61 @@ def shown(url: URL) -> str:
 
 def _from_file(path: Path) -> str:
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")
+        lines = read_text(path, MOST_CHARACTERS).split("\n")
+        mode = path.stat().st_mode
     except OSError as error:
         raise StorageError(f"the address file {path} cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise StorageError(f"the address file {path} is not text") from None
-    if text := next((line.strip() for line in lines if line.strip()), ""):
-        return text
-    raise StorageError(f"the address file {path} is empty; write the address on its first line")
+    except ValueError:
+        raise StorageError(f"the address file {path} is not text of a few lines") from None
+    text = next((line.strip() for line in lines if line.strip()), "")
+    if not text:
+        raise StorageError(f"the address file {path} is empty; write the address on its first line")
+    if mode & 0o077 and "@" in text:
+        _warn_of_readers(path, mode)
+    return text
+
+
+@cache
+def _warn_of_readers(path: Path, mode: int) -> None:
+    _log.warning(
+        "%s holds a password and can be read by others (mode %04o); run: chmod 600 %s",
+        path,
+        mode & 0o7777,
+        quote(str(path)),
+    )
 
 
 @cache
 def _from_stdin() -> str:
-    if text := sys.stdin.readline().strip():
-        return text
+    try:
+        if text := sys.stdin.readline(MOST_CHARACTERS + 1).strip():
+            return text
+    except (UnicodeDecodeError, OSError):
+        raise StorageError("--storage - reads the address from standard input, which is not text in UTF-8") from None
     raise StorageError("--storage - reads the address from standard input, which is empty")
+
+
+def _check_text(text: str, source: str) -> None:
+    """Check that an address is text, with escapes of text, where SQLAlchemy would put U+FFFD in the place of others."""
+    try:
+        decoded = unquote(text, errors="strict")
+        decoded.encode()
+    except UnicodeError:
+        raise StorageError(f"{source} has bytes or % escapes that are not UTF-8; write % as %25 and ? as %3F") from None
+    if any(ord(letter) < 32 or ord(letter) == 127 for letter in decoded):
+        raise StorageError(f"{source} has a control character; {_FORM}")
 
 
 def _parsed(text: str, source: str) -> URL:
     try:
         url = make_url(text.strip())
-    except (ArgumentError, ValueError):
+    except ArgumentError:
         raise StorageError(f"{source} is not a database address; {_FORM}") from None
+    except ValueError:
+        raise StorageError(f"{source} has a port that is no number; {_FORM}") from None
+    # Only options with a value reach `url.query`.
+    if text.partition("?")[2] and not url.query:
+        raise StorageError(f"{source} has no option after its ?; write a ? of a path as %3F")
     if "@" in (url.host or ""):
         raise StorageError(f"{source} has an unescaped @ in its user name or password; {_FORM}")
     return url
@@ -136,4 +189,21 @@ def _absolute(url: URL, source: str) -> URL:
     name = url.database
     if not name or name == ":memory:" or name.startswith("file:"):
         raise StorageError(f"{source}: a study needs a permanent file; give sqlite:///FILE")
-    return url.set(database=str(Path(name).expanduser().absolute()))
+    path = expanded(name).absolute()
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise StorageError(f"{source}: the path of the current folder is not UTF-8; change to another one") from None
+    if len(os.fsencode(path)) > MOST_PATH or len(os.fsencode(path.name)) > MOST_NAME:
+        raise StorageError(f"{source}: the path of the file is too long; give a shorter one")
+    return url.set(database=str(path))
+
+
+def _check_server(url: URL, source: str) -> None:
+    if url.get_backend_name() == "mysql" and not url.database:
+        raise StorageError(f"{source} names no database; {_FORM}")
+    if url.port is not None and not 0 < url.port < 65536:
+        raise StorageError(f"{source}: port {brief(url.port)} is not from 1 to 65535")
+    host = url.host or ""
+    if len(host) > MOST_NAME or any(len(label) > 63 for label in host.split(".")):
+        raise StorageError(f"{source} has a host name that is too long; {_FORM}")

@@ -18,6 +18,7 @@ from hpo.search.database.engine import make_engine
 from hpo.search.database.errors import as_hpo_error, check_sqlite_folder
 from hpo.search.database.locks import exclusive
 from hpo.search.database.retry import OUTAGE_SECONDS, RetryPolicy, retry
+from hpo.text import brief
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -121,6 +122,7 @@ def open_database(
     create: bool,
     outage: float = OUTAGE_SECONDS,
     known_good: bool = False,
+    beside_others: bool = False,
 ) -> Database:
     """Open the database at an address of `resolve_address`.
 
@@ -131,16 +133,19 @@ def open_database(
         create: whether to create the tables if they are missing.
         outage: seconds for which transactions are retried.
         known_good: whether to wait for a server that refuses connections, as a worker does.
+        beside_others: whether tables may be created in a database with tables of a program other than Optuna.
 
     Raises:
-        StorageError: if it is missing (and not `create`), refused, not a database, or of another schema version.
+        StorageError: if it is missing (and not `create`), refused, not a database, of another schema version, or has
+            tables of another program in the place of hpo's.
         OutputError: if its folder is not writable.
     """
     if url.get_backend_name() == "sqlite":
         check_sqlite_folder(url, create)
     database = Database(url, make_engine(url), outage)
     with as_hpo_error(url):
-        version = retry(lambda: _ready(database, create), RetryPolicy(outage, database.address, opening=not known_good))
+        policy = RetryPolicy(outage, database.address, opening=not known_good)
+        version = retry(lambda: _ready(database, create, beside_others), policy)
     if version is None:
         raise StorageError(f"{shown(url)} has no hpo studies yet; create the first with `hpo launch`")
     check_version(url, version)
@@ -166,20 +171,41 @@ def stored_version(engine: Engine) -> int | None:
     with engine.connect().execution_options(hpo_reading=True) as connection:
         if not sa.inspect(connection).has_table(schema.version.name):
             return None
-        found: int | None = connection.scalar(sa.select(sa.func.max(schema.version.c.version)))
-        return found
+        found = connection.scalar(sa.select(sa.func.max(schema.version.c.version)))
+    # SQLite stores anything in any column.
+    if found is not None and (type(found) is not int or found < 1):
+        raise StorageError(
+            f"{shown(engine.url)}: its table {schema.version.name} holds {brief(found)}, which is no version of hpo's "
+            "tables; restore a backup with `hpo db restore`"
+        )
+    return found
 
 
-def _ready(database: Database, create: bool) -> int | None:
+def _ready(database: Database, create: bool, beside_others: bool) -> int | None:
     found = stored_version(database.engine)
     if found is not None or not create:
         return found
     with exclusive(database.engine, "schema"):
         found = stored_version(database.engine)
         if found is None:
+            if not beside_others:
+                _check_alone(database)
             _create_tables(database)
             found = schema.SCHEMA_VERSION
     return found
+
+
+def _check_alone(database: Database) -> None:
+    from hpo.search.database.optuna_mirror import optuna_tables
+
+    with database.engine.connect().execution_options(hpo_reading=True) as connection:
+        there = set(sa.inspect(connection).get_table_names())
+    others = sorted(there - {"alembic_version", *optuna_tables(), *(table.name for table in schema.own_tables)})
+    if others:
+        raise StorageError(
+            f"{database.address} has tables of another program ({brief(', '.join(others))}); give another database, or "
+            "create hpo's tables beside them with `hpo db init --beside-others`"
+        )
 
 
 def _create_tables(database: Database) -> None:

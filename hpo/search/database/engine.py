@@ -16,7 +16,10 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, Connection, Engine
 
+from hpo.errors import StorageError, first_line
+from hpo.search.database.errors import kind_by_code
 from hpo.search.database.refusal import sqlstate_of_refusal
+from hpo.search.database.sqlite import open_file, set_pragmas, use_write_ahead_log
 
 DriverArguments = dict[str, str | int | float]
 """Arguments of a driver's `connect`, beside the address."""
@@ -47,15 +50,17 @@ IDLE_SECONDS = 1.0
 
 
 def make_engine(url: URL) -> Engine:
-    """Create an engine for one process, with at most CONNECTIONS to a server."""
+    """Create an engine for one process, with at most CONNECTIONS to a server.
+
+    Raises:
+        StorageError: if the driver does not know an option of the address; of a server, when it connects.
+    """
     if url.get_backend_name() == "sqlite":
         # Keep connections open: the last one to close would checkpoint the whole write-ahead log.
-        engine = sa.create_engine(url, connect_args=driver_arguments(url))
+        engine = new_engine(url)
         set_up_sqlite(engine)
         return engine
-    engine = sa.create_engine(
-        url, connect_args=driver_arguments(url), pool_size=1, max_overflow=CONNECTIONS - 1, pool_timeout=60
-    )
+    engine = new_engine(url, pool_size=1, max_overflow=CONNECTIONS - 1, pool_timeout=60)
     guard_connections(engine)
     _close_when_idle(engine)
     return engine
@@ -63,15 +68,29 @@ def make_engine(url: URL) -> Engine:
 
 def set_up_sqlite(engine: Engine) -> None:
     """Set the pragmas of each new connection, and make writing transactions take the write lock at their start."""
-    sa.event.listen(engine, "connect", _set_pragmas)
+    sa.event.listen(engine, "do_connect", open_file)
+    sa.event.listen(engine, "connect", set_pragmas)
     sa.event.listen(engine, "begin", _begin_sqlite)
+
+
+def new_engine(url: URL, **options: Any) -> Engine:
+    """Create an engine with hpo's arguments for the driver. Raises StorageError as `make_engine`."""
+    try:
+        return sa.create_engine(url, connect_args=driver_arguments(url), **options)
+    except (sa.exc.ArgumentError, ValueError, TypeError) as error:
+        raise refused_options(error) from None
+
+
+def refused_options(error: Exception) -> StorageError:
+    """Return the error for an address that a driver refuses without asking a server."""
+    return StorageError(f"the driver does not accept this address or its options after ?: {first_line(error)}")
 
 
 def driver_arguments(url: URL) -> DriverArguments:
     """Return arguments for the driver's `connect`; options in the address take precedence."""
     backend = url.get_backend_name()
     if backend == "sqlite":
-        return {"timeout": BUSY_TIMEOUT}
+        return _unless_given(url, {"timeout": BUSY_TIMEOUT})
     if backend == "mysql":
         # max_execution_time exists in MySQL only, idle_transaction_timeout in MariaDB only; wait_timeout in both.
         setup = f"SET SESSION wait_timeout = {STUCK_SECONDS}, innodb_lock_wait_timeout = {LOCK_SECONDS}"
@@ -94,20 +113,36 @@ def driver_arguments(url: URL) -> DriverArguments:
 
 
 def guard_connections(engine: Engine) -> None:
-    """Close a PostgreSQL connection whose server has been silent for SILENCE_SECONDS.
+    """Refuse options in words, and close a PostgreSQL connection whose server has been silent for SILENCE_SECONDS.
 
     libpq has no such timeout: TCP timers detect that the other host is gone, but not that the server process, or a
     proxy in front of it, is suspended.
     """
-    if engine.dialect.driver == "psycopg":
-        sa.event.listen(engine, "do_connect", _connect_guarded)
+    if engine.dialect.name != "sqlite":
+        sa.event.listen(engine, "do_connect", _connect)
 
 
 def _unless_given(url: URL, arguments: DriverArguments) -> DriverArguments:
     return {name: value for name, value in arguments.items() if name not in url.query}
 
 
-def _connect_guarded(_dialect: Any, _record: Any, arguments: list[Any], options: DriverArguments) -> Any:
+def _connect(dialect: Any, _record: Any, arguments: list[Any], options: DriverArguments) -> Any:
+    connect = _connect_guarded if dialect.driver == "psycopg" else dialect.connect
+    dbapi = dialect.loaded_dbapi
+    # A driver checks options when it connects, some of them after the login, and has no class of error for that.
+    try:
+        return connect(*arguments, **options)
+    except (dbapi.ProgrammingError, dbapi.NotSupportedError) as error:
+        if kind_by_code(error) is not None:
+            raise
+        raise refused_options(error) from None
+    except (dbapi.Error, MemoryError):
+        raise
+    except Exception as error:
+        raise refused_options(error) from None
+
+
+def _connect_guarded(*arguments: Any, **options: Any) -> Any:
     """Connect; attach the cause to an error: the server's SQLSTATE, or the error of the operating system."""
     import psycopg
 
@@ -142,17 +177,11 @@ def _guarded_class() -> Any:
     return GuardedConnection
 
 
-def _set_pragmas(connection: Any, _record: Any) -> None:
-    # The driver's own BEGIN is deferred, so two workers could both read before either writes. See _begin_sqlite.
-    connection.isolation_level = None
-    for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON"):
-        connection.execute(f"PRAGMA {pragma}")
-
-
 def _begin_sqlite(connection: Connection) -> None:
     if connection.get_execution_options().get("hpo_reading", False):
         connection.exec_driver_sql("BEGIN")
         return
+    use_write_ahead_log(connection)
     raw: Any = connection.connection.dbapi_connection
     raw.execute("PRAGMA busy_timeout = 0")
     try:

@@ -34,6 +34,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from hpo.errors import HpoError, OutputError, StorageError
 from hpo.search.database.address import shown
 from hpo.search.database.filesystem import check_local
+from hpo.search.database.sqlite import is_disk_full
 
 
 class ErrorKind(Enum):
@@ -51,6 +52,7 @@ class ErrorKind(Enum):
     DAMAGED = "the SQLite file is damaged"
     CANNOT_OPEN = "the SQLite file cannot be opened"
     DISK_FAILED = "the file system of the SQLite file failed"
+    NOT_STORABLE = "a text with letters that its column cannot hold"
     OTHER = "any other database error"
     BUG = "not a database error, or an invalid statement"
 
@@ -60,6 +62,8 @@ _STATEMENT_ERRORS = (DataError, IntegrityError, NotSupportedError)
 
 _BY_SQLSTATE = {
     "00000": ErrorKind.BUSY,  # refused before, but accepted now; see hpo.search.database.refusal
+    "22021": ErrorKind.NOT_STORABLE,  # character_not_in_repertoire
+    "22P05": ErrorKind.NOT_STORABLE,  # untranslatable_character
     "25006": ErrorKind.READ_ONLY,  # read_only_sql_transaction
     "25P03": ErrorKind.BUSY,  # idle_in_transaction_session_timeout: this process was stopped for too long
     "25P04": ErrorKind.BUSY,  # transaction_timeout
@@ -109,6 +113,7 @@ _BY_MYSQL_NUMBER = {
         ErrorKind.READ_ONLY: (1036, 1290, 1792, 1836),
         ErrorKind.LOGIN_REFUSED: (1045, 1698, 1820, 1862, 3118, 4151),
         ErrorKind.NO_DATABASE: (1046, 1049),
+        ErrorKind.NOT_STORABLE: (1366, 3854, 3988),  # a letter that is not in its character set
         ErrorKind.NOT_ALLOWED: (1044, 1130, 1142, 1143, 1227, 1370),
     }.items()
     for number in numbers
@@ -146,6 +151,7 @@ _ADVICE = {
     ErrorKind.NOT_A_DATABASE: "the file is not a SQLite database; give another path",
     ErrorKind.DAMAGED: "the file is damaged; restore a backup with `hpo db restore`",
     ErrorKind.CANNOT_OPEN: "check that the path exists and is writable",
+    ErrorKind.NOT_STORABLE: "its encoding has no such letter; give another text, or a database in UTF-8 (utf8mb4)",
     ErrorKind.DISK_FAILED: "the file system failed; is a quota exhausted?",
 }
 
@@ -176,9 +182,11 @@ def database_error(error: BaseException) -> SQLAlchemyError | None:
         if error.__cause__ is None or not type(error).__module__.startswith("optuna"):
             return None
         error = error.__cause__
+    if isinstance(error, DBAPIError) and kind_by_code(error.orig) is ErrorKind.NOT_STORABLE:
+        return error
     if isinstance(error, _STATEMENT_ERRORS):
         return None
-    if isinstance(error, ProgrammingError) and _kind_by_code(error.orig) is None:
+    if isinstance(error, ProgrammingError) and kind_by_code(error.orig) is None:
         return None
     return error
 
@@ -197,6 +205,12 @@ def check_sqlite_folder(url: URL, create: bool) -> None:
         OutputError: if it cannot be created in its folder.
     """
     path = Path(url.database or "")
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except OSError as error:
+        raise StorageError(f"{shown(url)} cannot be opened: {error.strerror}") from None
     if path.is_dir():
         raise StorageError(f"{shown(url)} is a folder; give a file in it")
     check_local(path)
@@ -215,7 +229,7 @@ def check_sqlite_folder(url: URL, create: bool) -> None:
 def _kind(error: SQLAlchemyError) -> ErrorKind:
     if not isinstance(error, DBAPIError):
         return ErrorKind.BUSY
-    if (kind := _kind_by_code(error.orig)) is not None:
+    if (kind := kind_by_code(error.orig)) is not None:
         return kind
     # A server always sends a code, so a connection error without one comes from the driver: it reached no server.
     of_connection = isinstance(error, OperationalError | InternalError) and not isinstance(error.orig, sqlite3.Error)
@@ -223,7 +237,8 @@ def _kind(error: SQLAlchemyError) -> ErrorKind:
     return ErrorKind.OUT_OF_REACH if lost else ErrorKind.OTHER
 
 
-def _kind_by_code(error: BaseException | None) -> ErrorKind | None:
+def kind_by_code(error: BaseException | None) -> ErrorKind | None:
+    """Classify a driver's error by its code; None if it has none, or an unknown one."""
     if isinstance(error, sqlite3.Error):
         code = getattr(error, "sqlite_errorcode", 0)  # absent where Python and not SQLite raised it
         return _BY_SQLITE_CODE.get(code) or _BY_SQLITE_CODE.get(code & 0xFF)
@@ -254,6 +269,9 @@ def _is_codeless(error: BaseException | None) -> bool:
 
 def _sentence(url: URL, error: SQLAlchemyError) -> HpoError:
     kind = _kind(error)
+    if kind in (ErrorKind.DISK_FAILED, ErrorKind.CANNOT_OPEN) and is_disk_full(Path(url.database or "")):
+        # SQLite says so only where a page of the file itself is written.
+        kind = ErrorKind.DISK_FULL
     if kind is ErrorKind.DISK_FULL:
         return OutputError(f"{shown(url)}: the disk is full; earlier commits are kept")
     if kind is ErrorKind.READ_ONLY:

@@ -16,6 +16,7 @@ from sqlalchemy.pool import NullPool
 from hpo.errors import StorageError
 from hpo.search.database.address import shown
 from hpo.search.database.engine import driver_arguments
+from hpo.search.database.sqlite import open_file
 
 Run = Callable[[Callable[[], Any]], Any]
 """Calls a function and retries it after transient errors; see `hpo.search.database.retry`."""
@@ -49,10 +50,18 @@ def _new_storage(url: URL, *, create: bool, check: bool) -> RDBStorage:
     return RDBStorage(
         # RDBStorage passes its address to str.format, so escape braces in a password.
         url.render_as_string(hide_password=False).replace("{", "{{").replace("}", "}}"),
-        engine_kwargs={"poolclass": NullPool, "connect_args": driver_arguments(url)},
+        engine_kwargs=_engine_options(url),
         skip_table_creation=not create,
         skip_compatibility_check=not check,
     )
+
+
+def _engine_options(url: URL) -> dict[str, Any]:
+    options: dict[str, Any] = {"poolclass": NullPool, "connect_args": driver_arguments(url)}
+    if url.get_backend_name() == "sqlite":
+        # Optuna's engine has no events yet when it first connects.
+        options["creator"] = functools.partial(open_file, None, None, [url.database], options["connect_args"])
+    return options
 
 
 def storage_on(url: URL, engine: Engine) -> BaseStorage:

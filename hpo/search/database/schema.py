@@ -30,6 +30,9 @@ from sqlalchemy.sql.functions import GenericFunction
 SCHEMA_VERSION = 2
 """Version of the tables below; `hpo.search.admin.migrations` upgrades each earlier one to it."""
 
+LARGEST_INTEGER = 2**31 - 1
+"""The largest number that a column of integers holds on every server."""
+
 AnyRow = Row[*tuple[Any, ...]]
 """A row of a query with any columns."""
 

@@ -16,6 +16,7 @@ from hpo.search.study import Study
 from hpo.statistics.intervals import clipped_interval
 from hpo.study.config import ConfigValues
 from hpo.study.record import ResourceUsage, TrialRecord
+from hpo.text import shell
 from hpo.training.report import EpochReport
 
 _trials = schema.trials.c
@@ -150,7 +151,7 @@ def read_best(study: Study, count: int = 10) -> Ranking:
     if study.spec.plan is not None:
         search = study.spec.plan.search
         return Ranking(
-            best, len(rows), f"Each is one repeat of a candidate; `hpo confirm {search}` compares the means."
+            best, len(rows), f"Each is one repeat of a candidate; `hpo confirm {shell(search)}` compares the means."
         )
     note = (
         f"The first is the highest of {len(rows)} noisy values, so its value is optimistically biased (the winner's "
@@ -208,7 +209,7 @@ def read_records(study: Study) -> list[TrialRecord]:
 
 def _find(study: Study, connection: sa.Connection, number: int) -> AnyRow:
     query = sa.select(schema.trials).where(_trials.study_id == study.study_id, _trials.trial_number == number)
-    row = connection.execute(query).one_or_none()
+    row = connection.execute(query).one_or_none() if 0 <= number <= schema.LARGEST_INTEGER else None
     if row is None:
         last = connection.scalar(sa.select(sa.func.max(_trials.trial_number)).where(_trials.study_id == study.study_id))
         legal = "it has no trials yet" if last is None else f"its trials are 0 to {last}"

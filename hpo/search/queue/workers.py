@@ -7,10 +7,15 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from hpo.errors import UsageError
 from hpo.search.database import schema
 from hpo.search.database.schema import database_now
 from hpo.search.queue.process_identity import own_identity
-from hpo.search.study import Study
+from hpo.search.study import Study, check_printable
+from hpo.text import shell
+
+MAX_NAME = 255
+"""Characters of a worker's name that its column holds."""
 
 _workers = schema.workers.c
 
@@ -35,9 +40,15 @@ class WorkerIdentity:
 
 
 def this_process(name: str | None = None, *, device: str = "cpu", job: str | None = None) -> WorkerIdentity:
-    """Return the identity of this process as a worker; its name is HOST-PROCESS unless `name` is given."""
+    """Return the identity of this process as a worker; its name is HOST-PROCESS unless `name` is given.
+
+    Raises:
+        UsageError: if a worker may not have this name.
+    """
+    if name is not None:
+        check_printable("--worker-name", name, MAX_NAME)
     host, process = os.uname().nodename, os.getpid()
-    return WorkerIdentity(name or f"{host}-{process}", host, process, own_identity(), device, job)
+    return WorkerIdentity(f"{host}-{process}" if name is None else name, host, process, own_identity(), device, job)
 
 
 @dataclass(frozen=True)
@@ -98,7 +109,11 @@ class StopRequest:
 
 
 def register_worker(study: Study, identity: WorkerIdentity) -> float:
-    """Register the worker, replacing one of the same name; return its start on the database's clock."""
+    """Register the worker, replacing one of the same name; return its start on the database's clock.
+
+    Raises:
+        UsageError: if the server does not tell its name from that of another worker.
+    """
     values = {
         "study_id": study.study_id,
         "worker": identity.name,
@@ -116,8 +131,14 @@ def register_worker(study: Study, identity: WorkerIdentity) -> float:
 
     def write(connection: sa.Connection) -> float:
         schema.upsert(connection, schema.workers, ("study_id", "worker"), values)
-        started: float = connection.scalar(sa.select(_workers.started).where(_here(study, identity.name))) or 0.0
-        return started
+        row = connection.execute(sa.select(_workers.started, _workers.worker).where(_here(study, identity.name))).one()
+        # MySQL compares by the collation of the column, for which `W` and `w` are equal.
+        if row.worker != identity.name:
+            raise UsageError(
+                f"study {study.name} has a worker {shell(row.worker)}, whose name this server does not tell from "
+                f"{shell(identity.name)}; give another --worker-name"
+            )
+        return float(row.started)
 
     return study.database.write(write)
 

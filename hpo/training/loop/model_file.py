@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
@@ -21,6 +20,8 @@ from hpo.errors import DataError, HpoError, OutputError, first_line
 from hpo.files import atomic_write
 from hpo.study.catalogue import Dataset, find_dataset
 from hpo.study.config import TrainConfig
+from hpo.study.stored import parse_object
+from hpo.text import brief
 from hpo.training.inputs.device_dataset import place_images
 from hpo.training.inputs.preprocessing import make_inputs
 from hpo.training.loop.fold import SCORING_BATCH
@@ -28,6 +29,18 @@ from hpo.training.machine.device import choose_device, choose_machine
 from hpo.training.model.network import make_network
 
 _FORMAT = "1"
+
+_DTYPES = {
+    torch.float64: "F64",
+    torch.float32: "F32",
+    torch.float16: "F16",
+    torch.bfloat16: "BF16",
+    torch.int64: "I64",
+    torch.int32: "I32",
+    torch.uint8: "U8",
+    torch.bool: "BOOL",
+}
+"""Types of tensors as safetensors calls them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,10 +78,10 @@ class Model:
 
 def check_images(images: NDArray[Any], dataset: Dataset) -> None:
     """Raise DataError unless `images` are a batch that a network for `dataset` can score."""
-    axes = {2: "(N, H, W)", 3: "(N, D, H, W)"}[dataset.dimensions]
-    if images.dtype != np.uint8 or images.ndim != dataset.dimensions + 1 or not images.size:
+    if images.dtype != np.uint8 or images.shape[1:] != dataset.image_shape or not images.size:
         given = f"{images.dtype} of shape {images.shape}"
-        raise DataError(f"images are {given}; a model for {dataset.name} scores uint8 of shape {axes}, grey, 0 to 255")
+        form = f"uint8 of shape (N, {', '.join(map(str, dataset.image_shape))}), grey, 0 to 255"
+        raise DataError(f"images are {given}; a model for {dataset.name} scores {form}")
 
 
 def save_model(model: Model, path: Path) -> None:
@@ -91,25 +104,47 @@ def save_model(model: Model, path: Path) -> None:
 def load_model(path: Path) -> Model:
     """Load the model in a file. Raises DataError if it is missing, damaged or not hpo's."""
     try:
+        if not path.is_file():
+            path.open("rb").close()
+            raise DataError(f"{path} is not a file")
         with safe_open(path, framework="pt") as file:
-            description = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+            return _read_model(file)
     except FileNotFoundError:
         raise DataError(f"{path} does not exist; `hpo export STUDY` writes models") from None
     except (OSError, SafetensorError) as error:
-        raise DataError(f"{path} cannot be read as a model: {error}") from None
-    try:
-        if description.get("format") != _FORMAT:
-            raise ValueError(f"its format is {description.get('format', 'missing')}, not {_FORMAT}")
-        dataset = find_dataset(description["dataset"])
-        config = TrainConfig.model_validate_json(description["config"])
-        network = make_network(config, dataset, seed=0)
-        network.load_state_dict(tensors)
-    except (KeyError, ValueError, ValidationError, RuntimeError, HpoError) as error:
-        raise DataError(f"{path} is not an hpo model: {first_line(error)}") from None
+        raise DataError(f"{path} cannot be read as a model: {first_line(error)}") from None
+    except DataError:
+        raise
+    except (KeyError, ValueError, RuntimeError, HpoError) as error:
+        raise DataError(f"{path} is not an hpo model: {first_line(error)[:300]}") from None
+
+
+def _read_model(file: Any) -> Model:
+    """Read the model in an open file. Raises ValueError and others if it is not hpo's."""
+    description: dict[str, str] = file.metadata() or {}
+    if description.get("format") != _FORMAT:
+        raise ValueError(f"its format is {brief(description.get('format', 'missing'))}, not {_FORMAT}")
+    about = parse_object(description.get("about", "{}"))
+    if not all(isinstance(text, str) for text in about.values()):
+        raise ValueError("its description is not text")
+    dataset = find_dataset(description["dataset"])
+    config = TrainConfig.model_validate_json(description["config"])
+    network = make_network(config, dataset, seed=0)
+    # From the header, before any weight is read: torch would convert weights of another type without a word.
+    expected = {name: (tensor.dtype, tuple(tensor.shape)) for name, tensor in network.state_dict().items()}
+    if odd := sorted(expected.keys() ^ set(file.keys())):
+        raise ValueError(f"its weights are not those of {config.network}: {brief(odd)}")
+    tensors = {}
+    for name, (dtype, shape) in expected.items():
+        stored = file.get_slice(name)
+        kind, edges = stored.get_dtype(), stored.get_shape()
+        if tuple(edges) != shape or kind != _DTYPES.get(dtype):
+            raise ValueError(f"{name} is {kind} of shape {brief(edges)}, not {_DTYPES.get(dtype)} of {list(shape)}")
+        tensors[name] = file.get_tensor(name)
     if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values() if tensor.is_floating_point()):
-        raise DataError(f"{path} holds weights that are not finite; export it again")
-    return Model(dataset, config, network, json.loads(description.get("about", "{}")))
+        raise ValueError("it holds weights that are not finite; export it again")
+    network.load_state_dict(tensors)
+    return Model(dataset, config, network, {name: str(text) for name, text in about.items()})
 
 
 def weights_digest(model: Model) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection
 from dataclasses import replace
-from shlex import quote
 from typing import TYPE_CHECKING
 
 from hpo.errors import UsageError
@@ -15,6 +14,7 @@ from hpo.launch.backends.slurm.plan import SlurmOptions
 from hpo.launch.backends.slurm.queue import read_queue
 from hpo.launch.backends.slurm.stop import cancel_jobs
 from hpo.launch.backends.slurm.submit import Prepared, SlurmSubmission, prepare, submit_study
+from hpo.text import shell
 
 if TYPE_CHECKING:
     from hpo.search.study import Study
@@ -64,7 +64,7 @@ class SlurmBackend(Backend):
         left = status.budget - status.finished
         if job.plan.per_device != AUTO and done.workers > left:
             _log.info(f"that is more workers than the {left} trials that are left")
-        _log.info(f"look: hpo status {quote(study.name)} --watch; end: hpo stop {quote(study.name)}")
+        _log.info(f"look: hpo status --watch {shell(study.name)}; end: hpo stop {shell(study.name)}")
         return done
 
     def status(self, study: Study) -> Jobs:
