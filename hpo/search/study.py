@@ -6,8 +6,9 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from pydantic import ValidationError
@@ -27,6 +28,8 @@ LEASE_SECONDS = 180.0
 
 METRIC = "validation AUC"
 MAX_NAME = 200
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,39 @@ class Study:
     def trial_name(self, number: int) -> str:
         """Return the name of a trial for messages."""
         return f"trial {number} of study {self.name}"
+
+    def write(self, work: Callable[[Connection], T]) -> T:
+        """Write to the database as `Database.write` does.
+
+        Raises:
+            StudyNotFoundError: if rows that belong to the study cannot be written because it has been deleted.
+        """
+        try:
+            return self.database.write(work)
+        except sa.exc.IntegrityError as error:
+            # The row refers to a study that is gone, unless the statement is wrong.
+            here = hpo_studies(schema.studies.c.study_id).where(*self.is_there())
+            if self.database.read(lambda connection: connection.scalar(here)) is None:
+                raise self.deleted() from error
+            raise
+
+    def is_there(self) -> tuple[sa.ColumnElement[bool], ...]:
+        """Return the conditions under which a row of `hpo_studies` is this study."""
+        return schema.studies.c.study_id == self.study_id, schema.studies.c.name == self.name
+
+    def is_in_optuna(self, connection: Connection) -> tuple[sa.ColumnElement[bool], ...]:
+        """Return the conditions under which Optuna's tables still have the study; none where the database ensures it.
+
+        Optuna does not enforce foreign keys in SQLite, so what it deletes there leaves hpo's rows behind.
+        """
+        if connection.dialect.name != "sqlite":
+            return ()
+        theirs = schema.optuna_studies.c
+        return (sa.exists().where(theirs.study_id == self.study_id, theirs.study_name == self.name),)
+
+    def deleted(self) -> StudyNotFoundError:
+        """Return the error for a study that has been deleted or renamed since it was opened."""
+        return StudyNotFoundError(f"study {self.name} has been deleted from {self.database.address}, or renamed")
 
 
 @dataclass(frozen=True)

@@ -63,11 +63,19 @@ class _Copy:
         self._study_id = self._insert_one(studies, {"study_name": self._name})
         for table in _OF_STUDY:
             self._rows(self._theirs[table], {"study_id": self._study_id}, self._theirs[table].c.study_id)
+        if self._name != self._study.name:
+            self._forget_former_names()
         self._trials()
         for table in _OF_TRIAL:
             self._of_trials(self._theirs[table])
         self._own()
         return len(self._trial_ids)
+
+    def _forget_former_names(self) -> None:
+        # By them the copy would use the folder of the original's checkpoints.
+        attributes = self._theirs["study_system_attributes"]
+        here = (attributes.c.study_id == self._study_id) & (attributes.c.key == schema.FORMER_NAMES)
+        self._writing.execute(sa.delete(attributes).where(here))
 
     def _trials(self) -> None:
         # One by one: not every server returns the new keys of many rows in order.

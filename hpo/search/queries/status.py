@@ -7,11 +7,10 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from hpo.errors import StudyNotFoundError
 from hpo.search.database import schema
 from hpo.search.database.schema import AnyRow, database_now
 from hpo.search.queries.trials import Value, by_value, is_live, value_of
-from hpo.search.study import Study
+from hpo.search.study import Study, hpo_studies
 
 _trials = schema.trials.c
 
@@ -78,12 +77,12 @@ def read_status(study: Study) -> StudyStatus:
         StudyNotFoundError: if it has been deleted.
     """
     columns = [column for column in _trials if column.name not in ("record", "reason")]
-    budget = sa.select(schema.studies.c.trials).where(schema.studies.c.study_id == study.study_id)
+    budget = hpo_studies(schema.studies.c.trials).where(*study.is_there())
     query = sa.select(*columns, database_now().label("now")).where(_trials.study_id == study.study_id)
     query = query.order_by(_trials.place)
     trials, rows = study.database.read(lambda connection: (connection.scalar(budget), connection.execute(query).all()))
     if trials is None:
-        raise StudyNotFoundError(f"study {study.name} has been deleted from {study.database.address}")
+        raise study.deleted()
     outcomes = [row.outcome for row in rows]
     complete = sorted((row for row in rows if row.outcome == "complete"), key=by_value)
     running = [_running(study, row) for row in rows if is_live(row)]

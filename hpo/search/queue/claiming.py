@@ -17,7 +17,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from hpo.errors import StudyNotFoundError, StudyStoppedError
+from hpo.errors import StudyStoppedError
 from hpo.search.database import schema
 from hpo.search.database.optuna_mirror import Drawn, new_trial, write_params
 from hpo.search.database.schema import AnyRow, RowValues, database_now
@@ -90,7 +90,7 @@ def claim(study: Study, worker: str) -> Claim | NothingToClaim:
         return _claim(study, worker, token, connection, again=next(tries) > 0)
 
     study.database.check_optuna()
-    return study.database.write(write)
+    return study.write(write)
 
 
 def renew(held: Claim, progress: float, *, started: float | None = None) -> Renewal:
@@ -107,7 +107,7 @@ def renew(held: Claim, progress: float, *, started: float | None = None) -> Rene
         asked = None if started is None else read_stop_request(connection, held.study, started)
         return Renewal(kept, asked)
 
-    return held.study.database.write(write)
+    return held.study.write(write)
 
 
 def release(held: Claim, record: TrialRecord | None = None) -> bool:
@@ -119,7 +119,7 @@ def release(held: Claim, record: TrialRecord | None = None) -> bool:
     values: RowValues = {"state": "free", "lease_until": None}
     if record is not None:
         values["record"] = record.to_json()
-    return held.study.database.write(
+    return held.study.write(
         lambda connection: update_held(connection, held, values) or is_in_state(connection, held, "free")
     )
 
@@ -138,7 +138,7 @@ def store_record(held: Claim, record: TrialRecord, checkpoint: str | None = None
         write_params(connection, held.trial_id, drawn or {})
         return True
 
-    return held.study.database.write(write)
+    return held.study.write(write)
 
 
 def _claim(study: Study, worker: str, token: str, connection: Connection, *, again: bool) -> Claim | NothingToClaim:
@@ -191,12 +191,12 @@ def _locked_study(study: Study, connection: Connection) -> AnyRow:
     columns = schema.studies.c
     query = (
         sa.select(columns.trials, columns.finished, columns.failed, columns.places)
-        .where(columns.study_id == study.study_id, columns.name == study.name)
+        .where(*study.is_there(), *study.is_in_optuna(connection))
         .with_for_update(key_share=True)
     )
     row = connection.execute(query).one_or_none()
     if row is None:
-        raise StudyNotFoundError(f"study {study.name} has been deleted from {study.database.address}")
+        raise study.deleted()
     return row
 
 

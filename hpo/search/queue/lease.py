@@ -43,7 +43,10 @@ class Claim:
 
 
 def update_held(connection: Connection, held: Claim, values: RowValues, *, state: str = "claimed") -> bool:
-    """Update the trial's row if this claim still holds it, judging by the fencing token; return whether it does."""
+    """Update the trial's row if this claim still holds it, judging by the fencing token; return whether it does.
+
+    It does not hold it if the study has been deleted.
+    """
     change = (
         sa.update(schema.trials)
         .where(
@@ -51,6 +54,7 @@ def update_held(connection: Connection, held: Claim, values: RowValues, *, state
             _trials.place == held.slot,
             _trials.fence == held.fence,
             _trials.state == state,
+            *held.study.is_in_optuna(connection),
         )
         .values(values)
     )

@@ -35,7 +35,7 @@ def record_report(held: Claim, report: EpochReport) -> bool:
     Raises:
         LeaseLost: if another worker has claimed the trial.
     """
-    return held.study.database.write(lambda connection: _record_report(connection, held, report))
+    return held.study.write(lambda connection: _record_report(connection, held, report))
 
 
 def finish(
@@ -57,7 +57,7 @@ def finish(
             return True
         return _finish(connection, held, outcome, last, record, reason)
 
-    return held.study.database.write(write)
+    return held.study.write(write)
 
 
 def _record_report(connection: Connection, held: Claim, report: EpochReport) -> bool:

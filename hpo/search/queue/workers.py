@@ -140,7 +140,7 @@ def register_worker(study: Study, identity: WorkerIdentity) -> float:
             )
         return float(row.started)
 
-    return study.database.write(write)
+    return study.write(write)
 
 
 def check_in(study: Study, worker: str, started: float, *, finished: int, message: str) -> StopRequest | None:
@@ -151,14 +151,14 @@ def check_in(study: Study, worker: str, started: float, *, finished: int, messag
         connection.execute(sa.update(schema.workers).where(_here(study, worker)).values(values))
         return read_stop_request(connection, study, started)
 
-    return study.database.write(write)
+    return study.write(write)
 
 
 def end_worker(study: Study, worker: str, *, finished: int, message: str) -> None:
     """Record that the worker has ended, and why."""
     values = {"seen": database_now(), "ended": database_now(), "finished": finished, "message": message}
     change = sa.update(schema.workers).where(_here(study, worker)).values(values)
-    study.database.write(lambda connection: connection.execute(change))
+    study.write(lambda connection: connection.execute(change))
 
 
 def record_job(study: Study, *, cluster: str, job: str, tasks: int, log_dir: str) -> None:
@@ -171,16 +171,14 @@ def record_job(study: Study, *, cluster: str, job: str, tasks: int, log_dir: str
         "submitted": database_now(),
         "log_dir": log_dir,
     }
-    study.database.write(
-        lambda connection: schema.upsert(connection, schema.jobs, ("study_id", "cluster", "job"), values)
-    )
+    study.write(lambda connection: schema.upsert(connection, schema.jobs, ("study_id", "cluster", "job"), values))
 
 
 def request_stop(study: Study, *, at_once: bool) -> None:
     """Ask every worker that has started so far to stop; workers that start later are not affected."""
     change = sa.update(schema.studies).where(schema.studies.c.study_id == study.study_id)
     values = {"stop_before": database_now(), "stop_at_once": at_once}
-    study.database.write(lambda connection: connection.execute(change.values(values)))
+    study.write(lambda connection: connection.execute(change.values(values)))
 
 
 def read_stop_request(connection: sa.Connection, study: Study, started: float) -> StopRequest | None:

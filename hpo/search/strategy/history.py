@@ -83,6 +83,10 @@ class History(InMemoryStorage):
         self._unfinished = {row.trial_number for row in rows if row.outcome is None}
         self.drawn = {}
 
+    def has(self, number: int) -> bool:
+        """Return whether the tables had a trial of that number at the last `refresh`."""
+        return number < len(self._known)
+
     def get_all_trials(
         self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
     ) -> list[FrozenTrial]:

@@ -51,11 +51,16 @@ def suggest(study: Study, number: int) -> Suggestion:
 
     A setting that has no effect under the values sampled before it is not sampled. The sampler learns from the trials
     in hpo's own tables, see `History`.
+
+    Raises:
+        StudyNotFoundError: if the study has been deleted.
     """
     import optuna
 
     history = _history_of(study, number)
     study.database.read(history.refresh)
+    if not history.has(number):
+        raise study.deleted()
     view = optuna.load_study(study_name=study.name, storage=history, sampler=make_sampler(study.spec, number))
     trial = optuna.trial.Trial(view, number)
     space = study.spec.space
