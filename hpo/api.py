@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
     from hpo.outcome.finalization import Finalization
-    from hpo.outcome.standings import Confirmation
+    from hpo.outcome.leaderboard import Confirmation
     from hpo.search.queries.trials import Ranking
     from hpo.search.study import Study
     from hpo.search.worker.loop import WorkerSummary
@@ -347,7 +347,7 @@ def confirm(
         >>> study = hpo.create_study(spec, storage="sqlite:///example.sqlite3", name="to-confirm")
         >>> _ = hpo.run_worker(study)
         >>> confirmation = hpo.confirm(study, top=1, seeds=2)
-        >>> len(confirmation.standings), confirmation.winner is not None
+        >>> len(confirmation.leaderboard), confirmation.winner is not None
         (3, True)
     """
     from hpo.outcome import confirmation

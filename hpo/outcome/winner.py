@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from hpo.errors import UsageError
 from hpo.outcome.candidates import EVERY, meaning
+from hpo.outcome.leaderboard import read_confirmation
 from hpo.outcome.networks import Entry
 from hpo.outcome.preparation import confirmation_name
-from hpo.outcome.standings import read_confirmation
 from hpo.search.queries.trials import read_best
 from hpo.search.study import Study, open_study
 from hpo.study.record import stored_config

@@ -18,6 +18,9 @@ from pydantic import (
 JsonObject = dict[str, JsonValue]
 """A JSON object that is passed on without use of its keys."""
 
+JSON_KEY = "json_key"
+"""Metadata of a field of a dataclass: its key in `--json` output, where that is not its name."""
+
 _UNKNOWN = "unknown"
 
 

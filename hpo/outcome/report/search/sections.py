@@ -55,7 +55,7 @@ def question(search: SearchEvidence) -> Section:
     return Section("Question and protocol", tuple(blocks))
 
 
-def standing(search: SearchEvidence) -> Section:
+def best(search: SearchEvidence) -> Section:
     """Report the best trials of the search, and why the best value is optimistically biased."""
     status = search.status
     progress = (
@@ -76,7 +76,7 @@ def standing(search: SearchEvidence) -> Section:
     return Section("The search", tuple(blocks))
 
 
-def versions(search: SearchEvidence, seed: int = 0) -> Section:
+def space(search: SearchEvidence, seed: int = 0) -> Section:
     """Report the search space and each setting's effect: importance, slices, contour, choices."""
     table = Table(
         ("setting", "values", "what it is"),
