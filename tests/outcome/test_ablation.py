@@ -18,9 +18,9 @@ from hpo.search.database.database import open_database
 from hpo.search.queue.workers import this_process
 from hpo.search.study import Study, create_or_open
 from hpo.search.worker.loop import run_worker
+from hpo.study.baselines import CROSS_ENTROPY, LIBAUC
 from hpo.study.catalogue import find_dataset
 from hpo.study.config import TrainConfig
-from hpo.study.references import CROSS_ENTROPY, LIBAUC
 from tests.mention import numbers_in, unmentioned
 from tests.outcome.pages import blocks, pictures, rows, section_with, words
 from tests.search.fakes import FakeTrainer, make_spec

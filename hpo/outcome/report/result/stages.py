@@ -40,8 +40,8 @@ def follow(search: SearchEvidence, confirmation: Confirmation | None, judgement:
     if judgement is not None:
         names = [entry.name for entry in judgement.entries]
     elif confirmation is not None and (leader := confirmation.winner or confirmation.leader):
-        references = (one.candidate for one in confirmation.leaderboard if one.is_reference)
-        names = list(dict.fromkeys((leader, *references)))
+        baselines = (one.candidate for one in confirmation.leaderboard if one.is_reference)
+        names = list(dict.fromkeys((leader, *baselines)))
     else:
         return []
     return [
