@@ -154,7 +154,9 @@ def open_database(
         check_sqlite_folder(url, create)
     database = Database(url, make_engine(url), outage)
     with as_hpo_error(url):
-        version = retry(lambda: _ready(database, create), RetryPolicy(outage, database.address, opening=not known_good))
+        version = retry(
+            lambda: _ready(database, create), RetryPolicy(outage, database.address, first_contact=not known_good)
+        )
     if version is None:
         raise StorageError(f"{shown(url)} has no hpo studies yet; create the first with `hpo launch`")
     check_version(url, version)
