@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
     from hpo.outcome.finalization import Finalization
-    from hpo.outcome.standings import Confirmation
+    from hpo.outcome.leaderboard import Confirmation
     from hpo.search.queries.trials import Ranking
     from hpo.search.study import Study
     from hpo.search.worker.loop import WorkerSummary
@@ -320,14 +320,14 @@ def confirm(
     data_dir: str | Path | None = None,
     trainer: Trainer | None = None,
 ) -> Confirmation:
-    """Train the best configurations of a search and its references again, on new seeds and folds, and compare them.
+    """Train the best configurations of a search and its baselines again, on new seeds and folds, and compare them.
 
     They are trained in this process; `hpo confirm` and `hpo worker` share the work among several. Called again it
     continues; a larger `seeds` adds repeats.
 
     Args:
         study: the search.
-        top: number of configurations besides the references; None as the spec says.
+        top: number of configurations besides the baselines; None as the spec says.
         seeds: repeats of each; None as the spec says.
         racing: whether candidates that are clearly worse are dropped, where the spec allows it.
         device: auto, cpu, cuda or cuda:N.
@@ -347,7 +347,7 @@ def confirm(
         >>> study = hpo.create_study(spec, storage="sqlite:///example.sqlite3", name="to-confirm")
         >>> _ = hpo.run_worker(study)
         >>> confirmation = hpo.confirm(study, top=1, seeds=2)
-        >>> len(confirmation.standings), confirmation.winner is not None
+        >>> len(confirmation.leaderboard), confirmation.winner is not None
         (3, True)
     """
     from hpo.outcome import confirmation
@@ -370,7 +370,7 @@ def finalize(
     device: str = "auto",
     data_dir: str | Path | None = None,
 ) -> Finalization:
-    """Train the winner and the references anew, then open the test set, once, and score every network on it.
+    """Train the winner and the baselines again, then open the test set, once, and score every network on it.
 
     The opening is logged in the database before any test sample is read. Called again it continues.
 
@@ -384,7 +384,7 @@ def finalize(
         data_dir: as for `run_worker`.
 
     Returns:
-        The networks, the result, and the comparison of the winner with each reference.
+        The networks, the result, and the comparison of the winner with each baseline.
 
     Raises:
         UsageError: if there is no winner yet, or the test set was opened before and `reopen` is empty.
@@ -410,7 +410,7 @@ def finalize(
 
 
 def report(study: Study, results: str | Path | None = None, out: str | Path | None = None) -> tuple[Path, ...]:
-    """Write the report of a study as it stands: report.html, and report.md with figures/.
+    """Write the report of a study in its present state: report.html, and report.md with figures/.
 
     Args:
         study: the search.
@@ -438,7 +438,7 @@ def report(study: Study, results: str | Path | None = None, out: str | Path | No
 
 
 def _whole_spec(spec: StudySpec | str | Path, trials: int | None) -> StudySpec:
-    """The spec itself, or that of a dataset or study file; with another number of trials, if one is given."""
+    """Return the spec itself, or that of a dataset or study file; with another number of trials if one is given."""
     if not isinstance(spec, StudySpec):
         spec = load_spec(spec)
     if trials is None:

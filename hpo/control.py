@@ -53,7 +53,7 @@ class Stop:
         return self._requests[0] if self._requests else None
 
     def __contains__(self, reason: object) -> bool:
-        """Whether this reason was given, first or later."""
+        """Return whether this reason was given, first or later."""
         return reason in self._requests
 
     def wait(self, seconds: float) -> bool:

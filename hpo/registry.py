@@ -178,7 +178,7 @@ class Using:
 
 
 _lock = threading.RLock()
-_has_begun = _is_done = False
+_has_started = _is_done = False
 
 
 def load_plugins() -> None:
@@ -187,14 +187,14 @@ def load_plugins() -> None:
     One that fails is a warning in the log, and the others are loaded all the same: a plug-in that a command does not
     need must not stop it.
     """
-    global _has_begun, _is_done
+    global _has_started, _is_done
     if _is_done:
         return
     # Other threads wait here until all names are there; a plug-in that asks for names while it is loaded does not.
     with _lock:
-        if _has_begun:
+        if _has_started:
             return
-        _has_begun = True
+        _has_started = True
         for point in entry_points(group=GROUP):
             _load_plugin(point)
         _is_done = True

@@ -153,7 +153,7 @@ def test_threads_that_ask_at_once_see_all_names(tmp_path: Path, monkeypatch: pyt
             return register
 
     monkeypatch.setattr(module, "entry_points", lambda group: [SlowPoint])
-    monkeypatch.setattr(module, "_has_begun", False)
+    monkeypatch.setattr(module, "_has_started", False)
     monkeypatch.setattr(module, "_is_done", False)
     seen: list[tuple[str, ...]] = []
     threads = [threading.Thread(target=lambda: seen.append(shapes.names())) for _ in range(2)]
@@ -173,7 +173,7 @@ def test_a_failure_in_a_plugin_names_the_distribution(
 
     write_distribution(tmp_path, {"broken": "broken_plugin"}, broken_plugin="raise RuntimeError")
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(module, "_has_begun", False)
+    monkeypatch.setattr(module, "_has_started", False)
     monkeypatch.setattr(module, "_is_done", False)
     with caplog.at_level(logging.WARNING, logger="hpo"):
         module.load_plugins()

@@ -7,8 +7,8 @@ from functools import partial
 import click
 
 from hpo.cli.common import confirmation_option, json_option, print_json, study_argument, trial_option
+from hpo.cli.render.leaderboard import ablation_table
 from hpo.cli.render.page import page
-from hpo.cli.render.standings import ablation_table
 from hpo.cli.work import Work, exit_code, start, work_options
 from hpo.outcome.confirmation import ablate as ablate_winner
 from hpo.search.study import open_named_study

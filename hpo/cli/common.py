@@ -17,6 +17,7 @@ import click
 
 from hpo.cli.completers import complete_datasets, complete_settings, complete_studies
 from hpo.launch.backends.local import AUTO, Count
+from hpo.study.stored import JSON_KEY
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -104,7 +105,10 @@ def print_json(value: Any) -> None:
 def plain(value: Any) -> Any:
     """Convert dataclasses and tuples to dicts and lists, and numbers that are not finite to None, for JSON."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return plain(dataclasses.asdict(value))
+        shown = {
+            each.metadata.get(JSON_KEY, each.name): getattr(value, each.name) for each in dataclasses.fields(value)
+        }
+        return plain(shown)
     if isinstance(value, dict):
         return {str(key): plain(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):

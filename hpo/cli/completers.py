@@ -20,24 +20,24 @@ ANSWER_SECONDS = 1.0
 """Seconds that the database may take to list its studies before the shell gets none."""
 
 
-def complete_datasets(_context: click.Context, _parameter: click.Parameter, begun: str) -> list[CompletionItem[str]]:
+def complete_datasets(_context: click.Context, _parameter: click.Parameter, start: str) -> list[CompletionItem[str]]:
     """Complete short names of datasets, with a description."""
     with _without_warnings():
         known = list(DATASETS)
     names = {d.name: f"{d.dimensions}D, {d.development_rows} development samples" for d in known}
-    return [CompletionItem(name, help=text) for name, text in names.items() if name.startswith(begun.lower())]
+    return [CompletionItem(name, help=text) for name, text in names.items() if name.startswith(start.lower())]
 
 
-def complete_backends(_context: click.Context, _parameter: click.Parameter, begun: str) -> list[CompletionItem[str]]:
-    """Names of launch backends, with where their workers run."""
+def complete_backends(_context: click.Context, _parameter: click.Parameter, start: str) -> list[CompletionItem[str]]:
+    """Complete names of launch backends, with where their workers run."""
     from hpo.launch.backends.base import BACKENDS
 
     with _without_warnings():
-        entries = [BACKENDS.entry(name) for name in BACKENDS.names() if name.startswith(begun)]
+        entries = [BACKENDS.entry(name) for name in BACKENDS.names() if name.startswith(start)]
     return [CompletionItem(entry.name, help=entry.description) for entry in entries]
 
 
-def complete_studies(context: click.Context, _parameter: click.Parameter, begun: str) -> list[CompletionItem[str]]:
+def complete_studies(context: click.Context, _parameter: click.Parameter, start: str) -> list[CompletionItem[str]]:
     """Complete names of studies in the command line's database, if it answers within ANSWER_SECONDS; else none."""
     # Import before the clock starts: loading SQLAlchemy from a slow disk says nothing about the database.
     import hpo.search.study  # noqa: F401
@@ -47,7 +47,7 @@ def complete_studies(context: click.Context, _parameter: click.Parameter, begun:
     def ask() -> None:
         # Completion must not print errors of any kind.
         with contextlib.suppress(Exception):
-            found.extend(_studies(context.params.get("storage"), begun))
+            found.extend(_studies(context.params.get("storage"), start))
 
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
@@ -55,14 +55,14 @@ def complete_studies(context: click.Context, _parameter: click.Parameter, begun:
     return list(found)
 
 
-def complete_settings(_context: click.Context, _parameter: click.Parameter, begun: str) -> list[CompletionItem[str]]:
+def complete_settings(_context: click.Context, _parameter: click.Parameter, start: str) -> list[CompletionItem[str]]:
     """Complete keys of `--set` up to the value: `budget.epochs=`, `space.margin.low=`; then choices.
 
     After the equals sign it completes legal choices, plug-ins' included: `fixed.loss=aucm_v1`.
     """
     from hpo.study.config import settings
 
-    key, has_value, value = begun.partition("=")
+    key, has_value, value = start.partition("=")
     if has_value:
         with _without_warnings():
             names = _choices(key)
@@ -73,7 +73,7 @@ def complete_settings(_context: click.Context, _parameter: click.Parameter, begu
         keys[f"fixed.{setting.name}"] = setting.description
         ends: Iterable[str] = ("choices",) if setting.choices is not None else ("low", "high", "log", "choices")
         keys |= {f"space.{setting.name}.{end}": setting.description for end in ends}
-    return [CompletionItem(f"{key}=", help=text) for key, text in keys.items() if key.startswith(begun)]
+    return [CompletionItem(f"{key}=", help=text) for key, text in keys.items() if key.startswith(start)]
 
 
 def _choices(key: str) -> Iterable[str]:
@@ -109,7 +109,7 @@ def _section_keys() -> dict[str, str]:
     }
 
 
-def _studies(storage: str | None, begun: str) -> list[CompletionItem[str]]:
+def _studies(storage: str | None, start: str) -> list[CompletionItem[str]]:
     from hpo.search.database.address import resolve_address
     from hpo.search.database.database import open_database
     from hpo.search.study import list_studies
@@ -118,5 +118,5 @@ def _studies(storage: str | None, begun: str) -> list[CompletionItem[str]]:
         return []
     database = open_database(resolve_address(storage), create=False, outage=0.0)
     rows = list_studies(database)
-    named = [row for row in rows if row.name.startswith(begun)]
+    named = [row for row in rows if row.name.startswith(start)]
     return [CompletionItem(row.name, help=f"{row.finished} of {row.trials} trials") for row in named]

@@ -7,8 +7,8 @@ from functools import partial
 import click
 
 from hpo.cli.common import json_option, print_json, study_argument
+from hpo.cli.render.leaderboard import leaderboard_table
 from hpo.cli.render.page import page
-from hpo.cli.render.standings import standings_table
 from hpo.cli.work import Work, exit_code, start, work_options
 from hpo.outcome.confirmation import confirm as confirm_search
 from hpo.search.study import open_named_study
@@ -53,5 +53,5 @@ def confirm(
     if as_json:
         print_json(found)
     elif found.whole:
-        page().print(standings_table(found))
+        page().print(leaderboard_table(found))
     return exit_code(work, is_done=found.done)

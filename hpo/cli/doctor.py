@@ -55,7 +55,7 @@ def doctor(
     Database, data, device, disk, clock, Slurm, proxy and packages. Changes nothing. The exit code is 0 without a
     fault, else that of the first fault's kind.
     """
-    patient = CheckContext(
+    context = CheckContext(
         storage=storage,
         study=study_name,
         data_dir=data_folder(data_dir),
@@ -64,7 +64,7 @@ def doctor(
         checkpoint_dir=checkpoint_folder(checkpoint_dir, study_name or ""),
     )
     findings = []
-    for finding in examine(patient):
+    for finding in examine(context):
         findings.append(finding)
         if not as_json:
             print_finding(finding)

@@ -12,7 +12,7 @@ from hpo.cli.common import json_option, print_json, storage_option, study_argume
 from hpo.cli.looking import look_at_study
 from hpo.cli.render.page import draw, page
 from hpo.cli.render.status import LiveView, read_view, render_status
-from hpo.cli.render.workers import read_crew
+from hpo.cli.render.workers import read_workers_and_jobs
 from hpo.search.queries.status import read_status
 from hpo.search.study import open_named_study
 
@@ -32,7 +32,7 @@ def status(study_name: str, watch: bool, picture: Path | None, storage: str | No
     if picture is not None:
         draw(render_status(*read_view(study)), picture, title=f"hpo status {study_name} --watch")
     if as_json:
-        print_json(dataclasses.asdict(read_status(study)) | read_crew(study).as_json())
+        print_json(dataclasses.asdict(read_status(study)) | read_workers_and_jobs(study).as_json())
     elif watch:
         with LiveView(study, page(), hint="Ctrl-C closes the view; the study continues") as view:
             while True:

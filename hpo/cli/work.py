@@ -56,11 +56,11 @@ class BackendName(click.ParamType):  # type: ignore[type-arg]
     name = "backend"
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:  # noqa: ARG002
-        """All names, as `click.Choice` shows them."""
+        """Return all names, as `click.Choice` shows them."""
         return f"[{'|'.join(BACKENDS.names())}]"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """The name; fails with those there are."""
+        """Return the name; fail with the legal ones."""
         if value not in BACKENDS:
             self.fail(f"{value!r} is not one of {', '.join(map(repr, BACKENDS.names()))}.", param, ctx)
         return str(value)
@@ -137,12 +137,12 @@ _ONLY_WITH_SLURM = {*_SLURM_NAMES, "test_only", "dry_run"}
 
 
 def work_options(command: F) -> F:
-    """`--on` and the options of workers and jobs; the command gets them as one argument, `work`."""
+    """Add `--on` and the options of workers and jobs; the command gets them as one argument, `work`."""
     return _collected(command, (_ON, *_WORKER_OPTIONS, *_SLURM_OPTIONS))
 
 
 def job_options(command: F) -> F:
-    """The options of workers and jobs, for a command that is about jobs alone; see `work_options`."""
+    """Add the options of workers and jobs to a command about jobs only; see `work_options`."""
     return _collected(command, (*_WORKER_OPTIONS, *_SLURM_OPTIONS))
 
 
@@ -162,7 +162,7 @@ def _collected(command: F, options: tuple[Callable[[Any], Any], ...]) -> F:
 
 
 def _refuse_slurm_options() -> None:
-    """Raises UsageError if an option of jobs was given though no jobs are asked for."""
+    """Raise UsageError if an option of jobs was given without `--on slurm`."""
     context = click.get_current_context()
     for name in sorted(_ONLY_WITH_SLURM):
         if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
@@ -185,12 +185,12 @@ def start(spec: StudySpec, name: str, work: Work, *, keep_trials: bool = False) 
 
 
 def prepare_job(name: str, work: Work) -> Prepared:
-    """The job that workers of a study would be submitted as; nothing is stored."""
+    """Make the job of a study's workers; nothing is stored."""
     return prepare_request(_request(name, work))
 
 
 def waits(work: Work) -> bool:
-    """Whether the workers have ended when the command ends."""
+    """Return whether the command waits for its workers."""
     return BACKENDS.find(work["on"]).waits
 
 

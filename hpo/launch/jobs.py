@@ -1,4 +1,4 @@
-"""The jobs of a study on every backend as they stand now, for those who look: never an error."""
+"""Return the jobs of a study on every backend, for views: never an error."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from hpo.search.study import Study
 
 REFRESH_SECONDS = 20.0
-"""How often a view that is drawn anew asks the backends; Slurm's controller serves a whole cluster."""
+"""Seconds between two queries of a live view to the backends; Slurm's controller serves a whole cluster."""
 
 
 def jobs_of(study: Study) -> Jobs:
-    """The study's jobs on every backend, each asked once."""
+    """Return the study's jobs on every backend, each asked once."""
     answers = [_ask(name, study) for name in BACKENDS.names()]
     troubles = [answer.trouble for answer in answers if answer.trouble is not None]
     return Jobs(tuple(job for answer in answers for job in answer.jobs), "; ".join(troubles) or None)
@@ -31,7 +31,7 @@ def _ask(name: str, study: Study) -> Jobs:
 
 
 class JobWatch:
-    """The same for a view that is drawn every second: backends are asked beside it, and now and then."""
+    """The same for a live view: backends are asked periodically, in the background."""
 
     def __init__(self, every: float = REFRESH_SECONDS) -> None:
         self._every = every
@@ -40,7 +40,7 @@ class JobWatch:
         self._thread: threading.Thread | None = None
 
     def look(self, study: Study) -> Jobs:
-        """The last answer; asks anew in the background if it is old."""
+        """Return the last answer; ask again in the background if it is old."""
         due = time.monotonic() - self._asked >= self._every
         if due and (self._thread is None or not self._thread.is_alive()):
             self._asked = time.monotonic()

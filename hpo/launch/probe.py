@@ -104,10 +104,10 @@ def _code_version() -> str:
 
 def _epoch_seconds(spec: StudySpec, development: Development, device: str, threads: int) -> float:
     from hpo.data.folds import scoring_folds
-    from hpo.study.references import references
+    from hpo.study.baselines import baselines
     from hpo.training.machine.device import set_up_process
     from hpo.training.probe.step_time import seconds_per_epoch
 
     set_up_process(threads)
-    config = next(iter(references(spec).values()), None) or spec.config({})
+    config = next(iter(baselines(spec).values()), None) or spec.config({})
     return seconds_per_epoch(config, development, scoring_folds(development, spec.scoring, trial_seed=0), device)

@@ -1,4 +1,4 @@
-"""Ending the work on a study: its workers are asked to end, its jobs that have not started are cancelled."""
+"""Stop the work on a study: ask its workers to end, and cancel its jobs."""
 
 from __future__ import annotations
 
@@ -14,9 +14,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Stopped:
-    """What was done. asked: workers that live, as far as the database knows; waiting, running: jobs cancelled.
+    """Result of a stop request.
 
-    trouble: what a backend did not do, one sentence each; elsewhere: jobs of other clusters, CLUSTER:JOB.
+    Attributes:
+        asked: number of workers with a recent heartbeat.
+        waiting, running: numbers of cancelled jobs.
+        elsewhere: jobs of other clusters, CLUSTER:JOB.
+        trouble: what a backend could not do, one sentence each.
     """
 
     asked: int
@@ -27,11 +31,10 @@ class Stopped:
 
 
 def stop_study(study: Study, *, at_once: bool, cancel_running: bool) -> Stopped:
-    """Asks every worker of the study to end, and cancels its jobs that wait, or all of them, on every backend.
+    """Ask every worker of the study to end, and cancel its waiting jobs, or all of them, on every backend.
 
-    Jobs that wait are cancelled before and after the request, so that none of them starts a worker that came too late
-    to be asked. A job that runs without a worker that lives (it begins, or is about to go back into the queue) holds no
-    trial and is cancelled too.
+    Waiting jobs are cancelled before and after the request, so that none of them starts a worker that misses it. A job
+    that runs without a live worker (it is starting, or about to be requeued) holds no trial and is cancelled too.
     """
     from hpo.search.queue.workers import read_workers, request_stop
 

@@ -50,10 +50,10 @@ def prepare_ablation(search: Study, entries: Sequence[Entry], seeds: int) -> Stu
     return stored.spec.model_copy(update={"budget": stored.spec.budget.model_copy(update={"trials": trials})})
 
 
-def one_change_each(winner: TrainConfig, reference: TrainConfig, dataset: Dataset) -> dict[str, TrainConfig]:
+def one_change_each(winner: TrainConfig, baseline: TrainConfig, dataset: Dataset) -> dict[str, TrainConfig]:
     """Map `setting = value` to the winner with that setting as in the baseline; omit changes without effect."""
     found: dict[str, TrainConfig] = {}
-    values = reference.model_dump()
+    values = baseline.model_dump()
     for name in settings():
         if not applies(name, values):
             continue
@@ -64,15 +64,15 @@ def one_change_each(winner: TrainConfig, reference: TrainConfig, dataset: Datase
 
 
 def _candidates(entries: Sequence[Entry], dataset: Dataset) -> tuple[Candidate, ...]:
-    winner, references = entries[0], entries[1:]
+    winner, baselines = entries[0], entries[1:]
     found = [Candidate(name=winner.name, config=winner.config, is_reference=True)]
     seen = [meaning(winner.config, dataset)]
     changes = {
         name: config
-        for one in references
+        for one in baselines
         for name, config in one_change_each(winner.config, one.config, dataset).items()
     }
-    for name, config in {**{one.name: one.config for one in references}, **changes}.items():
+    for name, config in {**{one.name: one.config for one in baselines}, **changes}.items():
         if meaning(config, dataset) not in seen:
             seen.append(meaning(config, dataset))
             found.append(Candidate(name=name, config=config))

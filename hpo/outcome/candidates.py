@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from hpo.search.queries.trials import BestTrial, read_best
 from hpo.search.study import Study
+from hpo.study.baselines import baselines
 from hpo.study.catalogue import Dataset
 from hpo.study.config import ConfigValues, TrainConfig
 from hpo.study.plan import Candidate
 from hpo.study.record import stored_config
-from hpo.study.references import references
 
 EVERY = 1_000_000_000
 
@@ -25,10 +25,10 @@ def choose_candidates(search: Study, top: int) -> tuple[Candidate, ...]:
         StorageError: if this version of hpo cannot train one of them.
     """
     ranked = read_best(search, count=EVERY).trials
-    chosen = _references(search, ranked)
+    chosen = _baselines(search, ranked)
     seen = [meaning(candidate.config, search.spec.data) for candidate in chosen]
     for trial in ranked:
-        if len(chosen) - len(references(search.spec)) == top:
+        if len(chosen) - len(baselines(search.spec)) == top:
             break
         config = stored_config(trial.config, search.trial_name(trial.value.number))
         mean = meaning(config, search.spec.data)
@@ -54,11 +54,10 @@ def meaning(config: TrainConfig, dataset: Dataset) -> ConfigValues:
     return values
 
 
-def _references(search: Study, ranked: list[BestTrial]) -> list[Candidate]:
+def _baselines(search: Study, ranked: list[BestTrial]) -> list[Candidate]:
     trials = {trial.value.reference: trial for trial in ranked}
     return [
-        _candidate(name, config, trials.get(name), is_reference=True)
-        for name, config in references(search.spec).items()
+        _candidate(name, config, trials.get(name), is_reference=True) for name, config in baselines(search.spec).items()
     ]
 
 

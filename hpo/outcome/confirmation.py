@@ -1,4 +1,4 @@
-"""Confirm the best configurations of a search, or ablate its winner, and return the standings."""
+"""Confirm the best configurations of a search, or ablate its winner, and return its leaderboard."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 from hpo.errors import StudyNotFoundError
 from hpo.outcome.ablation import ablation_name, prepare_ablation
+from hpo.outcome.leaderboard import Confirmation, read_confirmation
 from hpo.outcome.preparation import Wishes, confirmation_name, prepare_confirmation
-from hpo.outcome.standings import Confirmation, read_confirmation
 from hpo.outcome.winner import choose_entries
 from hpo.search.database.database import Database
 from hpo.search.queries.status import read_status
@@ -42,7 +42,7 @@ def confirm(
         racing: whether candidates that are clearly worse are dropped, where the study file allows it.
 
     Returns:
-        The standings; not `done` if `train` returns before everything is trained.
+        The leaderboard; not `done` if `train` returns before everything is trained.
 
     Raises:
         UsageError, StudyConflictError, StorageError: see `prepare_confirmation`; and what `train` raises.
@@ -73,7 +73,7 @@ def ablate(
 
 
 def _carry_out(database: Database, spec: StudySpec, name: str, train: Train) -> Confirmation:
-    """Train what is left of a plan, then read the standings."""
+    """Train what is left of a plan, then read the leaderboard."""
     if not _is_done(database, name, spec):
         train(spec, name)
     return read_confirmation(open_study(database, name))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from hpo.errors import StudyNotFoundError, UsageError
 from hpo.outcome.candidates import EVERY, meaning
+from hpo.outcome.leaderboard import read_confirmation
 from hpo.outcome.networks import Entry
 from hpo.outcome.preparation import confirmation_name
-from hpo.outcome.standings import read_confirmation
 from hpo.search.queries.trials import read_best
 from hpo.search.study import Study, open_study
+from hpo.study.baselines import baselines
 from hpo.study.record import stored_config
-from hpo.study.references import references
 from hpo.text import shell
 
 
@@ -82,7 +82,7 @@ def entries_from_trial(search: Study, number: int) -> list[Entry]:
     data = search.spec.data
     others = [
         Entry(other, known, True, "as a baseline")
-        for other, known in references(search.spec).items()
+        for other, known in baselines(search.spec).items()
         if meaning(known, data) != meaning(config, data)
     ]
     return [Entry(name, config, found.value.reference is not None, how), *others]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from hpo.study.baselines import baselines
 from hpo.study.config import TrainConfig
-from hpo.study.references import references
 from hpo.study.spec import StudySpec
 
 
@@ -14,19 +14,19 @@ class PlannedTrial:
     """A trial whose configuration is planned, not sampled.
 
     Attributes:
-        is_reference: whether it is a baseline.
+        is_baseline: whether it is a baseline.
         repeat: from 0 in a confirmation, None in a search.
     """
 
     name: str
     config: TrainConfig
-    is_reference: bool
+    is_baseline: bool
     repeat: int | None = None
 
     @property
-    def reference(self) -> str | None:
+    def baseline(self) -> str | None:
         """Name of the baseline, None if it is not one."""
-        return self.name if self.is_reference else None
+        return self.name if self.is_baseline else None
 
 
 def planned_trial(spec: StudySpec, slot: int) -> PlannedTrial | None:
@@ -35,8 +35,8 @@ def planned_trial(spec: StudySpec, slot: int) -> PlannedTrial | None:
         number, repeat = spec.plan.at(slot)
         candidate = spec.plan.candidates[number]
         return PlannedTrial(candidate.name, candidate.config, candidate.is_reference, repeat)
-    known = references(spec)
+    known = baselines(spec)
     if slot >= len(known):
         return None
     name = list(known)[slot]
-    return PlannedTrial(name, known[name], is_reference=True)
+    return PlannedTrial(name, known[name], is_baseline=True)

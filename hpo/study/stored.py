@@ -19,6 +19,9 @@ from pydantic import (
 JsonObject = dict[str, JsonValue]
 """A JSON object that is passed on without use of its keys."""
 
+JSON_KEY = "json_key"
+"""Metadata of a field of a dataclass: its key in `--json` output, where that is not its name."""
+
 
 def parse_json(text: str | bytes) -> JsonValue:
     """Parse JSON from outside. Raises ValueError also for what is nested too deep, or has too long numbers."""

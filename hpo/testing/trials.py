@@ -48,7 +48,7 @@ def trained(study: Study, aucs: tuple[float, ...] = (0.7, 0.9, 0.8)) -> None:
     for auc in aucs:
         held = claimed(study)
         params: dict[str, bool | int | float | str] = {}
-        if not held.reference:
+        if not held.baseline:
             suggestion = suggest(study, held.number)
             params = suggestion.values
             record = make_record(study.spec.config(params).model_dump(), params)

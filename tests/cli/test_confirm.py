@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from hpo.outcome.standings import Verdict
+from hpo.outcome.leaderboard import Verdict
 from tests.cli.run import hpo, hpo_here
 from tests.mention import unmentioned
 

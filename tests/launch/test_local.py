@@ -101,7 +101,7 @@ def test_a_worker_that_was_killed_is_started_anew_and_its_log_says_so(stand_in: 
 def test_a_worker_that_is_killed_each_time_stays_dead_in_the_end(stand_in: Path) -> None:
     (end,) = watch(started(stand_in, 'echo life >> "$0.lives"; kill -9 $$'), lambda: None, seconds=0.01)
     assert end.code == -9
-    assert Path(f"{stand_in}.lives").read_text().count("life") == local.MAX_DEATHS
+    assert Path(f"{stand_in}.lives").read_text().count("life") == local.MAX_KILLS
 
 
 def test_workers_go_on_while_the_view_cannot_be_read(

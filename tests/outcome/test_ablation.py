@@ -8,10 +8,10 @@ import pytest
 
 from hpo.errors import UsageError
 from hpo.outcome.ablation import ablation_name, one_change_each, prepare_ablation
+from hpo.outcome.leaderboard import Verdict
 from hpo.outcome.report.build import build
 from hpo.outcome.report.document import Listing
 from hpo.outcome.report.gather import gather
-from hpo.outcome.standings import Verdict
 from hpo.outcome.winner import entries_from_trial
 from hpo.search.admin.studies import rename_study
 from hpo.search.database.address import resolve_address
@@ -19,9 +19,9 @@ from hpo.search.database.database import open_database
 from hpo.search.queue.workers import this_process
 from hpo.search.study import Study, create_or_open, open_study
 from hpo.search.worker.loop import run_worker
+from hpo.study.baselines import CROSS_ENTROPY, LIBAUC
 from hpo.study.catalogue import find_dataset
 from hpo.study.config import TrainConfig
-from hpo.study.references import CROSS_ENTROPY, LIBAUC
 from hpo.testing.trainer import FakeTrainer, make_spec
 from tests.mention import numbers_in, unmentioned
 from tests.outcome.pages import blocks, pictures, rows, section_with, words
@@ -94,7 +94,7 @@ def test_the_report_tells_what_each_change_is_worth(search: Study, tmp_path: Pat
     assert numbers_in(words(section)[0]).count(2) == 2, "whole repeats, and repeats"
     found = rows(section)
     assert {CROSS_ENTROPY, "learning_rate = 0.001"} <= found.keys()
-    verdicts = {name: Verdict(cells[-1]) for name, cells in found.items()}
+    verdicts = {name: Verdict[cells[-1].upper()] for name, cells in found.items()}
     (listing,) = blocks(section, Listing)
     *apart, counts, _ = listing.items
     for verdict, sentence in zip(

@@ -10,9 +10,9 @@ from hpo.outcome.candidates import choose_candidates, meaning
 from hpo.search.database.database import Database
 from hpo.search.queue.reporting import finish, record_report
 from hpo.search.study import Study, create_or_open
+from hpo.study.baselines import baselines
 from hpo.study.catalogue import find_dataset
 from hpo.study.config import TrainConfig
-from hpo.study.references import references
 from hpo.testing.trainer import make_record, make_report, make_spec
 from hpo.testing.trials import claimed
 
@@ -20,12 +20,12 @@ from hpo.testing.trials import claimed
 def searched(database: Database, trials: list[tuple[float, dict[str, Any]]], *, outcome: str = "complete") -> Study:
     """A search whose references reached .80 and .81, with trials of these AUCs and settings."""
     study = create_or_open(database, "search", make_spec(len(trials) + 2, references=True))
-    configs = [config.model_dump() for config in references(study.spec).values()]
+    configs = [config.model_dump() for config in baselines(study.spec).values()]
     configs += [TrainConfig(**settings).model_dump() for _, settings in trials]
     for auc, config in zip([0.80, 0.81, *(auc for auc, _ in trials)], configs, strict=True):
         held = claimed(study)
         record_report(held, make_report(1, auc))
-        ends = "complete" if held.reference else outcome
+        ends = "complete" if held.baseline else outcome
         assert finish(held, ends, make_report(1, auc), make_record(config))  # type: ignore[arg-type]
     return study
 
@@ -33,7 +33,7 @@ def searched(database: Database, trials: list[tuple[float, dict[str, Any]]], *, 
 def test_the_references_come_first_then_the_best_by_their_value(database: Database) -> None:
     study = searched(database, [(0.7, {"margin": 0.1}), (0.9, {"margin": 0.2}), (0.8, {"margin": 0.3})])
     chosen = choose_candidates(study, top=2)
-    assert [candidate.name for candidate in chosen] == [*references(study.spec), "trial 3", "trial 4"]
+    assert [candidate.name for candidate in chosen] == [*baselines(study.spec), "trial 3", "trial 4"]
     assert [candidate.is_reference for candidate in chosen] == [True, True, False, False]
     assert [(candidate.trial, candidate.auc) for candidate in chosen] == [(0, 0.80), (1, 0.81), (3, 0.9), (4, 0.8)]
     assert chosen[2].standard_error == 0.02
@@ -63,7 +63,7 @@ def test_a_reference_that_the_search_did_not_finish_is_confirmed_all_the_same(da
     study = create_or_open(database, "search", make_spec(3, references=True))
     chosen = choose_candidates(study, top=1)
     assert [(candidate.name, candidate.trial, candidate.auc) for candidate in chosen] == [
-        (name, None, None) for name in references(study.spec)
+        (name, None, None) for name in baselines(study.spec)
     ]
 
 

@@ -1,4 +1,4 @@
-"""`confirm` and `ablate` train what is left of their plan, by whatever trains it, and return the standing."""
+"""`confirm` and `ablate` train what is left of their plan, by whatever trains it, and return the leaderboard."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_a_confirmation_is_trained_once_and_asked_again_only_read(database: Data
     train = _training(database, calls)
     found = confirm(search, train=train, top=2, seeds=2)
     assert (found.name, found.search, found.done, found.whole) == ("search-confirm", "search", True, 2)
-    assert found.winner in {row.candidate for row in found.standings}
+    assert found.winner in {row.candidate for row in found.leaderboard}
     assert confirm(search, train=train) == found
     assert calls == ["search-confirm"]
     assert confirm(search, train=train, seeds=3).whole == 3
@@ -51,5 +51,5 @@ def test_an_ablation_compares_the_changes_with_the_trial_that_is_named(database:
     search, calls = _search(database), []
     found = ablate(search, train=_training(database, calls), seeds=2, trial=3)
     assert (found.name, found.done, found.repeats) == (ablation_name("search"), True, 2)
-    assert next(row.candidate for row in found.standings if row.is_reference) == "trial 3"
+    assert next(row.candidate for row in found.leaderboard if row.is_reference) == "trial 3"
     assert calls == [ablation_name("search")]

@@ -25,10 +25,10 @@ from hpo.search.queries.ledger import read_openings
 from hpo.search.queue.workers import this_process
 from hpo.search.study import Study, create_or_open, open_study
 from hpo.search.worker.loop import run_worker
+from hpo.study.baselines import CROSS_ENTROPY, LIBAUC
 from hpo.study.catalogue import find_dataset
 from hpo.study.config import TrainConfig
 from hpo.study.record import NetworkRecord, Provenance, ResourceUsage
-from hpo.study.references import CROSS_ENTROPY, LIBAUC
 from hpo.testing.trainer import FakeTrainer, make_spec
 from hpo.training.loop.model_file import Model, save_model
 from hpo.training.model.resnet import resnet18

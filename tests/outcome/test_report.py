@@ -106,7 +106,7 @@ def test_a_study_in_a_database_becomes_a_report(tmp_path: Path) -> None:
     study = create_or_open(database, "breast", make_spec(12, references=True))
     run_worker(study, identity=this_process("w"), train=FakeTrainer())
     search = gather_search(study)
-    assert (len(search.trials), search.shared_epoch, len(search.references)) == (12, 4, 2)
+    assert (len(search.trials), search.shared_epoch, len(search.baselines)) == (12, 4, 2)
     found = build(Evidence(search))
     counts = words(section_with(found, "history"))[0]
     assert numbers_in(counts)[:2] == [12, 12]

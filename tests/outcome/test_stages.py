@@ -8,10 +8,10 @@ import xml.etree.ElementTree as ET
 import pytest
 
 from hpo.outcome.judgement import judge_final
+from hpo.outcome.leaderboard import Confirmation, judge
 from hpo.outcome.report.build import Evidence, build
 from hpo.outcome.report.document import Listing, Picture, Table
 from hpo.outcome.report.result.stages import STAGES, Stage, follow, optimism
-from hpo.outcome.standings import Confirmation, judge
 from tests.mention import numbers_in, unmentioned
 from tests.outcome import simulated
 from tests.outcome.pages import pictures, section_with
@@ -45,7 +45,7 @@ def test_a_configuration_is_followed_by_its_name_through_all_stages() -> None:
     assert searched is not None
     assert (searched.low, searched.high) == pytest.approx((trial.row.auc - reach, trial.row.auc + reach))
     assert confirmed is not None
-    assert confirmed.auc == pytest.approx(confirmation().standings[0].mean)
+    assert confirmed.auc == pytest.approx(confirmation().leaderboard[0].mean)
     assert tested == Stage(judgement.entries[0].mean, judgement.entries[0].interval.low,
                            judgement.entries[0].interval.high)  # fmt: skip
 

@@ -11,11 +11,12 @@ from hpo.errors import StudyNotFoundError
 from hpo.search.admin.studies import delete_study
 from hpo.search.database.database import Database
 from hpo.search.database.optuna_storage import plain_storage
+from hpo.search.queue.claiming import claim
 from hpo.search.queue.workers import record_job, request_stop, this_process
 from hpo.search.study import Study, create_or_open, list_studies
 from hpo.search.worker import heartbeat, loop
 from hpo.search.worker.loop import run_worker
-from tests.search.fakes import FakeTrainer, make_spec
+from hpo.testing.trainer import FakeTrainer, make_spec
 from tests.wait import until
 
 
@@ -75,9 +76,9 @@ def test_a_worker_that_waits_for_another_ends_too(
     any_database: Database, name: str, way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     study = create_or_open(any_database, name, make_spec(1))
-    loop.claim(study, "another")
+    claim(study, "another")
     monkeypatch.setattr(loop, "POLL_SECONDS", (0.01, 0.01))
-    usual = loop.claim
+    usual = claim
 
     def delete_after(*arguments: Any) -> Any:
         found = usual(*arguments)

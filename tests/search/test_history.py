@@ -89,7 +89,7 @@ def _auc(params: dict[str, Any], epoch: int) -> float:
 
 def _end(held: Claim, params: dict[str, Any]) -> None:
     """Train a trial to its end: every seventh fails, the others end complete or pruned."""
-    record = make_record({}, {} if held.reference else params)
+    record = make_record({}, {} if held.baseline else params)
     last = None
     for epoch in range(1, EPOCHS + 1):
         if held.number % 7 == 6 and epoch == 3:
@@ -109,7 +109,7 @@ def _simulate(study: Study, check: Callable[[Study, Claim, Suggestion], None] = 
     for step in range(TRIALS):
         held = claimed(study, f"w{step % WORKERS}")
         params: dict[str, Any] = {}
-        if not held.reference:
+        if not held.baseline:
             suggestion = suggest(study, held.number)
             check(study, held, suggestion)
             params = suggestion.values

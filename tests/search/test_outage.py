@@ -157,7 +157,7 @@ class TestRetry:
             raise _refused()
 
         with pytest.raises(sa.exc.OperationalError):
-            retry(work, RetryPolicy(300.0, opening=True))
+            retry(work, RetryPolicy(300.0, first_contact=True))
         assert len(tried) == 1
 
     def test_a_server_without_a_free_connection_is_waited_for_at_the_first_opening(self) -> None:
@@ -171,7 +171,7 @@ class TestRetry:
                 raise left.pop()
             return 7
 
-        assert retry(work, RetryPolicy(300.0, opening=True)) == 7
+        assert retry(work, RetryPolicy(300.0, first_contact=True)) == 7
 
     def test_a_short_crowd_is_not_logged(self, outages: Outages) -> None:
         left = [of_postgresql("53300", statement=None), of_postgresql("40P01")]

@@ -14,9 +14,9 @@ from hpo.search.queue.workers import this_process
 from hpo.search.study import create_or_open, open_study
 from hpo.search.worker.loop import run_worker
 from hpo.search.worker.replay import replay
+from hpo.study.baselines import baselines
 from hpo.study.config import TrainConfig
 from hpo.study.planned import planned_trial
-from hpo.study.references import references
 from hpo.study.spec import StudySpec
 from hpo.testing.trainer import FakeTrainer, make_spec
 from hpo.testing.trials import recorded
@@ -27,7 +27,7 @@ from tests.search.planned import make_confirmation, make_plan
 def test_a_search_plans_its_references_and_leaves_the_rest_to_the_sampler() -> None:
     spec = make_spec(references=True)
     planned = [planned_trial(spec, slot) for slot in range(3)]
-    assert [trial.reference if trial else None for trial in planned] == [*references(spec), None]
+    assert [trial.baseline if trial else None for trial in planned] == [*baselines(spec), None]
     assert all(trial.repeat is None for trial in planned if trial)
     assert planned_trial(make_spec(references=False), 0) is None
 

@@ -15,10 +15,10 @@ from hpo.search.queue.workers import this_process
 from hpo.search.strategy.sampler import distribution, make_sampler, nearest, planned_template, suggest
 from hpo.search.study import Study, create_or_open
 from hpo.search.worker.loop import run_worker
+from hpo.study.baselines import baselines
 from hpo.study.choices import SAMPLERS
 from hpo.study.files import builtin_study_file, load_spec
 from hpo.study.planned import PlannedTrial
-from hpo.study.references import references
 from hpo.study.space import Choices, FloatRange, IntRange
 from hpo.study.spec import Search
 from hpo.testing.trainer import FakeTrainer, make_spec
@@ -102,18 +102,18 @@ def test_references_are_trials_0_and_1_marked_for_the_dashboard_with_their_exact
 ) -> None:
     study = _ran(database, 3, references=True)
     shown = optuna.load_study(study_name="study", storage=database.optuna).trials
-    assert [trial.user_attrs.get("reference") for trial in shown] == [*references(study.spec), None]
+    assert [trial.user_attrs.get("reference") for trial in shown] == [*baselines(study.spec), None]
     assert shown[0].params["weight_decay"] == 1e-6
     assert shown[0].user_attrs["outside the space"]["weight_decay"] == 0.0
-    config = references(study.spec)["medmnist-cross-entropy"].model_dump()
+    config = baselines(study.spec)["medmnist-cross-entropy"].model_dump()
     assert recorded(study, 0).config == config
     assert "margin" not in shown[0].params
 
 
 def test_a_choice_that_a_reference_needs_and_the_space_lacks_is_left_out() -> None:
     spec = load_spec(builtin_study_file("breast"), ('space.resplit.choices=["none", "holdout"]',))
-    name, config = next(iter(references(spec).items()))
-    template = planned_template(spec, PlannedTrial(name, config, is_reference=True))
+    name, config = next(iter(baselines(spec).items()))
+    template = planned_template(spec, PlannedTrial(name, config, is_baseline=True))
     assert "resplit" not in template.params
     assert template.user_attrs["outside the space"]["resplit"] == "official"
 

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from hpo.cli.common import plain
 from hpo.cli.render.page import page
-from hpo.cli.render.workers import read_crew, render_crew
+from hpo.cli.render.workers import read_workers_and_jobs, workers_view
 from hpo.launch.backends.base import Jobs, JobState
 from hpo.launch.backends.slurm import client
 from hpo.launch.backends.slurm.queue import read_queue
@@ -62,7 +62,7 @@ def request(study: Study, started: float) -> StopRequest | None:
 def shown(study: Study) -> str:
     console = page()
     with console.capture() as capture:
-        console.print(render_crew(read_status(study), read_crew(study)))
+        console.print(workers_view(read_status(study), read_workers_and_jobs(study)))
     return capture.get()
 
 
@@ -100,7 +100,7 @@ def test_a_slurm_that_fails_changes_nothing_but_what_is_shown_of_it(slurm: FakeS
     worker(study, "w1", "4711_0")
     text = shown(study)
     assert unmentioned(text, "squeue", "slurm_load_jobs error: Unable to contact slurm controller") == []
-    assert [idle.name for idle in read_crew(study).idle()] == ["w1"]
+    assert [idle.name for idle in read_workers_and_jobs(study).idle()] == ["w1"]
 
 
 def test_a_slow_slurm_does_not_hold_up_a_view_that_is_drawn_anew(slurm: FakeSlurm, study: Study) -> None:
@@ -123,8 +123,8 @@ def test_workers_are_shown_with_what_they_hold_and_how_they_ended(slurm: FakeSlu
     silence = schema.workers.c.worker == "gone"
     with study.database.engine.begin() as connection:
         connection.execute(sa.update(schema.workers).where(silence).values(seen=schema.workers.c.seen - 3600))
-    crew = read_crew(study)
-    assert [[each.name for each in some] for some in (crew.idle(), crew.lost())] == [["idle"], ["gone"]]
+    state = read_workers_and_jobs(study)
+    assert [[each.name for each in some] for some in (state.idle(), state.lost())] == [["idle"], ["gone"]]
 
     def line(word: str) -> str:
         (found,) = [line for line in shown(study).splitlines() if word in line]
@@ -142,12 +142,12 @@ def test_a_look_writes_nothing(slurm: FakeSlurm, study: Study) -> None:
     slurm.queue("4711|0|RUNNING")
     statements: list[str] = []
     sa.event.listen(study.database.engine, "before_cursor_execute", lambda *event: statements.append(event[2]))
-    crew = read_crew(study)
+    state = read_workers_and_jobs(study)
     assert statements
     assert {text.split()[0] for text in statements} <= {"SELECT", "BEGIN"}
     assert slurm.calls("scancel") == []
     assert all(call == "show config" for call in slurm.calls("scontrol"))
-    document = json.loads(json.dumps(plain(crew.as_json()), allow_nan=False))
+    document = json.loads(json.dumps(plain(state.as_json()), allow_nan=False))
     assert document["workers"][0]["job"] == "4711_0"
     assert {job["job"]: job["running"] for job in document["jobs"]} == {"4711": 1, "12": None}
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from hpo.errors import StudyFileError, UsageError
+from hpo.study.baselines import CROSS_ENTROPY, LIBAUC, baselines
 from hpo.study.catalogue import DATASETS, find_dataset
 from hpo.study.choices import AUGMENTATIONS
 from hpo.study.config import TrainConfig, applies, problem_of, settings
 from hpo.study.files import apply_overrides, builtin_study_file, check_spec, load_spec
-from hpo.study.references import CROSS_ENTROPY, LIBAUC, references
 from hpo.study.space import suggestion_order
 from hpo.study.spec import differences
 from tests.mention import unmentioned
@@ -199,7 +199,7 @@ def test_settings_are_suggested_after_those_they_depend_on() -> None:
 
 def test_references_are_the_published_recipes_and_share_the_fidelity_of_the_study() -> None:
     spec = load_spec(builtin_study_file("adrenal3d"), ("fixed.input_size=14", "fixed.clip=0.5"))
-    found = references(spec)
+    found = baselines(spec)
     assert list(found) == [CROSS_ENTROPY, LIBAUC]
     recipe, libauc = found[CROSS_ENTROPY], found[LIBAUC]
     assert (recipe.loss, recipe.optimizer, recipe.learning_rate, recipe.clip) == ("cross_entropy", "adam", 1e-3, 0.0)
@@ -209,8 +209,8 @@ def test_references_are_the_published_recipes_and_share_the_fidelity_of_the_stud
     assert libauc.clip == 1.0
 
 
-def test_a_study_may_go_without_references() -> None:
-    assert references(load_spec(builtin_study_file("breast"), ("search.references=false",))) == {}
+def test_a_study_may_go_without_baselines() -> None:
+    assert baselines(load_spec(builtin_study_file("breast"), ("search.references=false",))) == {}
 
 
 def test_fixing_a_setting_takes_out_the_settings_that_then_mean_nothing() -> None:

@@ -18,7 +18,7 @@ from rich.text import Text
 
 from hpo.cli.render.page import messages
 from hpo.cli.render.trials import STYLES, brief, cells, valued
-from hpo.cli.render.workers import MOST_ROWS, Crew, read_crew, render_crew
+from hpo.cli.render.workers import MOST_ROWS, WorkersAndJobs, read_workers_and_jobs, workers_view
 from hpo.launch.jobs import JobWatch
 from hpo.search.queries.status import StudyStatus, read_status
 from hpo.search.queries.trials import TrialRow, read_trials
@@ -34,14 +34,14 @@ _HINT = "Ctrl-C stops cleanly; the same command resumes"
 
 
 def render_status(
-    status: StudyStatus, recent: list[TrialRow], crew: Crew, hint: str = "", most: int | None = None
+    status: StudyStatus, recent: list[TrialRow], state: WorkersAndJobs, hint: str = "", most: int | None = None
 ) -> RenderableType:
     """Render the status: progress, pace, best with its interval, baselines, workers, jobs, latest trials.
 
     most: running trials to list, None for all.
     """
     return Panel(
-        Group(_progress(status), "", _standing(status), "", render_crew(status, crew, most), "", _latest(recent)),
+        Group(_progress(status), "", _best_so_far(status), "", workers_view(status, state, most), "", _latest(recent)),
         title=Text.assemble("study ", (status.name, "bold")),
         subtitle=Text(hint) if hint else None,
     )
@@ -70,7 +70,7 @@ def _share(part: int, whole: int) -> str:
     return f"{part} ({100 * part / whole:.0f} %)" if whole else "0"
 
 
-def _standing(status: StudyStatus) -> RenderableType:
+def _best_so_far(status: StudyStatus) -> RenderableType:
     lines = [Text.assemble(("best  ", "bold"), valued(status.best))]
     lines += [Text.assemble(("      ", ""), valued(value)) for value in status.references if value != status.best]
     return Group(*lines)
@@ -159,8 +159,8 @@ def watching(study: Study) -> Iterator[Callable[[], None]]:
         yield view.look
 
 
-def read_view(study: Study, watch: JobWatch | None = None) -> tuple[StudyStatus, list[TrialRow], Crew]:
+def read_view(study: Study, watch: JobWatch | None = None) -> tuple[StudyStatus, list[TrialRow], WorkersAndJobs]:
     """Read what `render_status` needs; `watch` polls the backends, without it each is asked once."""
     ended = [row for row in read_trials(study) if row.ended is not None]
     recent = sorted(ended, key=lambda row: -(row.ended or 0.0))[:RECENT]
-    return read_status(study), recent, read_crew(study, watch)
+    return read_status(study), recent, read_workers_and_jobs(study, watch)

@@ -1,4 +1,4 @@
-"""Who works on a study, as people look at it: workers at their trials, workers without one, and jobs."""
+"""Render the workers and jobs of a study: workers with a trial, workers without one, jobs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MOST_ARRAYS = 4
 
 
 @dataclass(frozen=True)
-class Crew:
+class WorkersAndJobs:
     """Workers and jobs of a study. lost_after: seconds of silence after which a worker counts as lost."""
 
     workers: list[WorkerRow]
@@ -31,41 +31,41 @@ class Crew:
     lost_after: float
 
     def lost(self) -> list[WorkerRow]:
-        """Workers that have not said that they ended, and say nothing any more."""
+        """Return the workers that are not known to have ended, and whose last heartbeat is too old."""
         return [worker for worker in self.workers if worker.alive and worker.silent > self.lost_after]
 
     def idle(self) -> list[WorkerRow]:
-        """Workers that live and hold no trial."""
+        """Return the workers that run and hold no trial."""
         return [
             worker for worker in self.workers if worker.alive and worker.trial is None and not self._is_lost(worker)
         ]
 
     def as_json(self) -> dict[str, object]:
-        """`workers`, `jobs` and `slurm`, the last one why Slurm or another backend does not tell of jobs, or null."""
+        """Return `workers`, `jobs` and `slurm`: why the state of jobs is unknown, or null."""
         return {"workers": self.workers, "jobs": self.jobs.jobs, "slurm": self.jobs.trouble}
 
     def _is_lost(self, worker: WorkerRow) -> bool:
         return worker.silent > self.lost_after
 
 
-def read_crew(study: Study, watch: JobWatch | None = None) -> Crew:
-    """Reads workers, and asks the backends for jobs: at once, or as often as `watch` does. Writes nothing."""
+def read_workers_and_jobs(study: Study, watch: JobWatch | None = None) -> WorkersAndJobs:
+    """Read the workers, and ask the backends for jobs: now, or as often as `watch` does. Writes nothing."""
     jobs = jobs_of(study) if watch is None else watch.look(study)
-    return Crew(read_workers(study), jobs, 2 * study.lease)
+    return WorkersAndJobs(read_workers(study), jobs, 2 * study.lease)
 
 
-def render_crew(status: StudyStatus, crew: Crew, most: int | None = None) -> RenderableType:
-    """The trials that run with their workers, `most` of them at most, then the other workers and the jobs."""
+def workers_view(status: StudyStatus, state: WorkersAndJobs, most: int | None = None) -> RenderableType:
+    """Render at most `most` running trials with their workers, then the other workers and the jobs."""
     shown = status.running[:most]
-    by_name = {worker.name: worker for worker in crew.workers}
+    by_name = {worker.name: worker for worker in state.workers}
     table = Table(
-        "worker", "device", "trial", "epoch", "", "AUC", "heard", box=None, pad_edge=False, header_style="dim"
+        "worker", "device", "trial", "epoch", "", "AUC", "heartbeat", box=None, pad_edge=False, header_style="dim"
     )
     for running in shown:
         table.add_row(*_cells(running, by_name.get(running.worker)))
     if not shown:
-        table.add_row("none at work", *[""] * 6)
-    return Group(table, *_others(crew, len(status.running) - len(shown)), *_jobs(crew.jobs))
+        table.add_row("none running", *[""] * 6)
+    return Group(table, *_others(state, len(status.running) - len(shown)), *_jobs(state.jobs))
 
 
 def _cells(running: RunningTrial, worker: WorkerRow | None) -> tuple[RenderableType, ...]:
@@ -80,11 +80,11 @@ def _cells(running: RunningTrial, worker: WorkerRow | None) -> tuple[RenderableT
     )
 
 
-def _others(crew: Crew, hidden: int) -> list[Text]:
+def _others(state: WorkersAndJobs, hidden: int) -> list[Text]:
     lines = []
-    idle, lost = crew.idle(), crew.lost()
-    ended = [worker for worker in crew.workers if not worker.alive]
-    parts = [f"{hidden} more at work"] if hidden else []
+    idle, lost = state.idle(), state.lost()
+    ended = [worker for worker in state.workers if not worker.alive]
+    parts = [f"{hidden} more with a trial"] if hidden else []
     parts += [f"{len(idle)} without a trial"] if idle else []
     parts += [f"{len(ended)} ended"] if ended else []
     if parts:

@@ -1,4 +1,4 @@
-"""`Backend`: what starts, shows and cancels the workers of a study somewhere, and the registry of backends."""
+"""`Backend`: the interface to start, show and cancel the workers of a study, and the registry of backends."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 
 def unwatched(_study: Study) -> AbstractContextManager[Callable[[], None]]:
-    """A context that watches nothing."""
+    """Return a context that does nothing."""
     return nullcontext(lambda: None)
 
 
 @dataclass(frozen=True)
 class LaunchRequest:
-    """Which workers a backend is asked to start, as the options of `hpo launch` say it.
+    """The workers that a backend is asked to start, as the options of `hpo launch` say.
 
     Attributes:
         study: its name.
@@ -56,13 +56,13 @@ class LaunchRequest:
     watching: Watching = field(default=unwatched, repr=False)
 
     def address(self) -> str:
-        """The database URL, with its password; raises StorageError if it is malformed."""
+        """Return the database URL, with its password; raises StorageError if it is malformed."""
         from hpo.search.database.address import resolve_address
 
         return resolve_address(self.storage).render_as_string(hide_password=False)
 
     def command(self) -> list[str]:
-        """Words of the command of one worker, which reads the address from the first line of its standard input.
+        """Return the command of one worker, which reads the address from the first line of its standard input.
 
         So neither a list of processes nor the environment shows the password.
         """
@@ -125,11 +125,11 @@ class Cancelled:
 
 
 class Backend(ABC):
-    """Where workers run. `hpo launch` makes one for each call; only `submit` has to be written.
+    """Where workers run. `hpo launch` makes one for each call; only `submit` has to be implemented.
 
-    Workers tell the database that they live, what they train and how they ended, and `hpo stop` asks them through it to
-    end, wherever they run. A backend adds what the database cannot know: jobs that wait, or run without a worker.
-    `status` and `cancel` are called of every registered backend, in any process, for any study.
+    Heartbeats, progress, results and stop requests of workers go through the database, wherever they run. A backend
+    adds what the database cannot know: jobs that wait, or run without a worker. `status` and `cancel` are called on
+    every registered backend, in any process, for any study.
     """
 
     waits: ClassVar[bool] = False
@@ -139,13 +139,13 @@ class Backend(ABC):
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        """Give back what `check` took; called in every case."""
+        """Release what `check` acquired; always called."""
         return
 
     def check(self, spec: StudySpec, request: LaunchRequest) -> None:
-        """Raise what an impossible request deserves, an `HpoError`, before the study is created.
+        """Raise an `HpoError` if the request cannot be met, before the study is created.
 
-        By default, that its data are there.
+        By default, check that the data are there.
         """
         from hpo.data.development import load_development
 
@@ -156,7 +156,7 @@ class Backend(ABC):
         """Start workers for a study that has trials left."""
 
     def status(self, study: Study) -> Jobs:  # noqa: ARG002
-        """The study's jobs here; asks in bounded time and changes nothing."""
+        """Return the study's jobs on this backend, in bounded time and without changes."""
         return Jobs()
 
     def cancel(self, study: Study, *, spared: Collection[str] | None = None) -> Cancelled:  # noqa: ARG002

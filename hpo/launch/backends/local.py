@@ -31,7 +31,7 @@ DEFAULT_CHECKPOINTS = "hpo-checkpoints"
 NO_CHECKPOINTS = "none"
 
 GRACE_SECONDS = 60.0
-"""Time that a worker gets to finish its step and give its trial back before it is killed."""
+"""Seconds that a worker gets to finish its step and release its trial before it is killed."""
 
 INTERRUPTED = 130
 """Exit code of a worker that was asked to end before its study was done."""
@@ -39,9 +39,9 @@ INTERRUPTED = 130
 QUIET_SECONDS = 3.0
 """Seconds for which the view may fail before that is logged: one lost connection is no news."""
 
-MAX_DEATHS = 5
-YOUNG_SECONDS = 60.0
-"""A worker that was killed is started anew, but not after this many deaths in a row at less than this age."""
+MAX_KILLS = 5
+EARLY_SECONDS = 60.0
+"""A worker that was killed is restarted, but not after this many times in a row, each within this many seconds."""
 
 
 def checkpoint_folder(option: str | None, study_folder: str) -> Path | None:
@@ -105,19 +105,19 @@ class WorkerEnd:
     log: Path
 
     def last_lines(self, count: int = 15) -> str:
-        """The last lines of its log."""
+        """Return the last lines of its log."""
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-count:])
 
 
 class LocalWorkers:
-    """The worker processes of one `hpo launch`; leaves none behind."""
+    """The worker processes of one `hpo launch`."""
 
     def __init__(self, plan: LocalPlan) -> None:
-        """Starts the workers; raises OutputError if the log folder cannot be written."""
+        """Start the workers; raises OutputError if the log folder cannot be written."""
         self._plan, self._log_dir = plan, plan.log_dir
         self._names = {f"{os.uname().nodename}-{os.getpid()}-{number}": slot for number, slot in enumerate(plan.slots)}
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
-        self._deaths = dict.fromkeys(self._names, 0)
+        self._kills = dict.fromkeys(self._names, 0)
         self._began: dict[str, float] = {}
         try:
             plan.log_dir.mkdir(parents=True, exist_ok=True)
@@ -143,35 +143,33 @@ class LocalWorkers:
         self._processes[name], self._began[name] = process, time.monotonic()
 
     def restart_crashed(self) -> int:
-        """Starts the workers anew that a signal killed, as the system does where memory is short; how many.
+        """Restart the workers that were killed by a signal, as the system does when memory is short; return how many.
 
-        One that was killed MAX_DEATHS times, each time within YOUNG_SECONDS, stays dead.
+        One that was killed MAX_KILLS times in a row, each within EARLY_SECONDS, is not restarted.
         """
-        revived = 0
+        restarted = 0
         for name, process in list(self._processes.items()):
             if (process.poll() or 0) >= 0:
                 continue
-            young = time.monotonic() - self._began[name] < YOUNG_SECONDS
-            self._deaths[name] = self._deaths[name] + 1 if young else 1
-            if self._deaths[name] < MAX_DEATHS:
+            early = time.monotonic() - self._began[name] < EARLY_SECONDS
+            self._kills[name] = self._kills[name] + 1 if early else 1
+            if self._kills[name] < MAX_KILLS:
                 with self.log_of(name).open("a") as log:
-                    log.write(
-                        f"hpo launch: the worker was killed by signal {-process.returncode}; it is started anew\n"
-                    )
+                    log.write(f"hpo launch: the worker was killed by signal {-process.returncode}; restarting it\n")
                 self._start(name)
-                revived += 1
-        return revived
+                restarted += 1
+        return restarted
 
     def log_of(self, name: str) -> Path:
-        """Where a worker writes what it says."""
+        """Return the log file of a worker."""
         return self._log_dir / f"{name}.log"
 
     def running(self) -> int:
-        """Number of workers that have not ended."""
+        """Count the workers that have not ended."""
         return sum(process.poll() is None for process in self._processes.values())
 
     def failures(self) -> list[WorkerEnd]:
-        """Workers that ended with an exit code other than 0."""
+        """Return the workers that ended with an exit code other than 0."""
         return [
             WorkerEnd(name, process.returncode, self.log_of(name))
             for name, process in self._processes.items()
@@ -179,7 +177,7 @@ class LocalWorkers:
         ]
 
     def stop(self) -> None:
-        """Asks every worker to give its trial back and waits; kills those that take longer than GRACE_SECONDS."""
+        """Ask every worker to release its trial, wait, and kill those that take longer than GRACE_SECONDS."""
         for process in self._processes.values():
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)

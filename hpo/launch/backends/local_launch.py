@@ -1,4 +1,4 @@
-"""This machine as a launch backend: what there is to be measured, then workers until the trials are finished."""
+"""Launch backend for this machine: measure it if needed, then run workers until the trials are finished."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class LocalBackend(Backend):
         self._development: Development | None = None
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        """End the process that looks at the machine."""
+        """End the process that probes the machine."""
         if self._probe is not None:
             self._probe.__exit__(kind, error, _)
 
@@ -124,7 +124,7 @@ def _log_estimate(
     estimate = Estimate(seconds, remaining, study.spec.budget.epochs, trained_share(study.spec), max(1, gpus))
     _log.info(_sentence(estimate, device, len(slots)))
     if estimate.hours > LONG_HOURS:
-        _log.info("that is long; it starts all the same, and Ctrl-C keeps what is done. Faster would be:")
+        _log.info("that is long; Ctrl-C stops it without loss. Faster options:")
         for line in advice(study.spec, on_gpu=gpus > 0):
             _log.info(f"  - {line.replace('STUDY', study.name)}")
 
@@ -140,13 +140,13 @@ def _sentence(estimate: Estimate, device: str, workers: int) -> str:
 
 
 def workers_failed(failures: list[WorkerEnd]) -> WorkersFailedError:
-    """The error of local workers that failed: how each ended, the end of its log, and the exit code that tells most."""
+    """Make the error for failed workers: how each ended, the end of its log, and the most informative exit code."""
     lines = []
     for end in failures:
-        how = f"ended with code {end.code}" if end.code > 0 else f"was killed by signal {-end.code} time after time"
+        how = f"ended with code {end.code}" if end.code > 0 else f"was killed repeatedly by signal {-end.code}"
         lines += [f"worker {end.name} {how}; the end of {end.log}:", end.last_lines()]
     if any(end.code < 0 for end in failures):
-        lines.append("is the memory too small for so many workers? Give fewer --workers; `dmesg` tells who was killed")
+        lines.append("is the memory too small for so many workers? Give fewer --workers; `dmesg` shows what was killed")
         code = DeviceError.exit_code
     else:
         code = next((end.code for end in failures if end.code > 1), 1)

@@ -1,4 +1,4 @@
-"""The backend that starts nothing: workers are attached by hand."""
+"""Launch backend that starts no workers: they are attached by hand."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _log = logging.getLogger(__name__)
 
 
 class NoWorkers(Backend):
-    """Creates the study and starts no worker; the data are checked all the same."""
+    """Create the study without starting workers; the data are still checked."""
 
     def submit(self, study: Study, request: LaunchRequest) -> Submission:  # noqa: ARG002
         """Log how workers are attached."""

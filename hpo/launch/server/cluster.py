@@ -217,20 +217,20 @@ def _check_free(cluster: Cluster) -> None:
 
 def _initialise(cluster: Cluster) -> None:
     """Create the database under a temporary name and rename it, so that an existing one is complete."""
-    begun = cluster.folder / "data.begun"
-    shutil.rmtree(begun, ignore_errors=True)
+    unfinished = cluster.folder / "data.begun"
+    shutil.rmtree(unfinished, ignore_errors=True)
     password_file = cluster.folder / ".password"
     _write_private(password_file, cluster.password, cluster.owner)
-    options = {"-D": begun, "-U": USER, "-A": "scram-sha-256", "--pwfile": password_file, "-E": "UTF8"}
+    options = {"-D": unfinished, "-U": USER, "-A": "scram-sha-256", "--pwfile": password_file, "-E": "UTF8"}
     try:
         _run(cluster, "initdb", *(str(word) for pair in options.items() for word in pair), "--locale=C.UTF-8")
-        _run_single(cluster, begun, f"CREATE DATABASE {DATABASE}")
+        _run_single(cluster, unfinished, f"CREATE DATABASE {DATABASE}")
         # Write the password first: a password without a database is harmless, the reverse is not.
         write_address_file(cluster.address_file, cluster.address)
-        begun.rename(cluster.data)
+        unfinished.rename(cluster.data)
     finally:
         password_file.unlink(missing_ok=True)
-        shutil.rmtree(begun, ignore_errors=True)
+        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def _run_single(cluster: Cluster, data: Path, statement: str) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from hpo.study.baselines import baselines
 from hpo.study.config import TrainConfig
-from hpo.study.references import references
 from hpo.study.space import Choices, Range
 from hpo.study.spec import StudySpec
 
@@ -28,7 +28,7 @@ def heaviest(spec: StudySpec) -> TrainConfig:
         if isinstance(entry, Choices) and wanted in entry.choices:
             values[name] = wanted
     config = spec.config(values)
-    compared = [config, *references(spec).values()]
+    compared = [config, *baselines(spec).values()]
     largest = {name: max(getattr(other, name) for other in compared) for name in _GROWING}
     return config.model_copy(update=largest)
 

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 from hpo.outcome.final import Final
 from hpo.outcome.judgement import judge_final
+from hpo.outcome.leaderboard import Confirmation
 from hpo.outcome.report.document import Document
 from hpo.outcome.report.result import sections as of_result
 from hpo.outcome.report.result.stages import follow, optimism
 from hpo.outcome.report.search import sections as of_search
 from hpo.outcome.report.search.evidence import SearchEvidence
 from hpo.outcome.report.work import Work, cost, provenance, work_of_final
-from hpo.outcome.standings import Confirmation
 from hpo.search.queries.ledger import Opening
 
 
@@ -46,8 +46,8 @@ def build(evidence: Evidence, seed: int = 0) -> Document:
         of_search.question(search),
         result,
         *confirmed,
-        of_search.standing(search),
-        of_search.versions(search, seed),
+        of_search.best(search),
+        of_search.space(search, seed),
         of_search.reasons(search),
         *([of_result.ablation(evidence.ablation)] if evidence.ablation is not None else []),
         of_search.learning(search, optimism(follow(search, evidence.confirmation, judgement))),

@@ -7,11 +7,11 @@ from pathlib import Path
 from hpo.errors import StudyNotFoundError, UsageError
 from hpo.outcome.ablation import ablation_name
 from hpo.outcome.final import load
+from hpo.outcome.leaderboard import read_confirmation
 from hpo.outcome.preparation import confirmation_name
 from hpo.outcome.report.build import Evidence
 from hpo.outcome.report.search.evidence import gather_search
 from hpo.outcome.report.work import Work
-from hpo.outcome.standings import read_confirmation
 from hpo.search.queries.ledger import read_openings
 from hpo.search.queries.trials import read_records
 from hpo.search.study import Study, open_study

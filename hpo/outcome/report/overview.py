@@ -25,7 +25,7 @@ class Row:
         judgement = judge_final(final)
         self.dataset, self.study = dataset, final.result.study
         self.winner: EntryResult = judgement.entries[0]
-        self.references: dict[str, EntryResult] = {one.name: one for one in judgement.entries if one.is_reference}
+        self.baselines: dict[str, EntryResult] = {one.name: one for one in judgement.entries if one.is_reference}
         self.against: dict[str, BaselineDifference] = {one.reference: one for one in judgement.against}
 
 
@@ -59,7 +59,7 @@ def gather_rows(root: Path) -> list[Row]:
 
 def overview(rows: Sequence[Row]) -> Document:
     """Build the page over all datasets that have a result."""
-    names = list(dict.fromkeys(name for row in rows for name in row.references))
+    names = list(dict.fromkeys(name for row in rows for name in row.baselines))
     missing = [dataset.official_name for dataset in _tasks() if dataset not in [row.dataset for row in rows]]
     header = ("dataset", "published", *names, "winner", "winner, 95 % interval")
     blocks: list[Block] = [Table(header, tuple(_line(row, names) for row in rows))]
@@ -83,9 +83,9 @@ def overview(rows: Sequence[Row]) -> Document:
 
 def _line(row: Row, names: Sequence[str]) -> tuple[str, ...]:
     estimate = row.winner.interval
-    references = (auc(row.references[name].mean) if name in row.references else "-" for name in names)
+    baselines = (auc(row.baselines[name].mean) if name in row.baselines else "-" for name in names)
     interval = f"[{auc(estimate.low)}, {auc(estimate.high)}]"
-    return (row.dataset.official_name, auc(row.dataset.published_auc), *references, auc(row.winner.mean), interval)
+    return (row.dataset.official_name, auc(row.dataset.published_auc), *baselines, auc(row.winner.mean), interval)
 
 
 def _differences(rows: Sequence[Row]) -> Section:
@@ -107,7 +107,7 @@ def _differences(rows: Sequence[Row]) -> Section:
 
 def _tests(rows: Sequence[Row], names: Sequence[str]) -> Section:
     gaps = {
-        name: [row.winner.mean - row.references[name].mean for row in rows if name in row.references] for name in names
+        name: [row.winner.mean - row.baselines[name].mean for row in rows if name in row.baselines] for name in names
     }
     gaps["the published value"] = [
         round(round(row.winner.mean, _PUBLISHED_DECIMALS) - row.dataset.published_auc, _PUBLISHED_DECIMALS)
@@ -122,9 +122,9 @@ def _tests(rows: Sequence[Row], names: Sequence[str]) -> Section:
         ),
         Listing(tuple(sentences)),
     ]
-    whole = [row for row in rows if all(name in row.references for name in names)]
+    whole = [row for row in rows if all(name in row.baselines for name in names)]
     if len(whole) > 1 and names:
-        table = np.array([[row.winner.mean, *(row.references[name].mean for name in names)] for row in whole])
+        table = np.array([[row.winner.mean, *(row.baselines[name].mean for name in names)] for row in whole])
         ranks = zip(("winner", *names), mean_ranks(table), strict=True)
         ranking = ", ".join(f"{name} {rank:.2f}" for name, rank in ranks)
         p = friedman_test(table).p

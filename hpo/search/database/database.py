@@ -144,7 +144,7 @@ def open_database(
         check_sqlite_folder(url, create)
     database = Database(url, make_engine(url), outage)
     with as_hpo_error(url):
-        policy = RetryPolicy(outage, database.address, opening=not known_good)
+        policy = RetryPolicy(outage, database.address, first_contact=not known_good)
         version = retry(lambda: _ready(database, create, beside_others), policy)
     if version is None:
         raise StorageError(f"{shown(url)} has no hpo studies yet; create the first with `hpo launch`")

@@ -185,14 +185,14 @@ def _begin_sqlite(connection: Connection) -> None:
     raw: Any = connection.connection.dbapi_connection
     raw.execute("PRAGMA busy_timeout = 0")
     try:
-        if not _begun_to_write(raw):
+        if not _acquired_write_lock(raw):
             # Once more through SQLAlchemy, to raise its error.
             connection.exec_driver_sql("BEGIN IMMEDIATE")
     finally:
         raw.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT * 1000}")
 
 
-def _begun_to_write(connection: Any) -> bool:
+def _acquired_write_lock(connection: Any) -> bool:
     """Poll for the file's write lock for up to BUSY_TIMEOUT seconds; return whether it was acquired."""
     # SQLite's busy handler backs off to 100 ms, so the longest-waiting connection retries least often (starvation).
     # With a constant pause of a few milliseconds, 64 workers on two cores do little but poll.

@@ -76,16 +76,16 @@ def storage_on(url: URL, engine: Engine) -> BaseStorage:
 def with_retries(storage: BaseStorage, run: Run) -> BaseStorage:
     """Return a storage whose calls go through `run`, except those that create a study or a trial."""
     # Creating is not idempotent: a retry after a lost reply to COMMIT would leave two of them.
-    patient = copy.copy(storage)
+    retrying = copy.copy(storage)
     for name in dir(BaseStorage):
         if name.startswith(("get_", "set_", "delete_")):
-            setattr(patient, name, _through(run, getattr(storage, name)))
-    return patient
+            setattr(retrying, name, _through(run, getattr(storage, name)))
+    return retrying
 
 
 def _through(run: Run, method: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(method)
-    def patiently(*arguments: Any, **options: Any) -> Any:
+    def retryingly(*arguments: Any, **options: Any) -> Any:
         return run(lambda: method(*arguments, **options))
 
-    return patiently
+    return retryingly

@@ -44,14 +44,14 @@ class RetryPolicy:
     Attributes:
         outage: seconds for which to retry.
         address: of the database, for the log.
-        opening: whether the server has never answered yet; if it then refuses connections or its host is unknown, the
-            address is taken to be wrong, and there is no retry.
+        first_contact: whether the server has never answered yet; if it then refuses connections or its host is unknown,
+            the address is taken to be wrong, and there is no retry.
         ended: called when a server that was unreachable has answered.
     """
 
     outage: float
     address: str = "the database"
-    opening: bool = False
+    first_contact: bool = False
     ended: Callable[[], None] = lambda: None
 
 
@@ -74,7 +74,7 @@ def retry(work: Callable[[], T], policy: RetryPolicy) -> T:
 
 
 def _repeat(work: Callable[[], T], policy: RetryPolicy) -> T:
-    pause, logged, begun, was_away = _FIRST_PAUSE, False, 0.0, False
+    pause, logged, first_failure, was_away = _FIRST_PAUSE, False, 0.0, False
     while True:
         try:
             result = work()
@@ -82,15 +82,15 @@ def _repeat(work: Callable[[], T], policy: RetryPolicy) -> T:
             kind, now = kind_of(error), time.monotonic()
             if not _may_pass(kind, policy):
                 raise
-            is_away, is_first = kind is ErrorKind.OUT_OF_REACH, not begun
-            begun, was_away = begun or now, was_away or is_away
-            if now >= begun + policy.outage:
+            is_away, is_repeated = kind is ErrorKind.OUT_OF_REACH, bool(first_failure)
+            first_failure, was_away = first_failure or now, was_away or is_away
+            if now >= first_failure + policy.outage:
                 raise
             # A connection that was lost and replaced at once is no outage.
-            if not logged and ((is_away and not is_first) or now > begun + _QUIET_SECONDS):
+            if not logged and ((is_away and is_repeated) or now > first_failure + _QUIET_SECONDS):
                 logged = True
                 _log.warning("%s: %s; retrying for %s", policy.address, _STATES[kind], _format_seconds(policy.outage))
-            time.sleep(min(pause * random.uniform(0.5, 1.5), begun + policy.outage - now))
+            time.sleep(min(pause * random.uniform(0.5, 1.5), first_failure + policy.outage - now))
             pause = min(2 * pause, _LONGEST_PAUSE)
         else:
             if was_away:
@@ -101,7 +101,7 @@ def _repeat(work: Callable[[], T], policy: RetryPolicy) -> T:
 
 
 def _may_pass(kind: ErrorKind, policy: RetryPolicy) -> bool:
-    return kind in (ErrorKind.CONFLICT, ErrorKind.BUSY) or (kind is ErrorKind.OUT_OF_REACH and not policy.opening)
+    return kind in (ErrorKind.CONFLICT, ErrorKind.BUSY) or (kind is ErrorKind.OUT_OF_REACH and not policy.first_contact)
 
 
 def _format_seconds(seconds: float) -> str:

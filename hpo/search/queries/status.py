@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -77,7 +78,7 @@ def read_status(study: Study) -> StudyStatus:
         StudyNotFoundError: if it has been deleted.
     """
     columns = [column for column in _trials if column.name not in ("record", "reason")]
-    budget = hpo_studies(schema.studies.c.trials).where(*study.is_there())
+    budget: sa.Select[Any] = hpo_studies(schema.studies.c.trials).where(*study.is_there())
     query = sa.select(*columns, database_now().label("now")).where(_trials.study_id == study.study_id)
     query = query.order_by(_trials.place)
     trials, rows = study.database.read(lambda connection: (connection.scalar(budget), connection.execute(query).all()))

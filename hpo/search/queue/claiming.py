@@ -213,7 +213,7 @@ def _as_claim(study: Study, row: AnyRow, **changed: Any) -> Claim:
         "trial_id": row.trial_id,
         "fence": row.fence,
         "worker": row.worker,
-        "reference": row.reference,
+        "baseline": row.reference,
         "record": TrialRecord.from_json(row.record, study.trial_name(row.trial_number)) if row.record else None,
         "epoch": row.epoch,
         "checkpoint": row.checkpoint,
@@ -276,7 +276,7 @@ def _new_slot(study: Study, worker: str, token: str, slot: int, connection: Conn
     planned = planned_trial(study.spec, slot)
     template = None if planned is None else planned_template(study.spec, planned)
     trial_id, number = new_trial(connection, study.study_id, template)
-    reference = None if planned is None else planned.reference
+    baseline = None if planned is None else planned.baseline
     connection.execute(
         sa.insert(schema.trials).values(
             study_id=study.study_id,
@@ -290,10 +290,10 @@ def _new_slot(study: Study, worker: str, token: str, slot: int, connection: Conn
             lease_until=database_now() + study.lease,
             progress=0.0,
             started=database_now(),
-            reference=reference,
+            reference=baseline,
         )
     )
     counters = schema.studies.c
     change = sa.update(schema.studies).where(counters.study_id == study.study_id)
     connection.execute(change.values(places=counters.places + 1))
-    return Claim(study, slot, number, trial_id, 1, worker, reference, None)
+    return Claim(study, slot, number, trial_id, 1, worker, baseline, None)

@@ -24,7 +24,7 @@ class Claim:
         number: of the trial.
         trial_id: in Optuna's tables.
         fence: fencing token, which grows with each claim of the trial.
-        reference: name of the baseline, None if it is not one.
+        baseline: name if the trial is a baseline, else None.
         record: None until one is stored.
         epoch: last epoch that an earlier worker reported.
         checkpoint: where that worker kept its checkpoints, HOST:FOLDER.
@@ -36,7 +36,7 @@ class Claim:
     trial_id: int
     fence: int
     worker: str
-    reference: str | None
+    baseline: str | None
     record: TrialRecord | None
     epoch: int | None = None
     checkpoint: str | None = None

@@ -88,7 +88,7 @@ def _record_report(connection: Connection, held: Claim, report: EpochReport) -> 
     )
     write_report(connection, held.trial_id, report.epoch, report.auc)
     pruner = make_pruner(study.spec)
-    if held.reference or report.epoch not in pruner.rungs():
+    if held.baseline or report.epoch not in pruner.rungs():
         return True
     return pruner.goes_on(_read_rung(connection, study.study_id, report.epoch, report.auc))
 

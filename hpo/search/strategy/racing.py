@@ -81,7 +81,7 @@ def difference_over(
     second: Sequence[Sequence[float]],
     scoring: Scoring,
     confidence: float = CONFIDENCE,
-    usual: VariancePrior | None = None,
+    prior: VariancePrior | None = None,
 ) -> Comparison | None:
     """Estimate the mean paired difference (first minus second) with its interval, by the corrected resampled t-test.
 
@@ -91,8 +91,7 @@ def difference_over(
     Args:
         first: (repeats, folds) AUCs.
         second: (repeats, folds) AUCs of the same repeats.
-        usual: prior from the differences of all candidates that moderates the variance, see
-            `hpo.statistics.moderated_variance`.
+        prior: of the variance, from the differences of all candidates, see `hpo.statistics.moderated_variance`.
 
     Returns:
         None if there is only one value.
@@ -102,7 +101,7 @@ def difference_over(
     differences = np.array(first) - np.array(second)
     if differences.size < 2:
         return None
-    return corrected_difference(differences, confidence, _validation_to_training(scoring), usual)
+    return corrected_difference(differences, confidence, _validation_to_training(scoring), prior)
 
 
 def _validation_to_training(scoring: Scoring) -> float:

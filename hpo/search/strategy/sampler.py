@@ -152,7 +152,7 @@ def planned_template(spec: StudySpec, planned: PlannedTrial) -> FrozenTrial:
             params[key] = near
         if near != values[key]:
             different[key] = values[key]
-    label: dict[str, str | int] = {"reference": planned.name} if planned.is_reference else {"candidate": planned.name}
+    label: dict[str, str | int] = {"reference": planned.name} if planned.is_baseline else {"candidate": planned.name}
     if planned.repeat is not None:
         label["repeat"] = planned.repeat + 1
     return create_trial(

@@ -284,7 +284,7 @@ def _new_record(held: Claim, provenance: Provenance, drawn: Drawn) -> TrialRecor
         params, config = suggestion.values, spec.config(suggestion.values)
         drawn |= suggestion.drawn
     else:
-        params, config = {} if planned.is_reference else spec.searched_values(planned.config), planned.config
+        params, config = {} if planned.is_baseline else spec.searched_values(planned.config), planned.config
     repeat = None if planned is None else planned.repeat
     return TrialRecord(
         config=config.model_dump(),
@@ -302,7 +302,7 @@ def _describe_start(held: Claim) -> str:
     planned = planned_trial(held.study.spec, held.slot)
     if planned is None:
         return text
-    name = f"baseline {planned.name}" if planned.is_reference else planned.name
+    name = f"baseline {planned.name}" if planned.is_baseline else planned.name
     return text + (f" ({name})" if planned.repeat is None else f" ({name}, repeat {planned.repeat + 1})")
 
 

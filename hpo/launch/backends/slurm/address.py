@@ -27,7 +27,7 @@ class WorkerAddress:
     secret: str | None = field(repr=False)
 
     def write(self) -> None:
-        """Writes the file, readable for its owner only. Raises OutputError."""
+        """Write the file, readable by its owner only. Raises OutputError."""
         from hpo.search.database.address import write_address_file
 
         if self.text is not None:
@@ -35,9 +35,10 @@ class WorkerAddress:
 
 
 def worker_address(storage: str | None, study: str, log_dir: Path, *, one_node: bool) -> WorkerAddress:
-    """The address of `--storage` or HPO_STORAGE for workers on other hosts, or on this one only if `one_node`.
+    """Return the address of `--storage` or HPO_STORAGE for workers on other hosts, or only on this one if `one_node`.
 
-    Raises StorageError if other hosts could not use it.
+    Raises:
+        StorageError: if other hosts could not use it.
     """
     from hpo.search.database.address import resolve_address, shown
 

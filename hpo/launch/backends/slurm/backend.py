@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 
 def prepare_request(request: LaunchRequest) -> Prepared:
-    """The job that a request would be submitted as; nothing is stored. Raises UsageError, StorageError, OutputError."""
+    """Make the job for a request; nothing is stored. Raises UsageError, StorageError, OutputError."""
     options = request.options or SlurmOptions()
     if not isinstance(options, SlurmOptions):
         raise UsageError(f"slurm takes SlurmOptions, not {type(options).__name__}")
@@ -63,12 +63,12 @@ class SlurmBackend(Backend):
         status = read_status(study)
         left = status.budget - status.finished
         if job.plan.per_device != AUTO and done.workers > left:
-            _log.info(f"that is more workers than the {left} trials that are left")
+            _log.info(f"more workers than the {left} remaining trials")
         _log.info(f"look: hpo status --watch {shell(study.name)}; end: hpo stop {shell(study.name)}")
         return done
 
     def status(self, study: Study) -> Jobs:
-        """The study's arrays as Slurm sees them."""
+        """Return the state of the study's arrays in Slurm."""
         from hpo.search.queue.workers import read_jobs
 
         return read_queue(read_jobs(study))

@@ -1,4 +1,4 @@
-"""Slurm's own commands, each run as a process that gets a few seconds to answer."""
+"""Run Slurm's commands, each with a time limit."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from hpo.errors import UsageError
 
 SECONDS = 30.0
-"""Time that a command gets where someone waits for what it does."""
+"""Time limit of a command that changes something."""
 
 LOOK_SECONDS = 5.0
-"""Time that a command gets where someone only looks."""
+"""Time limit of a command that only reads."""
 
 _SECRET_NAMES = ("HPO_STORAGE", "PGPASSWORD", "MYSQL_PWD")
 _KEPT_SLURM_NAMES = ("SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_CLUSTERS")
@@ -24,7 +24,7 @@ _RUNNING = ("RUNNING", "COMPLETING", "CONFIGURING", "SUSPENDED", "STOPPED", "SIG
 
 
 class SlurmSilentError(UsageError):
-    """Slurm's commands are not here, or did not answer in time, or have no controller."""
+    """Slurm's commands are missing, did not answer in time, or have no controller."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Task:
 
     @property
     def waiting(self) -> bool:
-        """Whether it has not started, or waits for its next life."""
+        """Whether it has not started, or was requeued."""
         return self.state in _WAITING
 
     @property
@@ -56,24 +56,24 @@ class Task:
 
 
 def submit(script: str, environment: Mapping[str, str]) -> str:
-    """Submits a batch script; returns the number of its job. Raises UsageError with what `sbatch` said against it."""
+    """Submit a batch script and return the number of its job; raises UsageError if `sbatch` refuses it."""
     answer = _ask(["sbatch", "--parsable"], SECONDS, script, environment)
     job = answer.stdout.strip().partition(";")[0]
     if answer.returncode or not job.isdigit():
-        raise UsageError(f"sbatch refused the job: {_said(answer)}")
+        raise UsageError(f"sbatch refused the job: {_output_of(answer)}")
     return job
 
 
 def test(script: str, environment: Mapping[str, str]) -> str:
-    """What `sbatch --test-only` says of a script: when and where it would start. Raises UsageError if it would not."""
+    """Return when and where a script would start (`sbatch --test-only`); raises UsageError if it would be refused."""
     answer = _ask(["sbatch", "--test-only"], SECONDS, script, environment)
     if answer.returncode:
-        raise UsageError(f"sbatch would refuse the job: {_said(answer)}")
-    return _said(answer)
+        raise UsageError(f"sbatch would refuse the job: {_output_of(answer)}")
+    return _output_of(answer)
 
 
 def tasks(jobs: Sequence[str], seconds: float = SECONDS) -> list[Task]:
-    """The jobs of these arrays that Slurm still knows, those that ended a short while ago among them."""
+    """Return the jobs of these arrays that Slurm still knows, including recently ended ones."""
     if not jobs:
         return []
     command = ["squeue", "--noheader", "--array", "--states=all", f"--jobs={','.join(jobs)}", f"--format={_FORM}"]
@@ -81,31 +81,31 @@ def tasks(jobs: Sequence[str], seconds: float = SECONDS) -> list[Task]:
     if answer.returncode:
         if _are_unknown(answer):
             return []
-        raise SlurmSilentError(f"squeue: {_said(answer)}")
+        raise SlurmSilentError(f"squeue: {_output_of(answer)}")
     return [_task(line) for line in answer.stdout.splitlines() if line.count("|") == _FORM.count("|")]
 
 
 def cancel(labels: Iterable[str], *, waiting_only: bool = False) -> None:
-    """Cancels jobs, or whole arrays; with waiting_only, those of their jobs that have not started."""
+    """Cancel jobs, or whole arrays; with waiting_only, only jobs that have not started."""
     if not (named := list(labels)):
         return
     # --quiet: a job that has just ended is no error.
     answer = _ask(["scancel", "--quiet", *(["--state=PENDING"] if waiting_only else []), *named], SECONDS)
     if answer.returncode and not _are_unknown(answer):
-        raise UsageError(f"scancel: {_said(answer)}")
+        raise UsageError(f"scancel: {_output_of(answer)}")
 
 
 def cluster_name(seconds: float = SECONDS) -> str:
-    """What the cluster calls itself."""
+    """Return the name of the cluster."""
     answer = _ask(["scontrol", "show", "config"], seconds)
     match = re.search(r"^ClusterName\s*=\s*(\S+)", answer.stdout, re.MULTILINE)
     if answer.returncode or match is None:
-        raise SlurmSilentError(f"scontrol: {_said(answer)}")
+        raise SlurmSilentError(f"scontrol: {_output_of(answer)}")
     return match[1]
 
 
 def job_environment(environment: Mapping[str, str] = os.environ, secret: str | None = None) -> dict[str, str]:
-    """What a job inherits: no address of a database, nothing that holds its password, nothing of a job around us."""
+    """Return the environment for a job: without database address or password, and without that of an outer job."""
     return {
         name: value
         for name, value in environment.items()
@@ -138,12 +138,12 @@ def _ask(
 
 
 def _are_unknown(answer: subprocess.CompletedProcess[str]) -> bool:
-    """Whether a command failed because Slurm does not know the jobs any more."""
+    """Return whether a command failed because Slurm no longer knows the jobs."""
     # The error is ESLURM_INVALID_JOB_ID, but the commands print only its text and exit with 1 whatever failed. The text
     # is English in every locale (tests/quirks/test_slurm_messages.py).
     return "Invalid job id" in answer.stderr
 
 
-def _said(answer: subprocess.CompletedProcess[str]) -> str:
+def _output_of(answer: subprocess.CompletedProcess[str]) -> str:
     lines = [line.split(": error: ")[-1].strip() for line in (answer.stderr + answer.stdout).splitlines()]
     return "; ".join(line for line in lines if line) or f"{answer.args[0]} ended with code {answer.returncode}"

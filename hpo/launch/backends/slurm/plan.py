@@ -1,4 +1,4 @@
-"""What a user asks Slurm for, checked against the cluster's limits, and the plan that comes of it."""
+"""Check the options of a Slurm job against the cluster's limits, and make the plan of the job."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ WARN_SECONDS = 120
 """Seconds before the end of its walltime at which a job is warned."""
 
 MAX_RESTARTS = 100
-"""How often a job puts itself back into the queue."""
+"""How often a job requeues itself."""
 
 MEMORY_GB = 8
-"""Memory asked for by default for each worker; a worker on 28 pixel images was measured at under 3 GB."""
+"""Default memory request per worker; a worker on 28 pixel images was measured at under 3 GB."""
 
 CORES = 4
-"""Cores asked for by default for each worker beside a GPU."""
+"""Default number of cores per worker with a GPU."""
 
 AUTO_WORKERS = 4
 """Workers on each GPU, or in a job without, for which a job asks cores and memory if it is to measure their number."""
@@ -37,7 +37,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class SlurmOptions:
-    """A user's wishes, as the command line has them; None where the preset decides."""
+    """Options of the command line; None where the preset decides."""
 
     preset: str = "generic"
     workers: Count | None = None
@@ -101,25 +101,23 @@ class SlurmPlan:
 
     @property
     def log_dir(self) -> Path:
-        """Where the logs of all jobs lie."""
+        """Return the folder of the logs of all jobs."""
         return self.command.log_dir
 
 
 def make_plan(options: SlurmOptions, command: WorkerCommand) -> SlurmPlan:
-    """The plan of these wishes; raises UsageError with everything that the cluster would not grant."""
+    """Make the plan for these options; raises UsageError with everything that the cluster would refuse."""
     if options.preset not in PRESETS:
-        raise UsageError(
-            f"--preset {options.preset} is no cluster that hpo knows{did_you_mean(options.preset, PRESETS)}"
-        )
-    wishes = _Wishes(options, PRESETS[options.preset])
-    plan = wishes.plan(command)
-    if wishes.problems:
-        raise UsageError("\n  ".join([f"the job cannot run so on {wishes.preset.title}:", *wishes.problems]))
+        raise UsageError(f"--preset {options.preset} is not a known cluster{did_you_mean(options.preset, PRESETS)}")
+    reader = _OptionReader(options, PRESETS[options.preset])
+    plan = reader.plan(command)
+    if reader.problems:
+        raise UsageError("\n  ".join([f"the job cannot run on {reader.preset.title}:", *reader.problems]))
     return plan
 
 
-class _Wishes:
-    """Reads wishes one by one and collects what is wrong with them in `problems`."""
+class _OptionReader:
+    """Read the options one by one and collect problems in `problems`."""
 
     def __init__(self, options: SlurmOptions, preset: Preset) -> None:
         self.options, self.preset = options, preset
@@ -197,7 +195,7 @@ class _Wishes:
         if seconds is not None and longest is not None and seconds > longest:
             self.problems.append(
                 f"--time {write_time(seconds)} is above {write_time(longest)}, the limit of partition {name}; "
-                "a job that comes to its end is warned, gives its trial back and goes on in its next life"
+                "at its time limit a job releases its trial, is requeued and resumes"
             )
         return seconds
 

@@ -18,7 +18,7 @@ ASKED = 40
 
 
 def read_queue(jobs: Sequence[JobRow], seconds: float = client.LOOK_SECONDS) -> Jobs:
-    """How these arrays stand; asks Slurm at most twice, for `seconds` each, and not at all if there are none."""
+    """Return the state of these arrays, with at most two calls to Slurm of `seconds` each, or none without arrays."""
     if not jobs:
         return Jobs()
     tasks: dict[str, list[client.Task]] = {}

@@ -18,12 +18,12 @@ SHORT_SECONDS = 30
 
 
 def slug(name: str) -> str:
-    """A name of a study as a part of the name of a file or a job: letters, digits, dot, dash; never empty."""
+    """Turn the name of a study into part of a file or job name: letters, digits, dot, dash; never empty."""
     return re.sub(r"[^A-Za-z0-9.-]+", "-", name).strip(".-")[:40] or "study"
 
 
 def render(plan: SlurmPlan) -> str:
-    """The script of the plan, for `sbatch`."""
+    """Return the batch script of the plan."""
     command = plan.command
     parts = [
         "#!/bin/bash",
@@ -137,9 +137,9 @@ workers=$(( per_device * devices ))
 threads=$(( ${SLURM_CPUS_PER_TASK:-1} / workers )); (( threads )) || threads=1
 say "begins with $workers worker(s), $threads thread(s) each"
 pids=()
-for (( seat = 0; seat < workers; seat++ )); do
+for (( slot = 0; slot < workers; slot++ )); do
     [[ $signal == none ]] || break
-    worker "$seat" & pids+=($!)
+    worker "$slot" & pids+=($!)
 done
 
 # A trap ends `wait` early with a code that is not the worker's, so it is waited for again.

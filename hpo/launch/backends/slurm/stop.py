@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def cancel_jobs(study: Study, spared: Collection[str] | None) -> Cancelled:
-    """Cancels the study's jobs on this cluster that wait; unless `spared` is None, all that run but those, too."""
+    """Cancel the study's waiting jobs on this cluster and, unless `spared` is None, its running ones except those."""
     from hpo.search.queue.workers import read_jobs
 
     jobs = read_jobs(study)
@@ -46,13 +46,13 @@ class _Cancelled:
         self.running: set[str] = set()
 
     def waiting_jobs(self) -> None:
-        """Cancels those that have not started."""
+        """Cancel those that have not started."""
         labels = {task.label for task in self._tasks() if task.waiting}
         if self._try(labels, waiting_only=True):
             self.waiting |= labels
 
     def running_jobs(self, spared: Collection[str]) -> None:
-        """Cancels those that run, but for some."""
+        """Cancel those that run, except some."""
         labels = {task.label for task in self._tasks() if task.running} - set(spared)
         if self._try(labels, waiting_only=False):
             self.running |= labels

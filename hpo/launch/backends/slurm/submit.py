@@ -1,4 +1,4 @@
-"""From a plan to a job: the address file, the script beside the logs, `sbatch`, and the study's note of the job."""
+"""From a plan to a job: the address file, the script, `sbatch`, and the record of the job in the study."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A job that can be submitted. script: for `sbatch`; address: what its workers need to be there before."""
+    """A job that can be submitted. script: for `sbatch`; address: written before the job is submitted."""
 
     plan: SlurmPlan
     address: WorkerAddress
@@ -31,7 +31,7 @@ class Prepared:
 
 @dataclass(frozen=True)
 class SlurmSubmission(Submission):
-    """An array that Slurm took. job: its number; tasks: jobs in it; workers: in all of them."""
+    """An array that Slurm accepted. job: its number; tasks: jobs in it; workers: in all of them."""
 
     cluster: str
     tasks: int
@@ -49,10 +49,14 @@ def prepare(
     log_dir: Path,
     device: str,
 ) -> Prepared:
-    """Checks everything that can be checked without Slurm and the database, and writes nothing.
+    """Check everything that can be checked without Slurm and the database, and write nothing.
 
-    checkpoint_dir: as on the command line. log_dir: folder of all logs; those of jobs go to `slurm` in it.
-    Raises UsageError, StorageError.
+    Args:
+        checkpoint_dir: as on the command line.
+        log_dir: folder of all logs; those of jobs go to its subfolder `slurm`.
+
+    Raises:
+        UsageError, StorageError, OutputError.
     """
     folder = expanded(log_dir).absolute() / "slurm"
     if not str(folder).isprintable() or set('"\\') & set(str(folder)):
@@ -72,14 +76,16 @@ def prepare(
 
 
 def test_only(prepared: Prepared) -> str:
-    """What the cluster says of the job: when and where it would start. Raises UsageError if it would be refused."""
+    """Return when and where the job would start; raises UsageError if the cluster would refuse it."""
     return client.test(prepared.script, client.job_environment(secret=prepared.address.secret))
 
 
 def submit_study(study: Study, prepared: Prepared) -> SlurmSubmission:
-    """Submits the workers of a study and notes their job in it; what fails after `sbatch` cancels the job again.
+    """Submit the workers of a study and record their job in it; a failure after `sbatch` cancels the job.
 
-    Raises UsageError if Slurm refuses, OutputError, StorageError.
+    Raises:
+        UsageError: if Slurm refuses.
+        OutputError, StorageError.
     """
     from hpo.search.queue.workers import record_job
 
@@ -99,7 +105,7 @@ def submit_study(study: Study, prepared: Prepared) -> SlurmSubmission:
 
 
 def _checkpoints(option: str | None) -> str:
-    """As `hpo worker` reads it, but whole, since a job may start in another folder."""
+    """Return the folder as `hpo worker` reads it, but absolute, since a job may start in another folder."""
     chosen = option or os.environ.get(CHECKPOINT_VARIABLE) or DEFAULT_CHECKPOINTS
     return chosen if chosen == NO_CHECKPOINTS else str(expanded(chosen).absolute())
 

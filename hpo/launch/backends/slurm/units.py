@@ -22,12 +22,12 @@ class Gpus:
     count: int
 
     def __str__(self) -> str:
-        """As `--gres` has it."""
+        """Return the form of `--gres`."""
         return ":".join(["gpu", *([self.kind] if self.kind else []), str(self.count)])
 
 
 def read_time(text: str) -> int:
-    """Seconds of a walltime: MINUTES, MINUTES:SECONDS, HOURS:MINUTES:SECONDS, DAYS-HOURS[:MINUTES[:SECONDS]]."""
+    """Read a walltime in seconds: MINUTES, MINUTES:SECONDS, HOURS:MINUTES:SECONDS, DAYS-HOURS[:MINUTES[:SECONDS]]."""
     for form in _TIMES:
         if match := re.fullmatch(form, text.strip()):
             return sum(int(value or 0) * _SECONDS[unit] for unit, value in match.groupdict().items())
@@ -35,14 +35,14 @@ def read_time(text: str) -> int:
 
 
 def write_time(seconds: int) -> str:
-    """`1-12:00:00` or `02:00:00`."""
+    """Format as `1-12:00:00` or `02:00:00`."""
     days, rest = divmod(seconds, 86_400)
     clock = f"{rest // 3600:02}:{rest // 60 % 60:02}:{rest % 60:02}"
     return f"{days}-{clock}" if days else clock
 
 
 def read_memory(text: str) -> float:
-    """Megabytes of 500M, 16G or 1T; a bare number is megabytes, as for Slurm."""
+    """Return the megabytes of 500M, 16G or 1T; a bare number is megabytes, as for Slurm."""
     match = re.fullmatch(r"(\d+)([KMGT]?)B?", text.strip().upper())
     if match is None or int(match[1]) == 0:
         raise ValueError("write a number with K, M, G or T, as 16G")
@@ -50,7 +50,7 @@ def read_memory(text: str) -> float:
 
 
 def read_gres(text: str) -> Gpus | None:
-    """GPUs of `gpu`, `gpu:2`, `gpu:a100` or `gpu:a100:2`; None of `none`."""
+    """Return the GPUs of `gpu`, `gpu:2`, `gpu:a100` or `gpu:a100:2`; None of `none`."""
     if text.strip() == "none":
         return None
     match = re.fullmatch(r"gpu(:(?P<kind>[A-Za-z][\w.-]*))?(:(?P<count>[1-9]\d*))?", text.strip())

@@ -10,8 +10,8 @@ from sklearn.metrics import average_precision_score, precision_recall_curve, roc
 
 from hpo.outcome.final import Final
 from hpo.outcome.judgement import Judgement
+from hpo.outcome.leaderboard import Confirmation
 from hpo.outcome.report.drawing import BLACK, BLUE, COLOURS, GREY, ORANGE, canvas, drawn
-from hpo.outcome.standings import Confirmation
 from hpo.study.published import Published
 from hpo.text import auc
 
@@ -40,7 +40,7 @@ def forest(judgement: Judgement, published: Sequence[Published]) -> Figure:
 @drawn
 def optimism(confirmation: Confirmation) -> Figure:
     """Plot each candidate's search AUC against its confirmed mean."""
-    found = [one for one in confirmation.standings if one.mean is not None]
+    found = [one for one in confirmation.leaderboard if one.mean is not None]
     figure, axes = canvas(7.2, 0.9 + 0.3 * len(found))
     for place, one in enumerate(reversed(found)):
         assert one.mean is not None
@@ -63,7 +63,7 @@ def optimism(confirmation: Confirmation) -> Figure:
 def changes(ablation: Confirmation) -> Figure:
     """Plot the difference that each change makes to the winner, with its interval."""
     found = [
-        (one.candidate, one.differences[0]) for one in ablation.standings if not one.is_reference and one.differences
+        (one.candidate, one.differences[0]) for one in ablation.leaderboard if not one.is_reference and one.differences
     ]
     figure, axes = canvas(7.2, 0.9 + 0.3 * len(found))
     for place, (_, made) in enumerate(reversed(found)):

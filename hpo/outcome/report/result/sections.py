@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from hpo.outcome.final import Final
 from hpo.outcome.judgement import BaselineDifference, EntryResult, Judgement
+from hpo.outcome.leaderboard import Confirmation, Difference, LeaderboardRow, Verdict
 from hpo.outcome.report.document import Block, Listing, Notice, Picture, Section, Table, Text
 from hpo.outcome.report.result import figures
-from hpo.outcome.standings import Confirmation, Difference, Standing, Verdict
 from hpo.search.queries.ledger import Opening
 from hpo.statistics.intervals import Comparison, Estimate
 from hpo.study.catalogue import Dataset
@@ -109,21 +109,21 @@ def verdicts(judgement: Judgement, dataset: Dataset) -> list[str]:
 def confirmation(found: Confirmation) -> Section:
     """Report the candidates retrained with new seeds on new folds."""
     lead = (
-        f"The best {sum(not one.is_reference for one in found.standings)} distinct configurations and the baselines "
+        f"The best {sum(not one.is_reference for one in found.leaderboard)} distinct configurations and the baselines "
         f"were retrained, unpruned, with new seeds and, unless the split is official, on new folds: {found.whole} "
         f"of {found.repeats} repeats are complete. The rule was fixed before the search: {found.rule}."
     )
     blocks: list[Block] = [Text(lead), Notice(_winner(found))]
     header = ("candidate", "in the search", "confirmed", "95 % interval", "repeats", "optimism", "note")
-    blocks.append(Table(header, tuple(_standing(one) for one in found.standings)))
+    blocks.append(Table(header, tuple(_leaderboard_row(one) for one in found.leaderboard)))
     pairs = [
-        (one.candidate, f"{d.to}", f"{d.difference:+.3f}", bounds(d.low, d.high, signed=True), d.verdict)
-        for one in found.standings
+        (one.candidate, f"{d.to}", f"{d.difference:+.3f}", bounds(d.low, d.high, signed=True), d.verdict.text)
+        for one in found.leaderboard
         for d in one.differences
     ]
     if pairs:
         blocks.append(Table(("candidate", "minus", "difference", "95 % interval", "verdict"), tuple(pairs)))
-    if any(one.mean is not None for one in found.standings):
+    if any(one.mean is not None for one in found.leaderboard):
         caption = "AUC of each candidate in the search and in its confirmation."
         blocks.append(Picture("confirmation", figures.optimism(found), caption))
     blocks.append(Listing(tuple(found.notes)))
@@ -132,21 +132,21 @@ def confirmation(found: Confirmation) -> Section:
 
 def ablation(found: Confirmation) -> Section:
     """Report the winner with one setting at a time as in each baseline."""
-    winner = next(one for one in found.standings if one.is_reference)
+    winner = next(one for one in found.leaderboard if one.is_reference)
     lead = (
         f"{winner.candidate} was retrained once for each setting in which it differs from a baseline, with only that "
         f"setting as in the baseline; the baselines were retrained too. {found.whole} of {found.repeats} repeats are "
         f"complete, with the same folds and seeds for all. {winner.candidate} itself: "
         f"{with_error(winner.mean, winner.standard_error)}."
     )
-    changes = [(one, one.differences[0]) for one in found.standings if not one.is_reference and one.differences]
+    changes = [(one, one.differences[0]) for one in found.leaderboard if not one.is_reference and one.differences]
     rows = tuple(
         (
             one.candidate,
             with_error(one.mean, one.standard_error),
             f"{made.difference:+.3f}",
             bounds(made.low, made.high, signed=True),
-            made.verdict,
+            made.verdict.text,
         )
         for one, made in changes
     )
@@ -243,7 +243,7 @@ def _verdict(one: BaselineDifference) -> str:
 
 
 def _winner(found: Confirmation) -> str:
-    first = next((one for one in found.standings if one.candidate == (found.winner or found.leader)), None)
+    first = next((one for one in found.leaderboard if one.candidate == (found.winner or found.leader)), None)
     if first is None:
         return "No candidate has finished every repeat, so there is no winner."
     verdict = (
@@ -253,14 +253,14 @@ def _winner(found: Confirmation) -> str:
     return f"{verdict} It is indistinguishable from {', '.join(apart)}." if apart else verdict
 
 
-def _standing(one: Standing) -> tuple[str, ...]:
+def _leaderboard_row(one: LeaderboardRow) -> tuple[str, ...]:
     return (
         f"{one.candidate}{' (baseline)' if one.is_reference else ''}",
         with_error(one.search_auc, one.search_error),
         with_error(one.mean, one.standard_error),
         bounds(one.low, one.high),
         str(one.repeats),
-        "-" if one.flattered is None else f"{one.flattered:+.3f}",
+        "-" if one.optimism is None else f"{one.optimism:+.3f}",
         one.note or "",
     )
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from matplotlib.figure import Figure
 
 from hpo.outcome.judgement import Judgement
+from hpo.outcome.leaderboard import Confirmation
 from hpo.outcome.report.document import Block, Listing, Picture, Table
 from hpo.outcome.report.drawing import COLOURS, canvas, drawn
 from hpo.outcome.report.search.evidence import SearchEvidence
-from hpo.outcome.standings import Confirmation
 from hpo.statistics.intervals import clipped_interval
 from hpo.text import auc, bounds
 
@@ -40,8 +40,8 @@ def follow(search: SearchEvidence, confirmation: Confirmation | None, judgement:
     if judgement is not None:
         names = [entry.name for entry in judgement.entries]
     elif confirmation is not None and (leader := confirmation.winner or confirmation.leader):
-        references = (one.candidate for one in confirmation.standings if one.is_reference)
-        names = list(dict.fromkeys((leader, *references)))
+        baselines = (one.candidate for one in confirmation.leaderboard if one.is_reference)
+        names = list(dict.fromkeys((leader, *baselines)))
     else:
         return []
     return [
@@ -111,8 +111,8 @@ def _searched(search: SearchEvidence, name: str) -> Stage | None:
 
 
 def _confirmed(confirmation: Confirmation | None, name: str) -> Stage | None:
-    standings = confirmation.standings if confirmation is not None else []
-    one = next((one for one in standings if one.candidate == name), None)
+    rows = confirmation.leaderboard if confirmation is not None else []
+    one = next((one for one in rows if one.candidate == name), None)
     return Stage(one.mean, one.low, one.high) if one is not None and one.mean is not None else None
 
 

@@ -61,7 +61,7 @@ class SearchEvidence:
         return sorted(done, key=lambda trial: (-(trial.row.auc or 0.0), trial.row.number))
 
     @property
-    def references(self) -> list[TrialEvidence]:
+    def baselines(self) -> list[TrialEvidence]:
         """Return the complete baselines, in the order of their numbers."""
         return [trial for trial in self.trials if trial.row.reference and trial.row.state == "complete"]
 
@@ -73,7 +73,7 @@ class SearchEvidence:
     @property
     def named(self) -> list[TrialEvidence]:
         """Return the complete baselines and the best trial."""
-        return [*self.references, *([self.best] if self.best else [])]
+        return [*self.baselines, *([self.best] if self.best else [])]
 
     def at_shared_epoch(self) -> list[tuple[TrialEvidence, float]]:
         """Return the comparable trials, those that reached the shared epoch, with their AUC at it."""

@@ -19,7 +19,7 @@ from hpo.statistics.roc import ROC_GRID
 from hpo.study.space import Choices, Range
 from hpo.text import auc
 
-_REFERENCE_COLOURS = (ORANGE, GREEN, RED)
+_BASELINE_COLOURS = (ORANGE, GREEN, RED)
 _COLUMNS = 3
 _LEAST_FOR_CONTOUR = 10
 
@@ -38,7 +38,7 @@ def history(search: SearchEvidence) -> Figure:
     if done:
         best = np.maximum.accumulate([_auc(t) for t in done])
         axes.step([t.row.number for t in done], best, where="post", c=BLUE, lw=1.2, label="best so far")
-    _reference_lines(axes, search)
+    _baseline_lines(axes, search)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("trial")
     axes.set_ylabel("validation AUC at its last report")
@@ -234,12 +234,12 @@ def _curve(trial: TrialEvidence) -> tuple[Any, Any]:
 
 
 def _colours_of(search: SearchEvidence, trials: Iterable[TrialEvidence]) -> list[str]:
-    own = dict(zip((trial.row.number for trial in search.references), _REFERENCE_COLOURS, strict=False))
+    own = dict(zip((trial.row.number for trial in search.baselines), _BASELINE_COLOURS, strict=False))
     return [own.get(trial.row.number, BLUE if not trial.row.reference else RED) for trial in trials]
 
 
-def _reference_lines(axes: Axes, search: SearchEvidence) -> None:
-    for trial, colour in zip(search.references, _REFERENCE_COLOURS, strict=False):
+def _baseline_lines(axes: Axes, search: SearchEvidence) -> None:
+    for trial, colour in zip(search.baselines, _BASELINE_COLOURS, strict=False):
         axes.axhline(_auc(trial), c=colour, lw=1.2, ls="--", label=trial.label)
 
 

@@ -55,7 +55,7 @@ def question(search: SearchEvidence) -> Section:
     return Section("Question and protocol", tuple(blocks))
 
 
-def standing(search: SearchEvidence) -> Section:
+def best(search: SearchEvidence) -> Section:
     """Report the best trials of the search, and why the best value is optimistically biased."""
     status = search.status
     progress = (
@@ -76,7 +76,7 @@ def standing(search: SearchEvidence) -> Section:
     return Section("The search", tuple(blocks))
 
 
-def versions(search: SearchEvidence, seed: int = 0) -> Section:
+def space(search: SearchEvidence, seed: int = 0) -> Section:
     """Report the search space and each setting's effect: importance, slices, contour, choices."""
     table = Table(
         ("setting", "values", "what it is"),
@@ -172,20 +172,20 @@ def _ranked(rank: int, trial: TrialEvidence) -> tuple[str, ...]:
 
 
 def _winners_curse(search: SearchEvidence) -> list[Block]:
-    best, references = search.best, search.references
+    best, baselines = search.best, search.baselines
     if best is None or best.row.auc is None:
         return []
     sentences = [
         f"The best of the search, {best.label}, is the highest of {len(search.complete)} noisy values, so it is "
         "optimistically biased; a confirmation on new folds gives an estimate with less bias."
     ]
-    for reference in references:
-        if reference.row.auc is None or not best.row.standard_error or not reference.row.standard_error:
+    for baseline in baselines:
+        if baseline.row.auc is None or not best.row.standard_error or not baseline.row.standard_error:
             continue
-        gap, error = best.row.auc - reference.row.auc, math.hypot(best.row.standard_error, reference.row.standard_error)
+        gap, error = best.row.auc - baseline.row.auc, math.hypot(best.row.standard_error, baseline.row.standard_error)
         verdict = "more" if abs(gap) > _CLEAR_GAP * error else "less"
         sentences.append(
-            f"It differs by {gap:+.3f} from {reference.label}: {verdict} than two standard errors ({auc(error)})."
+            f"It differs by {gap:+.3f} from {baseline.label}: {verdict} than two standard errors ({auc(error)})."
         )
     return [Text(" ".join(sentences))]
 

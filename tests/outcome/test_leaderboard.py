@@ -7,8 +7,9 @@ import math
 import numpy as np
 import pytest
 
-from hpo.cli.render.standings import verdict_of
-from hpo.outcome.standings import Confirmation, Difference, Verdict, judge, read_confirmation
+from hpo.cli.common import plain
+from hpo.cli.render.leaderboard import verdict_of
+from hpo.outcome.leaderboard import Confirmation, Difference, Verdict, judge, read_confirmation
 from hpo.search.database.database import Database
 from hpo.search.queue.workers import this_process
 from hpo.search.strategy.racing import Results
@@ -35,21 +36,21 @@ def _judged(
 
 
 def _difference(found: Confirmation, candidate: str, to: str) -> Difference:
-    row = next(row for row in found.standings if row.candidate == candidate)
+    row = next(row for row in found.leaderboard if row.candidate == candidate)
     return next(difference for difference in row.differences if difference.to == to)
 
 
 def test_the_winner_has_the_best_mean_and_is_compared_with_references_and_the_runner_up() -> None:
     found = _judged(simulated([0.80, 0.90, 0.89], repeats=4))
     assert (found.winner, found.whole, found.done) == ("trial 0", 4, True)
-    assert [(row.rank, row.candidate) for row in found.standings] == [
+    assert [(row.rank, row.candidate) for row in found.leaderboard] == [
         (1, "trial 0"),
         (2, "trial 1"),
         (3, "reference 0"),
     ]
-    assert [difference.to for difference in found.standings[0].differences] == ["reference 0", "trial 1"]
-    assert [difference.to for difference in found.standings[1].differences] == ["reference 0", "trial 0"]
-    assert [difference.to for difference in found.standings[2].differences] == ["trial 0"]
+    assert [difference.to for difference in found.leaderboard[0].differences] == ["reference 0", "trial 1"]
+    assert [difference.to for difference in found.leaderboard[1].differences] == ["reference 0", "trial 0"]
+    assert [difference.to for difference in found.leaderboard[2].differences] == ["trial 0"]
     assert _difference(found, "trial 0", "reference 0").verdict is Verdict.BETTER
     assert _difference(found, "reference 0", "trial 0").verdict is Verdict.WORSE
     assert _difference(found, "trial 0", "trial 1").verdict is Verdict.INDISTINGUISHABLE
@@ -74,17 +75,25 @@ def test_with_one_division_a_repeat_the_shared_rows_follow_from_the_share() -> N
     assert official.high == pytest.approx(differences.mean() + 3.182446 * math.sqrt(1 / 4) * differences.std(ddof=1))
 
 
-def test_the_value_in_the_search_stands_beside_the_mean_with_what_it_flattered_by() -> None:
-    row = _judged(simulated([0.80, 0.86, 0.84], repeats=4)).standings[0]
+def test_the_value_in_the_search_stands_beside_the_mean_with_its_optimism() -> None:
+    row = _judged(simulated([0.80, 0.86, 0.84], repeats=4)).leaderboard[0]
     assert row.search_auc == 0.9
     assert row.mean is not None
-    assert row.flattered == pytest.approx(0.9 - row.mean)
+    assert row.optimism == pytest.approx(0.9 - row.mean)
     assert row.low is not None
     assert row.high is not None
     assert row.low < row.mean < row.high < 1
 
 
-def test_a_reference_can_win() -> None:
+def test_the_json_of_a_confirmation_has_the_keys_that_it_always_had() -> None:
+    document = plain(_judged(simulated([0.80, 0.86, 0.84], repeats=4)))
+    assert {"winner", "standings", "notes"} <= document.keys()
+    assert {"rank", "candidate", "is_reference", "flattered", "differences"} <= document["standings"][0].keys()
+    verdicts = {each["verdict"] for row in document["standings"] for each in row["differences"]}
+    assert verdicts == {"better", "worse", "cannot be told apart"}
+
+
+def test_a_baseline_can_win() -> None:
     found = _judged(simulated([0.92, 0.80, 0.81], repeats=4))
     assert found.winner == "reference 0"
     assert unmentioned(verdict_of(found), "best mean", "baseline reference 0", ".918") == []
@@ -95,7 +104,7 @@ def test_before_all_is_done_there_is_a_leader_and_no_winner_and_only_whole_repea
     del results[2, 3]
     found = _judged(results, done=False)
     assert (found.winner, found.leader, found.whole) == (None, "trial 0", 3)
-    assert {row.repeats for row in found.standings} == {3}
+    assert {row.repeats for row in found.leaderboard} == {3}
     assert numbers_in(verdict_of(found))[:2] == [3, 4]
     assert unmentioned(verdict_of(found), "trial 0") == []
     assert _judged({}, done=False).leader is None
@@ -106,7 +115,7 @@ def test_a_dropped_candidate_cannot_win_is_shown_last_and_compared_over_the_repe
         key: value for key, value in simulated([0.80, 0.90, 0.70], repeats=4).items() if key[0] < 2 or key[1] < 2
     }
     found = _judged(results, racing_level=0.01)
-    last = found.standings[-1]
+    last = found.leaderboard[-1]
     assert (found.whole, last.candidate, last.rank, last.repeats) == (4, "trial 1", None, 2)
     assert unmentioned(last.note, "racing", 2) == []
     assert [(difference.to, difference.repeats) for difference in last.differences] == [
@@ -120,14 +129,14 @@ def test_a_candidate_that_failed_once_cannot_win_whatever_its_mean() -> None:
     results[2, 1] = None
     found = _judged(results)
     assert found.winner == "trial 0"
-    assert numbers_in(found.standings[-1].note) == [2]
+    assert numbers_in(found.leaderboard[-1].note) == [2]
 
 
 def test_if_every_candidate_failed_there_is_no_winner() -> None:
     results = dict.fromkeys(simulated([0.8, 0.9, 0.9], repeats=4))
     found = _judged(results)
-    assert (found.winner, found.standings[0].mean) == (None, None)
-    names = [row.candidate for row in found.standings]
+    assert (found.winner, found.leaderboard[0].mean) == (None, None)
+    names = [row.candidate for row in found.leaderboard]
     assert unmentioned(verdict_of(found), *names) == names
 
 
@@ -135,7 +144,7 @@ def test_a_single_value_shows_no_spread_and_nothing_can_be_told_apart() -> None:
     found = _judged(simulated([0.5, 0.9, 0.6], repeats=1, folds=1), repeats=1, rows="holdout")
     difference = _difference(found, "trial 0", "reference 0")
     assert (difference.low, difference.high, difference.verdict) == (None, None, Verdict.INDISTINGUISHABLE)
-    assert found.standings[0].standard_error is None
+    assert found.leaderboard[0].standard_error is None
 
 
 def test_official_rows_are_named_as_the_limit_of_what_is_said() -> None:
@@ -154,7 +163,7 @@ def test_what_workers_have_stored_is_what_is_judged(database: Database) -> None:
     found = read_confirmation(study)
     assert (found.done, found.winner) == (True, "trial 0")
     # FakeTrainer: .9 at a learning rate of .01, less .1 / 2 epochs.
-    assert found.standings[0].mean == pytest.approx(0.85, abs=1e-5)
+    assert found.leaderboard[0].mean == pytest.approx(0.85, abs=1e-5)
 
 
 def test_variances_of_many_candidates_moderate_each_other_and_of_few_do_not() -> None:
@@ -164,7 +173,7 @@ def test_variances_of_many_candidates_moderate_each_other_and_of_few_do_not() ->
     many = _judged(results, others=11, repeats=1)
     assert "Smyth 2004" in many.notes[0]
     widths = [
-        d.high - d.low for row in many.standings for d in row.differences if d.high is not None and d.low is not None
+        d.high - d.low for row in many.leaderboard for d in row.differences if d.high is not None and d.low is not None
     ]
     # By Student with 2 degrees, differences that scatter by .028 would have intervals .22 wide, half of them more.
     assert max(widths) < 0.2

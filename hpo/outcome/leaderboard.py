@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 
@@ -16,14 +16,20 @@ from hpo.statistics.intervals import Comparison
 from hpo.statistics.moderated_variance import VariancePrior, fit_variance_prior
 from hpo.study.plan import Plan
 from hpo.study.spec import StudySpec
+from hpo.study.stored import JSON_KEY
 
 
 class Verdict(StrEnum):
-    """Verdict of the interval of a difference; the values appear in `hpo confirm --json`."""
+    """Verdict of the interval of a difference; the values are those of `--json`, `text` is for people."""
 
     BETTER = "better"
     WORSE = "worse"
     INDISTINGUISHABLE = "cannot be told apart"
+
+    @property
+    def text(self) -> str:
+        """Return the word for tables and sentences."""
+        return self.name.lower()
 
 
 @dataclass(frozen=True)
@@ -39,13 +45,13 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Standing:
+class LeaderboardRow:
     """A candidate with its results over repeats.
 
     Attributes:
         search_auc, search_error: of its trial in the search.
         mean, standard_error, low, high: over its complete repeats, with a 95 % interval.
-        flattered: optimism of the search, search_auc minus mean.
+        optimism: of the search, search_auc minus mean.
         rank: by mean among candidates that can win; None for the others.
         note: why it cannot win.
     """
@@ -61,20 +67,21 @@ class Standing:
     standard_error: float | None
     low: float | None
     high: float | None
-    flattered: float | None
+    optimism: float | None = field(metadata={JSON_KEY: "flattered"})
     differences: list[Difference]
     note: str
 
 
 @dataclass(frozen=True)
 class Confirmation:
-    """The standings of a confirmation.
+    """The state and the results of a confirmation.
 
     Attributes:
         repeats: planned.
         whole: repeats that every candidate still in the race has ended; only these count.
         winner: None until all is done, and if no candidate finished every repeat.
         leader: the winner if the confirmation ended now.
+        leaderboard: ordered by mean; candidates that cannot win come last.
     """
 
     name: str
@@ -87,12 +94,12 @@ class Confirmation:
     done: bool
     winner: str | None
     leader: str | None
-    standings: list[Standing]
+    leaderboard: list[LeaderboardRow] = field(metadata={JSON_KEY: "standings"})
     notes: list[str]
 
 
 def read_confirmation(study: Study) -> Confirmation:
-    """Return the standings of a confirmation, ordered by mean; candidates that cannot win come last."""
+    """Read the results of a confirmation and compare its candidates."""
     plan = study.spec.plan
     assert plan is not None, study.name
     results = study.database.read(lambda connection: read_results(connection, study))
@@ -101,7 +108,7 @@ def read_confirmation(study: Study) -> Confirmation:
 
 
 def judge(name: str, spec: StudySpec, plan: Plan, results: Results, *, done: bool) -> Confirmation:
-    """Compute the standings from results. done: whether every planned trial has ended."""
+    """Compare the candidates. done: whether every planned trial has ended."""
     table = _Table(spec, plan, results)
     order = table.order
     leader = plan.candidates[order[0]].name if order else None
@@ -117,8 +124,8 @@ def judge(name: str, spec: StudySpec, plan: Plan, results: Results, *, done: boo
         done=done,
         winner=leader if done else None,
         leader=leader,
-        standings=[table.standing(number) for number in ranked],
-        notes=_notes(spec, plan, moderated=table.usual is not None),
+        leaderboard=[table.row(number) for number in ranked],
+        notes=_notes(spec, plan, moderated=table.prior is not None),
     )
 
 
@@ -146,16 +153,16 @@ class _Table:
         return sorted(able, key=lambda number: (-self._mean(number, self._finished(number)), number))
 
     @cached_property
-    def usual(self) -> VariancePrior | None:
+    def prior(self) -> VariancePrior | None:
         """Return the prior that moderates variances, from all candidates that finished every complete repeat."""
         return fit_variance_prior([np.array(self._rows(number, self._finished(number))) for number in self.order])
 
-    def standing(self, number: int) -> Standing:
+    def row(self, number: int) -> LeaderboardRow:
         """Return a candidate's mean and its differences from each baseline and from the leader, or the runner-up."""
         candidate, repeats = self._plan.candidates[number], self._finished(number)
         mean = self._mean(number, repeats) if repeats else None
         estimate = mean_over(self._rows(number, repeats), self._spec.scoring) if repeats else None
-        return Standing(
+        return LeaderboardRow(
             rank=self.order.index(number) + 1 if number in self.order else None,
             candidate=candidate.name,
             is_reference=candidate.is_reference,
@@ -167,7 +174,7 @@ class _Table:
             standard_error=estimate.error if estimate is not None else None,
             low=estimate.low if estimate is not None else None,
             high=estimate.high if estimate is not None else None,
-            flattered=candidate.auc - mean if candidate.auc is not None and mean is not None else None,
+            optimism=candidate.auc - mean if candidate.auc is not None and mean is not None else None,
             differences=[found for other in self._opponents(number) if (found := self._difference(number, other))],
             note=self._note(number),
         )
@@ -198,8 +205,8 @@ class _Table:
         if not common:
             return None
         first, second = self._rows(number, common), self._rows(other, common)
-        usual = self.usual if len(common) == self.whole else None
-        found = difference_over(first, second, self._spec.scoring, usual=usual)
+        prior = self.prior if len(common) == self.whole else None
+        found = difference_over(first, second, self._spec.scoring, prior=prior)
         name = self._plan.candidates[other].name
         if found is None:
             alone = self._mean(number, common) - self._mean(other, common)

@@ -13,7 +13,7 @@ LIBAUC = "libauc-as-it-comes"
 _SHARED_WITH_THE_STUDY = ("network", "input_size", "precision", "shape_multiplier")
 
 
-def references(spec: StudySpec) -> dict[str, TrainConfig]:
+def baselines(spec: StudySpec) -> dict[str, TrainConfig]:
     """Return the baseline configurations by name, in the order of their trials; none if the study disables them.
 
     - MedMNIST recipe (MedMNIST v2, Yang et al. 2023): Adam 1e-3, x0.1 at half and three quarters of the epochs, batch

@@ -6,22 +6,22 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from hpo.outcome.standings import Confirmation, Difference, Standing
+from hpo.outcome.leaderboard import Confirmation, Difference, LeaderboardRow
 from hpo.text import with_error
 
 
-def standings_table(found: Confirmation) -> RenderableType:
+def leaderboard_table(found: Confirmation) -> RenderableType:
     """Tabulate every candidate: search AUC, mean over repeats, and comparisons with others."""
     title = f"{found.name}: {found.whole} of {found.repeats} repeats"
     table = Table("rank", "candidate", "in the search", "confirmed", "optimism", "repeats", "compared", title=title)
-    for row in found.standings:
+    for row in found.leaderboard:
         name = Text.assemble((row.candidate, "bold"), " (baseline)") if row.is_reference else Text(row.candidate)
         table.add_row(
             "-" if row.rank is None else str(row.rank),
             name,
             with_error(row.search_auc, row.search_error),
             with_error(row.mean, row.standard_error),
-            "-" if row.flattered is None else signed(row.flattered),
+            "-" if row.optimism is None else signed(row.optimism),
             str(row.repeats),
             "\n".join([*map(_compared, row.differences), *([row.note] if row.note else [])]),
             style="green" if row.candidate == found.winner else "dim" if row.rank is None else None,
@@ -33,13 +33,13 @@ def ablation_table(found: Confirmation) -> RenderableType:
     """Tabulate the winner and each change to it, best first, with the difference that the change makes."""
     title = f"{found.name}: {found.whole} of {found.repeats} repeats"
     table = Table("with", "AUC", "difference from the winner, 95 % interval", "verdict", title=title)
-    for row in sorted(found.standings, key=lambda row: not row.is_reference):
+    for row in sorted(found.leaderboard, key=lambda row: not row.is_reference):
         made = row.differences[0] if row.differences and not row.is_reference else None
         table.add_row(
             Text.assemble((row.candidate, "bold"), ", the winner") if row.is_reference else row.candidate,
             with_error(row.mean, row.standard_error),
             "" if made is None else _compared(made),
-            row.note or ("" if made is None else made.verdict),
+            row.note or ("" if made is None else made.verdict.text),
         )
     return table
 
@@ -47,11 +47,11 @@ def ablation_table(found: Confirmation) -> RenderableType:
 def verdict_of(found: Confirmation) -> str:
     """State the winner in words, or how far the confirmation is."""
     if not found.done:
-        standing = f"; {found.leader} leads" if found.leader else ""
-        return f"{found.whole} of {found.repeats} repeats are complete{standing}; run the same command to resume."
+        leads = f"; {found.leader} leads" if found.leader else ""
+        return f"{found.whole} of {found.repeats} repeats are complete{leads}; run the same command to resume."
     if found.winner is None:
         return "There is no winner: no candidate finished every repeat."
-    first = next(row for row in found.standings if row.candidate == found.winner)
+    first = next(row for row in found.leaderboard if row.candidate == found.winner)
     kind = "the baseline " if first.is_reference else ""
     repeats = f"{first.repeats} repeat{'s' if first.repeats > 1 else ''}"
     verdict = (
@@ -65,7 +65,7 @@ def signed(value: float) -> str:
     return f"{value:+.3f}".replace("0.", ".", 1)
 
 
-def _mean(row: Standing) -> str:
+def _mean(row: LeaderboardRow) -> str:
     return with_error(row.mean, row.standard_error)
 
 
@@ -74,4 +74,4 @@ def _compared(found: Difference) -> str:
     interval = ""
     if found.low is not None and found.high is not None:
         interval = f" [{signed(found.low)}, {signed(found.high)}]"
-    return f"{found.verdict} {than} {found.to}: {signed(found.difference)}{interval}"
+    return f"{found.verdict.text} {than} {found.to}: {signed(found.difference)}{interval}"
