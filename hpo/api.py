@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from hpo.outcome.finalization import Finalization
     from hpo.outcome.leaderboard import Confirmation
     from hpo.search.queries.trials import Ranking
-    from hpo.search.study import Study
+    from hpo.search.study import BudgetRule, Study
     from hpo.search.worker.loop import WorkerSummary
     from hpo.search.worker.trainer import Trainer
     from hpo.training.report import EpochReport
@@ -59,10 +59,11 @@ def create_study(
         storage: address of the database, `sqlite:///FILE` or of a PostgreSQL or MySQL server; None for $HPO_STORAGE,
             else hpo.sqlite3 in the current folder.
         name: of the study; None for that of the dataset.
-        trials: number of trials to finish, also of a study that exists; None as the spec says.
+        trials: number of trials to finish; a larger one extends a study that exists. None as the spec says, or as
+            stored.
 
     Raises:
-        StudyConflictError: if the study exists with another spec.
+        StudyConflictError: if the study exists with another spec, or with more trials.
         StudyFileError, UsageError, StorageError, OutputError.
 
     Example:
@@ -77,7 +78,8 @@ def create_study(
 
     spec = _whole_spec(spec, trials)
     database = open_database(resolve_address(storage), create=True)
-    return create_or_open(database, name or spec.data.name, spec, code_version=_code_version())
+    rule = _budget_rule(trials)
+    return create_or_open(database, name or spec.data.name, spec, budget=rule, code_version=_code_version())
 
 
 def open_study(name: str, storage: str | None = None) -> Study:
@@ -158,6 +160,7 @@ def launch(
             checkpoint_dir=_text(checkpoint_dir),
         ),
         on=on,
+        budget=_budget_rule(trials),
     )
     return launched.study
 
@@ -446,6 +449,10 @@ def _whole_spec(spec: StudySpec | str | Path, trials: int | None) -> StudySpec:
     if trials < 1:
         raise UsageError(f"trials = {trials}: give a number from 1")
     return spec.model_copy(update={"budget": spec.budget.model_copy(update={"trials": trials})})
+
+
+def _budget_rule(trials: int | None) -> BudgetRule:
+    return "keep" if trials is None else "extend"
 
 
 def _text(path: str | Path | None) -> str | None:

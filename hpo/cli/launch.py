@@ -32,6 +32,7 @@ from hpo.text import shell
 @click.option(
     "--trials", metavar="N", type=click.IntRange(min=1), help="Finished trials in all.  [default: the file's]"
 )
+@click.option("--fewer", is_flag=True, help="Let --trials lower the number of trials that a study has.")
 @set_option
 @work_options
 @click.option("--test-only", is_flag=True, help="With --on slurm: ask the cluster about the job, submit nothing.")
@@ -41,6 +42,7 @@ def launch(
     study_file: Path | None,
     name: str | None,
     trials: int | None,
+    fewer: bool,
     overrides: tuple[str, ...],
     work: Work,
     test_only: bool,
@@ -59,7 +61,7 @@ def launch(
     if test_only:
         show(test_job(prepare_job(name, work)))
         return 0
-    launched = start(spec, name, work, keep_trials=trials is None)
+    launched = start(spec, name, work, budget="keep" if trials is None else "set" if fewer else "extend")
     if waits(work):
         page().print(ranked_table(name, read_best(launched.study, count=10)))
     if launched.is_done:

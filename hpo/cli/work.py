@@ -33,6 +33,7 @@ from hpo.launch.backends.slurm.plan import SlurmOptions
 from hpo.launch.backends.slurm.presets import PRESETS
 from hpo.launch.backends.slurm.submit import Prepared
 from hpo.launch.session import Launched, launch
+from hpo.search.study import BudgetRule
 from hpo.study.spec import StudySpec
 
 
@@ -169,16 +170,16 @@ def _refuse_slurm_options() -> None:
             raise UsageError(f"--{name.replace('_', '-')} is an option of jobs; give --on slurm with it")
 
 
-def start(spec: StudySpec, name: str, work: Work, *, keep_trials: bool = False) -> Launched:
+def start(spec: StudySpec, name: str, work: Work, *, budget: BudgetRule = "extend") -> Launched:
     """Create or resume a study and start its workers, under a live view if they are local; print the number of a job.
 
     Args:
-        keep_trials: a study that exists keeps its number of trials.
+        budget: what becomes of the number of trials of a study that exists.
     """
     if waits(work):
         # SIGTERM ends this process as Ctrl-C does, after its workers.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-    launched = launch(spec, _request(name, work), on=work["on"], keep_trials=keep_trials)
+    launched = launch(spec, _request(name, work), on=work["on"], budget=budget)
     if launched.submission is not None and launched.submission.job is not None:
         show(launched.submission.job)
     return launched

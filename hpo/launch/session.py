@@ -5,13 +5,12 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
-from hpo.errors import StudyNotFoundError
 from hpo.launch.backends.base import BACKENDS, LaunchRequest, Submission
 from hpo.revision import code_version
 from hpo.search.database.address import resolve_address
-from hpo.search.database.database import Database, open_database
+from hpo.search.database.database import open_database
 from hpo.search.queries.status import read_status
-from hpo.search.study import Study, create_or_open, open_study
+from hpo.search.study import BudgetRule, Study, create_or_open
 from hpo.study.spec import StudySpec
 from hpo.text import shell
 
@@ -32,12 +31,12 @@ class Launched:
     is_done: bool = False
 
 
-def launch(spec: StudySpec, request: LaunchRequest, *, on: str = "local", keep_trials: bool = False) -> Launched:
+def launch(spec: StudySpec, request: LaunchRequest, *, on: str = "local", budget: BudgetRule = "extend") -> Launched:
     """Create or resume a study and start its workers; local ones have ended when it returns.
 
     Args:
         on: name of a backend.
-        keep_trials: a study that exists keeps its number of trials, whatever `spec` says.
+        budget: what becomes of the number of trials of a study that exists.
 
     Raises:
         UsageError, DataError, StorageError, StudyConflictError, DeviceError, OutputError: before anything is trained.
@@ -45,7 +44,7 @@ def launch(spec: StudySpec, request: LaunchRequest, *, on: str = "local", keep_t
     """
     with BACKENDS.find(on)() as backend:
         backend.check(spec, request)
-        study = create_or_resume(spec, name=request.study, storage=request.storage, keep_trials=keep_trials)
+        study = create_or_resume(spec, name=request.study, storage=request.storage, budget=budget)
         if spec.data.caution and spec.scoring.rows != "official":
             _log.info(f"caution: {spec.data.caution}")
         status = read_status(study)
@@ -61,24 +60,13 @@ def launch(spec: StudySpec, request: LaunchRequest, *, on: str = "local", keep_t
         return Launched(study, submission, is_done=status.is_done)
 
 
-def create_or_resume(spec: StudySpec, *, name: str, storage: str | None = None, keep_trials: bool = False) -> Study:
+def create_or_resume(spec: StudySpec, *, name: str, storage: str | None = None, budget: BudgetRule = "extend") -> Study:
     """Create the study `name`, or open it if it is there with the same spec; tells how many trials are finished.
 
     Arguments as for `launch`. Raises StudyConflictError, StorageError, UsageError.
     """
     database = open_database(resolve_address(storage), create=True)
-    if keep_trials:
-        spec = _with_stored_trials(database, name, spec)
-    study = create_or_open(database, name, spec, code_version=code_version()[0])
+    study = create_or_open(database, name, spec, budget=budget, code_version=code_version()[0])
     status = read_status(study)
     _log.info(f"study {name} in {database.address}: {status.finished} of {status.budget} trials finished")
     return study
-
-
-def _with_stored_trials(database: Database, name: str, spec: StudySpec) -> StudySpec:
-    try:
-        stored = open_study(database, name)
-    except StudyNotFoundError:
-        return spec
-    budget = spec.budget.model_copy(update={"trials": stored.spec.budget.trials})
-    return spec.model_copy(update={"budget": budget})

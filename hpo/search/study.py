@@ -8,7 +8,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import sqlalchemy as sa
 from pydantic import ValidationError
@@ -25,6 +25,9 @@ from hpo.text import brief, shell
 
 LEASE_SECONDS = 180.0
 """Seconds until the lease of a worker without a heartbeat expires: it must survive a database outage of two minutes."""
+
+BudgetRule = Literal["keep", "extend", "set"]
+"""For the number of trials of a study that exists: keep it, extend it but refuse to lower it, or set it."""
 
 METRIC = "validation AUC"
 MAX_NAME = 200
@@ -116,19 +119,28 @@ class StudyRow:
 
 
 def create_or_open(
-    database: Database, name: str, spec: StudySpec, *, code_version: str = "", lease: float = LEASE_SECONDS
+    database: Database,
+    name: str,
+    spec: StudySpec,
+    *,
+    budget: BudgetRule = "extend",
+    code_version: str = "",
+    lease: float = LEASE_SECONDS,
 ) -> Study:
-    """Create the study `name`, or open it if it exists and set its number of trials to that of `spec`.
+    """Create the study `name`, or open it if it exists and extend its number of trials to that of `spec`.
 
     Safe to call from several processes at once.
 
+    Args:
+        budget: what becomes of the number of trials of a study that exists.
+
     Raises:
-        StudyConflictError: if the study exists with a different spec, was not created by hpo, or has a name that the
-            server does not tell from this one.
+        StudyConflictError: if the study exists with a different spec, or with more trials than `extend` may set, was
+            not created by hpo, or has a name that the server does not tell from this one.
         UsageError: if a new study may not have this name.
     """
     try:
-        return _resume(database, name, spec, lease)
+        return _resume(database, name, spec, budget, lease)
     except StudyNotFoundError:
         check_name(name)
         _check_distinct(database, name)
@@ -138,7 +150,7 @@ def create_or_open(
     with contextlib.suppress(DuplicatedStudyError):
         database.write(lambda connection: _create(connection, name, spec, code_version))
     try:
-        return _resume(database, name, spec, lease)
+        return _resume(database, name, spec, budget, lease)
     except StudyNotFoundError:
         raise StudyConflictError(
             f"{database.address} has an Optuna study {name} that hpo did not create; give another --name"
@@ -301,7 +313,7 @@ def _check_distinct(database: Database, name: str) -> None:
         )
 
 
-def _resume(database: Database, name: str, spec: StudySpec, lease: float) -> Study:
+def _resume(database: Database, name: str, spec: StudySpec, budget: BudgetRule, lease: float) -> Study:
     stored = open_study(database, name, lease=lease)
     if stored.spec.plan is not None and spec.plan is None:
         search = stored.spec.plan.search
@@ -314,10 +326,28 @@ def _resume(database: Database, name: str, spec: StudySpec, lease: float) -> Stu
             "\n  ".join([f"study {name} in {database.address} exists with a different spec:", *lines])
             + "\nGive another --name for a new study, or resume this one with its stored settings."
         )
-    if stored.spec.budget.trials != spec.budget.trials:
-        change = sa.update(schema.studies).where(schema.studies.c.study_id == stored.study_id)
-        database.write(lambda connection: connection.execute(change.values(trials=spec.budget.trials)))
-    return dataclasses.replace(stored, spec=spec)
+    return stored if budget == "keep" else _with_trials(stored, spec, budget)
+
+
+def _with_trials(study: Study, spec: StudySpec, budget: BudgetRule) -> Study:
+    """Set the number of trials of a study to that of `spec`."""
+    here = schema.studies.c
+    stored: sa.Select[Any] = sa.select(here.trials).where(here.study_id == study.study_id).with_for_update()
+    change = sa.update(schema.studies).where(here.study_id == study.study_id).values(trials=spec.budget.trials)
+
+    def write(connection: Connection) -> None:
+        # Read once more here: of two that extend it at once, the one with fewer trials must not win.
+        before = connection.scalar(stored)
+        if budget == "extend" and before is not None and before > spec.budget.trials:
+            raise StudyConflictError(
+                f"study {study.name} has {before} trials; leave --trials out to keep them, or lower them to "
+                f"{spec.budget.trials} with --fewer (trials that have begun are finished)"
+            )
+        connection.execute(change)
+
+    if study.spec.budget.trials != spec.budget.trials:
+        study.database.write(write)
+    return dataclasses.replace(study, spec=spec)
 
 
 def _create(connection: Connection, name: str, spec: StudySpec, code_version: str) -> None:

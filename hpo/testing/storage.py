@@ -83,8 +83,16 @@ class StorageConformance:
         run_worker(create_or_open(database, name, make_spec(3)), identity=this_process("w"), train=FakeTrainer(1))
         more = create_or_open(database, name, make_spec(5))
         assert run_worker(more, identity=this_process("w"), train=FakeTrainer(1)).finished == 2
-        fewer = create_or_open(database, name, make_spec(2))
+        fewer = create_or_open(database, name, make_spec(2), budget="set")
         assert run_worker(fewer, identity=this_process("w"), train=FakeTrainer(1)).finished == 0
+
+    def test_a_budget_is_lowered_by_request_only(self, database: Database, name: str) -> None:
+        create_or_open(database, name, make_spec(5))
+        with pytest.raises(StudyConflictError):
+            create_or_open(database, name, make_spec(4))
+        assert create_or_open(database, name, make_spec(4), budget="keep").spec.budget.trials == 5
+        assert open_study(database, name).spec.budget.trials == 5
+        assert create_or_open(database, name, make_spec(4), budget="set").spec.budget.trials == 4
 
     def test_eight_claims_at_once_never_exceed_the_budget(self, url: URL, name: str) -> None:
         databases = [open_database(url, create=True) for _ in range(8)]
@@ -160,7 +168,7 @@ class StorageConformance:
         first, second = claimed(study), claimed(study)
         ended(first)
         release(second)
-        study = create_or_open(database, name, make_spec(1))
+        study = create_or_open(database, name, make_spec(1), budget="set")
         assert claim(study, "w") is NothingToClaim.DONE
 
     def test_reports_of_a_second_life_replace_those_of_the_first(self, database: Database, name: str) -> None:

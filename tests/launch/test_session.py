@@ -30,7 +30,7 @@ def test_a_study_is_created_and_resumed_without_workers(tmp_path: Path, log: lis
     made = launch(digits(5), request(storage), on="none")
     assert (made.study.name, made.submission) == ("s", Submission(job=None, workers=0))
     assert log
-    launch(digits(7), request(storage), on="none", keep_trials=True)
+    launch(digits(7), request(storage), on="none", budget="keep")
     assert open_named_study("s", storage).spec.budget.trials == 5
     launch(digits(7), request(storage), on="none")
     assert open_named_study("s", storage).spec.budget.trials == 7

@@ -76,7 +76,7 @@ def of(trials: list[TrialEvidence], spec: object = None) -> SearchEvidence:
     states = [one.row.state for one in trials]
     status = StudyStatus(
         "breast", "breast", 200, len(trials), states.count("complete"), states.count("pruned"), states.count("failed"),
-        [], 0, None, [], None, None, [],
+        [], 0, None, [], None, None, [], [],
     )  # fmt: skip
     lasts = [one.curve[-1].epoch for one in trials if one.curve and one.row.state != "failed"]
     return SearchEvidence("breast", spec, status, trials, min(lasts, default=0))

@@ -16,6 +16,7 @@ from optuna.trial import FrozenTrial
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import Database, open_database
 from hpo.search.database.optuna_mirror import Drawn, optuna_tables
+from hpo.search.queries.status import read_status
 from hpo.search.queries.trials import read_trials
 from hpo.search.queue.claiming import release, store_record
 from hpo.search.queue.lease import Claim
@@ -201,6 +202,7 @@ def test_a_trial_that_was_made_through_optuna_takes_a_number_of_its_own_and_teac
     study = create_or_open(any_database, name, make_spec(9))
     run_worker(study, identity=this_process("w"), train=FakeTrainer(), limit=2)
     optuna.load_study(study_name=name, storage=any_database.optuna).enqueue_trial({"learning_rate": 0.01})
+    assert read_status(study).foreign == [2]
     held = claimed(study)
     assert (held.slot, held.number) == (2, 3)
     suggest(study, held.number)

@@ -99,7 +99,7 @@ def test_reading_writes_nothing(study: Study) -> None:
     statements: list[str] = []
     sa.event.listen(study.database.engine, "before_cursor_execute", lambda *event: statements.append(event[2]))
     read_status(study)
-    assert len([text for text in statements if text.startswith("SELECT")]) == 2
+    assert len([text for text in statements if text.startswith("SELECT")]) == 3
     (
         read_trials(study),
         read_best(study),

@@ -40,8 +40,9 @@ def render_status(
 
     most: running trials to list, None for all.
     """
+    parts = [_progress(status), *_foreign(status), "", _best_so_far(status), "", workers_view(status, state, most)]
     return Panel(
-        Group(_progress(status), "", _best_so_far(status), "", workers_view(status, state, most), "", _latest(recent)),
+        Group(*parts, "", _latest(recent)),
         title=Text.assemble("study ", (status.name, "bold")),
         subtitle=Text(hint) if hint else None,
     )
@@ -64,6 +65,13 @@ def _progress(status: StudyStatus) -> RenderableType:
         Text("  ").join(Text(part) if isinstance(part, str) else part for part in parts),
     )
     return grid
+
+
+def _foreign(status: StudyStatus) -> list[RenderableType]:
+    if not status.foreign:
+        return []
+    numbers = ", ".join(map(str, status.foreign[:10])) + (", ..." if len(status.foreign) > 10 else "")
+    return [Text(f"{len(status.foreign)} trials added by other programs, not counted: {numbers}", style="yellow")]
 
 
 def _share(part: int, whole: int) -> str:

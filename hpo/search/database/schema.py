@@ -49,6 +49,15 @@ optuna_studies = Table(
 )
 """The columns that hpo reads of a table that Optuna creates."""
 
+optuna_trials = Table(
+    "trials",
+    metadata,
+    Column("trial_id", Integer, primary_key=True),
+    Column("number", Integer),
+    Column("study_id", Integer),
+)
+"""Likewise."""
+
 optuna_study_attributes = Table(
     "study_system_attributes",
     metadata,

@@ -48,6 +48,7 @@ class StudyStatus:
         references: complete baselines.
         trials_per_hour: see `pace`; None if unknown or no trial is running.
         seconds_left: likewise.
+        foreign: numbers of trials that other programs added through Optuna; they are no part of the budget.
     """
 
     name: str
@@ -64,6 +65,7 @@ class StudyStatus:
     trials_per_hour: float | None
     seconds_left: float | None
     workers: list[str]
+    foreign: list[int]
 
     @property
     def is_done(self) -> bool:
@@ -72,7 +74,7 @@ class StudyStatus:
 
 
 def read_status(study: Study) -> StudyStatus:
-    """Read the current status of the study, in two queries.
+    """Read the current status of the study, in three queries.
 
     Raises:
         StudyNotFoundError: if it has been deleted.
@@ -81,7 +83,14 @@ def read_status(study: Study) -> StudyStatus:
     budget: sa.Select[Any] = hpo_studies(schema.studies.c.trials).where(*study.is_there())
     query = sa.select(*columns, database_now().label("now")).where(_trials.study_id == study.study_id)
     query = query.order_by(_trials.place)
-    trials, rows = study.database.read(lambda connection: (connection.scalar(budget), connection.execute(query).all()))
+    added = _added_through_optuna(study)
+    trials, rows, foreign = study.database.read(
+        lambda connection: (
+            connection.scalar(budget),
+            connection.execute(query).all(),
+            list(connection.scalars(added)),
+        )
+    )
     if trials is None:
         raise study.deleted()
     outcomes = [row.outcome for row in rows]
@@ -104,7 +113,14 @@ def read_status(study: Study) -> StudyStatus:
         trials_per_hour=speed * 3600 if speed else None,
         seconds_left=max(trials - finished, 0) / speed if speed else None,
         workers=sorted({trial.worker for trial in running}),
+        foreign=foreign,
     )
+
+
+def _added_through_optuna(study: Study) -> sa.Select[Any]:
+    optuna, own = schema.optuna_trials.c, sa.select(_trials.trial_id).where(_trials.study_id == study.study_id)
+    here = (optuna.study_id == study.study_id) & optuna.trial_id.not_in(own)
+    return sa.select(optuna.number).where(here).order_by(optuna.number)
 
 
 def _running(study: Study, row: AnyRow) -> RunningTrial:
