@@ -89,6 +89,14 @@ def test_a_job_that_is_requeued_waits(slurm: FakeSlurm, study: Study) -> None:
     assert (here.waiting, here.running) == (2, 1)
 
 
+def test_a_state_that_is_not_known_as_an_end_is_alive(slurm: FakeSlurm, study: Study) -> None:
+    slurm.queue("4711|0|POWER_UP_NODE", "4711|1|A_STATE_OF_NEXT_YEAR", "4711|2|DEADLINE")
+    here = array(read_queue(read_jobs(study)))
+    assert (here.waiting, here.running, here.ended) == (0, 2, 1)
+    assert stop_study(study, at_once=False, cancel_running=False).running == 2
+    assert sorted(slurm.calls("scancel")[-1].split()[-2:]) == ["4711_0", "4711_1"]
+
+
 def test_a_study_without_jobs_asks_slurm_nothing(slurm: FakeSlurm, database: Database) -> None:
     study = create_or_open(database, "local", make_spec(2))
     assert read_queue(read_jobs(study)).jobs == ()

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from hpo.errors import StorageError, UsageError
+from hpo.launch.backends.base import LaunchRequest
 from hpo.launch.backends.slurm import client
+from hpo.launch.backends.slurm.backend import SlurmBackend
 from hpo.launch.backends.slurm.plan import SlurmOptions
 from hpo.launch.backends.slurm.submit import Prepared, prepare, submit_study
 from hpo.launch.backends.slurm.submit import test_only as ask_the_cluster
@@ -48,6 +50,43 @@ def test_a_submitted_array_is_noted_in_its_study(slurm: FakeSlurm, study: Study,
     assert (row.cluster, row.job, row.tasks, row.log_dir) == ("testcluster", "4711", 3, str(tmp_path / "logs/slurm"))
     assert slurm.calls("sbatch") == ["--parsable"]
     assert done.script.read_text() == slurm.script()
+
+
+@pytest.mark.parametrize(
+    ("queue", "submitted", "array"),
+    [
+        (("4711|0|RUNNING", "4711|1|PENDING", "4711|2|COMPLETED"), 1, "0-0"),
+        (("4711|0|RUNNING", "4711|1|PENDING", "4711|2|CONFIGURING"), 0, ""),
+        ((), 3, "0-2"),
+    ],
+    ids=["one has ended", "all are there", "Slurm has forgotten all"],
+)
+def test_a_second_launch_submits_the_jobs_that_are_missing(
+    slurm: FakeSlurm, study: Study, tmp_path: Path, log: list[str], queue: tuple[str, ...], submitted: int, array: str
+) -> None:
+    wanted = LaunchRequest("digits", SERVER, tmp_path / "data", tmp_path / "logs", workers=3)
+    assert SlurmBackend().submit(study, wanted).workers == 3
+    slurm.queue(*queue)
+    log.clear()
+    slurm.answers("sbatch", "4712\n")
+    again = SlurmBackend().submit(study, wanted)
+    assert (again.workers, again.job) == (submitted, "4712" if submitted else None)
+    assert [row.tasks for row in workers.read_jobs(study)] == [3, submitted][: 1 + bool(submitted)]
+    if submitted:
+        assert f"#SBATCH --array={array}\n" in slurm.script()
+    if queue:
+        assert unmentioned(log[0], *([1, 1, 1] if submitted else [1, 2, "--workers"])) == []
+
+
+def test_jobs_of_a_slurm_that_does_not_answer_are_not_counted_and_that_is_said(
+    slurm: FakeSlurm, study: Study, tmp_path: Path, log: list[str]
+) -> None:
+    wanted = LaunchRequest("digits", SERVER, tmp_path / "data", tmp_path / "logs", workers=2)
+    SlurmBackend().submit(study, wanted)
+    slurm.answers("squeue", error="slurm_load_jobs error: Unable to contact slurm controller\n", code=1)
+    log.clear()
+    assert SlurmBackend().submit(study, wanted).workers == 2
+    assert unmentioned(log[0], "Unable to contact slurm controller") == []
 
 
 def test_the_password_is_in_a_file_for_its_owner_and_nowhere_else(

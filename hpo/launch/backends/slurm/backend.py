@@ -8,12 +8,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hpo.errors import UsageError
-from hpo.launch.backends.base import Backend, Cancelled, Jobs, LaunchRequest
+from hpo.launch.backends.base import Backend, Cancelled, Jobs, LaunchRequest, Submission
 from hpo.launch.backends.local import AUTO
 from hpo.launch.backends.slurm.plan import SlurmOptions
 from hpo.launch.backends.slurm.queue import read_queue
 from hpo.launch.backends.slurm.stop import cancel_jobs
-from hpo.launch.backends.slurm.submit import Prepared, SlurmSubmission, prepare, submit_study
+from hpo.launch.backends.slurm.submit import Prepared, prepare, submit_study
 from hpo.text import shell
 
 if TYPE_CHECKING:
@@ -50,12 +50,24 @@ class SlurmBackend(Backend):
         self._job = prepare_request(request)
         super().check(spec, replace(request, data_dir=self._job.plan.command.data_dir))
 
-    def submit(self, study: Study, request: LaunchRequest) -> SlurmSubmission:
-        """Submit the array and record it in the study."""
+    def submit(self, study: Study, request: LaunchRequest) -> Submission:
+        """Submit the jobs that are still missing, as an array, and record it in the study."""
         from hpo.search.queries.status import read_status
 
         job = self._job or prepare_request(request)
-        done = submit_study(study, job)
+        queue = self.status(study)
+        waiting, running = (sum(getattr(state, what) or 0 for state in queue.jobs) for what in ("waiting", "running"))
+        missing = job.plan.tasks - waiting - running
+        if queue.trouble is not None:
+            _log.warning(f"jobs of this study that wait or run are not known and not counted: {queue.trouble}")
+        elif waiting or running:
+            more = (
+                f"submitting {missing} more" if missing > 0 else "none is submitted; more jobs: a larger --workers"
+            )
+            _log.info(f"{waiting} jobs of this study wait and {running} run already; {more}")
+        if missing <= 0:
+            return Submission(job=None, workers=0)
+        done = submit_study(study, job.with_tasks(missing))
         each = f", {job.plan.workers} workers in each" if job.plan.workers > 1 else ""
         if job.plan.per_device == AUTO:
             each = ", each with the number of workers that it measures to be fastest"

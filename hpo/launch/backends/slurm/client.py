@@ -20,7 +20,11 @@ _SECRET_NAMES = ("HPO_STORAGE", "PGPASSWORD", "MYSQL_PWD")
 _KEPT_SLURM_NAMES = ("SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_CLUSTERS")
 _FORM = "%F|%K|%T|%r|%M|%L|%N"
 _WAITING = ("PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT", "RESV_DEL_HOLD")
-_RUNNING = ("RUNNING", "COMPLETING", "CONFIGURING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT", "RESIZING")
+_ENDED = (
+    *("COMPLETED", "CANCELLED", "FAILED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED", "DEADLINE"),
+    *("BOOT_FAIL", "LAUNCH_FAILED", "RECONFIG_FAIL", "REVOKED"),
+)
+"""The states in which a job ends. Slurm adds states of live jobs in new versions, such as POWER_UP_NODE."""
 
 
 class SlurmSilentError(UsageError):
@@ -51,8 +55,8 @@ class Task:
 
     @property
     def running(self) -> bool:
-        """Whether it has a node now."""
-        return self.state in _RUNNING
+        """Whether it has a node now, or is in a state that is unknown here, and has not ended."""
+        return not self.waiting and self.state not in _ENDED
 
 
 def submit(script: str, environment: Mapping[str, str]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +27,11 @@ class Prepared:
     plan: SlurmPlan
     address: WorkerAddress
     script: str
+
+    def with_tasks(self, count: int) -> Prepared:
+        """Return the same job with another number of tasks in its array."""
+        plan = replace(self.plan, tasks=count)
+        return Prepared(plan, self.address, render(plan))
 
 
 @dataclass(frozen=True)
