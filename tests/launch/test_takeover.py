@@ -11,7 +11,17 @@ import pytest
 
 from hpo.errors import StorageError
 from hpo.launch.server import serve as serve_module
-from hpo.launch.server.serve import BEAT_SECONDS, SILENT_SECONDS, Server, check_left, read_server, stop_server
+from hpo.launch.server.serve import (
+    BEAT_SECONDS,
+    LOST_SECONDS,
+    SILENT_SECONDS,
+    FolderLostError,
+    Hold,
+    Server,
+    check_left,
+    read_server,
+    stop_server,
+)
 
 NFS_CACHE_SECONDS = 60.0
 """acregmax and acdirmax by default: nfs(5)."""
@@ -53,7 +63,7 @@ def watch(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[
     def run(happens: Callable[[float], None]) -> float:
         clock = Clock(happens)
         monkeypatch.setattr(serve_module, "time", SimpleNamespace(sleep=clock.sleep, monotonic=clock.monotonic))
-        check_left(folder, ELSEWHERE)
+        check_left(folder, ELSEWHERE, take_over=True)
         return clock.now
 
     return run
@@ -65,6 +75,39 @@ Watch = Callable[[Callable[[float], None]], float]
 def test_a_silent_host_is_watched_for_longer_than_nfs_answers_from_its_caches(folder: Path, watch: Watch) -> None:
     assert watch(lambda _: None) > 2 * NFS_CACHE_SECONDS + BEAT_SECONDS
     assert not (folder / "data" / "postmaster.pid").exists()
+
+
+def test_silence_alone_is_no_reason_to_take_a_folder_over(folder: Path) -> None:
+    with pytest.raises(StorageError, match="--take-over"):
+        check_left(folder, ELSEWHERE)
+    assert (folder / "data" / "postmaster.pid").exists()
+
+
+def test_a_server_whose_folder_was_taken_over_gives_it_up_and_leaves_the_other_alone(tmp_path: Path) -> None:
+    hold = Hold(tmp_path)
+    hold.renew()
+    hold.check()
+    write(tmp_path, ELSEWHERE)
+    hold.renew()
+    with pytest.raises(FolderLostError, match=ELSEWHERE.host):
+        hold.check()
+    hold.give_up()
+    assert read_server(tmp_path) == ELSEWHERE
+
+
+def test_a_server_whose_heartbeats_cannot_be_written_ends_before_others_may_take_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock(lambda _: None)
+    monkeypatch.setattr(serve_module, "time", SimpleNamespace(sleep=clock.sleep, monotonic=clock.monotonic))
+    hold = Hold(tmp_path / "not there")
+    clock.sleep(LOST_SECONDS - 1)
+    hold.renew()
+    hold.check()
+    clock.sleep(2)
+    with pytest.raises(FolderLostError):
+        hold.check()
+    assert LOST_SECONDS + BEAT_SECONDS + serve_module.STOP_SECONDS < SILENT_SECONDS
 
 
 def test_a_sign_that_nfs_shows_late_is_in_time(folder: Path, watch: Watch) -> None:

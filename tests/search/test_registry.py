@@ -67,7 +67,7 @@ def test_a_worker_that_is_asked_to_end_finishes_its_trial_first(database: Databa
 
     study = create_or_open(database, "study", make_spec(5))
     summary = run_worker(study, identity=this_process("w"), train=FakeTrainer(on_epoch=ask))
-    assert (summary.finished, summary.ended, summary.interrupted) == (1, StopReason.DRAIN, False)
+    assert (summary.finished, summary.ended, summary.interrupted) == (1, StopReason.DRAIN, True)
 
 
 @pytest.mark.usefixtures("quick_heartbeat")
@@ -78,7 +78,7 @@ def test_a_worker_that_is_asked_to_end_at_once_gives_its_trial_back(database: Da
 
     study, train = create_or_open(database, "study", make_spec(5)), FakeTrainer(on_epoch=ask)
     summary = run_worker(study, identity=this_process("w"), train=train)
-    assert (summary.finished, summary.ended, summary.interrupted) == (0, StopReason.DRAIN_NOW, False)
+    assert (summary.finished, summary.ended, summary.interrupted) == (0, StopReason.DRAIN_NOW, True)
     assert [row.state for row in read_trials(study)] == ["free"]
 
 

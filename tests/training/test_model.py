@@ -69,7 +69,7 @@ def test_progress_is_told_to_the_end(model: Model) -> None:
 def test_images_of_another_form_are_refused_with_what_is_wanted(model: Model, images: np.ndarray) -> None:
     with pytest.raises(DataError) as refused:
         model.scores(images, "cpu")
-    assert unmentioned(refused.value, images.dtype, images.shape, "digits", "uint8", "(N, H, W)") == []
+    assert unmentioned(refused.value, images.dtype, images.shape, "digits", "uint8", "(N, 8, 8)") == []
 
 
 def test_a_file_that_is_missing_cut_short_or_no_model_is_said_in_a_sentence(path: Path, tmp_path: Path) -> None:

@@ -27,9 +27,16 @@ DEFAULT_FOLDER = Path("hpo-database")
 @click.option(
     "--port", metavar="N", type=click.IntRange(1024, 65535), help="[default: the last one, else any free port]"
 )
+@click.option(
+    "--take-over",
+    is_flag=True,
+    help="Serve a folder whose server on another host has not ended in order. Only if that host is surely gone.",
+)
 @click.option("--background", is_flag=True, help="Return once the server is ready, and leave it running.")
 @click.option("--stop", "stopping", is_flag=True, help="Stop the server of DIR on this host.")
-def serve(folder: Path, listen: str | None, port: int | None, background: bool, stopping: bool) -> None:
+def serve(
+    folder: Path, listen: str | None, port: int | None, take_over: bool, background: bool, stopping: bool
+) -> None:
     """Serve a PostgreSQL from DIR, without any rights on this host.
 
     Runs until Ctrl-C. DIR is hpo-database by default. It is created at the first start, with a random password;
@@ -42,11 +49,11 @@ def serve(folder: Path, listen: str | None, port: int | None, background: bool, 
             raise StorageError(f"no server runs for {folder}")
         show(f"the server of {folder} has stopped")
     elif background:
-        process = serve_in_background(folder, listen=listen, port=port)
+        process = serve_in_background(folder, listen=listen, port=port, take_over=take_over)
         show((folder / "serve.log").read_text().strip())
         show(f"running in the background, PID {process}; `hpo db serve --stop {quote(str(folder))}` stops it")
     else:
-        serve_folder(folder, listen=listen, port=port, on_ready=_print_address)
+        serve_folder(folder, listen=listen, port=port, take_over=take_over, on_ready=_print_address)
 
 
 def _print_address(cluster: Cluster) -> None:

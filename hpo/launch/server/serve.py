@@ -28,8 +28,11 @@ _log = logging.getLogger(__name__)
 BEAT_SECONDS = 5.0
 """Seconds between a server's heartbeats, for other hosts that share its folder."""
 
+LOST_SECONDS = 60.0
+"""Seconds without a successful heartbeat after which a server ends, long before another host may take its folder."""
+
 SILENT_SECONDS = 150.0
-"""Seconds without a heartbeat after which another host takes a folder over.
+"""Seconds without a heartbeat after which another host may take a folder over, if its user asks for that.
 
 An NFS client may answer from its cache for up to 60 s for a folder and 60 s for a file (acdirmax, acregmax, nfs(5)).
 """
@@ -52,6 +55,7 @@ def serve(
     *,
     listen: str | None = None,
     port: int | None = None,
+    take_over: bool = False,
     on_ready: Callable[[Cluster], None] = lambda _: None,
     stop: threading.Event | None = None,
 ) -> None:
@@ -59,13 +63,17 @@ def serve(
 
     A stop is PostgreSQL's fast shutdown: open transactions are rolled back, nothing committed is lost.
 
+    Args:
+        take_over: whether to serve a folder whose server on another host has not ended in order. Only a person can know
+            that it has: silence may also mean that the other host, or the file system between, is stuck.
+
     Raises:
-        StorageError: if the folder is served already, or the server does not start or ends by itself.
+        StorageError: if the folder is served already, or the server does not start, ends, or loses the folder.
         StorageError, OutputError, UsageError: see `prepare`.
     """
     folder = folder.absolute()
     asked = stop or threading.Event()
-    with _the_only_one(folder), _signals(asked):
+    with _the_only_one(folder, take_over=take_over) as hold, _signals(asked):
         cluster = prepare(folder, listen=listen, port=port)
         process = _start(cluster)
         try:
@@ -76,6 +84,11 @@ def serve(
             while not asked.wait(0.1):
                 if process.poll() is not None:
                     raise StorageError(f"the server in {folder} has ended; its log says:\n{last_lines(cluster)}")
+                hold.check()
+        except FolderLostError:
+            # At once, as a crash would: the other server may write already.
+            process.send_signal(signal.SIGQUIT)
+            raise
         finally:
             _stop(process)
 
@@ -84,7 +97,7 @@ READY = "--storage @"
 """What the output of `hpo db serve` holds once the server answers: the option that workers are given."""
 
 
-def serve_in_background(folder: Path, *, listen: str | None, port: int | None) -> int:
+def serve_in_background(folder: Path, *, listen: str | None, port: int | None, take_over: bool = False) -> int:
     """Start `hpo db serve` for the folder as a process that outlives this one, and return its PID once it serves.
 
     Raises:
@@ -94,6 +107,7 @@ def serve_in_background(folder: Path, *, listen: str | None, port: int | None) -
     command = [sys.executable, "-m", "hpo", "db", "serve", str(folder)]
     command += ["--listen", listen] if listen else []
     command += ["--port", str(port)] if port else []
+    command += ["--take-over"] if take_over else []
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         log = (folder / "serve.log").open("w+")
@@ -155,40 +169,87 @@ def read_server(folder: Path) -> Server | None:
         ) from None
 
 
+class FolderLostError(StorageError):
+    """Another server has taken the folder, or may take it, since heartbeats no longer reach it."""
+
+
+class Hold:
+    """The claim of this process on a folder, renewed by a heartbeat: PostgreSQL's own lock works on one host only."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._mine = Server(_here(), os.getpid(), 0)
+        self._renewed = time.monotonic()
+        self._taker: Server | None = None
+
+    def renew(self) -> None:
+        """Write a heartbeat, unless another server has taken the folder; a failure is no error yet."""
+        # A full disk or a temporary file-system outage must not end the heartbeats for good.
+        with suppress(OSError, StorageError):
+            found = read_server(self._folder)
+            if found is not None and found != self._mine:
+                self._taker = found
+                return
+            ours = Server(self._mine.host, self._mine.process, self._mine.beat + 1)
+            _write_server(self._folder, ours)
+            self._mine, self._renewed = ours, time.monotonic()
+
+    def check(self) -> None:
+        """Raise FolderLostError if the folder is another server's, or may become so."""
+        if self._taker is not None:
+            raise FolderLostError(f"host {self._taker.host} has taken {self._folder} over; this server ends")
+        if time.monotonic() - self._renewed > LOST_SECONDS:
+            raise FolderLostError(
+                f"{self._folder} could not be written for {LOST_SECONDS:.0f} s, so that other hosts may take this "
+                "server for dead; it ends. Is the disk full, or the file system away?"
+            )
+
+    def give_up(self) -> None:
+        """Remove this process from the folder."""
+        if self._taker is None:
+            (self._folder / "server.json").unlink(missing_ok=True)
+
+
 @contextmanager
-def _the_only_one(folder: Path) -> Iterator[None]:
-    """Hold the folder against other servers: PostgreSQL's own lock works on one host only."""
+def _the_only_one(folder: Path, *, take_over: bool) -> Iterator[Hold]:
+    """Hold the folder against other servers."""
     found = read_server(folder)
     if found is not None:
-        check_left(folder, found)
-    mine = Server(_here(), os.getpid(), 0)
+        check_left(folder, found, take_over=take_over)
     over = threading.Event()
-
-    def beat() -> None:
-        count = 0
-        while not over.wait(BEAT_SECONDS):
-            count += 1
-            # A full disk or a temporary file-system outage must not end the heartbeats for good.
-            with suppress(OSError):
-                _write_server(folder, Server(mine.host, mine.process, count))
-
+    hold = Hold(folder)
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _write_server(folder, mine)
+        if found is None:
+            # Of two that start at once, one finds the file of the other; this is atomic on NFS too.
+            (folder / "server.json").touch(exist_ok=False)
+        _write_server(folder, Server(_here(), os.getpid(), 0))
+    except FileExistsError:
+        raise StorageError(
+            f"another server of {folder} is starting; if none is, remove {folder / 'server.json'}"
+        ) from None
     except OSError as error:
         raise OutputError(f"{folder} is not writable: {error.strerror}") from None
+
+    def beat() -> None:
+        while not over.wait(BEAT_SECONDS):
+            hold.renew()
+
     thread = threading.Thread(target=beat, name="hpo-server-beat", daemon=True)
     thread.start()
     try:
-        yield
+        yield hold
     finally:
         over.set()
         thread.join()
-        (folder / "server.json").unlink(missing_ok=True)
+        hold.give_up()
 
 
-def check_left(folder: Path, found: Server) -> None:
+def check_left(folder: Path, found: Server, *, take_over: bool = False) -> None:
     """Return once the server `found` in a folder has ended; one on another host is watched for SILENT_SECONDS.
+
+    Args:
+        take_over: whether a server on another host that is silent may be taken for ended.
 
     Raises:
         StorageError: if it still serves, or its state cannot be determined.
@@ -200,6 +261,11 @@ def check_left(folder: Path, found: Server) -> None:
                 f"{folder / 'address'}, and `hpo db serve --stop {folder}` ends it"
             )
         return
+    if not take_over:
+        raise StorageError(
+            f"host {found.host} served {folder} last, and its server has not ended in order. If that host or its job "
+            "is surely gone, start with --take-over: two servers on one folder would destroy the data"
+        )
     _log.info(f"host {found.host} served {folder} last; checking its heartbeats for {SILENT_SECONDS:.0f} s")
     end = time.monotonic() + SILENT_SECONDS
     while time.monotonic() < end:
