@@ -9,9 +9,10 @@ from datetime import UTC, datetime
 
 import sqlalchemy as sa
 
+from hpo.errors import StorageError
 from hpo.search.database import schema
 from hpo.search.database.database import Database
-from hpo.study.stored import JsonObject
+from hpo.study.stored import JsonObject, parse_object
 
 
 class StudyLedger:
@@ -66,7 +67,17 @@ class Opening:
     @property
     def when(self) -> str:
         """Time of the access, in UTC."""
-        return datetime.fromtimestamp(self.seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
+        try:
+            return datetime.fromtimestamp(self.seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
+        except (OverflowError, ValueError, OSError):
+            return "at an unknown time"
+
+
+def _configuration(entry: int, text: str) -> JsonObject:
+    try:
+        return parse_object(text)
+    except ValueError as error:
+        raise StorageError(f"entry {entry} of the test-set access log cannot be read: {error}") from None
 
 
 def read_openings(database: Database, dataset: str) -> list[Opening]:
@@ -79,7 +90,14 @@ def read_openings(database: Database, dataset: str) -> list[Opening]:
     with database.reading() as connection:
         rows = connection.execute(query).all()
     openings = [
-        Opening(row.entry, row.study, json.loads(row.configuration), row.code_version, row.time, row.reason)
+        Opening(
+            row.entry,
+            row.study,
+            _configuration(row.entry, row.configuration),
+            row.code_version,
+            row.time,
+            row.reason,
+        )
         for row in rows
     ]
     return [opening for opening in openings if opening.configuration.get("dataset") == dataset]
