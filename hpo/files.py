@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,9 @@ def atomic_write(path: Path, mode: int = 0o666) -> Iterator[Path]:
     Args:
         mode: permissions of the file, less the umask.
     """
+    if path.exists() and not path.is_file():
+        # A device or a pipe would be replaced by a file, for the whole host if root does it.
+        raise OSError(errno.EEXIST, "it exists and is not a file", str(path))
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     part.unlink(missing_ok=True)
     try:

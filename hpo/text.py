@@ -24,8 +24,11 @@ def duration(seconds: float | None) -> str:
 
 
 def timestamp(seconds: float) -> str:
-    """Format seconds since 1970 as `2026-11-26 22:30 UTC`."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    """Format seconds since 1970 as `2026-11-26 22:30 UTC`, or say that no calendar has this time."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    except (OverflowError, ValueError, OSError):
+        return "at an unknown time"
 
 
 def with_error(value: float | None, error: float | None) -> str:

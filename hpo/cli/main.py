@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
+import io
 import os
 import sys
 import traceback
@@ -170,8 +170,9 @@ def _run() -> int:
         sys.stdout.flush()
         return code
     except click.ClickException as error:
-        with contextlib.suppress(OSError):
-            error.show()
+        text = io.StringIO()
+        error.show(text)
+        say(text.getvalue().rstrip())
         return 2
     except (click.Abort, KeyboardInterrupt):
         say("hpo: interrupted")

@@ -14,13 +14,14 @@ import sqlalchemy as sa
 from pydantic import ValidationError
 from sqlalchemy.engine import Connection, Row
 
-from hpo.errors import StorageError, StudyConflictError, StudyNotFoundError, UsageError, did_you_mean
+from hpo.errors import StorageError, StudyConflictError, StudyNotFoundError, UsageError, did_you_mean, first_line
 from hpo.search.database import schema
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import Database, open_database
 from hpo.search.database.optuna_mirror import new_study
 from hpo.search.database.retry import OUTAGE_SECONDS
 from hpo.study.spec import StudySpec, differences, unregistered
+from hpo.study.stored import parse_json, parse_object
 from hpo.text import brief, shell
 
 LEASE_SECONDS = 180.0
@@ -175,19 +176,55 @@ def open_study(database: Database, name: str, *, lease: float = LEASE_SECONDS) -
         return row
 
     row = database.read(find)
-    if missing := unregistered(json.loads(row.spec)):
+    spec = _read_spec(name, row.spec, row.code_version)
+    budget = spec.budget.model_copy(update={"trials": row.trials})
+    spec = spec.model_copy(update={"budget": budget})
+    return Study(database, row.study_id, name, spec, row.created_at, lease, former_names(row.former_names))
+
+
+def _read_spec(name: str, text: str, code_version: str) -> StudySpec:
+    try:
+        missing = unregistered(parse_object(text))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise StorageError(f"study {name} has a spec that cannot be read: {first_line(error)[:200]}") from None
+    if missing:
         raise UsageError(
             f"study {name} uses {', '.join(missing)}, unknown here; install or import the plug-in that provides it"
         )
     try:
-        spec = StudySpec.model_validate_json(row.spec)
+        return StudySpec.model_validate_json(text)
     except ValidationError as error:
         raise StorageError(
-            f"study {name} was stored by another version of hpo ({row.code_version or 'unknown'}): {error}"
+            f"study {name} was stored by another version of hpo ({code_version or 'unknown'}): {error}"
         ) from None
-    budget = spec.budget.model_copy(update={"trials": row.trials})
-    spec = spec.model_copy(update={"budget": budget})
-    return Study(database, row.study_id, name, spec, row.created_at, lease, former_names(row.former_names))
+
+
+def dataset_of(spec: str) -> str:
+    """Return the dataset in a stored spec; `?` if it cannot be read."""
+    try:
+        return str(parse_object(spec)["dataset"])
+    except (ValueError, KeyError):
+        return "?"
+
+
+def planned_search(spec: str) -> str | None:
+    """Return the search that a stored spec confirms or ablates; None for a search, and if it cannot be read."""
+    try:
+        plan = parse_object(spec).get("plan")
+    except ValueError:
+        return None
+    return str(plan["search"]) if isinstance(plan, dict) and "search" in plan else None
+
+
+def fold_aucs(text: str, trial: str) -> tuple[float, ...]:
+    """Parse the AUC of each fold as stored. Raises StorageError, naming the trial, if it cannot be read."""
+    try:
+        found = parse_json(text)
+    except ValueError as error:
+        raise StorageError(f"{trial} has a report that is not JSON: {error}") from None
+    if not isinstance(found, list) or not all(isinstance(value, (int, float)) for value in found):
+        raise StorageError(f"{trial} has a report whose folds are not numbers")
+    return tuple(float(value) for value in found if isinstance(value, (int, float)))
 
 
 def open_named_study(name: str, storage: str | None = None, *, outage: float = OUTAGE_SECONDS) -> Study:
@@ -208,9 +245,7 @@ def list_studies(database: Database) -> list[StudyRow]:
     """Return all studies of hpo in the database, oldest first."""
     query = hpo_studies(schema.studies).order_by(schema.studies.c.study_id)
     rows = database.read(lambda connection: connection.execute(query).all())
-    return [
-        StudyRow(row.name, json.loads(row.spec)["dataset"], row.trials, row.finished, row.created_at) for row in rows
-    ]
+    return [StudyRow(row.name, dataset_of(row.spec), row.trials, row.finished, row.created_at) for row in rows]
 
 
 def find_study(database: Database, study_id: int) -> Study:

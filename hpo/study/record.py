@@ -11,12 +11,13 @@ A record is one flat JSON object in the column `record` of `hpo_trial`. It must 
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from pydantic import Field, ValidationError
 
 from hpo.errors import StorageError
 from hpo.study.config import ConfigValues, TrainConfig
-from hpo.study.stored import JsonObject, Part, StoredModel, faults, is_newer
+from hpo.study.stored import JsonObject, Part, StoredModel, faults, is_newer, parse_json
 
 RECORD_VERSION = 1
 """The version of records that this hpo writes."""
@@ -115,7 +116,7 @@ class TrialRecord(StoredModel):
             StorageError: if it cannot be read.
         """
         try:
-            stored = json.loads(text)
+            stored: Any = parse_json(text)
             return cls.model_validate(stored)
         except ValidationError as error:
             newer = _newer(stored["version"]) if is_newer(stored, RECORD_VERSION) else ""

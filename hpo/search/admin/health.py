@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ from hpo.search.database.errors import as_hpo_error, check_sqlite_folder
 from hpo.search.database.filesystem import check_local
 from hpo.search.database.optuna_mirror import optuna_revision
 from hpo.search.database.sqlite import open_file
-from hpo.search.study import hpo_studies, is_text
+from hpo.search.study import dataset_of, hpo_studies, is_text
 
 _SQLITE_TIMEOUT = 5
 _SILENT = 120.0
@@ -224,7 +223,7 @@ def _study(connection: Connection, name: str) -> StudyFacts | None:
         workers.seen >= schema.database_now() - _SILENT,
     )
     return StudyFacts(
-        json.loads(row.spec)["dataset"],
+        dataset_of(row.spec),
         row.trials,
         connection.scalar(finished) or 0,
         connection.scalar(alive) or 0,

@@ -15,7 +15,7 @@ from hpo.errors import StudyConflictError, StudyNotFoundError, UsageError, did_y
 from hpo.search.database import optuna_mirror, schema
 from hpo.search.database.database import Database
 from hpo.search.database.schema import AnyRow, RowValues, database_now
-from hpo.search.study import check_name, former_names, hpo_studies, with_former_names
+from hpo.search.study import check_name, former_names, hpo_studies, planned_search, with_former_names
 from hpo.study.spec import StudySpec
 
 _OWN = (schema.reports, schema.trials, schema.workers, schema.jobs, schema.studies)
@@ -147,7 +147,7 @@ def _family(database: Database, connection: Connection, name: str, *, lock: bool
         names = [str(row.name) for row in rows]
         hint = did_you_mean(name, names) if names else "; it has no studies yet"
         raise StudyNotFoundError(f"{database.address} has no study {name}{hint}")
-    family = [*found, *(row for row in rows if (json.loads(row.spec).get("plan") or {}).get("search") == name)]
+    family = [*found, *(row for row in rows if planned_search(row.spec) == name)]
     if not lock:
         return family
     ids = sorted(row.study_id for row in family)

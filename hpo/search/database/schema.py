@@ -6,26 +6,27 @@ budget's slots with their leases and fencing tokens, reports with standard error
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+import sqlalchemy as sa
 from sqlalchemy import (
     Boolean,
     Column,
     Connection,
-    Double,
     ForeignKey,
     Index,
-    Integer,
     MetaData,
     Row,
-    String,
     Table,
-    Text,
     false,
 )
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import GenericFunction
+
+from hpo.errors import StorageError
+from hpo.text import brief
 
 SCHEMA_VERSION = 2
 """Version of the tables below; `hpo.search.admin.migrations` upgrades each earlier one to it."""
@@ -38,6 +39,53 @@ AnyRow = Row[*tuple[Any, ...]]
 
 RowValues = dict[str, Any]
 """Values of some or all columns of a row, by name; they may be SQL expressions."""
+
+
+def _checked(kinds: tuple[type, ...]) -> Callable[[Any], Any]:
+    def check(value: Any) -> Any:
+        if value is None or type(value) in kinds:
+            return value
+        wanted = " or ".join(kind.__name__ for kind in kinds)
+        raise StorageError(
+            f"the database holds {brief(value, 40)} in the place of {wanted}: the file is damaged, or was written by "
+            "another program; restore a backup with `hpo db restore`"
+        )
+
+    return check
+
+
+# SQLite stores a value of any type in any column, so does a damaged file. Other databases put their own types in place.
+class Integer(sa.Integer):
+    """An integer that is one when it is read."""
+
+    def result_processor(self, dialect: sa.Dialect, coltype: object) -> Callable[[Any], Any] | None:
+        """Check the type of a value on SQLite."""
+        return _checked((int,)) if dialect.name == "sqlite" else super().result_processor(dialect, coltype)
+
+
+class Double(sa.Double[float]):
+    """A number that is one when it is read."""
+
+    def result_processor(self, dialect: sa.Dialect, coltype: object) -> Callable[[Any], Any] | None:  # noqa: ARG002
+        """Check the type of a value on SQLite."""
+        return _checked((float, int)) if dialect.name == "sqlite" else None
+
+
+class String(sa.String):
+    """A text that is one when it is read."""
+
+    def result_processor(self, dialect: sa.Dialect, coltype: object) -> Callable[[Any], Any] | None:
+        """Check the type of a value on SQLite."""
+        return _checked((str,)) if dialect.name == "sqlite" else super().result_processor(dialect, coltype)
+
+
+class Text(sa.Text):
+    """A long text that is one when it is read."""
+
+    def result_processor(self, dialect: sa.Dialect, coltype: object) -> Callable[[Any], Any] | None:
+        """Check the type of a value on SQLite."""
+        return _checked((str,)) if dialect.name == "sqlite" else super().result_processor(dialect, coltype)
+
 
 metadata = MetaData()
 

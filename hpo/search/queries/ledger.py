@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from hpo.errors import StorageError
 from hpo.search.database import schema
 from hpo.search.database.database import Database
-from hpo.study.stored import JsonObject
+from hpo.study.stored import JsonObject, parse_object
 from hpo.text import timestamp
 
 
@@ -69,6 +70,13 @@ class Opening:
         return timestamp(self.seconds)
 
 
+def _configuration(entry: int, text: str) -> JsonObject:
+    try:
+        return parse_object(text)
+    except ValueError as error:
+        raise StorageError(f"entry {entry} of the test-set access log cannot be read: {error}") from None
+
+
 def read_openings(database: Database, dataset: str) -> list[Opening]:
     """Return the accesses to the test set of a dataset that this database has logged, oldest first.
 
@@ -78,7 +86,14 @@ def read_openings(database: Database, dataset: str) -> list[Opening]:
     query = sa.select(schema.ledger).order_by(schema.ledger.c.entry)
     rows = database.read(lambda connection: connection.execute(query).all())
     openings = [
-        Opening(row.entry, row.study, json.loads(row.configuration), row.code_version, row.time, row.reason)
+        Opening(
+            row.entry,
+            row.study,
+            _configuration(row.entry, row.configuration),
+            row.code_version,
+            row.time,
+            row.reason,
+        )
         for row in rows
     ]
     return [opening for opening in openings if opening.configuration.get("dataset") == dataset]

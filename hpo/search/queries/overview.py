@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,7 +10,7 @@ import sqlalchemy as sa
 from hpo.search.database import schema
 from hpo.search.database.database import Database
 from hpo.search.database.schema import database_now
-from hpo.search.study import hpo_studies
+from hpo.search.study import dataset_of, hpo_studies, planned_search
 
 State = Literal["running", "done", "unfinished"]
 
@@ -81,11 +80,10 @@ def read_overview(database: Database) -> Overview:
 
 
 def _overview(row: schema.AnyRow, counted: schema.AnyRow | None) -> StudyOverview:
-    spec = json.loads(row.spec)
     return StudyOverview(
         name=row.name,
-        dataset=spec["dataset"],
-        search=(spec.get("plan") or {}).get("search"),
+        dataset=dataset_of(row.spec),
+        search=planned_search(row.spec),
         trials=row.trials,
         finished=row.finished,
         running=int(counted.running or 0) if counted is not None else 0,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +11,7 @@ import sqlalchemy as sa
 from hpo.errors import StudyNotFoundError
 from hpo.search.database import schema
 from hpo.search.database.schema import AnyRow, database_now
-from hpo.search.study import Study
+from hpo.search.study import Study, fold_aucs
 from hpo.statistics.intervals import clipped_interval
 from hpo.study.config import ConfigValues
 from hpo.study.record import ResourceUsage, TrialRecord
@@ -180,7 +179,7 @@ def read_curve(study: Study, number: int) -> list[EpochReport]:
             row.epoch,
             row.auc,
             row.standard_error,
-            tuple(json.loads(row.fold_aucs)),
+            fold_aucs(row.fold_aucs, study.trial_name(number)),
             row.training_auc,
             row.training_loss,
             row.seconds,

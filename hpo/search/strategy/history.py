@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 from collections import defaultdict
 from collections.abc import Container, Mapping, Sequence
 from datetime import datetime
@@ -16,8 +15,10 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy.engine import Connection, Row
 
+from hpo.errors import StorageError
 from hpo.search.database import schema
 from hpo.search.database.optuna_mirror import Drawn
+from hpo.study.stored import parse_object
 
 _trials, _reports = schema.trials.c, schema.reports.c
 
@@ -129,8 +130,8 @@ class History(InMemoryStorage):
             trial_id=row.trial_number,
             state=state,
             value=row.auc if state in (TrialState.COMPLETE, TrialState.PRUNED) else None,
-            datetime_start=datetime.fromtimestamp(row.started),
-            datetime_complete=None if row.ended is None else datetime.fromtimestamp(row.ended),
+            datetime_start=_when(row.started),
+            datetime_complete=None if row.ended is None else _when(row.ended),
             params=params,
             distributions={name: self._space[name] for name in params},
             user_attrs={},
@@ -141,8 +142,22 @@ class History(InMemoryStorage):
     def _params(self, row: Row[Any]) -> dict[str, Any]:
         if row.place < len(self._planned):
             return dict(self._planned[row.place])
-        record: dict[str, Any] = json.loads(row.record) if row.record else {}
-        return {name: value for name, value in record.get("params", {}).items() if name in self._space}
+        if not row.record:
+            return {}
+        try:
+            params = parse_object(row.record).get("params")
+        except ValueError as error:
+            raise StorageError(f"trial {row.trial_number} has a record that is not JSON: {error}") from None
+        stored = params.items() if isinstance(params, dict) else ()
+        return {name: value for name, value in stored if name in self._space}
+
+
+def _when(seconds: float) -> datetime:
+    try:
+        return datetime.fromtimestamp(seconds)
+    except (OverflowError, ValueError, OSError):
+        # No sampler looks at times.
+        return datetime.fromtimestamp(0)
 
 
 def _placeholder(number: int) -> FrozenTrial:

@@ -7,7 +7,6 @@ ones, whatever their number and timing.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -16,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from hpo.search.database import schema
-from hpo.search.study import Study
+from hpo.search.study import Study, fold_aucs
 from hpo.statistics.corrected_t_test import corrected_difference, corrected_mean
 from hpo.statistics.intervals import CONFIDENCE, Comparison, Estimate
 from hpo.statistics.moderated_variance import VariancePrior
@@ -44,10 +43,12 @@ def read_results(connection: Connection, study: Study) -> Results:
         .select_from(schema.trials.outerjoin(schema.reports, last))
         .where(_trials.study_id == study.study_id, _trials.outcome.in_(("complete", "failed")))
     )
-    return {
-        plan.at(row.place): tuple(json.loads(row.fold_aucs)) if row.outcome == "complete" else None
-        for row in connection.execute(query)
-    }
+    results: dict[tuple[int, int], tuple[float, ...] | None] = {}
+    for row in connection.execute(query):
+        slot = f"slot {row.place} of study {study.name}"
+        complete = row.outcome == "complete"
+        results[plan.at(row.place)] = fold_aucs(row.fold_aucs or "[]", slot) if complete else None
+    return results
 
 
 def rows_of(results: Results, candidate: int, repeats: Iterable[int]) -> list[tuple[float, ...]] | None:
