@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -75,7 +76,7 @@ def read_status(study: Study) -> StudyStatus:
     budget = hpo_studies(schema.studies.c.trials).where(*study.is_there())
     query = sa.select(*columns, database_now().label("now")).where(_trials.study_id == study.study_id)
     with study.database.reading() as connection:
-        trials = connection.scalar(budget)
+        trials: Any = connection.scalar(budget)
         rows = connection.execute(query.order_by(_trials.place)).all()
     if trials is None:
         raise study.deleted()
