@@ -30,6 +30,8 @@ def result(dataset: Dataset, judgement: Judgement, final: Final, openings: Seque
         accesses = f"The test set was opened {len(openings)} times, for this result on {own.when}"
         blocks.append(Notice(f"{accesses}: {own.reason or 'the first access'}."))
     blocks.append(Table(_AREAS, tuple(_areas(entry) for entry in judgement.entries)))
+    # Results of hpo 0.1 call samples rows.
+    chosen_on = winner.threshold_rows.replace(" rows", " samples")
     blocks.append(
         Text(
             "Intervals are 95 %. **Seeds and samples**: the configuration over new seeds and new test samples "
@@ -37,7 +39,7 @@ def result(dataset: Dataset, judgement: Judgement, final: Final, openings: Seque
             "samples alone. **Samples**: these fixed networks over new test samples (DeLong; stratified bootstrap, "
             "BCa). No interval includes the variance from drawing the training set. Accuracy, sensitivity (accuracy "
             "on label 1) and specificity (on label 0) use thresholds chosen by Youden's index on "
-            f"{winner.threshold_rows}; the last column uses .5, as MedMNIST does. Each has its interval over seeds "
+            f"{chosen_on}; the last column uses .5, as MedMNIST does. Each has its interval over seeds "
             "and test samples."
         )
     )
