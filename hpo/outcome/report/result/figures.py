@@ -99,7 +99,7 @@ def curves(final: Final, label: int = 0) -> Figure:
             precisions.append(precision[np.searchsorted(recall, _GRID, side="left")])
             areas.append(average_precision_score(truth, one))
         left.plot(_GRID, np.mean(true_positive_rates, axis=0), c=colour)
-        legend = f"{name}, average precision {auc(float(np.mean(areas)))}"
+        legend = f"{shown_name(name)}, average precision {auc(float(np.mean(areas)))}"
         right.plot(_GRID, np.mean(precisions, axis=0), c=colour, label=legend)
     left.plot([0, 1], [0, 1], c=BLACK, lw=0.8, ls="--")
     right.axhline(truth.mean(), c=BLACK, lw=0.8, ls="--", label="chance")
