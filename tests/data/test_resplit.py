@@ -66,7 +66,7 @@ def test_holdout_selects_the_asked_share_with_the_same_share_of_positives(many: 
     assert many.labels[selection].sum() == 16
 
 
-def test_official_selects_those_samples_that_are_official_validation_samples(many: Development, fit: np.ndarray) -> None:
+def test_official_selects_the_official_validation_samples_of_the_part(many: Development, fit: np.ndarray) -> None:
     split = divided(many, fit, "official")
     assert split.selection is not None
     assert many.is_validation[split.selection].all()
