@@ -11,6 +11,7 @@ import numpy as np
 from hpo.errors import DataError, OutputError
 from hpo.outcome.final import Final, FinalEntry, FinalResult, load
 from hpo.outcome.judgement import EntryResult, judge_final
+from hpo.study.baselines import shown_name
 from hpo.study.catalogue import find_dataset
 from hpo.study.choices import describe_network
 from hpo.study.config import TrainConfig
@@ -68,7 +69,7 @@ def _card(final: Final, entry: FinalEntry, judged: EntryResult, networks: int) -
     estimate = judged.interval
     kind = "seeds and test samples" if estimate is judged.over_all else "test samples"
     shape = ", ".join(("N", *map(str, dataset.image_shape)))
-    return f"""# {judged.name} on {dataset.official_name}
+    return f"""# {shown_name(judged.name)} on {dataset.official_name}
 
 {networks} networks of one configuration, trained from scratch with hpo, with different seeds.
 

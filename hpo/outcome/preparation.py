@@ -86,7 +86,7 @@ def _made(search: Study, name: str, wishes: Wishes) -> Preparation:
 
 
 def planned_spec(search: Study, name: str, plan: Plan, seeds: int) -> StudySpec:
-    """Return the search's spec without pruning, under another seed, with one division into folds for each repeat."""
+    """Return the search's spec without pruning, under another seed, with one split into folds for each repeat."""
     spec = search.spec
     return spec.model_copy(
         update={

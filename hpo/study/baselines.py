@@ -10,6 +10,8 @@ from hpo.study.spec import StudySpec
 CROSS_ENTROPY = "medmnist-cross-entropy"
 LIBAUC = "libauc-as-it-comes"
 
+_TITLES = {CROSS_ENTROPY: "MedMNIST recipe", LIBAUC: "LibAUC defaults"}
+
 _SHARED_WITH_THE_STUDY = ("network", "input_size", "precision", "shape_multiplier")
 
 
@@ -34,3 +36,8 @@ def baselines(spec: StudySpec) -> dict[str, TrainConfig]:
         ),
         LIBAUC: TrainConfig(**shared),
     }
+
+
+def shown_name(name: str) -> str:
+    """Return the name of a baseline as people read it; any other name unchanged."""
+    return _TITLES.get(name, name)

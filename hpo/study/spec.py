@@ -31,7 +31,7 @@ class Scoring(_Section):
     """kfold: number of folds."""
 
     repeats: int = Field(1, ge=1, le=10)
-    """kfold: number of repeats, each with a new division of all samples."""
+    """kfold: number of repeats, each with a new split of all samples."""
 
     share: float = Field(0.2, ge=0.05, le=0.5)
     """holdout and reshuffled: share of the development set in the validation part."""

@@ -31,7 +31,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = hpo("launch", "--dataset", "digits", "--trials", "4", *SMALL, cwd=folder)
     assert run.returncode == 0, run.stderr
     assert unmentioned(run.stderr, "4 of 4") == []
-    assert "medmnist-cross-entropy" in run.stdout
+    assert "MedMNIST recipe" in run.stdout
     return folder
 
 
@@ -144,4 +144,4 @@ def test_one_trial_is_shown_with_its_curve_and_everything_it_takes_to_run_it_aga
 def test_the_live_view_can_be_drawn_into_a_file(study: Path, tmp_path: Path) -> None:
     run = hpo_here("status", "digits", "--picture", str(tmp_path / "view.svg"), cwd=study)
     assert run.returncode == 0, run.stderr
-    assert "medmnist-cross-entropy" in (tmp_path / "view.svg").read_text().replace("&#160;", " ")
+    assert "MedMNIST recipe" in (tmp_path / "view.svg").read_text().replace("&#160;", " ")

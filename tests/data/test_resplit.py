@@ -1,4 +1,4 @@
-"""How fit rows are divided into training and selection rows."""
+"""How the training part of a fold is divided into a training set and a selection set."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def divided(development: Development, fit: np.ndarray, rule: str, share: float =
     return resplit(development, fit, TrainConfig(resplit=rule, resplit_share=share), seed)
 
 
-def test_none_trains_on_all_fit_rows(many: Development, fit: np.ndarray) -> None:
+def test_none_trains_on_the_whole_part(many: Development, fit: np.ndarray) -> None:
     split = divided(many, fit, "none")
     assert np.array_equal(split.training, fit)
     assert split.selection is None
@@ -66,7 +66,7 @@ def test_holdout_selects_the_asked_share_with_the_same_share_of_positives(many: 
     assert many.labels[selection].sum() == 16
 
 
-def test_official_selects_those_fit_rows_that_are_official_validation_rows(many: Development, fit: np.ndarray) -> None:
+def test_official_selects_the_official_validation_samples_of_the_part(many: Development, fit: np.ndarray) -> None:
     split = divided(many, fit, "official")
     assert split.selection is not None
     assert many.is_validation[split.selection].all()
@@ -76,7 +76,7 @@ def test_official_selects_those_fit_rows_that_are_official_validation_rows(many:
 def test_balanced_selects_as_many_positives_as_negatives(many: Development, fit: np.ndarray) -> None:
     selection = divided(many, fit, "balanced", share=0.15).selection
     assert selection is not None
-    # 0.15 of 320 fit rows.
+    # 0.15 of 320 samples.
     assert selection.size == 48
     assert many.labels[selection].sum() == 24
 

@@ -92,7 +92,7 @@ def final(gain: float = 1.0, seeds: int = 4, rows: int = 300, labels: int = 1, w
         name: 1 / (1 + np.exp(-(height * truth + shared + 0.3 * random.normal(size=(seeds, rows, labels)))))
         for name, height in heights.items()
     }
-    network = FinalNetwork(file="x", thresholds=(0.6,) * labels, threshold_rows="78 selection rows")
+    network = FinalNetwork(file="x", thresholds=(0.6,) * labels, threshold_rows="78 selection samples")
     result = FinalResult(
         study="breast",
         dataset="breast",

@@ -19,7 +19,7 @@ from hpo.search.database.database import open_database
 from hpo.search.queue.workers import this_process
 from hpo.search.study import Study, create_or_open, open_study
 from hpo.search.worker.loop import run_worker
-from hpo.study.baselines import CROSS_ENTROPY, LIBAUC
+from hpo.study.baselines import CROSS_ENTROPY, LIBAUC, shown_name
 from hpo.study.catalogue import find_dataset
 from hpo.study.config import TrainConfig
 from hpo.testing.trainer import FakeTrainer, make_spec
@@ -93,7 +93,7 @@ def test_the_report_tells_what_each_change_is_worth(search: Study, tmp_path: Pat
     assert unmentioned(words(section)[0], "trial 4") == []
     assert numbers_in(words(section)[0]).count(2) == 2, "whole repeats, and repeats"
     found = rows(section)
-    assert {CROSS_ENTROPY, "learning_rate = 0.001"} <= found.keys()
+    assert {shown_name(CROSS_ENTROPY), "learning_rate = 0.001"} <= found.keys()
     verdicts = {name: Verdict[cells[-1].upper()] for name, cells in found.items()}
     (listing,) = blocks(section, Listing)
     *apart, counts, _ = listing.items

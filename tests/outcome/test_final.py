@@ -60,7 +60,7 @@ def networks(folder: Path, seed: int = 0) -> list[Network]:
             path = folder / "models" / f"{entry.name.replace(' ', '-')}-{number}.safetensors"
             network = resnet18(2, 1, seed=seed + 10 * place + number)
             save_model(Model(DIGITS, entry.config, network, {}), path)
-            found.append(Network(entry.name, number, path, np.array([0.5]), "10 selection rows", RECORD))
+            found.append(Network(entry.name, number, path, np.array([0.5]), "10 selection samples", RECORD))
     return found
 
 

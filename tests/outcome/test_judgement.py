@@ -56,9 +56,7 @@ def test_a_clear_winner_is_told_apart_and_an_equal_one_is_not() -> None:
         told = verdicts(judgement, data)[0]
         found = judgement.against[0].decisive
         assert ("better" in told, "worse" in told) == (better, False)
-        assert (
-            unmentioned(told, "trial 7", "medmnist-cross-entropy", f"{found.difference:+.3f}", f"{found.p:.2g}") == []
-        )
+        assert unmentioned(told, "trial 7", "MedMNIST recipe", f"{found.difference:+.3f}", f"{found.p:.2g}") == []
 
 
 def test_the_published_value_is_placed_by_the_interval() -> None:

@@ -42,19 +42,19 @@ def test_datasets_come_in_the_order_of_the_catalogue_with_what_is_missing_said(r
 
 def test_the_tests_over_datasets_count_wins_and_losses(root: Path) -> None:
     page = overview(gather_rows(root))
-    assert counts(page, "medmnist-cross-entropy") == [2, 1, 0]
-    (sentence,) = [item for item in blocks(page, Listing)[0].items if "medmnist-cross-entropy" in item]
+    assert counts(page, "MedMNIST recipe") == [2, 1, 0]
+    (sentence,) = [item for item in blocks(page, Listing)[0].items if "MedMNIST recipe" in item]
     assert unmentioned(sentence, "sign test p = 1") == []
     sections = page.sections[-1].blocks
     smallest, ranks = (block.text for block in sections if isinstance(block, Text))
     assert numbers_in(smallest)[-2:] == [0.25, 3]
-    assert unmentioned(ranks, 3, "winner 1.33", "medmnist-cross-entropy 1.67", "Friedman") == []
+    assert unmentioned(ranks, 3, "winner 1.33", "MedMNIST recipe 1.67", "Friedman") == []
 
 
 def test_a_winner_that_is_a_reference_is_equal_to_itself(root: Path) -> None:
     final = simulated.changed(simulated.final(), winner="medmnist-cross-entropy")
     store(final, root / "breast")
-    assert counts(overview(gather_rows(root)), "medmnist-cross-entropy") == [1, 1, 1]
+    assert counts(overview(gather_rows(root)), "MedMNIST recipe") == [1, 1, 1]
 
 
 def test_the_published_value_is_compared_in_the_decimals_that_it_is_printed_with(

@@ -17,7 +17,7 @@ from tests.outcome import simulated
 from tests.outcome.pages import pictures, section_with
 from tests.search import planned
 
-REFERENCE = "medmnist-cross-entropy"
+BASELINE, SHOWN = "medmnist-cross-entropy", "MedMNIST recipe"
 
 
 def confirmation(winner: float = 0.82, reference: float = 0.80) -> Confirmation:
@@ -25,7 +25,7 @@ def confirmation(winner: float = 0.82, reference: float = 0.80) -> Confirmation:
     plan = planned.make_plan(references=1, others=1)
     first, second = plan.candidates
     named = (
-        first.model_copy(update={"name": REFERENCE}),
+        first.model_copy(update={"name": BASELINE}),
         second.model_copy(update={"name": "trial 3", "trial": 3}),
     )
     plan = plan.model_copy(update={"candidates": named})
@@ -38,7 +38,7 @@ def test_a_configuration_is_followed_by_its_name_through_all_stages() -> None:
     trial = next(one for one in search.complete if one.label == "trial 3")
     judgement = judge_final(simulated.final(gain=1.5, winner="trial 3"))
     winner, reference = follow(search, confirmation(), judgement)
-    assert (winner.name, reference.name) == ("trial 3", REFERENCE)
+    assert (winner.name, reference.name) == ("trial 3", BASELINE)
     searched, confirmed, tested = winner.stages
     assert trial.row.auc is not None
     reach = 1.959964 * 0.02
@@ -62,9 +62,9 @@ def test_what_the_winner_gained_over_a_reference_is_told_for_each_stage() -> Non
         a.auc - b.auc for a, b in zip(*(one.stages for one in found), strict=True) if a is not None and b is not None
     ]
     (sentence,) = listing.items
-    assert unmentioned(sentence, "trial 3", REFERENCE, *STAGES) == []
+    assert unmentioned(sentence, "trial 3", SHOWN, *STAGES) == []
     expected = [*gaps, gaps[-1] - gaps[0]]
-    assert numbers_in(sentence.partition(REFERENCE)[2]) == pytest.approx(expected, abs=0.0006)
+    assert numbers_in(sentence.partition(SHOWN)[2]) == pytest.approx(expected, abs=0.0006)
 
 
 def test_before_a_second_stage_there_is_nothing_to_compare() -> None:

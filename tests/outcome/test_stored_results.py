@@ -20,6 +20,7 @@ from hpo.outcome.report.work import cost, work_of_final
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import open_database
 from hpo.search.study import open_study
+from hpo.study.baselines import shown_name
 from hpo.study.record import NetworkRecord, Provenance, ResourceUsage
 from tests.outcome import simulated
 
@@ -89,7 +90,7 @@ def test_a_committed_study_has_its_result_and_the_cost_of_each_stage(evidence: E
 def test_the_report_of_a_committed_study_is_built(evidence: Evidence) -> None:
     page = to_markdown(build(evidence))
     assert evidence.final is not None
-    assert evidence.final.result.winner in page
+    assert shown_name(evidence.final.result.winner) in page
     assert " nan" not in page
 
 

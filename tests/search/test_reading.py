@@ -197,9 +197,9 @@ def test_the_dashboard_has_a_note_on_the_study_and_on_each_trial_and_none_is_sto
     before = study.database.optuna.get_study_system_attrs(study.study_id)
     with served(study) as address, urllib.request.urlopen(address.replace("/dashboard/", "/api/")) as answer:
         detail = json.load(answer)
-    assert unmentioned(detail["note"]["body"], 5, 8, "medmnist-cross-entropy") == []
+    assert unmentioned(detail["note"]["body"], 5, 8, "MedMNIST recipe") == []
     notes = [trial["note"]["body"] for trial in detail["trials"]]
-    assert unmentioned(notes[0].splitlines()[0], 0, "medmnist-cross-entropy") == []
+    assert unmentioned(notes[0].splitlines()[0], 0, "MedMNIST recipe") == []
     assert "| `learning_rate` |" in notes[3]
     assert "`hpo replay breast 3`" in notes[3]
     assert study.database.optuna.get_study_system_attrs(study.study_id) == before

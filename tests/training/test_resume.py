@@ -25,7 +25,7 @@ from hpo.training.loop.trial import EpochReport, train_trial
 DISK_FULL = os.strerror(errno.ENOSPC)
 
 SETTINGS: dict[str, dict[str, Any]] = {
-    "AUCM v1, EMA, selection rows, augmentation": {
+    "AUCM v1, EMA, selection samples, augmentation": {
         "weight_average": "ema",
         "resplit": "holdout",
         "resplit_share": 0.4,
@@ -46,7 +46,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "augmentation": "mixup",
         "schedule": "cosine",
     },
-    "AUCM v1 in bf16, official selection rows": {"precision": "bf16", "resplit": "official", "momentum": 0.9},
+    "AUCM v1 in bf16, official selection samples": {"precision": "bf16", "resplit": "official", "momentum": 0.9},
 }
 
 

@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hpo.outcome.leaderboard import Confirmation, Difference, LeaderboardRow
+from hpo.study.baselines import shown_name
 from hpo.text import with_error
 
 
@@ -15,7 +16,8 @@ def leaderboard_table(found: Confirmation) -> RenderableType:
     title = f"{found.name}: {found.whole} of {found.repeats} repeats"
     table = Table("rank", "candidate", "in the search", "confirmed", "optimism", "repeats", "compared", title=title)
     for row in found.leaderboard:
-        name = Text.assemble((row.candidate, "bold"), " (baseline)") if row.is_reference else Text(row.candidate)
+        shown = shown_name(row.candidate)
+        name = Text.assemble((shown, "bold"), " (baseline)") if row.is_reference else Text(shown)
         table.add_row(
             "-" if row.rank is None else str(row.rank),
             name,
@@ -36,7 +38,9 @@ def ablation_table(found: Confirmation) -> RenderableType:
     for row in sorted(found.leaderboard, key=lambda row: not row.is_reference):
         made = row.differences[0] if row.differences and not row.is_reference else None
         table.add_row(
-            Text.assemble((row.candidate, "bold"), ", the winner") if row.is_reference else row.candidate,
+            Text.assemble((shown_name(row.candidate), "bold"), ", the winner")
+            if row.is_reference
+            else shown_name(row.candidate),
             with_error(row.mean, row.standard_error),
             "" if made is None else _compared(made),
             row.note or ("" if made is None else made.verdict.text),
@@ -47,7 +51,7 @@ def ablation_table(found: Confirmation) -> RenderableType:
 def verdict_of(found: Confirmation) -> str:
     """State the winner in words, or how far the confirmation is."""
     if not found.done:
-        leads = f"; {found.leader} leads" if found.leader else ""
+        leads = f"; {shown_name(found.leader)} leads" if found.leader else ""
         return f"{found.whole} of {found.repeats} repeats are complete{leads}; run the same command to resume."
     if found.winner is None:
         return "There is no winner: no candidate finished every repeat."
@@ -55,7 +59,8 @@ def verdict_of(found: Confirmation) -> str:
     kind = "the baseline " if first.is_reference else ""
     repeats = f"{first.repeats} repeat{'s' if first.repeats > 1 else ''}"
     verdict = (
-        f"The winner by the rule of the study file ({found.rule}) is {kind}{first.candidate}, AUC {_mean(first)} over "
+        f"The winner by the rule of the study file ({found.rule}) is {kind}{shown_name(first.candidate)}, "
+        f"AUC {_mean(first)} over "
     )
     return verdict + "; ".join([repeats, *map(_compared, first.differences)]) + "."
 
@@ -74,4 +79,4 @@ def _compared(found: Difference) -> str:
     interval = ""
     if found.low is not None and found.high is not None:
         interval = f" [{signed(found.low)}, {signed(found.high)}]"
-    return f"{found.verdict.text} {than} {found.to}: {signed(found.difference)}{interval}"
+    return f"{found.verdict.text} {than} {shown_name(found.to)}: {signed(found.difference)}{interval}"

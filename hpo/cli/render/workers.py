@@ -14,6 +14,7 @@ from hpo.launch.jobs import JobWatch, jobs_of
 from hpo.search.queries.status import RunningTrial, StudyStatus
 from hpo.search.queue.workers import WorkerRow, read_workers
 from hpo.search.study import Study
+from hpo.study.baselines import shown_name
 from hpo.text import duration, with_error
 
 MOST_ROWS = 16
@@ -72,7 +73,7 @@ def _cells(running: RunningTrial, worker: WorkerRow | None) -> tuple[RenderableT
     return (
         running.worker,
         worker.device if worker else "",
-        str(running.number) + (f" {running.reference}" if running.reference else ""),
+        str(running.number) + (f" {shown_name(running.reference)}" if running.reference else ""),
         f"{running.epoch}/{running.epochs}",
         ProgressBar(total=1.0, completed=running.progress, width=20),
         with_error(running.auc, running.standard_error),

@@ -12,6 +12,7 @@ from hpo.outcome.final import RESULT, Final, load
 from hpo.outcome.judgement import BaselineDifference, EntryResult, judge_final
 from hpo.outcome.report.document import Block, Document, Listing, Notice, Section, Table, Text
 from hpo.statistics.across_datasets import friedman_test, mean_ranks, sign_test, signed_rank_test
+from hpo.study.baselines import shown_name
 from hpo.study.catalogue import DATASETS, Dataset
 from hpo.text import auc
 
@@ -61,7 +62,7 @@ def overview(rows: Sequence[Row]) -> Document:
     """Build the page over all datasets that have a result."""
     names = list(dict.fromkeys(name for row in rows for name in row.baselines))
     missing = [dataset.official_name for dataset in _tasks() if dataset not in [row.dataset for row in rows]]
-    header = ("dataset", "published", *names, "winner", "winner, 95 % interval")
+    header = ("dataset", "published", *map(shown_name, names), "winner", "winner, 95 % interval")
     blocks: list[Block] = [Table(header, tuple(_line(row, names) for row in rows))]
     if missing:
         coverage = f"Missing: {', '.join(missing)}. This page covers {len(rows)} of {len(_tasks())} datasets."
@@ -92,7 +93,7 @@ def _differences(rows: Sequence[Row]) -> Section:
     lines = [
         (
             row.dataset.official_name,
-            name,
+            shown_name(name),
             f"{found.difference:+.3f} [{found.low:+.3f}, {found.high:+.3f}]",
             _p_text(found.p),
         )
@@ -114,7 +115,7 @@ def _tests(rows: Sequence[Row], names: Sequence[str]) -> Section:
         for row in rows
         if row.dataset.published_auc is not None
     ]
-    sentences = [_over_datasets(name, values) for name, values in gaps.items() if values]
+    sentences = [_over_datasets(shown_name(name), values) for name, values in gaps.items() if values]
     blocks: list[Block] = [
         Text(
             "Each dataset counts once, whatever its size (Demsar 2006). The smallest p that a sign test can reach is "
@@ -126,7 +127,7 @@ def _tests(rows: Sequence[Row], names: Sequence[str]) -> Section:
     if len(whole) > 1 and names:
         table = np.array([[row.winner.mean, *(row.baselines[name].mean for name in names)] for row in whole])
         ranks = zip(("winner", *names), mean_ranks(table), strict=True)
-        ranking = ", ".join(f"{name} {rank:.2f}" for name, rank in ranks)
+        ranking = ", ".join(f"{shown_name(name)} {rank:.2f}" for name, rank in ranks)
         p = friedman_test(table).p
         blocks.append(Text(f"Mean ranks over {len(whole)} datasets, 1 is best: {ranking}; Friedman test p = {p:.2g}."))
     return Section("Over datasets", tuple(blocks))

@@ -23,6 +23,7 @@ from hpo.search.queries.status import StudyStatus, read_status
 from hpo.search.queries.trials import TrialRow, read_trials
 from hpo.search.study import Study, find_name, find_study
 from hpo.statistics.intervals import clipped_interval
+from hpo.study.baselines import shown_name
 from hpo.study.config import applies
 from hpo.study.spec import StudySpec
 from hpo.text import bounds, duration, memory, setting, with_error
@@ -173,7 +174,9 @@ def study_note(name: str, spec: StudySpec, status: StudyStatus) -> str:
         f"pruned, {status.failed} failed; {len(status.running)} running.",
     ]
     for value in status.references:
-        lines.append(f"- baseline {text(value.reference)}: {with_error(value.auc, value.standard_error)}")
+        lines.append(
+            f"- baseline {text(shown_name(value.reference or ''))}: {with_error(value.auc, value.standard_error)}"
+        )
     if status.best is not None:
         best = status.best
         lines.append(

@@ -13,6 +13,7 @@ from hpo.search.database import schema
 from hpo.search.database.schema import AnyRow, database_now
 from hpo.search.study import Study, fold_aucs
 from hpo.statistics.intervals import clipped_interval
+from hpo.study.baselines import shown_name
 from hpo.study.config import ConfigValues
 from hpo.study.record import ResourceUsage, TrialRecord
 from hpo.text import shell
@@ -272,7 +273,8 @@ def _warning(training_auc: float | None) -> str:
 
 
 def _label(name: str | None, repeat: int | None) -> str:
-    return f"{name}, repeat {repeat}" if repeat is not None else name or ""
+    shown = shown_name(name or "")
+    return f"{shown}, repeat {repeat}" if repeat is not None else shown
 
 
 def _planned(study: Study, row: AnyRow) -> tuple[str | None, int | None]:

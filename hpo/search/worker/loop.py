@@ -21,6 +21,7 @@ from hpo.search.study import Study, unfinished
 from hpo.search.worker.deadline import Deadline, seconds_to_get_anywhere
 from hpo.search.worker.heartbeat import Heartbeat
 from hpo.search.worker.trainer import Task, Trainer
+from hpo.study.baselines import shown_name
 from hpo.study.planned import planned_trial
 from hpo.study.record import Provenance, ResourceUsage, TrialRecord
 from hpo.training.machine.limits import ProcessTainted
@@ -302,7 +303,7 @@ def _describe_start(held: Claim) -> str:
     planned = planned_trial(held.study.spec, held.slot)
     if planned is None:
         return text
-    name = f"baseline {planned.name}" if planned.is_baseline else planned.name
+    name = f"baseline {shown_name(planned.name)}" if planned.is_baseline else planned.name
     return text + (f" ({name})" if planned.repeat is None else f" ({name}, repeat {planned.repeat + 1})")
 
 

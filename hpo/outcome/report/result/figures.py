@@ -12,6 +12,7 @@ from hpo.outcome.final import Final
 from hpo.outcome.judgement import Judgement
 from hpo.outcome.leaderboard import Confirmation
 from hpo.outcome.report.drawing import BLACK, BLUE, COLOURS, GREY, ORANGE, canvas, drawn
+from hpo.study.baselines import shown_name
 from hpo.study.published import Published
 from hpo.text import auc
 
@@ -21,7 +22,7 @@ _GRID = np.linspace(0, 1, 201)
 @drawn
 def forest(judgement: Judgement, published: Sequence[Published]) -> Figure:
     """Plot each entry's test AUC with interval and single networks, with the published values."""
-    names = [entry.name for entry in judgement.entries] + [one.method for one in published]
+    names = [shown_name(entry.name) for entry in judgement.entries] + [one.method for one in published]
     figure, axes = canvas(7.2, 0.8 + 0.3 * len(names))
     places = range(len(names) - 1, -1, -1)
     for place, entry, colour in zip(places, judgement.entries, COLOURS, strict=False):
@@ -52,7 +53,7 @@ def optimism(confirmation: Confirmation) -> Figure:
         axes.plot(one.mean, place, "o", c=BLUE)
     axes.plot([], [], "x", c=ORANGE, label="in the search")
     axes.plot([], [], "o-", c=BLUE, label="confirmed, 95 % interval")
-    axes.set_yticks(range(len(found)), [one.candidate for one in reversed(found)])
+    axes.set_yticks(range(len(found)), [shown_name(one.candidate) for one in reversed(found)])
     axes.set_xlabel("validation AUC")
     axes.grid(axis="y", visible=False)
     axes.legend(loc="best", fontsize=8)
@@ -63,7 +64,9 @@ def optimism(confirmation: Confirmation) -> Figure:
 def changes(ablation: Confirmation) -> Figure:
     """Plot the difference that each change makes to the winner, with its interval."""
     found = [
-        (one.candidate, one.differences[0]) for one in ablation.leaderboard if not one.is_reference and one.differences
+        (shown_name(one.candidate), one.differences[0])
+        for one in ablation.leaderboard
+        if not one.is_reference and one.differences
     ]
     figure, axes = canvas(7.2, 0.9 + 0.3 * len(found))
     for place, (_, made) in enumerate(reversed(found)):
@@ -96,7 +99,7 @@ def curves(final: Final, label: int = 0) -> Figure:
             precisions.append(precision[np.searchsorted(recall, _GRID, side="left")])
             areas.append(average_precision_score(truth, one))
         left.plot(_GRID, np.mean(true_positive_rates, axis=0), c=colour)
-        legend = f"{name}, average precision {auc(float(np.mean(areas)))}"
+        legend = f"{shown_name(name)}, average precision {auc(float(np.mean(areas)))}"
         right.plot(_GRID, np.mean(precisions, axis=0), c=colour, label=legend)
     left.plot([0, 1], [0, 1], c=BLACK, lw=0.8, ls="--")
     right.axhline(truth.mean(), c=BLACK, lw=0.8, ls="--", label="chance")

@@ -11,6 +11,7 @@ from hpo.outcome.report.document import Block, Listing, Notice, Picture, Section
 from hpo.outcome.report.result import figures
 from hpo.search.queries.ledger import Opening
 from hpo.statistics.intervals import Comparison, Estimate
+from hpo.study.baselines import shown_name
 from hpo.study.catalogue import Dataset
 from hpo.study.published import published
 from hpo.text import auc, bounds, with_error
@@ -29,6 +30,8 @@ def result(dataset: Dataset, judgement: Judgement, final: Final, openings: Seque
         accesses = f"The test set was opened {len(openings)} times, for this result on {own.when}"
         blocks.append(Notice(f"{accesses}: {own.reason or 'the first access'}."))
     blocks.append(Table(_AREAS, tuple(_areas(entry) for entry in judgement.entries)))
+    # Results of hpo 0.1 call samples rows.
+    chosen_on = winner.threshold_rows.replace(" rows", " samples")
     blocks.append(
         Text(
             "Intervals are 95 %. **Seeds and samples**: the configuration over new seeds and new test samples "
@@ -36,7 +39,7 @@ def result(dataset: Dataset, judgement: Judgement, final: Final, openings: Seque
             "samples alone. **Samples**: these fixed networks over new test samples (DeLong; stratified bootstrap, "
             "BCa). No interval includes the variance from drawing the training set. Accuracy, sensitivity (accuracy "
             "on label 1) and specificity (on label 0) use thresholds chosen by Youden's index on "
-            f"{winner.threshold_rows}; the last column uses .5, as MedMNIST does. Each has its interval over seeds "
+            f"{chosen_on}; the last column uses .5, as MedMNIST does. Each has its interval over seeds "
             "and test samples."
         )
     )
@@ -70,7 +73,7 @@ def _how(winner: str, final: Final) -> str:
         "training": "the official training set, with the epoch chosen on the official validation set",
     }[protocol.rows]
     return (
-        f"{winner} was chosen {final.result.entry(winner).chosen}. It and the baselines were trained on "
+        f"{shown_name(winner)} was chosen {final.result.entry(winner).chosen}. It and the baselines were trained on "
         f"{rows}, with {protocol.seeds} seed{'s' if protocol.seeds > 1 else ''} for {protocol.epochs} epochs; "
         f"then the test set ({len(final.labels)} samples) was opened and each network scored once."
     )
@@ -98,8 +101,8 @@ def verdicts(judgement: Judgement, dataset: Dataset) -> list[str]:
         )
         where = f"lies {side} it" if side else "contains it: the two are indistinguishable"
         sentences.append(
-            f"Published test AUC of this network: {auc(dataset.published_auc)}. The interval of {winner.name}, "
-            f"{_interval(estimate)}, {where}."
+            f"Published test AUC of this network: {auc(dataset.published_auc)}. The interval of "
+            f"{shown_name(winner.name)}, {_interval(estimate)}, {where}."
         )
         if shrunk := dataset.shrunk(winner.input_size):
             sentences.append(f"All networks here were trained and tested on {shrunk}, the published ones at full size.")
@@ -117,7 +120,13 @@ def confirmation(found: Confirmation) -> Section:
     header = ("candidate", "in the search", "confirmed", "95 % interval", "repeats", "optimism", "note")
     blocks.append(Table(header, tuple(_leaderboard_row(one) for one in found.leaderboard)))
     pairs = [
-        (one.candidate, f"{d.to}", f"{d.difference:+.3f}", bounds(d.low, d.high, signed=True), d.verdict.text)
+        (
+            shown_name(one.candidate),
+            shown_name(d.to),
+            f"{d.difference:+.3f}",
+            bounds(d.low, d.high, signed=True),
+            d.verdict.text,
+        )
         for one in found.leaderboard
         for d in one.differences
     ]
@@ -133,16 +142,16 @@ def confirmation(found: Confirmation) -> Section:
 def ablation(found: Confirmation) -> Section:
     """Report the winner with one setting at a time as in each baseline."""
     winner = next(one for one in found.leaderboard if one.is_reference)
+    name = shown_name(winner.candidate)
     lead = (
-        f"{winner.candidate} was retrained once for each setting in which it differs from a baseline, with only that "
-        f"setting as in the baseline; the baselines were retrained too. {found.whole} of {found.repeats} repeats are "
-        f"complete, with the same folds and seeds for all. {winner.candidate} itself: "
-        f"{with_error(winner.mean, winner.standard_error)}."
+        f"{name} was retrained once for each setting in which it differs from a baseline, with only that setting as in "
+        f"the baseline; the baselines were retrained too. {found.whole} of {found.repeats} repeats are complete, with "
+        f"the same folds and seeds for all. {name} itself: {with_error(winner.mean, winner.standard_error)}."
     )
     changes = [(one, one.differences[0]) for one in found.leaderboard if not one.is_reference and one.differences]
     rows = tuple(
         (
-            one.candidate,
+            shown_name(one.candidate),
             with_error(one.mean, one.standard_error),
             f"{made.difference:+.3f}",
             bounds(made.low, made.high, signed=True),
@@ -152,7 +161,9 @@ def ablation(found: Confirmation) -> Section:
     )
     blocks: list[Block] = [Text(lead)]
     if rows:
-        blocks.append(Listing((*_effects_of([(one.candidate, made) for one, made in changes]), found.notes[0])))
+        blocks.append(
+            Listing((*_effects_of([(shown_name(one.candidate), made) for one, made in changes]), found.notes[0]))
+        )
         header = ("with", "AUC", "minus the winner", "95 % interval", "verdict")
         caption = "Effect of each change on the winner's validation AUC, with 95 % intervals."
         blocks += [Table(header, rows), Picture("ablation", figures.changes(found), caption)]
@@ -203,7 +214,7 @@ _ACCURACIES = ("configuration", "AUC of each network", "accuracy", "sensitivity"
 
 def _areas(entry: EntryResult) -> tuple[str, ...]:
     return (
-        entry.name,
+        shown_name(entry.name),
         auc(entry.mean),
         "-" if entry.spread is None else auc(entry.spread),
         "-" if entry.over_all is None else _interval(entry.over_all),
@@ -214,7 +225,7 @@ def _areas(entry: EntryResult) -> tuple[str, ...]:
 
 def _accuracies(entry: EntryResult) -> tuple[str, ...]:
     return (
-        entry.name,
+        shown_name(entry.name),
         ", ".join(auc(one.value) for one in entry.aucs),
         _with_interval(entry.accuracy),
         _with_interval(entry.sensitivity),
@@ -229,7 +240,7 @@ def _with_interval(estimate: Estimate | None) -> str:
 
 def _difference(one: BaselineDifference) -> tuple[str, ...]:
     over = ("-", "-") if one.over_all is None else (_compared(one.over_all), _p(one.over_all))
-    name = f"{one.entry} - {one.reference}"
+    name = f"{shown_name(one.entry)} - {shown_name(one.reference)}"
     return (name, *over, _compared(one.delong), _p(one.delong), _compared(one.bootstrap))
 
 
@@ -239,23 +250,23 @@ def _verdict(one: BaselineDifference) -> str:
         way = "is indistinguishable from"
     else:
         way = "is better than" if found.difference > 0 else "is worse than"
-    return f"On the test set {one.entry} {way} {one.reference}: difference {_compared(found)}, p = {_p(found)}."
+    entry, baseline = shown_name(one.entry), shown_name(one.reference)
+    return f"On the test set {entry} {way} {baseline}: difference {_compared(found)}, p = {_p(found)}."
 
 
 def _winner(found: Confirmation) -> str:
     first = next((one for one in found.leaderboard if one.candidate == (found.winner or found.leader)), None)
     if first is None:
         return "No candidate has finished every repeat, so there is no winner."
-    verdict = (
-        f"{first.candidate} {'won' if found.winner else 'leads'} with {with_error(first.mean, first.standard_error)}."
-    )
-    apart = [d.to for d in first.differences if d.verdict == Verdict.INDISTINGUISHABLE]
+    name, how = shown_name(first.candidate), "won" if found.winner else "leads"
+    verdict = f"{name} {how} with {with_error(first.mean, first.standard_error)}."
+    apart = [shown_name(d.to) for d in first.differences if d.verdict == Verdict.INDISTINGUISHABLE]
     return f"{verdict} It is indistinguishable from {', '.join(apart)}." if apart else verdict
 
 
 def _leaderboard_row(one: LeaderboardRow) -> tuple[str, ...]:
     return (
-        f"{one.candidate}{' (baseline)' if one.is_reference else ''}",
+        f"{shown_name(one.candidate)}{' (baseline)' if one.is_reference else ''}",
         with_error(one.search_auc, one.search_error),
         with_error(one.mean, one.standard_error),
         bounds(one.low, one.high),

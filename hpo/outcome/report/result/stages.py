@@ -13,6 +13,7 @@ from hpo.outcome.report.document import Block, Listing, Picture, Table
 from hpo.outcome.report.drawing import COLOURS, canvas, drawn
 from hpo.outcome.report.search.evidence import SearchEvidence
 from hpo.statistics.intervals import clipped_interval
+from hpo.study.baselines import shown_name
 from hpo.text import auc, bounds
 
 STAGES = ("search", "confirmation", "test set")
@@ -56,7 +57,7 @@ def optimism(found: Sequence[StageSeries]) -> list[Block]:
     if len(reached) < 2:
         return []
     header = ("configuration", *(f"AUC, {STAGES[place]}" for place in reached))
-    rows = tuple((one.name, *(_cell(one.stages[place]) for place in reached)) for one in found)
+    rows = tuple((shown_name(one.name), *(_cell(one.stages[place]) for place in reached)) for one in found)
     caption = (
         "The same configurations at each stage, with 95 % intervals. Stages differ in their samples: compare the "
         "distances between lines, not their levels."
@@ -76,7 +77,14 @@ def drawn_stages(found: Sequence[StageSeries], reached: Sequence[int]) -> Figure
     for number, (one, colour) in enumerate(zip(found, COLOURS, strict=False)):
         shift = 0.06 * (number - (len(found) - 1) / 2)
         points = [(x + shift, stage) for x, place in enumerate(reached) if (stage := one.stages[place]) is not None]
-        axes.plot([x for x, _ in points], [stage.auc for _, stage in points], "o-", c=colour, lw=1.2, label=one.name)
+        axes.plot(
+            [x for x, _ in points],
+            [stage.auc for _, stage in points],
+            "o-",
+            c=colour,
+            lw=1.2,
+            label=shown_name(one.name),
+        )
         for x, stage in points:
             if stage.low is not None and stage.high is not None:
                 axes.plot([x, x], [stage.low, stage.high], c=colour, lw=2)
@@ -99,11 +107,11 @@ def _sentence(winner: StageSeries, other: StageSeries, reached: Sequence[int]) -
     by_stage = ", ".join(f"{gap:+.3f} ({stage})" for stage, gap in gaps)
     (first_stage, searched), (last_stage, at_last) = gaps[0], gaps[-1]
     changed = f"From {first_stage} to {last_stage} the gain changed by {at_last - searched:+.3f}."
-    return f"{winner.name} minus {other.name}: {by_stage}. {changed}"
+    return f"{shown_name(winner.name)} minus {shown_name(other.name)}: {by_stage}. {changed}"
 
 
 def _searched(search: SearchEvidence, name: str) -> Stage | None:
-    trial = next((one for one in search.complete if one.label == name), None)
+    trial = next((one for one in search.complete if one.name == name), None)
     if trial is None or trial.row.auc is None:
         return None
     value, error = trial.row.auc, trial.row.standard_error

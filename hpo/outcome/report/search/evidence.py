@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from hpo.search.queries.status import StudyStatus, read_status
 from hpo.search.queries.trials import TrialRow, read_curve, read_record, read_trials
 from hpo.search.study import Study
+from hpo.study.baselines import shown_name
 from hpo.study.config import ConfigValues
 from hpo.study.record import TrialRecord
 from hpo.study.spec import StudySpec
@@ -27,9 +28,14 @@ class TrialEvidence:
         return {} if self.record is None else self.record.config
 
     @property
+    def name(self) -> str:
+        """Return its name in confirmations and final results."""
+        return self.row.reference or f"trial {self.row.number}"
+
+    @property
     def label(self) -> str:
         """Return its name in tables and figures."""
-        return self.row.reference or f"trial {self.row.number}"
+        return shown_name(self.name)
 
     @property
     def roc(self) -> list[float]:
