@@ -174,9 +174,8 @@ def study_note(name: str, spec: StudySpec, status: StudyStatus) -> str:
         f"pruned, {status.failed} failed; {len(status.running)} running.",
     ]
     for value in status.references:
-        lines.append(
-            f"- baseline {text(shown_name(value.reference or ''))}: {with_error(value.auc, value.standard_error)}"
-        )
+        named = text(shown_name(value.reference or ""))
+        lines.append(f"- baseline {named}: {with_error(value.auc, value.standard_error)}")
     if status.best is not None:
         best = status.best
         lines.append(
