@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from types import FrameType
 from typing import NoReturn
 
 import click
@@ -58,7 +59,7 @@ def worker(
     next one. In a Slurm job it starts no trial that the remaining walltime is too short for.
     """
     stop = Stop()
-    _stop_at_signals(stop)
+    stop_at_signals(stop)
     log_to_stderr(timestamps=True)
 
     # Torch and the database take seconds to load; a signal during that time must stop the worker, too.
@@ -104,6 +105,19 @@ def _restart(study_name: str, options: dict[str, str | int | None], address: str
     os.execv(sys.executable, [sys.executable, "-m", "hpo", "worker", *given, "--", study_name])
 
 
-def _stop_at_signals(stop: Stop) -> None:
+def stop_at_signals(stop: Stop) -> None:
+    """Request a stop at SIGINT, SIGTERM and SIGUSR2, and answer at once; a second Ctrl-C kills this process."""
+
+    def answer(number: int, _frame: FrameType | None) -> None:
+        was_asked, has_stopped = StopReason.SIGNAL in stop, stop.requested
+        stop.request(StopReason.SIGNAL)
+        # Not by print or logging: the signal may have come in the middle of one.
+        if number == signal.SIGINT and was_asked:
+            os.write(2, b"hpo: killed; another worker resumes the trial from its last checkpoint\n")
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            os.kill(os.getpid(), signal.SIGINT)
+        elif not has_stopped:
+            os.write(2, b"hpo: stopping after this step; Ctrl-C again kills the worker at once\n")
+
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2):
-        signal.signal(number, lambda _number, _frame: stop.request(StopReason.SIGNAL))
+        signal.signal(number, answer)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hpo.search.strategy.pruner import make_pruner
+from hpo.study.space import Choices, IntRange
 from hpo.study.spec import StudySpec
 
 LONG_HOURS = 24.0
@@ -37,6 +38,17 @@ class Estimate:
     def hours(self) -> float:
         """Return the hours of the remaining trials, with the study's pruning."""
         return self.trial_hours * self.trained_share * self.trials / self.devices
+
+
+def longest_step(spec: StudySpec, epoch_seconds: float, samples: int) -> float:
+    """Return the seconds of a step of all folds with the largest batch of the search space, as a share of an epoch."""
+    searched = spec.space.get("batch_size")
+    largest = spec.config({}).batch_size
+    if isinstance(searched, Choices):
+        largest = max(int(size) for size in searched.choices)
+    elif isinstance(searched, IntRange):
+        largest = searched.high
+    return epoch_seconds * min(1.0, largest / max(1, samples))
 
 
 def trained_share(spec: StudySpec) -> float:

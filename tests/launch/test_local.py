@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import stat
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -59,11 +61,11 @@ def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return program
 
 
-def started(program: Path, script: str, count: int = 1) -> LocalWorkers:
+def started(program: Path, script: str, count: int = 1, grace: float = 60.0) -> LocalWorkers:
     program.write_text(f"#!/bin/sh\n{script}\n")
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
     slots = tuple(WorkerSlot("cpu", 1) for _ in range(count))
-    return LocalWorkers(LocalPlan("s", "sqlite:///s.db", "data", "kept", slots, program.parent / "logs"))
+    return LocalWorkers(LocalPlan("s", "sqlite:///s.db", "data", "kept", slots, program.parent / "logs", grace))
 
 
 def until_ready(program: Path, count: int) -> None:
@@ -136,12 +138,32 @@ def test_an_interrupt_stops_the_workers_before_it_goes_on(stand_in: Path) -> Non
 
 
 def test_a_worker_that_does_not_stop_is_killed(stand_in: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(local, "GRACE_SECONDS", 0.1)
-    workers = started(stand_in, 'trap "" TERM; echo ready >> "$0.ready"; while :; do sleep 0.05; done')
+    workers = started(stand_in, 'trap "" TERM; echo ready >> "$0.ready"; while :; do sleep 0.05; done', grace=0.1)
     until_ready(stand_in, 1)
     workers.stop()
     assert workers.running() == 0
     assert [end.code for end in workers.failures()] == [-9]
+
+
+def test_a_second_interrupt_kills_all_workers_at_once(stand_in: Path, log: list[str]) -> None:
+    script = 'trap "echo again >> \\"$0.ready\\"" TERM; echo ready >> "$0.ready"; while :; do sleep 0.05; done'
+    workers = started(stand_in, script, count=2)
+    until_ready(stand_in, 2)
+    main = threading.main_thread().ident
+    assert main is not None
+
+    def interrupt_while_it_waits() -> None:
+        until_ready(stand_in, 4)
+        signal.pthread_kill(main, signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt_while_it_waits)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt):
+        workers.stop()
+    thread.join()
+    assert workers.running() == 0
+    assert [end.code for end in workers.failures()] == [-9, -9]
+    assert unmentioned(log[0], 2, 60) == []
 
 
 def test_a_log_folder_that_cannot_be_made_is_a_sentence(stand_in: Path) -> None:

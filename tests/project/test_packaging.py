@@ -57,7 +57,7 @@ def test_what_is_installed_here_is_what_the_lock_says() -> None:
 def test_the_code_knows_the_name_under_which_it_is_distributed() -> None:
     assert PROJECT["name"] == hpo.DISTRIBUTION
     assert PROJECT["name"] != "hpo", "the name hpo belongs to another project on PyPI"
-    assert PROJECT["scripts"] == {"hpo": "hpo.cli:main"}
+    assert PROJECT["scripts"] == {"hpo": "hpo.__main__:main"}
 
 
 def test_the_citation_and_the_changelog_have_the_version_of_the_package() -> None:

@@ -148,6 +148,17 @@ def test_without_room_nothing_is_begun(tmp_path: Path, monkeypatch: pytest.Monke
     assert unmentioned(line, "trial 7", checkpoint.path, "8 MB", "5 MB") == []
 
 
+def test_the_size_is_announced_once_and_a_disk_that_is_too_small_is_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log: list[str]
+) -> None:
+    for trial in (1, 2):
+        Checkpoint(tmp_path / "room", trial, 1, "identity").announce(928_000_000)
+    assert [unmentioned(line, 928, tmp_path / "room") for line in log] == [[]]
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1_500_000_000))
+    Checkpoint(tmp_path / "none", 1, 1, "identity").announce(928_000_000)
+    assert unmentioned(log[-1], 928, 1500, "--checkpoint-dir") == []
+
+
 def test_a_folder_that_cannot_be_made_costs_the_checkpoint_only(tmp_path: Path, log: list[str]) -> None:
     (tmp_path / "file").write_text("")
     assert not Checkpoint(tmp_path / "file" / "study", 7, 1, "same").save({}, [])

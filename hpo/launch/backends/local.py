@@ -31,7 +31,7 @@ DEFAULT_CHECKPOINTS = "hpo-checkpoints"
 NO_CHECKPOINTS = "none"
 
 GRACE_SECONDS = 60.0
-"""Seconds that a worker gets to finish its step and release its trial before it is killed."""
+"""Least time that a worker gets to finish its step and release its trial before it is killed."""
 
 INTERRUPTED = 130
 """Exit code of a worker that was asked to end before its study was done."""
@@ -80,6 +80,7 @@ class LocalPlan:
     checkpoint_dir: str | None
     slots: tuple[WorkerSlot, ...]
     log_dir: Path
+    grace: float = GRACE_SECONDS
 
 
 def worker_slots(
@@ -177,17 +178,32 @@ class LocalWorkers:
         ]
 
     def stop(self) -> None:
-        """Ask every worker to release its trial, wait, and kill those that take longer than GRACE_SECONDS."""
-        for process in self._processes.values():
-            if process.poll() is None:
-                process.send_signal(signal.SIGTERM)
-        deadline = time.monotonic() + GRACE_SECONDS
-        for process in self._processes.values():
-            try:
+        """Ask every worker to release its trial and wait; kill those that take too long, or all at another Ctrl-C."""
+        alive = [process for process in self._processes.values() if process.poll() is None]
+        for process in alive:
+            process.send_signal(signal.SIGTERM)
+        if alive:
+            _log.info(
+                "asked %d worker%s to stop after this step, which may take up to %.0f s; Ctrl-C again kills them",
+                *(len(alive), "s" if len(alive) > 1 else "", self._plan.grace),
+            )
+        deadline = time.monotonic() + self._plan.grace
+        try:
+            for process in alive:
                 process.wait(max(0.0, deadline - time.monotonic()))
-            except (subprocess.TimeoutExpired, KeyboardInterrupt):
-                process.kill()
-                process.wait()
+        except (subprocess.TimeoutExpired, KeyboardInterrupt) as error:
+            late = sum(process.poll() is None for process in alive)
+            _log.warning("killing %d workers; their trials resume from their last checkpoints", late)
+            _kill(alive)
+            if isinstance(error, KeyboardInterrupt):
+                raise
+
+
+def _kill(processes: list[subprocess.Popen[bytes]]) -> None:
+    for process in processes:
+        process.kill()
+    for process in processes:
+        process.wait()
 
 
 def watch(workers: LocalWorkers, look: Callable[[], None], seconds: float = 1.0) -> list[WorkerEnd]:

@@ -10,6 +10,7 @@ from hpo.errors import DeviceError, UsageError, WorkersFailedError
 from hpo.launch.backends.base import Backend, LaunchRequest, Submission
 from hpo.launch.backends.local import (
     AUTO,
+    GRACE_SECONDS,
     INTERRUPTED,
     Count,
     LocalPlan,
@@ -19,7 +20,7 @@ from hpo.launch.backends.local import (
     watch,
     worker_slots,
 )
-from hpo.launch.estimate import LONG_HOURS, Estimate, advice, trained_share
+from hpo.launch.estimate import LONG_HOURS, Estimate, advice, longest_step, trained_share
 from hpo.launch.probe import Probe
 from hpo.launch.sizing.measure import workers_per_device
 from hpo.text import duration
@@ -73,7 +74,8 @@ class LocalBackend(Backend):
             slots = _worker_slots(
                 request.workers, request.workers_per_gpu, request.device, probe, study, self._development
             )
-            _log_estimate(probe, study, self._development, slots, status.budget - status.finished)
+            epoch_seconds = _log_estimate(probe, study, self._development, slots, status.budget - status.finished)
+            step_seconds = longest_step(study.spec, epoch_seconds, len(self._development))
         # Not held while workers load their own.
         self._development = None
         plan = LocalPlan(
@@ -83,6 +85,7 @@ class LocalBackend(Backend):
             checkpoint_dir=request.checkpoint_dir,
             slots=slots,
             log_dir=request.log_dir / study.folder,
+            grace=max(GRACE_SECONDS, 3 * step_seconds),
         )
         try:
             with request.watching(study) as look:
@@ -116,7 +119,8 @@ def _worker_slots(
 
 def _log_estimate(
     probe: Probe, study: Study, development: Development, slots: tuple[WorkerSlot, ...], remaining: int
-) -> None:
+) -> float:
+    """Log the estimate, and return the seconds of an epoch over all folds."""
     device, threads = slots[0].device, sum(slot.threads for slot in slots)
     _log.info("measuring a training step")
     seconds = probe.epoch_seconds(study.spec, development, device, threads)
@@ -127,6 +131,7 @@ def _log_estimate(
         _log.info("that is long; Ctrl-C stops it without loss. Faster options:")
         for line in advice(study.spec, on_gpu=gpus > 0):
             _log.info(f"  - {line.replace('STUDY', study.name)}")
+    return seconds
 
 
 def _sentence(estimate: Estimate, device: str, workers: int) -> str:

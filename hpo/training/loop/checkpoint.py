@@ -28,6 +28,9 @@ _SPARE_BYTES = 1 << 22
 _DEFAULT_SECONDS = 60.0
 _SHARE_OF_TIME = 0.02
 
+_announced: set[Path] = set()
+"""Folders whose checkpoints this process has announced."""
+
 
 class Checkpoint:
     """The files `trial-NNNNN.f<fence>.pt` of one trial in the folder of its study.
@@ -54,6 +57,35 @@ class Checkpoint:
         self.cost = 0.0
         self._last = time.monotonic()
         self._has_logged = self._has_removed_older = False
+
+    def announce(self, size: int) -> None:
+        """Log the size of the files to come, once for each folder and process, as a warning if the disk is too small.
+
+        A file stays until a newer one of the trial is complete, and until the trial ends.
+
+        Args:
+            size: of one file, in bytes.
+        """
+        if self.folder in _announced:
+            return
+        _announced.add(self.folder)
+        try:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            free = shutil.disk_usage(self.folder).free
+        except OSError as error:
+            _log.warning("trials have no checkpoints: %s cannot be written: %s", self.folder, error.strerror)
+            return
+        if free < 2 * size + _SPARE_BYTES:
+            _log.warning(
+                "a checkpoint needs up to %.0f MB, twice that while it is written, and the disk of %s has %.0f MB "
+                "left: free some space, or give another --checkpoint-dir; without one, an interrupted trial restarts",
+                *(size / 1e6, self.folder, free / 1e6),
+            )
+        else:
+            _log.info(
+                "each running trial keeps a checkpoint of up to %.0f MB in %s (%.0f GB free)",
+                *(size / 1e6, self.folder, free / 1e9),
+            )
 
     def is_due(self) -> bool:
         """Return whether enough time has passed since the last file, or since creation if none was written."""
@@ -154,17 +186,18 @@ def _write(path: Path, content: StateDict) -> None:
 
 
 def _require_space(folder: Path, content: StateDict) -> None:
-    need, free = _tensor_bytes(content) + _SPARE_BYTES, shutil.disk_usage(folder).free
+    need, free = tensor_bytes(content) + _SPARE_BYTES, shutil.disk_usage(folder).free
     if need > free:
         raise OSError(f"it needs {need / 1e6:.0f} MB and the disk has {free / 1e6:.0f} MB left")
 
 
-def _tensor_bytes(value: Any) -> int:
+def tensor_bytes(value: Any) -> int:
+    """Return the size of all tensors in a nested state."""
     if isinstance(value, Tensor):
         return value.untyped_storage().nbytes()
     if isinstance(value, dict):
-        return sum(_tensor_bytes(part) for part in value.values())
-    return sum(_tensor_bytes(part) for part in value) if isinstance(value, list) else 0
+        return sum(tensor_bytes(part) for part in value.values())
+    return sum(tensor_bytes(part) for part in value) if isinstance(value, list) else 0
 
 
 def _read(path: Path) -> StateDict:

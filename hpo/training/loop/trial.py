@@ -14,7 +14,7 @@ from hpo.data.development import Development
 from hpo.data.folds import Fold
 from hpo.study.config import TrainConfig
 from hpo.training.inputs.device_dataset import make_device_dataset
-from hpo.training.loop.checkpoint import Checkpoint
+from hpo.training.loop.checkpoint import Checkpoint, tensor_bytes
 from hpo.training.loop.fold import Run
 from hpo.training.loop.fold_parallel import choose_fold_executor
 from hpo.training.machine.device import choose_device, choose_machine, start_of_trial
@@ -62,9 +62,11 @@ def train_trial(
             return _Trial(config, development, folds, epochs, seed, device, control or Control(), checkpoint)
 
     trial = begin()
-    if checkpoint is not None and not trial.resume(checkpoint):
-        del trial
-        trial = begin()
+    if checkpoint is not None:
+        checkpoint.announce(trial.checkpoint_bytes())
+        if not trial.resume(checkpoint):
+            del trial
+            trial = begin()
     try:
         while trial.epoch < epochs:
             trial.save_or_stop()
@@ -107,7 +109,7 @@ class _Trial:
         start_of_trial(choose_device(device))
         machine = choose_machine(choose_device(device), development.dataset.dimensions, config.precision)
         resident = make_device_dataset(development, config.input_size, machine.device)
-        self.folds, self.control, self.checkpoint = folds, control, checkpoint
+        self.config, self.folds, self.control, self.checkpoint = config, folds, control, checkpoint
         self.machine = f"{machine.device.type} in {machine.dtype}"
         self.way = choose_fold_executor(config, development.dataset, len(folds), machine)
         _log_once(f"trials train {self.way.describe()}")
@@ -151,6 +153,13 @@ class _Trial:
             self._save(checkpoint)
         if stopping:
             raise _StopRequested
+
+    def checkpoint_bytes(self) -> int:
+        """Return the size that a checkpoint may grow to, within a few percent."""
+        network = tensor_bytes(self.runs[0].network.state_dict())
+        # The optimizer's buffers come with its first step, the best weights with the first epoch that is selected by.
+        later = (2 if self.config.optimizer == "adam" else 1) + (self.config.resplit != "none")
+        return tensor_bytes([run.state_dict() for run in self.runs]) + later * network * len(self.runs)
 
     def resume(self, checkpoint: Checkpoint) -> bool:
         """Resume from the trial's last file, if there is one; return False if that failed midway."""

@@ -1,0 +1,60 @@
+"""Ctrl-C is answered at once: while modules load, and by a worker in a step."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.wait import until
+
+SLOW_MODULE = """
+import pathlib, time
+pathlib.Path({ready!r}).touch()
+time.sleep(600)
+"""
+
+WORKER = """
+import time
+from hpo.cli.worker import stop_at_signals
+from hpo.control import Stop
+stop = Stop()
+stop_at_signals(stop)
+print("ready", flush=True)
+while True:
+    time.sleep(0.01)
+"""
+
+
+def test_an_interrupt_while_modules_load_is_no_traceback(tmp_path: Path) -> None:
+    ready = tmp_path / "ready"
+    (tmp_path / "click.py").write_text(SLOW_MODULE.format(ready=str(ready)))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "hpo", "status", "x"],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    until(ready.exists)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert said.splitlines() == ["hpo: interrupted"]
+
+
+def test_a_worker_answers_the_first_interrupt_and_is_killed_by_the_second() -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", WORKER], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(signal.SIGTERM)
+    assert "stopping" in process.stderr.readline()
+    process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGINT
+    assert len(said.splitlines()) == 1
