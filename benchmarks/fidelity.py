@@ -86,7 +86,7 @@ def configurations(protocol: Protocol, count: int) -> list[TrainConfig]:
 
 
 def make_fold(development: Development, protocol: Protocol) -> Fold:
-    """Stratified training rows out of the official ones; scoring rows: validation, filled up with unused ones."""
+    """Stratified training samples out of the official ones; validation: the official ones, filled up with others."""
     random = np.random.default_rng(protocol.draw_seed)
     training = np.flatnonzero(~development.is_validation)
     validation = np.flatnonzero(development.is_validation)

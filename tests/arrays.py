@@ -36,7 +36,7 @@ def made_images_and_labels(
 def made_arrays(
     dataset: Dataset, rows: tuple[int, int, int] = FEW_ROWS, seed: int = 0, share: float = 0.4
 ) -> dict[str, NDArray[np.uint8]]:
-    """The six arrays of a MedMNIST file, with `rows` train, validation and test rows."""
+    """The six arrays of a MedMNIST file, with `rows` train, validation and test samples."""
     generator = np.random.default_rng(seed)
     arrays = {}
     for split, count in zip(("train", "val", "test"), rows, strict=True):

@@ -1,4 +1,4 @@
-"""What all sides train: rows, scoring rows, batch, epochs, device."""
+"""What all sides train: samples, validation samples, batch, epochs, device."""
 
 from __future__ import annotations
 

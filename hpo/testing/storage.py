@@ -171,7 +171,7 @@ class StorageConformance:
         study = create_or_open(database, name, make_spec(1), budget="set")
         assert claim(study, "w") is NothingToClaim.DONE
 
-    def test_reports_of_a_second_life_replace_those_of_the_first(self, database: Database, name: str) -> None:
+    def test_reports_of_a_second_attempt_replace_those_of_the_first(self, database: Database, name: str) -> None:
         study = create_or_open(database, name, make_spec(1))
         first = claimed(study)
         record_report(first, make_report(1, 0.6))

@@ -1,4 +1,4 @@
-"""Steps in the life of a trial without a worker: claim, report, finish, let the lease run out."""
+"""Steps of a trial without a worker: claim, report, finish, let the lease run out."""
 
 from __future__ import annotations
 

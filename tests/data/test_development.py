@@ -1,4 +1,4 @@
-"""Development rows: train first, then validation, read-only, and nothing of the test rows."""
+"""The development set: train first, then validation, read-only, and nothing of the test set."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_splits_of_digits_have_the_rows_of_the_catalogue_and_equal_shares_of_eig
     assert [int(arrays[f"{split}_labels"].sum()) for split in ("train", "val", "test")] == [122, 17, 35]
 
 
-def test_development_code_does_not_get_the_test_rows_of_digits() -> None:
+def test_development_code_does_not_get_the_test_set_of_digits() -> None:
     assert sorted(digit_arrays(("train", "val"))) == ["train_images", "train_labels", "val_images", "val_labels"]
 
 

@@ -158,7 +158,7 @@ def test_a_server_that_ignores_ranges_and_gets_no_further_is_not_asked_for_ever(
     assert len(server.ranges) == 4
 
 
-def test_a_server_that_is_gone_at_the_next_call_is_told_at_once(dataset: Dataset, tmp_path: Path) -> None:
+def test_a_server_that_is_gone_at_the_next_call_is_reported_at_once(dataset: Dataset, tmp_path: Path) -> None:
     (tmp_path / "breastmnist.npz.part").write_bytes(CONTENT[:123_456])
     with serving(CONTENT) as server:
         url = server.url
@@ -189,7 +189,7 @@ def test_a_wrong_file_leaves_the_one_that_was_there_as_it_was(dataset: Dataset, 
     assert (tmp_path / dataset.file_name).read_bytes() == b"older"
 
 
-def test_a_refusal_is_told_at_once_with_its_number(dataset: Dataset, tmp_path: Path) -> None:
+def test_a_refusal_is_reported_at_once_with_its_number(dataset: Dataset, tmp_path: Path) -> None:
     with (
         serving(CONTENT, Faults(status=404)) as server,
         pytest.raises(DataError) as refused,
@@ -205,7 +205,7 @@ def test_a_busy_server_is_asked_again(dataset: Dataset, tmp_path: Path) -> None:
         assert fetch(dataset, tmp_path, server.url, pauses=AT_ONCE).read_bytes() == CONTENT
 
 
-def test_a_server_that_is_not_there_is_told_at_once(dataset: Dataset, tmp_path: Path) -> None:
+def test_a_server_that_is_not_there_is_reported_at_once(dataset: Dataset, tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -244,7 +244,7 @@ def test_two_fetches_at_once_do_not_mix(dataset: Dataset, tmp_path: Path) -> Non
     assert files_in(tmp_path) == ["breastmnist.npz"]
 
 
-def test_a_full_disk_is_told(dataset: Dataset, tmp_path: Path) -> None:
+def test_a_full_disk_is_reported(dataset: Dataset, tmp_path: Path) -> None:
     if not Path("/dev/full").exists():
         pytest.skip("this system has no /dev/full, the device that is always full")
     (tmp_path / "breastmnist.npz.part").symlink_to("/dev/full")

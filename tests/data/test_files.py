@@ -63,7 +63,7 @@ def test_only_asked_splits_are_decoded(tmp_path: Path) -> None:
         _load(made, tmp_path, ("test",))
 
 
-def test_test_rows_are_not_to_be_had_from_the_file_itself(tmp_path: Path) -> None:
+def test_test_sets_are_not_to_be_had_from_the_file_itself(tmp_path: Path) -> None:
     made = made_npz(BREAST, tmp_path)
     with pytest.raises(ValueError, match=r"\btest\b"):
         load_arrays(made, tmp_path, ("train", "test"))
@@ -84,7 +84,7 @@ def test_a_missing_file_names_the_command_that_fetches_it(tmp_path: Path) -> Non
     assert file_state(ADRENAL, tmp_path).bytes is None
 
 
-def test_a_missing_folder_is_told_from_a_missing_file(tmp_path: Path) -> None:
+def test_a_missing_folder_is_reported_from_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(DataError) as refused:
         verify(BREAST, tmp_path / "nowhere")
     assert unmentioned(refused.value, tmp_path / "nowhere", "--data-dir") == []
@@ -148,7 +148,7 @@ def forbidden_file() -> Iterator[Path]:
                 os.seteuid(0)
 
 
-def test_a_file_without_rights_to_read_is_told_from_a_missing_one(forbidden_file: Path) -> None:
+def test_a_file_without_rights_to_read_is_reported_from_a_missing_one(forbidden_file: Path) -> None:
     state = file_state(BREAST, forbidden_file)
     assert state.state == "unreadable"
     assert unmentioned(state.detail, forbidden_file / BREAST.file_name, "--data-dir") == []

@@ -41,7 +41,7 @@ def opened(ledger: ListLedger, dataset: Dataset, folder: Path, reason: str = "")
     return open_test_set(ledger, "study", CONFIGURATION, "abc123", dataset, folder, reason)
 
 
-def test_test_rows_are_those_of_the_file_and_carry_their_ledger_row(made: Dataset, tmp_path: Path) -> None:
+def test_test_samples_are_those_of_the_file_and_carry_their_ledger_row(made: Dataset, tmp_path: Path) -> None:
     ledger = ListLedger()
     rows = opened(ledger, made, tmp_path)
     arrays = made_arrays(find_dataset("breast"))
@@ -102,22 +102,22 @@ def test_an_unsealing_cannot_be_copied_with_other_values(made: Dataset, tmp_path
         dataclasses.replace(unsealing, ledger_row=2)  # type: ignore[call-arg]  # what is tested
 
 
-def test_test_rows_cannot_be_made_from_arrays(made: Dataset, tmp_path: Path) -> None:
+def test_test_sets_cannot_be_made_from_arrays(made: Dataset, tmp_path: Path) -> None:
     rows = opened(ListLedger(), made, tmp_path)
     with pytest.raises(TypeError, match=r"TestSet\.open"):
         TestSet(object(), rows.unsealing, made, rows.images, rows.labels)
 
 
-def test_test_rows_do_not_open_for_something_that_is_no_unsealing(made: Dataset, tmp_path: Path) -> None:
+def test_test_sets_do_not_open_for_something_that_is_no_unsealing(made: Dataset, tmp_path: Path) -> None:
     with pytest.raises(TypeError, match="SimpleNamespace"):
         TestSet.open(SimpleNamespace(ledger_row=1), made, tmp_path)
 
 
-def test_test_rows_cannot_be_written_to(made: Dataset, tmp_path: Path) -> None:
+def test_test_sets_cannot_be_written_to(made: Dataset, tmp_path: Path) -> None:
     rows = opened(ListLedger(), made, tmp_path)
     with pytest.raises(ValueError, match="read-only"):
         rows.labels[0] = 1
 
 
-def test_the_test_rows_of_digits_open_the_same_way() -> None:
+def test_the_test_set_of_digits_open_the_same_way() -> None:
     assert len(opened(ListLedger(), find_dataset("digits"), Path("/nowhere"))) == 360

@@ -26,7 +26,7 @@ def test_hours_are_epochs_times_trials_over_devices() -> None:
     assert estimate.hours == 2.0
 
 
-def test_a_3d_study_on_a_cpu_is_told_what_would_be_faster() -> None:
+def test_a_3d_study_on_a_cpu_is_reported_what_would_be_faster() -> None:
     spec = load_spec(builtin_study_file("adrenal3d"))
     lines = advice(spec, on_gpu=False)
     assert "GPU" in lines[0]

@@ -86,7 +86,7 @@ def test_the_address_reaches_a_worker_by_its_standard_input_and_by_nothing_that_
     assert "--storage - --data-dir data --checkpoint-dir kept" in arguments
 
 
-def test_a_worker_that_fails_is_told_with_its_code_and_the_end_of_its_log(stand_in: Path) -> None:
+def test_a_worker_that_fails_is_reported_with_its_code_and_the_end_of_its_log(stand_in: Path) -> None:
     failures = watch(started(stand_in, "echo what went wrong; exit 4", count=2), lambda: None, seconds=0.05)
     assert [end.code for end in failures] == [4, 4]
     assert failures[0].last_lines() == "what went wrong"

@@ -36,7 +36,7 @@ def test_more_are_taken_as_long_as_they_train_a_tenth_more() -> None:
     assert [set(numbers_in(line)) for line in settled.lines] == found
 
 
-def test_the_largest_that_fits_is_taken_if_each_step_pays_and_what_forbids_more_is_said() -> None:
+def test_the_largest_that_fits_is_taken_if_each_step_pays_and_what_forbids_more_is_reported() -> None:
     settled = tune_workers(lambda count: 10.0 * count, (6, "a core for each worker"))
     assert settled.workers == 6
     assert "a core for each worker" in settled.lines[-1]
@@ -245,7 +245,7 @@ def found() -> int:
 
 
 @pytest.mark.usefixtures("machine")
-def test_what_was_found_is_said_and_the_next_launch_finds_it_again(log: list[str]) -> None:
+def test_what_was_found_is_reported_and_the_next_launch_finds_it_again(log: list[str]) -> None:
     assert found() == 4
     assert FakeCrowd.asked == [1, 2, 4, 8]
     assert unmentioned(log[0], "1.0 GiB") == []

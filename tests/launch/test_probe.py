@@ -27,7 +27,7 @@ if __name__ == "__main__":
 """
 
 
-def test_a_device_that_is_not_there_is_told_across_the_processes() -> None:
+def test_a_device_that_is_not_there_is_reported_across_the_processes() -> None:
     with Probe() as probe:
         assert probe.gpus("cpu") >= 0
         with pytest.raises(DeviceError, match=r"\bcuda:99\b"):

@@ -197,7 +197,7 @@ def test_a_lost_address_file_gets_a_new_password(made: Path) -> None:
         assert _asked(cluster, "SELECT 1") == "1"
 
 
-def test_a_port_that_is_taken_is_told(made: Path) -> None:
+def test_a_port_that_is_taken_is_reported(made: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(UsageError) as caught:
@@ -205,13 +205,13 @@ def test_a_port_that_is_taken_is_told(made: Path) -> None:
     assert unmentioned(caught.value, f"--port {port}") == []
 
 
-def test_an_address_that_is_not_of_this_host_is_told(made: Path) -> None:
+def test_an_address_that_is_not_of_this_host_is_reported(made: Path) -> None:
     with pytest.raises(UsageError) as caught:
         serve(made, listen="192.0.2.1")
     assert unmentioned(caught.value, "--listen 192.0.2.1") == []
 
 
-def test_a_server_that_ends_by_itself_is_told_with_its_log(made: Path) -> None:
+def test_a_server_that_ends_by_itself_is_reported_with_its_log(made: Path) -> None:
     served = _served(made)
     with served as cluster:
         os.kill(int((made / "data" / "postmaster.pid").read_text().split()[0]), 15)
@@ -230,13 +230,13 @@ def test_a_making_that_was_cut_off_is_begun_anew(made: Path) -> None:
     assert not (folder / "data.begun").exists()
 
 
-def test_without_the_extra_the_cure_is_told(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_extra_the_cure_is_reported(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hpo.launch.server.cluster._WHEEL", "no_such_wheel")
     with pytest.raises(StorageError, match=r"\[server\]"):
         serve(made)
 
 
-def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_made_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match=re.escape(f"{tmp_path / 'file' / 'database'}")):
         serve(tmp_path / "file" / "database")

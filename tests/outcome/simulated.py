@@ -83,7 +83,7 @@ def of(trials: list[TrialEvidence], spec: object = None) -> SearchEvidence:
 
 
 def final(gain: float = 1.0, seeds: int = 4, rows: int = 300, labels: int = 1, winner: str = "trial 7") -> Final:
-    """A final result on simulated test rows: positives score `gain` higher by the winner, 1 by the reference."""
+    """A final result on a simulated test set: positives score `gain` higher by the winner, 1 by the baseline."""
     random = np.random.default_rng(0)
     truth = (random.random((rows, labels)) < 0.3).astype(np.uint8)
     shared = random.normal(size=(rows, labels))

@@ -25,7 +25,7 @@ def test_trials_in_which_a_setting_has_no_meaning_are_left_out() -> None:
     assert 0 < len(margins) == len(aucm) < len(search.trials) - 2
 
 
-def test_references_are_compared_to_but_not_compared_among_the_trials() -> None:
+def test_baselines_are_compared_to_but_not_compared_among_the_trials() -> None:
     search = simulated.search(trials=12)
     assert sum(len(level.aucs) for level in choice_effects(search)[0].levels) == 10
 
@@ -58,7 +58,7 @@ def test_the_interval_of_a_rank_correlation_covers_the_truth_19_times_in_20() ->
     assert np.mean([low < truth < high for low, high in intervals]) == pytest.approx(0.95, abs=0.02)
 
 
-def test_a_planted_trend_is_told_with_its_sign() -> None:
+def test_a_planted_trend_is_reported_with_its_sign() -> None:
     spread = [simulated.trial(n, "complete", 0.5 + 0.01 * n, {**simulated.trial(0, "complete", 0.5).config,
               "learning_rate": 1e-4 * 1.5**n}) for n in range(10)]  # fmt: skip
     effect = number_effects(simulated.of(spread))[0]

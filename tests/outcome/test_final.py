@@ -1,4 +1,4 @@
-"""Networks trained for the end, and the one opening of the test rows."""
+"""Final networks, and the one access to the test set."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_the_opening_is_in_the_ledger_before_a_test_row_is_read(
 
 
 @pytest.mark.usefixtures("thin")
-def test_every_network_is_scored_once_on_the_official_test_rows(study: Study, tmp_path: Path) -> None:
+def test_every_network_is_scored_once_on_the_official_test_set(study: Study, tmp_path: Path) -> None:
     found = opened(study, tmp_path)
     arrays = digit_arrays(("test",))
     np.testing.assert_array_equal(found.labels, arrays["test_labels"])

@@ -19,9 +19,7 @@ from hpo.testing.trainer import FakeTrainer, make_spec
 
 
 @pytest.mark.slow
-def test_networks_are_trained_with_the_test_rows_sealed_and_then_opened_once(
-    database: Database, tmp_path: Path
-) -> None:
+def test_networks_are_trained_with_the_test_set_sealed_and_then_opened_once(database: Database, tmp_path: Path) -> None:
     spec = make_spec(4, references=True).model_copy(update={"dataset": "digits"})
     spec = spec.model_copy(update={"budget": spec.budget.model_copy(update={"epochs": 1})})
     study = create_or_open(database, "digits", spec)

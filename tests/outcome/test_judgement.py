@@ -47,7 +47,7 @@ def test_several_labels_are_averaged() -> None:
     assert entry.accuracy.value == pytest.approx(np.mean(right))
 
 
-def test_a_clear_winner_is_told_apart_and_an_equal_one_is_not() -> None:
+def test_a_clear_winner_is_distinguishable_and_an_equal_one_is_not() -> None:
     clear, equal = judge_final(simulated.final(gain=2.0), draws=200), judge_final(simulated.final(gain=1.0), draws=200)
     assert clear.against[0].decisive.low > 0
     assert not equal.against[0].decisive.is_distinguishable
@@ -69,7 +69,7 @@ def test_the_published_value_is_placed_by_the_interval() -> None:
         assert numbers_in(told)[-2:] == pytest.approx([own.low, own.high], abs=0.0006)
 
 
-def test_beside_published_values_it_is_said_that_images_were_shrunk() -> None:
+def test_beside_published_values_it_is_reported_that_images_were_shrunk() -> None:
     final = simulated.shrunk(simulated.final(), 14)
     told = verdicts(judge_final(final, draws=100), find_dataset("breast"))[-1]
     assert unmentioned(told, 28, 14, "pixels") == []

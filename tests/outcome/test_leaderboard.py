@@ -140,14 +140,14 @@ def test_if_every_candidate_failed_there_is_no_winner() -> None:
     assert unmentioned(verdict_of(found), *names) == names
 
 
-def test_a_single_value_shows_no_spread_and_nothing_can_be_told_apart() -> None:
+def test_a_single_value_shows_no_spread_and_everything_is_indistinguishable() -> None:
     found = _judged(simulated([0.5, 0.9, 0.6], repeats=1, folds=1), repeats=1, rows="holdout")
     difference = _difference(found, "trial 0", "reference 0")
     assert (difference.low, difference.high, difference.verdict) == (None, None, Verdict.INDISTINGUISHABLE)
     assert found.leaderboard[0].standard_error is None
 
 
-def test_official_rows_are_named_as_the_limit_of_what_is_said() -> None:
+def test_official_rows_are_named_as_the_limit_of_what_is_reported() -> None:
     results = simulated([0.8, 0.9, 0.9], repeats=4, folds=1)
     *usual, limit = _judged(results, rows="official").notes
     assert usual == _judged(results, rows="holdout").notes

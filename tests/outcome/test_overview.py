@@ -51,7 +51,7 @@ def test_the_tests_over_datasets_count_wins_and_losses(root: Path) -> None:
     assert unmentioned(ranks, 3, "winner 1.33", "MedMNIST recipe 1.67", "Friedman") == []
 
 
-def test_a_winner_that_is_a_reference_is_equal_to_itself(root: Path) -> None:
+def test_a_winner_that_is_a_baseline_is_equal_to_itself(root: Path) -> None:
     final = simulated.changed(simulated.final(), winner="medmnist-cross-entropy")
     store(final, root / "breast")
     assert counts(overview(gather_rows(root)), "MedMNIST recipe") == [1, 1, 1]
@@ -74,7 +74,7 @@ def test_shrunk_images_are_said_below_the_table(root: Path) -> None:
     assert len([text for text in texts if unmentioned(text, 14) == []]) == 1
 
 
-def test_two_results_of_one_dataset_are_refused_and_none_is_said(root: Path, tmp_path: Path) -> None:
+def test_two_results_of_one_dataset_are_refused_and_none_is_reported(root: Path, tmp_path: Path) -> None:
     store(simulated.final(), root / "again")
     with pytest.raises(DataError) as refused:
         gather_rows(root)

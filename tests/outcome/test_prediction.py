@@ -67,7 +67,7 @@ def test_the_array_is_the_only_one_of_images_or_the_one_that_is_named(tmp_path: 
     assert unmentioned(refused.value, path, "other", "--array", "train_images", "val_images") == []
 
 
-def test_what_is_no_archive_or_not_there_is_said(tmp_path: Path) -> None:
+def test_what_is_no_archive_or_not_there_is_reported(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"none\.npz"):
         read_images(tmp_path / "none.npz", None)
     (tmp_path / "text.npz").write_text("no archive")

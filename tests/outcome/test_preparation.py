@@ -55,7 +55,7 @@ def test_confirmations_of_other_names_have_other_seeds(database: Database) -> No
     assert len(seeds) == 2
 
 
-def test_the_command_line_takes_the_place_of_the_file_and_that_is_said(database: Database) -> None:
+def test_the_command_line_takes_the_place_of_the_file_and_that_is_reported(database: Database) -> None:
     found = prepare_confirmation(_searched(database), NAME, Wishes(top=2, seeds=4, racing=False))
     assert found.spec.plan is not None
     assert (len(found.spec.plan.candidates), found.spec.plan.racing_level) == (4, 0.0)
@@ -71,7 +71,7 @@ def test_too_few_candidates_and_a_search_that_stopped_are_said_and_gone_on_with(
     assert [unmentioned(note, *named) for note, named in zip(found.notes, facts, strict=True)] == [[]] * 3
 
 
-def test_official_rows_cannot_be_drawn_anew_and_that_is_said(database: Database) -> None:
+def test_official_rows_cannot_be_drawn_anew_and_that_is_reported(database: Database) -> None:
     search = _searched(database, _spec(scoring=Scoring(rows="official")))
     (note,) = prepare_confirmation(search, NAME, Wishes()).notes
     assert unmentioned(note, "official", "seeds") == []

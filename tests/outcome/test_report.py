@@ -91,7 +91,7 @@ def test_figures_lie_beside_the_markdown(tmp_path: Path, document: Document) -> 
         assert (tmp_path / "out" / target).is_file()
 
 
-def test_a_folder_that_cannot_be_made_is_said_in_one_sentence(tmp_path: Path, document: Document) -> None:
+def test_a_folder_that_cannot_be_made_is_reported_in_one_sentence(tmp_path: Path, document: Document) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="--out"):
         write(document, tmp_path / "file")

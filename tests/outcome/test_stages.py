@@ -1,4 +1,4 @@
-"""The same configurations in the search, its confirmation, and on the test rows."""
+"""The same configurations in the search, its confirmation, and on the test set."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_a_configuration_is_followed_by_its_name_through_all_stages() -> None:
                            judgement.entries[0].interval.high)  # fmt: skip
 
 
-def test_what_the_winner_gained_over_a_reference_is_told_for_each_stage() -> None:
+def test_what_the_winner_gained_over_a_baseline_is_reported_for_each_stage() -> None:
     found = follow(simulated.search(), confirmation(), judge_final(simulated.final(gain=1.5, winner="trial 3")))
     table, picture, listing = optimism(found)
     assert isinstance(table, Table)

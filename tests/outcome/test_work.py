@@ -42,7 +42,7 @@ def test_each_stage_tells_its_hours_its_energy_and_its_device() -> None:
     assert "Energy" not in str(section.blocks[-1])
 
 
-def test_where_no_device_tells_its_energy_that_is_said() -> None:
+def test_where_no_device_tells_its_energy_that_is_reported() -> None:
     (_, listing) = cost(simulated.search(6)).blocks
     assert isinstance(listing, Listing)
     assert "Energy" in listing.items[-1]

@@ -25,7 +25,7 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     yield from cluster(tmp_path_factory.mktemp("slurm"))
 
 
-def test_an_unknown_job_is_told_by_text_and_by_no_code(
+def test_an_unknown_job_is_reported_by_text_and_by_no_code(
     slurm: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SLURM_CONF", str(slurm.conf))

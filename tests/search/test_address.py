@@ -56,7 +56,7 @@ def test_a_bare_name_gets_the_driver_that_hpo_installs(text: str, driver: str) -
         ("sqlite://", ["sqlite:///FILE"]),
     ],
 )
-def test_a_bad_address_is_told_with_the_cure_and_without_its_password(text: str, named: list[str]) -> None:
+def test_a_bad_address_is_reported_with_the_cure_and_without_its_password(text: str, named: list[str]) -> None:
     with pytest.raises(StorageError) as caught:
         resolve_address(text)
     assert unmentioned(caught.value, "--storage", *named) == []
@@ -98,7 +98,7 @@ def test_an_address_comes_from_standard_input_for_as_often_as_it_is_asked(monkey
     assert unmentioned(caught.value, "--storage -") == []
 
 
-def test_a_bad_address_file_is_told_by_its_name_and_without_its_password(tmp_path: Path) -> None:
+def test_a_bad_address_file_is_reported_by_its_name_and_without_its_password(tmp_path: Path) -> None:
     path = tmp_path / "address"
     with pytest.raises(StorageError, match=re.escape(f"{path}")):
         resolve_address(f"@{path}")
@@ -112,7 +112,7 @@ def test_a_bad_address_file_is_told_by_its_name_and_without_its_password(tmp_pat
     assert "secret" not in str(caught.value)
 
 
-def test_an_address_file_that_cannot_be_written_is_told_by_its_name(tmp_path: Path) -> None:
+def test_an_address_file_that_cannot_be_written_is_reported_by_its_name(tmp_path: Path) -> None:
     path = tmp_path / "nowhere" / "address"
     with pytest.raises(OutputError, match=re.escape(f"{path}")):
         write_address_file(path, "postgresql://h/d")

@@ -30,9 +30,9 @@ from hpo.search.database.database import Database
 from hpo.search.database.optuna_mirror import optuna_tables
 from hpo.search.queries.trials import read_trials
 from hpo.search.study import Study, create_or_open, list_studies, open_study
+from hpo.testing.trainer import make_spec
+from hpo.testing.trials import claimed, ended, trained
 from tests.mention import unmentioned
-from tests.search.fakes import make_spec
-from tests.search.lives import claimed, ended, trained
 from tests.search.planned import make_confirmation, make_plan
 from tests.wait import LIMIT
 

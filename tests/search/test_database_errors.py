@@ -127,7 +127,7 @@ class TestKinds:
         assert kind_of(of_sqlite(code)) is kind
 
     @pytest.mark.parametrize("sqlstate", ["40001", "40XL1"])
-    def test_an_unknown_number_of_mysql_is_told_by_its_sqlstate(self, sqlstate: str) -> None:
+    def test_an_unknown_number_of_mysql_is_reported_by_its_sqlstate(self, sqlstate: str) -> None:
         assert kind_of(of_mysql(9999, sqlstate=sqlstate)) is ErrorKind.CONFLICT
 
     @pytest.mark.parametrize(
@@ -139,7 +139,9 @@ class TestKinds:
         ],
     )
     @pytest.mark.parametrize("number", [3, 1026, 1030])
-    def test_a_file_that_mysql_cannot_write_is_told_by_the_errno(self, number: int, text: str, kind: ErrorKind) -> None:
+    def test_a_file_that_mysql_cannot_write_is_reported_by_the_errno(
+        self, number: int, text: str, kind: ErrorKind
+    ) -> None:
         assert kind_of(of_mysql(number, text)) is kind
 
     @pytest.mark.parametrize("number", [2002, 2003, 2006, 2013, 2055])
@@ -273,7 +275,7 @@ class TestSqlite:
 
         assert _kind_met(path, write_what_was_read) is ErrorKind.CONFLICT
 
-    def test_a_file_without_room_is_a_full_disk(self, tmp_path: Path) -> None:
+    def test_a_file_without_space_is_a_full_disk(self, tmp_path: Path) -> None:
         def fill(connection: sa.Connection) -> None:
             connection.exec_driver_sql("PRAGMA max_page_count = 1")
             connection.exec_driver_sql("INSERT INTO t VALUES (zeroblob(100000))")
@@ -353,7 +355,7 @@ class TestRefusedConnections:
         proxy.refusals = ["57P03"]
         assert kind_of(_met_by_connecting(url)) is ErrorKind.BUSY
 
-    def test_a_server_that_starts_up_is_waited_for_at_the_first_opening(self, refusing: tuple[URL, Proxy]) -> None:
+    def test_a_server_that_starts_up_is_waited_for_at_first_contact(self, refusing: tuple[URL, Proxy]) -> None:
         url, proxy = refusing
         proxy.refusals = ["57P03"] * 5
         open_database(url, create=True).close()
@@ -372,7 +374,7 @@ class TestRefusedConnections:
             assert kind_of(_met_by_connecting(postgresql.set(port=free.getsockname()[1]))) is ErrorKind.OUT_OF_REACH
 
     @pytest.mark.parametrize("server", ["postgresql", "mysql"])
-    def test_an_unknown_host_and_a_silent_one_are_told_apart(
+    def test_an_unknown_host_and_a_silent_one_are_distinguished(
         self, server: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(engine_module, "CONNECT_TIMEOUT", 2)  # libpq waits for no less

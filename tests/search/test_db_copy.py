@@ -147,7 +147,7 @@ def _counts(database: Database) -> dict[str, int]:
         }
 
 
-def test_a_name_that_is_taken_is_told_and_nothing_is_written(database: Database, other: Database) -> None:
+def test_a_name_that_is_taken_is_reported_and_nothing_is_written(database: Database, other: Database) -> None:
     study = _lived(database)
     create_or_open(other, "study", make_spec(1))
     before = _counts(other)
@@ -165,7 +165,7 @@ def test_a_study_can_be_copied_beside_itself(database: Database) -> None:
     assert read_best(open_study(database, "again"), 3) == read_best(study, 3)
 
 
-def test_openings_of_the_test_rows_go_with_the_study(database: Database, other: Database) -> None:
+def test_openings_of_the_test_set_go_with_the_study(database: Database, other: Database) -> None:
     study = _lived(database)
     ledger = StudyLedger(database)
     ledger.write("study", {"margin": 1.0}, "abc", "first")
@@ -267,7 +267,7 @@ def test_a_backup_of_an_earlier_hpo_is_restored_up_to_date(database: Database, t
 
 
 @pytest.mark.parametrize("content", [b"", b"not a database " * 99])
-def test_a_file_that_is_no_backup_is_told(database: Database, tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_no_backup_is_reported(database: Database, tmp_path: Path, content: bytes) -> None:
     (tmp_path / "notes").write_bytes(content)
     for name in ("notes", "nowhere"):
         with pytest.raises(StorageError, match=re.escape(f"{tmp_path / name}")):
@@ -275,7 +275,7 @@ def test_a_file_that_is_no_backup_is_told(database: Database, tmp_path: Path, co
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_folder_that_may_not_be_written_to_is_told(database: Database, tmp_path: Path) -> None:
+def test_a_folder_that_may_not_be_written_to_is_reported(database: Database, tmp_path: Path) -> None:
     (tmp_path / "closed").mkdir(mode=0o500)
     path = tmp_path / "closed" / "kept.sqlite3"
     with pytest.raises(OutputError, match=re.escape(f"{path}")):

@@ -234,7 +234,7 @@ def test_there_is_a_step_from_each_earlier_version() -> None:
     assert list(migrations.STEPS) == list(range(1, schema.SCHEMA_VERSION))
 
 
-def test_nothing_to_upgrade_is_told(tmp_path: Path) -> None:
+def test_nothing_to_upgrade_is_reported(tmp_path: Path) -> None:
     sqlite3.connect(tmp_path / "empty.sqlite3").execute("CREATE TABLE mine (a)")
     with pytest.raises(StorageError, match="`hpo db init`"):
         upgrade(resolve_address(f"sqlite:///{tmp_path}/empty.sqlite3"))

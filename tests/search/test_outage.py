@@ -149,7 +149,7 @@ class TestRetry:
         with pytest.raises(ZeroDivisionError):
             retry(_raises(ZeroDivisionError()), RetryPolicy(300.0))
 
-    def test_a_refusal_at_the_first_opening_is_a_wrong_address(self) -> None:
+    def test_a_refusal_at_first_contact_is_a_wrong_address(self) -> None:
         tried: list[int] = []
 
         def work() -> None:
@@ -160,7 +160,7 @@ class TestRetry:
             retry(work, RetryPolicy(300.0, first_contact=True))
         assert len(tried) == 1
 
-    def test_a_server_without_a_free_connection_is_waited_for_at_the_first_opening(self) -> None:
+    def test_a_server_without_a_free_connection_is_waited_for_at_first_contact(self) -> None:
         left = [
             of_postgresql("53300", statement=None),
             of_postgresql("57P03", statement=None),

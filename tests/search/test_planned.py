@@ -24,7 +24,7 @@ from tests.mention import unmentioned
 from tests.search.planned import make_confirmation, make_plan
 
 
-def test_a_search_plans_its_references_and_leaves_the_rest_to_the_sampler() -> None:
+def test_a_search_plans_its_baselines_and_leaves_the_rest_to_the_sampler() -> None:
     spec = make_spec(references=True)
     planned = [planned_trial(spec, slot) for slot in range(3)]
     assert [trial.baseline if trial else None for trial in planned] == [*baselines(spec), None]

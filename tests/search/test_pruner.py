@@ -73,7 +73,7 @@ def test_the_decision_is_that_of_the_pure_function_on_any_order(database: Databa
         assert _report(study, auc) is make_pruner(study.spec).goes_on(Rung(2, auc, better, len(seen)))
 
 
-def test_references_are_never_pruned(database: Database) -> None:
+def test_baselines_are_never_pruned(database: Database) -> None:
     study = _pruned_study(database, references=True)
     run_worker(study, identity=this_process("w"), train=FakeTrainer(30), limit=12)
     rows = read_trials(study)

@@ -70,7 +70,7 @@ def test_the_pace_forgets_what_was_before_a_pause(study: Study) -> None:
     assert read_status(study).trials_per_hour > before / 10
 
 
-def test_a_trial_that_has_learned_not_even_its_training_rows_is_marked(database: Database) -> None:
+def test_a_trial_that_has_learned_not_even_its_training_set_is_marked(database: Database) -> None:
     study = create_or_open(database, "breast", make_spec(6, references=True))
     trainer = FakeTrainer(training_auc=lambda config: 0.52 if config.loss == "cross_entropy" else 0.9)
     run_worker(study, identity=this_process("w"), train=trainer)
@@ -119,14 +119,14 @@ def test_the_best_hold_their_whole_configuration(study: Study) -> None:
     assert read_best(study).trials[0].config["schedule"] in ("constant", "step")
 
 
-def test_a_trial_that_is_not_there_is_told_with_those_that_are(study: Study) -> None:
+def test_a_trial_that_is_not_there_is_reported_with_those_that_are(study: Study) -> None:
     for read in (read_curve, read_record):
         with pytest.raises(StudyNotFoundError) as caught:
             read(study, 99)
         assert unmentioned(caught.value, "breast", 99, 0, 5) == []
 
 
-def test_a_study_that_is_not_there_is_told_with_the_nearest_name(study: Study) -> None:
+def test_a_study_that_is_not_there_is_reported_with_the_nearest_name(study: Study) -> None:
     with pytest.raises(StudyNotFoundError) as caught:
         open_study(study.database, "braest")
     assert unmentioned(caught.value, "braest", "breast") == []

@@ -41,26 +41,26 @@ def test_a_missing_file_is_not_made_by_reading(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_missing_folder_is_told(tmp_path: Path) -> None:
+def test_a_missing_folder_is_reported(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=re.escape(f"{tmp_path / 'nowhere'}")):
         open_database(_file(tmp_path / "nowhere" / "hpo.sqlite3"), create=True)
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_folder_that_may_not_be_written_to_is_told(tmp_path: Path) -> None:
+def test_a_folder_that_may_not_be_written_to_is_reported(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     with pytest.raises(OutputError, match=re.escape(f"{tmp_path}")):
         open_database(_file(tmp_path / "hpo.sqlite3"), create=True)
 
 
-def test_a_folder_in_place_of_a_file_is_told(tmp_path: Path) -> None:
+def test_a_folder_in_place_of_a_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match=re.escape(f"{tmp_path}")):
         open_database(_file(tmp_path), create=True)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_file_that_is_no_database_is_told_and_left_as_it_was(tmp_path: Path) -> None:
+def test_a_file_that_is_no_database_is_reported_and_left_as_it_was(tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("not a database " * 100)
     with pytest.raises(StorageError) as caught:
@@ -69,7 +69,7 @@ def test_a_file_that_is_no_database_is_told_and_left_as_it_was(tmp_path: Path) -
     assert path.read_text() == "not a database " * 100
 
 
-def test_a_database_without_a_study_is_told(tmp_path: Path) -> None:
+def test_a_database_without_a_study_is_reported(tmp_path: Path) -> None:
     sqlite3.connect(tmp_path / "empty.sqlite3").execute("CREATE TABLE mine (a)")
     with pytest.raises(StorageError) as caught:
         open_database(_file(tmp_path / "empty.sqlite3"), create=False)
@@ -86,7 +86,7 @@ def test_tables_of_a_newer_hpo_are_refused(database: Database) -> None:
     assert unmentioned(told, 99, schema.SCHEMA_VERSION, "hpo db upgrade") == ["hpo db upgrade"]
 
 
-def test_a_full_disk_is_told(database: Database) -> None:
+def test_a_full_disk_is_reported(database: Database) -> None:
     study = create_or_open(database, "study", make_spec(50))
     with database.engine.connect() as connection:
         pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
@@ -142,7 +142,7 @@ def test_the_schema_is_not_made_under_optunas_table_of_versions(database: Databa
 
 
 @pytest.mark.parametrize("server", ["postgresql", "mysql"])
-def test_a_server_that_refuses_is_told_by_its_address_without_the_password(server: str) -> None:
+def test_a_server_that_refuses_is_reported_by_its_address_without_the_password(server: str) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -152,13 +152,13 @@ def test_a_server_that_refuses_is_told_by_its_address_without_the_password(serve
 
 
 @pytest.mark.parametrize("server", ["postgresql", "mysql"])
-def test_an_unknown_database_is_told(server: str, request: pytest.FixtureRequest) -> None:
+def test_an_unknown_database_is_reported(server: str, request: pytest.FixtureRequest) -> None:
     url = request.getfixturevalue(server)
     with pytest.raises(StorageError, match="hpo_is_not_there"):
         open_database(url.set(database="hpo_is_not_there"), create=True)
 
 
-def test_a_wrong_password_is_told(mysql: URL) -> None:
+def test_a_wrong_password_is_reported(mysql: URL) -> None:
     with pytest.raises(StorageError) as caught:
         open_database(mysql.set(password="secret"), create=True)
     assert isinstance(caught.value.__cause__, sa.exc.OperationalError)

@@ -81,7 +81,7 @@ def test_after_the_startup_trials_tpe_models_every_searched_setting(database: Da
     assert set(sampler.sample_relative(view, trial, space)) == set(study.spec.space)
 
 
-def test_importances_stay_computable_with_references_in_the_study(database: Database) -> None:
+def test_importances_stay_computable_with_baselines_in_the_study(database: Database) -> None:
     _ran(database, 14, references=True)
     shown = optuna.load_study(study_name="study", storage=database.optuna)
     assert {"learning_rate", "weight_decay", "loss", "batch_size"} <= set(
@@ -97,7 +97,7 @@ def test_tpe_comes_nearer_to_the_best_learning_rate_than_random_draws(database: 
     assert distance("tpe") < 0.5 * distance("random")
 
 
-def test_references_are_trials_0_and_1_marked_for_the_dashboard_with_their_exact_configuration(
+def test_baselines_are_trials_0_and_1_marked_for_the_dashboard_with_their_exact_configuration(
     database: Database,
 ) -> None:
     study = _ran(database, 3, references=True)
@@ -110,7 +110,7 @@ def test_references_are_trials_0_and_1_marked_for_the_dashboard_with_their_exact
     assert "margin" not in shown[0].params
 
 
-def test_a_choice_that_a_reference_needs_and_the_space_lacks_is_left_out() -> None:
+def test_a_choice_that_a_baseline_needs_and_the_space_lacks_is_left_out() -> None:
     spec = load_spec(builtin_study_file("breast"), ('space.resplit.choices=["none", "holdout"]',))
     name, config = next(iter(baselines(spec).items()))
     template = planned_template(spec, PlannedTrial(name, config, is_baseline=True))

@@ -177,7 +177,9 @@ class TestPostgresql:
             ({"database": "nirgends"}, ErrorKind.NO_DATABASE),
         ],
     )
-    def test_a_wrong_address_is_told_at_once(self, german: Database, wrong: dict[str, str], kind: ErrorKind) -> None:
+    def test_a_wrong_address_is_reported_at_once(
+        self, german: Database, wrong: dict[str, str], kind: ErrorKind
+    ) -> None:
         url = german.url.set(**wrong)  # type: ignore[arg-type]
         assert kind_of(_met_by_connecting(url)) is kind
         with pytest.raises(StorageError):

@@ -42,7 +42,7 @@ def test_a_worker_with_a_limit_does_that_many(database: Database) -> None:
     assert read_status(_study(database)).finished == 2
 
 
-def test_a_worker_that_is_told_to_stop_gives_its_trial_back(database: Database) -> None:
+def test_a_worker_that_is_reported_to_stop_gives_its_trial_back(database: Database) -> None:
     study = _study(database)
     summary = run_worker(study, identity=this_process("w"), train=FakeTrainer(), stop=StopAfter(15))
     assert summary.ended is StopReason.SIGNAL
@@ -81,7 +81,7 @@ def test_a_configuration_that_fails_by_its_own_fault_counts_and_has_its_reason(d
     assert {row.reason for row in rows if row.state == "failed"} == {"diverged"}
 
 
-def test_rows_that_a_resplit_cannot_divide_fail_that_trial_only(database: Database) -> None:
+def test_samples_that_a_resplit_cannot_divide_fail_that_trial_only(database: Database) -> None:
     def refuse(_: int) -> None:
         raise DataError("no row of label 1 is left to train on")
 
@@ -161,7 +161,7 @@ def test_the_record_holds_what_a_trial_needs_to_be_run_again(database: Database)
     assert record.usage.energy_joules == 3.0
 
 
-def test_energy_adds_up_over_the_lives_of_a_trial(database: Database) -> None:
+def test_energy_adds_up_over_the_attempts_of_a_trial(database: Database) -> None:
     study = _study(database, 1)
     run_worker(study, identity=this_process("first"), train=FakeTrainer(), stop=StopAfter(3))
     assert read_trials(study)[0].state == "free"
@@ -287,7 +287,7 @@ def test_a_trial_is_given_back_when_the_time_of_the_job_is_up(
     assert read_status(study).free == 1
 
 
-def test_seconds_are_counted_over_all_lives_of_a_trial(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_seconds_are_counted_over_all_attempts_of_a_trial(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
     monkeypatch.setattr("hpo.training.machine.usage.time", clock)
     study = _study(database, 1)

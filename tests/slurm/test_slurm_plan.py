@@ -113,7 +113,7 @@ def test_what_a_cluster_would_not_grant_is_refused_with_what_it_has(
     assert unmentioned(refusal(**wishes), *named) == []
 
 
-def test_every_fault_is_told_at_once() -> None:
+def test_every_fault_is_reported_at_once() -> None:
     told = refusal(preset="grace", gres="gpu:h100", time="8-00", cpus=100, account="me")
     assert unmentioned(told, "TAMU HPRC Grace", "--gres gpu:h100", "--time 8-00:00:00", "--cpus 100", "--account") == []
 

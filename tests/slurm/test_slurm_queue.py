@@ -194,7 +194,7 @@ def test_cancel_ends_the_jobs_that_run_too(slurm: FakeSlurm, study: Study) -> No
     assert slurm.calls("scancel")[-1] == "--quiet 4711_0"
 
 
-def test_workers_are_asked_to_end_even_if_slurm_does_not_answer_and_that_is_told(
+def test_workers_are_asked_to_end_even_if_slurm_does_not_answer_and_that_is_reported(
     slurm: FakeSlurm, study: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started = worker(study, "w0", "4711_0")

@@ -236,7 +236,7 @@ def test_a_warning_before_a_worker_listens_is_an_interruption_and_no_failure(bat
     until(lambda: batch.slurm.calls("scontrol") == ["requeue 4711_2"])
 
 
-def test_a_cluster_that_does_not_take_the_job_back_is_told(batch: Batch) -> None:
+def test_a_cluster_that_does_not_take_the_job_back_is_reported(batch: Batch) -> None:
     batch.slurm.answers("scontrol", error="slurm_requeue error: Requested operation is presently disabled", code=1)
     job = batch.start(GIVES_BACK)
     batch.workers(1)

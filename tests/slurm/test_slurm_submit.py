@@ -130,7 +130,7 @@ def test_an_address_file_of_the_user_is_used_as_it_is(
     assert list((tmp_path / "logs" / "slurm").glob("*.address")) == []
 
 
-def test_what_sbatch_says_against_a_job_is_told_and_nothing_is_noted(
+def test_what_sbatch_says_against_a_job_is_reported_and_nothing_is_noted(
     slurm: FakeSlurm, study: Study, tmp_path: Path
 ) -> None:
     slurm.answers("sbatch", error="sbatch: error: Batch job submission failed: Invalid account\n", code=1)

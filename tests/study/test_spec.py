@@ -197,7 +197,7 @@ def test_settings_are_suggested_after_those_they_depend_on() -> None:
     assert len(order) == len(set(order))
 
 
-def test_references_are_the_published_recipes_and_share_the_fidelity_of_the_study() -> None:
+def test_baselines_are_the_published_recipes_and_share_the_fidelity_of_the_study() -> None:
     spec = load_spec(builtin_study_file("adrenal3d"), ("fixed.input_size=14", "fixed.clip=0.5"))
     found = baselines(spec)
     assert list(found) == [CROSS_ENTROPY, LIBAUC]

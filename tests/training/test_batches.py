@@ -53,12 +53,12 @@ def test_batches_follow_from_their_generator_and_nothing_else() -> None:
     assert not torch.equal(first, draw(seed=5))
 
 
-def test_a_batch_larger_than_the_rows_is_all_rows() -> None:
+def test_a_batch_larger_than_the_training_set_is_all_of_it() -> None:
     batches = draw(steps=1, batch_size=1024)
     assert sorted(batches[0].tolist()) == ROWS.tolist()
 
 
-def test_what_cannot_make_a_batch_is_said() -> None:
+def test_what_cannot_make_a_batch_is_reported() -> None:
     with pytest.raises(ValueError, match=r"\b1\b"):
         draw(rows=ROWS[:1], labels=LABELS[:1])
     with pytest.raises(ValueError, match=r"fixed_share.*\b0\b.*\b4\b"):

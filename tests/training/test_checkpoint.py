@@ -71,7 +71,7 @@ def test_older_files_go_when_the_first_own_is_written_and_a_successors_never(tmp
     assert names(tmp_path) == ["trial-00006.f1.pt", "trial-00007.f4.pt"]
 
 
-def test_a_file_of_another_identity_is_passed_over_and_told(tmp_path: Path, log: list[str]) -> None:
+def test_a_file_of_another_identity_is_passed_over_and_logged(tmp_path: Path, log: list[str]) -> None:
     save(Checkpoint(tmp_path, 7, 2, "other"), 2.0)
     assert load(Checkpoint(tmp_path, 7, 3, "same")) is None
     (line,) = log
@@ -84,7 +84,7 @@ def cut_in_half(content: bytes) -> bytes:
 
 
 def with_a_flipped_bit(content: bytes) -> bytes:
-    """One bit of a weight, which PyTorch would load without a word."""
+    """One bit of a weight, which PyTorch would load silently."""
     place = content.index(torch.full((9,), 2.0).numpy().tobytes())
     return content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
 
@@ -125,7 +125,7 @@ def files_of_at_most(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def test_a_disk_that_refuses_is_told_once_and_leaves_the_file_of_before(tmp_path: Path, log: list[str]) -> None:
+def test_a_disk_that_refuses_is_reported_once_and_leaves_the_file_of_before(tmp_path: Path, log: list[str]) -> None:
     checkpoint = Checkpoint(tmp_path, 7, 1, "same")
     save(checkpoint, 1.0)
     with files_of_at_most(10_000):
@@ -139,7 +139,7 @@ def test_a_disk_that_refuses_is_told_once_and_leaves_the_file_of_before(tmp_path
     assert load(checkpoint) == 3.0
 
 
-def test_without_room_nothing_is_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log: list[str]) -> None:
+def test_without_space_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log: list[str]) -> None:
     monkeypatch.setattr("hpo.training.loop.checkpoint.shutil.disk_usage", lambda _: SimpleNamespace(free=5_000_000))
     checkpoint = Checkpoint(tmp_path, 7, 1, "same")
     assert not checkpoint.save({}, [{"weights": torch.zeros(1_000_000)}])

@@ -89,6 +89,6 @@ def test_work_on_a_card_uses_energy() -> None:
     assert used > 0
 
 
-def test_without_the_library_for_cards_nothing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_library_for_cards_nothing_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", None)
     assert EnergyMeter(torch.device("cuda:0")).joules() is None

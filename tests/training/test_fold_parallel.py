@@ -158,7 +158,7 @@ def train(
         torch.set_num_threads(before)
 
 
-def test_the_way_is_told_once_in_a_process(
+def test_the_way_is_reported_once_in_a_process(
     development: Development, monkeypatch: pytest.MonkeyPatch, log: list[str]
 ) -> None:
     trial_module._log_once.cache_clear()

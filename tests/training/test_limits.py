@@ -53,7 +53,7 @@ def test_without_cgroups_the_affinity_and_the_whole_memory_count(groups: Groups)
     assert (groups.cores, groups.bytes) == (8, 16 * GIB)
 
 
-def test_nothing_is_said_of_a_memory_that_nobody_tells(groups: Groups) -> None:
+def test_nothing_is_reported_of_a_memory_that_nobody_tells(groups: Groups) -> None:
     groups.memory.unlink()
     assert groups.bytes is None
 

@@ -55,7 +55,7 @@ def test_scores_are_sigmoids_of_the_networks_logits_on_images_as_training_scores
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
-def test_progress_is_told_to_the_end(model: Model) -> None:
+def test_progress_is_reported_to_the_end(model: Model) -> None:
     shares: list[float] = []
     model.scores(np.zeros((600, 8, 8), np.uint8), "cpu", shares.append)
     assert shares == [512 / 600, 1.0]
@@ -72,7 +72,7 @@ def test_images_of_another_form_are_refused_with_what_is_wanted(model: Model, im
     assert unmentioned(refused.value, images.dtype, images.shape, "digits", "uint8", "(N, 8, 8)") == []
 
 
-def test_a_file_that_is_missing_cut_short_or_no_model_is_said_in_a_sentence(path: Path, tmp_path: Path) -> None:
+def test_a_file_that_is_missing_cut_short_or_no_model_is_reported_in_a_sentence(path: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError) as refused:
         load_model(tmp_path / "none.safetensors")
     assert unmentioned(refused.value, tmp_path / "none.safetensors", "`hpo export STUDY`") == []
@@ -99,7 +99,7 @@ def test_weights_of_another_network_or_not_finite_are_refused(path: Path) -> Non
         load_model(path)
 
 
-def test_a_place_that_cannot_be_written_is_said(model: Model, tmp_path: Path) -> None:
+def test_a_place_that_cannot_be_written_is_reported(model: Model, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError) as refused:
         save_model(model, tmp_path / "file" / "m.safetensors")

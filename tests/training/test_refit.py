@@ -22,14 +22,14 @@ class Left(Exception):  # noqa: N818
     """Somebody pressed Ctrl-C."""
 
 
-def test_without_selection_rows_the_last_weights_are_kept(development: Development) -> None:
+def test_without_a_selection_set_the_last_weights_are_kept(development: Development) -> None:
     made = refit(TrainConfig(**QUICK | {"learning_rate": 3e-3}), development, 8, seed=1, device="cpu")
     assert made.selection is None
     scores = made.model.scores(development.images, "cpu")[:, 0]
     assert auc(scores, development.labels[:, 0]) > 0.8
 
 
-def test_with_selection_rows_their_numbers_are_told(development: Development) -> None:
+def test_with_a_selection_set_its_indices_are_returned(development: Development) -> None:
     made = refit(TrainConfig(**QUICK, resplit="official"), development, 2, seed=1, device="cpu")
     np.testing.assert_array_equal(made.selection, np.flatnonzero(development.is_validation))
 

@@ -123,7 +123,7 @@ def trial(development: Development, tmp_path: Path) -> Callable[..., Iterator[Ep
     return begin
 
 
-def told_apart(reports: list[EpochReport]) -> list[dict[str, Any]]:
+def comparable(reports: list[EpochReport]) -> list[dict[str, Any]]:
     return [{name: value for name, value in vars(report).items() if name != "seconds"} for report in reports]
 
 
@@ -162,7 +162,7 @@ def test_a_trial_stopped_at_any_step_ends_as_if_it_never_was(
     torch.set_num_threads(threads)
     try:
         whole = Life()
-        expected, final = told_apart(list(trial(SETTINGS[name], whole))), weights(runs)
+        expected, final = comparable(list(trial(SETTINGS[name], whole))), weights(runs)
         rounds_of_an_epoch = 2 + 4
         assert whole.beats >= 2 * rounds_of_an_epoch * (2 // threads)
         for last_beat in range(1, whole.beats + 1):
@@ -171,7 +171,7 @@ def test_a_trial_stopped_at_any_step_ends_as_if_it_never_was(
             assert stopped.beats == last_beat
             reports += list(trial(SETTINGS[name], resumed, 2))
             remove_checkpoints(tmp_path, 7)
-            assert told_apart(reports) == expected, f"stopped at beat {last_beat}"
+            assert comparable(reports) == expected, f"stopped at beat {last_beat}"
             assert bit_equal(weights(runs), final), f"stopped at beat {last_beat}"
             assert resumed.beats < whole.beats
             assert len(warnings(caplog)) == 0
@@ -180,9 +180,9 @@ def test_a_trial_stopped_at_any_step_ends_as_if_it_never_was(
 
 
 @pytest.mark.parametrize("name", SETTINGS)
-def test_a_trial_of_many_short_lives_ends_as_if_it_had_one(name: str, trial: Any, runs: Any, tmp_path: Path) -> None:
+def test_a_trial_of_many_short_attempts_ends_as_if_it_had_one(name: str, trial: Any, runs: Any, tmp_path: Path) -> None:
     """Each life takes up to one step or one whole scoring further: 10 beats are more than any scoring has."""
-    expected, final = told_apart(list(trial(SETTINGS[name], Life()))), weights(runs)
+    expected, final = comparable(list(trial(SETTINGS[name], Life()))), weights(runs)
     reports: list[EpochReport] = []
     for fence in range(1, 99):
         life = Life(1 + 9 * (fence % 2))
@@ -190,31 +190,31 @@ def test_a_trial_of_many_short_lives_ends_as_if_it_had_one(name: str, trial: Any
         assert len(list(tmp_path.iterdir())) == 1
         if not life.requested:
             break
-    assert told_apart(reports) == expected
+    assert comparable(reports) == expected
     assert bit_equal(weights(runs), final)
     assert fence > 3
 
 
 @pytest.mark.parametrize("name", SETTINGS)
 def test_a_trial_killed_after_a_report_gives_that_report_again_and_goes_on(name: str, trial: Any, runs: Any) -> None:
-    expected, final = told_apart(list(trial(SETTINGS[name], Life()))), weights(runs)
+    expected, final = comparable(list(trial(SETTINGS[name], Life()))), weights(runs)
     killed = trial(SETTINGS[name], Life(), 1, AlwaysDue)
     first = next(killed)
-    assert told_apart([first]) == expected[:1]
+    assert comparable([first]) == expected[:1]
     del killed
-    assert told_apart(list(trial(SETTINGS[name], Life(), 2))) == expected
+    assert comparable(list(trial(SETTINGS[name], Life(), 2))) == expected
     assert bit_equal(weights(runs), final)
 
 
 def test_a_report_that_was_taken_is_not_given_again(trial: Any, runs: Any) -> None:
     settings = SETTINGS["AUCM v2 after cross-entropy, SWA"]
-    expected = told_apart(list(trial(settings, Life())))
+    expected = comparable(list(trial(settings, Life())))
     life = Life()
     reports = trial(settings, life, 1)
     next(reports)
     life.last_beat = life.beats
     assert list(reports) == []
-    assert told_apart(list(trial(settings, Life(), 2))) == expected[1:]
+    assert comparable(list(trial(settings, Life(), 2))) == expected[1:]
 
 
 def test_a_stop_without_a_checkpoint_ends_without_an_error(trial: Any, runs: Any, tmp_path: Path) -> None:
@@ -222,7 +222,7 @@ def test_a_stop_without_a_checkpoint_ends_without_an_error(trial: Any, runs: Any
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_trial_told_to_stop_before_its_first_step_leaves_nothing(trial: Any, runs: Any, tmp_path: Path) -> None:
+def test_a_trial_asked_to_stop_before_its_first_step_leaves_nothing(trial: Any, runs: Any, tmp_path: Path) -> None:
     assert list(trial({}, Life(0), 1)) == []
     assert list(tmp_path.iterdir()) == []
 
@@ -230,14 +230,14 @@ def test_a_trial_told_to_stop_before_its_first_step_leaves_nothing(trial: Any, r
 def test_a_disk_that_refuses_costs_no_report(
     trial: Any, runs: Any, tmp_path: Path, monkeypatch: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    expected = told_apart(list(trial({}, Life())))
+    expected = comparable(list(trial({}, Life())))
 
     def refuse(*_: Any) -> None:
         raise OSError(errno.ENOSPC, DISK_FULL)
 
     monkeypatch.setattr("hpo.training.loop.checkpoint.torch.save", refuse)
     life = Life()
-    assert told_apart(list(trial({}, life, 1, AlwaysDue))) == expected
+    assert comparable(list(trial({}, life, 1, AlwaysDue))) == expected
     assert len(warnings(caplog)) == 1
     assert DISK_FULL in warnings(caplog)[0]
     assert list(tmp_path.iterdir()) == []
@@ -247,10 +247,10 @@ def test_a_file_from_another_precision_is_not_gone_on_with(
     trial: Any, runs: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     whole = Life()
-    expected = told_apart(list(trial({"precision": "bf16"}, whole)))
+    expected = comparable(list(trial({"precision": "bf16"}, whole)))
     assert list(trial({"precision": "fp32"}, Life(3), 1)) == []
     life = Life()
-    assert told_apart(list(trial({"precision": "bf16"}, life, 2))) == expected
+    assert comparable(list(trial({"precision": "bf16"}, life, 2))) == expected
     assert life.shares == whole.shares, "from the first step"
     assert [message for message in warnings(caplog) if "trial 7" in message]
 
@@ -259,7 +259,7 @@ def test_a_file_that_fits_only_in_part_is_not_gone_on_with(
     trial: Any, runs: Any, monkeypatch: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     whole = Life()
-    expected = told_apart(list(trial({}, whole)))
+    expected = comparable(list(trial({}, whole)))
     assert list(trial({}, Life(3), 1)) == []
     load, calls = Run.load_state_dict, []
 
@@ -271,12 +271,12 @@ def test_a_file_that_fits_only_in_part_is_not_gone_on_with(
 
     monkeypatch.setattr(Run, "load_state_dict", fail_at_the_second)
     life = Life()
-    assert told_apart(list(trial({}, life, 2))) == expected
+    assert comparable(list(trial({}, life, 2))) == expected
     assert life.shares == whole.shares, "from the first step"
     assert [message for message in warnings(caplog) if "trial 7" in message and "Stale file handle" in message]
 
 
-def test_seconds_of_an_epoch_count_both_lives(trial: Any, runs: Any, monkeypatch: Any) -> None:
+def test_seconds_of_an_epoch_count_both_attempts(trial: Any, runs: Any, monkeypatch: Any) -> None:
     """By a clock on which a beat takes a second, and that stands elsewhere in the second life."""
     lives = [Life()]
     times = SimpleNamespace(perf_counter=lambda: 1000.0 * len(lives) + lives[-1].beats)

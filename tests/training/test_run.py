@@ -1,4 +1,4 @@
-"""One run: resumed bit-equal, the best epoch kept, usable without scoring rows."""
+"""One run: resumed bit-equal, the best epoch kept, usable without a validation part."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_the_weights_of_the_epoch_that_counts_are_kept_where_asked_also_over_a_r
     assert make_run(development).best_weights() == {}
 
 
-def test_training_never_sees_selection_or_scoring_rows(development: Development) -> None:
+def test_training_never_sees_selection_or_validation_samples(development: Development) -> None:
     run = make_run(development, resplit="holdout")
     seen = {int(row) for epoch in range(2) for batch in run.batches(epoch) for row in run_step(run, batch)}
     assert run.split.selection is not None
@@ -131,7 +131,7 @@ def test_the_last_epoch_is_aucms_whatever_the_share_of_cross_entropy(development
         assert isinstance(run.loss, AUCMLoss)
 
 
-def test_a_run_needs_no_scoring_rows(development: Development) -> None:
+def test_a_run_needs_no_validation_part(development: Development) -> None:
     run = make_run(development, epochs=1)
     for epoch in run.remaining_epochs():
         for batch in run.batches(epoch):

@@ -116,7 +116,7 @@ def test_volumes_are_learned(development_3d: Development) -> None:
 
 
 def test_an_epoch_has_as_many_steps_for_every_resplit(development: Development) -> None:
-    """26 fit rows in each of 2 folds, 8 in a batch: 4 steps each; 2 epochs make 16."""
+    """26 training samples in each of 2 folds, 8 in a batch: 4 steps each; 2 epochs make 16."""
     for resplit in ("none", "balanced"):
         shares: list[float] = []
         config = TrainConfig(**(TINY | {"batch_size": 8, "resplit": resplit}))
@@ -207,7 +207,7 @@ def test_an_estimate_is_the_time_of_an_epoch(
     monkeypatch.setattr(step_time, "_update", timed_update)
     for module in ("probe.step_time", "loop.trial"):
         monkeypatch.setattr(f"hpo.training.{module}.time", SimpleNamespace(perf_counter=lambda: clock.now))
-    # 26 fit rows in each of two folds: whole batches.
+    # 26 training samples in each of two folds: whole batches.
     config = TrainConfig(**(TINY | {"batch_size": 13} | settings))
     predicted = step_time.seconds_per_epoch(config, development, folds_of(development), "cpu")
     (report,) = train_trial(config, development, folds_of(development), 1, 0, "cpu")
