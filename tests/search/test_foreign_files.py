@@ -23,8 +23,8 @@ from hpo.search.database.database import Database, open_database
 from hpo.search.queries.status import read_status
 from hpo.search.queries.trials import read_best, read_trials
 from hpo.search.study import create_or_open, list_studies, open_study
-from tests.search.fakes import make_spec
-from tests.search.lives import trained
+from hpo.testing.trainer import make_spec
+from hpo.testing.trials import trained
 
 NOBODY = 65534
 

@@ -13,7 +13,7 @@ from hpo.search.database.database import Database
 from hpo.search.queries.status import read_status
 from hpo.search.queue.workers import read_workers, register_worker, this_process
 from hpo.search.study import create_or_open, open_study
-from tests.search.fakes import make_spec
+from hpo.testing.trainer import make_spec
 
 ALIKE = [("same", "Same"), ("same", "sàme"), ("same", "same "), ("a😀", "a😁"), ("straße", "strasse"), ("é", "e\u0301")]
 """Names that some collation of MySQL or MariaDB takes for one."""
