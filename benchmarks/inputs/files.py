@@ -17,8 +17,8 @@ from hpo.search.database import schema
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import open_database
 from hpo.search.study import create_or_open
-from tests.search.fakes import make_spec
-from tests.search.lives import trained
+from hpo.testing.trainer import make_spec
+from hpo.testing.trials import trained
 
 _HEADERS = (
     *(f"{{'descr': '|u1', 'fortran_order': False, 'shape': ({rows}, 8, 8), }}" for rows in (10**12, 10**30, 2**63, -1)),

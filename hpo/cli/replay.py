@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from hpo.cli.common import (
+    MOST_SHARES,
     data_dir_option,
     device_option,
     json_option,
@@ -27,7 +28,10 @@ from hpo.text import auc
 @study_argument
 @trial_argument
 @click.option(
-    "--threads", metavar="N", type=click.IntRange(min=1), help="CPU threads.  [default: as in the original training]"
+    "--threads",
+    metavar="N",
+    type=click.IntRange(1, MOST_SHARES),
+    help="CPU threads.  [default: as in the original training]",
 )
 @storage_option
 @data_dir_option

@@ -11,6 +11,7 @@ from typing import NoReturn
 import click
 
 from hpo.cli.common import (
+    MOST_SHARES,
     checkpoint_dir_option,
     data_dir_option,
     device_option,
@@ -24,12 +25,15 @@ from hpo.control import Stop, StopReason
 @click.command()
 @study_argument
 @click.option(
-    "--threads", metavar="N", type=click.IntRange(min=1), help="CPU threads.  [default: its share of the cores]"
+    "--threads",
+    metavar="N",
+    type=click.IntRange(1, MOST_SHARES),
+    help="CPU threads.  [default: its share of the cores]",
 )
 @click.option(
     "--sharing",
     metavar="N",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, MOST_SHARES),
     default=1,
     help="Workers that share the device, this one included; it takes its share of cores and memory.  [default: 1]",
 )

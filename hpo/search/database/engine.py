@@ -202,7 +202,12 @@ def _acquired_write_lock(connection: Any) -> bool:
             connection.execute("BEGIN IMMEDIATE")
         except sqlite3.OperationalError as error:
             # The low byte: another process that recovers the file's log is SQLITE_BUSY_RECOVERY.
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+            code = error.sqlite_errorcode & 0xFF
+            if code == sqlite3.SQLITE_READONLY:
+                # Optuna's storage reads in such transactions, too; a write will fail.
+                connection.execute("BEGIN")
+                return True
+            if code != sqlite3.SQLITE_BUSY:
                 return False
             time.sleep(pause * random.uniform(0.5, 1.5))
             pause = min(1.2 * pause, _ASK_AGAIN[1])

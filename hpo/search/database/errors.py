@@ -269,7 +269,9 @@ def _is_codeless(error: BaseException | None) -> bool:
 
 def _sentence(url: URL, error: SQLAlchemyError) -> HpoError:
     kind = _kind(error)
-    if kind in (ErrorKind.DISK_FAILED, ErrorKind.CANNOT_OPEN) and is_disk_full(Path(url.database or "")):
+    unwritable = (ErrorKind.DISK_FAILED, ErrorKind.CANNOT_OPEN, ErrorKind.READ_ONLY)
+    of_file = url.get_backend_name() == "sqlite"
+    if of_file and kind in unwritable and is_disk_full(Path(url.database or "")):
         # SQLite says so only where a page of the file itself is written.
         kind = ErrorKind.DISK_FULL
     if kind is ErrorKind.DISK_FULL:

@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import quote
 
 from sqlalchemy.engine import Connection
+from sqlalchemy.exc import OperationalError
 
 _UNWRITABLE = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR)
 """Primary codes with which a first read fails where SQLite cannot create the index of its write-ahead log."""
@@ -46,11 +47,22 @@ def open_file(_dialect: Any, _record: Any, arguments: Any, options: Any) -> sqli
 
 
 def use_write_ahead_log(connection: Connection) -> None:
-    """Let readers and a writer of the file work side by side, from now on; not inside a transaction."""
+    """Let readers and a writer of the file work side by side, from now on, if it can be written at all."""
     # The driver's own cursor: SQLAlchemy counts this as the beginning of a transaction otherwise.
     raw: Any = connection.connection.dbapi_connection
-    if raw.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+    if raw.execute("PRAGMA journal_mode").fetchone()[0] == "wal" or is_read_only(raw):
+        return
+    try:
         connection.exec_driver_sql("PRAGMA journal_mode = WAL")
+    except OperationalError as error:
+        # The write itself will say so.
+        if getattr(error.orig, "sqlite_errorcode", 0) & 0xFF not in _UNWRITABLE:
+            raise
+
+
+def is_read_only(connection: sqlite3.Connection) -> bool:
+    """Return whether a connection was opened to a file that could only be read."""
+    return bool(connection.execute("PRAGMA query_only").fetchone()[0])
 
 
 def is_disk_full(path: Path) -> bool:
@@ -72,6 +84,7 @@ def _open_to_read(path: Path, options: Any, refused: sqlite3.OperationalError) -
         raise refused from None
     # No log, so the file is whole, and nobody on this host can be writing.
     connection: sqlite3.Connection = sqlite3.connect(f"file:{quote(str(path))}?immutable=1", uri=True, **options)
+    connection.execute("PRAGMA query_only = ON")
     return connection
 
 

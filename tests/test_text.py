@@ -1,0 +1,39 @@
+"""Text from outside, as people may see it."""
+
+from __future__ import annotations
+
+import shlex
+
+import pytest
+
+from hpo.text import brief, shell, visible
+
+
+@pytest.mark.parametrize("text", ["plain", "two words", "ä 日本 😀", "a\nb\tc", "non\u00a0breaking"])
+def test_what_a_terminal_only_prints_stays(text: str) -> None:
+    assert visible(text) == text
+
+
+@pytest.mark.parametrize("letter", ["\x1b", "\x07", "\r", "\x9b", "\u202e", "\u200b", "\u2028", "\x00", "\udcff"])
+def test_what_a_terminal_obeys_or_hides_is_shown_as_an_escape(letter: str) -> None:
+    shown = visible(f"a{letter}b")
+    assert letter not in shown
+    assert shown == f"a{letter.encode('unicode_escape', 'backslashreplace').decode()}b"
+
+
+@pytest.mark.parametrize("name", ["digits", "two words", "a'b", "$(id)", "é ü", "*"])
+def test_a_shell_reads_a_quoted_name_as_it_was(name: str) -> None:
+    assert shlex.split(shell(name)) == [name]
+
+
+def test_a_name_with_a_leading_dash_is_no_option() -> None:
+    assert shlex.split(shell("-x y")) == ["--", "-x y"]
+
+
+def test_a_value_of_any_size_has_a_short_text() -> None:
+    nested: list[object] = []
+    for _ in range(100_000):
+        nested = [nested]
+    for value in (10**5000, nested, "x" * 10_000):
+        assert 0 < len(brief(value)) <= 100
+    assert brief("x") == "'x'"
