@@ -219,11 +219,17 @@ def find_study(database: Database, study_id: int) -> Study:
     Raises:
         StudyNotFoundError: if there is none, or hpo did not create it.
     """
-    query = hpo_studies(schema.studies.c.name).where(schema.studies.c.study_id == study_id)
-    name = database.read(lambda connection: connection.scalar(query))
+    name = find_name(database, study_id)
     if name is None:
         raise StudyNotFoundError(f"{database.address} has no hpo study with id {study_id}")
-    return open_study(database, str(name))
+    return open_study(database, name)
+
+
+def find_name(database: Database, study_id: int) -> str | None:
+    """Return the name of a study by its id in Optuna's tables; None if there is none, or hpo did not create it."""
+    query = hpo_studies(schema.studies.c.name).where(schema.studies.c.study_id == study_id)
+    name = database.read(lambda connection: connection.scalar(query))
+    return None if name is None else str(name)
 
 
 def unfinished(study: Study) -> set[int]:

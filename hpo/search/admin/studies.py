@@ -60,19 +60,21 @@ def read_deletion(database: Database, name: str) -> Deletion:
     return database.read(lambda connection: _deletion(connection, _family(database, connection, name)))
 
 
-def delete_study(database: Database, name: str, *, force: bool = False) -> Deletion:
+def delete_study(database: Database, name: str, *, force: bool = False, alone: bool = False) -> Deletion:
     """Delete a study and those that belong to it from hpo's and Optuna's tables, in one transaction.
 
     Files stay: checkpoints, and the folder of the final result. So does the test-set access log.
 
     Args:
         force: whether to delete it although workers hold trials of it; they will end with StudyNotFoundError.
+        alone: whether to refuse if others belong to it.
 
     Returns:
         What was deleted.
 
     Raises:
         StudyNotFoundError: if there is no study of that name.
+        StudyConflictError: if others belong to it and `alone`.
         UsageError: if workers hold trials of it, unless `force`.
     """
     tried: list[tuple[AnyRow, Deletion]] = []
@@ -83,6 +85,10 @@ def delete_study(database: Database, name: str, *, force: bool = False) -> Delet
             return tried[-1][1]
         family = _family(database, connection, name, lock=True)
         deletion = _deletion(connection, family)
+        if alone and (others := [row.name for row in family[1:]]):
+            raise StudyConflictError(
+                f"study {name} cannot be deleted alone, since {' and '.join(others)} belongs to it: delete that first"
+            )
         if not force:
             _check_idle(deletion.studies, "deleted")
         tried.append((family[0], deletion))

@@ -3,100 +3,161 @@
 from __future__ import annotations
 
 import copy
+import json
+import re
+import threading
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from hpo.errors import StudyNotFoundError
-from hpo.search.dashboard.pictures import picture_of_study, picture_of_trial
+from hpo.errors import HpoError, StudyNotFoundError, first_line
+from hpo.search.dashboard.markdown import code, text
+from hpo.search.dashboard.pictures import Picture
 from hpo.search.database import schema
 from hpo.search.database.database import Database
 from hpo.search.queries.status import StudyStatus, read_status
 from hpo.search.queries.trials import TrialRow, read_trials
-from hpo.search.study import Study, find_study
+from hpo.search.study import Study, find_name, find_study
 from hpo.statistics.intervals import clipped_interval
 from hpo.study.config import applies
 from hpo.study.spec import StudySpec
-from hpo.text import bounds, duration, memory, setting, with_error
+from hpo.text import bounds, duration, memory, setting, shell, with_error
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
-    from optuna.study._frozen import FrozenStudy
 
-Attributes = dict[str, str | int]
-"""System attributes of a study, in which the dashboard keeps notes and artifacts."""
+Detail = dict[str, Any]
+"""What the dashboard's page gets about a study, or about a trial: a JSON object of optuna-dashboard."""
 
 _SECONDS = 10.0
-"""Seconds for which notes are cached."""
+"""Seconds for which the note of a study and those of its unfinished trials are kept."""
+
+_VERSION = 1
+"""Version of a generated note; the first that a user writes in its place has the next."""
+
+_NOTE_VERSION = re.compile(r"dashboard:(?:(\d+):)?note_ver")
+_FIGURE = re.compile(r"(?:dashboard:artifacts:\d+|artifacts):([0-9a-f-]+)")
 
 
-def with_notes(database: Database, only: Study | None = None) -> BaseStorage:
-    """Return Optuna's storage of a database, with a note and a figure for each study of hpo and its trials.
+class Notes:
+    """The notes and figures of the studies of a database.
 
-    The notes are computed system attributes in the form in which the dashboard stores its own; nothing is written, and
-    notes that users wrote in the dashboard take precedence. `hpo.search.dashboard.pictures.Pictures` draws the figures.
-
-    Args:
-        only: the study to annotate; None for all.
+    They are added to what optuna-dashboard answers. As attributes of the study, in which it stores its own, they would
+    make it slow: it looks through all of them for each trial.
     """
-    notes = _Notes(database, only)
-    stored = database.patient_optuna()
-    shown = copy.copy(stored)
 
-    def get_all_studies() -> list[FrozenStudy]:
-        studies = stored.get_all_studies()
-        for study in studies:
-            study.system_attrs = {**notes.of(study._study_id), **study.system_attrs}
-        return studies
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._kept: dict[int, _StudyNotes] = {}
+        self._one_at_a_time = threading.Lock()
 
-    def get_study_system_attrs(study_id: int) -> dict[str, object]:
-        return {**notes.of(study_id), **stored.get_study_system_attrs(study_id)}
-
-    for method in (get_all_studies, get_study_system_attrs):
-        setattr(shown, method.__name__, method)
-    return shown
-
-
-class _Notes:
-    """The notes of each study as attributes of the dashboard, cached for a few seconds."""
-
-    def __init__(self, database: Database, only: Study | None) -> None:
-        self._database, self._only = database, only
-        self._kept: dict[int, tuple[float, Attributes]] = {}
-
-    def of(self, study_id: int) -> Attributes:
-        """Return the attributes of a study; none if it is not hpo's or not the one that is shown."""
-        if self._only is not None and study_id != self._only.study_id:
-            return {}
-        made, attributes = self._kept.get(study_id, (-_SECONDS, {}))
-        if time.monotonic() - made >= _SECONDS:
-            attributes = self._make(study_id)
-            self._kept[study_id] = time.monotonic(), attributes
-        return attributes
-
-    def _make(self, study_id: int) -> Attributes:
+    def add(self, study_id: int, detail: Detail) -> None:
+        """Add notes and figures to the description of a study, unless it is not hpo's; notes of users stay."""
+        trials: list[Detail] = [*detail["trials"], *detail["best_trials"]]
         try:
-            study = self._only or find_study(self._database, study_id)
+            kept = self._refreshed(study_id, [trial["number"] for trial in trials])
         except StudyNotFoundError:
-            return {}
-        ids = _optuna_ids(study)
-        attributes = _attributes("", study_note(study.name, study.spec, read_status(study)))
-        attributes |= picture_of_study(study_id)
-        for row in read_trials(study):
-            if (trial_id := ids.get(row.number)) is not None:
-                attributes |= _attributes(f"{trial_id}:", trial_note(study.name, row))
-                if row.epochs:
-                    attributes |= picture_of_trial(study_id, trial_id, row.number)
-        return attributes
+            return
+        except HpoError as error:
+            _put(detail, f"hpo cannot describe this study: {text(first_line(error))}", None)
+            return
+        _put(detail, kept.note, Picture(study_id))
+        for trial in trials:
+            if (found := kept.trials.get(trial["number"])) is not None:
+                note, has_figure = found
+                _put(trial, note, Picture(study_id, trial["number"]) if has_figure else None)
+
+    def _refreshed(self, study_id: int, numbers: Sequence[int]) -> _StudyNotes:
+        study = find_study(self._database, study_id)
+        with self._one_at_a_time:
+            kept = self._kept.get(study_id)
+            if kept is None or not kept.is_of(study):
+                kept = self._kept[study_id] = _StudyNotes(study)
+            kept.refresh(numbers)
+        return kept
+
+    def storage(self) -> BaseStorage:
+        """Return Optuna's storage, in which generated notes and figures look as if they were stored.
+
+        Only where one is asked for by its key, so that the dashboard lets a user replace a note and finds a figure.
+        """
+        stored = self._database.patient_optuna()
+        shown = copy.copy(stored)
+
+        def get_study_system_attrs(study_id: int) -> dict[str, Any]:
+            found = stored.get_study_system_attrs(study_id)
+            is_ours = find_name(self._database, study_id) is not None
+            return _Attributes(found, study_id, partial(self._has_trial, study_id)) if is_ours else found
+
+        setattr(shown, get_study_system_attrs.__name__, get_study_system_attrs)
+        return shown
+
+    def _has_trial(self, study_id: int, trial_id: int) -> bool:
+        """Return whether a trial of the study, with this id in Optuna's tables, is hpo's."""
+        trials = schema.trials.c
+        query = sa.select(trials.place).where(trials.study_id == study_id, trials.trial_id == trial_id)
+        return self._database.read(lambda connection: connection.scalar(query)) is not None
 
 
-def _optuna_ids(study: Study) -> dict[int, int]:
-    """Return the ids of the study's trials in Optuna's tables, by number."""
-    trials = schema.trials.c
-    query = sa.select(trials.trial_number, trials.trial_id).where(trials.study_id == study.study_id)
-    rows = study.database.read(lambda connection: connection.execute(query).all())
-    return {row.trial_number: row.trial_id for row in rows}
+class _Attributes(dict[str, Any]):
+    """System attributes of a study, with the version of a generated note and the description of a figure by key."""
+
+    def __init__(self, stored: dict[str, Any], study_id: int, has_trial: Callable[[int], bool]) -> None:
+        super().__init__(stored)
+        self._study_id, self._has_trial = study_id, has_trial
+
+    def get(self, key: str, default: Any = None) -> Any:
+        if key in self:
+            return self[key]
+        if (note := _NOTE_VERSION.fullmatch(key)) is not None:
+            return _VERSION if note[1] is None or self._has_trial(int(note[1])) else default
+        figure = _FIGURE.fullmatch(key)
+        picture = Picture.of(figure[1]) if figure is not None else None
+        return json.dumps(picture.meta) if picture is not None and picture.study_id == self._study_id else default
+
+
+class _StudyNotes:
+    """The notes of one study.
+
+    Attributes:
+        note: of the study.
+        trials: number of a trial to its note, and whether it has a figure.
+    """
+
+    def __init__(self, study: Study) -> None:
+        self._study = study
+        self._made = -_SECONDS
+        self._unfinished: set[int] = set()
+        self.note = ""
+        self.trials: dict[int, tuple[str, bool]] = {}
+
+    def is_of(self, study: Study) -> bool:
+        """Return whether they are those of this study, not of one that had its id or another name."""
+        known = self._study
+        return (known.name, known.created_at, known.spec) == (study.name, study.created_at, study.spec)
+
+    def refresh(self, numbers: Sequence[int]) -> None:
+        """Make the notes of these trials, unless they have been made since the trial ended or within some seconds."""
+        wanted = set(numbers) - self.trials.keys()
+        if time.monotonic() - self._made >= _SECONDS:
+            self.note = study_note(self._study.name, self._study.spec, read_status(self._study))
+            self._made = time.monotonic()
+            wanted |= self._unfinished & set(numbers)
+        if not wanted:
+            return
+        for row in read_trials(self._study, wanted):
+            self.trials[row.number] = trial_note(self._study.name, row), row.epochs > 0
+            (self._unfinished.add if row.ended is None else self._unfinished.discard)(row.number)
+
+
+def _put(detail: Detail, note: str, picture: Picture | None) -> None:
+    if detail["note"]["version"] == 0:
+        detail["note"] = {"version": _VERSION, "body": note}
+    if picture is not None:
+        detail["artifacts"] = [*detail["artifacts"], picture.meta]
 
 
 def study_note(name: str, spec: StudySpec, status: StudyStatus) -> str:
@@ -104,21 +165,21 @@ def study_note(name: str, spec: StudySpec, status: StudyStatus) -> str:
     data, scoring = spec.data, spec.scoring
     rows = f"{scoring.folds} folds of the development set" if scoring.rows == "kfold" else f"{scoring.rows} samples"
     lines = [
-        f"## {name}: {data.official_name}",
-        f"Scored on {rows}, never on the test set. {spec.budget.epochs} epochs, {spec.search.sampler}, "
-        f"{spec.search.pruner}.",
+        f"## {text(name)}: {text(data.official_name)}",
+        f"Scored on {rows}, never on the test set. {spec.budget.epochs} epochs, {text(spec.search.sampler)}, "
+        f"{text(spec.search.pruner)}.",
         f"**{status.finished} of {status.budget}** trials finished: {status.complete} complete, {status.pruned} "
         f"pruned, {status.failed} failed; {len(status.running)} running.",
     ]
     for value in status.references:
-        lines.append(f"- baseline {value.reference}: {with_error(value.auc, value.standard_error)}")
+        lines.append(f"- baseline {text(value.reference)}: {with_error(value.auc, value.standard_error)}")
     if status.best is not None:
         best = status.best
         lines.append(
             f"- best: trial {best.number}, {with_error(best.auc, best.standard_error)}; optimistically biased, as the "
             f"best of {status.complete}"
         )
-    lines.append(f"\nReport: `hpo report {name}`. Confirm: `hpo confirm {name}`.")
+    lines.append(f"\nReport: {code(f'hpo report {shell(name)}')}. Confirm: {code(f'hpo confirm {shell(name)}')}.")
     return "\n\n".join(lines[:3]) + "\n\n" + "\n".join(lines[3:])
 
 
@@ -126,11 +187,11 @@ def trial_note(study: str, row: TrialRow) -> str:
     """Write a summary of a trial as Markdown."""
     what = row.label or "proposed by the search"
     lines = [
-        f"## Trial {row.number}: {what}",
-        f"**{row.state}**, AUC **{with_error(row.auc, row.standard_error)}** after {row.epochs} epochs"
+        f"## Trial {row.number}: {text(what)}",
+        f"**{text(row.state)}**, AUC **{with_error(row.auc, row.standard_error)}** after {row.epochs} epochs"
         + (f", {duration(row.seconds)}" if row.seconds else "")
         + (f", {memory(row.peak_memory)}" if row.peak_memory else "")
-        + (f"; {row.reason}" if row.reason else ""),
+        + (f"; {text(row.reason)}" if row.reason else ""),
     ]
     if row.auc is not None and row.standard_error is not None:
         lines.append(f"95 % interval: {bounds(*clipped_interval(row.auc, row.standard_error))}")
@@ -138,12 +199,10 @@ def trial_note(study: str, row: TrialRow) -> str:
         lines.append(f"It {row.warning}.")
     if row.params:
         active = {name: value for name, value in row.params.items() if applies(name, row.params)}
-        cells = "\n".join(f"| `{name}` | {setting(value, 4)} |" for name, value in active.items())
+        cells = "\n".join(
+            f"| {code(name, in_table=True)} | {text(setting(value, 4))} |" for name, value in active.items()
+        )
         lines.append(f"| setting | value |\n|---|---|\n{cells}")
-    lines.append(f"Record: `hpo trials {study} {row.number}`. Reproduce: `hpo replay {study} {row.number}`.")
+    record, again = (code(f"hpo {word} {shell(study)} {row.number}") for word in ("trials", "replay"))
+    lines.append(f"Record: {record}. Reproduce: {again}.")
     return "\n\n".join(lines)
-
-
-def _attributes(prefix: str, note: str) -> Attributes:
-    """Return a note in the form of optuna-dashboard 0.21: a version, and the text in one piece."""
-    return {f"dashboard:{prefix}note_ver": 1, f"dashboard:{prefix}note_str:0": note}

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
-import json
+import re
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import BinaryIO
 
 from hpo.errors import HpoError
@@ -14,6 +15,9 @@ from hpo.search.study import Study, find_study
 
 Draw = Callable[[Study, int | None], str]
 """Returns the SVG figure of a trial by its number, or of the study if it is None."""
+
+ArtifactMeta = dict[str, str | None]
+"""Description of an artifact in the form of optuna-dashboard."""
 
 
 class Pictures:
@@ -31,35 +35,48 @@ class Pictures:
         """
         from optuna.artifacts.exceptions import ArtifactNotFound
 
-        study_id, _, number = artifact_id.partition("-")
+        picture = Picture.of(artifact_id)
+        if picture is None:
+            raise ArtifactNotFound(f"artifact {artifact_id}: only figures are shown")
         try:
-            study = find_study(self._database, int(study_id, 16))
+            study = find_study(self._database, picture.study_id)
             with self._one_at_a_time:
-                text = self._draw(study, int(number, 16) if number else None)
+                drawn = self._draw(study, picture.number)
         except (HpoError, ValueError) as error:
             raise ArtifactNotFound(str(error)) from error
-        return io.BytesIO(text.encode())
+        return io.BytesIO(drawn.encode())
 
     def write(self, artifact_id: str, _content: BinaryIO) -> None:
         """Refuse to store a file: raise PermissionError."""
         raise PermissionError(f"artifact {artifact_id}: figures are generated, files cannot be stored")
 
     def remove(self, artifact_id: str) -> None:
-        """Refuse to remove a file: raise PermissionError."""
-        raise PermissionError(f"artifact {artifact_id}: figures are generated, none can be removed")
+        """Do nothing: a figure that is drawn when viewed leaves nothing to remove with its study."""
 
 
-def picture_of_study(study_id: int) -> dict[str, str]:
-    """Return the attribute by which the dashboard finds the figure of a study."""
-    name = f"{study_id:x}"
-    return {f"artifacts:{name}": _described(name, "study.svg")}
+@dataclass(frozen=True)
+class Picture:
+    """The figure of a study or of a trial.
 
+    Attributes:
+        number: of the trial; None for the study.
+    """
 
-def picture_of_trial(study_id: int, trial_id: int, number: int) -> dict[str, str]:
-    """Return the study attribute by which the dashboard finds the figure of a trial."""
-    name = f"{study_id:x}-{number:x}"
-    return {f"dashboard:artifacts:{trial_id}:{name}": _described(name, f"trial-{number}.svg")}
+    study_id: int
+    number: int | None = None
 
+    @classmethod
+    def of(cls, artifact_id: str) -> Picture | None:
+        """Return the figure with that id of an artifact; None if it is none."""
+        found = re.fullmatch(r"([0-9a-f]{1,8})(?:-([0-9a-f]{1,8}))?", artifact_id)
+        if found is None:
+            return None
+        return cls(int(found[1], 16), int(found[2], 16) if found[2] else None)
 
-def _described(name: str, file: str) -> str:
-    return json.dumps({"artifact_id": name, "filename": file, "mimetype": "image/svg+xml", "encoding": None})
+    @property
+    def meta(self) -> ArtifactMeta:
+        """Its description as an artifact."""
+        name, file = f"{self.study_id:x}", "study.svg"
+        if self.number is not None:
+            name, file = f"{name}-{self.number:x}", f"trial-{self.number}.svg"
+        return {"artifact_id": name, "filename": file, "mimetype": "image/svg+xml", "encoding": None}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,9 @@ from hpo.text import shell
 from hpo.training.report import EpochReport
 
 _trials = schema.trials.c
+
+_FEW = 500
+"""Number of trials that a query names one by one."""
 
 LEARNED = 0.6
 """AUC of training batches below which a network has learned nothing: chance is .5, with a standard error of .03 to .05
@@ -130,11 +133,23 @@ class Ranking:
     note: str
 
 
-def read_trials(study: Study) -> list[TrialRow]:
-    """Return every trial of the study, by number."""
+def read_trials(study: Study, numbers: Collection[int] | None = None) -> list[TrialRow]:
+    """Return the trials of the study, by number.
+
+    Args:
+        numbers: of the trials; None for all.
+    """
     query = sa.select(schema.trials, database_now().label("now")).where(_trials.study_id == study.study_id)
+    if numbers is not None:
+        few = len(numbers) <= _FEW
+        span = _trials.trial_number.between(min(numbers, default=0), max(numbers, default=-1))
+        query = query.where(_trials.trial_number.in_(numbers) if few else span)
     rows, training = _with_training_aucs(study, query.order_by(_trials.trial_number))
-    return [_trial(study, row, training.get(row.trial_number)) for row in rows]
+    return [
+        _trial(study, row, training.get(row.trial_number))
+        for row in rows
+        if numbers is None or row.trial_number in numbers
+    ]
 
 
 def read_best(study: Study, count: int = 10) -> Ranking:

@@ -61,9 +61,7 @@ class SlurmBackend(Backend):
         if queue.trouble is not None:
             _log.warning(f"jobs of this study that wait or run are not known and not counted: {queue.trouble}")
         elif waiting or running:
-            more = (
-                f"submitting {missing} more" if missing > 0 else "none is submitted; more jobs: a larger --workers"
-            )
+            more = f"submitting {missing} more" if missing > 0 else "none is submitted; more jobs: a larger --workers"
             _log.info(f"{waiting} jobs of this study wait and {running} run already; {more}")
         if missing <= 0:
             return Submission(job=None, workers=0)
