@@ -124,11 +124,10 @@ def small(database: Database) -> Study:
 
 def everything(database: Database) -> dict[str, list[Any]]:
     """All rows of all tables."""
-    with database.engine.connect() as connection:
-        return {
-            table.name: sorted(map(repr, connection.execute(sa.select(table))))
-            for table in (*schema.own_tables, *optuna_tables().values())
-        }
+    tables = (*schema.own_tables, *optuna_tables().values())
+    return database.read(
+        lambda connection: {table.name: sorted(map(repr, connection.execute(sa.select(table)))) for table in tables}
+    )
 
 
 class TestRoutes:
@@ -221,9 +220,8 @@ class TestChanges:
             assert client.ask("DELETE", path, body).status == 404
             assert client.ask("GET", path).status == 404
         assert study.name not in {row.name for row in list_studies(study.database)}
-        with study.database.engine.connect() as connection:
-            query = sa.select(sa.func.count()).where(schema.trials.c.study_id == study.study_id)
-            assert connection.scalar(query) == 0
+        query = sa.select(sa.func.count()).where(schema.trials.c.study_id == study.study_id)
+        assert study.database.read(lambda connection: connection.scalar(query)) == 0
 
     def test_a_study_is_not_deleted_with_a_confirmation_that_nobody_named(self, small: Study) -> None:
         plan = make_plan().model_copy(update={"search": "small"})

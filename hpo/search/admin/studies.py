@@ -17,6 +17,7 @@ from hpo.search.database.database import Database
 from hpo.search.database.schema import AnyRow, RowValues, database_now
 from hpo.search.study import check_name, former_names, hpo_studies, planned_search, with_former_names
 from hpo.study.spec import StudySpec
+from hpo.text import shell
 
 _OWN = (schema.reports, schema.trials, schema.workers, schema.jobs, schema.studies)
 """Tables with rows of a study, each before those that it refers to."""
@@ -190,7 +191,7 @@ def _check_idle(studies: Sequence[StudyContents], what: str) -> None:
         held = "; ".join(f"{len(study.workers)} of {study.name}: {', '.join(study.workers)}" for study in busy)
         raise UsageError(
             f"workers are at work ({held}), so study {studies[0].name} cannot be {what}; stop them with "
-            + " and ".join(f"`hpo stop --now {study.name}`" for study in busy)
+            + " and ".join(f"`hpo stop --now {shell(study.name)}`" for study in busy)
         )
 
 

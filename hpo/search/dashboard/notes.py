@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import re
-import shlex
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -26,7 +25,7 @@ from hpo.statistics.intervals import clipped_interval
 from hpo.study.baselines import shown_name
 from hpo.study.config import applies
 from hpo.study.spec import StudySpec
-from hpo.text import bounds, duration, memory, setting, with_error
+from hpo.text import bounds, duration, memory, setting, shell, with_error
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -182,7 +181,7 @@ def study_note(name: str, spec: StudySpec, status: StudyStatus) -> str:
             f"- best: trial {best.number}, {with_error(best.auc, best.standard_error)}; optimistically biased, as the "
             f"best of {status.complete}"
         )
-    lines.append(f"\nReport: {code(f'hpo report {_quoted(name)}')}. Confirm: {code(f'hpo confirm {_quoted(name)}')}.")
+    lines.append(f"\nReport: {code(f'hpo report {shell(name)}')}. Confirm: {code(f'hpo confirm {shell(name)}')}.")
     return "\n\n".join(lines[:3]) + "\n\n" + "\n".join(lines[3:])
 
 
@@ -206,10 +205,6 @@ def trial_note(study: str, row: TrialRow) -> str:
             f"| {code(name, in_table=True)} | {text(setting(value, 4))} |" for name, value in active.items()
         )
         lines.append(f"| setting | value |\n|---|---|\n{cells}")
-    record, again = (code(f"hpo {word} {_quoted(study)} {row.number}") for word in ("trials", "replay"))
+    record, again = (code(f"hpo {word} {shell(study)} {row.number}") for word in ("trials", "replay"))
     lines.append(f"Record: {record}. Reproduce: {again}.")
     return "\n\n".join(lines)
-
-
-def _quoted(name: str) -> str:
-    return shlex.quote(name)
