@@ -16,7 +16,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import URL
 
-from hpo.errors import StudyConflictError, StudyStoppedError
+from hpo.errors import StorageError, StudyConflictError, StudyStoppedError
 from hpo.search.database import schema
 from hpo.search.database.database import Database, open_database
 from hpo.search.queries.ledger import StudyLedger
@@ -197,6 +197,22 @@ class StorageConformance:
         (difference,) = [line for line in str(caught.value).splitlines() if "budget.epochs" in line]
         assert {"4", "9"} <= set(re.findall(r"\d+", difference))
         assert "--name" in str(caught.value)
+
+    def test_a_worker_of_older_code_ends_by_the_version_of_the_tables(self, database: Database, name: str) -> None:
+        def upgrade(epoch: int) -> None:
+            if epoch == 2:
+                with database.engine.begin() as connection:
+                    connection.execute(sa.update(schema.version).values(version=schema.SCHEMA_VERSION + 1))
+
+        study = create_or_open(database, name, make_spec(3))
+        try:
+            with pytest.raises(StorageError, match=f"{schema.SCHEMA_VERSION + 1}, newer"):
+                run_worker(study, identity=this_process("w"), train=FakeTrainer(on_epoch=upgrade))
+            # The trial under way was finished: nothing in its tables had changed.
+            assert read_status(study).finished == 1
+        finally:
+            with database.engine.begin() as connection:
+                connection.execute(sa.update(schema.version).values(version=schema.SCHEMA_VERSION))
 
     def test_a_study_is_listed_and_its_spec_comes_back_as_it_went(self, database: Database, name: str) -> None:
         spec = make_spec(3)

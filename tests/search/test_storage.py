@@ -21,6 +21,7 @@ from hpo.search.database import schema
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import Database, open_database
 from hpo.search.database.optuna_mirror import new_trial
+from hpo.search.queries.status import read_status
 from hpo.search.queue.workers import this_process
 from hpo.search.study import create_or_open, open_study
 from hpo.search.worker.loop import run_worker
@@ -84,6 +85,18 @@ def test_tables_of_a_newer_hpo_are_refused(database: Database) -> None:
     told = str(caught.value).replace(str(database.url.database), "")
     # An upgrade would not help: the tables are of a newer hpo.
     assert unmentioned(told, 99, schema.SCHEMA_VERSION, "hpo db upgrade") == ["hpo db upgrade"]
+
+
+def test_a_statement_that_fails_since_the_tables_were_upgraded_is_told_by_their_version(database: Database) -> None:
+    study = create_or_open(database, "study", make_spec(2))
+    with database.engine.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE hpo_trial RENAME COLUMN progress TO advance")
+    with pytest.raises(StorageError, match="progress"):
+        read_status(study)
+    with database.engine.begin() as connection:
+        connection.execute(sa.update(schema.version).values(version=99))
+    with pytest.raises(StorageError, match="99, newer"):
+        read_status(study)
 
 
 def test_a_full_disk_is_reported(database: Database) -> None:

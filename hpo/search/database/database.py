@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
@@ -15,7 +16,7 @@ from hpo.errors import StorageError
 from hpo.search.database import schema
 from hpo.search.database.address import shown
 from hpo.search.database.engine import make_engine
-from hpo.search.database.errors import as_hpo_error, check_sqlite_folder
+from hpo.search.database.errors import ErrorKind, as_hpo_error, check_sqlite_folder, kind_of
 from hpo.search.database.locks import exclusive
 from hpo.search.database.retry import OUTAGE_SECONDS, RetryPolicy, retry
 from hpo.text import brief
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from optuna.storages import BaseStorage
 
 T = TypeVar("T")
+
+_VERSION = sa.select(sa.func.max(schema.version.c.version))
 
 
 class Database:
@@ -107,10 +110,32 @@ class Database:
         """Close all connections."""
         self.engine.dispose()
 
+    def check_version(self, connection: Connection) -> None:
+        """Check that the tables still have the version of this hpo; somebody may have upgraded them.
+
+        Raises:
+            StorageError: if they have another.
+        """
+        found = _version_in(connection)
+        if found is not None:
+            check_version(self.url, found)
+
     def _retry(self, work: Callable[[], T], seconds: float) -> T:
         policy = RetryPolicy(seconds, self.address, ended=self._note_end)
         with as_hpo_error(self.url):
-            return retry(work, policy)
+            try:
+                return retry(work, policy)
+            except sa.exc.DBAPIError as error:
+                if kind_of(error) in (ErrorKind.OTHER, ErrorKind.BUG):
+                    self._blame_version()
+                raise
+
+    def _blame_version(self) -> None:
+        """Raise StorageError if a statement failed because the tables have another version now."""
+        with suppress(sa.exc.SQLAlchemyError):
+            found = stored_version(self.engine)
+            if found is not None:
+                check_version(self.url, found)
 
     def _note_end(self) -> None:
         self.answered_again = time.monotonic()
@@ -171,12 +196,16 @@ def stored_version(engine: Engine) -> int | None:
     with engine.connect().execution_options(hpo_reading=True) as connection:
         if not sa.inspect(connection).has_table(schema.version.name):
             return None
-        found = connection.scalar(sa.select(sa.func.max(schema.version.c.version)))
+        return _version_in(connection)
+
+
+def _version_in(connection: Connection) -> int | None:
+    found = connection.scalar(_VERSION)
     # SQLite stores anything in any column.
     if found is not None and (type(found) is not int or found < 1):
         raise StorageError(
-            f"{shown(engine.url)}: its table {schema.version.name} holds {brief(found)}, which is no version of hpo's "
-            "tables; restore a backup with `hpo db restore`"
+            f"{shown(connection.engine.url)}: its table {schema.version.name} holds {brief(found)}, which is not a "
+            "version of hpo's tables; restore a backup with `hpo db restore`"
         )
     return found
 

@@ -82,6 +82,7 @@ def claim(study: Study, worker: str) -> Claim | NothingToClaim:
     Raises:
         StudyStoppedError: if too many trials failed because of their own settings.
         StudyNotFoundError: if the study has been deleted.
+        StorageError: if the tables have been upgraded for a newer hpo.
     """
     token = str(uuid.uuid4())
     tries = itertools.count()
@@ -143,6 +144,8 @@ def store_record(held: Claim, record: TrialRecord, checkpoint: str | None = None
 
 def _claim(study: Study, worker: str, token: str, connection: Connection, *, again: bool) -> Claim | NothingToClaim:
     row = _locked_study(study, connection)
+    # After the lock: MySQL shows a transaction the moment of its first plain read, which must not be before the lock.
+    study.database.check_version(connection)
     if again and (mine := _claimed_by(token, study, connection)) is not None:
         return mine
     _check_failures(study, row.finished, row.failed)
