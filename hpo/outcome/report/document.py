@@ -171,8 +171,7 @@ def _markdown(block: Block) -> str:
             return "\n".join([fence, *shown, fence])
         case Table(header, rows):
             rule = ["---" if block.is_of_words(column) else "---:" for column in range(len(header))]
-            lines = [_markdown_row(header), f"| {' | '.join(rule)} |", *map(_markdown_row, rows)]
-            return "\n".join(lines)
+            return "\n".join([_markdown_row(header), f"| {' | '.join(rule)} |", *map(_markdown_row, rows)])
         case Picture(name, _, caption):
             return f"![{_literal(caption)}](figures/{name}.svg)\n\n*{_inline_markdown(caption)}*"
 
