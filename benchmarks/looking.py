@@ -176,10 +176,22 @@ def _insert(connection: Connection, study: Study, trial: _Trial) -> bool:
     write_end(connection, trial_id, state, None if trial.is_failed else last, {**shown, "reason": reason})
     started = study.created_at - 1e6 + 40.0 * number
     row: RowValues = {
-        **{"study_id": study.study_id, "place": number, "trial_number": number, "trial_id": trial_id},
-        **{"state": "finished", "worker": "node-1", "fence": 1, "progress": 1.0, "outcome": outcome, "reason": reason},
-        **{"started": started, "ended": started + 2.0 * trial.epochs, "epoch": trial.epochs, "auc": last},
-        **{"standard_error": 0.02, "record": trial.record.to_json()},
+        "study_id": study.study_id,
+        "place": number,
+        "trial_number": number,
+        "trial_id": trial_id,
+        "state": "finished",
+        "worker": "node-1",
+        "fence": 1,
+        "progress": 1.0,
+        "outcome": outcome,
+        "reason": reason,
+        "started": started,
+        "ended": started + 2.0 * trial.epochs,
+        "epoch": trial.epochs,
+        "auc": last,
+        "standard_error": 0.02,
+        "record": trial.record.to_json(),
         "reference": None if planned is None else planned.name,
     }
     connection.execute(sa.insert(schema.trials).values(row))
@@ -190,7 +202,9 @@ def command_seconds(arguments: tuple[str, ...], path: Path, folder: Path) -> flo
     """Run a command of hpo; return the CPU seconds of its process."""
     environment = {**os.environ, "HPO_STORAGE": f"sqlite:///{path}", "COLUMNS": "120"}
     with (folder / "output").open("w") as output:
-        started = subprocess.Popen([sys.executable, "-m", "hpo", *arguments], stdout=output, cwd=folder, env=environment)
+        started = subprocess.Popen(
+            [sys.executable, "-m", "hpo", *arguments], stdout=output, cwd=folder, env=environment
+        )
         _, status, usage = os.wait4(started.pid, 0)
     if status:
         raise SystemExit(f"hpo {' '.join(arguments)} ended with {os.waitstatus_to_exitcode(status)}")
@@ -264,7 +278,9 @@ def main() -> None:
         beside = median.get(name.replace("hpo: ", "stock: ")) if name.startswith("hpo: ") else None
         print(f"{name:28} {value:8.2f}" + (f"  {value / beside:.2f} times stock" if beside else ""))
     if options.out:
-        options.out.write_text(json.dumps({"trials": options.trials, "all": seconds, "median": median}, indent=1) + "\n")
+        options.out.write_text(
+            json.dumps({"trials": options.trials, "all": seconds, "median": median}, indent=1) + "\n"
+        )
 
 
 if __name__ == "__main__":

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+import struct
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 from sklearn.metrics import roc_auc_score
 
 from hpo.errors import DataError, OutputError
@@ -82,3 +90,88 @@ def test_a_folder_without_networks_and_a_place_that_is_closed_are_said(tmp_path:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="--out"):
         write_scores(np.zeros((1, 1), np.float32), tmp_path / "file" / "s.csv")
+
+
+def rewritten(path: Path, change: Callable[[dict[str, Any]], None], kept: float = 1.0) -> Path:
+    """A model file with a changed header, or cut."""
+    content = path.read_bytes()
+    length = struct.unpack("<Q", content[:8])[0]
+    header = json.loads(content[8 : 8 + length])
+    change(header)
+    text = json.dumps(header).encode()
+    made = path.with_name("changed.safetensors")
+    whole = struct.pack("<Q", len(text)) + text + content[8 + length :]
+    made.write_bytes(whole[: int(kept * len(whole))])
+    return made
+
+
+def first_weight(header: dict[str, Any]) -> dict[str, Any]:
+    return next(entry for name, entry in header.items() if name.endswith("weight"))
+
+
+BROKEN_MODELS: dict[str, Callable[[dict[str, Any]], None]] = {
+    **{
+        f"{key} = {value[:12]!r}": lambda header, key=key, value=value: header["__metadata__"].update({key: value})
+        for key, value in (
+            *(("about", value) for value in ("", "{", "[]", "3", '{"a": 1}', "[" * 50_000, "9" * 5000)),
+            *(("config", value) for value in ("", "{}x", "[]", '{"margin": 9}', "[" * 50_000)),
+            *(("dataset", value) for value in ("", "brest", "\x1b[2J")),
+            ("format", "2"),
+        )
+    },
+    "no description": lambda header: header.pop("__metadata__"),
+    "two weights for one": lambda header: header.update(
+        {"other": header.pop(next(k for k in header if "weight" in k))}
+    ),
+    "int32 for float32": lambda header: first_weight(header).update(dtype="I32"),
+    "an unknown type": lambda header: first_weight(header).update(dtype="X9"),
+    "another shape": lambda header: first_weight(header).update(shape=[1]),
+    "offsets beyond the file": lambda header: first_weight(header).update(data_offsets=[0, 10**15]),
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN_MODELS)
+def test_a_model_that_is_not_what_it_says_is_refused(kind: str, folder: Path, tmp_path: Path) -> None:
+    shutil.copy(folder / "model-0.safetensors", tmp_path)
+    with pytest.raises(DataError):
+        load_model(rewritten(tmp_path / "model-0.safetensors", BROKEN_MODELS[kind]))
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.bool, torch.complex64, torch.float64, torch.uint8])
+def test_weights_of_another_type_are_refused(dtype: torch.dtype, folder: Path, tmp_path: Path) -> None:
+    """torch would convert them without a word."""
+    with safe_open(folder / "model-0.safetensors", framework="pt") as file:
+        description = file.metadata()
+        tensors = {name: file.get_tensor(name).to(dtype) for name in file.keys()}  # noqa: SIM118 - not a mapping
+    path = tmp_path / "model.safetensors"
+    save_file(tensors, path, metadata=description)
+    with pytest.raises(DataError):
+        load_model(path)
+
+
+@pytest.mark.parametrize("kept", [0.0, 0.0001, 0.5, 0.9999])
+def test_a_cut_model_is_refused(kept: float, folder: Path, tmp_path: Path) -> None:
+    shutil.copy(folder / "model-0.safetensors", tmp_path)
+    with pytest.raises(DataError):
+        load_model(rewritten(tmp_path / "model-0.safetensors", lambda _: None, kept))
+
+
+@pytest.mark.parametrize("name", ["/dev/zero", "/dev/null", "/proc/self/mem", "."])
+def test_what_is_no_file_is_no_model_and_no_images(name: str) -> None:
+    with pytest.raises(DataError):
+        load_model(Path(name))
+    with pytest.raises(DataError):
+        read_images(Path(name), None)
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        *(np.zeros((4, 8, 8), kind) for kind in ("int8", "bool", "complex64", "float32", "U1")),
+        *(np.zeros(shape, np.uint8) for shape in ((4, 1, 1), (1, 5000, 1), (4, 28, 28), (4, 8, 8, 3), (0, 8, 8))),
+    ],
+    ids=lambda images: f"{images.dtype} {images.shape}",
+)
+def test_images_of_another_form_are_refused(images: np.ndarray, folder: Path) -> None:
+    with pytest.raises(DataError):
+        predict(folder / "model-0.safetensors", images, "cpu")

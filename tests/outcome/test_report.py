@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 import dataclasses
+import html
 import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
+from markdown_it import MarkdownIt
 
 from hpo.errors import OutputError, StudyNotFoundError
 from hpo.outcome.report.build import Evidence, build
-from hpo.outcome.report.document import Document, Notice, Picture, Section, Table, Text, to_html, to_markdown, write
+from hpo.outcome.report.document import (
+    Commands,
+    Document,
+    Listing,
+    Notice,
+    Picture,
+    Section,
+    Table,
+    Text,
+    code,
+    to_html,
+    to_markdown,
+    write,
+)
 from hpo.outcome.report.pictures import picture
 from hpo.outcome.report.search.evidence import gather_search
 from hpo.search.database.address import resolve_address
@@ -71,7 +86,7 @@ def test_markdown_and_html_say_the_same_sentences(document: Document) -> None:
 
 def test_a_cell_can_hold_what_would_end_it() -> None:
     document = Document("t", "s", (Section("x", (Table(("a", "b"), (("1|2", "<b>"),)),)),))
-    assert r"| 1\|2 | <b> |" in to_markdown(document)
+    assert r"| 1\|2 | &lt;b> |" in to_markdown(document)
     assert ">&lt;b&gt;</td>" in to_html(document)
 
 
@@ -153,3 +168,42 @@ def test_a_study_that_has_hardly_begun_has_a_report_too(trials: int) -> None:
     page = to_html(document)
     assert all(section.blocks for section in document.sections)
     assert not re.search(r"\bnan\b", re.sub(r"<img[^>]*>", "", page))
+
+
+HARMFUL = (
+    *("<script>alert(1)</script>", "[x](javascript:alert(1))", "![x](http://tracker)", "`<script>`", "``a`<b>"),
+    *("\\`<b>", "a`<script>x", "<img src=x onerror=y>", "&lt;b&gt;", "# a heading", "a\n\n# a heading", "> quoted"),
+    *("```\n<b>\n```", "\x1b[2J", "\u202e", "[a]: http://x", "[a][b]", "- [ ] x", "1. x", "~~~", "---", "<!-- x"),
+    *("](", "| a | b |"),
+)
+
+
+@pytest.mark.parametrize("text", HARMFUL)
+def test_stored_text_is_text_in_both_forms(text: str) -> None:
+    blocks = (
+        *(Text(text), Text(f"Study {code(text)}."), Notice(text), Listing((text,)), Commands((text,))),
+        *(Table(("a", text), ((text, "b"),)), Picture("x", "<svg/>", text)),
+    )
+    made = Document(text, text, (Section(text, blocks),))
+    rendered = markdown_it(to_markdown(made))
+    for page in (to_html(made), rendered):
+        body = page.partition("</style>")[2] or page
+        assert not re.search(r"<(script|img src=(?!\"(data|figures/x))|b>|!--)|href=\"(?!#)|onerror=(?!y&gt;)", body)
+        assert "\x1b" not in body
+        assert "\u202e" not in body
+    assert rendered.count("<h1>") == 1
+    assert rendered.count("<h2>") == 1
+
+
+def test_a_name_is_whole_in_a_page() -> None:
+    names = ("plain", "a`b", "``", "two  words", "<b>", "a|b", "*a*", "_a_", "**a**")
+    made = Document("t", "s", (Section("x", tuple(Text(f"Study {code(name)}.") for name in names)),))
+    for page in (to_html(made), markdown_it(to_markdown(made))):
+        found = [html.unescape(name) for name in re.findall(r"<code>(.*?)</code>", page)]
+        # A run of blanks is one blank to a reader of either.
+        assert [" ".join(name.split()) for name in found] == [" ".join(name.split()) for name in names]
+
+
+def markdown_it(text: str) -> str:
+    """The HTML that a Markdown renderer of the CommonMark kind with tables makes, raw HTML included."""
+    return str(MarkdownIt("commonmark").enable("table").render(text))

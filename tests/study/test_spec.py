@@ -13,7 +13,7 @@ from hpo.study.baselines import CROSS_ENTROPY, LIBAUC, baselines
 from hpo.study.catalogue import DATASETS, find_dataset
 from hpo.study.choices import AUGMENTATIONS
 from hpo.study.config import TrainConfig, applies, problem_of, settings
-from hpo.study.files import apply_overrides, builtin_study_file, check_spec, load_spec
+from hpo.study.files import apply_overrides, builtin_study_file, check_spec, default_spec, load_spec
 from hpo.study.space import suggestion_order
 from hpo.study.spec import differences
 from tests.mention import unmentioned
@@ -216,3 +216,46 @@ def test_a_study_may_go_without_baselines() -> None:
 def test_fixing_a_setting_takes_out_the_settings_that_then_mean_nothing() -> None:
     spec = load_spec(builtin_study_file("breast"), ("fixed.loss=cross_entropy",))
     assert not {"loss", "margin", "epoch_decay", "cross_entropy_share"} & spec.space.keys()
+
+
+BIG = ("9" * 5000, "0x" + "f" * 4500, "[" * 2000, "[" * 500 + "]" * 500, "1e999", "1979-05-27", '"' + "z" * 9000 + '"')
+
+
+@pytest.mark.parametrize("value", BIG, ids=lambda value: value[:4])
+@pytest.mark.parametrize(
+    "key", ["budget.epochs", "fixed.margin", "fixed.loss", "space.margin.low", "space.loss.choices", "x"]
+)
+def test_a_value_of_any_size_is_a_problem_with_a_short_text(key: str, value: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.toml"
+    path.write_text(f'dataset = "digits"\n{key} = {value}\n')
+    with pytest.raises(StudyFileError) as caught:
+        load_spec(path)
+    assert len(str(caught.value)) < 2000
+    with pytest.raises((StudyFileError, UsageError)) as refused:
+        default_spec("digits", (f"{key}={value}",))
+    assert len(str(refused.value)) < 2000
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ("fixed=1", "space.margin.low=0.2"),
+        ("space=3", "fixed.margin=0.5"),
+        ("budget=1", "budget.epochs=3"),
+        ("fixed.margin.x=1",),
+        ("space.margin=3", "space.margin.low=0.1"),
+        ("dataset.x=1",),
+        (".".join("a" * 10_000) + "=1",),
+        ("budget.epochs=1\ntrials=2",),
+    ],
+    ids=lambda overrides: overrides[0][:30],
+)
+def test_an_override_of_something_else_than_a_key_is_refused(overrides: tuple[str, ...]) -> None:
+    with pytest.raises((StudyFileError, UsageError)):
+        default_spec("digits", overrides)
+
+
+@pytest.mark.parametrize("name", ["/dev/zero", "/dev/null", "/"])
+def test_what_is_no_study_file_is_refused(name: str) -> None:
+    with pytest.raises(StudyFileError):
+        load_spec(Path(name))

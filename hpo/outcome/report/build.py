@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from hpo.outcome.final import Final
 from hpo.outcome.judgement import judge_final
 from hpo.outcome.leaderboard import Confirmation
-from hpo.outcome.report.document import Document
+from hpo.outcome.report.document import Document, code
 from hpo.outcome.report.result import sections as of_result
 from hpo.outcome.report.result.stages import follow, optimism
 from hpo.outcome.report.search import sections as of_search
@@ -55,7 +55,6 @@ def build(evidence: Evidence, seed: int = 0) -> Document:
         provenance(search, later),
         of_result.ledger(data, evidence.openings),
     )
-    subtitle = (
-        f"Study `{search.name}` on {data.official_name}: hyperparameters for Deep AUC Maximization, searched by hpo."
-    )
+    question = "hyperparameters for Deep AUC Maximization, searched by hpo"
+    subtitle = f"Study {code(search.name)} on {data.official_name}: {question}."
     return Document(f"{data.official_name}: technical report", subtitle, sections)

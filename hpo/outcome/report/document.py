@@ -5,11 +5,17 @@ from __future__ import annotations
 import base64
 import html
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from hpo.errors import OutputError
+from hpo.text import visible
+
+_CODE = re.compile(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)", re.DOTALL)
+
+_BLOCK_START = re.compile(r"#{1,6}(\s|$)|[*+-](\s|$)|>|\d+[.)](\s|$)|(-\s*){3,}$|(=+|~{3,})")
+"""What begins a heading, a list, a quotation or a rule in Markdown."""
 
 _WORD = re.compile(r"[^\W\d_]{4}")
 
@@ -103,16 +109,16 @@ def to_html(document: Document) -> str:
     """Render one self-contained HTML page."""
     anchors = [re.sub(r"[^a-z0-9]+", "-", section.title.lower()).strip("-") for section in document.sections]
     contents = "".join(
-        f'<li><a href="#{anchor}">{html.escape(section.title)}</a></li>'
+        f'<li><a href="#{anchor}">{html.escape(visible(section.title))}</a></li>'
         for anchor, section in zip(anchors, document.sections, strict=True)
     )
     sections = "\n".join(
-        f'<section id="{anchor}"><h2>{html.escape(section.title)}</h2>\n'
+        f'<section id="{anchor}"><h2>{html.escape(visible(section.title))}</h2>\n'
         + "\n".join(_html(block) for block in section.blocks)
         + "</section>"
         for anchor, section in zip(anchors, document.sections, strict=True)
     )
-    title, subtitle = html.escape(document.title), _inline_html(document.subtitle)
+    title, subtitle = html.escape(visible(document.title)), _inline_html(document.subtitle)
     style = Path(__file__).with_name("style.css").read_text(encoding="utf-8")
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
@@ -124,9 +130,9 @@ def to_html(document: Document) -> str:
 
 def to_markdown(document: Document) -> str:
     """Render Markdown; figures are files in figures/."""
-    parts = [f"# {document.title}", document.subtitle]
+    parts = [f"# {_literal(document.title)}", _paragraph(document.subtitle)]
     for section in document.sections:
-        parts += [f"## {section.title}", *(_markdown(block) for block in section.blocks)]
+        parts += [f"## {_literal(section.title)}", *(_markdown(block) for block in section.blocks)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -139,14 +145,14 @@ def _html(block: Block) -> str:
         case Listing(items):
             return "<ul>" + "".join(f"<li>{_inline_html(item)}</li>" for item in items) + "</ul>"
         case Commands(lines):
-            return f"<pre>{html.escape(chr(10).join(lines))}</pre>"
+            return f"<pre>{html.escape(chr(10).join(map(_one_line, lines)))}</pre>"
         case Table(header, rows):
             of_words = [block.is_of_words(column) for column in range(len(header))]
             head = _html_row("th", header, of_words)
             body = "".join(_html_row("td", row, of_words) for row in rows)
             return f'<div class="wide"><table><thead>{head}</thead><tbody>{body}</tbody></table></div>'
         case Picture(_, svg, caption):
-            data, words = base64.b64encode(svg.encode()).decode(), html.escape(caption, quote=True)
+            data, words = base64.b64encode(svg.encode()).decode(), html.escape(visible(caption), quote=True)
             image = f'<img alt="{words}" src="data:image/svg+xml;base64,{data}">'
             return f"<figure>{image}<figcaption>{_inline_html(caption)}</figcaption></figure>"
 
@@ -154,18 +160,20 @@ def _html(block: Block) -> str:
 def _markdown(block: Block) -> str:
     match block:
         case Text(text):
-            return text
+            return _paragraph(text)
         case Notice(text):
-            return f"> **Note.** {text}"
+            return f"> **Note.** {_inline_markdown(text)}"
         case Listing(items):
-            return "\n".join(f"- {item}" for item in items)
+            return "\n".join(f"- {_paragraph(item)}" for item in items)
         case Commands(lines):
-            return "```\n" + "\n".join(lines) + "\n```"
+            shown = [_one_line(line) for line in lines]
+            fence = _fence("\n".join(shown), 3)
+            return "\n".join([fence, *shown, fence])
         case Table(header, rows):
             rule = ["---" if block.is_of_words(column) else "---:" for column in range(len(header))]
-            return "\n".join(_markdown_row(row) for row in (header, rule, *rows))
+            return "\n".join([_markdown_row(header), f"| {' | '.join(rule)} |", *map(_markdown_row, rows)])
         case Picture(name, _, caption):
-            return f"![{caption}](figures/{name}.svg)\n\n*{caption}*"
+            return f"![{_literal(caption)}](figures/{name}.svg)\n\n*{_inline_markdown(caption)}*"
 
 
 def _html_row(cell: str, values: Iterable[str], of_words: Iterable[bool]) -> str:
@@ -175,10 +183,63 @@ def _html_row(cell: str, values: Iterable[str], of_words: Iterable[bool]) -> str
 
 
 def _markdown_row(values: Sequence[str]) -> str:
-    return "| " + " | ".join(value.replace("|", r"\|") for value in values) + " |"
+    return "| " + " | ".join(_inline_markdown(value).replace("|", r"\|") for value in values) + " |"
+
+
+def code(text: str) -> str:
+    """Mark stored text as code, such as a name, whatever letters it has."""
+    fence = _fence(text, 1)
+    return f"{fence} {text} {fence}" if "`" in text else f"`{text}`"
+
+
+def _fence(text: str, least: int) -> str:
+    """Return more backticks than any run of them in the text has."""
+    return "`" * max(least, 1 + max(map(len, re.findall("`+", text)), default=0))
 
 
 def _inline_html(text: str) -> str:
-    escaped = html.escape(text, quote=False)
-    escaped = re.sub(r"`([^`]+)`", r"<code>\1</code>", escaped)
-    return re.sub(r"\*\*(.+?)\*\*", r"<strong>\1</strong>", escaped)
+    return "".join(
+        f"<code>{html.escape(part, quote=False)}</code>"
+        if is_code
+        else re.sub(r"\*\*(.+?)\*\*", r"<strong>\1</strong>", html.escape(part, quote=False))
+        for is_code, part, _ in _spans(visible(text))
+    )
+
+
+def _inline_markdown(text: str) -> str:
+    """Return a text in one line in which `code` and **bold** are Markdown, and nothing else is."""
+    return "".join(source if is_code else _harmless(part) for is_code, part, source in _spans(_one_line(text)))
+
+
+def _paragraph(text: str) -> str:
+    """Return a text as `_inline_markdown` does, which begins no heading, list or quotation."""
+    made = _inline_markdown(text)
+    return f"\\{made}" if _BLOCK_START.match(made) else made
+
+
+def _one_line(text: str) -> str:
+    return " ".join(visible(text).split())
+
+
+def _spans(text: str) -> Iterator[tuple[bool, str, str]]:
+    """Yield whether a part is code, its text, and its source, which has runs of as many backticks at both ends."""
+    done = 0
+    for span in _CODE.finditer(text):
+        yield False, text[done : span.start()], ""
+        content = span[2]
+        is_padded = content.startswith(" ") and content.endswith(" ") and content.strip()
+        yield True, content[1:-1] if is_padded else content, span[0]
+        done = span.end()
+    yield False, text[done:], ""
+
+
+def _harmless(text: str) -> str:
+    """Escape HTML, entities, links and unpaired backticks; brackets of intervals stay readable."""
+    text = text.replace("\\", r"\\").replace("`", r"\`").replace("<", "&lt;")
+    text = re.sub(r"&(?=#|\w+;)(?!lt;)", "&amp;", text)
+    return re.sub(r"\](?=[(\[:])", r"\]", text)
+
+
+def _literal(text: str) -> str:
+    """Escape all of Markdown's punctuation."""
+    return re.sub(r"([\\`*_\[\]<>#|&~])", r"\\\1", _one_line(text))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from hpo.outcome.final import Final
-from hpo.outcome.report.document import Block, Listing, Section, Table, Text
+from hpo.outcome.report.document import Block, Listing, Section, Table, Text, code
 from hpo.outcome.report.search.evidence import SearchEvidence
 from hpo.study.record import NetworkRecord, Provenance, TrialRecord
 from hpo.text import duration, memory, shell
@@ -63,9 +63,9 @@ def cost(search: SearchEvidence, later: Sequence[Work] = ()) -> Section:
 def provenance(search: SearchEvidence, later: Sequence[Work] = ()) -> Section:
     """Report code, packages, devices and data of every stage."""
     lead = (
-        f"Study `{search.name}`, fingerprint `{search.spec.fingerprint()}`, study seed {search.spec.search.seed}. "
+        f"Study {code(search.name)}, fingerprint `{search.spec.fingerprint()}`, study seed {search.spec.search.seed}. "
         "Every trial is stored with its configuration, seeds and the versions below; reproduce one with "
-        f"`hpo replay {shell(search.name)} N`."
+        f"{code(f'hpo replay {shell(search.name)} N')}."
     )
     stages = [stage for stage in (work_of_search(search), *later) if stage.records]
     found = [_provenance(stage) for stage in stages]

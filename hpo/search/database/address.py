@@ -186,6 +186,8 @@ def _with_driver(url: URL, source: str) -> URL:
 
 
 def _absolute(url: URL, source: str) -> URL:
+    if url.host or url.username or url.port:
+        raise StorageError(f"{source}: a SQLite file has no host; give sqlite:///FILE, or sqlite:////WHOLE/PATH")
     name = url.database
     if not name or name == ":memory:" or name.startswith("file:"):
         raise StorageError(f"{source}: a study needs a permanent file; give sqlite:///FILE")

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from hpo.outcome.final import Final
 from hpo.outcome.judgement import BaselineDifference, EntryResult, Judgement
 from hpo.outcome.leaderboard import Confirmation, Difference, LeaderboardRow, Verdict
-from hpo.outcome.report.document import Block, Listing, Notice, Picture, Section, Table, Text
+from hpo.outcome.report.document import Block, Listing, Notice, Picture, Section, Table, Text, code
 from hpo.outcome.report.result import figures
 from hpo.search.queries.ledger import Opening
 from hpo.statistics.intervals import Comparison, Estimate
 from hpo.study.baselines import shown_name
 from hpo.study.catalogue import Dataset
 from hpo.study.published import published
-from hpo.text import auc, bounds, with_error
+from hpo.text import auc, bounds, shell, with_error
 
 
 def result(dataset: Dataset, judgement: Judgement, final: Final, openings: Sequence[Opening] = ()) -> Section:
@@ -81,7 +81,9 @@ def _how(winner: str, final: Final) -> str:
 
 def no_result(study: str, confirmed: bool) -> Section:
     """Report that there is no final result yet, and which commands are missing."""
-    missing = f"`hpo finalize {study}`" if confirmed else f"`hpo confirm {study}`, then `hpo finalize {study}`"
+    named = shell(study)
+    steps = [f"hpo confirm {named}"] * (not confirmed) + [f"hpo finalize {named}"]
+    missing = ", then ".join(map(code, steps))
     absent = f"No result yet: the test set has not been opened for this study. Run {missing}."
     return Section("Result on the test set", (Text(absent),))
 
