@@ -11,8 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from benchmarks.fault_harness.clocks import skew_clock
 from benchmarks.fault_harness.journal import Journal
-from benchmarks.fault_harness.orders import Orders, skew_clock
+from benchmarks.fault_harness.orders import Orders
 from benchmarks.fault_harness.stand_in import StandIn
 from hpo.control import Stop, StopReason
 from hpo.errors import HpoError

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import random
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -26,11 +24,6 @@ class Orders:
     epoch_seconds: float
     lease: float
     clock_offset: float = 0.0
-
-
-def skew_clock(offset: float, real: Callable[[], float] = time.time) -> None:
-    """Lets this process's wall clock be wrong by `offset` seconds; the monotonic clock stays."""
-    time.time = lambda: real() + offset
 
 
 def stand_in_auc(seed: int, epoch: int) -> float:

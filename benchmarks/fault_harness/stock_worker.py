@@ -11,8 +11,9 @@ from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
 from optuna.study import MaxTrialsCallback
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from benchmarks.fault_harness.clocks import skew_clock
 from benchmarks.fault_harness.journal import Journal
-from benchmarks.fault_harness.orders import Orders, skew_clock, stand_in_auc
+from benchmarks.fault_harness.orders import Orders, stand_in_auc
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 

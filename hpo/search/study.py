@@ -86,17 +86,23 @@ class Study:
 
     def is_there(self) -> tuple[sa.ColumnElement[bool], ...]:
         """Return the conditions under which a row of `hpo_studies` is this study."""
-        return schema.studies.c.study_id == self.study_id, schema.studies.c.name == self.name
+        here = schema.studies.c
+        # SQLite gives the id of a deleted study to the next one, which may have the same name, too.
+        return here.study_id == self.study_id, here.name == self.name, here.created_at == self.created_at
 
     def is_in_optuna(self, connection: Connection) -> tuple[sa.ColumnElement[bool], ...]:
-        """Return the conditions under which Optuna's tables still have the study; none where the database ensures it.
+        """Return the conditions under which a row with this study's id is the study's, and Optuna still has the study.
 
-        Optuna does not enforce foreign keys in SQLite, so what it deletes there leaves hpo's rows behind.
+        None on a server, which reuses no id and deletes what refers to a deleted row. In SQLite, Optuna does not
+        enforce foreign keys, so what it deletes leaves hpo's rows behind.
         """
         if connection.dialect.name != "sqlite":
             return ()
-        theirs = schema.optuna_studies.c
-        return (sa.exists().where(theirs.study_id == self.study_id, theirs.study_name == self.name),)
+        theirs, own = schema.optuna_studies.c, schema.studies.alias("same").c
+        return (
+            sa.exists().where(theirs.study_id == self.study_id, theirs.study_name == self.name),
+            sa.exists().where(own.study_id == self.study_id, own.created_at == self.created_at),
+        )
 
     def deleted(self) -> StudyNotFoundError:
         """Return the error for a study that has been deleted or renamed since it was opened."""

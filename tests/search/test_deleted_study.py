@@ -11,12 +11,16 @@ from hpo.errors import StudyNotFoundError
 from hpo.search.admin.studies import delete_study
 from hpo.search.database.database import Database
 from hpo.search.database.optuna_storage import plain_storage
-from hpo.search.queue.claiming import claim
+from hpo.search.queries.status import read_status
+from hpo.search.queries.trials import read_curve
+from hpo.search.queue.claiming import claim, release, renew, store_record
+from hpo.search.queue.reporting import LeaseLost, record_report
 from hpo.search.queue.workers import record_job, request_stop, this_process
 from hpo.search.study import Study, create_or_open, list_studies
 from hpo.search.worker import heartbeat, loop
 from hpo.search.worker.loop import run_worker
-from hpo.testing.trainer import FakeTrainer, make_spec
+from hpo.testing.trainer import FakeTrainer, make_record, make_report, make_spec
+from hpo.testing.trials import claimed, ended
 from tests.wait import until
 
 
@@ -69,6 +73,30 @@ def test_a_worker_ends_when_its_study_is_deleted_before(
         run_worker(study, identity=this_process("w"), train=train, limit=limit)
     assert deleted == [name]
     assert name not in {row.name for row in list_studies(any_database)}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_worker_of_a_deleted_study_leaves_another_of_the_same_name_alone(
+    any_database: Database, name: str, way: str
+) -> None:
+    old = create_or_open(any_database, name, make_spec(3))
+    lost = claimed(old, "old")
+    WAYS[way](old)
+    new = create_or_open(any_database, name, make_spec(2, epochs=9))
+    held = claimed(new, "new")
+    assert (held.slot, held.fence) == (lost.slot, lost.fence)
+    with pytest.raises(LeaseLost):
+        record_report(lost, make_report(1, 0.9))
+    assert not renew(lost, 0.5).held
+    assert not ended(lost)
+    assert not store_record(lost, make_record({}))
+    assert not release(lost)
+    with pytest.raises(StudyNotFoundError):
+        claim(old, "old")
+    with pytest.raises(StudyNotFoundError):
+        read_status(old)
+    assert read_curve(new, held.number) == []
+    assert ended(held)
 
 
 @pytest.mark.parametrize("way", WAYS)

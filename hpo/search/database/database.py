@@ -36,8 +36,8 @@ class Database:
     full. Beginning and end of an outage are logged.
 
     Attributes:
-        answered_again: when the last outage ended, on this process's monotonic clock. Leases that expired during an
-            outage may belong to live workers, which could not renew them.
+        answered_again: when the last outage ended, or the database's clock was seen to have been set forward, on this
+            process's monotonic clock. Leases that expired then may belong to live workers, which could not renew them.
     """
 
     def __init__(self, url: URL, engine: Engine, outage: float = OUTAGE_SECONDS) -> None:
@@ -45,6 +45,7 @@ class Database:
         self.engine = engine
         self.outage = outage
         self.answered_again = -math.inf
+        self._clock_ahead: float | None = None
         self._optuna_checked = False
 
     @property
@@ -80,6 +81,14 @@ class Database:
     def within(self, seconds: float) -> Database:
         """Return this database, on the same connections, with retries for `seconds` only; 0 for none."""
         return Database(self.url, self.engine, min(self.outage, seconds))
+
+    def clock_step(self, now: float) -> float:
+        """Return by how many seconds the database's clock, which says `now`, was set forward since the last call.
+
+        Measured against this process's monotonic clock, which stands still while a machine sleeps.
+        """
+        before, self._clock_ahead = self._clock_ahead, now - time.monotonic()
+        return 0.0 if before is None else self._clock_ahead - before
 
     @cached_property
     def optuna(self) -> BaseStorage:

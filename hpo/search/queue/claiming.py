@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import time
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -233,6 +234,8 @@ def _open_trials(study: Study, connection: Connection) -> _Open:
             _trials.place,
             (_trials.state == "free").label("free"),
             (_trials.lease_until < database_now()).label("late"),
+            _trials.lease_until,
+            database_now().label("now"),
             workers.process,
             workers.life,
         )
@@ -240,6 +243,7 @@ def _open_trials(study: Study, connection: Connection) -> _Open:
         .where(_trials.study_id == study.study_id, _trials.state.in_(("claimed", "free")))
     )
     rows = connection.execute(query).all()
+    _follow_clock(study, connection, rows)
     # Leases may have expired during an outage of the database; give their holders time to renew them.
     back = time.monotonic() < study.database.answered_again + study.lease
     takeable = [
@@ -248,6 +252,21 @@ def _open_trials(study: Study, connection: Connection) -> _Open:
         if row.free or (row.late and not back) or (row.life and has_ended(row.process, row.life))
     ]
     return _Open(len(rows) - len(takeable), min(takeable, default=None))
+
+
+def _follow_clock(study: Study, connection: Connection, rows: Sequence[AnyRow]) -> None:
+    """Keep leases right after the database's clock was set, or this machine slept: no live worker loses its trial.
+
+    A smaller step than half a lease lets none expire that is renewed in time.
+    """
+    if not rows:
+        return
+    if study.database.clock_step(rows[0].now) > study.lease / 2:
+        study.database.answered_again = time.monotonic()
+    if any(row.lease_until is not None and row.lease_until > row.now + 2 * study.lease for row in rows):
+        # Set back: the trials of dead workers would wait until the clock has come back to where it was.
+        ahead = (_trials.study_id == study.study_id) & (_trials.lease_until > database_now() + 2 * study.lease)
+        connection.execute(sa.update(schema.trials).where(ahead).values(lease_until=database_now() + study.lease))
 
 
 def _check_failures(study: Study, finished: int, failed: int) -> None:

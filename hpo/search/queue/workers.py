@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
 
@@ -111,6 +112,8 @@ class StopRequest:
 def register_worker(study: Study, identity: WorkerIdentity) -> float:
     """Register the worker, replacing one of the same name; return its start on the database's clock.
 
+    The start is later than every stop request so far, also if the clock has been set back since.
+
     Raises:
         UsageError: if the server does not tell its name from that of another worker.
     """
@@ -131,15 +134,22 @@ def register_worker(study: Study, identity: WorkerIdentity) -> float:
 
     def write(connection: sa.Connection) -> float:
         schema.upsert(connection, schema.workers, ("study_id", "worker"), values)
-        row = connection.execute(sa.select(_workers.started, _workers.worker).where(_here(study, identity.name))).one()
+        row = connection.execute(registered).one()
         # MySQL compares by the collation of the column, for which `W` and `w` are equal.
         if row.worker != identity.name:
             raise UsageError(
                 f"study {study.name} has a worker {shell(row.worker)}, whose name this server does not tell from "
                 f"{shell(identity.name)}; give another --worker-name"
             )
-        return float(row.started)
+        if row.stop_before is None or row.stop_before < row.started:
+            return float(row.started)
+        started = math.nextafter(row.stop_before, math.inf)
+        connection.execute(sa.update(schema.workers).where(_here(study, identity.name)).values(started=started))
+        return started
 
+    stop_before = sa.select(schema.studies.c.stop_before).where(schema.studies.c.study_id == study.study_id)
+    registered = sa.select(_workers.started, _workers.worker, stop_before.scalar_subquery().label("stop_before"))
+    registered = registered.where(_here(study, identity.name))
     return study.write(write)
 
 
@@ -177,8 +187,15 @@ def record_job(study: Study, *, cluster: str, job: str, tasks: int, log_dir: str
 def request_stop(study: Study, *, at_once: bool) -> None:
     """Ask every worker that has started so far to stop; workers that start later are not affected."""
     change = sa.update(schema.studies).where(schema.studies.c.study_id == study.study_id)
-    values = {"stop_before": database_now(), "stop_at_once": at_once}
-    study.write(lambda connection: connection.execute(change.values(values)))
+    last = sa.select(sa.func.max(_workers.started)).where(_workers.study_id == study.study_id)
+
+    def write(connection: sa.Connection) -> None:
+        # Starts lie in the future if the database's clock has been set back since.
+        now: float = connection.scalar(sa.select(database_now())) or 0.0
+        before = max(now, connection.scalar(last) or 0.0)
+        connection.execute(change.values(stop_before=before, stop_at_once=at_once))
+
+    study.write(write)
 
 
 def read_stop_request(connection: sa.Connection, study: Study, started: float) -> StopRequest | None:
