@@ -47,15 +47,17 @@ def made() -> Iterator[Path]:
 class _served:  # noqa: N801 - reads as a word after `with`
     """Serves a folder from a thread."""
 
-    def __init__(self, folder: Path, listen: str | None = None, port: int | None = None) -> None:
+    def __init__(
+        self, folder: Path, listen: str | None = None, port: int | None = None, *, take_over: bool = False
+    ) -> None:
         self._stop, self._ready = threading.Event(), threading.Event()
         self._found: list[Cluster] = []
         self.error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, args=(folder, listen, port))
+        self._thread = threading.Thread(target=self._run, args=(folder, listen, port, take_over))
 
-    def _run(self, folder: Path, listen: str | None, port: int | None) -> None:
+    def _run(self, folder: Path, listen: str | None, port: int | None, take_over: bool) -> None:
         try:
-            serve(folder, listen=listen, port=port, on_ready=self._on_ready, stop=self._stop)
+            serve(folder, listen=listen, port=port, take_over=take_over, on_ready=self._on_ready, stop=self._stop)
         except BaseException as error:
             self.error = error
             self._ready.set()
@@ -185,7 +187,9 @@ def test_a_folder_whose_host_has_died_is_taken_over(made: Path, monkeypatch: pyt
     (made / "server.json").write_text(json.dumps({"host": "died", "process": 1, "beat": 7}))
     # What its server leaves behind, with a process number that is in use here.
     (made / "data" / "postmaster.pid").write_text(f"{os.getpid()}\n{made}/data\n1\n1\n\n*\n0 0\nready   \n")
-    with _served(made) as cluster:
+    with pytest.raises(StorageError, match="--take-over"):
+        serve(made)
+    with _served(made, take_over=True) as cluster:
         assert _asked(cluster, "SELECT 1") == "1"
         assert read_server(made) == Server(socket.gethostname(), os.getpid(), 0)
     assert read_server(made) is None
