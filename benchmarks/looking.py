@@ -2,11 +2,11 @@
 
     python -m benchmarks.looking [--trials N] [--storage FILE] [--rounds N] [--only NAME,...] [--out FILE]
 
-Makes a finished study of N trials in a SQLite file (kept if --storage names it, and used again if it exists): the search
-space of studies/digits.toml, 18 epochs, pruned at 2 and 6 as successive halving does, 1 in 50 failed, a record with its
-ROC for each trial. Then each command runs in a process of its own, and each dashboard in another, which is asked for the
-list of studies and twice for the study, with a pause in which its caches expire. CPU seconds of the process; the median
-of the rounds.
+Makes a finished study of N trials in a SQLite file (kept if --storage names it, and used again if it exists): the
+search space of studies/digits.toml, 18 epochs, pruned at 2 and 6 as successive halving does, 1 in 50 failed, a record
+with its ROC for each trial. Then each command runs in a process of its own, and each dashboard in another, which is
+asked for the list of studies and twice for the study, with a pause in which its caches expire. CPU seconds of the
+process; the median of the rounds.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from sqlalchemy.engine import Connection
 from hpo.search.database import schema
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import open_database
-from hpo.search.database.optuna_mirror import Drawn, new_trial, write_end, write_params, write_report
+from hpo.search.database.optuna_mirror import Attributes, Drawn, new_trial, write_end, write_params, write_report
 from hpo.search.database.schema import RowValues
 from hpo.search.strategy.sampler import distribution, planned_template
 from hpo.search.strategy.seeds import seeds_of
@@ -121,7 +121,7 @@ class _Trial:
             params=self.params,
             seeds=seeds_of(spec.search.seed, number, self.planned),
             provenance=_PROVENANCE,
-            lives=1,
+            attempts=1,
             usage=ResourceUsage(seconds=2.0 * self.epochs, energy_joules=150.0, peak_memory=2**28 + number),
             roc=tuple(round(float(rate), 4) for rate in np.asarray(ROC_GRID) ** 0.2),
         )
@@ -171,9 +171,10 @@ def _insert(connection: Connection, study: Study, trial: _Trial) -> bool:
         reports.append({**where, "auc": auc, "standard_error": 0.02, "fold_aucs": folds, **learned})
     connection.execute(sa.insert(schema.reports), reports)
     last, reason = float(trial.aucs[-1]), "the loss is not finite" if trial.is_failed else None
-    shown = {"worker": "node-1", "seconds": 2.0 * trial.epochs, "standard_error": 0.02}
+    shown: Attributes = {"worker": "node-1", "seconds": 2.0 * trial.epochs, "standard_error": 0.02}
+    shown |= {} if reason is None else {"reason": reason}
     state = {"failed": "FAIL", "complete": "COMPLETE", "pruned": "PRUNED"}[outcome]
-    write_end(connection, trial_id, state, None if trial.is_failed else last, {**shown, "reason": reason})
+    write_end(connection, trial_id, state, None if trial.is_failed else last, shown)
     started = study.created_at - 1e6 + 40.0 * number
     row: RowValues = {
         "study_id": study.study_id,
@@ -276,7 +277,7 @@ def main() -> None:
     median = {name: statistics.median(values) for name, values in seconds.items()}
     for name, value in median.items():
         beside = median.get(name.replace("hpo: ", "stock: ")) if name.startswith("hpo: ") else None
-        print(f"{name:28} {value:8.2f}" + (f"  {value / beside:.2f} times stock" if beside else ""))
+        print(f"{name:28} {value:8.2f}" + (f"  {value / beside:.2f} times stock" if beside and beside >= 0.1 else ""))
     if options.out:
         options.out.write_text(
             json.dumps({"trials": options.trials, "all": seconds, "median": median}, indent=1) + "\n"

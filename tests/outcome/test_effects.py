@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from hpo.outcome.report.search.effects import Level, _compare, _fisher, choice_effects, number_effects, points_of
-from hpo.search.queries.importance import LEAST_TRIALS, importances
+from hpo.outcome.report.search.effects import Level, _compare, _fisher, choice_effects, number_effects
+from hpo.search.queries.importance import LEAST_TRIALS, MOST_TRIALS, importances
 from tests.outcome import simulated
 
 
@@ -20,8 +20,8 @@ def test_a_planted_difference_between_choices_is_found_with_its_size() -> None:
 
 def test_trials_in_which_a_setting_has_no_meaning_are_left_out() -> None:
     search = simulated.search()
-    margins = points_of(search, "margin")
-    aucm = [t for t, _ in search.at_shared_epoch() if t.config["loss"] != "cross_entropy" and not t.row.reference]
+    margins = search.points["margin"]
+    aucm = [t for t, _ in search.comparable if t.config["loss"] != "cross_entropy" and not t.row.reference]
     assert 0 < len(margins) == len(aucm) < len(search.trials) - 2
 
 
@@ -74,12 +74,21 @@ def test_a_setting_has_no_trend_where_all_trials_are_equal() -> None:
 
 def test_importance_goes_to_the_setting_that_was_planted() -> None:
     search = simulated.search(trials=60)
-    pairs = [(t.config, auc) for t, auc in search.at_shared_epoch()]
+    pairs = [(t.config, auc) for t, auc in search.comparable]
     found = importances(search.spec, [c for c, _ in pairs], [v for _, v in pairs], halves=3)
     assert found[0].setting == "optimizer"
     assert found[0].share > 5 * found[2].share
     assert sum(importance.share for importance in found) == pytest.approx(1.0)
     assert all(importance.standard_error >= 0 for importance in found)
+
+
+def test_of_many_trials_a_sample_is_taken_that_is_the_same_each_time() -> None:
+    search = simulated.search(trials=60)
+    pairs = [(t.config, auc) for t, auc in search.comparable] * (1 + MOST_TRIALS // 50)
+    assert len(pairs) > MOST_TRIALS
+    first, again = (importances(search.spec, [c for c, _ in pairs], [v for _, v in pairs], halves=2) for _ in range(2))
+    assert first == again
+    assert first[0].setting == "optimizer"
 
 
 def test_few_trials_have_no_importances() -> None:

@@ -184,6 +184,7 @@ def test_medmnists_protocol_selects_the_epoch_on_validation_rows_whatever_the_co
     assert len({PROTOCOL.seed(number) for number in range(10)}) == 10
 
 
+@pytest.mark.slow
 def test_an_exported_folder_checks_itself_and_notices_other_weights(study: Study, tmp_path: Path) -> None:
     import runpy
     import subprocess

@@ -12,6 +12,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 from hpo.errors import OutputError, StudyNotFoundError
+from hpo.outcome.report import drawing
 from hpo.outcome.report.build import Evidence, build
 from hpo.outcome.report.document import (
     Commands,
@@ -28,6 +29,7 @@ from hpo.outcome.report.document import (
     write,
 )
 from hpo.outcome.report.pictures import picture
+from hpo.outcome.report.search import figures
 from hpo.outcome.report.search.evidence import gather_search
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import open_database
@@ -61,6 +63,15 @@ def test_every_section_is_there_and_every_figure_is_sound_svg_with_a_caption(doc
     for shown in blocks(document, Picture):
         assert ET.fromstring(shown.svg).tag.endswith("svg")
         assert shown.caption.endswith(".")
+
+
+def test_many_dots_and_curves_are_images_within_their_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    search = simulated.search()
+    few = [figures.curves(search), figures.slices(search), figures.history(search), figures.overfitting(search)]
+    monkeypatch.setattr(drawing, "MANY", 2)
+    many = [figures.curves(search), figures.slices(search), figures.history(search), figures.overfitting(search)]
+    assert all("<image" in svg and ET.fromstring(svg).tag.endswith("svg") for svg in many)
+    assert not any("<image" in svg for svg in few)
 
 
 def test_the_page_needs_nothing_but_itself(document: Document) -> None:

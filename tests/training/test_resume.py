@@ -50,6 +50,12 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }
 
 
+ONE_FAST = [
+    pytest.param(name, marks=[] if number == 0 else pytest.mark.slow, id=name) for number, name in enumerate(SETTINGS)
+]
+"""The names of the settings, of which one runs in `make check`."""
+
+
 class Life(Stop):
     """One worker's hold on a trial: steps reported so far, and after how many of them a stop is requested.
 
@@ -179,7 +185,7 @@ def test_a_trial_stopped_at_any_step_ends_as_if_it_never_was(
         torch.set_num_threads(before)
 
 
-@pytest.mark.parametrize("name", SETTINGS)
+@pytest.mark.parametrize("name", ONE_FAST)
 def test_a_trial_of_many_short_attempts_ends_as_if_it_had_one(name: str, trial: Any, runs: Any, tmp_path: Path) -> None:
     """Each life takes up to one step or one whole scoring further: 10 beats are more than any scoring has."""
     expected, final = comparable(list(trial(SETTINGS[name], Life()))), weights(runs)
@@ -195,7 +201,7 @@ def test_a_trial_of_many_short_attempts_ends_as_if_it_had_one(name: str, trial: 
     assert fence > 3
 
 
-@pytest.mark.parametrize("name", SETTINGS)
+@pytest.mark.parametrize("name", ONE_FAST)
 def test_a_trial_killed_after_a_report_gives_that_report_again_and_goes_on(name: str, trial: Any, runs: Any) -> None:
     expected, final = comparable(list(trial(SETTINGS[name], Life()))), weights(runs)
     killed = trial(SETTINGS[name], Life(), 1, AlwaysDue)

@@ -6,6 +6,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from hpo.cli.render.listing import Listing
 from hpo.search.queries.trials import BestTrial, Ranking, TrialRow, Value
 from hpo.study.baselines import shown_name
 from hpo.study.config import ConfigValues
@@ -41,9 +42,11 @@ def valued(value: Value | None) -> str:
     return f"AUC {with_error(value.auc, value.standard_error)}{interval}  trial {value.number}{reference}"
 
 
-def trials_table(name: str, rows: list[TrialRow]) -> Table:
+def trials_table(name: str, rows: list[TrialRow]) -> Listing:
     """Tabulate every trial, by number."""
-    table = Table("trial", "state", "AUC", "epochs", "time", "memory", "settings or reason", title=f"trials of {name}")
+    table = Listing(
+        "trial", "state", "AUC", "epochs", "time", "memory", "settings or reason", title=f"trials of {name}"
+    )
     for row in rows:
         details = ": ".join(part for part in (row.label, row.reason or brief(row.params)) if part)
         table.add_row(*cells(row), memory(row.peak_memory), details, style=STYLES.get(row.state))

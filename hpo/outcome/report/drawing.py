@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from functools import wraps
 from typing import Any, ParamSpec
 
@@ -32,6 +32,18 @@ _STYLE: Any = {
 }
 
 
+MANY = 500
+"""Number of dots or curves from which a figure holds them as an image: each would be an element of the SVG text."""
+
+_DPI = 200
+"""Resolution of these images."""
+
+
+def is_many(elements: Sized) -> bool:
+    """Return whether so many elements of a figure should be drawn as an image."""
+    return len(elements) >= MANY
+
+
 def drawn(draw: Callable[P, Figure]) -> Callable[P, str]:
     """Decorate a function that returns a figure: return its SVG text, in the report's style."""
 
@@ -39,7 +51,7 @@ def drawn(draw: Callable[P, Figure]) -> Callable[P, str]:
     def to_svg(*args: P.args, **kwargs: P.kwargs) -> str:
         buffer = io.StringIO()
         with mpl.rc_context(_STYLE):
-            draw(*args, **kwargs).savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+            draw(*args, **kwargs).savefig(buffer, format="svg", dpi=_DPI, metadata={"Date": None, "Creator": None})
         text = buffer.getvalue()
         return text[text.index("<svg") :]
 

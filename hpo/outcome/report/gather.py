@@ -43,7 +43,7 @@ def gather(study: Study, result: Path, confirmation: str | None = None) -> Evide
         ours,
         openings,
         tuple(
-            Work(stage, tuple(read_records(plan)))
+            Work(stage, tuple(read_records(plan).values()))
             for stage, plan in (("confirmation", confirmed), ("ablation", ablated))
             if plan is not None
         ),

@@ -18,7 +18,20 @@ if TYPE_CHECKING:
     from optuna import Study
 
 LEAST_TRIALS = 8
-_TREES, _DEPTH = 32, 16
+
+MOST_TRIALS = 300
+"""Number of trials, drawn at random, that importances are estimated from: Optuna's evaluator is written in Python, and
+its time grows faster than the number of leaves."""
+
+
+@dataclass(frozen=True)
+class _Forest:
+    trees: int
+    depth: int
+
+
+_FOREST, _FOREST_OF_MANY = _Forest(32, 16), _Forest(16, 7)
+"""For up to MOST_TRIALS trials, and for a sample of more."""
 
 
 @dataclass(frozen=True)
@@ -56,15 +69,21 @@ def importances(
     searched = [name for name, entry in spec.space.items() if _width(entry) > 1]
     if len(values) < LEAST_TRIALS or np.ptp(values) == 0 or not searched:
         return []
-    points = [{name: _inside(spec.space[name], name, config) for name in searched} for config in configs]
-    shares = _shares(spec, searched, points, list(values), seed)
     random = np.random.default_rng(seed)
+    forest = _FOREST
+    if len(values) > MOST_TRIALS:
+        kept = random.permutation(len(values))[:MOST_TRIALS]
+        configs, values, forest = [configs[row] for row in kept], [values[row] for row in kept], _FOREST_OF_MANY
+        if np.ptp(values) == 0:
+            return []
+    points = [{name: _inside(spec.space[name], name, config) for name in searched} for config in configs]
+    shares = _shares(spec, searched, points, list(values), seed, forest)
     drawn = []
     for number in range(halves):
         rows = random.permutation(len(values))[: len(values) // 2]
         half = [values[row] for row in rows]
         if np.ptp(half) > 0:
-            drawn.append(_shares(spec, searched, [points[row] for row in rows], half, seed + number + 1))
+            drawn.append(_shares(spec, searched, [points[row] for row in rows], half, seed + number + 1, forest))
     estimates = [
         Importance(name, float(shares[name]), float(np.std([half[name] for half in drawn], ddof=1)))
         for name in searched
@@ -73,7 +92,7 @@ def importances(
 
 
 def _shares(
-    spec: StudySpec, searched: list[str], points: list[ConfigValues], values: list[float], seed: int
+    spec: StudySpec, searched: list[str], points: list[ConfigValues], values: list[float], seed: int, forest: _Forest
 ) -> dict[str, float]:
     import optuna
     from optuna.importance import FanovaImportanceEvaluator, get_param_importances
@@ -85,7 +104,7 @@ def _shares(
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         for point, value in zip(points, values, strict=True):
             study.add_trial(create_trial(params=point, distributions=ranges, value=value))
-        evaluator = FanovaImportanceEvaluator(n_trees=_TREES, max_depth=_DEPTH, seed=seed)
+        evaluator = FanovaImportanceEvaluator(n_trees=forest.trees, max_depth=forest.depth, seed=seed)
         return get_param_importances(study, evaluator=evaluator, params=searched)
 
 

@@ -189,19 +189,24 @@ def read_curve(study: Study, number: int) -> list[EpochReport]:
         _find(study, connection, number)
         return connection.execute(query).all()
 
-    rows = study.database.read(read)
-    return [
-        EpochReport(
-            row.epoch,
-            row.auc,
-            row.standard_error,
-            fold_aucs(row.fold_aucs, study.trial_name(number)),
-            row.training_auc,
-            row.training_loss,
-            row.seconds,
-        )
-        for row in rows
-    ]
+    return [_report(study, row) for row in study.database.read(read)]
+
+
+def read_curves(study: Study) -> dict[int, list[EpochReport]]:
+    """Return the reports of every trial, by epoch; trials without a report are omitted."""
+    columns = schema.reports.c
+    query = sa.select(schema.reports).where(columns.study_id == study.study_id)
+    # In the order of the primary key, which costs the database nothing.
+    query = query.order_by(columns.epoch, columns.trial_number)
+    curves: dict[int, list[EpochReport]] = {}
+    for row in study.database.read(lambda connection: connection.execute(query).all()):
+        curves.setdefault(row.trial_number, []).append(_report(study, row))
+    return curves
+
+
+def _report(study: Study, row: AnyRow) -> EpochReport:
+    folds = fold_aucs(row.fold_aucs, study.trial_name(row.trial_number))
+    return EpochReport(row.epoch, row.auc, row.standard_error, folds, row.training_auc, row.training_loss, row.seconds)
 
 
 def read_record(study: Study, number: int) -> TrialRecord | None:
@@ -214,12 +219,14 @@ def read_record(study: Study, number: int) -> TrialRecord | None:
     return study.database.read(lambda connection: _record(study, _find(study, connection, number)))
 
 
-def read_records(study: Study) -> list[TrialRecord]:
+def read_records(study: Study) -> dict[int, TrialRecord]:
     """Read the records of all finished trials, by number; trials without a record are omitted."""
-    query = sa.select(schema.trials).where(_trials.study_id == study.study_id, _trials.outcome.is_not(None))
+    query = sa.select(_trials.trial_number, _trials.record).where(
+        _trials.study_id == study.study_id, _trials.outcome.is_not(None)
+    )
     query = query.order_by(_trials.trial_number)
-    rows = study.database.read(lambda connection: connection.execute(query).all())
-    return [record for row in rows if (record := _record(study, row)) is not None]
+    rows: Sequence[AnyRow] = study.database.read(lambda connection: connection.execute(query).all())
+    return {row.trial_number: record for row in rows if (record := _record(study, row)) is not None}
 
 
 def _find(study: Study, connection: sa.Connection, number: int) -> AnyRow:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from hpo.outcome.report.search.evidence import SearchEvidence
-from hpo.study.config import applies
 from hpo.study.space import Choices
 
 LEAST_PER_LEVEL = 2
@@ -65,7 +64,7 @@ def choice_effects(search: SearchEvidence) -> list[ChoiceEffect]:
     found = []
     for name, entry in search.spec.space.items():
         if isinstance(entry, Choices) and len(entry.choices) > 1:
-            points = points_of(search, name)
+            points = search.points[name]
             levels = [Level(choice, tuple(auc for value, auc in points if value == choice)) for choice in entry.choices]
             found.append(_compare(name, [level for level in levels if level.aucs]))
     return found
@@ -80,7 +79,7 @@ def number_effects(search: SearchEvidence) -> list[NumberEffect]:
 
     found = []
     for name, entry in search.spec.space.items():
-        points = points_of(search, name)
+        points = search.points[name]
         if isinstance(entry, Choices) or len(points) < 5:
             continue
         values, aucs = zip(*points, strict=True)
@@ -89,15 +88,6 @@ def number_effects(search: SearchEvidence) -> list[NumberEffect]:
         correlation = float(stats.spearmanr(values, aucs).statistic)
         found.append(NumberEffect(name, correlation, *_fisher(correlation, len(points)), len(points)))
     return sorted(found, key=lambda effect: -abs(effect.correlation))
-
-
-def points_of(search: SearchEvidence, setting: str) -> list[tuple[Any, float]]:
-    """Return (value, AUC at the shared epoch) of the trials in which a setting has an effect, without baselines."""
-    return [
-        (trial.config[setting], auc)
-        for trial, auc in search.at_shared_epoch()
-        if not trial.row.reference and applies(setting, trial.config)
-    ]
 
 
 def _fisher(correlation: float, count: int) -> tuple[float, float]:

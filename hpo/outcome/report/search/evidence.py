@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 from hpo.search.queries.status import StudyStatus, read_status
-from hpo.search.queries.trials import TrialRow, read_curve, read_record, read_trials
+from hpo.search.queries.trials import TrialRow, read_curve, read_curves, read_record, read_records, read_trials
 from hpo.search.study import Study
 from hpo.study.baselines import shown_name
-from hpo.study.config import ConfigValues
+from hpo.study.config import ConfigValues, applies
 from hpo.study.record import TrialRecord
 from hpo.study.spec import StudySpec
 from hpo.training.report import EpochReport
@@ -60,13 +62,13 @@ class SearchEvidence:
     trials: list[TrialEvidence]
     shared_epoch: int
 
-    @property
+    @cached_property
     def complete(self) -> list[TrialEvidence]:
         """Return the trials that trained all their epochs, best first, baselines included."""
         done = [trial for trial in self.trials if trial.row.state == "complete"]
         return sorted(done, key=lambda trial: (-(trial.row.auc or 0.0), trial.row.number))
 
-    @property
+    @cached_property
     def baselines(self) -> list[TrialEvidence]:
         """Return the complete baselines, in the order of their numbers."""
         return [trial for trial in self.trials if trial.row.reference and trial.row.state == "complete"]
@@ -81,10 +83,22 @@ class SearchEvidence:
         """Return the complete baselines and the best trial."""
         return [*self.baselines, *([self.best] if self.best else [])]
 
-    def at_shared_epoch(self) -> list[tuple[TrialEvidence, float]]:
-        """Return the comparable trials, those that reached the shared epoch, with their AUC at it."""
+    @cached_property
+    def comparable(self) -> list[tuple[TrialEvidence, float]]:
+        """Return the trials that reached the shared epoch, with their AUC at it."""
         found = [(trial, trial.auc_at(self.shared_epoch)) for trial in self.trials]
         return [(trial, value) for trial, value in found if value is not None]
+
+    @cached_property
+    def points(self) -> dict[str, list[tuple[Any, float]]]:
+        """Return (value, AUC at the shared epoch) of the trials in which a setting has an effect, without baselines.
+
+        By searched setting.
+        """
+        sampled = [(trial.config, auc) for trial, auc in self.comparable if not trial.row.reference]
+        return {
+            name: [(config[name], auc) for config, auc in sampled if applies(name, config)] for name in self.spec.space
+        }
 
 
 def gather_trial(study: Study, row: TrialRow) -> TrialEvidence:
@@ -95,6 +109,7 @@ def gather_trial(study: Study, row: TrialRow) -> TrialEvidence:
 def gather_search(study: Study) -> SearchEvidence:
     """Read everything about the search in `study`. Raises StudyNotFoundError, StorageError."""
     rows = [row for row in read_trials(study) if row.state in ("complete", "pruned", "failed")]
-    trials = [gather_trial(study, row) for row in rows]
+    curves, records = read_curves(study), read_records(study)
+    trials = [TrialEvidence(row, curves.get(row.number, []), records.get(row.number)) for row in rows]
     lasts = [trial.curve[-1].epoch for trial in trials if trial.curve and trial.row.state != "failed"]
     return SearchEvidence(study.name, study.spec, read_status(study), trials, min(lasts, default=0))

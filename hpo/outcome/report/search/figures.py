@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from hpo.outcome.report.drawing import BLACK, BLUE, GREEN, GREY, ORANGE, RED, canvas, drawn
-from hpo.outcome.report.search.effects import ChoiceEffect, points_of
+from hpo.outcome.report.drawing import BLACK, BLUE, GREEN, GREY, ORANGE, RED, canvas, drawn, is_many
+from hpo.outcome.report.search.effects import ChoiceEffect
 from hpo.outcome.report.search.evidence import SearchEvidence, TrialEvidence
 from hpo.search.queries.importance import Importance
 from hpo.statistics.roc import ROC_GRID
@@ -32,7 +32,13 @@ def history(search: SearchEvidence) -> Figure:
     for state, colour, marker in groups:
         points = [t for t in search.trials if t.row.state == state and t.row.auc is not None and not t.row.reference]
         axes.scatter(
-            [t.row.number for t in points], [_auc(t) for t in points], c=colour, marker=marker, s=22, label=state
+            [t.row.number for t in points],
+            [_auc(t) for t in points],
+            c=colour,
+            marker=marker,
+            s=22,
+            label=state,
+            rasterized=is_many(points),
         )
     done = sorted((t for t in search.complete if not t.row.reference), key=lambda t: t.row.number)
     if done:
@@ -69,7 +75,7 @@ def slices(search: SearchEvidence) -> Figure:
     figure = Figure(figsize=(8.4, 2.1 * rows))
     panels = np.atleast_1d(figure.subplots(rows, _COLUMNS, sharey=True, squeeze=False)).ravel()
     for axes, (name, entry) in zip(panels, space.items(), strict=False):
-        _slice(axes, name, entry, points_of(search, name))
+        _slice(axes, name, entry, search.points[name])
     for axes in panels[len(space) :]:
         axes.set_visible(False)
     for axes in panels[::_COLUMNS]:
@@ -82,9 +88,7 @@ def contour(search: SearchEvidence, first: str, second: str) -> Figure:
     """Plot AUC at the shared epoch over two searched ranges; the surface is interpolated between trials."""
     figure, axes = canvas(5.6, 4.0)
     pairs = [
-        (trial.config[first], trial.config[second], auc)
-        for trial, auc in search.at_shared_epoch()
-        if not trial.row.reference
+        (trial.config[first], trial.config[second], auc) for trial, auc in search.comparable if not trial.row.reference
     ]
     x, y, z = (np.array(values, dtype=float) for values in zip(*pairs, strict=True))
     logs = [getattr(search.spec.space[name], "log", False) for name in (first, second)]
@@ -92,7 +96,7 @@ def contour(search: SearchEvidence, first: str, second: str) -> Figure:
     if len(pairs) >= _LEAST_FOR_CONTOUR:
         surface = axes.tricontourf(u, v, z, levels=10, cmap="Blues", alpha=0.7)
         figure.colorbar(surface, label=f"AUC, epoch {search.shared_epoch}")
-    axes.scatter(u, v, c=z, cmap="Blues", edgecolors=BLACK, linewidths=0.6, s=26)
+    axes.scatter(u, v, c=z, cmap="Blues", edgecolors=BLACK, linewidths=0.6, s=26, rasterized=is_many(pairs))
     for label, name, log in ((axes.set_xlabel, first, logs[0]), (axes.set_ylabel, second, logs[1])):
         label(f"log10 of {name}" if log else name)
     return figure
@@ -106,7 +110,7 @@ def choices(effects: Sequence[ChoiceEffect], epoch: int) -> Figure:
     panels = np.atleast_1d(figure.subplots(len(effects), 1, sharex=True, height_ratios=heights))
     for axes, effect in zip(panels, effects, strict=True):
         for place, level in enumerate(reversed(effect.levels)):
-            axes.scatter(level.aucs, [place] * len(level.aucs), s=12, c=GREY)
+            axes.scatter(level.aucs, [place] * len(level.aucs), s=12, c=GREY, rasterized=is_many(level.aucs))
             axes.errorbar(level.mean, place, xerr=level.standard_error or 0.0, fmt="o", c=BLUE, capsize=3, ms=5)
         names = [f"{level.value} (n = {len(level.aucs)})" for level in reversed(effect.levels)]
         axes.set_yticks(range(len(names)), names)
@@ -120,11 +124,12 @@ def choices(effects: Sequence[ChoiceEffect], epoch: int) -> Figure:
 def curves(search: SearchEvidence) -> Figure:
     """Plot every trial's validation AUC by epoch; best trial and baselines with standard errors."""
     figure, axes = canvas(7.2, 3.6)
+    named = {trial.row.number for trial in search.named}
     for state, colour, width in (("pruned", GREY, 0.7), ("complete", BLUE, 0.8)):
-        group = [trial for trial in search.trials if trial.row.state == state and trial not in search.named]
-        for number, trial in enumerate(group):
-            label = f"{state} ({len(group)})" if not number else None
-            axes.plot(*_curve(trial), c=colour, lw=width, alpha=0.8, label=label)
+        group = [trial for trial in search.trials if trial.row.state == state and trial.row.number not in named]
+        if group:
+            label = f"{state} ({len(group)})"
+            axes.plot(*_joined(group), c=colour, lw=width, alpha=0.8, label=label, rasterized=is_many(group))
     _named_curves(axes, search)
     axes.set_ylabel("validation AUC (bands: ± standard error)")
     return figure
@@ -146,7 +151,9 @@ def overfitting(search: SearchEvidence) -> Figure:
     for state, colour, marker in (("pruned", GREY, "x"), ("complete", BLUE, "o")):
         ends = [t.curve[-1] for t in search.trials if t.row.state == state and t.curve]
         pairs = [(end.training_auc, end.auc) for end in ends if end.training_auc is not None]
-        right.scatter([a for a, _ in pairs], [b for _, b in pairs], c=colour, marker=marker, s=20, label=state)
+        training, validation = [a for a, _ in pairs], [b for _, b in pairs]
+        many = is_many(pairs)
+        right.scatter(training, validation, c=colour, marker=marker, s=20, label=state, rasterized=many)
     low = min(*right.get_xlim(), *right.get_ylim())
     right.plot([low, 1], [low, 1], c=BLACK, lw=0.8, ls="--", label="equal")
     right.set_xlabel("training AUC at the last report")
@@ -206,7 +213,7 @@ def _label_curves(axes: Axes) -> None:
     axes.set_ylabel("AUC (bands: ± standard error)")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(loc="best", fontsize=7)
+        axes.legend(loc="lower right", fontsize=7)
 
 
 def _rocs(axes: Axes, trials: Sequence[TrialEvidence], colours: Sequence[str]) -> None:
@@ -233,6 +240,12 @@ def _curve(trial: TrialEvidence) -> tuple[Any, Any]:
     return np.array([point.epoch for point in trial.curve]), np.array([point.auc for point in trial.curve])
 
 
+def _joined(trials: Sequence[TrialEvidence]) -> tuple[Any, Any]:
+    """Return the curves of trials as one, with gaps: a line for each takes a second for 500."""
+    points = [pair for trial in trials for pair in (*((p.epoch, p.auc) for p in trial.curve), (math.nan, math.nan))]
+    return np.array([epoch for epoch, _ in points]), np.array([auc for _, auc in points])
+
+
 def _colours_of(search: SearchEvidence, trials: Iterable[TrialEvidence]) -> list[str]:
     own = dict(zip((trial.row.number for trial in search.baselines), _BASELINE_COLOURS, strict=False))
     return [own.get(trial.row.number, BLUE if not trial.row.reference else RED) for trial in trials]
@@ -253,5 +266,5 @@ def _slice(axes: Axes, name: str, entry: Range, points: list[tuple[Any, float]])
         places = [float(value) for value, _ in points]
         axes.set_xscale("log" if entry.log else "linear")
         axes.set_xlim(entry.low, entry.high)
-    axes.scatter(places, aucs, s=12, c=BLUE, alpha=0.7)
+    axes.scatter(places, aucs, s=12, c=BLUE, alpha=0.7, rasterized=is_many(points))
     axes.set_xlabel(name)

@@ -10,7 +10,7 @@ from hpo.outcome.report.document import Block, Listing, Notice, Picture, Section
 from hpo.outcome.report.search import figures
 from hpo.outcome.report.search.effects import ChoiceEffect, NumberEffect, choice_effects, number_effects
 from hpo.outcome.report.search.evidence import SearchEvidence, TrialEvidence
-from hpo.search.queries.importance import LEAST_TRIALS, Importance, importances
+from hpo.search.queries.importance import LEAST_TRIALS, MOST_TRIALS, Importance, importances
 from hpo.search.queries.trials import LEARNED
 from hpo.search.strategy.pruner import make_pruner
 from hpo.statistics.intervals import clipped_interval
@@ -82,7 +82,7 @@ def space(search: SearchEvidence, seed: int = 0) -> Section:
         ("setting", "values", "what it is"),
         tuple((f"`{name}`", _values(entry), settings()[name].description) for name, entry in search.spec.space.items()),
     )
-    comparable = [(trial, value) for trial, value in search.at_shared_epoch() if not trial.row.reference]
+    comparable = [(trial, value) for trial, value in search.comparable if not trial.row.reference]
     title = "Search space and effect of each setting"
     if len(comparable) < LEAST_TRIALS:
         few = f"{len(comparable)} trials are comparable so far; effects are estimated from {LEAST_TRIALS} on."
@@ -94,6 +94,8 @@ def space(search: SearchEvidence, seed: int = 0) -> Section:
             "Share of the variance of AUC over the search space that a setting accounts for by itself (functional "
             "ANOVA of a random forest). Bars whose error reaches zero are not evidence."
         )
+        if len(comparable) > MOST_TRIALS:
+            caption += f" Estimated from {MOST_TRIALS} of these trials, drawn at random."
         blocks.append(Picture("importance", figures.importance_bars(found), caption))
     caption = (
         f"AUC after epoch {search.shared_epoch} against each setting, a dot for each trial in which it had an effect."
