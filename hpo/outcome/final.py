@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ConfigDict, ValidationError, field_validator
+from pydantic import ConfigDict, ValidationError, field_validator, model_validator
 
 from hpo.data.npz import NpzError, open_npz
 from hpo.errors import DataError, OutputError
@@ -19,6 +19,7 @@ from hpo.outcome.networks import Protocol
 from hpo.study.config import ConfigValues
 from hpo.study.record import NetworkRecord
 from hpo.study.stored import StoredModel, faults, is_newer, parse_object
+from hpo.text import brief
 
 RESULT, SCORES = "final.json", "scores.npz"
 
@@ -98,6 +99,18 @@ class FinalResult(StoredModel):
     code_version: str
     time: float
     version: int = RESULT_VERSION
+
+    @model_validator(mode="after")
+    def _hangs_together(self) -> FinalResult:
+        names = [entry.name for entry in self.entries]
+        if self.winner not in names or len(set(names)) != len(names):
+            raise ValueError(f"its winner {brief(self.winner)} is not one of its entries {brief(names)}")
+        if any(type(entry.config.get("input_size", 1)) is not int for entry in self.entries):
+            raise ValueError("an entry has an input_size that is no whole number")
+        for network in (network for entry in self.entries for network in entry.networks):
+            if Path(network.file).name != network.file:
+                raise ValueError(f"{brief(network.file)} is not the name of a file in its folder models")
+        return self
 
     def entry(self, name: str) -> FinalEntry:
         """Return the entry of that name."""
