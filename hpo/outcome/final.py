@@ -156,8 +156,14 @@ def results_folder(study: str, option: Path | None = None, former_names: Sequenc
     """
     if option is not None:
         return option
-    folders = [DEFAULT_RESULTS / name for name in (study, *reversed(former_names))]
+    folders = [DEFAULT_RESULTS / _inside(name) for name in (study, *reversed(former_names))]
     return next((folder for folder in folders if folder.exists()), folders[0])
+
+
+def _inside(name: str) -> str:
+    """Return a name as a path that does not leave the folder it is put into: names come from a database."""
+    path = Path(name)
+    return name.replace("/", "_").replace("..", "_") if path.is_absolute() or ".." in path.parts or not path.parts else name
 
 
 def store(final: Final, folder: Path) -> None:
