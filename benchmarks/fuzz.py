@@ -17,7 +17,7 @@ from typing import Any
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from benchmarks.inputs import files, stored, surroundings, text
+from benchmarks.inputs import files, results, stored, surroundings, text
 from benchmarks.inputs.tally import Tally
 
 COUNTS = {
@@ -27,8 +27,10 @@ COUNTS = {
     "command lines": 1500,
     "arrays": 800,
     "models": 300,
-    "damaged databases": 150,
-    "stored rows": 300,
+    "damaged databases": 100,
+    "stored rows": 150,
+    "final results": 400,
+    "reports": 40,
 }
 """Inputs of each kind at scale 1."""
 
@@ -117,12 +119,33 @@ def _damaged_databases(tally: Tally, count: int, folder: Path) -> None:
 
 
 def _stored_rows(tally: Tally, count: int, folder: Path) -> None:
-    good = files.study_in_a_file(folder / "good.sqlite3")
+    good = files.study_in_a_file(folder / "whole.sqlite3")
 
     def use(cell: tuple[tuple[str, str], Any]) -> None:
         path = _fresh(folder / "rows.sqlite3", good)
         stored.change(path, cell)
         files.read_everything(tally, path, cell)
+
+    tried(stored.cells, count, use)
+
+
+def _results(tally: Tally, count: int, folder: Path) -> None:
+    results.small_result(folder / "good-result")
+    (folder / "results").mkdir()
+
+    def use(how: tuple[Any, ...]) -> None:
+        results.read_result(tally, folder / "good-result", how, folder / "results")
+
+    tried(results.broken, count, use)
+
+
+def _reports(tally: Tally, count: int, folder: Path) -> None:
+    good = files.study_in_a_file(folder / "told.sqlite3")
+
+    def use(cell: tuple[tuple[str, str], Any]) -> None:
+        path = _fresh(folder / "report.sqlite3", good)
+        stored.change(path, cell)
+        tally.call(["report", "study", "--storage", f"sqlite:///{path}", "--out", "report"], cell)
 
     tried(stored.cells, count, use)
 
@@ -143,6 +166,8 @@ KINDS: dict[str, Callable[[Tally, int, Path], None]] = {
     "models": _models,
     "damaged databases": _damaged_databases,
     "stored rows": _stored_rows,
+    "final results": _results,
+    "reports": _reports,
 }
 
 

@@ -79,7 +79,9 @@ def create_study(
     spec = _whole_spec(spec, trials)
     database = open_database(resolve_address(storage), create=True)
     rule = _budget_rule(trials)
-    return create_or_open(database, name or spec.data.name, spec, budget=rule, code_version=_code_version())
+    return create_or_open(
+        database, spec.data.name if name is None else name, spec, budget=rule, code_version=_code_version()
+    )
 
 
 def open_study(name: str, storage: str | None = None) -> Study:
@@ -152,7 +154,7 @@ def launch(
     launched = session.launch(
         spec,
         LaunchRequest(
-            study=name or spec.data.name,
+            study=spec.data.name if name is None else name,
             storage=storage,
             data_dir=data_folder(_text(data_dir)),
             workers=workers,

@@ -110,14 +110,14 @@ def broken_model(good: bytes, how: tuple[Any, ...]) -> bytes:
     return struct.pack("<Q", len(text)) + text + good[8 + length :]
 
 
-def small_model(path: Path) -> bytes:
-    """Write a network for digits; return its bytes."""
+def small_model(path: Path, dataset: str = "digits") -> bytes:
+    """Write a network for a data set in 2D; return its bytes."""
     from hpo.study.catalogue import find_dataset
     from hpo.study.config import TrainConfig
     from hpo.training.loop.model_file import Model, save_model
     from hpo.training.model.resnet import resnet18
 
-    save_model(Model(find_dataset("digits"), TrainConfig(), resnet18(2, 1, 0), {}), path)
+    save_model(Model(find_dataset(dataset), TrainConfig(), resnet18(2, 1, 0), {}), path)
     return path.read_bytes()
 
 

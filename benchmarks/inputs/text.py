@@ -93,7 +93,17 @@ COMMANDS = (
         "db restore",
     ),
     *("db copy", "db upgrade", "slurm script", "slurm presets", "completion", "stop", "export", "report", "confirm"),
-    *("ablate", "finalize", "replay", "launch --on none", "launch --on slurm --dry-run", "predict"),
+    *(
+        "ablate",
+        "finalize",
+        "replay",
+        "studies",
+        "rename",
+        "delete --yes",
+        "launch --on none",
+        "launch --on slurm --dry-run",
+        "predict",
+    ),
 )
 """Commands that end by themselves, also when their arguments happen to be good."""
 

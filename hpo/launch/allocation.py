@@ -81,4 +81,4 @@ def _end(environment: Mapping[str, str], label: str) -> float | None:
 
 
 def _number(text: str | None) -> int | None:
-    return int(text) if text and text.isdigit() else None
+    return int(text) if text and re.fullmatch("[0-9]{1,18}", text) else None

@@ -14,7 +14,7 @@ from hpo.outcome.judgement import EntryResult, judge_final
 from hpo.study.baselines import shown_name
 from hpo.study.catalogue import find_dataset
 from hpo.study.choices import describe_network
-from hpo.study.config import TrainConfig
+from hpo.study.record import stored_config
 from hpo.study.stored import JsonObject
 from hpo.text import auc
 
@@ -65,7 +65,7 @@ def _config(result: FinalResult, entry: FinalEntry) -> JsonObject:
 def _card(final: Final, entry: FinalEntry, judged: EntryResult, networks: int) -> str:
     result = final.result
     dataset, protocol = find_dataset(result.dataset), result.protocol
-    config = TrainConfig.model_validate(entry.config)
+    config = stored_config(entry.config, f"{entry.name} of the final result of study {result.study}")
     estimate = judged.interval
     kind = "seeds and test samples" if estimate is judged.over_all else "test samples"
     shape = ", ".join(("N", *map(str, dataset.image_shape)))

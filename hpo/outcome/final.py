@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ConfigDict, ValidationError, field_validator
+from pydantic import ConfigDict, ValidationError, field_validator, model_validator
 
 from hpo.data.npz import NpzError, open_npz
 from hpo.errors import DataError, OutputError
@@ -19,6 +19,7 @@ from hpo.outcome.networks import Protocol
 from hpo.study.config import ConfigValues
 from hpo.study.record import NetworkRecord
 from hpo.study.stored import StoredModel, faults, is_newer, parse_object
+from hpo.text import brief
 
 RESULT, SCORES = "final.json", "scores.npz"
 
@@ -99,6 +100,18 @@ class FinalResult(StoredModel):
     time: float
     version: int = RESULT_VERSION
 
+    @model_validator(mode="after")
+    def _hangs_together(self) -> FinalResult:
+        names = [entry.name for entry in self.entries]
+        if self.winner not in names or len(set(names)) != len(names):
+            raise ValueError(f"its winner {brief(self.winner)} is not one of its entries {brief(names)}")
+        if any(type(entry.config.get("input_size", 1)) is not int for entry in self.entries):
+            raise ValueError("an entry has an input_size that is no whole number")
+        for network in (network for entry in self.entries for network in entry.networks):
+            if Path(network.file).name != network.file:
+                raise ValueError(f"{brief(network.file)} is not the name of a file in its folder models")
+        return self
+
     def entry(self, name: str) -> FinalEntry:
         """Return the entry of that name."""
         return next(entry for entry in self.entries if entry.name == name)
@@ -143,8 +156,14 @@ def results_folder(study: str, option: Path | None = None, former_names: Sequenc
     """
     if option is not None:
         return option
-    folders = [DEFAULT_RESULTS / name for name in (study, *reversed(former_names))]
+    folders = [DEFAULT_RESULTS / _inside(name) for name in (study, *reversed(former_names))]
     return next((folder for folder in folders if folder.exists()), folders[0])
+
+
+def _inside(name: str) -> str:
+    """Return a name as a path that does not leave the folder it is put into: names come from a database."""
+    path = Path(name)
+    return name.replace("/", "_").replace("..", "_") if path.is_absolute() or ".." in path.parts or not path.parts else name
 
 
 def store(final: Final, folder: Path) -> None:

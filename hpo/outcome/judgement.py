@@ -16,6 +16,7 @@ from hpo.statistics.intervals import Comparison, Estimate
 from hpo.statistics.network_metrics import NetworkMetrics, network_accuracies, network_aucs
 from hpo.statistics.obuchowski_rockette import difference_over_seeds_and_samples, mean_over_seeds_and_samples
 from hpo.statistics.threshold import correct_share
+from hpo.study.config import settings
 
 _HALF = 0.5
 
@@ -152,7 +153,7 @@ def _judged(
         sensitivity=_accuracy(chosen[:, labels == 1]) if labels.ndim == 1 else None,
         specificity=_accuracy(chosen[:, labels == 0]) if labels.ndim == 1 else None,
         threshold_rows=entry.networks[0].threshold_rows,
-        input_size=int(entry.config["input_size"]),
+        input_size=int(entry.config.get("input_size", settings()["input_size"].default)),
     )
 
 

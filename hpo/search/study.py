@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
@@ -308,7 +307,11 @@ def check_printable(option: str, name: str, most: int) -> None:
 
 def former_names(stored: str | None) -> tuple[str, ...]:
     """Return the former names of a study, given the JSON text of `with_former_names`."""
-    return tuple(json.loads(stored)) if stored else ()
+    try:
+        names = parse_json(stored or "[]")
+    except ValueError:
+        names = []
+    return tuple(name for name in names if isinstance(name, str)) if isinstance(names, list) else ()
 
 
 def with_former_names() -> sa.Label[Any]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 
 import pytest
+import sqlalchemy as sa
+from sqlalchemy.engine import URL
 
-from hpo.errors import StudyConflictError, StudyNotFoundError, UsageError
+from hpo.errors import StorageError, StudyConflictError, StudyNotFoundError, UsageError
 from hpo.search.admin.copy import copy_study
 from hpo.search.admin.health import examine
-from hpo.search.database.database import Database
+from hpo.search.database.database import Database, open_database
 from hpo.search.queries.status import read_status
 from hpo.search.queue.workers import read_workers, register_worker, this_process
 from hpo.search.study import create_or_open, open_study
@@ -67,3 +69,25 @@ def test_a_worker_that_cannot_be_named_so_is_refused(worker: str) -> None:
 def test_any_text_may_be_asked_for(odd: str, any_database: Database) -> None:
     with pytest.raises(StudyNotFoundError):
         open_study(any_database, odd)
+
+
+@pytest.mark.parametrize("server", ["postgresql", "mysql"])
+def test_a_letter_that_a_database_has_not_is_a_sentence(server: str, request: pytest.FixtureRequest) -> None:
+    url: URL = request.getfixturevalue(server)
+    latin = f"{url.database}_latin"
+    of_postgresql = "ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0"
+    options = {"postgresql": of_postgresql, "mysql": "CHARSET latin1"}
+    admin = sa.create_engine(url, isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {latin} {options[server]}")
+    try:
+        database = open_database(url.set(database=latin), create=True)
+        assert create_or_open(database, "é", make_spec(2)).name == open_study(database, "é").name == "é"
+        for use in (lambda: open_study(database, "😀"), lambda: create_or_open(database, "😀", make_spec(2))):
+            with pytest.raises(StorageError):
+                use()
+        database.close()
+    finally:
+        with admin.connect() as connection:
+            connection.exec_driver_sql(f"DROP DATABASE {latin}")
+        admin.dispose()

@@ -96,7 +96,8 @@ def driver_arguments(url: URL) -> DriverArguments:
         setup = f"SET SESSION wait_timeout = {STUCK_SECONDS}, innodb_lock_wait_timeout = {LOCK_SECONDS}"
         limits = {"read_timeout": SILENCE_SECONDS, "write_timeout": SILENCE_SECONDS}
         return _unless_given(url, {"connect_timeout": CONNECT_TIMEOUT, "init_command": setup, **limits})
-    arguments: DriverArguments = {"connect_timeout": CONNECT_TIMEOUT}
+    # The default is the encoding of the server's database, in which psycopg cannot write every letter.
+    arguments: DriverArguments = {"connect_timeout": CONNECT_TIMEOUT, "client_encoding": "utf8"}
     # Both ends detect that the other's host is gone: by keepalives while they wait, by the timeout while they send. On
     # the server, this releases the locks of a worker whose node died.
     arguments |= {"keepalives": 1, "keepalives_idle": 20, "keepalives_interval": 5, "keepalives_count": 5}

@@ -113,7 +113,7 @@ _BY_MYSQL_NUMBER = {
         ErrorKind.READ_ONLY: (1036, 1290, 1792, 1836),
         ErrorKind.LOGIN_REFUSED: (1045, 1698, 1820, 1862, 3118, 4151),
         ErrorKind.NO_DATABASE: (1046, 1049),
-        ErrorKind.NOT_STORABLE: (1366, 3854, 3988),  # a letter that is not in its character set
+        ErrorKind.NOT_STORABLE: (1267, 1270, 1271, 1366, 3854, 3988),  # a letter that is not in its character set
         ErrorKind.NOT_ALLOWED: (1044, 1130, 1142, 1143, 1227, 1370),
     }.items()
     for number in numbers
