@@ -7,7 +7,7 @@ import tempfile
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from benchmarks.fault_harness import invariants, stock_invariants
 from benchmarks.fault_harness.crew import Crew
@@ -37,7 +37,7 @@ class Plan:
     seconds: float = 45.0
     limit: float = 240.0
     seed: int = 0
-    kinds: tuple[Kind, ...] = ("kill", "terminate", "freeze", "restart", "full disk", "relaunch")
+    kinds: tuple[Kind, ...] = get_args(Kind)
     mysql: str | None = None
 
 
@@ -74,13 +74,16 @@ def _phases(system: System, plan: Plan, server: Server, disk: SmallDisk, folder:
     checkpoints.mkdir()
     orders = Orders(
         system, address, STUDY, "", str(folder / "journals"), str(checkpoints),
-        plan.trials, plan.epochs, plan.epoch_seconds, plan.lease,
+        plan.trials, plan.epochs, plan.epoch_seconds, plan.lease, clock_file=str(folder / "clock"),
     )  # fmt: skip
-    kinds = tuple(
-        kind
-        for kind in plan.kinds
-        if (kind != "restart" or server.restartable) and (kind != "full disk" or disk.fillable)
-    )
+    possible: dict[Kind, bool] = {
+        "restart": server.restartable,
+        "full disk": disk.fillable,
+        "cut": server.cuttable,
+        # Optuna asks for the time by statements of its own.
+        "database clock": system == "hpo",
+    }
+    kinds = tuple(kind for kind in plan.kinds if possible.get(kind, True))
     crew = Crew(orders, plan.workers, server, disk, folder / "logs")
     found: dict[str, Any] = {"system": system, "backend": plan.backend, "kinds": kinds, "phases": {}}
     began = time.monotonic()
