@@ -5,9 +5,11 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from benchmarks.fault_harness import invariants, stock_invariants
 from benchmarks.fault_harness.crew import Crew
@@ -16,6 +18,11 @@ from benchmarks.fault_harness.journal import Entry, read_journals
 from benchmarks.fault_harness.orders import Orders, System
 from benchmarks.fault_harness.schedule import Kind, draw
 from benchmarks.fault_harness.servers import Server, open_server
+from hpo.search.database.address import resolve_address
+from hpo.search.database.database import open_database
+from hpo.search.study import create_or_open
+from hpo.study.space import Choices, FloatRange
+from hpo.study.spec import Budget, Search, StudySpec
 
 STUDY = "faults"
 PHASES = ("under faults", "relaunched when finished", "budget raised, under faults")
@@ -37,7 +44,7 @@ class Plan:
     seconds: float = 45.0
     limit: float = 240.0
     seed: int = 0
-    kinds: tuple[Kind, ...] = ("kill", "terminate", "freeze", "restart", "full disk", "relaunch")
+    kinds: tuple[Kind, ...] = get_args(Kind)
     mysql: str | None = None
 
 
@@ -46,6 +53,13 @@ def run(system: System, plan: Plan, keep: Path | None = None) -> dict[str, Any]:
 
     keep: a folder that gets the workers' logs and journals.
     """
+    with surroundings(plan, keep and keep / system) as (server, disk, folder):
+        return _phases(system, plan, server, disk, folder)
+
+
+@contextmanager
+def surroundings(plan: Plan, keep: Path | None = None) -> Iterator[tuple[Server, SmallDisk, Path]]:
+    """A server, a disk, and a folder with `journals` and `logs`; cleared away afterwards."""
     with tempfile.TemporaryDirectory(prefix="hpo-faults-") as temporary:
         folder = Path(temporary)
         # A server that runs as another user has to reach its own folder.
@@ -57,12 +71,12 @@ def run(system: System, plan: Plan, keep: Path | None = None) -> dict[str, Any]:
             on_disk = plan.backend == "sqlite"
             server = open_server(plan.backend, disk.folder if on_disk else folder / "server", plan.mysql)
             try:
-                return _phases(system, plan, server, disk, folder)
+                yield server, disk, folder
             finally:
                 server.close()
                 if keep is not None:
                     for name in ("journals", "logs"):
-                        shutil.copytree(folder / name, keep / system / plan.backend / name, dirs_exist_ok=True)
+                        shutil.copytree(folder / name, keep / plan.backend / name, dirs_exist_ok=True)
         finally:
             disk.close()
 
@@ -70,17 +84,15 @@ def run(system: System, plan: Plan, keep: Path | None = None) -> dict[str, Any]:
 def _phases(system: System, plan: Plan, server: Server, disk: SmallDisk, folder: Path) -> dict[str, Any]:
     address = server.address(system)
     make_study(system, address, plan)
-    checkpoints = disk.folder / "checkpoints"
-    checkpoints.mkdir()
-    orders = Orders(
-        system, address, STUDY, "", str(folder / "journals"), str(checkpoints),
-        plan.trials, plan.epochs, plan.epoch_seconds, plan.lease,
-    )  # fmt: skip
-    kinds = tuple(
-        kind
-        for kind in plan.kinds
-        if (kind != "restart" or server.restartable) and (kind != "full disk" or disk.fillable)
-    )
+    orders = first_orders(system, plan, address, folder, checkpoints := disk.folder / "checkpoints")
+    possible: dict[Kind, bool] = {
+        "restart": server.restartable,
+        "full disk": disk.fillable,
+        "cut": server.cuttable,
+        # Optuna asks for the time by statements of its own.
+        "database clock": system == "hpo",
+    }
+    kinds = tuple(kind for kind in plan.kinds if possible.get(kind, True))
     crew = Crew(orders, plan.workers, server, disk, folder / "logs")
     found: dict[str, Any] = {"system": system, "backend": plan.backend, "kinds": kinds, "phases": {}}
     began = time.monotonic()
@@ -113,6 +125,15 @@ def _phases(system: System, plan: Plan, server: Server, disk: SmallDisk, folder:
     }
 
 
+def first_orders(system: System, plan: Plan, address: str, folder: Path, checkpoints: Path) -> Orders:
+    """Orders to the workers of a study; each gets a name of its own."""
+    checkpoints.mkdir(exist_ok=True)
+    return Orders(
+        system, address, STUDY, "", str(folder / "journals"), str(checkpoints),
+        plan.trials, plan.epochs, plan.epoch_seconds, plan.lease, clock_file=str(folder / "clock"),
+    )  # fmt: skip
+
+
 def make_study(system: System, address: str, plan: Plan) -> None:
     """Makes the study, or gives it another budget."""
     if system == "stock":
@@ -124,13 +145,14 @@ def make_study(system: System, address: str, plan: Plan) -> None:
         optuna.create_study(study_name=STUDY, storage=storage, direction="maximize", load_if_exists=True)
         storage.engine.dispose()
         return
-    from hpo.search.database.address import resolve_address
-    from hpo.search.database.database import open_database
-    from hpo.search.study import create_or_open
-    from hpo.study.space import Choices, FloatRange
-    from hpo.study.spec import Budget, Search, StudySpec
+    database = open_database(resolve_address(address), create=True)
+    create_or_open(database, STUDY, make_spec(plan))
+    database.close()
 
-    spec = StudySpec(
+
+def make_spec(plan: Plan) -> StudySpec:
+    """The spec of a study whose trials are stand-ins."""
+    return StudySpec(
         dataset="breast",
         search=Search(sampler="random", first_rung=2, reduction=3),
         budget=Budget(trials=plan.trials, epochs=plan.epochs),
@@ -139,9 +161,6 @@ def make_study(system: System, address: str, plan: Plan) -> None:
             "batch_size": Choices(choices=(32, 64, 128)),
         },
     )
-    database = open_database(resolve_address(address), create=True)
-    create_or_open(database, STUDY, spec)
-    database.close()
 
 
 def _broken(system: System, address: str, journal: list[Entry], budget: int, lease: float) -> dict[str, list[str]]:

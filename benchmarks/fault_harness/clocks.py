@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import time
 from collections.abc import Callable
@@ -55,7 +54,7 @@ class ClockFile:
         """Set it for all workers at once."""
         partial = self._path.with_suffix(".partial")
         partial.write_text(repr(seconds))
-        os.replace(partial, self._path)
+        partial.replace(self._path)
 
     def ahead(self) -> float:
         """Seconds; 0 if it was never set."""

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from benchmarks.fault_harness.clocks import HOUR, ClockFile
 from benchmarks.fault_harness.disk import SmallDisk
+from benchmarks.fault_harness.forks import Forks
 from benchmarks.fault_harness.orders import Orders
 from benchmarks.fault_harness.schedule import Fault
 from benchmarks.fault_harness.servers import Server
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 TICK = 0.05
 AGAIN_AFTER = 0.5
 """Seconds until a worker that ended before its study did is started again."""
@@ -54,15 +52,13 @@ class Crew:
     def __init__(self, orders: Orders, workers: int, server: Server, disk: SmallDisk, logs: Path) -> None:
         self.counts: Counter[str] = Counter()
         """Faults by kind, and how workers ended."""
-        self._orders, self._server, self._disk, self._logs = orders, server, disk, logs
+        self._orders, self._server, self._disk = orders, server, disk
+        self._clock = ClockFile(Path(orders.clock_file))
         self._slots = [_Slot() for _ in range(workers)]
         self._thaw: list[tuple[float, int]] = []
         self._lived = False
         self._errands: list[threading.Thread] = []
-        self._nursery = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.fault_harness.nursery"],
-            cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        )  # fmt: skip
+        self._forks = Forks(logs)
 
     def run(self, trials: int, faults: list[Fault], limit: float) -> bool:
         """Works with this budget until every worker has ended of itself; false if it took more than `limit` seconds,
@@ -89,9 +85,7 @@ class Crew:
     def close(self) -> None:
         """Kills what is left of the workers."""
         self._kill_all()
-        if self._nursery.stdin is not None:
-            self._nursery.stdin.close()
-        self._nursery.wait()
+        self._forks.close()
 
     def _hopeless(self) -> bool:
         return not self._lived and self.counts["workers ended"] > 3 * len(self._slots)
@@ -104,13 +98,13 @@ class Crew:
             worker = f"w{number:02d}-{slot.life}"
             offset = WRONG_BY[number % len(WRONG_BY)]
             orders = replace(self._orders, worker=worker, clock_offset=offset)
-            slot.process = self._ask({"start": asdict(orders), "log": str(self._logs / f"{worker}.log")})["pid"]
+            slot.process = self._forks.start(orders)
             slot.struck = False
             slot.began = time.monotonic()
             self.counts["workers started"] += 1
 
     def _collect(self) -> None:
-        ended = {int(process): code for process, code in self._ask({"ended": True})["ended"].items()}
+        ended = self._forks.ended()
         for slot in self._slots:
             if slot.process not in ended:
                 continue
@@ -128,6 +122,11 @@ class Crew:
             self._in_background(lambda: self._server.restart(crash=self.counts["restart"] % 2 == 0))
         elif fault.kind == "full disk":
             self._in_background(lambda: self._fill_for(fault.seconds))
+        elif fault.kind == "cut":
+            self._server.cut()
+        elif fault.kind == "database clock":
+            # Forward by an hour, back to where it was, back by an hour, and forward to where it was.
+            self._clock.set((HOUR, 0.0, -HOUR, 0.0)[self.counts[fault.kind] % 4])
         elif fault.kind == "relaunch":
             for slot in self._slots:
                 self._signal(slot, signal.SIGTERM)
@@ -143,6 +142,8 @@ class Crew:
         if fault.kind == "freeze":
             self._thaw.append((time.monotonic() + fault.seconds, slot.process))
             os.kill(slot.process, signal.SIGSTOP)
+        elif fault.kind == "wall clock":
+            os.kill(slot.process, (signal.SIGUSR1, signal.SIGUSR2)[self.counts[fault.kind] % 2])
         else:
             self._signal(slot, signal.SIGKILL if fault.kind == "kill" else signal.SIGTERM)
         return True
@@ -179,13 +180,3 @@ class Crew:
             time.sleep(TICK)
         for errand in self._errands:
             errand.join()
-
-    def _ask(self, question: dict[str, Any]) -> dict[str, Any]:
-        if self._nursery.stdin is None or self._nursery.stdout is None:
-            raise RuntimeError("the nursery has no pipes")
-        print(json.dumps(question), file=self._nursery.stdin, flush=True)
-        answer = self._nursery.stdout.readline()
-        if not answer:
-            raise RuntimeError("the nursery has ended")
-        found: dict[str, Any] = json.loads(answer)
-        return found

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.fault_harness.clocks import skew_clock
+from benchmarks.fault_harness.clocks import ClockFile, shift_database_clock, skew_clock
 from benchmarks.fault_harness.journal import Journal
 from benchmarks.fault_harness.orders import Orders
 from benchmarks.fault_harness.stand_in import StandIn
@@ -37,9 +37,9 @@ def work(orders: Orders) -> int:
     skew_clock(orders.clock_offset)
     train = StandIn(orders.epochs, orders.epoch_seconds, Path(orders.checkpoints))
     try:
-        study = open_study(
-            open_database(resolve_address(orders.address), create=False), orders.study, lease=orders.lease
-        )
+        database = open_database(resolve_address(orders.address), create=False)
+        shift_database_clock(database.engine, ClockFile(Path(orders.clock_file)).ahead)
+        study = open_study(database, orders.study, lease=orders.lease)
         run_worker(study, identity=this_process(orders.worker), train=train, stop=stop)
     except HpoError as error:
         print(error)

@@ -50,13 +50,13 @@ def read_facts(address: str, name: str) -> list[TrialFacts]:
     database = open_database(resolve_address(address), create=False)
     study = open_study(database, name)
     curves: dict[int, dict[int, float]] = defaultdict(dict)
-    with database.engine.connect() as connection:
-        here = schema.reports.c.study_id == study.study_id
-        for report in connection.execute(sa.select(schema.reports).where(here)):
-            curves[report.trial_number][report.epoch] = report.auc
-        own = schema.trials.c.study_id == study.study_id
-        rows = connection.execute(sa.select(schema.trials).where(own).order_by(schema.trials.c.trial_number)).all()
-    shown = {trial.number: trial for trial in database.optuna.get_all_trials(study.study_id, deepcopy=False)}
+    there = sa.select(schema.reports).where(schema.reports.c.study_id == study.study_id)
+    own = sa.select(schema.trials).where(schema.trials.c.study_id == study.study_id)
+    for report in database.read(lambda connection: connection.execute(there).all()):
+        curves[report.trial_number][report.epoch] = report.auc
+    rows = database.read(lambda connection: connection.execute(own.order_by(schema.trials.c.trial_number)).all())
+    trials = database.patient_optuna().get_all_trials(study.study_id, deepcopy=False)
+    shown = {trial.number: trial for trial in trials}
     database.close()
     facts = []
     for row in rows:

@@ -11,7 +11,10 @@ System = Literal["hpo", "stock"]
 
 @dataclass(frozen=True)
 class Orders:
-    """Orders to one worker. lease, epoch_seconds, clock_offset: seconds; trials: the budget, for stock."""
+    """Orders to one worker. lease, epoch_seconds, clock_offset: seconds; trials: the budget, for stock.
+
+    clock_file: by how many seconds the clock of the database is ahead, for hpo.
+    """
 
     system: System
     address: str
@@ -24,6 +27,7 @@ class Orders:
     epoch_seconds: float
     lease: float
     clock_offset: float = 0.0
+    clock_file: str = "/nonexistent"
 
 
 def stand_in_auc(seed: int, epoch: int) -> float:

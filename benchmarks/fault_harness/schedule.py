@@ -6,7 +6,7 @@ import random
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["kill", "terminate", "freeze", "restart", "full disk", "relaunch"]
+Kind = Literal["kill", "terminate", "freeze", "restart", "full disk", "relaunch", "cut", "wall clock", "database clock"]
 
 EVERY_SECONDS: dict[Kind, float] = {
     "kill": 1.5,
@@ -15,10 +15,13 @@ EVERY_SECONDS: dict[Kind, float] = {
     "restart": 11.0,
     "full disk": 7.0,
     "relaunch": 19.0,
+    "cut": 3.0,
+    "wall clock": 1.0,
+    "database clock": 4.0,
 }
-"""Mean seconds between two faults of a kind; the last three come regularly, the others at random."""
+"""Mean seconds between two faults of a kind; some come regularly, the others at random."""
 
-_REGULAR = ("restart", "full disk", "relaunch")
+_REGULAR = ("restart", "full disk", "relaunch", "database clock")
 
 
 @dataclass(frozen=True)

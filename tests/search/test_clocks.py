@@ -48,6 +48,13 @@ def test_a_clock_that_is_set_forward_takes_no_trial_from_its_worker(study: Study
     assert ended(held)
 
 
+def test_a_worker_knows_the_clock_from_its_start_on(study: Study, clock: _Clock) -> None:
+    register_worker(study, this_process("next"))
+    claimed(study, "holder")
+    clock.ahead = HOUR
+    assert claim(study, "next") is NothingToClaim.ELSEWHERE
+
+
 def test_the_trial_of_a_dead_worker_waits_for_a_lease_after_the_clock_was_set_forward(
     study: Study, clock: _Clock
 ) -> None:

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Iterator, Sequence
 
 import optuna
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection
+from sqlalchemy.engine import URL, Connection
 
 from hpo.errors import StudyConflictError, StudyNotFoundError, UsageError
 from hpo.search.admin.studies import delete_study, read_deletion, rename_study
 from hpo.search.database import schema
-from hpo.search.database.database import Database
+from hpo.search.database.database import Database, open_database
 from hpo.search.database.optuna_mirror import optuna_tables
 from hpo.search.queries.ledger import StudyLedger, read_openings
 from hpo.search.queries.trials import read_curve, read_trials
+from hpo.search.queue.claiming import store_record
+from hpo.search.strategy.sampler import suggest
 from hpo.search.study import Study, create_or_open, list_studies, open_study
-from hpo.testing.trainer import make_spec
+from hpo.testing.trainer import make_record, make_spec
 from hpo.testing.trials import claimed, expire, trained
 from tests.search.planned import make_confirmation, make_plan
 
@@ -189,3 +192,41 @@ class TestRename:
                 rename_study(any_database, name, new)
         with pytest.raises(StudyNotFoundError):
             rename_study(any_database, f"{name} else", "x")
+
+
+@pytest.fixture(params=["postgresql", "mysql"])
+def busy(request: pytest.FixtureRequest, name: str) -> Iterator[Study]:
+    """A study on a server, of which a worker claims a trial while the next other transaction waits for its lock."""
+    url: URL = request.getfixturevalue(request.param)
+    theirs, ours = (open_database(url, create=True) for _ in range(2))
+    study = _lived(theirs, name)
+    claims: list[int] = []
+
+    def claim_first(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if "FOR UPDATE" in statement and not claims:
+            held = claimed(study)
+            claims.append(held.number)
+            drawn = suggest(study, held.number).drawn
+            assert store_record(held, make_record({}), drawn=drawn)
+
+    sa.event.listen(ours.engine, "before_cursor_execute", claim_first)
+    yield dataclasses.replace(study, database=ours)
+    assert len(claims) == 1
+    for database in (theirs, ours):
+        database.close()
+
+
+class TestATrialThatIsClaimedMeanwhile:
+    def test_is_deleted_too_by_force(self, busy: Study) -> None:
+        delete_study(busy.database, busy.name, force=True)
+        assert _names(busy.database, busy.name) == set()
+
+    def test_keeps_a_study_from_being_deleted(self, busy: Study) -> None:
+        with pytest.raises(UsageError):
+            delete_study(busy.database, busy.name)
+        assert _names(busy.database, busy.name) == {busy.name}
+
+    def test_keeps_a_study_from_being_renamed(self, busy: Study) -> None:
+        with pytest.raises(UsageError):
+            rename_study(busy.database, busy.name, f"{busy.name} renamed")
+        assert _names(busy.database, busy.name) == {busy.name}

@@ -85,7 +85,7 @@ def delete_study(database: Database, name: str, *, force: bool = False, alone: b
         if tried and _name_of(connection, tried[-1][0]) is None:
             return tried[-1][1]
         family = _family(database, connection, name, lock=True)
-        deletion = _deletion(connection, family)
+        deletion = _deletion(connection, family, lock=True)
         if alone and (others := [row.name for row in family[1:]]):
             raise StudyConflictError(
                 f"study {name} cannot be deleted alone, since {' and '.join(others)} belongs to it: delete that first"
@@ -124,7 +124,7 @@ def rename_study(database: Database, old: str, new: str) -> dict[str, str]:
         if tried and _name_of(connection, tried[-1][0]) == new:
             return tried[-1][1]
         family = _family(database, connection, old, lock=True)
-        _check_idle([_contents(connection, row) for row in family], "renamed")
+        _check_idle([_contents(connection, row, lock=True) for row in family], "renamed")
         names = {row.name: _new_name(row.name, old, new) for row in family}
         _check_free(database, connection, {row.study_id: names[row.name] for row in family})
         tried.append((family[0], {name: changed for name, changed in names.items() if name != changed}))
@@ -165,18 +165,21 @@ def _family(database: Database, connection: Connection, name: str, *, lock: bool
     return family
 
 
-def _deletion(connection: Connection, family: Sequence[AnyRow]) -> Deletion:
+def _deletion(connection: Connection, family: Sequence[AnyRow], *, lock: bool = False) -> Deletion:
     names = [name for row in family for name in (row.name, *former_names(row.former_names))]
     logged = connection.scalars(sa.select(schema.ledger.c.study).where(schema.ledger.c.study.in_(names)))
     accesses = sum(name in names for name in logged)
-    return Deletion(tuple(_contents(connection, row) for row in family), accesses)
+    return Deletion(tuple(_contents(connection, row, lock=lock) for row in family), accesses)
 
 
-def _contents(connection: Connection, row: AnyRow) -> StudyContents:
+def _contents(connection: Connection, row: AnyRow, *, lock: bool) -> StudyContents:
     trials, reports = schema.trials.c, schema.reports.c
     held = sa.select(trials.worker).where(
         trials.study_id == row.study_id, trials.state == "claimed", trials.lease_until >= database_now()
     )
+    if lock:
+        # A locking read sees what was claimed since this transaction began, which MySQL's other reads do not.
+        held = held.with_for_update()
 
     def counted(column: sa.Column[int]) -> int:
         return connection.scalar(sa.select(sa.func.count()).where(column == row.study_id)) or 0

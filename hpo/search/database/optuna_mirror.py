@@ -135,9 +135,11 @@ def rename_study(connection: Connection, study_id: int, name: str) -> None:
 
 def delete_study(connection: Connection, study_id: int) -> None:
     """Delete a study from every table of Optuna, with its trials."""
-    trials = optuna_tables()["trials"]
-    ids = connection.scalars(sa.select(trials.c.trial_id).where(trials.c.study_id == study_id)).all()
-    studies = optuna_tables()["studies"]
+    studies, trials = optuna_tables()["studies"], optuna_tables()["trials"]
+    # Locking reads see trials that were created since this transaction began, which MySQL's other reads do not.
+    connection.execute(sa.select(studies.c.study_id).where(studies.c.study_id == study_id).with_for_update())
+    query = sa.select(trials.c.trial_id).where(trials.c.study_id == study_id)
+    ids = connection.scalars(query.with_for_update()).all()
     for table in reversed(studies.metadata.sorted_tables):
         if "study_id" in table.c:
             connection.execute(sa.delete(table).where(table.c.study_id == study_id))

@@ -141,6 +141,7 @@ def register_worker(study: Study, identity: WorkerIdentity) -> float:
                 f"study {study.name} has a worker {shell(row.worker)}, whose name this server does not tell from "
                 f"{shell(identity.name)}; give another --worker-name"
             )
+        study.database.clock_step(float(row.started))
         if row.stop_before is None or row.stop_before < row.started:
             return float(row.started)
         started = math.nextafter(row.stop_before, math.inf)
