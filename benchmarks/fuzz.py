@@ -1,4 +1,4 @@
-"""Try broken input of every kind, with fixed seeds, and count exit codes: `python -m benchmarks.fuzz [--scale 1]`.
+"""Try broken input of every kind, with fixed seeds, and count exit codes: `python -m benchmarks.fuzz [--seed 0] [--scale 1]`.
 
 An exit code of 1, a traceback, or a control character of stored text that reaches the terminal is a failure.
 """
@@ -35,10 +35,14 @@ COUNTS = {
 """Inputs of each kind at scale 1."""
 
 
+SEED = [0]
+"""Seed of the run; the same inputs follow from the same seed."""
+
+
 def tried(strategy: st.SearchStrategy[Any], count: int, use: Callable[[Any], None]) -> None:
     """Call `use` for `count` examples of a strategy, the same ones in each run."""
 
-    @seed(0)
+    @seed(SEED[0])
     @settings(
         max_examples=count,
         deadline=None,
@@ -175,8 +179,10 @@ def main() -> int:
     """Run the kinds that are asked for; return 1 if anything failed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scale", type=float, default=1.0, help="multiple of the number of inputs")
+    parser.add_argument("--seed", type=int, default=0, help="another seed, for other inputs")
     parser.add_argument("--only", default="", help="part of the name of the only kind to try")
     asked = parser.parse_args()
+    SEED[0] = asked.seed
     with tempfile.TemporaryDirectory(prefix="hpo-fuzz-") as name:
         os.chdir(name)
         done = run_all(asked.scale, asked.only, Path(name))

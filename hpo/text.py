@@ -78,6 +78,12 @@ def visible(text: str) -> str:
     return "".join(letter if _is_visible(letter) else _escaped(letter) for letter in text)
 
 
+def storable(text: str, most: int = 4000) -> str:
+    """Return a text, such as that of an error, as every database can hold it: without NUL, cut to a length."""
+    shown = visible(text)
+    return shown if len(shown) <= most else f"{shown[: most - 4]} ..."
+
+
 def _is_visible(letter: str) -> bool:
     return letter.isprintable() or letter in "\n\t" or unicodedata.category(letter) == "Zs"
 

@@ -138,6 +138,7 @@ def read_everything(tally: Tally, path: Path, what: object) -> None:
     for words in (
         *(["status", "study"], ["status", "study", "--json"], ["trials", "study"], ["trials", "study", "1"]),
         *(["best", "study"], ["trials", "study", "--json"], ["stop", "study"], ["db", "check"]),
+        *(["studies"], ["studies", "--json"]),
         *(
             ["db", "backup", str(path.with_name("backup.sqlite3"))],
             ["db", "upgrade"],

@@ -15,7 +15,7 @@ from click.shell_completion import shell_complete
 from hpo import __version__
 from hpo.cli.lazy import Lazy, LazyGroup
 from hpo.cli.logs import log_to_stderr
-from hpo.cli.streams import discard_output, is_output_read, prepare_streams, say
+from hpo.cli.streams import discard_output, finish_messages, is_output_read, prepare_streams, say
 from hpo.cli.words import check_words
 from hpo.errors import DeviceError, HpoError, OutputError, UsageError
 
@@ -160,7 +160,9 @@ def main() -> None:
     # more; sleeping threads cost a few percent on an idle machine.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     prepare_streams()
-    sys.exit(_run())
+    code = _run()
+    finish_messages()
+    sys.exit(code)
 
 
 def _run() -> int:
@@ -207,7 +209,7 @@ def _code_of(error: OSError) -> int:
         discard_output()
         return 0
     file = str(error.filename or "no file named")
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         discard_output()
         say(f"hpo: the disk is full ({file}); free some space")
         return OutputError.exit_code

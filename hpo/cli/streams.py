@@ -29,16 +29,27 @@ def prepare_streams() -> None:
 
 
 def say(line: str) -> None:
-    """Print a message to stderr; control characters of stored text are shown, not sent. Without a reader it is lost."""
+    """Print a message to stderr; control characters of stored text are shown, not sent. Never fails."""
     try:
         print(visible(line), file=sys.stderr, flush=True)
-    except OSError:
+    except BrokenPipeError:
         _discard(_ERROR)
+    except OSError:
+        # On a full disk the line stays in the buffer, and comes with the next one if there is room again.
+        return
 
 
 def show(result: object, end: str = "\n") -> None:
     """Print a result to stdout, with control characters as `say` does."""
     print(visible(str(result)), end=end, flush=True)
+
+
+def finish_messages() -> None:
+    """Discard messages that cannot be written: Python would end with code 120 where it fails to flush them at exit."""
+    try:
+        sys.stderr.flush()
+    except OSError:
+        _discard(_ERROR)
 
 
 def is_output_read() -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import math
 from dataclasses import dataclass
@@ -149,6 +150,8 @@ def _read_bytes(dataset: Dataset, path: Path) -> bytes:
     """Read a whole file, but not one that is larger than its arrays could be."""
     values = sum(dataset.rows) * (math.prod(dataset.image_shape) + 8 * dataset.labels)
     most = 2 * values + 2**20
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise OSError(errno.EINVAL, "it is not a file", str(path))
     with path.open("rb") as file:
         content = file.read(most + 1)
     if len(content) > most:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hpo.errors import DataError, HpoError
+from hpo.errors import DataError, HpoError, first_line
 from hpo.study.catalogue import Dataset
 
 SPLITS = ("train", "val", "test")
@@ -49,9 +49,14 @@ def load_by(loader: Loader, dataset: Dataset, folder: Path, splits: tuple[str, .
 
 def _array(loaded: Mapping[str, NDArray[Any]], name: str, dataset: Dataset) -> NDArray[Any]:
     try:
-        return np.asarray(loaded[name])
+        array = np.asarray(loaded[name])
     except (KeyError, TypeError):
         raise _wrong(dataset, f"it returns no {name}") from None
+    except ValueError as error:
+        raise _wrong(dataset, f"{name} is no array: {first_line(error)}") from None
+    if array.dtype.kind not in "buif":
+        raise _wrong(dataset, f"{name} has type {array.dtype}, which is no number")
+    return array
 
 
 def _check_shape(dataset: Dataset, name: str, array: NDArray[Any], shape: tuple[int, ...]) -> None:

@@ -163,7 +163,8 @@ def results_folder(study: str, option: Path | None = None, former_names: Sequenc
 def _inside(name: str) -> str:
     """Return a name as a path that does not leave the folder it is put into: names come from a database."""
     path = Path(name)
-    return name.replace("/", "_").replace("..", "_") if path.is_absolute() or ".." in path.parts or not path.parts else name
+    leaves = path.is_absolute() or ".." in path.parts or not path.parts
+    return name.replace("/", "_").replace("..", "_") if leaves else name
 
 
 def store(final: Final, folder: Path) -> None:

@@ -13,9 +13,11 @@ from hpo.search.admin.copy import copy_study
 from hpo.search.admin.health import examine
 from hpo.search.database.database import Database, open_database
 from hpo.search.queries.status import read_status
-from hpo.search.queue.workers import read_workers, register_worker, this_process
+from hpo.search.queries.trials import read_trials
+from hpo.search.queue.workers import end_worker, read_workers, register_worker, this_process
 from hpo.search.study import create_or_open, open_study
 from hpo.testing.trainer import make_spec
+from hpo.testing.trials import claimed, ended
 
 ALIKE = [("same", "Same"), ("same", "sàme"), ("same", "same "), ("a😀", "a😁"), ("straße", "strasse"), ("é", "e\u0301")]
 """Names that some collation of MySQL or MariaDB takes for one."""
@@ -91,3 +93,20 @@ def test_a_letter_that_a_database_has_not_is_a_sentence(server: str, request: py
         with admin.connect() as connection:
             connection.exec_driver_sql(f"DROP DATABASE {latin}")
         admin.dispose()
+
+
+ODD = ("a\0b", "\udcff", "\x1b[2J", "x" * 100_000, "😀" * 30_000)
+
+
+@pytest.mark.parametrize("text", ODD, ids=lambda text: repr(text[:4]))
+def test_any_text_of_an_error_can_be_stored(text: str, any_database: Database, name: str) -> None:
+    """Reasons come from libraries and plug-ins; a worker must not die of them."""
+    study = create_or_open(any_database, name, make_spec(2))
+    assert ended(claimed(study), "failed", reason=text)
+    register_worker(study, this_process("w", job=text))
+    end_worker(study, "w", finished=0, message=text)
+    (trial,), (worker,) = read_trials(study), read_workers(study)
+    assert trial.reason
+    assert worker.message
+    assert worker.job
+    assert trial.reason.isprintable()

@@ -32,7 +32,8 @@ class PlainConsole(Console):
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """Render an object; whatever built its text, none of it reaches the terminal as a command."""
         for segment in super().render(renderable, options):
-            yield segment if segment.control else segment._replace(text=visible(segment.text))
+            is_shown = segment.control or segment.text.isprintable() or segment.text == "\n"
+            yield segment if is_shown else segment._replace(text=visible(segment.text))
 
     def on_broken_pipe(self) -> None:
         """Let the error of a reader that has gone away propagate, where rich exits with code 1."""

@@ -214,8 +214,10 @@ def check_sqlite_folder(url: URL, create: bool) -> None:
     if path.is_dir():
         raise StorageError(f"{shown(url)} is a folder; give a file in it")
     check_local(path)
-    if path.exists():
+    if path.is_file():
         return
+    if path.exists():
+        raise StorageError(f"{shown(url)} is a device or a pipe; give a file")
     if not create:
         raise StorageError(
             f"{shown(url)} does not exist; give --storage or HPO_STORAGE, or create it with `hpo launch`"

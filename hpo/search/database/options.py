@@ -15,7 +15,7 @@ _PYMYSQL = frozenset(
     {
         *("charset", "collation", "connect_timeout", "read_timeout", "write_timeout", "unix_socket", "bind_address"),
         *("ssl_ca", "ssl_cert", "ssl_key", "ssl_key_password", "ssl_check_hostname", "ssl_disabled", "ssl_verify_cert"),
-        *("ssl_verify_identity", "program_name", "init_command", "sql_mode", "max_allowed_packet"),
+        *("ssl_verify_identity", "program_name", "init_command", "sql_mode"),
         *("read_default_file", "read_default_group", "server_public_key"),
     }
 )

@@ -16,6 +16,7 @@ from hpo.search.database.schema import RowValues, database_now
 from hpo.search.queue.lease import Claim, is_in_state, update_held
 from hpo.search.strategy.pruner import Rung, make_pruner
 from hpo.study.record import TrialRecord
+from hpo.text import storable
 from hpo.training.report import EpochReport
 
 Outcome = Literal["complete", "pruned", "failed"]
@@ -111,6 +112,7 @@ def _finish(
     record: TrialRecord | None,
     reason: str,
 ) -> bool:
+    reason = storable(reason)
     values: RowValues = {"reason": reason or None}
     shown: Attributes = {"reason": reason, "worker": held.worker}
     if record is not None:

@@ -13,7 +13,7 @@ from hpo.search.database import schema
 from hpo.search.database.schema import database_now
 from hpo.search.queue.process_identity import own_identity
 from hpo.search.study import Study, check_printable
-from hpo.text import shell
+from hpo.text import shell, storable
 
 MAX_NAME = 255
 """Characters of a worker's name that its column holds."""
@@ -49,7 +49,9 @@ def this_process(name: str | None = None, *, device: str = "cpu", job: str | Non
     if name is not None:
         check_printable("--worker-name", name, MAX_NAME)
     host, process = os.uname().nodename, os.getpid()
-    return WorkerIdentity(f"{host}-{process}" if name is None else name, host, process, own_identity(), device, job)
+    label = None if job is None else storable(job, 64)
+    own_name = f"{host}-{process}" if name is None else name
+    return WorkerIdentity(own_name, host, process, own_identity(), device[:64], label)
 
 
 @dataclass(frozen=True)
@@ -156,7 +158,7 @@ def register_worker(study: Study, identity: WorkerIdentity) -> float:
 
 def check_in(study: Study, worker: str, started: float, *, finished: int, message: str) -> StopRequest | None:
     """Store a heartbeat and a status message between two trials; return a pending stop request."""
-    values = {"seen": database_now(), "finished": finished, "message": message}
+    values = {"seen": database_now(), "finished": finished, "message": storable(message)}
 
     def write(connection: sa.Connection) -> StopRequest | None:
         connection.execute(sa.update(schema.workers).where(_here(study, worker)).values(values))
@@ -167,7 +169,7 @@ def check_in(study: Study, worker: str, started: float, *, finished: int, messag
 
 def end_worker(study: Study, worker: str, *, finished: int, message: str) -> None:
     """Record that the worker has ended, and why."""
-    values = {"seen": database_now(), "ended": database_now(), "finished": finished, "message": message}
+    values = {"seen": database_now(), "ended": database_now(), "finished": finished, "message": storable(message)}
     change = sa.update(schema.workers).where(_here(study, worker)).values(values)
     study.write(lambda connection: connection.execute(change))
 
