@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from benchmarks.fault_harness import invariants, stock_invariants
-from benchmarks.fault_harness.crew import Crew
+from benchmarks.fault_harness.crew import ERROR, SENTENCE, Crew
 from benchmarks.fault_harness.disk import SmallDisk
 from benchmarks.fault_harness.journal import Entry, read_journals
 from benchmarks.fault_harness.orders import Orders, System
@@ -118,7 +118,7 @@ def _phases(system: System, plan: Plan, server: Server, disk: SmallDisk, folder:
     return {
         **found,
         "seconds": round(time.monotonic() - began, 1),
-        "counts": dict(crew.counts),
+        "counts": {**dict.fromkeys((*kinds, ERROR, SENTENCE), 0), **crew.counts},
         "checkpoints left behind": len(left),
         "accepted writes held against the database": sum(entry.event in WRITES for entry in journal),
         "trials taken up from another worker": taken_up if system == "hpo" else None,
