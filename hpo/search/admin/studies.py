@@ -15,7 +15,14 @@ from hpo.errors import StudyConflictError, StudyNotFoundError, UsageError, did_y
 from hpo.search.database import optuna_mirror, schema
 from hpo.search.database.database import Database
 from hpo.search.database.schema import AnyRow, RowValues, database_now
-from hpo.search.study import check_name, former_names, hpo_studies, planned_search, with_former_names
+from hpo.search.study import (
+    MAX_NAME,
+    check_printable,
+    former_names,
+    hpo_studies,
+    planned_search,
+    with_former_names,
+)
 from hpo.study.spec import StudySpec
 from hpo.text import shell
 
@@ -133,7 +140,7 @@ def rename_study(database: Database, old: str, new: str) -> dict[str, str]:
             _rename(connection, row, names[row.name], None if row is family[0] else new)
         return tried[-1][1]
 
-    check_name(new)
+    check_printable("the new name", new, MAX_NAME)
     try:
         return database.write(write)
     except sa.exc.IntegrityError as error:
@@ -209,7 +216,7 @@ def _check_free(database: Database, connection: Connection, names: Mapping[int, 
     """Check that no study but those with these ids has one of these names."""
     studies = schema.optuna_studies.c
     for name, count in Counter(names.values()).items():
-        check_name(name)
+        check_printable("the new name", name, MAX_NAME)
         ids = connection.scalars(sa.select(studies.study_id).where(studies.study_name == name))
         if count > 1 or any(study_id not in names for study_id in ids):
             raise StudyConflictError(f"{database.address} has a study {name} already; give another name")

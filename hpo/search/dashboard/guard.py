@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 import json
 import secrets
@@ -39,13 +40,16 @@ class Guard:
         names: names under which the dashboard may be addressed, in lower case.
         any_address: whether any IP address is allowed too; else only those of loopback are.
         token: secret that a request must show; "" for none.
-        cookie: name of the cookie that keeps it.
     """
 
     names: frozenset[str]
     any_address: bool = False
     token: str = ""
-    cookie: str = "hpo_dashboard"
+
+    @property
+    def cookie(self) -> str:
+        """Name of the cookie that keeps the token; browsers share cookies among all ports of a host."""
+        return f"hpo_dashboard_{hashlib.sha256(self.token.encode()).hexdigest()[:8]}"
 
     def allows_host(self, host: str) -> bool:
         """Return whether a Host header, with or without a port, is one of this dashboard.

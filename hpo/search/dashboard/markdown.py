@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import re
 
-_SPECIAL = re.compile(r"[\\`*_{}\[\]<>#+!|~&@:$^=]|(?<=[wW])\.")
-"""What Markdown, HTML, tables, formulas and links without brackets begin with; `www.` is a link."""
+_SPECIAL = re.compile(r"[\\`*_{}\[\]<>#+!|~&$^=]")
+"""What Markdown, HTML, tables and formulas begin with."""
+
+_LINK = re.compile(r"://|www\.|@", re.IGNORECASE)
+"""Part of what the dashboard's page makes a link of, whatever stands before it, except in code."""
 
 
-def text(value: object) -> str:
-    """Return Markdown that shows `value` in one line, without markup, links or HTML."""
-    return _SPECIAL.sub(lambda found: "\\" + found.group(), _one_line(value))
+def text(value: object, *, in_table: bool = False) -> str:
+    """Return Markdown that shows `value` in one line, without markup, links or HTML.
+
+    Args:
+        in_table: as in `code`.
+    """
+    line = _one_line(value)
+    if _LINK.search(line):
+        return code(line, in_table=in_table)
+    return _SPECIAL.sub(lambda found: "\\" + found.group(), line)
 
 
 def code(value: object, *, in_table: bool = False) -> str:

@@ -202,7 +202,8 @@ def trial_note(study: str, row: TrialRow) -> str:
     if row.params:
         active = {name: value for name, value in row.params.items() if applies(name, row.params)}
         cells = "\n".join(
-            f"| {code(name, in_table=True)} | {text(setting(value, 4))} |" for name, value in active.items()
+            f"| {code(name, in_table=True)} | {text(setting(value, 4), in_table=True)} |"
+            for name, value in active.items()
         )
         lines.append(f"| setting | value |\n|---|---|\n{cells}")
     record, again = (code(f"hpo {word} {shell(study)} {row.number}") for word in ("trials", "replay"))

@@ -19,24 +19,20 @@
     setTimeout(() => box.remove(), SECONDS * 1000);
   }
 
-  function reasonIn(text) {
+  async function tell(response) {
     try {
-      const reason = JSON.parse(text).reason;
-      return typeof reason === "string" ? reason : "";
+      const reason = (await response.json()).reason;
+      if (typeof reason === "string") show(reason);
     } catch {
-      return "";
+      // An answer without a reason: the page says that something failed.
     }
   }
 
-  const open = XMLHttpRequest.prototype.open;
-  XMLHttpRequest.prototype.open = function (method) {
-    if (method.toUpperCase() !== "GET") {
-      this.addEventListener("load", () => {
-        const isText = this.responseType === "" || this.responseType === "text";
-        const reason = this.status >= 400 && isText ? reasonIn(this.responseText) : "";
-        if (reason) show(reason);
-      });
-    }
-    return open.apply(this, arguments);
+  const usual = window.fetch;
+  window.fetch = async function (resource, options) {
+    const response = await usual.apply(this, arguments);
+    const method = (options && options.method) || (resource instanceof Request ? resource.method : "GET");
+    if (!response.ok && method.toUpperCase() !== "GET") tell(response.clone());
+    return response;
   };
 })();
