@@ -36,7 +36,7 @@ fast: setup
 	$(BIN)/python -m pytest -m 'not slow and not gpu' -n 2
 
 test: check
-	$(BIN)/python -m pytest -m 'slow and not gpu'
+	$(BIN)/python -m pytest -m 'slow and not gpu' -n 2 --dist loadfile
 
 lock:
 	$(PYTHON) -m venv /tmp/hpo-lock && /tmp/hpo-lock/bin/pip install --quiet uv
