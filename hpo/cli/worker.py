@@ -95,8 +95,8 @@ def worker(
             "--device": device,
         }
         _restart(study_name, options, done.address)
-    # A job goes back into the queue at 130, which `hpo stop` must not cause.
-    return 130 if done.summary.interrupted and not (done.in_job and done.summary.drained) else 0
+    # At 130 a job goes back into the queue and a container is restarted, which `hpo stop` must not cause.
+    return 130 if done.summary.interrupted and not done.summary.drained else 0
 
 
 def _restart(study_name: str, options: dict[str, str | int | None], address: str) -> NoReturn:

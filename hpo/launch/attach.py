@@ -33,13 +33,11 @@ class Attached:
     Attributes:
         summary: what it did.
         needs_restart: this process ran out of memory, and a new one should replace it.
-        in_job: whether it ran in a job of a cluster.
         address: of the database, with its password.
     """
 
     summary: WorkerSummary
     needs_restart: bool
-    in_job: bool
     address: str = field(repr=False)
 
 
@@ -107,7 +105,7 @@ def attach(
     if needs_restart:
         _log.warning("an allocation was refused to this process; the worker restarts in a new one")
         database.close()
-    return Attached(summary, needs_restart, allocation is not None, address.render_as_string(hide_password=False))
+    return Attached(summary, needs_restart, address.render_as_string(hide_password=False))
 
 
 def _deadline(allocation: Allocation | None) -> Deadline | None:
