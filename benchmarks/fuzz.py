@@ -1,4 +1,4 @@
-"""Try broken input of every kind, with fixed seeds, and count exit codes: `python -m benchmarks.fuzz [--seed 0] [--scale 1]`.
+"""Try broken input of every kind with a fixed seed, and count exit codes: `python -m benchmarks.fuzz [--seed N]`.
 
 An exit code of 1, a traceback, or a control character of stored text that reaches the terminal is a failure.
 """
