@@ -105,8 +105,11 @@ class _Scene:
         return outage
 
 
-def run(plan: Plan, keep: Path | None = None) -> dict[str, Any]:
-    """Launch one study again and again, each time with another end; the last one finishes it."""
+def run(plan: Plan, keep: Path | None = None, *, last_only: bool = False) -> dict[str, Any]:
+    """Launch one study again and again, each time with another end; the last one finishes it.
+
+    last_only: leave the others out.
+    """
     began, counts = time.monotonic(), Counter[str]()
     found: dict[str, list[str]] = {name: [] for name in INVARIANTS}
     with surroundings(plan, keep and keep / "parents") as (server, disk, folder):
@@ -118,8 +121,9 @@ def run(plan: Plan, keep: Path | None = None) -> dict[str, Any]:
         scene = _Scene(
             plan, server, folder, orders, create_or_open(database, STUDY, load_spec(study_file)), counts, found
         )
-        for act in (_interrupted, _asked_to_stop, _killed, _away_for_too_long, _finished):
+        for act in () if last_only else (_interrupted, _asked_to_stop, _killed, _away_for_too_long):
             act(scene)
+        _finished(scene)
         kept = invariants.broken(invariants.read_facts(address, STUDY), read_journals(folder / "journals"), plan.trials)
         database.close()
     phase = {

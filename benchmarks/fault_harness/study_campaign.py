@@ -11,6 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import sqlalchemy as sa
+
 from benchmarks.fault_harness import invariants
 from benchmarks.fault_harness.campaign import STUDY, Plan, first_orders, make_spec, make_study, surroundings
 from benchmarks.fault_harness.crew import ERROR, Crew
@@ -25,6 +27,7 @@ from hpo.errors import StudyNotFoundError, UsageError
 from hpo.search.admin.studies import delete_study, rename_study
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import Database, open_database
+from hpo.search.database.optuna_mirror import optuna_tables
 from hpo.search.queries.ledger import StudyLedger
 from hpo.search.queries.status import read_status
 from hpo.search.study import Study, create_or_open
@@ -82,7 +85,7 @@ class Rounds:
 
     def _write_notes(self, study: Study) -> None:
         here = f"/api/studies/{study.study_id}"
-        trial = self._pages.ask("GET", here)[1]["trials"][0]["trial_id"]
+        trial = self._trial_shown(study)
         for place in (here, f"{here}/{trial}"):
             status, answer = self._pages.ask("PUT", f"{place}/note", {"version": 2, "body": f"mine {place}"})
             self._check("notes are stored", status == 204, f"{status}: {answer}")
@@ -90,6 +93,19 @@ class Rounds:
         detail = self._pages.ask("GET", here)[1]
         bodies = detail["note"]["body"], detail["trials"][0]["note"]["body"]
         self._check("notes are stored", bodies == (f"mine {here}", f"mine {here}/{trial}"), bodies)
+
+    def _trial_shown(self, study: Study) -> int:
+        """The id of the first trial; optuna-dashboard shows those of a deleted study with the same id for 2 s."""
+        trials = optuna_tables()["trials"].c
+        query = sa.select(trials.trial_id).where(trials.study_id == study.study_id, trials.number == 0)
+        first = self._database.read(lambda connection: connection.scalar(query))
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            shown = self._pages.ask("GET", f"/api/studies/{study.study_id}")[1]["trials"]
+            if shown and shown[0]["trial_id"] == first:
+                break
+            time.sleep(0.2)
+        return int(first or 0)
 
     def _ended(self, study: Study, group: Group) -> None:
         for worker, code in group.wait(PATIENCE).items():

@@ -14,6 +14,8 @@ from benchmarks.fault_harness.journal import Journal
 from benchmarks.fault_harness.orders import Orders
 from benchmarks.fault_harness.stand_in import StandIn
 from hpo.launch import attach
+from hpo.search.database.database import open_database
+from hpo.search.study import open_study
 
 ORDERS, PATIENCE = "FAULTS_ORDERS", "FAULTS_PATIENCE"
 
@@ -28,8 +30,8 @@ def main() -> None:
         "set_up_process": lambda *_: None,
         "limit_memory": lambda *_: None,
         "make_trainer": lambda *_: StandIn(orders.epochs, orders.epoch_seconds, Path(orders.checkpoints)),
-        "open_study": functools.partial(attach.open_study, lease=orders.lease),
-        "open_database": functools.partial(attach.open_database, outage=float(os.environ[PATIENCE])),
+        "open_study": functools.partial(open_study, lease=orders.lease),
+        "open_database": functools.partial(open_database, outage=float(os.environ[PATIENCE])),
     }
     for attribute, value in changes.items():
         getattr(attach, attribute)

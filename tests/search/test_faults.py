@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from benchmarks.fault_harness import clock_campaign, parent_campaign, study_campaign
 from benchmarks.fault_harness.campaign import Plan, run
 from benchmarks.fault_harness.invariants import INVARIANTS, TrialFacts, broken
 from benchmarks.fault_harness.journal import Entry
+from benchmarks.fault_harness.leftovers import leftovers
 from benchmarks.fault_harness.orders import stand_in_auc
 from benchmarks.fault_harness.schedule import Kind, draw
 from benchmarks.fault_harness.servers import postgres_programs
 from benchmarks.fault_harness.stand_in import StandIn
+from hpo.search.admin.studies import delete_study
 from hpo.search.database.database import Database
 from hpo.search.queue.workers import this_process
 from hpo.search.study import create_or_open
 from hpo.search.worker.loop import run_worker
 from hpo.search.worker.trainer import Task
 from hpo.testing.trainer import make_spec
+from hpo.testing.trials import trained
 from hpo.training.report import EpochReport
 
 NOTHING: dict[str, list[str]] = {name: [] for name in INVARIANTS}
@@ -29,11 +36,7 @@ NOTHING: dict[str, list[str]] = {name: [] for name in INVARIANTS}
 @pytest.mark.slow
 @pytest.mark.parametrize("backend", ["sqlite", "postgresql"])
 def test_a_study_under_faults_ends_with_exactly_its_budget_and_nothing_lost(backend: str) -> None:
-    if backend == "postgresql":
-        try:
-            postgres_programs()
-        except RuntimeError as error:
-            pytest.skip(str(error))
+    _skip_without(backend)
     plan = Plan(
         backend, workers=5, trials=24, more=4, epochs=6, epoch_seconds=0.06, lease=1.2, seconds=9.0, limit=600.0
     )
@@ -47,6 +50,63 @@ def test_a_study_under_faults_ends_with_exactly_its_budget_and_nothing_lost(back
     assert all(struck.values()), struck
     assert result["trials taken up from another worker"] > 0
     assert result["checkpoints left behind"] == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["sqlite", "postgresql"])
+def test_studies_that_go_while_workers_hold_their_trials_harm_no_other(backend: str) -> None:
+    _skip_without(backend)
+    plan = Plan(backend, workers=2, trials=10, epochs=6, lease=2.0, seconds=5.0, limit=600.0)
+    result = study_campaign.run(plan)
+    assert _broken(result) == {}
+    assert result["counts"]["workers that died of an error"] == 0
+    assert result["counts"]["refused by the dashboard"] > 0
+
+
+@pytest.mark.slow
+def test_setting_a_clock_takes_no_trial_from_a_live_worker() -> None:
+    # A lease that no worker overruns because the machine is busy.
+    plan = Plan("sqlite", workers=3, trials=20, epochs=10, epoch_seconds=0.3, lease=4.0, limit=600.0)
+    result = clock_campaign.run(plan)
+    assert _broken(result) == {}
+    phases = result["phases"].values()
+    assert all(phase["times a clock was set"] > 0 for phase in phases)
+    assert [phase["trials taken from a live worker"] for phase in phases] == [0, 0, 0]
+
+
+@pytest.mark.slow
+def test_a_launch_ends_after_its_workers_through_outages_and_kills() -> None:
+    _skip_without("postgresql")
+    plan = Plan("postgresql", workers=2, trials=12, epochs=6, epoch_seconds=0.3, lease=3.0, seconds=12.0, limit=600.0)
+    result = parent_campaign.run(plan, last_only=True)
+    assert _broken(result) == {}
+    assert all(result["counts"][kind] for kind in ("outages", "cut", "workers killed"))
+
+
+def _skip_without(backend: str) -> None:
+    if backend == "postgresql":
+        try:
+            postgres_programs()
+        except RuntimeError as error:
+            pytest.skip(str(error))
+
+
+def _broken(result: dict[str, Any]) -> dict[str, list[str]]:
+    """What broke in any phase."""
+    assert not any(phase["hung"] for phase in result["phases"].values()), result
+    return {name: found for phase in result["phases"].values() for name, found in phase["broken"].items() if found}
+
+
+def test_what_is_left_of_a_study_is_seen(database: Database) -> None:
+    study = create_or_open(database, "study", make_spec(3))
+    trained(study)
+    assert {"hpo_study", "hpo_trial", "hpo_report", "studies", "trials"} <= set(leftovers(database, study))
+    delete_study(database, "study")
+    assert leftovers(database, study) == {}
+    lost = "INSERT INTO trial_values (trial_id, objective, value_type) VALUES (7, 0, 'FINITE')"
+    with contextlib.closing(sqlite3.connect(str(database.url.database))) as connection, connection:
+        connection.execute(lost)
+    assert leftovers(database, study) == {"trial_values": 1}
 
 
 def test_a_worker_that_dies_after_its_last_checkpoint_leaves_a_trial_that_another_completes(
