@@ -130,11 +130,13 @@ class LocalWorkers:
 
     def _start(self, name: str) -> None:
         plan, slot = self._plan, self._names[name]
-        command = [sys.executable, "-m", "hpo", "worker", plan.study, "--worker-name", name]
+        command = [sys.executable, "-m", "hpo", "worker", "--worker-name", name]
         command += ["--device", slot.device, "--threads", str(slot.threads), "--sharing", str(slot.sharing)]
         command += ["--parent", str(os.getpid()), "--storage", "-", "--data-dir", plan.data_dir]
         if plan.checkpoint_dir is not None:
             command += ["--checkpoint-dir", plan.checkpoint_dir]
+        # A study of an earlier hpo may have a name with a leading dash.
+        command += ["--", plan.study]
         with self.log_of(name).open("ab") as log:
             process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True)
         assert process.stdin is not None
