@@ -6,8 +6,10 @@ import click
 
 from hpo.cli.common import storage_option, study_argument
 from hpo.cli.looking import look_into_database
-from hpo.cli.streams import show
+from hpo.cli.streams import say, show
+from hpo.outcome.final import results_folder
 from hpo.search.admin.studies import rename_study
+from hpo.text import shell
 
 
 @click.command()
@@ -21,3 +23,6 @@ def rename(study_name: str, new_name: str, storage: str | None) -> None:
     """
     for old, new in rename_study(look_into_database(storage), study_name, new_name).items():
         show(f"renamed: {old} is {new}")
+        folder = results_folder(old)
+        if folder.exists():
+            say(f"its final result stays in {folder}; without the database: hpo export {shell(new)} --results {folder}")

@@ -83,8 +83,10 @@ def test_a_study_at_work_is_deleted_by_force_only(folder: Path) -> None:
 
 
 def test_a_study_is_renamed_with_its_confirmation(folder: Path) -> None:
+    (folder / "hpo-results" / "first").mkdir(parents=True)
     run = hpo_here("rename", "first", "better", cwd=folder)
     assert run.returncode == 0, run.stderr
+    assert unmentioned(run.stderr, "hpo-results/first", "better") == []
     assert names(folder) == ["better", "better-confirm", "second"]
     assert json.loads(hpo_here("studies", "--json", cwd=folder).stdout)[1]["search"] == "better"
 
