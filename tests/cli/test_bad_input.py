@@ -60,6 +60,7 @@ def test_a_wrong_call_is_one_sentence_and_an_exit_code(
     assert [path.name for path in tmp_path.iterdir() if path.name != "empty"] in ([], ["hpo.sqlite3"])
 
 
+@pytest.mark.slow
 def test_a_worker_without_a_database_is_one_sentence_and_an_exit_code(tmp_path: Path) -> None:
     """In a process of its own, as each wrong call is: its exit code is what a shell gets."""
     refused(hpo("worker", "nothing", cwd=tmp_path), 5, "hpo.sqlite3")

@@ -120,6 +120,7 @@ def test_the_report_holds_the_result_with_its_figures_and_published_values() -> 
     assert " nan" not in page
 
 
+@pytest.mark.slow
 def test_the_report_of_several_labels_has_no_roc_of_one() -> None:
     page = to_markdown(build(Evidence(simulated.search(6), final=simulated.final(labels=3))))
     assert "(figures/result.svg)" in page

@@ -123,6 +123,7 @@ def test_a_folder_that_cannot_be_made_is_reported_in_one_sentence(tmp_path: Path
         write(document, tmp_path / "file")
 
 
+@pytest.mark.slow
 def test_equal_evidence_gives_an_equal_page(document: Document) -> None:
     assert to_html(build(Evidence(simulated.search()))) == to_html(document)
 

@@ -58,6 +58,7 @@ def test_a_bf16_weight_gradient_in_3d_of_edge_2_is_garbage() -> None:
     assert max(errors) > 0.5
 
 
+@pytest.mark.slow
 @needs_bf16
 @pytest.mark.parametrize("shape", [(16, 1, 8, 8, 8), (4, 1, 14, 14, 14), (32, 1, 4, 4), (8, 1, 28, 28)])
 def test_all_gradients_of_the_network_are_about_those_of_float32(shape: tuple[int, ...]) -> None:

@@ -134,6 +134,7 @@ def test_side_by_side_is_bit_equal_to_one_after_the_other_with_as_many_threads(
     assert together_ == apart
 
 
+@pytest.mark.slow
 def test_side_by_side_is_equal_to_one_after_the_other_within_tolerance(
     development: Development, monkeypatch: pytest.MonkeyPatch
 ) -> None:

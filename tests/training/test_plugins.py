@@ -98,6 +98,7 @@ def reports_of(config: TrainConfig, development: Development, **options: object)
     return list(iter_reports(config, development, **options))
 
 
+@pytest.mark.slow
 def test_they_train_and_their_draws_follow_the_seed(development: Development) -> None:
     config = TrainConfig(
         network="thin",

@@ -41,6 +41,7 @@ def test_equal_seeds_give_equal_networks_and_others_do_not(development: Developm
     assert np.abs(first.scores(images, "cpu") - other.scores(images, "cpu")).max() > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("resplit", ["none", "holdout"])
 def test_one_that_was_left_goes_on_and_ends_as_if_it_had_not_been(
     development: Development, tmp_path: Path, resplit: str

@@ -249,6 +249,7 @@ def test_a_disk_that_refuses_costs_no_report(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_file_from_another_precision_is_not_gone_on_with(
     trial: Any, runs: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -261,6 +262,7 @@ def test_a_file_from_another_precision_is_not_gone_on_with(
     assert [message for message in warnings(caplog) if "trial 7" in message]
 
 
+@pytest.mark.slow
 def test_a_file_that_fits_only_in_part_is_not_gone_on_with(
     trial: Any, runs: Any, monkeypatch: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -282,6 +284,7 @@ def test_a_file_that_fits_only_in_part_is_not_gone_on_with(
     assert [message for message in warnings(caplog) if "trial 7" in message and "Stale file handle" in message]
 
 
+@pytest.mark.slow
 def test_seconds_of_an_epoch_count_both_attempts(trial: Any, runs: Any, monkeypatch: Any) -> None:
     """By a clock on which a beat takes a second, and that stands elsewhere in the second life."""
     lives = [Life()]
