@@ -23,8 +23,7 @@ from benchmarks.fault_harness.servers import Server
 from hpo.errors import StorageError
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import open_database
-from hpo.search.queries.status import read_status
-from hpo.search.queue.workers import request_stop
+from hpo.search.queue.workers import read_workers, request_stop
 from hpo.search.study import Study, create_or_open
 from hpo.study.files import load_spec
 
@@ -81,12 +80,13 @@ class _Scene:
         parent = Parent(home, self.folder / "study.toml", self.orders, self.plan.workers, patience, log)
         self.counts["launches"] += 1
         end = time.monotonic() + self.plan.limit
-        while parent.process.poll() is None and not self._working() and time.monotonic() < end:
+        while parent.process.poll() is None and not self._works_for(parent) and time.monotonic() < end:
             time.sleep(0.1)
         return parent
 
-    def _working(self) -> bool:
-        return bool(read_status(self.study).running)
+    def _works_for(self, parent: Parent) -> bool:
+        mine = f"-{parent.process.pid}-"
+        return any(worker.trial is not None and mine in worker.name for worker in read_workers(self.study))
 
     def ended(self, parent: Parent, word: str, code: int, meanwhile: Callable[[], None] = lambda: None) -> None:
         """Wait for the end of a launch and check it."""

@@ -77,8 +77,8 @@ def attach(
     allocation = current_allocation()
     set_up_process(threads or (max(1, usable_cores() // sharing) if sharing > 1 else None))
     limit_memory(choose_device(device), sharing)
-    # The address was checked before a job was submitted.
-    known_good = allocation is not None
+    # The address was checked before a job was submitted, and by the launch that started, or restarted, this process.
+    known_good = allocation is not None or parent is not None
     address = resolve_address(storage)
     database = open_database(address, create=False, known_good=known_good)
     study = open_study(database, study_name)

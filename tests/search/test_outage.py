@@ -173,6 +173,19 @@ class TestRetry:
 
         assert retry(work, RetryPolicy(300.0, first_contact=True)) == 7
 
+    @pytest.mark.parametrize("lost", [of_postgresql("08006"), of_mysql(2013), of_postgresql("57P01")])
+    def test_a_server_that_was_lost_after_it_answered_is_waited_for_at_first_contact(
+        self, lost: sa.exc.DBAPIError
+    ) -> None:
+        left = [_refused(), lost]
+
+        def work() -> int:
+            if left:
+                raise left.pop()
+            return 7
+
+        assert retry(work, RetryPolicy(300.0, first_contact=True)) == 7
+
     def test_a_short_crowd_is_not_logged(self, outages: Outages) -> None:
         left = [of_postgresql("53300", statement=None), of_postgresql("40P01")]
 

@@ -75,12 +75,15 @@ def retry(work: Callable[[], T], policy: RetryPolicy) -> T:
 
 def _repeat(work: Callable[[], T], policy: RetryPolicy) -> T:
     pause, logged, first_failure, was_away = _FIRST_PAUSE, False, 0.0, False
+    first_contact = policy.first_contact
     while True:
         try:
             result = work()
         except Exception as error:
             kind, now = kind_of(error), time.monotonic()
-            if not _may_pass(kind, policy):
+            # A server that lost or refused a connection in words is there; no address can be wrong that led to it.
+            first_contact = first_contact and kind is ErrorKind.OUT_OF_REACH and _is_from_connecting(error)
+            if not _may_pass(kind, first_contact):
                 raise
             is_away, is_repeated = kind is ErrorKind.OUT_OF_REACH, bool(first_failure)
             first_failure, was_away = first_failure or now, was_away or is_away
@@ -100,8 +103,12 @@ def _repeat(work: Callable[[], T], policy: RetryPolicy) -> T:
             return result
 
 
-def _may_pass(kind: ErrorKind, policy: RetryPolicy) -> bool:
-    return kind in (ErrorKind.CONFLICT, ErrorKind.BUSY) or (kind is ErrorKind.OUT_OF_REACH and not policy.first_contact)
+def _may_pass(kind: ErrorKind, first_contact: bool) -> bool:
+    return kind in (ErrorKind.CONFLICT, ErrorKind.BUSY) or (kind is ErrorKind.OUT_OF_REACH and not first_contact)
+
+
+def _is_from_connecting(error: Exception) -> bool:
+    return getattr(error, "statement", None) is None
 
 
 def _format_seconds(seconds: float) -> str:
