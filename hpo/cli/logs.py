@@ -22,3 +22,6 @@ def log_to_stderr(*, timestamps: bool = False) -> None:
     logger = logging.getLogger("hpo")
     logger.handlers[:] = [other for other in logger.handlers if not isinstance(other, _StandardError)] + [handler]
     logger.setLevel(logging.INFO)
+    # A connection that is lost as it goes back to the pool is replaced; SQLAlchemy logs it with a traceback, which
+    # Python prints where nobody handles it.
+    logging.getLogger("sqlalchemy").addHandler(logging.NullHandler())

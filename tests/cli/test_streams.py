@@ -110,3 +110,14 @@ def test_a_device_is_not_replaced_by_a_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     assert hpo_here("db", "backup", "pipe", cwd=tmp_path).returncode == 9
     assert (tmp_path / "pipe").is_fifo()
+
+
+def test_what_sqlalchemy_logs_about_a_lost_connection_is_no_traceback_for_a_user() -> None:
+    script = (
+        "import logging; from hpo.cli.logs import log_to_stderr; log_to_stderr()\n"
+        "try: 1 / 0\n"
+        "except ZeroDivisionError: logging.getLogger('sqlalchemy.pool').error('reset', exc_info=True)\n"
+        "logging.getLogger('hpo.search').warning('said')\n"
+    )
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert run.stderr.split() == ["said"]
