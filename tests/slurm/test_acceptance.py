@@ -124,7 +124,7 @@ def test_a_search_survives_walltimes_a_preemption_and_a_kill_and_ends_with_its_e
 
     # One trial more than have begun.
     budget = len(read_trials(study)) + 1
-    search.launch(budget, "--on", "none")
+    search.launch(budget, "--fewer", "--on", "none")
 
     wait(lambda: slurm.release(job) and Counter(slurm.states(job).values()) == {"FAILED": 1, "COMPLETED": 1})
     rows = read_trials(study)
