@@ -26,10 +26,11 @@ def delete(study_name: str, yes: bool, force: bool, storage: str | None, as_json
     stays, too.
     """
     database = look_into_database(storage)
-    if not yes and not _is_confirmed(read_deletion(database, study_name)):
+    announced = None if yes else read_deletion(database, study_name)
+    if announced is not None and not _is_confirmed(announced):
         say("nothing was deleted")
         return 130
-    deletion = delete_study(database, study_name, force=force)
+    deletion = delete_study(database, study_name, force=force, announced=announced)
     if as_json:
         print_json(deletion)
     else:

@@ -85,6 +85,16 @@ class TestDelete:
         assert delete_study(any_database, name) == announced
         assert _names(any_database, name) == {f"{name}-of-its-own"}
 
+    def test_what_was_not_announced_does_not_go(self, any_database: Database, name: str) -> None:
+        _lived(any_database, name, ["-confirm"])
+        announced = read_deletion(any_database, name)
+        delete_study(any_database, f"{name}-confirm")
+        with pytest.raises(UsageError, match="asked"):
+            delete_study(any_database, name, force=True, announced=announced)
+        assert _names(any_database, name) == {name}
+        delete_study(any_database, name, announced=read_deletion(any_database, name))
+        assert _names(any_database, name) == set()
+
     def test_a_confirmation_goes_without_its_search(self, any_database: Database, name: str) -> None:
         _lived(any_database, name, ["-confirm"])
         assert [one.name for one in delete_study(any_database, f"{name}-confirm").studies] == [f"{name}-confirm"]

@@ -68,7 +68,9 @@ def read_deletion(database: Database, name: str) -> Deletion:
     return database.read(lambda connection: _deletion(connection, _family(database, connection, name)))
 
 
-def delete_study(database: Database, name: str, *, force: bool = False, alone: bool = False) -> Deletion:
+def delete_study(
+    database: Database, name: str, *, force: bool = False, alone: bool = False, announced: Deletion | None = None
+) -> Deletion:
     """Delete a study and those that belong to it from hpo's and Optuna's tables, in one transaction.
 
     Files stay: checkpoints, and the folder of the final result. So does the test-set access log.
@@ -76,6 +78,7 @@ def delete_study(database: Database, name: str, *, force: bool = False, alone: b
     Args:
         force: whether to delete it although workers hold trials of it; they will end with StudyNotFoundError.
         alone: whether to refuse if others belong to it.
+        announced: what somebody agreed to; refused if other studies would go by now.
 
     Returns:
         What was deleted.
@@ -83,7 +86,7 @@ def delete_study(database: Database, name: str, *, force: bool = False, alone: b
     Raises:
         StudyNotFoundError: if there is no study of that name.
         StudyConflictError: if others belong to it and `alone`.
-        UsageError: if workers hold trials of it, unless `force`.
+        UsageError: if workers hold trials of it, unless `force`; if it is not what was `announced`.
     """
     tried: list[tuple[AnyRow, Deletion]] = []
 
@@ -95,8 +98,10 @@ def delete_study(database: Database, name: str, *, force: bool = False, alone: b
         deletion = _deletion(connection, family, lock=True)
         if alone and (others := [row.name for row in family[1:]]):
             raise StudyConflictError(
-                f"study {name} cannot be deleted alone, since {' and '.join(others)} belongs to it: delete that first"
+                f"study {name} cannot be deleted alone, since others belong to it; delete first {', '.join(others)}"
             )
+        if announced is not None and {one.name for one in deletion.studies} != {one.name for one in announced.studies}:
+            raise UsageError(f"other studies belong to {name} than when you were asked; run the command again")
         if not force:
             _check_idle(deletion.studies, "deleted")
         tried.append((family[0], deletion))
