@@ -205,6 +205,8 @@ class TestChanges:
                 answer = client.ask("POST", path, {"study_name": new})
                 assert (answer.status, bool(answer.reason)) == (status, True)
             assert client.ask("POST", path, b"{").status == 400
+            assert client.ask("POST", path, b"[" * 60_000).status == 400
+            assert client.ask("POST", path, b"{}", **{"Content-Length": "two"}).status == 400
             assert client.ask("POST", path, ["x"]).status == 400
             assert client.ask("POST", "/api/studies/77/rename", {"study_name": "x"}).status == 404
         assert {row.name for row in list_studies(small.database)} == {"small", "taken"}
@@ -483,3 +485,15 @@ class TestErrors:
             assert answer.status == 200
             assert "sandbox" in answer.headers["Content-Security-Policy"]
             assert client.ask("GET", f"/artifacts/{small.study_id}/ff-1").status == 404
+
+
+def test_a_client_that_takes_no_compressed_answer_gets_the_files_of_the_page(any_database: Database) -> None:
+    with dashboard(any_database) as client:
+        place = urlsplit(client.address)
+        connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=LIMIT)
+        for path, status in (("/static/bundle.js", 200), ("/static/..%2f..%2fapp.py", 403)):
+            connection.putrequest("GET", path, skip_accept_encoding=True)
+            connection.endheaders()
+            with connection.getresponse() as reply:
+                assert reply.status == status, path
+        connection.close()

@@ -35,7 +35,10 @@ _ARTIFACTS = "/api/artifacts/<study_id:int>"
 _ARTIFACT = "<artifact_id:re:[0-9a-fA-F-]+>"
 
 REFUSED: Mapping[Route, str] = {
-    ("POST", "/api/studies"): "a study needs a data set and a search space: create it with `hpo launch STUDY.toml`",
+    (
+        "POST",
+        "/api/studies",
+    ): "a study needs a data set and a search space: create it with `hpo launch --study-file FILE`",
     ("POST", "/api/trials/<trial_id:int>/tell"): (
         "only the worker of a trial can end it; to stop the workers of a study run `hpo stop STUDY`"
     ),
@@ -130,7 +133,11 @@ class Actions:
 
 def _body() -> Answer:
     """Return the JSON object of the request."""
-    found = bottle.request.json
+    try:
+        found = bottle.request.json
+    except (RecursionError, ValueError):
+        # JSON in too many levels, or a Content-Length that is no number.
+        found = None
     if not isinstance(found, dict):
         raise Refusal(400, "send a JSON object, with Content-Type: application/json")
     return found

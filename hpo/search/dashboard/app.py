@@ -171,6 +171,8 @@ def _logging_errors(app: WSGIApplication) -> WSGIApplication:
             figure = environment["PATH_INFO"].startswith(_FIGURES)
             return start(status, [*headers, ("Content-Security-Policy", _FIGURE_POLICY)] if figure else headers, *error)
 
+        # optuna-dashboard reads this header without asking whether it was sent.
+        environment.setdefault("HTTP_ACCEPT_ENCODING", "")
         try:
             return app(environment, starting)
         except Exception as error:
