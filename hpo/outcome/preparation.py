@@ -41,6 +41,23 @@ def confirmation_name(search: str) -> str:
     return f"{search}-confirm"
 
 
+def mismatch(search: Study, stored: Study) -> str | None:
+    """Return in words why a study is no confirmation or ablation of a search; None if it is one."""
+    plan = stored.spec.plan
+    if plan is None:
+        return f"study {stored.name} is not a confirmation"
+    if plan.search != search.name:
+        return f"study {stored.name} confirms {plan.search}, not {search.name}"
+    if not all(_comes_from(search, candidate) for candidate in plan.candidates):
+        return f"study {stored.name} confirms an earlier search called {search.name}"
+    return None
+
+
+def confirm_command(search: str, name: str) -> str:
+    """Return the command line that goes on with the confirmation `name` of a search."""
+    return f"hpo confirm {shell(search)}" + ("" if name == confirmation_name(search) else f" --name {shell(name)}")
+
+
 def prepare_confirmation(search: Study, name: str, wishes: Wishes) -> Preparation:
     """Return the spec of the confirmation `name`: the stored one, with more seeds if requested, else a new one.
 
@@ -124,12 +141,9 @@ def _notes(search: Study, status: StudyStatus, wishes: Wishes, top: int, found: 
 
 def _taken_up(search: Study, stored: Study, wishes: Wishes) -> Preparation:
     plan, spec = stored.spec.plan, stored.spec
-    if plan is None:
-        raise StudyConflictError(f"study {stored.name} is not a confirmation; give another --name")
-    if not all(_comes_from(search, candidate) for candidate in plan.candidates):
-        raise StudyConflictError(
-            f"study {stored.name} confirms an earlier search called {search.name}; give another --name"
-        )
+    fault = mismatch(search, stored)
+    if fault is not None or plan is None:
+        raise StudyConflictError(f"{fault}; give another --name")
     seeds = spec.budget.trials // len(plan.candidates)
     if wishes.top is not None and wishes.top != plan.top:
         raise StudyConflictError(

@@ -6,7 +6,7 @@ from hpo.errors import StudyNotFoundError, UsageError
 from hpo.outcome.candidates import EVERY, meaning
 from hpo.outcome.leaderboard import read_confirmation
 from hpo.outcome.networks import Entry
-from hpo.outcome.preparation import confirmation_name
+from hpo.outcome.preparation import confirm_command, confirmation_name, mismatch
 from hpo.search.queries.trials import read_best
 from hpo.search.study import Study, open_study
 from hpo.study.baselines import baselines
@@ -27,7 +27,7 @@ def confirmed(search: Study, name: str | None = None) -> list[Entry]:
     """Return the winner of a finished confirmation, then the baselines of its plan.
 
     Raises:
-        UsageError: if the confirmation is not done, or has no winner.
+        UsageError: if the confirmation is of another search, is not done, or has no winner.
         StudyNotFoundError: if there is no confirmation.
     """
     _require_search(search)
@@ -38,16 +38,16 @@ def confirmed(search: Study, name: str | None = None) -> list[Entry]:
         if name != confirmation_name(search.name):
             raise
         raise StudyNotFoundError(
-            f"study {search.name} has not been confirmed; run `hpo confirm {shell(search.name)}`"
+            f"study {search.name} has not been confirmed; run `{confirm_command(search.name, name)}`"
         ) from error
-    plan = study.spec.plan
-    if plan is None or plan.search != search.name:
-        raise UsageError(f"study {name} does not confirm {search.name}; give --confirmation with the one that does")
+    plan, fault = study.spec.plan, mismatch(search, study)
+    if fault is not None or plan is None:
+        raise UsageError(f"{fault}; give --confirmation with one of {search.name}")
     found = read_confirmation(study)
     if not found.done:
         raise UsageError(
-            f"study {name} is not done ({found.whole} of {found.repeats} repeats are complete): run `hpo confirm "
-            f"{shell(search.name)}`"
+            f"study {name} is not done ({found.whole} of {found.repeats} repeats are complete): run "
+            f"`{confirm_command(search.name, name)}`"
         )
     if found.winner is None:
         raise UsageError(

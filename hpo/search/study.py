@@ -367,9 +367,14 @@ def _resume(database: Database, name: str, spec: StudySpec, budget: BudgetRule, 
     stored = open_study(database, name, lease=lease)
     if stored.spec.plan is not None and spec.plan is None:
         search = stored.spec.plan.search
+        command = f"hpo confirm {shell(search)}"
+        if name == f"{search}-ablation":
+            command = f"hpo ablate {shell(search)}"
+        elif name != f"{search}-confirm":
+            command += f" --name {shell(name)}"
         raise StudyConflictError(
-            f"study {name} is the confirmation of {search}; continue it with `hpo confirm {shell(search)}`, extend it "
-            "with a larger --seeds"
+            f"study {name} was made from the search {search}; continue it with `{command}`, extend it with a larger "
+            "--seeds"
         )
     if lines := differences(stored.spec.canonical(), spec.canonical()):
         raise StudyConflictError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import optuna
@@ -9,6 +10,9 @@ import pytest
 
 from hpo.errors import StudyConflictError, UsageError
 from hpo.outcome.preparation import Wishes, prepare_confirmation
+from hpo.outcome.report.gather import gather
+from hpo.outcome.winner import confirmed
+from hpo.search.admin.studies import rename_study
 from hpo.search.database.database import Database
 from hpo.search.queue.claiming import claim
 from hpo.search.queue.workers import this_process
@@ -133,6 +137,48 @@ def test_a_search_made_anew_under_the_same_name_is_another_search(database: Data
     with pytest.raises(StudyConflictError) as refused:
         prepare_confirmation(search, NAME, Wishes())
     assert unmentioned(refused.value, NAME, "search", "--name") == []
+
+
+def test_the_confirmation_of_another_search_with_the_same_trials_is_not_ones_own(
+    database: Database, tmp_path: Path
+) -> None:
+    search = _searched(database)
+    _begun(search)
+    other = create_or_open(database, "other", _spec())
+    run_worker(other, identity=this_process("w"), train=FakeTrainer())
+    rename_study(database, NAME, "other-confirm")
+    with pytest.raises(StudyConflictError) as refused:
+        prepare_confirmation(other, "other-confirm", Wishes())
+    assert unmentioned(refused.value, "other-confirm", "search", "--name") == []
+    for ask in (confirmed, lambda study: gather(study, tmp_path, "other-confirm")):
+        with pytest.raises(UsageError) as foreign:
+            ask(other)
+        assert unmentioned(foreign.value, "other-confirm", "search", "--confirmation") == []
+    assert gather(other, tmp_path).confirmation is None
+    with pytest.raises(UsageError):
+        gather(other, tmp_path, "search")
+    assert gather(search, tmp_path, "other-confirm").confirmation is not None
+
+
+def test_an_earlier_searchs_confirmation_names_no_winner(database: Database) -> None:
+    run_worker(_begun(_searched(database)), identity=this_process("w"), train=FakeTrainer())
+    optuna.delete_study(study_name="search", storage=database.optuna)
+    changed = _spec().model_copy(update={"search": _spec().search.model_copy(update={"seed": 9})})
+    search = _searched(database, changed)
+    with pytest.raises(UsageError) as refused:
+        confirmed(search)
+    assert unmentioned(refused.value, NAME, "earlier") == []
+
+
+def test_the_command_that_goes_on_with_a_confirmation_has_its_name(database: Database) -> None:
+    search = _searched(database)
+    create_or_open(database, "mine", prepare_confirmation(search, "mine", Wishes()).spec)
+    with pytest.raises(UsageError) as unfinished:
+        confirmed(search, "mine")
+    with pytest.raises(StudyConflictError) as launched:
+        create_or_open(database, "mine", _spec())
+    for refused in (unfinished.value, launched.value):
+        assert unmentioned(refused, "`hpo confirm search --name mine`") == []
 
 
 def test_neither_a_confirmation_nor_a_search_can_stand_for_the_other(database: Database) -> None:

@@ -8,7 +8,7 @@ from hpo.errors import StudyNotFoundError, UsageError
 from hpo.outcome.ablation import ablation_name
 from hpo.outcome.final import load
 from hpo.outcome.leaderboard import read_confirmation
-from hpo.outcome.preparation import confirmation_name
+from hpo.outcome.preparation import confirmation_name, mismatch
 from hpo.outcome.report.build import Evidence
 from hpo.outcome.report.search.evidence import gather_search
 from hpo.outcome.report.work import Work
@@ -25,7 +25,7 @@ def gather(study: Study, result: Path, confirmation: str | None = None) -> Evide
         confirmation: name of the confirmation, if not the default.
 
     Raises:
-        UsageError: if `study` is itself a confirmation.
+        UsageError: if `study` is itself a confirmation, or the named confirmation is of another search.
         StudyNotFoundError: if the named confirmation does not exist.
     """
     if study.spec.plan is not None:
@@ -51,11 +51,19 @@ def gather(study: Study, result: Path, confirmation: str | None = None) -> Evide
 
 
 def _plan_of(study: Study, name: str, required: bool = False) -> Study | None:
-    """Return the study of that name if it exists and has a plan. Raises StudyNotFoundError if `required`."""
+    """Return the study of that name if it confirms or ablates `study`.
+
+    Raises:
+        StudyNotFoundError: if `required`, and there is none.
+        UsageError: if `required`, and it is of another search.
+    """
     try:
         found = open_study(study.database, name)
     except StudyNotFoundError:
         if required:
             raise
         return None
-    return found if found.spec.plan is not None else None
+    fault = mismatch(study, found)
+    if fault is not None and required:
+        raise UsageError(f"{fault}; give --confirmation with one of {study.name}")
+    return found if fault is None else None
