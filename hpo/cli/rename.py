@@ -21,7 +21,10 @@ def rename(study_name: str, new_name: str, storage: str | None) -> None:
 
     Final results and checkpoints of the old name are still found. Workers must have ended (`hpo stop`).
     """
-    for old, new in rename_study(look_into_database(storage), study_name, new_name).items():
+    renamed = rename_study(look_into_database(storage), study_name, new_name)
+    if not renamed:
+        say(f"study {study_name} has this name already")
+    for old, new in renamed.items():
         show(f"renamed: {old} is {new}")
         folder = results_folder(old)
         if folder.exists():

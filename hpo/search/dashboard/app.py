@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import logging
 import re
+import warnings
 from collections.abc import Callable, Iterable
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 import bottle
+import optuna
 import sqlalchemy as sa
 from optuna.artifacts.exceptions import ArtifactNotFound
 from optuna_dashboard import wsgi
@@ -50,6 +52,9 @@ def make_app(database: Database, draw: Draw, *, read_only: bool = False) -> WSGI
     """
     notes = Notes(database)
     app: Any = wsgi(notes.storage(), artifact_store=Pictures(database, draw))
+    # Optuna warns of each parameter that has one value only, for each importance and plot that a page asks for.
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    warnings.filterwarnings("ignore", category=UserWarning, module="optuna|sklearn")
     app.catchall = False
     app.default_error_handler = _as_json
     # Without optuna-dashboard's own wrapper, which logs a traceback for every error, whatever caused it.
