@@ -14,7 +14,7 @@ from tests.clock import Clock
 from tests.search.proxy import Proxy
 
 
-@pytest.mark.parametrize(("parent", "waits"), [(os.getpid(), True), (None, False)])
+@pytest.mark.parametrize(("parent", "waits"), [(os.getpid(), True), (None, False)], ids=["of a launch", "by hand"])
 def test_only_a_worker_that_a_launch_started_waits_for_a_server_that_is_away(
     parent: int | None, waits: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
