@@ -68,7 +68,7 @@ def test_networks_from_before_they_had_records_tell_their_code() -> None:
 
 def test_a_confirmation_in_the_database_is_a_stage_and_an_ablation_another(database: Database, tmp_path: Path) -> None:
     search = create_or_open(database, "search", make_spec(4, references=True))
-    plan = make_plan(references=1, others=1)
+    plan = make_plan(references=2, others=0)
     for name in ("search-confirm", ablation_name("search")):
         run_worker(
             create_or_open(database, name, make_confirmation(plan, 2)),
