@@ -17,6 +17,8 @@ from hpo.search.database.database import Database, open_database
 from hpo.search.worker import heartbeat
 from tests.search.private import private_postgresql
 
+HERE = Path(__file__).parent
+SERVERS = ("postgresql", "mysql")
 USUAL = {"postgresql": "postgresql://root@127.0.0.1:5432/postgres", "mysql": "mysql://root@127.0.0.1:3306/test"}
 
 
@@ -59,6 +61,15 @@ def _answers(address: str) -> bool:
     finally:
         engine.dispose()
     return True
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave tests on servers to `make test`, except the conformance class, which each commit must pass."""
+    for item in items:
+        callspec = getattr(item, "callspec", None)
+        is_on_server = callspec is not None and set(SERVERS) & {*map(str, callspec.params.values())}
+        if is_on_server and item.path.name != "test_conformance.py" and item.path.is_relative_to(HERE):
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session")
