@@ -101,7 +101,8 @@ class Rounds:
         first = self._database.read(lambda connection: connection.scalar(query))
         end = time.monotonic() + PATIENCE
         while time.monotonic() < end:
-            shown = self._pages.ask("GET", f"/api/studies/{study.study_id}")[1]["trials"]
+            # An error while the page still has trials of the deleted study in its cache.
+            shown = self._pages.ask("GET", f"/api/studies/{study.study_id}")[1].get("trials", [])
             if shown and shown[0]["trial_id"] == first:
                 break
             time.sleep(0.2)
