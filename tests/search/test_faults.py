@@ -53,10 +53,11 @@ def test_a_study_under_faults_ends_with_exactly_its_budget_and_nothing_lost(back
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("backend", ["sqlite", "postgresql"])
-def test_studies_that_go_while_workers_hold_their_trials_harm_no_other(backend: str) -> None:
-    _skip_without(backend)
-    plan = Plan(backend, workers=2, trials=10, epochs=6, lease=2.0, seconds=5.0, limit=600.0)
+def test_studies_that_go_while_workers_hold_their_trials_harm_no_other() -> None:
+    # On PostgreSQL, which uses no id twice: optuna-dashboard keeps trials of a deleted study for a while by its id. The
+    # benchmark, which waits for that, tries SQLite.
+    _skip_without("postgresql")
+    plan = Plan("postgresql", workers=2, trials=10, epochs=6, lease=2.0, seconds=5.0, limit=600.0)
     result = study_campaign.run(plan)
     assert _broken(result) == {}
     assert result["counts"]["workers that died of an error"] == 0
