@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.fault_harness import clock_campaign, parent_campaign, study_campaign
+from benchmarks.fault_harness import clock_campaign, parent_campaign
 from benchmarks.fault_harness.campaign import Plan, run
 from benchmarks.fault_harness.invariants import INVARIANTS, TrialFacts, broken
 from benchmarks.fault_harness.journal import Entry
@@ -50,18 +50,6 @@ def test_a_study_under_faults_ends_with_exactly_its_budget_and_nothing_lost(back
     assert all(struck.values()), struck
     assert result["trials taken up from another worker"] > 0
     assert result["checkpoints left behind"] == 0
-
-
-@pytest.mark.slow
-def test_studies_that_go_while_workers_hold_their_trials_harm_no_other() -> None:
-    # On PostgreSQL, which uses no id twice: optuna-dashboard keeps trials of a deleted study for a while by its id. The
-    # benchmark, which waits for that, tries SQLite.
-    _skip_without("postgresql")
-    plan = Plan("postgresql", workers=2, trials=10, epochs=6, lease=2.0, seconds=5.0, limit=600.0)
-    result = study_campaign.run(plan)
-    assert _broken(result) == {}
-    assert result["counts"]["workers that died of an error"] == 0
-    assert result["counts"]["refused by the dashboard"] > 0
 
 
 @pytest.mark.slow
