@@ -6,7 +6,7 @@ import importlib
 import logging
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from operator import attrgetter
@@ -73,11 +73,14 @@ class Registry(Generic[T]):
 
     Args:
         kind: of the choices, for messages: "loss".
+        families: choices that are not registered one by one, `PREFIX:NAME`: prefix to where the function is,
+            "module:attribute", that returns the object of a NAME or raises UsageError.
     """
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, families: Mapping[str, str] | None = None) -> None:
         self.kind = kind
         self._entries: dict[str, Entry[T]] = {}
+        self._families = dict(families or {})
 
     @overload
     def register(
@@ -136,6 +139,8 @@ class Registry(Generic[T]):
         Raises:
             UsageError: if there is no such choice, with the nearest name.
         """
+        if (member := self._member(name)) is not None:
+            return Entry(name, member, name)
         if name not in self:
             raise UsageError(f"unknown {self.kind} {name!r}{did_you_mean(name, self._entries)}")
         return self._entries[name]
@@ -153,7 +158,20 @@ class Registry(Generic[T]):
         """Return the choices with which a setting has an effect."""
         return Using(self, setting)
 
+    def _member(self, name: object) -> T | None:
+        """Return the object of `PREFIX:NAME`; None if no family has this prefix."""
+        prefix, colon, rest = name.partition(":") if isinstance(name, str) else ("", "", "")
+        if not colon or prefix not in self._families:
+            return None
+        find: Callable[[str], T] = resolve(self._families[prefix])
+        return find(rest)
+
     def __contains__(self, name: object) -> bool:
+        try:
+            if self._member(name) is not None:
+                return True
+        except UsageError:
+            return False
         if name not in self._entries:
             load_plugins()
         return name in self._entries

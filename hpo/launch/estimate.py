@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from hpo.search.strategy.pruner import make_pruner
 from hpo.study.space import Choices, IntRange
 from hpo.study.spec import StudySpec
+from hpo.study.stages import trained
 
 LONG_HOURS = 24.0
 """A study estimated to take longer triggers advice before it starts."""
@@ -52,13 +53,14 @@ def longest_step(spec: StudySpec, epoch_seconds: float, samples: int) -> float:
 
 
 def trained_share(spec: StudySpec) -> float:
-    """Return the share of all epochs that is trained, if each rung promotes the fraction that the pruner aims at."""
+    """Return the share of all folds and epochs that is trained, if each rung promotes what the pruner aims at."""
     pruner = make_pruner(spec)
-    total, reached, passing = 0.0, 0, 1.0
-    for rung in pruner.rungs():
-        total += (rung - reached) * passing
-        reached, passing = rung, passing * pruner.passing_share()
-    return (total + (spec.budget.epochs - reached) * passing) / spec.budget.epochs
+    stages = pruner.stages()
+    total, before, passing = 0.0, 0, 1.0
+    for stage in stages:
+        total += (trained(stages, stage) - before) * passing
+        before, passing = trained(stages, stage), passing * pruner.passing_share()
+    return total / stages[-1].cost
 
 
 def advice(spec: StudySpec, on_gpu: bool) -> list[str]:

@@ -9,7 +9,7 @@ from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError
 from pydantic_core.core_schema import no_info_after_validator_function
 
-from hpo.errors import did_you_mean
+from hpo.errors import UsageError, did_you_mean
 from hpo.registry import Registry
 
 NETWORKS: Registry[Any] = Registry("network")
@@ -50,16 +50,25 @@ for _name, _description in {
         uses=("augmentation_strength",) if _name != "none" else (),
     )
 
-SAMPLERS: Registry[Any] = Registry("sampler")
-"""Functions of the [search] section and a seed, see `hpo.search.strategy.sampler.SamplerFactory`."""
+SAMPLERS: Registry[Any] = Registry("sampler", {"optuna": "hpo.search.strategy.samplers:of_optuna"})
+"""Functions of the [search] section and a seed, see `hpo.search.strategy.sampler.SamplerFactory`. `optuna:CLASS` is any
+of Optuna's."""
 
-SAMPLERS.register("tpe", "hpo.search.strategy.sampler:tpe", description="tree-structured Parzen estimator")
-SAMPLERS.register("random", "hpo.search.strategy.sampler:random", description="random draws")
+_SAMPLERS = "hpo.search.strategy.samplers"
+
+SAMPLERS.register("tpe", f"{_SAMPLERS}:tpe", description="tree-structured Parzen estimator at a common rung")
+SAMPLERS.register("random", f"{_SAMPLERS}:random", description="random draws")
+SAMPLERS.register("gp", f"{_SAMPLERS}:gp", description="Gaussian process at a common rung")
+SAMPLERS.register("cmaes", f"{_SAMPLERS}:cmaes", description="CMA-ES at a common rung")
+SAMPLERS.register("qmc", f"{_SAMPLERS}:qmc", description="quasi-random draws")
 
 PRUNERS: Registry[Any] = Registry("pruner")
 """Subclasses of `hpo.search.strategy.pruner.Pruner`."""
 
 PRUNERS.register("asha", "hpo.search.strategy.asha:SuccessiveHalving", description="asynchronous successive halving")
+PRUNERS.register("hyperband", "hpo.search.strategy.asha:Hyperband", description="Hyperband, asynchronous")
+PRUNERS.register("median", "hpo.search.strategy.rules:Median", description="what is below the median is stopped")
+PRUNERS.register("wilcoxon", "hpo.search.strategy.rules:Wilcoxon", description="a paired test over folds")
 PRUNERS.register("none", "hpo.search.strategy.pruner:NoPruning", description="no pruning")
 
 
@@ -75,11 +84,16 @@ class OneOf:
         Raises:
             PydanticCustomError: with the closest legal name, if it is not.
         """
-        if name not in self.registry:
-            hint = did_you_mean(name, self.registry.names())
-            context = {"kind": self.registry.kind, "hint": hint}
-            raise PydanticCustomError("unknown_name", "unknown {kind}{hint}", context)
-        return name
+        if name in self.registry:
+            return name
+        if ":" in name:
+            try:
+                self.registry.entry(name)
+            except UsageError as error:
+                raise PydanticCustomError("unknown_name", "{why}", {"why": str(error)}) from None
+        hint = did_you_mean(name, self.registry.names())
+        context = {"kind": self.registry.kind, "hint": hint}
+        raise PydanticCustomError("unknown_name", "unknown {kind}{hint}", context)
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return no_info_after_validator_function(self.check, handler(source))

@@ -48,6 +48,27 @@ class Scoring(_Section):
     wherever there are any, or never. Official validation samples stay where they are. Studies that were created before
     there was this key have none."""
 
+    @property
+    def count(self) -> int:
+        """Number of folds of a trial."""
+        return self.folds * self.repeats if self.rows == "kfold" else 1
+
+
+class RungSpec(_Section):
+    """A rung: after how many epochs of how many folds trials are compared, and what share of them goes on."""
+
+    folds: int = Field(ge=1, le=200)
+    """The study's first folds, trained up to here."""
+
+    epochs: int = Field(ge=1, le=10_000)
+    """Epochs of each of these folds, trained up to here."""
+
+    keep: float | None = Field(None, gt=0, le=1)
+    """Share of the trials that goes on; 1 / reduction if not given."""
+
+
+RungRule = Literal["folds", "epochs"]
+
 
 class Search(_Section):
     """How configurations are sampled and which are pruned."""
@@ -62,7 +83,12 @@ class Search(_Section):
     """Study seed; the seeds of sampler, weights and batches derive from it and the trial number."""
 
     pruner: Annotated[str, OneOf(PRUNERS)] = "asha"
-    """Asynchronous successive halving on the mean over folds (Li et al. 2020, arXiv 1810.05934), or no pruning."""
+    """Asynchronous successive halving (Li et al. 2020, arXiv 1810.05934), another rule, or no pruning."""
+
+    rungs: RungRule | Annotated[tuple[RungSpec, ...], Field(strict=False)] = "folds"
+    """Where trials are compared: `epochs`, all folds together after first_rung * reduction^i epochs; `folds`, the first
+    fold alone at these epochs and at the last, then the others are trained; or a list of {folds, epochs, keep} in the
+    order of training."""
 
     first_rung: int = Field(4, ge=1, le=1000)
     """Epochs before the first pruning decision."""
@@ -106,6 +132,11 @@ class Confirm(_Section):
     leader, at level 1 - racing_level, lies below zero; 0 disables racing. Baselines are never eliminated."""
 
 
+_BEFORE: dict[str, JsonObject] = {"scoring": {"groups": "none"}, "search": {"rungs": "epochs"}}
+"""Sections and keys that older stored specs do not have, with what was meant there: samples of one group could be
+separated, and all folds were trained together. With another meaning their trials could not be repeated."""
+
+
 class StudySpec(BaseModel):
     """A validated study file; or a confirmation, which has a plan and no study file."""
 
@@ -128,20 +159,22 @@ class StudySpec(BaseModel):
             ValidationError, ValueError: if it is not one.
         """
         stored: Any = parse_object(text)
-        scoring = stored.get("scoring")
-        # Without this key, samples of one group were separated; with another meaning trials could not be repeated.
-        if isinstance(scoring, dict):
-            scoring.setdefault("groups", "none")
+        for section, keys in _BEFORE.items():
+            if isinstance(values := stored.get(section), dict):
+                stored[section] = {**keys, **values}
         return cls.model_validate_json(json.dumps(stored))
 
     def like(self, stored: StudySpec) -> StudySpec:
-        """Return this spec with the groups of a stored one, unless it says itself what they are.
+        """Return this spec with the newer keys of a stored one, unless it says itself what they are.
 
-        A study that was created before there were groups thus goes on as it was, from the same study file.
+        A study that was created before there were these keys thus goes on as it was, from the same study file.
         """
-        if "groups" in self.scoring.model_fields_set:
-            return self
-        return self.model_copy(update={"scoring": self.scoring.model_copy(update={"groups": stored.scoring.groups})})
+        changes = {}
+        for section, keys in _BEFORE.items():
+            own, other = getattr(self, section), getattr(stored, section)
+            kept = {key: getattr(other, key) for key in keys if key not in own.model_fields_set}
+            changes[section] = own.model_copy(update=kept)
+        return self.model_copy(update=changes)
 
     @property
     def data(self) -> Dataset:
@@ -161,8 +194,8 @@ class StudySpec(BaseModel):
         """Return what identifies the study, as plain values; the number of trials is not part of it."""
         values = self.model_dump(mode="json")
         del values["budget"]["trials"]
-        if self.scoring.groups == "none":
-            del values["scoring"]["groups"]
+        for section, keys in _BEFORE.items():
+            values[section] = {key: value for key, value in values[section].items() if (key, value) not in keys.items()}
         # Keys that were added to specs later are left out at their defaults, so that older studies keep fingerprints.
         for number, candidate in enumerate(self.plan.candidates if self.plan else ()):
             values["plan"]["candidates"][number]["config"] = candidate.config.identity()

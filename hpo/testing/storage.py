@@ -185,13 +185,13 @@ class StorageConformance:
         assert [(point.auc, point.training_loss) for point in read_curve(study, 0)] == [(0.7, None)]
 
     def test_scores_are_kept_where_a_trial_can_end_and_replaced_by_fold(self, database: Database, name: str) -> None:
-        study = create_or_open(database, name, make_spec(3, epochs=9, pruner="asha", first_rung=3))
+        study = create_or_open(database, name, make_spec(3, epochs=9, pruner="asha", rungs="epochs", first_rung=3))
         held = claimed(study)
         for epoch in (1, 3, 4):
-            scores = tuple(make_scores(0.7, epoch, fold) for fold in range(2))
+            scores = tuple(make_scores(0.7, epoch, fold) for fold in range(5))
             record_report(held, make_report(epoch, 0.7, scores=scores))
         kept = read_fold_scores(study, held.number)
-        assert [(fold, scores.logits.dtype.name) for fold, scores in kept.items()] == [(0, "float16"), (1, "float16")]
+        assert [(fold, scores.logits.dtype.name) for fold, scores in kept.items()] == [(n, "float16") for n in range(5)]
         given = make_scores(0.7, 3, 1)
         assert (kept[1].samples == given.samples).all()
         assert (kept[1].labels == given.labels).all()
@@ -219,7 +219,7 @@ class StorageConformance:
         found = read_out_of_fold(study)
         assert found is not None
         assert (found.numbers, found.missing) == ((0, 1, 2, 3), 0)
-        assert [fold.scores.shape for fold in found.folds] == [(4, 60, 1), (4, 60, 1)]
+        assert [fold.scores.shape for fold in found.folds] == [(4, 60, 1)] * 5
         for row in read_trials(study):
             of_one = read_fold_scores(study, row.number)
             for number, fold in enumerate(found.folds):

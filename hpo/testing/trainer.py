@@ -14,6 +14,7 @@ from hpo.study.config import TrainConfig
 from hpo.study.record import Provenance, Seeds, TrialRecord
 from hpo.study.space import Choices, FloatRange
 from hpo.study.spec import Budget, Search, StudySpec
+from hpo.study.stages import make_stages, steps
 from hpo.testing.scores import make_scores
 from hpo.training.report import EpochReport
 
@@ -25,14 +26,19 @@ def make_report(
     epoch: int,
     auc: float,
     *,
-    fold_aucs: tuple[float, ...] = (0.5, 0.6),
+    fold_aucs: tuple[float, ...] | None = None,
     training_auc: float | None = 0.7,
     training_loss: float | None = 0.3,
     seconds: float = 0.01,
     scores: tuple[FoldScores, ...] = (),
 ) -> EpochReport:
-    """Make a report of one epoch with plausible values for what is not given, without scores."""
-    return EpochReport(epoch, auc, 0.02, fold_aucs, training_auc, training_loss, seconds, ROC, scores)
+    """Make a report of one epoch with plausible values for what is not given, without scores.
+
+    Args:
+        fold_aucs: None for five folds of equal AUC.
+    """
+    folds = (auc,) * 5 if fold_aucs is None else fold_aucs
+    return EpochReport(epoch, auc, 0.02, folds, training_auc, training_loss, seconds, ROC, scores)
 
 
 def make_record(config: Mapping[str, Any], params: Mapping[str, Any] | None = None) -> TrialRecord:
@@ -65,7 +71,7 @@ class FakeTrainer:
     """A trainer for `hpo.run_worker(study, trainer=...)` that learns at once.
 
     The AUC of an epoch follows from the learning rate (best at .01), the epoch and, in the ninth digit, the seed; the
-    scores of its two folds have about that AUC.
+    scores of its folds have about that AUC.
 
     Attributes:
         trained: configuration and seed of each trial that was begun.
@@ -100,23 +106,32 @@ class FakeTrainer:
         self._training_auc = training_auc
 
     def __call__(self, task: Task) -> Iterator[EpochReport]:
-        """Yield the reports of one trial; nothing is resumed, each call starts at the first epoch."""
+        """Yield the reports of one trial; nothing is resumed, each call starts at the first epoch.
+
+        It has the folds and the stages of the task, or two folds in lockstep.
+        """
         config = task.config
+        folds = task.stages[-1].folds if task.stages else 2
+        plan = steps(make_stages(task.stages[:-1], folds, self._epochs))
         self.trained.append((config, task.seed))
         self.divided.append(task.scoring_seed)
         self.stop = lambda: task.control.stop.requested
-        for epoch in range(1, self._epochs + 1):
+        for done, reported in enumerate(plan):
             for step in range(10):
-                task.control.progress((epoch - 1 + step / 10) / self._epochs)
+                task.control.progress((done + step / 10) / len(plan))
                 if task.control.stop.requested:
                     return
                 time.sleep(self._seconds / 10)
             if self._fails(config):
                 raise FakeFailure("diverged")
-            self._on_epoch(epoch)
-            auc = 0.9 - 0.1 * abs(math.log10(config.learning_rate) + 2) - 0.1 / epoch + (task.seed % 997) * 1e-9
-            scores = tuple(make_scores(auc, task.seed, fold) for fold in range(2))
-            yield make_report(epoch, auc, fold_aucs=(auc, auc), training_auc=self._training_auc(config), scores=scores)
+            self._on_epoch(reported.epochs)
+            penalty = 0.1 * abs(math.log10(config.learning_rate) + 2)
+            auc = 0.9 - penalty - 0.1 / reported.epochs + (task.seed % 997) * 1e-9
+            scores = tuple(make_scores(auc, task.seed, fold) for fold in range(reported.folds))
+            aucs = (auc,) * reported.folds
+            yield make_report(
+                reported.epochs, auc, fold_aucs=aucs, training_auc=self._training_auc(config), scores=scores
+            )
 
     def kept(self) -> set[int]:
         """Return the numbers of the trials with a checkpoint: none."""

@@ -16,8 +16,12 @@ def test_without_pruning_every_epoch_is_trained() -> None:
 
 def test_with_halving_a_third_passes_each_rung() -> None:
     """Rungs at 5 and 15 of 45 epochs: 5 epochs for all, 10 for a third, 30 for a ninth, of 45."""
-    spec = load_spec(builtin_study_file("breast"), ("search.first_rung=5", "search.reduction=3", "budget.epochs=45"))
+    halving = ("search.first_rung=5", "search.reduction=3", "budget.epochs=45")
+    spec = load_spec(builtin_study_file("breast"), ("search.rungs=epochs", *halving))
     assert trained_share(spec) == pytest.approx((5 + 10 / 3 + 30 / 9) / 45)
+    # The first fold alone to the end, then four more for a 27th.
+    spec = load_spec(builtin_study_file("breast"), ("search.rungs=folds", *halving))
+    assert trained_share(spec) == pytest.approx((5 + 10 / 3 + 30 / 9 + 4 * 45 / 27) / (5 * 45))
 
 
 def test_hours_are_epochs_times_trials_over_devices() -> None:

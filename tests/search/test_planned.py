@@ -125,11 +125,11 @@ def test_a_copy_goes_on_with_the_same_seeds(database: Database, tmp_path: object
 
 def test_what_came_into_specs_later_leaves_older_fingerprints_as_they_were() -> None:
     stored = StudySpec(dataset="breast").model_dump(mode="json")
-    del stored["confirm"], stored["plan"], stored["scoring"]["groups"]
+    del stored["confirm"], stored["plan"], stored["scoring"]["groups"], stored["search"]["rungs"]
     old = StudySpec.from_json(json.dumps(stored))
     assert old.fingerprint() == "117c2b7bc4969625"
     assert {"confirm", "plan"}.isdisjoint(old.canonical())
-    assert old.scoring.groups == "none"
+    assert (old.scoring.groups, old.search.rungs) == ("none", "epochs")
 
 
 def test_groups_are_part_of_the_fingerprint_and_of_what_is_stored() -> None:
@@ -142,14 +142,16 @@ def test_groups_are_part_of_the_fingerprint_and_of_what_is_stored() -> None:
 
 def test_a_setting_that_came_later_leaves_older_fingerprints_as_they_were() -> None:
     plan = make_plan()
-    assert _before_groups(make_confirmation(plan)).fingerprint() == "da8aa10cc6dd782e"
+    assert _before(make_confirmation(plan)).fingerprint() == "da8aa10cc6dd782e"
     other = plan.candidates[0].model_copy(update={"config": TrainConfig.model_construct(network="other")})
     changed = plan.model_copy(update={"candidates": (other, *plan.candidates[1:])})
-    assert _before_groups(make_confirmation(changed)).fingerprint() != "da8aa10cc6dd782e"
+    assert _before(make_confirmation(changed)).fingerprint() != "da8aa10cc6dd782e"
 
 
-def _before_groups(spec: StudySpec) -> StudySpec:
-    return spec.model_copy(update={"scoring": Scoring(groups="none")})
+def _before(spec: StudySpec) -> StudySpec:
+    return spec.model_copy(
+        update={"scoring": Scoring(groups="none"), "search": spec.search.model_copy(update={"rungs": "epochs"})}
+    )
 
 
 def test_a_plan_and_its_configurations_are_part_of_the_fingerprint() -> None:

@@ -12,7 +12,7 @@ from hpo.search.database.database import Database
 from hpo.search.queries.trials import read_trials
 from hpo.search.queue.reporting import finish
 from hpo.search.queue.workers import this_process
-from hpo.search.strategy.sampler import distribution, make_sampler, nearest, planned_template, suggest
+from hpo.search.strategy.sampler import _history_of, distribution, make_sampler, nearest, planned_template, suggest
 from hpo.search.study import Study, create_or_open
 from hpo.search.worker.loop import run_worker
 from hpo.study.baselines import baselines
@@ -73,9 +73,11 @@ def test_no_two_trials_are_the_same(database: Database) -> None:
 def test_after_the_startup_trials_tpe_models_every_searched_setting(database: Database) -> None:
     study = _ran(database, 12, references=True)
     held = claimed(create_or_open(database, "study", make_spec(13, references=True)))
-    view = optuna.load_study(study_name="study", storage=database.optuna)
+    history = _history_of(study, held.number)
+    database.read(history.refresh)
+    view = optuna.load_study(study_name="study", storage=history)
     sampler = make_sampler(study.spec, held.number)
-    trial = database.optuna.get_trial(held.trial_id)
+    trial = history.get_trial(held.number)
     space = sampler.infer_relative_search_space(view, trial)
     assert set(space) == set(study.spec.space)
     assert set(sampler.sample_relative(view, trial, space)) == set(study.spec.space)

@@ -71,8 +71,8 @@ def test_an_unregistered_sampler_or_pruner_is_answered_with_the_nearest(key: str
 def test_a_registered_sampler_and_pruner_are_legal_in_a_study_file() -> None:
     with kept_registries():
         SAMPLERS.register("grid", "optuna.samplers:GridSampler")
-        PRUNERS.register("median", "hpo.search.strategy.pruner:NoPruning")
-        spec = check_spec({"dataset": "breast", "search": {"sampler": "grid", "pruner": "median"}}, "a")
+        PRUNERS.register("upper_half", "hpo.search.strategy.pruner:NoPruning")
+        spec = check_spec({"dataset": "breast", "search": {"sampler": "grid", "pruner": "upper_half"}}, "a")
         assert StudySpec.model_validate_json(spec.model_dump_json()) == spec
         assert spec.fingerprint() != check_spec({"dataset": "breast"}, "a").fingerprint()
 

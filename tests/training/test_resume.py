@@ -18,6 +18,7 @@ from hpo.data.development import Development
 from hpo.data.folds import scoring_folds
 from hpo.study.config import TrainConfig
 from hpo.study.spec import Scoring
+from hpo.study.stages import Stage
 from hpo.training.loop.checkpoint import Checkpoint, remove_checkpoints
 from hpo.training.loop.fold import SCORING_BATCH, Run
 from hpo.training.loop.trial import EpochReport, train_trial
@@ -50,6 +51,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "AUCM v1 in bf16, official selection samples": {"precision": "bf16", "resplit": "official", "momentum": 0.9},
 }
 
+STAGED = next(iter(SETTINGS))
+"""The name of the settings whose trials train one fold to the end before they begin the other."""
 
 ONE_FAST = [
     pytest.param(name, marks=[] if number == 0 else pytest.mark.slow, id=name) for number, name in enumerate(SETTINGS)
@@ -125,6 +128,7 @@ def trial(development: Development, tmp_path: Path) -> Callable[..., Iterator[Ep
             "cpu",
             life.control,
             checkpoint,
+            (Stage(1, 1), Stage(1, 2)) if settings is SETTINGS[STAGED] else (),
         )
 
     return begin

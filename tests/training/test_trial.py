@@ -18,6 +18,7 @@ from hpo.statistics.auc import mean_auc_with_error
 from hpo.statistics.roc import ROC_GRID
 from hpo.study.config import TrainConfig
 from hpo.study.spec import Scoring
+from hpo.study.stages import Stage
 from hpo.training.loop.fold import Run
 from hpo.training.loop.trial import train_trial
 from hpo.training.machine.failure import TrainingFailure, memory_failures
@@ -34,10 +35,15 @@ def folds_of(development: Development) -> tuple[Fold, ...]:
 
 
 def train(
-    development: Development, epochs: int = 2, seed: int = 0, folds: int = 1, **settings: Any
+    development: Development,
+    epochs: int = 2,
+    seed: int = 0,
+    folds: int = 1,
+    stages: tuple[Stage, ...] = (),
+    **settings: Any,
 ) -> list[EpochReport]:
-    config = TrainConfig(**(TINY | settings))
-    return list(train_trial(config, development, folds_of(development)[:folds], epochs, seed, "cpu"))
+    config, chosen = TrainConfig(**(TINY | settings)), folds_of(development)[:folds]
+    return list(train_trial(config, development, chosen, epochs, seed, "cpu", stages=stages))
 
 
 def without_seconds(reports: list[EpochReport]) -> list[dict[str, Any]]:
@@ -69,6 +75,28 @@ def test_a_report_has_the_scores_that_its_aucs_come_from(development: Developmen
                 assert (scores.samples == fold.validation).all()
                 assert (scores.labels == development.labels[fold.validation]).all()
                 assert mean_auc_with_error(scores.logits, scores.labels)[0] == area
+
+
+def test_folds_of_later_stages_catch_up_and_their_epochs_are_reported_again(development: Development) -> None:
+    """Whatever the order of training, a fold's network is the same, and a report is the mean of its folds."""
+    lockstep = train(development, epochs=2, folds=2)
+    staged = train(development, epochs=2, folds=2, stages=(Stage(1, 1), Stage(1, 2)))
+    assert [(report.epoch, len(report.fold_aucs)) for report in staged] == [(1, 1), (2, 1), (1, 2), (2, 2)]
+    for alone, together in zip(staged[:2], lockstep, strict=True):
+        assert alone.fold_aucs == together.fold_aucs[:1]
+    for late, together in zip(staged[2:], lockstep, strict=True):
+        assert (late.auc, late.fold_aucs, late.training_loss, late.roc) == (
+            together.auc,
+            together.fold_aucs,
+            together.training_loss,
+            together.roc,
+        )
+    # Out-of-fold scores belong to a report only where all of its folds are at its epoch.
+    assert [len(report.scores) for report in staged] == [1, 1, 0, 2]
+    for kept, given in zip(staged[-1].scores, lockstep[-1].scores, strict=True):
+        assert (kept.logits == given.logits).all()
+    # The time of an epoch counts all that it took.
+    assert staged[2].seconds > staged[0].seconds
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])

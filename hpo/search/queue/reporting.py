@@ -14,8 +14,10 @@ from hpo.search.database import schema
 from hpo.search.database.optuna_mirror import Attributes, write_end, write_report
 from hpo.search.database.schema import RowValues, database_now
 from hpo.search.queue.lease import Claim, is_in_state, update_held
-from hpo.search.strategy.pruner import Rung, make_pruner
+from hpo.search.strategy.pruner import Reached, Rung, make_pruner, stages_of
+from hpo.search.study import fold_aucs
 from hpo.study.record import TrialRecord
+from hpo.study.stages import Stage, trained
 from hpo.text import storable
 from hpo.training.report import EpochReport
 
@@ -63,9 +65,11 @@ def finish(
 
 def _record_report(connection: Connection, held: Claim, report: EpochReport) -> bool:
     study = held.study
+    stages = stages_of(study.spec, planned=held.baseline is not None or study.spec.plan is not None)
+    stage = Stage(len(report.fold_aucs), report.epoch)
     values = {
         **_last_values(report),
-        "progress": report.epoch / study.spec.budget.epochs,
+        "progress": min(1.0, trained(stages, stage) / stages[-1].cost),
         "lease_until": database_now() + study.lease,
         "lives_lost": 0,
     }
@@ -88,12 +92,11 @@ def _record_report(connection: Connection, held: Claim, report: EpochReport) -> 
         },
     )
     write_report(connection, held.trial_id, report.epoch, report.auc)
-    pruner = make_pruner(study.spec)
-    if report.epoch in pruner.rungs() or report.epoch >= study.spec.budget.epochs:
-        _store_scores(connection, held, report)
-    if held.baseline or report.epoch not in pruner.rungs():
+    if stage not in stages:
         return True
-    return pruner.goes_on(_read_rung(connection, study.study_id, report.epoch, report.auc))
+    _store_scores(connection, held, report)
+    # The last stage is the end of the trial.
+    return stage == stages[-1] or make_pruner(study.spec).goes_on(_read_rung(connection, held, stage, report))
 
 
 def _store_scores(connection: Connection, held: Claim, report: EpochReport) -> None:
@@ -128,14 +131,21 @@ def _store_scores(connection: Connection, held: Claim, report: EpochReport) -> N
     schema.upsert_rows(connection, schema.scores, ("study_id", "trial_number", "fold"), values)
 
 
-def _read_rung(connection: Connection, study_id: int, epoch: int, auc: float) -> Rung:
-    """Read the rung of an epoch, whose reports include that of the trial itself."""
+def _read_rung(connection: Connection, held: Claim, stage: Stage, report: EpochReport) -> Rung:
+    """Read the rung of a report, which the trial itself has reached too."""
     reports = schema.reports.c
-    there = (reports.study_id == study_id, reports.epoch == epoch)
-    query = sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(sa.case((reports.auc > auc, 1), else_=0)), 0))
-    recorded, better = connection.execute(query.where(*there)).one()
-    aucs = sa.select(reports.auc).where(*there).order_by(reports.auc.desc())
-    return Rung(epoch, auc, int(better), int(recorded), lambda: tuple(map(float, connection.scalars(aucs))))
+    query = sa.select(reports.trial_number, reports.fold_aucs)
+    query = query.where(reports.study_id == held.study.study_id, reports.epoch == stage.epochs)
+    reached = []
+    for number, stored in connection.execute(query):
+        # A report after the same epoch may rest on fewer folds, or on more.
+        folds = fold_aucs(stored, held.study.trial_name(number))
+        if len(folds) >= stage.folds:
+            reached.append(Reached(number, folds[: stage.folds]))
+    auc = Reached(held.number, report.fold_aucs).auc
+    reached.sort(key=lambda trial: (-trial.auc, trial.number))
+    better = sum(trial.auc > auc for trial in reached)
+    return Rung(stage.epochs, auc, better, len(reached), stage.folds, held.number, lambda: tuple(reached))
 
 
 def _finish(

@@ -1,35 +1,97 @@
-"""Asynchronous successive halving on the mean over folds. Li et al. 2020, arXiv 1810.05934."""
+"""Asynchronous successive halving (Li et al. 2020, arXiv 1810.05934) over folds and epochs, and Hyperband."""
 
 from __future__ import annotations
 
+import bisect
+import itertools
+
 from hpo.search.strategy.pruner import Pruner, Rung
+from hpo.search.strategy.seeds import trial_seed
+from hpo.study.spec import StudySpec
+from hpo.study.stages import Stage
+
+
+def rungs_of(spec: StudySpec) -> dict[Stage, float]:
+    """Return the rungs of a study in the order of training, each with the share of the trials that goes on."""
+    search, folds, epochs = spec.search, spec.scoring.count, spec.budget.epochs
+    share = 1 / search.reduction
+    if not isinstance(search.rungs, str):
+        return {Stage(rung.folds, rung.epochs): rung.keep or share for rung in search.rungs}
+    powers = (search.first_rung * search.reduction**power for power in itertools.count())
+    ends = list(itertools.takewhile(lambda end: end < epochs, powers))
+    if search.rungs == "epochs":
+        return {Stage(folds, end): share for end in ends}
+    return {Stage(1, end): share for end in (*ends, epochs)}
 
 
 class SuccessiveHalving(Pruner):
-    """Pruner that keeps, at each rung, the best 1/reduction of the trials that have reached it so far."""
+    """Pruner that keeps, at each rung, the best share of the trials that have reached it so far."""
 
-    def rungs(self) -> tuple[int, ...]:
-        """Return the epochs first_rung * reduction^i below the last epoch."""
-        rungs, epoch = [], self.spec.search.first_rung
-        while epoch < self.spec.budget.epochs:
-            rungs.append(epoch)
-            epoch *= self.spec.search.reduction
-        return tuple(rungs)
+    def __init__(self, spec: StudySpec) -> None:
+        super().__init__(spec)
+        self._shares = rungs_of(spec)
+
+    def rungs(self) -> tuple[Stage, ...]:
+        """Return the rungs of the study file."""
+        return tuple(self._shares)
 
     def goes_on(self, rung: Rung) -> bool:
-        """Return whether a trial is among the best 1/reduction at its rung."""
-        reduction = self.spec.search.reduction
-        # With fewer than `reduction` trials there is nothing to compare with yet.
-        return rung.recorded < reduction or rung.better < rung.recorded // reduction
+        """Return whether a trial is among the best of its rung."""
+        return _is_among_the_best(rung.better, rung.recorded, self._shares.get(rung.stage, self._usual))
 
     def passing_share(self) -> float:
         """Return 1/reduction."""
-        return 1 / self.spec.search.reduction
+        return self._usual
 
     def describe(self) -> str:
-        """Describe the rungs and the reduction."""
-        search = self.spec.search
-        return (
-            f"asynchronous successive halving on the mean over folds from epoch {search.first_rung}, the best "
-            f"1/{search.reduction} continue"
-        )
+        """Describe the rungs and the shares."""
+        stages = self.stages()[:-1]
+        if not stages:
+            return "no pruning, since no rung lies before the end of a trial"
+        rungs = "; ".join(str(stage) for stage in stages)
+        shares = sorted({round(self._shares.get(stage, self._usual), 2) for stage in stages})
+        kept = " or ".join(f"{share:g}" for share in shares)
+        return f"asynchronous successive halving, the best {kept} of the trials go on after each of: {rungs}"
+
+    @property
+    def _usual(self) -> float:
+        return 1 / self.spec.search.reduction
+
+
+class Hyperband(SuccessiveHalving):
+    """Pruner that spreads the trials over brackets, each of which begins to halve at another rung.
+
+    Trials are compared within their bracket only. A bracket gets a share of the trials in proportion to the inverse of
+    its number of rungs to come, as if each bracket had the same budget. Li et al. 2018, JMLR 18:185.
+    """
+
+    def goes_on(self, rung: Rung) -> bool:
+        """Return whether a trial is among the best of its bracket at its rung, or its bracket does not decide here."""
+        stages = self.stages()
+        index = stages.index(rung.stage)
+        bracket = self._bracket(rung.number)
+        if index < bracket:
+            return True
+        others = [trial for trial in rung.reached() if self._bracket(trial.number) == bracket]
+        better = sum(trial.auc > rung.auc for trial in others)
+        return _is_among_the_best(better, len(others), self._shares.get(rung.stage, self._usual))
+
+    def describe(self) -> str:
+        """Describe the brackets."""
+        return f"Hyperband of {len(self.stages())} brackets; {super().describe()}"
+
+    def _bracket(self, number: int) -> int:
+        """Return the index of the first rung at which a trial is compared; the last one is never compared."""
+        count = len(self.stages())
+        weights = [self.spec.search.reduction**-bracket * count / (count - bracket) for bracket in range(count)]
+        ends = list(itertools.accumulate(weights))
+        # A hash of the number, so that every worker finds the same bracket.
+        point = trial_seed(self.spec.search.seed, number, "bracket") / 2**31 * ends[-1]
+        return min(bisect.bisect_right(ends, point), count - 1)
+
+
+def _is_among_the_best(better: int, recorded: int, share: float) -> bool:
+    """Return whether a trial with so many better ones is among the best share; with too few trials each one is."""
+    # The tolerance lets 3 * (1/3) be one.
+    best = int(recorded * share + 1e-9)
+    return best == 0 or better < best

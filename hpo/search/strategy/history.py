@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections import defaultdict
 from collections.abc import Container, Mapping, Sequence
 from datetime import datetime
+from statistics import fmean
 from typing import Any
 
 import sqlalchemy as sa
 from optuna.distributions import BaseDistribution
-from optuna.storages import InMemoryStorage
-from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy.engine import Connection, Row
 
 from hpo.errors import StorageError
 from hpo.search.database import schema
 from hpo.search.database.optuna_mirror import Drawn
+from hpo.search.strategy.common_rung import RUNG_AUCS, ListedTrials
+from hpo.search.study import fold_aucs
+from hpo.study.stages import Stage
 from hpo.study.stored import parse_object
 
 _trials, _reports = schema.trials.c, schema.reports.c
@@ -29,11 +32,11 @@ _STATES = {
     "failed": TrialState.FAIL,
 }
 
-_Curves = dict[int, dict[int, float]]
-"""Trial number to epoch to AUC."""
+_Curves = dict[int, dict[int, tuple[float, str]]]
+"""Trial number to epoch to AUC and, as JSON, that of each fold."""
 
 
-class History(InMemoryStorage):
+class History(ListedTrials):
     """The trials of one study, in the memory of one process.
 
     Finished trials are read once, running and free ones at each `refresh`. The number of a trial is its index in a
@@ -41,15 +44,16 @@ class History(InMemoryStorage):
     which values it has.
 
     Trials that users add through Optuna are not in hpo's tables, so the sampler does not learn from them; a failed
-    trial without parameters takes the place of their numbers. Trials that users finish through Optuna, for instance in
-    its dashboard, stay as they are in hpo's tables.
+    trial without parameters takes the place of their numbers, and of those of the baselines: they are what a search
+    must beat, not what it should resemble. Trials that users finish through Optuna, for instance in its dashboard, stay
+    as they are in hpo's tables.
 
     Args:
         study_id: in hpo's tables.
         name: of the study.
-        epochs: largest number of epochs of a trial.
+        stages: stages of a trial.
         space: distributions of the searched settings by name.
-        planned: parameters of the planned trials, which have the first slots of the budget.
+        baselines: number of baselines, which have the first slots of the budget.
     """
 
     # Trials are kept in an own list: `create_new_trial` of InMemoryStorage would copy each trial deeply, and would not
@@ -59,46 +63,43 @@ class History(InMemoryStorage):
         self,
         study_id: int,
         name: str,
-        epochs: int,
+        stages: Sequence[Stage],
         space: Mapping[str, BaseDistribution],
-        planned: Sequence[dict[str, Any]],
+        baselines: int,
     ) -> None:
-        super().__init__()
+        super().__init__(name, [])
         self.drawn: Drawn = {}
-        self._stored_id, self._epochs, self._space, self._planned = study_id, epochs, space, planned
-        self._known: list[FrozenTrial] = []
+        self._stored_id, self._stages, self._space, self._baselines = study_id, tuple(stages), space, baselines
         self._unfinished: set[int] = set()
-        self.create_new_study([StudyDirection.MAXIMIZE], name)
 
     def refresh(self, connection: Connection) -> None:
         """Read new and unfinished trials, and clear `drawn`."""
-        new = (_trials.trial_number >= len(self._known)) | _trials.trial_number.in_(self._unfinished)
+        new = (_trials.trial_number >= len(self.listed)) | _trials.trial_number.in_(self._unfinished)
         columns = ("place", "trial_number", "started", "ended", "outcome", "auc", "record")
         query = sa.select(*(_trials[name] for name in columns)).where(_trials.study_id == self._stored_id, new)
         rows = connection.execute(query.order_by(_trials.trial_number)).all()
         curves = self._read_curves(connection, [row.trial_number for row in rows])
         for row in rows:
             number = row.trial_number
-            self._known += [_placeholder(missing) for missing in range(len(self._known), number)]
-            self._known[number : number + 1] = [self._trial(row, curves[number])]
+            self.listed += [_placeholder(missing) for missing in range(len(self.listed), number)]
+            self.listed[number : number + 1] = [self._trial(row, curves[number])]
         self._unfinished = {row.trial_number for row in rows if row.outcome is None}
         self.drawn = {}
 
     def has(self, number: int) -> bool:
         """Return whether the tables had a trial of that number at the last `refresh`."""
-        return number < len(self._known)
+        return number < len(self.listed)
 
     def get_all_trials(
         self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
     ) -> list[FrozenTrial]:
         """Return the trials as of the last `refresh`, by number."""
-        del study_id  # There is only one study.
-        wanted = [trial for trial in self._known if states is None or trial.state in states]
-        return copy.deepcopy(wanted) if deepcopy else wanted
+        found = super().get_all_trials(study_id, deepcopy, states)
+        return copy.deepcopy(found) if deepcopy else found
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
         """Return a copy of a trial, because Optuna adds sampled parameters to it."""
-        return copy.deepcopy(self._known[trial_id])
+        return copy.deepcopy(self.listed[trial_id])
 
     def set_trial_param(
         self, trial_id: int, param_name: str, param_value_internal: float, distribution: BaseDistribution
@@ -107,22 +108,21 @@ class History(InMemoryStorage):
         del trial_id  # Only one trial is sampled at a time.
         self.drawn[param_name] = (param_value_internal, distribution)
 
-    def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
-        """Ignore TPE's attributes about sampled values that are not stored yet: ours are stored at once."""
-
     def _read_curves(self, connection: Connection, numbers: list[int]) -> _Curves:
-        query = sa.select(_reports.trial_number, _reports.epoch, _reports.auc)
+        query = sa.select(_reports.trial_number, _reports.epoch, _reports.auc, _reports.fold_aucs)
         query = query.where(_reports.study_id == self._stored_id)
-        if self._known:
+        if self.listed:
             # The table's key is (study, epoch, trial): with all three given, each report is one index lookup.
-            epochs = range(1, self._epochs + 1)
+            epochs = range(1, self._stages[-1].epochs + 1)
             query = query.where(_reports.epoch.in_(epochs), _reports.trial_number.in_(numbers))
         curves: _Curves = defaultdict(dict)
-        for number, epoch, auc in connection.execute(query).all():
-            curves[number][epoch] = auc
+        for number, epoch, auc, folds in connection.execute(query).all():
+            curves[number][epoch] = (auc, folds)
         return curves
 
-    def _trial(self, row: Row[Any], curve: dict[int, float]) -> FrozenTrial:
+    def _trial(self, row: Row[Any], curve: dict[int, tuple[float, str]]) -> FrozenTrial:
+        if row.place < self._baselines:
+            return _placeholder(row.trial_number)
         params = self._params(row)
         state = _STATES[row.outcome]
         return FrozenTrial(
@@ -135,13 +135,25 @@ class History(InMemoryStorage):
             params=params,
             distributions={name: self._space[name] for name in params},
             user_attrs={},
-            system_attrs={},
-            intermediate_values=curve,
+            system_attrs={RUNG_AUCS: self._rung_aucs(row, curve)},
+            intermediate_values={epoch: auc for epoch, (auc, _) in curve.items()},
         )
 
+    def _rung_aucs(self, row: Row[Any], curve: dict[int, tuple[float, str]]) -> list[float]:
+        """Return the AUCs at the rungs that a trial has reached, over the folds of each rung."""
+        aucs: list[float] = []
+        for stage in self._stages:
+            _, stored = curve.get(stage.epochs, (math.nan, "[]"))
+            folds = fold_aucs(stored, f"trial {row.trial_number}")
+            if len(folds) < stage.folds:
+                break
+            aucs.append(fmean(folds[: stage.folds]))
+        if row.outcome == "complete" and row.auc is not None:
+            # Also where its trainer has made fewer reports than there are stages.
+            aucs += [row.auc] * (len(self._stages) - len(aucs))
+        return aucs
+
     def _params(self, row: Row[Any]) -> dict[str, Any]:
-        if row.place < len(self._planned):
-            return dict(self._planned[row.place])
         if not row.record:
             return {}
         try:

@@ -5,36 +5,69 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from statistics import fmean
 
 from hpo.study.choices import PRUNERS
 from hpo.study.spec import StudySpec
+from hpo.study.stages import Stage, make_stages
+
+
+@dataclass(frozen=True)
+class Reached:
+    """A trial of the study that has reached a rung.
+
+    Attributes:
+        number: of the trial.
+        fold_aucs: of the folds of the rung, after its epoch.
+    """
+
+    number: int
+    fold_aucs: tuple[float, ...]
+
+    @property
+    def auc(self) -> float:
+        """Mean over the folds of the rung."""
+        return fmean(self.fold_aucs)
 
 
 @dataclass(frozen=True)
 class Rung:
-    """A trial's report at a rung, compared with the reports of the study's other trials after the same epoch.
+    """A trial's report at a rung, compared with what the study's other trials had on the same folds after the epoch.
 
     Attributes:
         epoch: number of the epoch, from 1.
-        auc: of the trial, mean over folds.
+        auc: of the trial, mean over the folds of the rung.
         better: number of trials with a higher AUC at this rung.
-        recorded: number of trials with a report at this rung, this one included.
-        read_aucs: reads the AUCs of all of them, see `aucs`.
+        recorded: number of trials that have reached this rung, this one included.
+        folds: number of folds of the rung; the first ones of the study's.
+        number: of the trial.
+        read_reached: reads what `reached` returns.
     """
 
     epoch: int
     auc: float
     better: int
     recorded: int
-    read_aucs: Callable[[], tuple[float, ...]] = field(default=tuple, repr=False, compare=False)
+    folds: int = 1
+    number: int = 0
+    read_reached: Callable[[], tuple[Reached, ...]] = field(default=tuple, repr=False, compare=False)
+
+    @property
+    def stage(self) -> Stage:
+        """Folds and epochs of the rung."""
+        return Stage(self.folds, self.epoch)
+
+    def reached(self) -> tuple[Reached, ...]:
+        """Read all trials that have reached this rung, this one included, the best first."""
+        return self.read_reached()
 
     def aucs(self) -> tuple[float, ...]:
-        """Read the AUCs of all trials at this rung, this one included, the highest first."""
-        return self.read_aucs()
+        """Read the AUCs of all trials that have reached this rung, this one included, the highest first."""
+        return tuple(trial.auc for trial in self.reached())
 
 
 class Pruner(ABC):
-    """Interface of a pruner: decide at rungs, after certain epochs, whether a trial continues.
+    """Interface of a pruner: decide at rungs, after certain epochs of certain folds, whether a trial continues.
 
     A new instance is created for each report, in whichever worker holds the trial, so it must keep no state. Baselines
     and confirmations are never pruned.
@@ -44,8 +77,11 @@ class Pruner(ABC):
         self.spec = spec
 
     @abstractmethod
-    def rungs(self) -> tuple[int, ...]:
-        """Return the epochs after which to decide, from 1 and below the last epoch."""
+    def rungs(self) -> tuple[int | Stage, ...]:
+        """Return where to decide: epochs of all folds together, from 1, or stages, in the order of training.
+
+        With stages, a trial trains its first folds only until it is found to be worth the others.
+        """
 
     @abstractmethod
     def goes_on(self, rung: Rung) -> bool:
@@ -59,11 +95,17 @@ class Pruner(ABC):
         """Describe the pruner as part of a sentence: `Search: random draws; median pruning.`"""
         return PRUNERS.entry(self.spec.search.pruner).description or self.spec.search.pruner
 
+    def stages(self) -> tuple[Stage, ...]:
+        """Return the stages of a trial that is not pruned; all but the last end with a decision."""
+        folds = self.spec.scoring.count
+        rungs = (rung if isinstance(rung, Stage) else Stage(folds, rung) for rung in self.rungs())
+        return make_stages(rungs, folds, self.spec.budget.epochs)
+
 
 class NoPruning(Pruner):
-    """Pruner that lets every trial train all epochs."""
+    """Pruner that lets every trial train all folds and epochs."""
 
-    def rungs(self) -> tuple[int, ...]:
+    def rungs(self) -> tuple[Stage, ...]:
         """Return no rungs."""
         return ()
 
@@ -80,3 +122,10 @@ def make_pruner(spec: StudySpec) -> Pruner:
     """
     pruner: type[Pruner] = PRUNERS.find(spec.search.pruner)
     return pruner(spec)
+
+
+def stages_of(spec: StudySpec, *, planned: bool) -> tuple[Stage, ...]:
+    """Return the stages of a trial; those of a planned one, which is never pruned, are one: all folds side by side."""
+    if planned:
+        return make_stages((), spec.scoring.count, spec.budget.epochs)
+    return make_pruner(spec).stages()

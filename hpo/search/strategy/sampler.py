@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import TYPE_CHECKING, TypeAlias
 from weakref import WeakKeyDictionary
 
+from hpo.search.strategy.pruner import stages_of
 from hpo.search.strategy.seeds import trial_seed
 from hpo.study.choices import SAMPLERS
 from hpo.study.config import ConfigValues, SettingValue, applies
@@ -86,8 +86,8 @@ def _history_of(study: Study, number: int) -> History:
         space = {name: distribution(entry) for name, entry in spec.space.items()}
         # Planned trials come before sampled ones.
         planned = takewhile(lambda trial: trial is not None, (planned_trial(spec, slot) for slot in range(number)))
-        params = [planned_template(spec, trial).params for trial in planned if trial is not None]
-        known[key] = History(study.study_id, study.name, spec.budget.epochs, space, params)
+        baselines = sum(trial is not None for trial in planned)
+        known[key] = History(study.study_id, study.name, stages_of(spec, planned=False), space, baselines)
     return known[key]
 
 
@@ -99,25 +99,6 @@ def make_sampler(spec: StudySpec, number: int) -> BaseSampler:
     """
     factory: SamplerFactory = SAMPLERS.find(spec.search.sampler)
     return factory(spec.search, trial_seed(spec.search.seed, number, "sampler"))
-
-
-def tpe(search: Search, seed: int) -> BaseSampler:
-    """Make Optuna's tree-structured Parzen estimator, multivariate and conditional."""
-    from optuna.exceptions import ExperimentalWarning
-    from optuna.samplers import TPESampler
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)
-        # `group` models each set of settings that occur together by one joint density; without it, a conditional
-        # setting would keep the others from being modelled jointly.
-        return TPESampler(seed=seed, n_startup_trials=search.startup_trials, multivariate=True, group=True)
-
-
-def random(search: Search, seed: int) -> BaseSampler:  # noqa: ARG001
-    """Make Optuna's random sampler."""
-    from optuna.samplers import RandomSampler
-
-    return RandomSampler(seed=seed)
 
 
 def distribution(entry: Entry) -> BaseDistribution:

@@ -15,6 +15,7 @@ from hpo.search.queue.claiming import NothingToClaim, claim, release, store_reco
 from hpo.search.queue.lease import Claim
 from hpo.search.queue.reporting import LeaseLost, Outcome, finish, record_report
 from hpo.search.queue.workers import StopRequest, WorkerIdentity, check_in, end_worker, register_worker
+from hpo.search.strategy.pruner import stages_of
 from hpo.search.strategy.sampler import suggest
 from hpo.search.strategy.seeds import seeds_of
 from hpo.search.study import Study, unfinished
@@ -24,6 +25,7 @@ from hpo.search.worker.trainer import Task, Trainer
 from hpo.study.baselines import shown_name
 from hpo.study.planned import planned_trial
 from hpo.study.record import Provenance, ResourceUsage, TrialRecord
+from hpo.study.stages import Stage
 from hpo.training.machine.limits import ProcessTainted
 from hpo.training.machine.usage import UsageMeter
 from hpo.training.report import EpochReport
@@ -234,7 +236,8 @@ class _Worker:
     def _train_trial(
         self, held: Claim, record: TrialRecord, heart: Heartbeat, meter: UsageMeter
     ) -> tuple[Outcome, EpochReport | None, str]:
-        train = self._train
+        train, spec = self._train, held.study.spec
+        stages = stages_of(spec, planned=planned_trial(spec, held.slot) is not None)
         _log.info("%s", _describe_start(held))
 
         def progress(share: float) -> None:
@@ -249,6 +252,7 @@ class _Worker:
             control=Control(self._stop, progress),
             kept_at=held.checkpoint,
             scoring_seed=record.seeds.scoring_seed,
+            stages=stages,
         )
         last: EpochReport | None = None
         try:
@@ -256,11 +260,11 @@ class _Worker:
                 if not record_report(held, last):
                     return "pruned", last, ""
                 meter.read()
-                progress(last.epoch / held.study.spec.budget.epochs)
         except (train.failure, DataError) as failure:
             # The data have already been validated, so a DataError here is caused by this configuration's resplit.
             return "failed", last, str(failure)
-        if self._stop.requested and (last is None or last.epoch < held.study.spec.budget.epochs):
+        is_whole = last is not None and Stage(len(last.fold_aucs), last.epoch) == stages[-1]
+        if self._stop.requested and not is_whole:
             raise _Released
         return "complete", last, ""
 
@@ -310,5 +314,7 @@ def _describe_start(held: Claim) -> str:
 def _describe_end(held: Claim, outcome: Outcome, last: EpochReport | None, reason: str) -> str:
     text = f"trial {held.number}: {outcome}"
     if last is not None:
-        text += f" after {last.epoch} of {held.study.spec.budget.epochs} epochs, AUC {last.auc:.4f}"
+        spec = held.study.spec
+        folds = f" of {len(last.fold_aucs)} of {spec.scoring.count} folds" if spec.scoring.count > 1 else ""
+        text += f" after {last.epoch} of {spec.budget.epochs} epochs{folds}, AUC {last.auc:.4f}"
     return text + (f" ({reason})" if reason else "")

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from hpo.errors import StudyNotFoundError
-from hpo.search.queries.trials import read_curve, read_record
+from hpo.search.queries.trials import read_curve, read_record, read_trials
+from hpo.search.strategy.pruner import stages_of
 from hpo.search.study import Study
 from hpo.search.worker.trainer import Task, Trainer
 from hpo.study.record import Provenance
@@ -59,13 +60,22 @@ def replay(
         raise StudyNotFoundError(f"trial {number} of study {study.name} has no reports to compare with")
     epochs: list[ReplayedEpoch] = []
     bit_equal = True
-    config = record.train_config(study.trial_name(number))
-    reports = train(Task(config, record.seeds.trial_seed, number, scoring_seed=record.seeds.scoring_seed))
-    for then, now in zip(curve, reports, strict=False):
+    config, seeds = record.train_config(study.trial_name(number)), record.seeds
+    is_planned = study.spec.plan is not None or read_trials(study, [number])[0].reference is not None
+    stages = stages_of(study.spec, planned=is_planned)
+    left = {report.epoch: report for report in curve}
+    for now in train(Task(config, seeds.trial_seed, number, scoring_seed=seeds.scoring_seed, stages=stages)):
+        then = left.get(now.epoch)
+        if then is None or len(then.fold_aucs) != len(now.fold_aucs):
+            # A report over fewer folds, which was replaced by one over more.
+            continue
+        del left[now.epoch]
         bit_equal &= then.auc == now.auc and then.fold_aucs == now.fold_aucs
         epochs.append(ReplayedEpoch(now.epoch, then.auc, now.auc, now.auc - then.auc))
         on_epoch(epochs[-1])
-    bit_equal &= len(epochs) == len(curve)
+        if not left:
+            break
+    bit_equal &= not left
     largest = max((abs(epoch.difference or 0.0) for epoch in epochs), default=0.0)
     return Replay(number, epochs, largest, bit_equal, changes(record.provenance, train.provenance))
 

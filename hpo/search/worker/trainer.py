@@ -15,6 +15,7 @@ from hpo.control import Control
 from hpo.study.config import TrainConfig
 from hpo.study.record import Provenance
 from hpo.study.spec import Scoring, StudySpec
+from hpo.study.stages import Stage
 from hpo.training.report import EpochReport
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class Task:
             an error.
         kept_at: where the previous worker of the trial keeps its checkpoints, HOST:FOLDER.
         scoring_seed: seed of the folds; None for the study's folds.
+        stages: stages in which it is trained; none for all folds in lockstep.
     """
 
     config: TrainConfig
@@ -46,6 +48,7 @@ class Task:
     control: Control = field(default_factory=Control)
     kept_at: str | None = None
     scoring_seed: int | None = None
+    stages: tuple[Stage, ...] = ()
 
 
 class Trainer(Protocol):
@@ -148,6 +151,7 @@ class _StudyTrainer:
             device=self._device,
             control=task.control,
             checkpoint=self._checkpoint(task),
+            stages=task.stages,
         )
 
     def kept(self) -> set[int]:
@@ -203,6 +207,7 @@ class _StudyTrainer:
             task.config.identity(),
             task.seed,
             task.scoring_seed,
+            [str(stage) for stage in task.stages],
             self.provenance.data_md5,
             self._spec.fingerprint(),
             self.provenance.code_version,

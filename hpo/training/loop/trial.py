@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 
 from hpo.control import Control
 from hpo.data.development import Development
 from hpo.data.folds import Fold
 from hpo.study.config import TrainConfig
+from hpo.study.stages import Stage, make_stages, steps
 from hpo.training.inputs.device_dataset import make_device_dataset
 from hpo.training.loop.checkpoint import Checkpoint, tensor_bytes
 from hpo.training.loop.fold import Run
@@ -36,8 +38,12 @@ def train_trial(
     device: str = "auto",
     control: Control | None = None,
     checkpoint: Checkpoint | None = None,
+    stages: Sequence[Stage] = (),
 ) -> Iterator[EpochReport]:
-    """Train a configuration on all folds in lockstep, one report per epoch; stop by leaving the iterator.
+    """Train a configuration on its folds, one report per epoch; stop by leaving the iterator.
+
+    A report rests on the first folds, as many as the stages have come to; if folds are added later, their epochs are
+    reported again, over more folds. Folds that are at the same epoch are trained in lockstep.
 
     With equal arguments, reports on a CPU are bit-equal, whatever the number of cores, and whether or not the trial was
     interrupted and resumed. Folds are trained in parallel, as many as cores and memory bear.
@@ -49,12 +55,15 @@ def train_trial(
             stop is requested, the state is saved and the iterator ends without an error.
         checkpoint: resumed from if there is a file, and saved when due. Requesting the next report acknowledges the
             last one, which is not yielded again after a resume.
+        stages: stages of the trial, see `hpo.study.stages`; none for all folds in lockstep.
 
     Raises:
         TrainingFailure: if the configuration diverges or needs more memory than there is.
         DeviceError: for a device that does not exist.
         DataError: if a resplit leaves a part without a class.
     """
+
+    plan = steps(make_stages(stages, len(folds), epochs))
 
     def begin() -> _Trial:
         with memory_failures():
@@ -67,10 +76,10 @@ def train_trial(
             del trial
             trial = begin()
     try:
-        while trial.epoch < epochs:
+        while trial.reported < len(plan):
             trial.save_or_stop()
             with memory_failures():
-                report = trial.train_epoch()
+                report = trial.train(plan[trial.reported])
             yield report
     except _StopRequested:
         return
@@ -90,8 +99,9 @@ class _Trial:
     """The runs of a trial and its position.
 
     Attributes:
-        epoch: the one in progress, from 0.
-        reports: of the folds that have finished it, by number.
+        runs: of the folds that have been begun, the first ones.
+        reports: of each of these folds, by epoch.
+        reported: number of reports that have been yielded, or are about to be.
     """
 
     def __init__(
@@ -113,36 +123,40 @@ class _Trial:
         self.way = choose_fold_executor(config, development.dataset, len(folds), machine)
         _log_once(f"trials train {self.way.describe()}")
 
-        def make_run(number: int, fold: Fold) -> Run:
+        def make_run(number: int) -> Run:
             run_seed = derive_seed(seed, "fold", number)
             with self.way.turn(number):
-                return Run(config, development, resident, fold.training, epochs, run_seed, machine)
+                return Run(config, development, resident, folds[number].training, epochs, run_seed, machine)
 
-        self.runs = [make_run(number, fold) for number, fold in enumerate(folds)]
-        self.epoch = 0
-        self.reports: dict[int, FoldReport] = {}
+        self._make_run = make_run
+        self.runs = [make_run(0)]
+        self.reports: list[list[FoldReport]] = [[]]
+        self.reported = 0
+        self._seconds = [0.0] * epochs
         self._began: float | None = None
         self._saved = self._position
 
-    def train_epoch(self) -> EpochReport:
-        """Train the rest of the epoch in progress, one group of folds after the other."""
+    def train(self, step: Stage) -> EpochReport:
+        """Train what a step lacks: one epoch of those of its folds that have not had it, as many at a time as go."""
+        self._begin(step.folds)
         self._began = self._began or time.perf_counter()
-        for group in cut(len(self.folds), self.way.size):
-            left = [fold for fold in group if fold not in self.reports]
-            works = {fold: self.runs[fold].work(self.epoch, self.folds[fold].validation) for fold in left}
+        behind = [fold for fold in range(step.folds) if len(self.reports[fold]) < step.epochs]
+        for group in cut(len(behind), self.way.size):
+            left = [behind[place] for place in group]
+            works = {fold: self.runs[fold].work(step.epochs - 1, self.folds[fold].validation) for fold in left}
             with closing(self.way.rounds(works)) as rounds:
                 for ended in rounds:
-                    self.reports |= ended
+                    for fold, report in ended.items():
+                        # Only the last scores are kept, by the run.
+                        self.reports[fold].append(dataclasses.replace(report, scores=None))
                     self.after_units()
-        reports = [self.reports[number] for number in range(len(self.folds))]
-        report = over_folds(self.epoch + 1, reports, time.perf_counter() - self._began)
-        self.epoch += 1
-        self.reports, self._began = {}, None
-        return report
+        self._seconds[step.epochs - 1] += time.perf_counter() - self._began
+        self.reported, self._began = self.reported + 1, None
+        return over_folds(step.epochs, self._at(step), self._seconds[step.epochs - 1])
 
     def after_units(self) -> None:
         """Report progress after each round of steps or scoring batches, then save or stop."""
-        self.control.progress(self._position[0] / sum(run.total_steps for run in self.runs))
+        self.control.progress(self._share)
         self.save_or_stop()
 
     def save_or_stop(self) -> None:
@@ -158,7 +172,7 @@ class _Trial:
         network = tensor_bytes(self.runs[0].network.state_dict())
         # The optimizer's buffers come with its first step, the best weights with the first epoch that is selected by.
         later = (2 if self.config.optimizer == "adam" else 1) + (self.config.resplit != "none")
-        return tensor_bytes([run.state_dict() for run in self.runs]) + later * network * len(self.runs)
+        return (tensor_bytes(self.runs[0].state_dict()) + later * network) * len(self.folds)
 
     def resume(self, checkpoint: Checkpoint) -> bool:
         """Resume from the trial's last file, if there is one; return False if that failed midway."""
@@ -170,36 +184,55 @@ class _Trial:
             _log.warning("%s restarts: trained on %s, here is %s", checkpoint.name, state["machine"], self.machine)
             return True
         try:
+            self._begin(len(state["reports"]))
             for number, (run, fold) in enumerate(zip(self.runs, folds, strict=True)):
                 with self.way.turn(number):
                     run.load_state_dict(fold)
         except (OSError, RuntimeError, ValueError, KeyError) as error:
             _log.warning("%s restarts: its checkpoint is gone or does not fit: %s", checkpoint.name, error)
             return False
-        self.epoch = state["epoch"]
-        self.reports = {
-            number: FoldReport.from_state_dict(report, self.runs[number].kept_scores(self.folds[number].validation))
-            for number, report in state["reports"].items()
-        }
-        self._began = time.perf_counter() - state["seconds"]
+        self.reports = [
+            [FoldReport.from_state_dict(report, None) for report in reports] for reports in state["reports"]
+        ]
+        self.reported, self._seconds = state["reported"], state["seconds"]
+        self._began = time.perf_counter() - state["seconds_of_step"]
         self._saved = self._position
-        steps, total = self._position[0], sum(run.total_steps for run in self.runs)
-        _log.info("%s resumes in epoch %d, step %d of %d", checkpoint.name, self.epoch + 1, steps, total)
+        _log.info("%s resumes after %.0f %% of a whole trial", checkpoint.name, 100 * self._share)
         return True
+
+    def _begin(self, folds: int) -> None:
+        """Make the runs of the first folds, as far as there are none."""
+        for fold in range(len(self.runs), folds):
+            self.runs.append(self._make_run(fold))
+            self.reports.append([])
+
+    def _at(self, step: Stage) -> list[FoldReport]:
+        """Return the folds' reports of a step, with scores where every fold has just reached its epoch."""
+        reports = [self.reports[fold][step.epochs - 1] for fold in range(step.folds)]
+        if any(len(self.reports[fold]) > step.epochs for fold in range(step.folds)):
+            return reports
+        kept = [self.runs[fold].kept_scores(self.folds[fold].validation) for fold in range(step.folds)]
+        return [dataclasses.replace(report, scores=scores) for report, scores in zip(reports, kept, strict=True)]
+
+    @property
+    def _share(self) -> float:
+        """The share of a whole trial, all folds and epochs, that has been trained."""
+        return sum(run.steps_done / run.total_steps for run in self.runs) / len(self.folds)
 
     @property
     def _position(self) -> tuple[int, int]:
-        """Return the steps taken over all folds, and the folds done with the epoch in progress."""
-        return sum(run.steps_done for run in self.runs), len(self.reports)
+        """Return the steps taken over all folds, and the epochs that folds have finished."""
+        return sum(run.steps_done for run in self.runs), sum(map(len, self.reports))
 
     def _save(self, checkpoint: Checkpoint) -> None:
         if self._position == self._saved:
             return
         state: StateDict = {
             "machine": self.machine,
-            "epoch": self.epoch,
-            "seconds": 0.0 if self._began is None else time.perf_counter() - self._began,
-            "reports": {number: report.state_dict() for number, report in self.reports.items()},
+            "reported": self.reported,
+            "seconds": self._seconds,
+            "seconds_of_step": 0.0 if self._began is None else time.perf_counter() - self._began,
+            "reports": [[report.state_dict() for report in reports] for reports in self.reports],
         }
         self.way.settle()
         if checkpoint.save(state, [run.state_dict() for run in self.runs]):

@@ -1,0 +1,45 @@
+"""The stages of a trial: what is trained and reported, and in which order."""
+
+from __future__ import annotations
+
+import pytest
+
+from hpo.study.stages import Stage, make_stages, steps, trained
+
+
+def stages(*pairs: tuple[int, int]) -> tuple[Stage, ...]:
+    return tuple(Stage(folds, epochs) for folds, epochs in pairs)
+
+
+def test_a_trial_without_rungs_is_one_stage() -> None:
+    assert make_stages((), 5, 9) == stages((5, 9))
+
+
+@pytest.mark.parametrize(
+    ("rungs", "expected"),
+    [
+        (stages((1, 3), (1, 9), (3, 9)), stages((1, 3), (1, 9), (3, 9), (5, 9))),
+        (stages((5, 3), (5, 9)), stages((5, 3), (5, 9))),
+        # Beyond what there is, the last; not again what has been; no way back.
+        (stages((1, 3), (9, 12)), stages((1, 3), (5, 9))),
+        (stages((1, 3), (1, 3)), stages((1, 3), (5, 9))),
+        (stages((2, 3), (1, 9)), stages((2, 3), (5, 9))),
+    ],
+)
+def test_stages_grow_and_end_with_the_whole_trial(rungs: tuple[Stage, ...], expected: tuple[Stage, ...]) -> None:
+    assert make_stages(rungs, 5, 9) == expected
+
+
+def test_folds_together_are_reported_once_an_epoch() -> None:
+    assert steps(stages((2, 1), (2, 3))) == list(stages((2, 1), (2, 2), (2, 3)))
+
+
+def test_folds_that_come_later_catch_up_together() -> None:
+    expected = stages((1, 1), (1, 2), (3, 1), (3, 2), (3, 3))
+    assert steps(stages((1, 2), (3, 2), (3, 3))) == list(expected)
+
+
+def test_what_is_trained_at_a_report_counts_each_epoch_of_each_fold_once() -> None:
+    whole = stages((1, 2), (3, 2), (3, 3))
+    assert [trained(whole, report) for report in steps(whole)] == [1, 2, 4, 6, 9]
+    assert whole[-1].cost == 9
