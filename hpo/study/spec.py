@@ -39,6 +39,11 @@ class Scoring(_Section):
     seed: int = Field(0, ge=0, lt=2**31)
     """Seed of the split."""
 
+    @property
+    def fold_count(self) -> int:
+        """Return the number of folds of a trial, over all repeats."""
+        return self.folds * self.repeats if self.rows == "kfold" else 1
+
 
 class Search(_Section):
     """How configurations are sampled and which are pruned."""
