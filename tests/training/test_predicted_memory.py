@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
 from hpo.data.development import Development
@@ -25,6 +28,11 @@ def test_what_keeps_more_or_computes_more_at_a_time_needs_more(
 ) -> None:
     plain = TrainConfig(resplit="none", batch_size=64)
     assert predicted_peak(plain.model_copy(update=settings), development, 2) > predicted_peak(plain, development, 2)
+
+
+def test_groups_of_samples_do_not_matter(development: Development) -> None:
+    grouped = replace(development, groups=np.arange(len(development)) // 2)
+    assert predicted_peak(TrainConfig(), grouped, 2) == predicted_peak(TrainConfig(), development, 2)
 
 
 def test_no_step_is_predicted_below_the_memory_of_scoring(development: Development) -> None:

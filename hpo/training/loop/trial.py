@@ -7,7 +7,6 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import asdict
 
 from hpo.control import Control
 from hpo.data.development import Development
@@ -175,7 +174,10 @@ class _Trial:
             _log.warning("%s restarts: its checkpoint is gone or does not fit: %s", checkpoint.name, error)
             return False
         self.epoch = state["epoch"]
-        self.reports = {number: FoldReport(**report) for number, report in state["reports"].items()}
+        self.reports = {
+            number: FoldReport.from_state_dict(report, self.runs[number].kept_scores(self.folds[number].validation))
+            for number, report in state["reports"].items()
+        }
         self._began = time.perf_counter() - state["seconds"]
         self._saved = self._position
         steps, total = self._position[0], sum(run.total_steps for run in self.runs)
@@ -194,7 +196,7 @@ class _Trial:
             "machine": self.machine,
             "epoch": self.epoch,
             "seconds": 0.0 if self._began is None else time.perf_counter() - self._began,
-            "reports": {number: asdict(report) for number, report in self.reports.items()},
+            "reports": {number: report.state_dict() for number, report in self.reports.items()},
         }
         self.way.settle()
         if checkpoint.save(state, [run.state_dict() for run in self.runs]):

@@ -8,6 +8,6 @@ from hpo.data.development import Development
 
 
 def first_samples(development: Development, samples: int) -> Development:
-    """Return a copy of the first `samples` samples, at most."""
+    """Return a copy of the first `samples` samples, at most, without groups."""
     arrays = {name: getattr(development, name)[:samples].copy() for name in ("images", "labels", "is_validation")}
-    return replace(development, **arrays)
+    return replace(development, **arrays, groups=None)
