@@ -5,12 +5,16 @@
     python benchmarks/training.py folds --data-dir DIR       a trial's folds one after the other and side by side
     python benchmarks/training.py packed --data-dir DIR      several trials at once on one device
     python benchmarks/training.py hours --data-dir DIR       hours of the AdrenalMNIST3D study on this device
+    python benchmarks/training.py threads --data-dir DIR     one core for one network, against two threads for one
+    python benchmarks/training.py threads --dataset adrenal3d --input-size 14 --data-dir DIR       the same in 3D
 
 Beside hpo: `medmnist`, its recipe as a plain PyTorch loop (DataLoader, fp32, default memory format, cross-entropy, Adam
 1e-3), and `libauc`, a loop as LibAUC's examples write it (DualSampler, shipped AUCMLoss and PESG, fp32). hpo trains the
 same network, data, batch and settings through its public door, in the precision that it takes by itself. Each has a
 process of its own; their epochs take turns, each with its scoring, and the ratio is taken pair by pair, so that a
-machine that slows down slows both. Share of the machine: the arithmetic of the steps against its own matrix products.
+machine that slows down slows both. `threads` takes the other code from a commit of this repository, and lets each side
+train as its `hpo launch` does by default, with nothing else running and beside a busy process. Share of the machine:
+the arithmetic of the steps against its own matrix products.
 """
 
 from __future__ import annotations
@@ -22,15 +26,17 @@ from typing import Any
 
 import torch
 
+from benchmarks.beside.commits import BEFORE_ONE_CORE_FOR_ONE_NETWORK, compare_commits
 from benchmarks.beside.compare import PAIRS, compare, machine_rates, shares_of_machine
 from benchmarks.beside.folds import compare_ways, pack
 from benchmarks.beside.hours import predict
 from benchmarks.beside.job import BATCH, Job, k_folds, load_rows, official_fold
 from hpo.revision import code_version
+from hpo.study.catalogue import find_dataset
 from hpo.study.files import builtin_study_file, load_spec
 from hpo.training.machine.device import choose_device, choose_machine, describe_device
 
-KINDS = ("2d", "3d", "folds", "packed", "hours")
+KINDS = ("2d", "3d", "folds", "packed", "hours", "threads")
 ROWS_3D = 64
 SCORED_3D = 16
 
@@ -38,14 +44,15 @@ SCORED_3D = 16
 def make_job(given: argparse.Namespace) -> Job:
     """The training that all sides do; on few rows in 3D few are scored, too."""
     dataset = given.dataset or ("adrenal3d" if given.kind == "3d" else "breast")
-    rows = given.rows or (ROWS_3D if given.kind == "3d" else None)
+    is_long = find_dataset(dataset).dimensions == 3 and given.kind in ("3d", "threads")
+    rows = given.rows or (ROWS_3D if is_long else None)
     development, training = load_rows(dataset, given.data_dir, given.input_size, rows)
     if given.kind in ("folds", "packed"):
         folds = k_folds(development, training, given.folds)
     else:
         scored = max(SCORED_3D, rows // 4) if rows and development.dataset.dimensions == 3 else None
         folds = (official_fold(development, training, scored),)
-    epochs = given.epochs or (10 if given.kind == "2d" else 3)
+    epochs = given.epochs or {"2d": 10, "threads": 4}.get(given.kind, 3)
     batch = given.batch or BATCH[development.dataset.dimensions]
     return Job(development, folds, epochs, batch, given.precision, given.device, given.loaders)
 
@@ -74,6 +81,8 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
         found = compare_ways(job, "aucm", given.seeds or 1, trial_epochs)
     elif given.kind == "packed":
         found = pack(job, "aucm", given.at_once, trial_epochs)
+    elif given.kind == "threads":
+        found = compare_commits(job, "aucm", given.before, given.seeds or 3, given.busy)
     else:
         found = beside(given, job)
     machine = choose_machine(choose_device(job.device), job.development.dataset.dimensions, job.precision)
@@ -102,6 +111,8 @@ def main() -> None:
     parser.add_argument("--batch", type=int, help="128 in 2D, 32 in 3D")
     parser.add_argument("--folds", type=int, default=5, help="folds, packed: folds of a trial")
     parser.add_argument("--at-once", nargs="+", type=int, default=[1, 2], help="packed: processes on the device")
+    parser.add_argument("--before", default=BEFORE_ONE_CORE_FOR_ONE_NETWORK, help="threads: the commit to compare with")
+    parser.add_argument("--busy", type=int, default=1, help="threads: processes that compute beside")
     parser.add_argument("--drawn", type=int, default=3, help="hours: configurations to measure")
     parser.add_argument("--finished", type=Path, help="hours: a list of finished trials, for the share of epochs")
     parser.add_argument("--workers", type=int, default=1, help="hours: workers that shared the device for --finished")

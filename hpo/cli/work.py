@@ -81,8 +81,8 @@ _WORKER_OPTIONS: tuple[Callable[[Any], Any], ...] = (
         "--workers",
         metavar="N|auto",
         type=CountOrAuto(),
-        help="Local workers, or jobs; auto: the number of local workers that is fastest, measured once.  "
-        "[default: one per GPU, or 1]",
+        help="Local workers, or jobs; auto: on a GPU the number that is fastest, measured once.  "
+        "[default: one per GPU; on a CPU as many as cores and memory bear]",
     ),
     log_dir_option,
     checkpoint_dir_option,
@@ -93,8 +93,8 @@ _WORKER_OPTIONS: tuple[Callable[[Any], Any], ...] = (
         "--workers-per-gpu",
         metavar="N|auto",
         type=CountOrAuto(),
-        help="Workers that share a GPU, or a machine or job without one; auto: the number that is fastest.  "
-        "[default: 1]",
+        help="Workers that share a GPU, or a machine or job without one; auto: on a GPU the number that is fastest, on "
+        "a CPU as many as cores and memory bear.  [default: 1]",
     ),
 )
 

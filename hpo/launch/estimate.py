@@ -18,17 +18,17 @@ class Estimate:
     """Predicted cost of a study.
 
     Attributes:
-        epoch_seconds: of one epoch over all folds.
+        epoch_seconds: of one epoch over all folds in one worker.
         trials: those still to do.
-        devices: GPUs working in parallel, else 1; workers sharing a GPU are assumed to add no throughput, a
-            conservative estimate.
+        parallel: trials at the same time: GPUs, or workers on a CPU; workers sharing a GPU are assumed to add no
+            throughput, a conservative estimate.
     """
 
     epoch_seconds: float
     trials: int
     epochs: int
     trained_share: float
-    devices: int
+    parallel: int
 
     @property
     def trial_hours(self) -> float:
@@ -38,7 +38,16 @@ class Estimate:
     @property
     def hours(self) -> float:
         """Return the hours of the remaining trials, with the study's pruning."""
-        return self.trial_hours * self.trained_share * self.trials / self.devices
+        return self.trial_hours * self.trained_share * self.trials / max(1, min(self.parallel, self.trials))
+
+
+def side_by_side(folds: int, threads: list[int]) -> float:
+    """Return how many times as fast workers train `folds` folds as one by one, on average.
+
+    threads: of each worker; a fold has one, and the last round of folds may leave some idle. Whether memory bears so
+    many folds at a time is not asked.
+    """
+    return sum(folds / -(-folds // min(each, folds)) for each in threads) / len(threads)
 
 
 def longest_step(spec: StudySpec, epoch_seconds: float, samples: int) -> float:
@@ -77,6 +86,6 @@ def advice(spec: StudySpec, on_gpu: bool) -> list[str]:
             "--set fixed.input_size=14"
         )
     lines.append(f"fewer epochs: --set budget.epochs={max(1, spec.budget.epochs // 4)}")
-    if spec.scoring.rows == "kfold" and spec.scoring.folds * spec.scoring.repeats > 1:
+    if spec.scoring.fold_count > 1:
         lines.append("one split instead of folds, noisier: --set scoring.rows=holdout")
     return lines

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from hpo.revision import code_version
+from hpo.study.config import TrainConfig
 from hpo.study.spec import StudySpec
 
 if TYPE_CHECKING:
@@ -65,9 +66,13 @@ class Probe:
         """Return the commit of the running code."""
         return self._child.submit(_code_version).result()
 
-    def epoch_seconds(self, spec: StudySpec, development: Development, device: str, threads: int) -> float:
-        """Measure the seconds of one epoch over all folds, scoring included, of a baseline configuration."""
-        return self._child.submit(_epoch_seconds, spec, development, device, threads).result()
+    def epoch_seconds(self, spec: StudySpec, development: Development, device: str) -> float:
+        """Measure the seconds of an epoch over all folds, one by one, scoring included, of a baseline configuration."""
+        return self._child.submit(_epoch_seconds, spec, development, device).result()
+
+    def worker_bytes(self, config: TrainConfig, development: Development, folds: int) -> int:
+        """Predict the peak memory of a worker on a CPU that trains this configuration on `folds` folds, one by one."""
+        return self._child.submit(_worker_bytes, config, development, folds).result()
 
 
 def live_with_parent(parent: int) -> None:
@@ -102,12 +107,18 @@ def _code_version() -> str:
     return code_version()[0]
 
 
-def _epoch_seconds(spec: StudySpec, development: Development, device: str, threads: int) -> float:
+def _epoch_seconds(spec: StudySpec, development: Development, device: str) -> float:
     from hpo.data.folds import scoring_folds
     from hpo.study.baselines import baselines
     from hpo.training.machine.device import set_up_process
     from hpo.training.probe.step_time import seconds_per_epoch
 
-    set_up_process(threads)
+    set_up_process()
     config = next(iter(baselines(spec).values()), None) or spec.config({})
     return seconds_per_epoch(config, development, scoring_folds(development, spec.scoring, trial_seed=0), device)
+
+
+def _worker_bytes(config: TrainConfig, development: Development, folds: int) -> int:
+    from hpo.training.probe.memory import predicted_peak
+
+    return predicted_peak(config, development, folds)

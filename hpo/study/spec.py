@@ -49,8 +49,8 @@ class Scoring(_Section):
     there was this key have none."""
 
     @property
-    def count(self) -> int:
-        """Number of folds of a trial."""
+    def fold_count(self) -> int:
+        """Return the number of folds of a trial, over all repeats."""
         return self.folds * self.repeats if self.rows == "kfold" else 1
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hpo.launch.estimate import LONG_HOURS, Estimate, advice, trained_share
+from hpo.launch.estimate import LONG_HOURS, Estimate, advice, side_by_side, trained_share
 from hpo.study.files import builtin_study_file, load_spec
 from tests.mention import unmentioned
 from tests.search.planned import make_confirmation, make_plan
@@ -24,10 +24,24 @@ def test_with_halving_a_third_passes_each_rung() -> None:
     assert trained_share(spec) == pytest.approx((5 + 10 / 3 + 30 / 9 + 4 * 45 / 27) / (5 * 45))
 
 
-def test_hours_are_epochs_times_trials_over_devices() -> None:
-    estimate = Estimate(epoch_seconds=3600.0, trials=10, epochs=2, trained_share=0.5, devices=5)
+def test_hours_are_epochs_times_trials_over_those_in_parallel() -> None:
+    estimate = Estimate(epoch_seconds=3600.0, trials=10, epochs=2, trained_share=0.5, parallel=5)
     assert estimate.trial_hours == 2.0
     assert estimate.hours == 2.0
+
+
+def test_more_workers_than_trials_do_not_make_a_trial_faster() -> None:
+    assert Estimate(epoch_seconds=3600.0, trials=2, epochs=3, trained_share=1.0, parallel=5).hours == 3.0
+    assert Estimate(epoch_seconds=3600.0, trials=0, epochs=3, trained_share=1.0, parallel=5).hours == 0.0
+
+
+@pytest.mark.parametrize(
+    ("threads", "times"), [([1], 1.0), ([2], 5 / 3), ([4], 2.5), ([9], 5.0), ([1, 1], 1.0), ([5, 1], 3.0)]
+)
+def test_five_folds_side_by_side_are_as_many_times_as_fast_as_they_take_fewer_rounds(
+    threads: list[int], times: float
+) -> None:
+    assert side_by_side(5, threads) == times
 
 
 def test_a_3d_study_on_a_cpu_is_reported_what_would_be_faster() -> None:

@@ -18,7 +18,7 @@ from tests.mention import unmentioned
 from tests.wait import until
 
 
-def test_by_default_there_is_one_worker_on_a_cpu_with_all_cores() -> None:
+def test_one_worker_on_a_cpu_has_all_cores() -> None:
     assert worker_slots(None, "auto", gpus=0) == (WorkerSlot("auto", usable_cores(), sharing=1),)
 
 
@@ -41,9 +41,9 @@ def test_each_worker_knows_how_many_share_its_device() -> None:
     assert [slot.sharing for slot in worker_slots(3, "cpu", gpus=1)] == [3, 3, 3]
 
 
-def test_cores_are_those_that_a_quota_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cores_are_those_that_a_quota_leaves_and_all_are_given_away(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(local, "usable_cores", lambda: 6)
-    assert {slot.threads for slot in worker_slots(4, "cpu", gpus=0)} == {1}
+    assert [slot.threads for slot in worker_slots(4, "cpu", gpus=0)] == [2, 2, 1, 1]
     assert {slot.threads for slot in worker_slots(2, "cpu", gpus=0)} == {3}
 
 

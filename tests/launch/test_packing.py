@@ -1,4 +1,4 @@
-"""How many workers a device bears: taken as long as they pay and fit, and remembered."""
+"""How many workers a device bears: on a CPU what fits, on a GPU as long as they pay, and remembered."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from typing import ClassVar
 
 import pytest
 
-from hpo.data.development import load_development
+from hpo.data.development import Development, load_development
 from hpo.launch.probe import Probe, Surroundings
 from hpo.launch.sizing import measure, worker_pool
 from hpo.launch.sizing.cache import Kept, cache_folder
 from hpo.launch.sizing.representative import heaviest, typical
 from hpo.launch.sizing.tuning import Capacity, MeasurementError, TunedWorkers, ladder, tune_workers
 from hpo.launch.sizing.worker_pool import Crowd, Pace, WorkerPool
+from hpo.study.config import TrainConfig
 from hpo.study.files import builtin_study_file, load_spec
 from hpo.training.probe.peak import Peak
 from tests.mention import numbers_in, unmentioned
@@ -138,14 +139,14 @@ def test_a_process_is_measured_when_all_are_warm_and_trains_on_until_all_have_be
     pace = Pace(there, clock=lambda: now)
     assert all(pace.more(rows) for rows in (10.0, 20.0))
     assert here.recv() == ("warm", None)
-    here.send(("go", 0))
+    here.send("go")
     for second in range(8):
         now = float(second)
         assert pace.more(30.0 + 10 * second)
         assert pace.more(30.0 + 10 * second)
     assert here.recv() == ("rate", pytest.approx(10.0))
     assert not here.poll()
-    here.send(("stop", 0))
+    here.send("stop")
     assert not pace.more(200.0)
 
 
@@ -164,9 +165,9 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("patient")
 def test_two_processes_train_and_tell_memory_and_rate() -> None:
     with Crowd(rehearsal()) as made:
-        assert 150e6 < made.peak(1).main < 4e9
-        assert made.rate(1, 1) > 0
-        assert made.rate(2, 1) > 0
+        assert 150e6 < made.peak().main < 4e9
+        assert made.rate(1) > 0
+        assert made.rate(2) > 0
 
 
 @pytest.mark.slow
@@ -176,7 +177,7 @@ def test_a_process_that_is_killed_while_it_is_measured_is_a_sentence() -> None:
         made._grow(1)
         made._members[0][0].kill()
         with pytest.raises(MeasurementError) as caught:
-            made.rate(1, 1)
+            made.rate(1)
     # Not the patience, whose seconds would be named.
     assert numbers_in(caught.value) == []
 
@@ -187,7 +188,7 @@ def test_a_process_that_fails_says_why() -> None:
     odd = rehearsal()
     elsewhere = WorkerPool(odd.typical, odd.heaviest, odd.development, odd.scoring, "cuda:99")
     with Crowd(elsewhere) as made, pytest.raises(MeasurementError) as caught:
-        made.rate(1, 1)
+        made.rate(1)
     assert unmentioned(caught.value, "DeviceError", "cuda:99") == []
 
 
@@ -205,28 +206,31 @@ class FakeCrowd:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def peak(self, threads: int) -> Peak:
-        return Peak(GIB)
+    def peak(self) -> Peak:
+        return Peak(GIB, GIB)
 
-    def rate(self, count: int, threads: int) -> float:
+    def rate(self, count: int) -> float:
         self.asked.append(count)
         return 10.0 * min(count, 4)
 
 
 class FakeProbe(Probe):
-    """A machine with a CPU of 8 cores."""
+    """A machine with one GPU, on which a CPU's worker needs 3 GiB."""
 
     def __init__(self) -> None:
         pass
 
     def gpus(self, device: str) -> int:
-        return 0
+        return 1
+
+    def worker_bytes(self, config: TrainConfig, development: Development, folds: int) -> int:
+        return 3 * GIB
 
     def code_version(self) -> str:
         return "abc"
 
     def surroundings(self, device: str) -> Surroundings:
-        return Surroundings("cpu", 64 * GIB, 0, {"torch": "2"})
+        return Surroundings("cuda", 64 * GIB, 0, {"torch": "2"})
 
 
 @pytest.fixture
@@ -238,10 +242,23 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measure, "usable_memory", lambda: 64 * GIB)
 
 
-def found() -> int:
+def found(device: str = "auto") -> int:
     spec = load_spec(builtin_study_file("digits"), ())
     development = load_development(spec.data, Path("unused"))
-    return measure.workers_per_device(spec, development, "auto", FakeProbe())
+    return measure.workers_per_device(spec, development, device, FakeProbe())
+
+
+@pytest.mark.parametrize(("main", "workers"), [(64, 8), (20, 5), (2, 1)])
+@pytest.mark.usefixtures("machine")
+def test_a_cpu_gets_as_many_as_cores_and_memory_bear_without_any_measurement(
+    monkeypatch: pytest.MonkeyPatch, main: int, workers: int, log: list[str]
+) -> None:
+    """Three GiB each, in 0.8 of the main memory."""
+    monkeypatch.setattr(measure, "usable_memory", lambda: main * GIB)
+    assert found("cpu") == workers
+    assert FakeCrowd.asked == []
+    assert not cache_folder().exists()
+    assert numbers_in(log[0])[0] == workers
 
 
 @pytest.mark.usefixtures("machine")
@@ -263,7 +280,7 @@ def test_what_was_found_is_reported_and_the_next_launch_finds_it_again(log: list
 def test_a_memory_that_cannot_be_measured_means_one_worker_and_is_not_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log: list[str]
 ) -> None:
-    def peak(self: FakeCrowd, threads: int) -> Peak:
+    def peak(self: FakeCrowd) -> Peak:
         raise MeasurementError("no room")
 
     monkeypatch.setattr(FakeCrowd, "peak", peak)

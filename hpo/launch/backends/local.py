@@ -1,4 +1,4 @@
-"""Worker processes on this machine: one per GPU, or some that share the cores."""
+"""Worker processes on this machine: some on each GPU, or some that share the cores."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 AUTO: Final = "auto"
 
 Count = int | Literal["auto"]
-"""A number of workers as a user gives it; `auto` for the one that trains the most in total."""
+"""A number of workers as a user gives it; `auto` for the one that trains the most in total, measured on a GPU."""
 
 CHECKPOINT_VARIABLE = "HPO_CHECKPOINT_DIR"
 DEFAULT_CHECKPOINTS = "hpo-checkpoints"
@@ -59,7 +59,7 @@ def checkpoint_folder(option: str | None, study_folder: str) -> Path | None:
 
 @dataclass(frozen=True)
 class WorkerSlot:
-    """Where one worker runs: its device, the CPU threads it may use, and how many share the device, it included."""
+    """Where one worker runs: its device, its CPU threads (one for each fold at a time), how many share the device."""
 
     device: str
     threads: int
@@ -92,9 +92,11 @@ def worker_slots(
     """
     devices = devices_of(device, gpus)
     count = workers or (per_device or 1) * len(devices)
-    threads = max(1, usable_cores() // count)
+    cores, more = divmod(usable_cores(), count)
     names = [devices[number % len(devices)] for number in range(count)]
-    return tuple(WorkerSlot(name, threads, names.count(name)) for name in names)
+    return tuple(
+        WorkerSlot(name, max(1, cores + (number < more)), names.count(name)) for number, name in enumerate(names)
+    )
 
 
 @dataclass(frozen=True)

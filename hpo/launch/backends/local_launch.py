@@ -12,7 +12,6 @@ from hpo.launch.backends.local import (
     AUTO,
     GRACE_SECONDS,
     INTERRUPTED,
-    Count,
     LocalPlan,
     LocalWorkers,
     WorkerEnd,
@@ -20,7 +19,8 @@ from hpo.launch.backends.local import (
     watch,
     worker_slots,
 )
-from hpo.launch.estimate import LONG_HOURS, Estimate, advice, longest_step, trained_share
+from hpo.launch.devices import devices_of
+from hpo.launch.estimate import LONG_HOURS, Estimate, advice, longest_step, side_by_side, trained_share
 from hpo.launch.probe import Probe
 from hpo.launch.sizing.measure import workers_per_device
 from hpo.text import duration
@@ -69,10 +69,9 @@ class LocalBackend(Backend):
         assert self._development is not None
         status = read_status(study)
         with self._probe as probe:
-            slots = _worker_slots(
-                request.workers, request.workers_per_gpu, request.device, probe, study, self._development
-            )
-            epoch_seconds = _log_estimate(probe, study, self._development, slots, status.budget - status.finished)
+            remaining = status.budget - status.finished
+            slots = _worker_slots(request, probe, study.spec, self._development, remaining)
+            epoch_seconds = _log_estimate(probe, study, self._development, slots, remaining)
             step_seconds = longest_step(study.spec, epoch_seconds, len(self._development))
         # Not held while workers load their own.
         self._development = None
@@ -99,31 +98,37 @@ class LocalBackend(Backend):
 
 
 def _worker_slots(
-    workers: Count | None,
-    workers_per_gpu: Count | None,
-    device: str,
-    probe: Probe,
-    study: Study,
-    development: Development,
+    request: LaunchRequest, probe: Probe, spec: StudySpec, development: Development, remaining: int
 ) -> tuple[WorkerSlot, ...]:
-    per_device = workers_per_gpu
-    if AUTO in (workers, per_device):
-        _log.info("measuring which number of workers on a device is fastest, which takes a minute or two")
-        workers, per_device = None, workers_per_device(study.spec, development, device, probe)
+    """Return a slot for each worker, on a CPU by default as many as cores and memory bear and trials remain."""
+    workers, per_device, gpus = request.workers, request.workers_per_gpu, probe.gpus(request.device)
+    on_gpu = devices_of(request.device, gpus)[0].startswith("cuda")
+    if AUTO in (workers, per_device) or (workers is None and per_device is None and not on_gpu):
+        if on_gpu:
+            _log.info("measuring which number of workers on a device is fastest, which takes a minute or two")
+        workers, per_device = None, workers_per_device(spec, development, request.device, probe)
+        if not on_gpu:
+            per_device = max(1, min(per_device, remaining))
     assert workers != AUTO
     assert per_device != AUTO
-    return worker_slots(workers, device, probe.gpus(device), per_device=per_device)
+    return worker_slots(workers, request.device, gpus, per_device=per_device)
 
 
 def _log_estimate(
     probe: Probe, study: Study, development: Development, slots: tuple[WorkerSlot, ...], remaining: int
 ) -> float:
-    """Log the estimate, and return the seconds of an epoch over all folds."""
-    device, threads = slots[0].device, sum(slot.threads for slot in slots)
+    """Log the estimate, and return the seconds of an epoch over all folds, one by one."""
+    device = slots[0].device
     _log.info("measuring a training step")
-    seconds = probe.epoch_seconds(study.spec, development, device, threads)
+    seconds = probe.epoch_seconds(study.spec, development, device)
     gpus = len({slot.device for slot in slots if slot.device.startswith("cuda")})
-    estimate = Estimate(seconds, remaining, study.spec.budget.epochs, trained_share(study.spec), max(1, gpus))
+    estimate = Estimate(
+        seconds if gpus else seconds / side_by_side(study.spec.scoring.fold_count, [slot.threads for slot in slots]),
+        remaining,
+        study.spec.budget.epochs,
+        trained_share(study.spec),
+        gpus or len(slots),
+    )
     _log.info(_sentence(estimate, device, len(slots)))
     if estimate.hours > LONG_HOURS:
         _log.info("that is long; Ctrl-C stops it without loss. Faster options:")

@@ -1,4 +1,4 @@
-"""Find the number of workers per device that is fastest for a study: from the cache, or by measurement."""
+"""Find the number of workers per device that is fastest for a study: by a rule on a CPU, by measurement on a GPU."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from hpo.launch.sizing.worker_pool import Crowd, WorkerPool
 from hpo.study.spec import StudySpec
 from hpo.text import memory
 from hpo.training.machine.limits import usable_cores, usable_memory
+from hpo.training.probe.peak import Peak
 
 if TYPE_CHECKING:
     from hpo.data.development import Development
@@ -28,6 +29,9 @@ SECONDS = 75.0
 def workers_per_device(spec: StudySpec, development: Development, device: str, probe: Probe) -> int:
     """Return the number of workers per device with the highest total throughput, at least 1; logs each step.
 
+    On a CPU as many as cores and memory bear, because networks with a thread each do not disturb each other. On a GPU
+    it is measured, or taken from the cache.
+
     Args:
         device: as on the command line; of several GPUs the first is measured.
 
@@ -35,12 +39,18 @@ def workers_per_device(spec: StudySpec, development: Development, device: str, p
         DeviceError.
     """
     devices = devices_of(device, probe.gpus(device))
-    first = devices[0]
-    here = probe.surroundings(first)
-    cores, main = usable_cores(), usable_memory()
-    gpu = None if here.kind == "cpu" else here.memory
-    capacity = Capacity(cores, main, len(devices), gpu, here.context)
-    rehearsal = WorkerPool(typical(spec), heaviest(spec), development, spec.scoring, first)
+    if not devices[0].startswith("cuda"):
+        peak = probe.worker_bytes(heaviest(spec), development, spec.scoring.fold_count)
+        number, limit = Capacity(usable_cores(), usable_memory()).most(Peak(peak))
+        _log.info("room for %d worker%s; limit: %s", number, "s" if number > 1 else "", limit)
+        return number
+    return _workers_per_gpu(spec, development, devices, probe)
+
+
+def _workers_per_gpu(spec: StudySpec, development: Development, devices: tuple[str, ...], probe: Probe) -> int:
+    here = probe.surroundings(devices[0])
+    capacity = Capacity(usable_cores(), usable_memory(), len(devices), here.memory, here.context)
+    rehearsal = WorkerPool(typical(spec), heaviest(spec), development, spec.scoring, devices[0])
     circumstances = {
         **here.environment,
         "code": probe.code_version(),
@@ -67,17 +77,16 @@ def workers_per_device(spec: StudySpec, development: Development, device: str, p
 
 def _measure(rehearsal: WorkerPool, capacity: Capacity) -> TunedWorkers | None:
     until = time.monotonic() + SECONDS
-    cores = max(1, capacity.cores // capacity.devices)
     with Crowd(rehearsal) as crowd:
         try:
-            peak = crowd.peak(cores)
+            peak = crowd.peak()
         except MeasurementError as trouble:
             _log.info(f"the memory of a trial could not be measured: {trouble}")
             return None
-        of_gpu = f" and {memory(peak.device)} of the GPU" if peak.device else ""
-        _log.info(f"peak memory of a trial of the largest configuration: {memory(peak.main)}{of_gpu}")
+        of_gpu = f"{memory(peak.device)} of the GPU"
+        _log.info(f"peak memory of a trial of the largest configuration: {memory(peak.main)} and {of_gpu}")
         settled = tune_workers(
-            lambda count: crowd.rate(count, max(1, cores // count)),
+            crowd.rate,
             capacity.most(peak),
             in_time=lambda: time.monotonic() < until,
         )

@@ -1,4 +1,4 @@
-"""Choose the number of workers from measured throughput: more as long as it pays and they fit."""
+"""Choose the number of workers: as many as fit, on a GPU as long as more of them train more."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LEAST_GAIN = 1.1
 """Least factor in samples per second that justifies more workers."""
 
 MAIN_PART = 0.8
-"""Share of main memory that the measured peaks of all workers may use."""
+"""Share of main memory that the peaks of all workers may use."""
 
 GPU_PART = 0.95
 """Share of a GPU's memory that its workers divide among themselves (`hpo.training.machine.device.limit_memory`)."""

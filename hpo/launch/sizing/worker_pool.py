@@ -59,27 +59,27 @@ class Crowd:
             process.kill()
             process.join()
 
-    def peak(self, threads: int) -> Peak:
+    def peak(self) -> Peak:
         """Measure the memory of one worker on the heaviest configuration. Raises MeasurementError."""
         self._grow(1)
         _, pipe = self._members[0]
-        _send(pipe, ("peak", threads))
+        _send(pipe, "peak")
         peak: Peak = _answer(pipe, "peak")
         return peak
 
-    def rate(self, count: int, threads: int) -> float:
-        """Measure the samples per second of `count` processes, with `threads` each. Raises MeasurementError."""
+    def rate(self, count: int) -> float:
+        """Measure the samples per second of `count` processes together. Raises MeasurementError."""
         self._grow(count)
         pipes = [pipe for _, pipe in self._members[:count]]
         for pipe in pipes:
-            _send(pipe, ("train", threads))
+            _send(pipe, "train")
         for pipe in pipes:
             _answer(pipe, "warm")
         for pipe in pipes:
-            _send(pipe, ("go", 0))
+            _send(pipe, "go")
         rates: list[float] = [_answer(pipe, "rate") for pipe in pipes]
         for pipe in pipes:
-            _send(pipe, ("stop", 0))
+            _send(pipe, "stop")
         for pipe in pipes:
             _answer(pipe, "stopped")
         return sum(rates)
@@ -93,7 +93,7 @@ class Crowd:
             self._members.append((process, here))
 
 
-def _send(pipe: Connection, message: tuple[str, int]) -> None:
+def _send(pipe: Connection, message: str) -> None:
     try:
         pipe.send(message)
     except OSError:
@@ -131,10 +131,9 @@ def _run_commands(pipe: Connection, rehearsal: WorkerPool) -> None:
 
     development, device = rehearsal.development, rehearsal.device
     folds = scoring_folds(development, rehearsal.scoring, trial_seed=0)
+    set_up_process()
     while True:
-        task, threads = pipe.recv()
-        set_up_process(threads)
-        if task == "peak":
+        if pipe.recv() == "peak":
             pipe.send(("peak", peak_of(rehearsal.heaviest, development, folds, device)))
         else:
             train_on(rehearsal.typical, development, folds, device, Pace(pipe).more)
@@ -158,8 +157,7 @@ class Pace:
     def more(self, rows: float) -> bool:
         """Take the number of samples trained on so far, unchanged by scoring; return whether to continue."""
         if self._pipe.poll():
-            order, _ = self._pipe.recv()
-            if order == "stop":
+            if self._pipe.recv() == "stop":
                 return False
             self._start, self._steps = (self._clock(), rows), 0
         elif rows > self._rows:

@@ -13,7 +13,7 @@ from hpo.study.stages import Stage
 
 def rungs_of(spec: StudySpec) -> dict[Stage, float]:
     """Return the rungs of a study in the order of training, each with the share of the trials that goes on."""
-    search, folds, epochs = spec.search, spec.scoring.count, spec.budget.epochs
+    search, folds, epochs = spec.search, spec.scoring.fold_count, spec.budget.epochs
     share = 1 / search.reduction
     if not isinstance(search.rungs, str):
         return {Stage(rung.folds, rung.epochs): rung.keep or share for rung in search.rungs}

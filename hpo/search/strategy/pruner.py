@@ -97,7 +97,7 @@ class Pruner(ABC):
 
     def stages(self) -> tuple[Stage, ...]:
         """Return the stages of a trial that is not pruned; all but the last end with a decision."""
-        folds = self.spec.scoring.count
+        folds = self.spec.scoring.fold_count
         rungs = (rung if isinstance(rung, Stage) else Stage(folds, rung) for rung in self.rungs())
         return make_stages(rungs, folds, self.spec.budget.epochs)
 
@@ -127,5 +127,5 @@ def make_pruner(spec: StudySpec) -> Pruner:
 def stages_of(spec: StudySpec, *, planned: bool) -> tuple[Stage, ...]:
     """Return the stages of a trial; those of a planned one, which is never pruned, are one: all folds side by side."""
     if planned:
-        return make_stages((), spec.scoring.count, spec.budget.epochs)
+        return make_stages((), spec.scoring.fold_count, spec.budget.epochs)
     return make_pruner(spec).stages()

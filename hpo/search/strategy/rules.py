@@ -43,7 +43,7 @@ class Wilcoxon(Pruner):
 
     def rungs(self) -> tuple[Stage, ...]:
         """Return the end of each fold from the fourth on."""
-        return tuple(Stage(folds, self.spec.budget.epochs) for folds in range(4, self.spec.scoring.count))
+        return tuple(Stage(folds, self.spec.budget.epochs) for folds in range(4, self.spec.scoring.fold_count))
 
     def goes_on(self, rung: Rung) -> bool:
         """Return whether a trial is not significantly worse than the best at its rung."""
@@ -55,7 +55,7 @@ class Wilcoxon(Pruner):
 
     def describe(self) -> str:
         """Describe the test."""
-        if self.spec.scoring.count < 5:
+        if self.spec.scoring.fold_count < 5:
             return "no pruning: a paired test over folds needs at least 5 folds"
         return f"a paired test over folds (Wilcoxon, {_LEVEL:g}) against the best trial, from the fourth fold on"
 

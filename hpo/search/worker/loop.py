@@ -315,6 +315,6 @@ def _describe_end(held: Claim, outcome: Outcome, last: EpochReport | None, reaso
     text = f"trial {held.number}: {outcome}"
     if last is not None:
         spec = held.study.spec
-        folds = f" of {len(last.fold_aucs)} of {spec.scoring.count} folds" if spec.scoring.count > 1 else ""
+        folds = f" of {len(last.fold_aucs)} of {spec.scoring.fold_count} folds" if spec.scoring.fold_count > 1 else ""
         text += f" after {last.epoch} of {spec.budget.epochs} epochs{folds}, AUC {last.auc:.4f}"
     return text + (f" ({reason})" if reason else "")

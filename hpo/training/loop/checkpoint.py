@@ -17,6 +17,7 @@ from torch import Tensor
 
 from hpo.errors import first_line
 from hpo.files import atomic_write
+from hpo.study.config import TrainConfig
 from hpo.training.state import StateDict
 
 _log = logging.getLogger(__name__)
@@ -189,6 +190,13 @@ def _require_space(folder: Path, content: StateDict) -> None:
     need, free = tensor_bytes(content) + _SPARE_BYTES, shutil.disk_usage(folder).free
     if need > free:
         raise OSError(f"it needs {need / 1e6:.0f} MB and the disk has {free / 1e6:.0f} MB left")
+
+
+def largest_bytes(run: StateDict, config: TrainConfig) -> int:
+    """Return the size that the state of a run may grow to under `config`, within a few percent."""
+    # The optimizer's buffers come with its first step, the best weights with the first epoch that is selected by.
+    later = (2 if config.optimizer == "adam" else 1) + (config.resplit != "none")
+    return tensor_bytes(run) + later * tensor_bytes(run["network"])
 
 
 def tensor_bytes(value: Any) -> int:

@@ -15,7 +15,7 @@ from hpo.data.folds import Fold
 from hpo.study.config import TrainConfig
 from hpo.study.stages import Stage, make_stages, steps
 from hpo.training.inputs.device_dataset import make_device_dataset
-from hpo.training.loop.checkpoint import Checkpoint, tensor_bytes
+from hpo.training.loop.checkpoint import Checkpoint, largest_bytes
 from hpo.training.loop.fold import Run
 from hpo.training.loop.fold_parallel import choose_fold_executor, cut
 from hpo.training.machine.device import choose_device, choose_machine, start_of_trial
@@ -169,10 +169,7 @@ class _Trial:
 
     def checkpoint_bytes(self) -> int:
         """Return the size that a checkpoint may grow to, within a few percent."""
-        network = tensor_bytes(self.runs[0].network.state_dict())
-        # The optimizer's buffers come with its first step, the best weights with the first epoch that is selected by.
-        later = (2 if self.config.optimizer == "adam" else 1) + (self.config.resplit != "none")
-        return (tensor_bytes(self.runs[0].state_dict()) + later * network) * len(self.folds)
+        return largest_bytes(self.runs[0].state_dict(), self.config) * len(self.folds)
 
     def resume(self, checkpoint: Checkpoint) -> bool:
         """Resume from the trial's last file, if there is one; return False if that failed midway."""

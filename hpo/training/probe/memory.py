@@ -1,4 +1,4 @@
-"""Run a few steps of a trial by `train_trial`, to measure a worker's throughput and memory."""
+"""Predict a worker's memory on a CPU, or run a few steps of a trial on a GPU to measure throughput and memory."""
 
 from __future__ import annotations
 
@@ -6,29 +6,35 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from hpo.control import Control
 from hpo.data.development import Development
 from hpo.data.folds import Fold
 from hpo.study.config import TrainConfig
-from hpo.training.loop.fold import SCORING_BATCH
+from hpo.training.inputs.device_dataset import make_device_dataset
+from hpo.training.loop.checkpoint import largest_bytes
+from hpo.training.loop.fold import SCORING_BATCH, Run
+from hpo.training.loop.fold_parallel import step_bytes
 from hpo.training.loop.trial import train_trial
-from hpo.training.machine.device import choose_device, peak_memory_bytes, start_of_trial
+from hpo.training.machine.device import choose_machine, peak_memory_bytes
 from hpo.training.machine.failure import TrainingFailure
 from hpo.training.probe.peak import Peak
+from hpo.training.probe.samples import first_samples
 
 _ENDLESS = 10_000
 _CPU = "cpu"
 
-_SMALL_BATCHES = {2: (8, 24), 3: (2, 4)}
-"""Sizes of the two small batches from which the memory of a large one, slow on a CPU, is extrapolated."""
-
-_STEP_ON_A_CPU = {2: 32, 3: 4}
-"""Size of a batch that takes a CPU some seconds at most."""
-
 _SCORED_AS_TRAINED = 8
 """Samples scored in the memory of one training sample: no activations are stored for gradients."""
+
+_PROCESS_BYTES = 900e6
+"""Main memory of a worker besides data, folds and a step: program, libraries, fragmentation.
+
+Chosen so that peaks measured by benchmarks/memory.py, of breast and of adrenal3d at 14 voxels, lie up to a quarter
+below the prediction.
+"""
 
 
 class _Enough(Exception):  # noqa: N818 - the way out of a trial, not an error
@@ -44,13 +50,9 @@ def train_on(
 ) -> None:
     """Train a configuration until `more` returns False, given after each step the number of samples trained on.
 
-    On a CPU batches have at most 32 images or 4 volumes, so that no step takes long. Raises as `train_trial`, but
-    restarts if training diverges.
+    Raises as `train_trial`, but restarts if training diverges.
     """
-    batch = config.batch_size
-    if choose_device(device).type == _CPU:
-        batch = min(batch, _STEP_ON_A_CPU[development.dataset.dimensions])
-    plain = _plain(config, batch)
+    plain = _plain(config)
     all_samples = _ENDLESS * sum(len(fold.training) for fold in folds)
     before = latest = 0.0
 
@@ -74,30 +76,29 @@ def train_on(
 
 
 def peak_of(config: TrainConfig, development: Development, folds: tuple[Fold, ...], device: str) -> Peak:
-    """Measure the peak memory of a trial of this configuration, with all folds' networks and optimizer states.
+    """Measure the peak memory of a trial of this configuration on a GPU, with all folds' networks and optimizer states.
 
-    Trains an epoch of a few samples of each fold. On a CPU, measured at two small batch sizes and extrapolated linearly
-    to the full batch, or to the samples scored at a time if they take more. Raises as `train_trial`.
+    Trains an epoch of a few samples of each fold. Raises as `train_trial`.
     """
-    chosen, dimensions = choose_device(device), development.dataset.dimensions
-    if chosen.type != _CPU:
-        fewer = _fewer(development, folds, 2 * config.batch_size, SCORING_BATCH[dimensions])
-        _train_an_epoch(_plain(config, config.batch_size), development, fewer, device)
-        reserved = peak_memory_bytes(chosen)
-        return Peak(peak_memory_bytes(_CPU), reserved)
-    most = max(config.batch_size, SCORING_BATCH[dimensions] // _SCORED_AS_TRAINED)
-    held = []
-    for batch in _SMALL_BATCHES[dimensions]:
-        _train_an_epoch(_plain(config, batch), development, _fewer(development, folds, batch, batch), device)
-        held.append(peak_memory_bytes(chosen))
-    start_of_trial(chosen)
-    small, large = _SMALL_BATCHES[dimensions]
-    each = max(0.0, (held[1] - held[0]) / (large - small))
-    return Peak(int(max(held[1], held[0] + each * (most - small))))
+    fewer = _fewer(development, folds, 2 * config.batch_size, SCORING_BATCH[development.dataset.dimensions])
+    _train_an_epoch(_plain(config), development, fewer, device)
+    return Peak(peak_memory_bytes(_CPU), peak_memory_bytes(device))
 
 
-def _plain(config: TrainConfig, batch: int) -> TrainConfig:
-    return config.model_copy(update={"batch_size": batch, "resplit": "none", "batching": "random"})
+def predicted_peak(config: TrainConfig, development: Development, folds: int) -> int:
+    """Predict the peak bytes of a worker on a CPU that trains a trial of `folds` folds, one at a time."""
+    few = first_samples(development, 1)
+    machine = choose_machine(torch.device(_CPU), development.dataset.dimensions, config.precision)
+    resident = make_device_dataset(few, config.input_size, machine.device)
+    run = Run(_plain(config), few, resident, np.arange(1), 1, 0, machine)
+    scored = SCORING_BATCH[development.dataset.dimensions] // _SCORED_AS_TRAINED
+    step = step_bytes(config.model_copy(update={"batch_size": max(config.batch_size, scored)}), development.dataset)
+    # Data once as they are read and once as they are trained on.
+    return int(_PROCESS_BYTES + 2 * development.images.nbytes + folds * largest_bytes(run.state_dict(), config) + step)
+
+
+def _plain(config: TrainConfig) -> TrainConfig:
+    return config.model_copy(update={"resplit": "none", "batching": "random"})
 
 
 def _train_an_epoch(config: TrainConfig, development: Development, folds: tuple[Fold, ...], device: str) -> None:

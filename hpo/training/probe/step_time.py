@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -19,6 +18,7 @@ from hpo.training.loop.fold import Run
 from hpo.training.loop.fold_parallel import own_stream
 from hpo.training.machine.device import Machine, choose_device, choose_machine, one_thread
 from hpo.training.machine.failure import memory_failures
+from hpo.training.probe.samples import first_samples
 
 _PIXELS_ON_A_CPU = 32 * 28 * 28
 _BATCH_ON_A_GPU = 128
@@ -40,7 +40,7 @@ def seconds_per_epoch(
         stack.enter_context(own_stream(machine.device))
         batch_size = _probe_batch(development, config, machine)
         probe = config.model_copy(update={"batch_size": batch_size, "resplit": "none", "batching": "random"})
-        few = _first_samples(development, batch_size)
+        few = first_samples(development, batch_size)
         resident = make_device_dataset(few, config.input_size, machine.device)
         run = Run(probe, few, resident, np.arange(batch_size), 1, 0, machine)
         batch = next(run.batches(0))
@@ -63,11 +63,6 @@ def _probe_batch(development: Development, config: TrainConfig, machine: Machine
         edge = min(config.input_size, development.dataset.size)
         wanted = max(_LEAST_BATCH, _PIXELS_ON_A_CPU // edge**development.dataset.dimensions)
     return max(2, min(wanted, config.batch_size, len(development)))
-
-
-def _first_samples(development: Development, samples: int) -> Development:
-    arrays = {name: getattr(development, name)[:samples].copy() for name in ("images", "labels", "is_validation")}
-    return replace(development, **arrays)
 
 
 def _update(run: Run) -> None:

@@ -1,0 +1,40 @@
+"""The memory of a worker on a CPU, predicted before it trains."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from hpo.data.development import Development
+from hpo.study.config import TrainConfig
+from hpo.training.model.resnet import resnet18
+from hpo.training.probe.memory import predicted_peak
+
+
+def test_each_fold_adds_its_network_and_what_the_optimizer_keeps(development: Development) -> None:
+    """Weights, reference, their sum and one buffer of PESG with momentum."""
+    network = 4 * sum(parameter.numel() for parameter in resnet18(2, 1, seed=0).parameters())
+    one, three = (predicted_peak(TrainConfig(resplit="none"), development, folds) for folds in (1, 3))
+    assert (three - one) / 2 == pytest.approx(4 * network, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"optimizer": "adam"}, {"weight_average": "ema"}, {"resplit": "holdout"}, {"batch_size": 256}]
+)
+def test_what_keeps_more_or_computes_more_at_a_time_needs_more(
+    development: Development, settings: dict[str, object]
+) -> None:
+    plain = TrainConfig(resplit="none", batch_size=64)
+    assert predicted_peak(plain.model_copy(update=settings), development, 2) > predicted_peak(plain, development, 2)
+
+
+def test_groups_of_samples_do_not_matter(development: Development) -> None:
+    grouped = replace(development, groups=np.arange(len(development)) // 2)
+    assert predicted_peak(TrainConfig(), grouped, 2) == predicted_peak(TrainConfig(), development, 2)
+
+
+def test_no_step_is_predicted_below_the_memory_of_scoring(development: Development) -> None:
+    small, smaller = (predicted_peak(TrainConfig(batch_size=size), development, 1) for size in (16, 8))
+    assert small == smaller
