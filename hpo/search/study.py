@@ -408,7 +408,7 @@ def _with_trials(study: Study, spec: StudySpec, budget: BudgetRule) -> Study:
 
 def _create(connection: Connection, name: str, spec: StudySpec, code_version: str) -> None:
     study_id = new_study(connection, name, METRIC)
-    for table in (schema.reports, schema.trials, schema.workers, schema.jobs, schema.studies):
+    for table in schema.tables_of_study:
         connection.execute(sa.delete(table).where(table.c.study_id == study_id))
     connection.execute(
         sa.insert(schema.studies).values(

@@ -26,9 +26,6 @@ from hpo.search.study import (
 from hpo.study.spec import StudySpec
 from hpo.text import shell
 
-_OWN = (schema.reports, schema.trials, schema.workers, schema.jobs, schema.studies)
-"""Tables with rows of a study, each before those that it refers to."""
-
 
 @dataclass(frozen=True)
 class StudyContents:
@@ -106,7 +103,7 @@ def delete_study(
             _check_idle(deletion.studies, "deleted")
         tried.append((family[0], deletion))
         for row in reversed(family):
-            for table in _OWN:
+            for table in schema.tables_of_study:
                 connection.execute(sa.delete(table).where(table.c.study_id == row.study_id))
             optuna_mirror.delete_study(connection, row.study_id)
         return deletion
