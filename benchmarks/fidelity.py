@@ -156,7 +156,9 @@ def write(path: Path, line: dict[str, Any]) -> None:
 def work(protocol: Protocol, todo: list[Cell], data_dir: str | None, out: Path, threads: int | None) -> None:
     """Does what is not in the file yet, and writes each run down as it ends."""
     set_up_process(threads)
-    development = load_development(load_spec(builtin_study_file(protocol.dataset)).data, data_folder(data_dir))
+    # Without groups, as when the committed figures were measured.
+    dataset = load_spec(builtin_study_file(protocol.dataset)).data
+    development = load_development(dataset, data_folder(data_dir), "none")
     fold = make_fold(development, protocol)
     drawn = configurations(protocol, 1 + max(cell.configuration for cell in todo))
     done = {Cell(*(line["cell"])) for line in read(out, protocol)}

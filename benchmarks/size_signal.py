@@ -46,7 +46,7 @@ def main() -> None:
     parser.add_argument("--data-dir")
     parser.add_argument("--draws", type=int, default=3)
     options = parser.parse_args()
-    development = load_development(find_dataset(options.dataset), data_folder(options.data_dir))
+    development = load_development(find_dataset(options.dataset), data_folder(options.data_dir), "none")
     if development.labels.shape[1] != 1:
         raise SystemExit(f"{options.dataset} has several labels; give a dataset with one")
 

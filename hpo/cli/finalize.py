@@ -96,7 +96,9 @@ def finalize(
 
     # Imported late: Matplotlib is needed on this path only.
     from hpo.outcome.report.result.sections import verdicts
+    from hpo.outcome.report.result.twins import twin_sentences
 
     page().print(judgement_table(study_name, done.judgement))
-    for sentence in verdicts(done.judgement, study.spec.data):
+    samples = len(done.final.labels) if done.final is not None else 0
+    for sentence in (*verdicts(done.judgement, study.spec.data), *twin_sentences(done.judgement, samples)):
         show(sentence)

@@ -23,7 +23,7 @@ from hpo.study.catalogue import NEAR_DUPLICATE
 MOST_PAIRS = 2_000_000
 """Largest number of pairs that are kept; of more, only those with the highest correlations."""
 
-LEVELS = (0.96, 0.97, 0.98, 0.99, 0.995, 0.999, 1.0)
+LEVELS = (0.95, 0.96, 0.97, 0.98, 0.99, 0.995, 0.999, 1.0)
 """Thresholds that are tried instead where a threshold finds too much."""
 
 _BLOCK_BYTES = 2**25
@@ -39,8 +39,8 @@ Progress = Callable[[float], None]
 """Called with the fraction done, 0 to 1."""
 
 
-def _unseen(_share: float) -> None:
-    return
+def unseen(_share: float) -> None:
+    """Take progress and do nothing."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +80,7 @@ class Pairs:
 def near_duplicates(
     images: NDArray[np.uint8],
     threshold: float = NEAR_DUPLICATE,
-    progress: Progress = _unseen,
+    progress: Progress = unseen,
     most_pairs: int = MOST_PAIRS,
 ) -> Pairs:
     """Find all pairs of images whose pixels have a Pearson correlation of at least `threshold`.

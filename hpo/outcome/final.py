@@ -85,6 +85,8 @@ class FinalResult(StoredModel):
         ledger_row: entry of the test-set access log that records this access.
         code_version: of the code that read them.
         time: when, in seconds since 1970.
+        twin_threshold: correlation from which a test sample is a near-duplicate of one of the development set; None in
+            results from before this was looked for, and where the dataset declares none.
         version: format version, see `RESULT_VERSION`.
     """
 
@@ -98,6 +100,7 @@ class FinalResult(StoredModel):
     ledger_row: int
     code_version: str
     time: float
+    twin_threshold: float | None = None
     version: int = RESULT_VERSION
 
     @model_validator(mode="after")
@@ -140,11 +143,14 @@ class Final:
         result: everything but the arrays.
         scores: entry name to (seeds, N, L) scores on the test set.
         labels: (N, L), 0 or 1.
+        has_twin: (N,), whether the development set has a near-duplicate of the test sample or a sample of its group;
+            None if that was not looked for.
     """
 
     result: FinalResult
     scores: dict[str, NDArray[np.float32]]
     labels: NDArray[np.uint8]
+    has_twin: NDArray[np.bool_] | None = None
 
 
 def results_folder(study: str, option: Path | None = None, former_names: Sequence[str] = ()) -> Path:
@@ -172,6 +178,8 @@ def store(final: Final, folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         arrays: dict[str, Any] = {f"scores_{number}": scores for number, scores in enumerate(final.scores.values())}
+        if final.has_twin is not None:
+            arrays["has_twin"] = final.has_twin
         with atomic_write(folder / SCORES) as part, part.open("wb") as file:
             np.savez_compressed(file, labels=final.labels, **arrays)
         with atomic_write(folder / RESULT) as part:
@@ -189,16 +197,21 @@ def load(folder: Path) -> Final | None:
         with open_npz(folder / SCORES) as arrays:
             scores = {entry.name: arrays.read(f"scores_{number}") for number, entry in enumerate(result.entries)}
             labels = arrays.read("labels")
+            has_twin = arrays.read("has_twin") if "has_twin" in arrays.names else None
     except NpzError as error:
         raise DataError(f"{folder} holds a final result that cannot be read: {SCORES} {error}") from None
     except (OSError, ValueError, KeyError) as error:
         raise DataError(f"{folder} holds a final result that cannot be read: {error}") from None
-    _check_shapes(result, scores, labels, folder)
-    return Final(result, scores, labels)
+    _check_shapes(result, scores, labels, has_twin, folder)
+    return Final(result, scores, labels, has_twin)
 
 
 def _check_shapes(
-    result: FinalResult, scores: dict[str, NDArray[np.float32]], labels: NDArray[np.uint8], folder: Path
+    result: FinalResult,
+    scores: dict[str, NDArray[np.float32]],
+    labels: NDArray[np.uint8],
+    has_twin: NDArray[np.bool_] | None,
+    folder: Path,
 ) -> None:
     """Raise DataError unless the arrays are those of the result."""
     are_scores = all(
@@ -206,5 +219,6 @@ def _check_shapes(
         for entry, values in zip(result.entries, scores.values(), strict=False)
     )
     are_labels = labels.ndim == 2 and labels.dtype.kind in "bui" and bool(((labels == 0) | (labels == 1)).all())
-    if len(scores) != len(result.entries) or not are_scores or not are_labels:
+    are_twins = has_twin is None or (has_twin.shape == labels.shape[:1] and has_twin.dtype == np.bool_)
+    if len(scores) != len(result.entries) or not are_scores or not are_labels or not are_twins:
         raise DataError(f"{folder} holds a final result whose {SCORES} does not fit its {RESULT}")

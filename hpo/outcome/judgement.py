@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -81,11 +82,48 @@ class BaselineDifference:
 
 
 @dataclass(frozen=True)
+class PartResult:
+    """The test AUCs on a part of the test set.
+
+    Attributes:
+        samples: of that part.
+        aucs: of each entry, the winner first, by name; the mean over its networks with the interval that verdicts use.
+        against: the winner minus each baseline, by name.
+    """
+
+    samples: int
+    aucs: dict[str, Estimate]
+    against: dict[str, Comparison]
+
+
+@dataclass(frozen=True)
+class TwinResult:
+    """The result with and without the test samples that have a twin in the development set.
+
+    Attributes:
+        samples: number of test samples with a twin.
+        threshold: correlation from which two images are near-duplicates; None if twins are those of one group only.
+        without, alone: without the samples that have a twin, and on these alone; None if a part has fewer than two
+            samples of a class, for every label.
+    """
+
+    samples: int
+    threshold: float | None
+    without: PartResult | None
+    alone: PartResult | None
+
+
+@dataclass(frozen=True)
 class Judgement:
-    """All entries, the winner first, and the winner against each baseline."""
+    """All entries, the winner first, and the winner against each baseline.
+
+    Attributes:
+        twins: None if it was not looked for twins.
+    """
 
     entries: tuple[EntryResult, ...]
     against: tuple[BaselineDifference, ...]
+    twins: TwinResult | None = None
 
 
 def less_sure(over_all: Found | None, delong: Found) -> Found:
@@ -124,7 +162,41 @@ def judge_final(final: Final, draws: int = 2000, seed: int = 0) -> Judgement:
         for name in order[1:]
         if described[name].is_reference
     )
-    return Judgement(entries, against)
+    baselines = [name for name in order[1:] if described[name].is_reference]
+    ordered = {name: scores[name] for name in order}
+    return Judgement(entries, against, _twin_result(final, ordered, labels, baselines))
+
+
+def _twin_result(
+    final: Final, scores: dict[str, NDArray[Any]], labels: NDArray[Any], baselines: Sequence[str]
+) -> TwinResult | None:
+    if (has_twin := final.has_twin) is None:
+        return None
+    without, alone = (_on_part(scores, labels, baselines, part) for part in (~has_twin, has_twin))
+    return TwinResult(int(has_twin.sum()), final.result.twin_threshold, without, alone)
+
+
+def _on_part(
+    scores: dict[str, NDArray[Any]], labels: NDArray[Any], baselines: Sequence[str], part: NDArray[np.bool_]
+) -> PartResult | None:
+    """Evaluate a part of the test set; the winner is the first of `scores`."""
+    chosen = labels[part] if labels.ndim > 1 else labels[part][:, None]
+    positives = chosen.sum(axis=0, dtype=np.int64)
+    is_enough = np.minimum(positives, len(chosen) - positives) >= 2
+    if not is_enough.any():
+        return None
+    if labels.ndim > 1:
+        scores, labels = {name: values[..., is_enough] for name, values in scores.items()}, labels[:, is_enough]
+    measured = {name: network_aucs(values[:, part], labels[part]) for name, values in scores.items()}
+    winner = next(iter(measured.values()))
+    return PartResult(
+        len(chosen),
+        {name: less_sure(_mean_over_seeds(one), mean_of_fixed_networks(one)) for name, one in measured.items()},
+        {
+            name: less_sure(_over_seeds(winner, measured[name]), difference_of_fixed_networks(winner, measured[name]))
+            for name in baselines
+        },
+    )
 
 
 def _judged(
@@ -144,7 +216,7 @@ def _judged(
         aucs=tuple(delong_interval(one, labels) for one in scores),
         mean=measured.mean,
         spread=statistics.stdev(map(float, measured.values)) if several else None,
-        over_all=mean_over_seeds_and_samples(measured) if several else None,
+        over_all=_mean_over_seeds(measured),
         delong=mean_of_fixed_networks(measured),
         bootstrap=bootstrap_interval(scores, labels, draws, seed),
         accuracy=_accuracy(chosen),
@@ -160,6 +232,10 @@ def _accuracy(right: NDArray[np.float64]) -> Estimate:
     measured = network_accuracies(right)
     over_all = mean_over_seeds_and_samples(measured) if len(right) > 1 else None
     return less_sure(over_all, mean_of_fixed_networks(measured))
+
+
+def _mean_over_seeds(measured: NetworkMetrics) -> Estimate | None:
+    return mean_over_seeds_and_samples(measured) if measured.values.size > 1 else None
 
 
 def _over_seeds(first: NetworkMetrics, second: NetworkMetrics) -> Comparison | None:

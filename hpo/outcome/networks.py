@@ -107,7 +107,7 @@ def train_networks(
         for place, entry in enumerate(entries):
             name = f"{_file_name(entry.name)}-{number}"
             path = folder / "models" / f"{name}.safetensors"
-            identity = _identity(entry, protocol, number, development.md5)
+            identity = _identity(entry, protocol, number, development)
             if not path.exists() or load_model(path).about.get("identity") != identity:
                 made = refit(
                     protocol.config(entry),
@@ -178,8 +178,11 @@ def _thresholds(made: Refit, development: Development, device: str) -> dict[str,
     return {"thresholds": json.dumps(found), "threshold_rows": f"{len(used)} {samples}"}
 
 
-def _identity(entry: Entry, protocol: Protocol, number: int, data_md5: str) -> str:
-    shared = [protocol.config(entry).identity(), protocol.epochs, protocol.seed(number), data_md5]
+def _identity(entry: Entry, protocol: Protocol, number: int, development: Development) -> str:
+    shared = [protocol.config(entry).identity(), protocol.epochs, protocol.seed(number), development.md5]
+    # Networks from before there were groups stay those of studies without.
+    if development.groups is not None:
+        shared.append(hashlib.sha256(development.groups.tobytes()).hexdigest())
     return hashlib.sha256(json.dumps(shared, sort_keys=True).encode()).hexdigest()
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from hpo.errors import UsageError
 from hpo.outcome.final import Final, FinalEntry, FinalNetwork, FinalResult, store
 from hpo.outcome.networks import Entry, Network, Protocol
+from hpo.outcome.twins import find_twins
 from hpo.outcome.unseal import Ledger, open_test_set
 from hpo.search.queries.ledger import Opening, StudyLedger, read_openings
 from hpo.search.study import Study
@@ -30,6 +31,8 @@ def open_and_score(
     device: str = "auto",
 ) -> Final:
     """Record the access, read the test set, score every network once, and store the result in `folder`.
+
+    Which test samples have a twin in the development set is stored, too.
 
     The access log names the networks by digests of their weights, so that an interrupted result can be completed with
     the same networks without another access.
@@ -61,6 +64,7 @@ def open_and_score(
         )
         for entry in entries
     }
+    twins = find_twins(test, dataset, data_folder)
     result = FinalResult(
         study=study.name,
         dataset=dataset.name,
@@ -70,8 +74,9 @@ def open_and_score(
         ledger_row=test.unsealing.ledger_row,
         code_version=code_version,
         time=time.time(),
+        twin_threshold=None if twins is None else twins.threshold,
     )
-    final = Final(result, scores, np.array(test.labels))
+    final = Final(result, scores, np.array(test.labels), None if twins is None else twins.has_twin)
     store(final, folder)
     return final
 

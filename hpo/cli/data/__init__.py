@@ -9,10 +9,11 @@ from hpo.cli.lazy import Lazy, LazyGroup
 _COMMANDS = {
     "fetch": Lazy("hpo.cli.data.fetch:fetch", "Download datasets, all seven if none is named"),
     "verify": Lazy("hpo.cli.data.verify:verify", "Check MD5 and form of the files of datasets"),
+    "duplicates": Lazy("hpo.cli.data.duplicates:duplicates", "Find near-duplicate samples of DATASET, with pictures"),
     "list": Lazy("hpo.cli.data.list:list_", "Show every dataset with its size and the state of its file"),
 }
 
 
 @click.group(cls=LazyGroup, table=_COMMANDS)
 def data() -> None:
-    """Fetch, verify and list the MedMNIST files."""
+    """Fetch, verify and list MedMNIST files; find near-duplicates."""

@@ -9,6 +9,7 @@ from hpo.outcome.judgement import BaselineDifference, EntryResult, Judgement
 from hpo.outcome.leaderboard import Confirmation, Difference, LeaderboardRow, Verdict
 from hpo.outcome.report.document import Block, Listing, Notice, Picture, Section, Table, Text, code
 from hpo.outcome.report.result import figures
+from hpo.outcome.report.result.twins import twin_blocks
 from hpo.search.queries.ledger import Opening
 from hpo.statistics.intervals import Comparison, Estimate
 from hpo.study.baselines import shown_name
@@ -60,6 +61,8 @@ def result(dataset: Dataset, judgement: Judgement, final: Final, openings: Seque
             "ticks are networks, diamonds published values.",
         )
     )
+    if judgement.twins is not None:
+        blocks += twin_blocks(judgement, judgement.twins, len(final.labels))
     if final.labels.shape[1] == 1:
         caption = "ROC and precision-recall on the test set: thin lines are networks, thick lines their mean."
         blocks.append(Picture("roc", figures.curves(final), caption))

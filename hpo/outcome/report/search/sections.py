@@ -157,7 +157,13 @@ def _scoring(search: SearchEvidence) -> str:
         + (f", {scoring.repeats} times" if scoring.repeats > 1 else ""),
     }
     fair = "" if scoring.rows == "reshuffled" else ", the same for every trial"
-    return f"Scored on {ways[scoring.rows]}{fair}; a trial never selects its epoch on samples that it is scored on."
+    together = ""
+    if scoring.groups == "auto" and scoring.rows != "official":
+        together = (
+            " Near-duplicates, and samples of one group where the data name groups, are on one side of every split."
+        )
+    never = "a trial never selects its epoch on samples that it is scored on."
+    return f"Scored on {ways[scoring.rows]}{fair}; {never}{together}"
 
 
 def _strategy(search: SearchEvidence) -> str:
