@@ -16,6 +16,7 @@ from hpo.data.fold_scores import FoldScores, decode_logits, decode_samples
 from hpo.errors import StorageError
 from hpo.search.database import schema
 from hpo.search.study import Study
+from hpo.statistics.out_of_fold import ScoredFold
 
 _TRIALS_AT_ONCE = 20
 """Number of trials whose scores one query returns: at most 1.3 MB for each fold."""
@@ -24,27 +25,12 @@ _scores, _trials = schema.scores.c, schema.trials.c
 
 
 @dataclass(frozen=True, eq=False)
-class ScoredFold:
-    """The scores of C trials on the validation part of one fold, in half precision as stored.
-
-    Attributes:
-        samples: (n,) int64, indices in the development set.
-        labels: (n, L) uint8, 0 or 1.
-        scores: (C, n, L) float16 logits.
-    """
-
-    samples: NDArray[np.int64]
-    labels: NDArray[np.uint8]
-    scores: NDArray[np.float16]
-
-
-@dataclass(frozen=True, eq=False)
 class OutOfFold:
     """Out-of-fold scores of the complete trials of a study that were all scored on the same samples.
 
     Attributes:
         numbers: of the C trials, ascending.
-        folds: in their order; those of one repeat are disjoint.
+        folds: in their order, with logits in half precision; those of one repeat are disjoint.
         missing: number of complete trials without scores on all folds, such as those of an older hpo.
     """
 
