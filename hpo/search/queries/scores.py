@@ -31,11 +31,13 @@ class OutOfFold:
     Attributes:
         numbers: of the C trials, ascending.
         folds: in their order, with logits in half precision; those of one repeat are disjoint.
+        baselines: numbers of the baselines among them, by name.
         missing: number of complete trials without scores on all folds, such as those of an older hpo.
     """
 
     numbers: tuple[int, ...]
     folds: tuple[ScoredFold, ...]
+    baselines: dict[str, int]
     missing: int
 
 
@@ -46,6 +48,7 @@ class _Row:
     trial: int
     fold: int
     digest: str
+    baseline: str | None
 
 
 def read_fold_scores(study: Study, number: int) -> dict[int, FoldScores]:
@@ -86,7 +89,9 @@ def read_out_of_fold(study: Study) -> OutOfFold | None:
         if found.fold in order:
             table = tables[order[found.fold]]
             table.scores[place[found.trial_number]] = _decoded(study, found, table.labels)
-    return OutOfFold(numbers, tuple(tables), complete - len(numbers))
+    names = {row.baseline: row.trial for row in rows if row.baseline is not None and row.trial in place}
+    baselines = dict(sorted(names.items(), key=lambda named: named[1]))
+    return OutOfFold(numbers, tuple(tables), baselines, complete - len(numbers))
 
 
 def _complete(connection: sa.Connection, study: Study) -> int:
@@ -97,11 +102,11 @@ def _complete(connection: sa.Connection, study: Study) -> int:
 def _rows(connection: sa.Connection, study: Study) -> list[_Row]:
     """Return what complete trials have at their last epoch."""
     same = (_trials.study_id == _scores.study_id) & (_trials.trial_number == _scores.trial_number)
-    query = sa.select(_scores.trial_number, _scores.fold, _scores.digest).join(schema.trials, same)
+    query = sa.select(_scores.trial_number, _scores.fold, _scores.digest, _trials.reference).join(schema.trials, same)
     # Of an attempt that was lost, scores of a later epoch may have been left.
     query = query.where(_scores.study_id == study.study_id, _trials.outcome == "complete")
     query = query.where(_scores.epoch == _trials.epoch)
-    return [_Row(row.trial_number, row.fold, row.digest) for row in connection.execute(query)]
+    return [_Row(row.trial_number, row.fold, row.digest, row.reference) for row in connection.execute(query)]
 
 
 def _table(study: Study, digest: str, trials: int) -> ScoredFold:
