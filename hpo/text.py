@@ -32,10 +32,13 @@ def timestamp(seconds: float) -> str:
 
 
 def with_error(value: float | None, error: float | None) -> str:
-    """Format an AUC with its standard error in the field's usual form: `.912 ± .014`."""
+    """Format an AUC with its standard error in the field's usual form: `.912 ± .014`.
+
+    An error of exactly 0, as of a perfect ranking, is left out: it says that the spread is unknown, not that it is 0.
+    """
     if value is None:
         return "-"
-    return auc(value) if error is None else f"{auc(value)} ± {auc(error)}"
+    return f"{auc(value)} ± {auc(error)}" if error else auc(value)
 
 
 def auc(value: float | None) -> str:

@@ -6,7 +6,12 @@ import shlex
 
 import pytest
 
-from hpo.text import brief, shell, visible
+from hpo.text import brief, shell, visible, with_error
+
+
+def test_an_error_of_exactly_zero_is_unknown_and_not_shown_as_one() -> None:
+    assert with_error(1.0, 0.0) == with_error(1.0, None) == "1.000"
+    assert with_error(0.998, 0.0004) == ".998 ± .000"
 
 
 @pytest.mark.parametrize("text", ["plain", "two words", "ä 日本 😀", "a\nb\tc", "non\u00a0breaking"])

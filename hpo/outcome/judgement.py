@@ -32,8 +32,7 @@ class EntryResult:
         spread: standard deviation over seeds; None for one seed.
         over_all: mean over new seeds and new test samples; None for one seed.
         delong, bootstrap: mean of these fixed networks over new test samples.
-        accuracy: at the thresholds chosen on the development set; mean over seeds and test samples, of the one network
-            for a single seed.
+        accuracy: at the thresholds chosen on the development set; the interval as `interval`.
         accuracy_at_half: at score .5, as MedMNIST does; otherwise like `accuracy`.
         sensitivity, specificity: accuracy on positive and on negative samples at the chosen thresholds; None for
             several labels.
@@ -159,7 +158,8 @@ def _judged(
 
 def _accuracy(right: NDArray[np.float64]) -> Estimate:
     measured = network_accuracies(right)
-    return mean_over_seeds_and_samples(measured) if len(right) > 1 else mean_of_fixed_networks(measured)
+    over_all = mean_over_seeds_and_samples(measured) if len(right) > 1 else None
+    return less_sure(over_all, mean_of_fixed_networks(measured))
 
 
 def _over_seeds(first: NetworkMetrics, second: NetworkMetrics) -> Comparison | None:

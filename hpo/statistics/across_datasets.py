@@ -16,9 +16,8 @@ from scipy import stats
 
 from hpo.statistics.auc import Array
 
-EXACT_DATASETS = 25
-EXACT_METHODS = 4
-"""Largest numbers of data sets and methods for which Friedman's p-value is exact."""
+MOST_SUMS = 1_000_000
+"""Number of rank sums, over all data sets, that are added up for an exact p-value of Friedman's test: about 2 s."""
 
 
 @dataclass(frozen=True)
@@ -43,12 +42,16 @@ class SignedRankTest:
 
 @dataclass(frozen=True)
 class FriedmanTest:
-    """Mean rank of each method (1 is best), Friedman's chi-square, Iman and Davenport's F, and the p-value."""
+    """Mean rank of each method (1 is best), Friedman's chi-square, Iman and Davenport's F, and the p-value.
+
+    is_exact: whether the p-value is exact over all permutations; else that of F, which is too small on few data sets.
+    """
 
     mean_ranks: tuple[float, ...]
     chi_square: float
     f: float
     p: float
+    is_exact: bool
 
 
 def sign_test(differences: Array) -> SignTest:
@@ -110,9 +113,9 @@ def friedman_test(values: Array) -> FriedmanTest:
     """Test whether any of M methods ranks differently from chance over D data sets.
 
     chi_square is corrected for ties. F = (D - 1) chi_square / (D (M - 1) - chi_square), with M - 1 and (M - 1) (D - 1)
-    degrees of freedom, is infinite if all data sets rank the methods alike. For up to EXACT_METHODS methods and
-    EXACT_DATASETS data sets the p-value is exact, the share of all permutations of the ranks within data sets whose
-    chi_square is at least as large; beyond, it is that of F, which is too small on a handful of data sets.
+    degrees of freedom, is infinite if all data sets rank the methods alike. The p-value is exact, the share of all
+    permutations of the ranks within data sets whose chi_square is at least as large, unless that takes more than
+    MOST_SUMS sums (up to 4 methods on at least 10 data sets do not); then it is that of F.
 
     Args:
         values: (D, M), D and M at least 2, larger is better.
@@ -130,18 +133,15 @@ def friedman_test(values: Array) -> FriedmanTest:
     means = ranks.mean(axis=0)
     scatter = float(np.square(ranks - (methods + 1) / 2).sum())
     if not scatter:
-        return FriedmanTest(tuple(map(float, means)), 0.0, 0.0, 1.0)
+        return FriedmanTest(tuple(map(float, means)), 0.0, 0.0, 1.0, is_exact=True)
     between = float(np.square(means - (methods + 1) / 2).sum())
     chi_square = datasets**2 * (methods - 1) * between / scatter
     rest = datasets * (methods - 1) - chi_square
     f = (datasets - 1) * chi_square / rest if rest > 1e-9 else math.inf
-    if methods <= EXACT_METHODS and datasets <= EXACT_DATASETS:
-        p = _exact_friedman_p(ranks)
-    elif math.isinf(f):
-        p = math.factorial(methods) ** (1.0 - datasets)
-    else:
-        p = float(stats.f.sf(f, methods - 1, (methods - 1) * (datasets - 1)))
-    return FriedmanTest(tuple(map(float, means)), chi_square, f, p)
+    # If all rank alike, every other data set must have drawn the order of the first.
+    exact = _orders(ranks[0]) ** (1.0 - datasets) if math.isinf(f) else _exact_friedman_p(ranks)
+    p = float(stats.f.sf(f, methods - 1, (methods - 1) * (datasets - 1))) if exact is None else exact
+    return FriedmanTest(tuple(map(float, means)), chi_square, f, p, is_exact=exact is not None)
 
 
 def _check(differences: Array) -> None:
@@ -172,11 +172,24 @@ def _exact_signed_rank_p(ranks: NDArray[np.float64], smaller: float) -> float:
     return min(1.0, 2 * float(probabilities[: int(2 * smaller) + 1].sum()))
 
 
-def _exact_friedman_p(ranks: NDArray[np.float64]) -> float:
-    """Compute the share of permutations of the ranks within data sets whose rank sums scatter at least as much."""
+def _orders(ranks: NDArray[np.float64]) -> int:
+    """Return the number of distinct orders of the ranks of one data set, which may be tied."""
+    ties = np.unique(ranks, return_counts=True)[1].tolist()
+    return math.factorial(ranks.size) // math.prod(map(math.factorial, ties))
+
+
+def _exact_friedman_p(ranks: NDArray[np.float64]) -> float | None:
+    """Compute the share of permutations of the ranks within data sets whose rank sums scatter at least as much.
+
+    None if that takes more than MOST_SUMS sums.
+    """
     doubled = (2 * ranks).astype(np.int64)  # Integers, so that equal sums are equal keys.
     ways = Counter({(0,) * doubled.shape[1]: 1})
+    orders, left = math.factorial(doubled.shape[1]), MOST_SUMS
     for row in doubled.tolist():
+        left -= orders * len(ways)
+        if left < 0:
+            return None
         extended: Counter[tuple[int, ...]] = Counter()
         for order in permutations(row):
             for sums, count in ways.items():

@@ -62,8 +62,16 @@ def check_confidence(confidence: float) -> None:
         raise ValueError(f"confidence is {confidence}; must be between 0 and 1, such as 0.95")
 
 
-def clipped_interval(value: float, error: float, confidence: float = CONFIDENCE) -> tuple[float, float]:
-    """Return value +- z error, clipped to [0, 1]: for the trials of a search, on which no decision rests."""
+def clipped_interval(
+    value: float, error: float, confidence: float = CONFIDENCE
+) -> tuple[float, float] | tuple[None, None]:
+    """Return value +- z error, clipped to [0, 1]: for the trials of a search, on which no decision rests.
+
+    Returns:
+        (None, None) without an error, as of a perfect ranking: its spread is unknown, not 0.
+    """
+    if error <= ZERO_TOLERANCE:
+        return None, None
     # Not scipy's: every reading command loads this module, and scipy.special takes 0.2 s to import.
     reach = NormalDist().inv_cdf((1 + confidence) / 2) * error
     return max(value - reach, 0.0), min(value + reach, 1.0)

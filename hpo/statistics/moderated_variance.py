@@ -25,7 +25,7 @@ class VariancePrior:
     """Scaled inverse chi-squared prior of the variance of a difference.
 
     Attributes:
-        variance: typical variance, s0^2 in the source.
+        variance: typical variance, s0^2 in the source; the mean variance if they differ by chance only.
         degrees: degrees of freedom that the prior is worth, d0 in the source; infinity if variances differ by chance
             only.
         max_degrees: upper bound for the degrees of freedom of one comparison.
@@ -55,7 +55,8 @@ def fit_variance_prior(values: Sequence[Array]) -> VariancePrior | None:
     Returns:
         The prior; None for fewer than MIN_CONFIGURATIONS, or if too few pairs have any variance.
 
-    Source: moments of the logarithms of the variances, Smyth 2004 (Stat. Appl. Genet. Mol. Biol. 3:3), section 6.2.
+    Source: moments of the logarithms of the variances, Smyth 2004 (Stat. Appl. Genet. Mol. Biol. 3:3), section 6.2; an
+    infinite prior has the mean variance, as in limma since 2017.
     """
     if len(values) < MIN_CONFIGURATIONS:
         return None
@@ -68,8 +69,11 @@ def fit_variance_prior(values: Sequence[Array]) -> VariancePrior | None:
     degrees = table.shape[1] - 1
     logs = np.log(variances) - special.digamma(degrees / 2) + math.log(degrees / 2)
     prior = _degrees_with_trigamma(float(logs.var(ddof=1)) - special.polygamma(1, degrees / 2))
-    shift = 0.0 if math.isinf(prior) else special.digamma(prior / 2) - math.log(prior / 2)
-    return VariancePrior(float(math.exp(logs.mean() + shift)), prior, (len(table) - 1) * degrees)
+    most = (len(table) - 1) * degrees
+    if math.isinf(prior):
+        return VariancePrior(float(variances.mean()), prior, most)
+    shift = special.digamma(prior / 2) - math.log(prior / 2)
+    return VariancePrior(float(math.exp(logs.mean() + shift)), prior, most)
 
 
 def _degrees_with_trigamma(value: float) -> float:

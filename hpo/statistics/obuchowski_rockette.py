@@ -68,7 +68,8 @@ def difference_over_seeds_and_samples(
     """Compare the means of two configurations (first minus second) over seeds and samples, paired over samples.
 
     Nested seeds (the default) have the variance MS1 / K1 + MS2 / K2 + max(cov1 + cov2 - 2 cov12, 0), where cov12 is the
-    mean covariance of a seed of the first and one of the second, and Satterthwaite's degrees of freedom.
+    mean covariance of a seed of the first and one of the second, and Satterthwaite's degrees of freedom; those of the
+    covariances are as for `mean_over_seeds_and_samples`.
 
     Args:
         first, second: metrics on the same samples.
@@ -91,15 +92,28 @@ def difference_over_seeds_and_samples(
             )
         training = _training_variance(first.values - second.values)
         influences = first.influences - second.influences
-        variance = training + max(_mean_covariance(influences @ influences.T), 0.0)
-        degrees = _satterthwaite(variance, (training, first.values.size - 1))
+        sampling = max(_mean_covariance(influences @ influences.T), 0.0)
+        variance = training + sampling
+        samples = _degrees_of_difference(first, second)
+        degrees = _satterthwaite(variance, (training, first.values.size - 1), (sampling, samples))
         return t_comparison(difference, math.sqrt(variance), confidence, degrees, half_width)
     one, other = _training_variance(first.values), _training_variance(second.values)
     shared = float((first.influences @ second.influences.T).mean())
-    sampling = _mean_covariance(first.covariance()) + _mean_covariance(second.covariance()) - 2 * shared
-    variance = one + other + max(sampling, 0.0)
-    degrees = _satterthwaite(variance, (one, first.values.size - 1), (other, second.values.size - 1))
+    covariance = _mean_covariance(first.covariance()) + _mean_covariance(second.covariance()) - 2 * shared
+    sampling = max(covariance, 0.0)
+    variance = one + other + sampling
+    samples = _degrees_of_difference(first, second)
+    degrees = _satterthwaite(
+        variance, (one, first.values.size - 1), (other, second.values.size - 1), (sampling, samples)
+    )
     return t_comparison(difference, math.sqrt(variance), confidence, degrees, half_width)
+
+
+def _degrees_of_difference(first: NetworkMetrics, second: NetworkMetrics) -> float:
+    """Return the degrees of freedom of the sampling variance of the difference of the means."""
+    one, other = first.mean_over_networks(), second.mean_over_networks()
+    apart = NetworkMetrics(one.values - other.values, one.influences - other.influences, one.binomial_n, one.strata)
+    return apart.degrees_of_freedom()
 
 
 def _training_variance(values: NDArray[np.float64]) -> float:

@@ -27,24 +27,31 @@ def proportion_estimate(
 
     Args:
         value: an AUC or a proportion.
-        binomial_n: number of independent 0/1 outcomes that the value comprises at least. A value of 0 or 1 has no
-            spread; its interval is that of Clopper and Pearson (1934) for this many outcomes, conservatively wide.
+        binomial_n: number of independent 0/1 outcomes that the value comprises at least. A value without spread, as
+            a perfect AUC or that of constant scores, gets the interval of Clopper and Pearson (1934) for this many
+            outcomes, conservatively wide.
         degrees: degrees of freedom of the standard error.
         scale: on which scale the interval is symmetric; the standard error of the logit is error / (value (1 - value)).
 
     Source: delta method; Pepe 2003, chapter 5.
     """
     check_confidence(confidence)
-    if value in (0.0, 1.0):
-        bound = ((1 - confidence) / 2) ** (1 / binomial_n)
-        low, high = (bound, 1.0) if value == 1.0 else (0.0, 1 - bound)
-        return Estimate(value, error, low, high, confidence, degrees)
+    if error <= ZERO_TOLERANCE or value in (0.0, 1.0):
+        return Estimate(value, error, *_clopper_pearson(value, binomial_n, confidence), confidence, degrees)
     reach = t_quantile(confidence, degrees) * error
     if scale == "plain":
         return Estimate(value, error, value - reach, value + reach, confidence, degrees)
     centre, reach = special.logit(value), reach / (value * (1 - value))
     low, high = special.expit([centre - reach, centre + reach])
     return Estimate(value, error, float(low), float(high), confidence, degrees)
+
+
+def _clopper_pearson(share: float, count: int, confidence: float) -> tuple[float, float]:
+    """Return the exact binomial interval; `share` times `count` need not be an integer, since ties count half."""
+    tail, successes = (1 - confidence) / 2, share * count
+    low = float(special.betaincinv(successes, count - successes + 1, tail)) if share > 0 else 0.0
+    high = float(special.betaincinv(successes + 1, count - successes, 1 - tail)) if share < 1 else 1.0
+    return low, high
 
 
 def t_comparison(

@@ -104,7 +104,7 @@ def test_friedmans_statistics_are_those_of_demsars_example(monkeypatch: pytest.M
         [[4, 1, 4, 4, 4, 1, 3, 2.5, 4, 2.5, 4, 3, 4, 3], [3, 2, 1, 1, 2, 2.5, 2, 2.5, 3, 2.5, 2.5, 2, 1, 1],
          [2, 3, 2, 3, 3, 4, 4, 4, 2, 2.5, 1, 4, 2, 4], [1, 4, 3, 2, 1, 2.5, 1, 1, 1, 2.5, 2.5, 1, 3, 2]]
     ).T  # fmt: skip
-    monkeypatch.setattr(across_datasets, "EXACT_DATASETS", 0)  # The exact p of 14 data sets takes seconds.
+    monkeypatch.setattr(across_datasets, "MOST_SUMS", 0)  # The published p is that of F.
     result = friedman_test(-ranks)
     assert result.mean_ranks == pytest.approx((3.143, 2.000, 2.893, 1.964), abs=5e-4)
     assert result.chi_square * (1 - 78 / 840) == pytest.approx(9.28, abs=0.01)
@@ -112,9 +112,23 @@ def test_friedmans_statistics_are_those_of_demsars_example(monkeypatch: pytest.M
 
 def test_friedmans_p_on_many_data_sets_is_the_tail_of_f() -> None:
     # With 2 degrees of freedom above and d below, P(F >= f) = (1 + 2 f / d)^(-d / 2).
-    result = friedman_test(np.random.default_rng(0).normal(size=(30, 3)) + np.array([0.0, 0.0, 0.5]))
-    assert result.p == pytest.approx((1 + 2 * result.f / 58) ** -29, rel=1e-12)
+    result = friedman_test(np.random.default_rng(0).normal(size=(400, 3)) + np.array([0.0, 0.0, 0.1]))
+    assert not result.is_exact
+    assert result.p == pytest.approx((1 + 2 * result.f / 798) ** -399, rel=1e-9)
     assert 1e-4 < result.p < 0.5
+
+
+def test_an_exact_p_of_friedman_is_given_up_where_it_would_take_long() -> None:
+    random = np.random.default_rng(0)
+    few, many = (friedman_test(random.random((datasets, methods))) for datasets, methods in ((7, 4), (25, 6)))
+    assert (few.is_exact, many.is_exact) == (True, False)
+    assert 0 < many.p < 1
+
+
+def test_where_all_data_sets_agree_ties_and_all_friedmans_p_counts_the_orders_of_tied_ranks() -> None:
+    result = friedman_test(np.tile([0.1, 0.2, 0.2], (5, 1)))
+    assert result.is_exact
+    assert result.p == pytest.approx(1 / 3**4)
 
 
 @pytest.mark.parametrize(("size", "methods", "distinct"), [(3, 3, 3), (5, 3, 100), (3, 4, 3), (3, 2, 100)])

@@ -56,6 +56,18 @@ def test_the_fit_is_that_of_moments_of_log_variances() -> None:
     )
 
 
+def test_variances_that_differ_by_chance_only_have_their_mean_as_limma_has_since_2017() -> None:
+    # Differences of pairs of six values with equal spread in every fold: all variances are the same.
+    table = [np.array([[0.8, 0.8, 0.8]]) + 0.01 * np.roll([2.0, -1.0, -1.0], shift) for shift in (0, 1, 2)]
+    tables = [*table, *(one + 0.03 for one in table)]
+    flat = np.stack([one.ravel() for one in tables])
+    pairs = [(flat[a] - flat[b]).var(ddof=1) for a in range(6) for b in range(a)]
+    found = fit_variance_prior(tables)
+    assert found is not None
+    assert math.isinf(found.degrees)
+    assert found.variance == pytest.approx(np.mean([one for one in pairs if one > 1e-20]))
+
+
 def test_few_configurations_or_none_that_scatter_moderate_nothing() -> None:
     assert fit_variance_prior(values(np.full(MIN_CONFIGURATIONS - 1, 0.03), 5, 0)) is None
     assert fit_variance_prior([np.full((1, 3), 0.8)] * 10) is None

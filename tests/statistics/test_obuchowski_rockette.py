@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from hpo.statistics.delong import difference_of_fixed_networks, mean_of_fixed_networks
+from hpo.statistics.bootstrap import bootstrap_interval
+from hpo.statistics.delong import delong_interval, difference_of_fixed_networks, mean_of_fixed_networks
 from hpo.statistics.network_metrics import NetworkMetrics, network_aucs
 from hpo.statistics.obuchowski_rockette import (
     difference_over_seeds_and_samples,
@@ -151,3 +152,29 @@ def test_one_seed_raises_since_it_has_no_training_variance() -> None:
 def test_other_samples_raise() -> None:
     with pytest.raises(ValueError, match=r"\b100\b.*\b10\b"):
         difference_over_seeds_and_samples(drawn(3, 4, 0.2), NetworkMetrics(np.array([0.5, 0.6]), np.zeros((2, 10)), 5))
+
+
+def test_networks_that_collapsed_are_no_certainty() -> None:
+    labels = np.repeat([1, 0], [22, 76])
+    constant = np.zeros((3, 98))
+    metrics = network_aucs(constant, labels)
+    intervals = [
+        mean_over_seeds_and_samples(metrics),
+        mean_of_fixed_networks(metrics),
+        delong_interval(constant[0], labels),
+        bootstrap_interval(constant, labels, 100),
+    ]
+    assert {estimate.value for estimate in intervals} == {0.5}
+    # Under no information an AUC of 22 and 76 samples has a standard error of .070.
+    assert all(estimate.low < 0.5 - 1.96 * 0.070 < 0.5 + 1.96 * 0.070 < estimate.high for estimate in intervals)
+
+
+def test_a_difference_has_no_more_degrees_of_freedom_than_its_samples_give() -> None:
+    random = np.random.default_rng(0)
+    labels = np.repeat([1, 0], [5, 6])
+    base = random.normal(size=11) + labels
+    # Seeds that rank alike: what is uncertain is the samples alone.
+    one, other = (network_aucs(np.tile(base + 0.5 * random.normal(size=11), (4, 1)), labels) for _ in range(2))
+    for matched in (False, True):
+        found = difference_over_seeds_and_samples(one, other, matched=matched)
+        assert found.degrees < 10

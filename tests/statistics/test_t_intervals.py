@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 
 import pytest
+from scipy import stats
 
+from hpo.statistics.intervals import clipped_interval
 from hpo.statistics.t_intervals import proportion_estimate, t_comparison, t_p_value, t_quantile
 
 
@@ -55,6 +57,16 @@ def test_a_value_of_one_has_clopper_and_pearsons_interval(scale: str) -> None:
     assert (mirrored.low, mirrored.high) == pytest.approx((0.0, 1 - estimate.low))
 
 
+@pytest.mark.parametrize("scale", ["logit", "plain"])
+def test_any_value_without_spread_has_clopper_and_pearsons_interval(scale: str) -> None:
+    exact = stats.binomtest(11, 22).proportion_ci(0.95, method="exact")
+    estimate = proportion_estimate(0.5, 0.0, 22, 0.95, math.inf, scale)  # type: ignore[arg-type]
+    assert (estimate.low, estimate.high) == pytest.approx((exact.low, exact.high))
+    half = proportion_estimate(0.5, 0.0, 5, 0.95, math.inf, scale)  # type: ignore[arg-type]
+    assert half.low < stats.binomtest(2, 5).proportion_ci(0.95).high
+    assert 0 < half.low < 0.2 < 0.8 < half.high < 1
+
+
 def test_a_large_logit_does_not_overflow() -> None:
     estimate = proportion_estimate(1 - 1e-12, 0.5, 20, 0.95, math.inf, "logit")
     assert 0 <= estimate.low < estimate.high <= 1
@@ -80,3 +92,8 @@ def test_a_difference_without_spread_is_not_taken_for_certain() -> None:
     assert math.isnan(comparison.p)
     assert not comparison.is_distinguishable
     assert t_comparison(0.0, 0.0, 0.95, degenerate_half_width=1.0).p == 1.0
+
+
+def test_an_interval_without_an_error_is_unknown_and_one_with_is_clipped() -> None:
+    assert clipped_interval(1.0, 0.0) == (None, None)
+    assert clipped_interval(0.99, 0.02) == pytest.approx((0.99 - 1.959964 * 0.02, 1.0))

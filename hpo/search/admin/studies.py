@@ -242,7 +242,7 @@ def _rename(connection: Connection, row: AnyRow, name: str, search: str | None) 
 def _fingerprint(spec: str) -> str | None:
     """Return the fingerprint of a stored spec; None if it uses a plug-in that is missing here."""
     try:
-        return StudySpec.model_validate_json(spec).fingerprint()
+        return StudySpec.from_json(spec).fingerprint()
     except ValidationError:
         return None
 
