@@ -25,8 +25,8 @@ from hpo.statistics.out_of_fold import SampleIndex, ScoredFold, out_of_fold_aucs
 
 RESAMPLES = 500
 
-MOST_WORK = 3_000_000_000
-"""Largest number of scores times resamples, about half a minute; of larger tables fewer resamples are drawn."""
+MOST_WORK = 500_000_000
+"""Largest number of scores times resamples, about ten seconds; of larger tables fewer resamples are drawn."""
 
 _OUT_OF_REACH = 6.0
 """A configuration that lies this many standard errors of the paired difference below those that are selected would be
