@@ -66,5 +66,5 @@ def test_arrays_that_do_not_fit_together_are_refused() -> None:
         FoldScores(np.arange(3), labels, np.zeros((2, 1), dtype=np.float32))
     with pytest.raises(ValueError, match="7 bytes"):
         decode_samples(np.arange(3, dtype="<i4").tobytes(), b"1234567")
-    with pytest.raises(ValueError, match="2 scores"):
+    with pytest.raises(ValueError, match="2 finite scores"):
         decode_logits(b"1234", labels)
