@@ -177,7 +177,7 @@ def rocs(search: SearchEvidence) -> Figure:
 @drawn
 def reliability(found: Mapping[str, Calibration]) -> Figure:
     """Plot the reliability curves of several trials by their names, before and after Platt scaling, a panel each."""
-    figure = Figure(figsize=(2.9 * len(found) + 0.4, 3.2))
+    figure = Figure(figsize=(2.9 * len(found) + 0.4, 3.5))
     panels = np.atleast_1d(figure.subplots(1, len(found), sharey=True))
     for axes, (name, one) in zip(panels, found.items(), strict=True):
         axes.plot([0, 1], [0, 1], c=GREY, lw=0.8, ls="--")

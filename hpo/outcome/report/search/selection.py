@@ -34,7 +34,7 @@ def _corrected(best: CorrectedBest) -> str:
     return (
         f"Trial {best.number} is the best of {best.chosen_from} trials that the sampler proposed, with an out-of-fold "
         f"AUC of {auc(best.auc)}. Corrected for having been selected it is {auc(best.corrected)}, 95 % interval "
-        f"{bounds(best.low, best.high)}: {best.optimism:+.3f} of its AUC is selection bias."
+        f"{bounds(best.low, best.high)}. So {best.optimism:+.3f} of its AUC is selection bias."
     )
 
 
@@ -116,11 +116,11 @@ def _calibration(search: SearchEvidence, scores: OutOfFold, best: int) -> list[B
     losses = {trial.row.number: trial.config.get("loss") for trial in search.trials}
     ranked = [label for number, label in named.items() if losses.get(number) not in (None, "cross_entropy")]
     if ranked:
-        verb = "was" if len(ranked) == 1 else "were"
         blocks.append(
             Notice(
-                f"{' and '.join(ranked)} {verb} trained with a loss that optimises the order of scores, such as AUCM: "
-                "its scores are not probabilities, and their Brier score before scaling says nothing about the ranking."
+                f"The scores of {' and '.join(ranked)} are not probabilities: they were trained with a loss that "
+                "optimises the order of scores, such as AUCM. Their Brier score before scaling says nothing about the "
+                "ranking."
             )
         )
     return blocks
