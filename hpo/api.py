@@ -263,7 +263,8 @@ def train_trial(
 def best(study: Study, count: int = 10) -> Ranking:
     """Return the best complete trials with their configurations, best first.
 
-    The first of many noisy values is too high: `note` says so, and `hpo confirm` trains the best again.
+    The first of many noisy values is too high: `note` says so, `corrected` says by how much where the scores of at
+    least two trials are kept, and `hpo confirm` trains the best again.
 
     Args:
         study: from `create_study` or `open_study`.
@@ -277,9 +278,10 @@ def best(study: Study, count: int = 10) -> Ranking:
         >>> ranking.trials[0].rank, ranking.chosen_from
         (1, 2)
     """
+    from hpo.outcome.selection import with_correction
     from hpo.search.queries.trials import read_best
 
-    return read_best(study, count)
+    return with_correction(study, read_best(study, count))
 
 
 def trials_dataframe(study: Study) -> DataFrame:

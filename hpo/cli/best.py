@@ -17,8 +17,15 @@ from hpo.search.queries.trials import read_best
 @storage_option
 @json_option
 def best(study_name: str, count: int, storage: str | None, as_json: bool) -> None:
-    """Rank the complete trials of STUDY by validation AUC. Baselines are marked."""
-    ranking = read_best(look_at_study(study_name, storage), count)
+    """Rank the complete trials of STUDY by validation AUC. Baselines are marked.
+
+    Where the scores of its trials are kept, also says what the best is worth: corrected for having been selected.
+    """
+    # Imported late: scipy takes a while, which --help and completion need not wait for.
+    from hpo.outcome.selection import with_correction
+
+    study = look_at_study(study_name, storage)
+    ranking = with_correction(study, read_best(study, count))
     if as_json:
         print_json(ranking)
     else:

@@ -80,21 +80,24 @@ def decode_samples(samples: bytes, labels: bytes) -> tuple[NDArray[np.int64], ND
     """Decode (n,) samples and (n, L) labels.
 
     Raises:
-        ValueError: if their lengths do not fit together.
+        ValueError: if their lengths do not fit together, or a label is not 0 or 1.
     """
     numbers = np.frombuffer(samples, "<i4").astype(np.int64)
     if not numbers.size or not labels or len(labels) % numbers.size:
         raise ValueError(f"{len(labels)} bytes of labels for {numbers.size} samples")
-    return numbers, np.frombuffer(labels, np.uint8).reshape(numbers.size, -1)
+    classes = np.frombuffer(labels, np.uint8).reshape(numbers.size, -1)
+    if classes.max() > 1:
+        raise ValueError(f"a label is {classes.max()}; it must be 0 or 1")
+    return numbers, classes
 
 
 def decode_logits(logits: bytes, labels: NDArray[np.uint8]) -> NDArray[np.float16]:
     """Decode (n, L) scores of samples with these labels.
 
     Raises:
-        ValueError: if there are more or fewer.
+        ValueError: if there are more or fewer, or one is not finite.
     """
     values = np.frombuffer(logits, "<f2")
-    if values.size != labels.size:
-        raise ValueError(f"{values.size} scores for {labels.size} labels")
+    if values.size != labels.size or not np.isfinite(values).all():
+        raise ValueError(f"{np.isfinite(values).sum()} finite scores for {labels.size} labels")
     return values.reshape(labels.shape).astype(np.float16)

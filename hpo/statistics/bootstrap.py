@@ -196,24 +196,24 @@ def _bootstrap_influences(mean: NetworkMetrics, labels: Array) -> NDArray[np.flo
     return np.asarray(influences)
 
 
-def _resample(samples: int, resamples: int, random: np.random.Generator) -> NDArray[np.int64]:
-    """Draw resamples; return how often each sample is in each, (samples, resamples)."""
+def resample_counts(samples: int, resamples: int, random: np.random.Generator) -> NDArray[np.int64]:
+    """Draw resamples with replacement; return how often each sample is in each, (samples, resamples)."""
     # In this order the later sums over samples run along memory.
     places = random.integers(samples, size=(samples, resamples)) * resamples + np.arange(resamples)
     return np.bincount(places.ravel(), minlength=samples * resamples).reshape(samples, resamples)
 
 
 def _stratified_areas(scores: Array, labels: Array, resamples: int, random: np.random.Generator) -> NDArray[np.float64]:
-    positives, negatives = (_resample(int((labels == label).sum()), resamples, random) for label in (1, 0))
-    return _areas(scores, labels, positives, negatives)
+    positives, negatives = (resample_counts(int((labels == label).sum()), resamples, random) for label in (1, 0))
+    return weighted_areas(scores, labels, positives, negatives)
 
 
 def _mean_areas(scores: Array, labels: Array, resamples: int, random: np.random.Generator) -> NDArray[np.float64]:
-    counts = _resample(labels.shape[0], resamples, random)
+    counts = resample_counts(labels.shape[0], resamples, random)
     total, labels_counted = np.zeros((scores.shape[0], resamples)), np.zeros(resamples)
     for label in labels_with_both_classes(labels):
         column = labels[:, label]
-        areas = _areas(scores[..., label], column, counts[column == 1], counts[column == 0])
+        areas = weighted_areas(scores[..., label], column, counts[column == 1], counts[column == 0])
         total += np.nan_to_num(areas)
         labels_counted += ~np.isnan(areas[0])
     if not labels_counted.all():
@@ -223,10 +223,20 @@ def _mean_areas(scores: Array, labels: Array, resamples: int, random: np.random.
     return np.asarray(total / labels_counted)
 
 
-def _areas(
+def weighted_areas(
     scores: Array, labels: Array, positives: NDArray[np.int64], negatives: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """Compute the (K, resamples) AUCs from how often each positive and each negative was drawn; nan without either."""
+    """Compute the AUC of each network on each resample, exact with ties; nan without a positive or a negative.
+
+    Args:
+        scores: (K, N), larger means more positive.
+        labels: (N,) 0 or 1.
+        positives: (P, resamples) how often each positive sample was drawn.
+        negatives: (N - P, resamples) how often each negative sample was drawn.
+
+    Returns:
+        (K, resamples) floats.
+    """
     pairs = positives.sum(axis=0) * negatives.sum(axis=0)
     areas = np.full((scores.shape[0], pairs.size), np.nan)
     for network, row in enumerate(scores):

@@ -45,12 +45,16 @@ def test_every_trial_keeps_the_same_subset() -> None:
     assert one.kept().digest() != _scores(40_000, 1, seed=1).kept().digest()
 
 
-def test_half_precision_hardly_changes_an_auc() -> None:
-    given = _scores(1_000, 1)
-    kept = given.kept()
-    assert auc(kept.logits[:, 0], kept.labels[:, 0]) == pytest.approx(
-        auc(given.logits[:, 0], given.labels[:, 0]), abs=2e-4
-    )
+@pytest.mark.parametrize(("offset", "spread", "most"), [(0, 1, 1e-4), (-8, 1, 2e-4), (-8, 0.02, 5e-3)])
+def test_half_precision_hardly_changes_an_auc(offset: float, spread: float, most: float) -> None:
+    """Of 20 networks; the last have learned so little that logits differ by few steps of half precision."""
+    changes = []
+    for seed in range(20):
+        given = _scores(1_000, 1, seed=seed)
+        given = FoldScores(given.samples, given.labels, spread * given.logits + offset)
+        areas = [auc(one.logits[:, 0], one.labels[:, 0]) for one in (given, given.kept())]
+        changes.append(abs(areas[1] - areas[0]))
+    assert max(changes) < most
 
 
 def test_scores_beyond_half_precision_keep_their_side() -> None:
@@ -66,5 +70,5 @@ def test_arrays_that_do_not_fit_together_are_refused() -> None:
         FoldScores(np.arange(3), labels, np.zeros((2, 1), dtype=np.float32))
     with pytest.raises(ValueError, match="7 bytes"):
         decode_samples(np.arange(3, dtype="<i4").tobytes(), b"1234567")
-    with pytest.raises(ValueError, match="2 scores"):
+    with pytest.raises(ValueError, match="2 finite scores"):
         decode_logits(b"1234", labels)

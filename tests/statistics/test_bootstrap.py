@@ -38,7 +38,7 @@ def test_each_draw_is_the_auc_of_its_samples_with_and_without_ties(
         weights.append(np.stack([np.bincount(column, minlength=samples) for column in places.T], axis=1))
         return weights[-1]
 
-    monkeypatch.setattr(bootstrap, "_resample", remembered)
+    monkeypatch.setattr(bootstrap, "resample_counts", remembered)
     scores = drawn(2, 0, distinct)
     areas = bootstrap_aucs(scores, LABELS, resamples=30)
     positives, negatives = weights
@@ -57,13 +57,13 @@ def test_each_draw_of_several_labels_is_their_mean_auc_without_labels_that_lack_
     labels[0, 2] = 1
     scores = generator.normal(size=(1, 40, 4)) + labels
     weights: list[NDArray] = []
-    honest = bootstrap._resample
+    honest = bootstrap.resample_counts
 
     def remembered(samples: int, draws: int, random: np.random.Generator) -> NDArray:
         weights.append(honest(samples, draws, random))
         return weights[-1]
 
-    monkeypatch.setattr(bootstrap, "_resample", remembered)
+    monkeypatch.setattr(bootstrap, "resample_counts", remembered)
     areas = bootstrap_aucs(scores, labels, resamples=40)
     lacking = 0
     for draw in range(40):
@@ -74,7 +74,7 @@ def test_each_draw_of_several_labels_is_their_mean_auc_without_labels_that_lack_
 
 
 def test_draws_are_of_as_many_samples_and_each_is_equally_likely() -> None:
-    weights = bootstrap._resample(10, 20_000, np.random.default_rng(0))
+    weights = bootstrap.resample_counts(10, 20_000, np.random.default_rng(0))
     assert (weights.sum(axis=0) == 10).all()
     # The mean of 20 000 draws of Binomial(10, 1/10) has a standard deviation of 0.0067.
     assert np.abs(weights.mean(axis=1) - 1).max() < 0.03

@@ -7,11 +7,11 @@ from rich.table import Table
 from rich.text import Text
 
 from hpo.cli.render.listing import Listing
-from hpo.search.queries.trials import BestTrial, Ranking, TrialRow, Value
+from hpo.search.queries.trials import BestTrial, CorrectedBest, Ranking, TrialRow, Value
 from hpo.study.baselines import shown_name
 from hpo.study.config import ConfigValues
 from hpo.study.record import TrialRecord
-from hpo.text import auc, duration, memory, setting, with_error
+from hpo.text import auc, bounds, duration, memory, setting, with_error
 from hpo.training.report import EpochReport
 
 STYLES = {"complete": "green", "failed": "red", "running": "cyan"}
@@ -85,7 +85,19 @@ def ranked_table(name: str, ranking: Ranking) -> RenderableType:
             "" if value.low is None else f"{auc(value.low)} to {auc(value.high)}",
             _configuration(best),
         )
-    return Group(table, Text(ranking.note, style="dim"))
+    lines = [Text(ranking.note, style="dim")]
+    if ranking.corrected is not None:
+        lines.append(Text(corrected_line(ranking.corrected)))
+    return Group(table, *lines)
+
+
+def corrected_line(best: CorrectedBest) -> str:
+    """Say what the best trial is worth."""
+    apart = f"; {best.missing} complete trials without scores apart" if best.missing else ""
+    return (
+        f"Corrected for having been selected as the best of {best.chosen_from} (bootstrap over samples{apart}): trial "
+        f"{best.number} {auc(best.corrected)} {bounds(best.low, best.high)} instead of {auc(best.auc)}."
+    )
 
 
 def _configuration(best: BestTrial) -> Text:

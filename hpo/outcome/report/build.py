@@ -12,8 +12,10 @@ from hpo.outcome.report.result import sections as of_result
 from hpo.outcome.report.result.stages import follow, optimism
 from hpo.outcome.report.search import sections as of_search
 from hpo.outcome.report.search.evidence import SearchEvidence
+from hpo.outcome.report.search.selection import selection_bias
 from hpo.outcome.report.work import Work, cost, provenance, work_of_final
 from hpo.search.queries.ledger import Opening
+from hpo.search.queries.scores import OutOfFold
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,7 @@ class Evidence:
 
     Attributes:
         work: of the stages after the search that are studies of their own.
+        scores: out-of-fold scores of the search's trials; None if fewer than two have them.
     """
 
     search: SearchEvidence
@@ -30,6 +33,7 @@ class Evidence:
     final: Final | None = None
     openings: tuple[Opening, ...] = ()
     work: tuple[Work, ...] = ()
+    scores: OutOfFold | None = None
 
 
 def build(evidence: Evidence, seed: int = 0) -> Document:
@@ -47,6 +51,7 @@ def build(evidence: Evidence, seed: int = 0) -> Document:
         result,
         *confirmed,
         of_search.best(search),
+        *([selection_bias(search, evidence.scores, seed)] if evidence.scores is not None else []),
         of_search.space(search, seed),
         of_search.reasons(search),
         *([of_result.ablation(evidence.ablation)] if evidence.ablation is not None else []),

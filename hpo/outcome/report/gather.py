@@ -12,6 +12,7 @@ from hpo.outcome.preparation import confirmation_name, mismatch
 from hpo.outcome.report.build import Evidence
 from hpo.outcome.report.search.evidence import gather_search
 from hpo.outcome.report.work import Work
+from hpo.outcome.selection import read_scores
 from hpo.search.queries.ledger import read_openings
 from hpo.search.queries.trials import read_records
 from hpo.search.study import Study, open_study
@@ -47,6 +48,7 @@ def gather(study: Study, result: Path, confirmation: str | None = None) -> Evide
             for stage, plan in (("confirmation", confirmed), ("ablation", ablated))
             if plan is not None
         ),
+        read_scores(study),
     )
 
 

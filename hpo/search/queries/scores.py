@@ -16,6 +16,7 @@ from hpo.data.fold_scores import FoldScores, decode_logits, decode_samples
 from hpo.errors import StorageError
 from hpo.search.database import schema
 from hpo.search.study import Study
+from hpo.statistics.out_of_fold import ScoredFold
 
 _TRIALS_AT_ONCE = 20
 """Number of trials whose scores one query returns: at most 1.3 MB for each fold."""
@@ -24,32 +25,19 @@ _scores, _trials = schema.scores.c, schema.trials.c
 
 
 @dataclass(frozen=True, eq=False)
-class ScoredFold:
-    """The scores of C trials on the validation part of one fold, in half precision as stored.
-
-    Attributes:
-        samples: (n,) int64, indices in the development set.
-        labels: (n, L) uint8, 0 or 1.
-        scores: (C, n, L) float16 logits.
-    """
-
-    samples: NDArray[np.int64]
-    labels: NDArray[np.uint8]
-    scores: NDArray[np.float16]
-
-
-@dataclass(frozen=True, eq=False)
 class OutOfFold:
     """Out-of-fold scores of the complete trials of a study that were all scored on the same samples.
 
     Attributes:
         numbers: of the C trials, ascending.
-        folds: in their order; those of one repeat are disjoint.
+        folds: in their order, with logits in half precision; those of one repeat are disjoint.
+        baselines: numbers of the baselines among them, by name.
         missing: number of complete trials without scores on all folds, such as those of an older hpo.
     """
 
     numbers: tuple[int, ...]
     folds: tuple[ScoredFold, ...]
+    baselines: dict[str, int]
     missing: int
 
 
@@ -60,6 +48,7 @@ class _Row:
     trial: int
     fold: int
     digest: str
+    baseline: str | None
 
 
 def read_fold_scores(study: Study, number: int) -> dict[int, FoldScores]:
@@ -100,7 +89,9 @@ def read_out_of_fold(study: Study) -> OutOfFold | None:
         if found.fold in order:
             table = tables[order[found.fold]]
             table.scores[place[found.trial_number]] = _decoded(study, found, table.labels)
-    return OutOfFold(numbers, tuple(tables), complete - len(numbers))
+    names = {row.baseline: row.trial for row in rows if row.baseline is not None and row.trial in place}
+    baselines = dict(sorted(names.items(), key=lambda named: named[1]))
+    return OutOfFold(numbers, tuple(tables), baselines, complete - len(numbers))
 
 
 def _complete(connection: sa.Connection, study: Study) -> int:
@@ -111,11 +102,11 @@ def _complete(connection: sa.Connection, study: Study) -> int:
 def _rows(connection: sa.Connection, study: Study) -> list[_Row]:
     """Return what complete trials have at their last epoch."""
     same = (_trials.study_id == _scores.study_id) & (_trials.trial_number == _scores.trial_number)
-    query = sa.select(_scores.trial_number, _scores.fold, _scores.digest).join(schema.trials, same)
+    query = sa.select(_scores.trial_number, _scores.fold, _scores.digest, _trials.reference).join(schema.trials, same)
     # Of an attempt that was lost, scores of a later epoch may have been left.
     query = query.where(_scores.study_id == study.study_id, _trials.outcome == "complete")
     query = query.where(_scores.epoch == _trials.epoch)
-    return [_Row(row.trial_number, row.fold, row.digest) for row in connection.execute(query)]
+    return [_Row(row.trial_number, row.fold, row.digest, row.reference) for row in connection.execute(query)]
 
 
 def _table(study: Study, digest: str, trials: int) -> ScoredFold:

@@ -120,17 +120,62 @@ class BestTrial:
 
 
 @dataclass(frozen=True)
+class CorrectedDifference:
+    """The best trial minus a baseline, corrected for the selection of the best.
+
+    Attributes:
+        difference: on the samples on which it was selected.
+        corrected, low, high: on samples left out, with a 95 % interval.
+    """
+
+    baseline: str
+    difference: float
+    corrected: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class CorrectedBest:
+    """What the best trial is worth, corrected for its selection on these samples (BBC-CV, see `hpo.outcome.selection`).
+
+    Attributes:
+        number: of the best trial that the sampler proposed, by its out-of-fold scores.
+        chosen_from: number of such trials.
+        missing: number of complete trials whose scores are not kept; they are not among these.
+        auc: from the scores that are kept; in half precision, and of large validation parts of a subset.
+        corrected: mean AUC on samples left out of the selection.
+        low, high: 95 % interval, conservative.
+        optimism: auc minus corrected.
+        resamples: of the bootstrap.
+    """
+
+    number: int
+    chosen_from: int
+    missing: int
+    auc: float
+    corrected: float
+    low: float
+    high: float
+    optimism: float
+    differences: list[CorrectedDifference]
+    resamples: int
+
+
+@dataclass(frozen=True)
 class Ranking:
     """The best complete trials.
 
     Attributes:
         chosen_from: number of complete trials that they are the best of.
         note: why the value of the first is optimistically biased.
+        corrected: what the best is worth; None where fewer than two trials have scores, or it was not asked for.
     """
 
     trials: list[BestTrial]
     chosen_from: int
     note: str
+    corrected: CorrectedBest | None = None
 
 
 def read_trials(study: Study, numbers: Collection[int] | None = None) -> list[TrialRow]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -18,6 +18,10 @@ from hpo.search.queries.importance import Importance
 from hpo.statistics.roc import ROC_GRID
 from hpo.study.space import Choices, Range
 from hpo.text import auc
+
+if TYPE_CHECKING:
+    # scikit-learn takes a second, which the dashboard's pictures need not wait for.
+    from hpo.statistics.calibration import Calibration
 
 _BASELINE_COLOURS = (ORANGE, GREEN, RED)
 _COLUMNS = 3
@@ -167,6 +171,29 @@ def rocs(search: SearchEvidence) -> Figure:
     """Plot the ROC of best trial and baselines on their validation parts, mean over folds."""
     figure, axes = canvas(4.4, 4.0)
     _rocs(axes, search.named, _colours_of(search, search.named))
+    return figure
+
+
+@drawn
+def reliability(found: Mapping[str, Calibration]) -> Figure:
+    """Plot the reliability curves of several trials by their names, before and after Platt scaling, a panel each."""
+    figure = Figure(figsize=(2.9 * len(found) + 0.4, 3.5))
+    panels = np.atleast_1d(figure.subplots(1, len(found), sharey=True))
+    for axes, (name, one) in zip(panels, found.items(), strict=True):
+        axes.plot([0, 1], [0, 1], c=GREY, lw=0.8, ls="--")
+        axes.plot(one.raw.predicted, one.raw.observed, c=BLUE, marker="o", ms=3.5, lw=1.4, label="sigmoid of the logit")
+        if one.scaled is not None:
+            curve = one.scaled
+            axes.plot(
+                curve.predicted, curve.observed, c=ORANGE, marker="x", ms=4, lw=1.2, ls=":", label="Platt scaling"
+            )
+        axes.set_xlim(-0.03, 1.03)
+        axes.set_ylim(-0.03, 1.03)
+        axes.set_aspect("equal")
+        axes.set_title(f"{name}\nBrier score {auc(one.raw.brier)}", loc="left", fontsize=8)
+        axes.set_xlabel("predicted probability")
+    panels[0].set_ylabel("share of positives")
+    panels[0].legend(loc="upper left", fontsize=7)
     return figure
 
 

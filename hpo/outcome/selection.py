@@ -1,0 +1,144 @@
+"""What the best trial of a search is worth, judged by the out-of-fold scores of all its trials."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from hpo.search.queries.scores import OutOfFold, read_out_of_fold
+from hpo.search.queries.trials import CorrectedBest, CorrectedDifference, Ranking
+from hpo.search.study import Study
+from hpo.statistics.delong import difference_of_fixed_networks
+from hpo.statistics.intervals import Comparison
+from hpo.statistics.network_metrics import NetworkMetrics
+from hpo.statistics.out_of_fold import out_of_fold_aucs
+from hpo.statistics.selection import Corrected, Selection, corrected_selection
+
+ENSEMBLE = 5
+"""Number of trials whose ranks are averaged for the remark on ensembles."""
+
+_BEST = 3
+"""Number of trials that are compared with the baselines."""
+
+
+@dataclass(frozen=True)
+class Paired:
+    """A trial minus a baseline by DeLong's paired test within folds."""
+
+    trial: int
+    baseline: str
+    comparison: Comparison
+
+
+@dataclass(frozen=True)
+class ScoresJudgement:
+    """What the out-of-fold scores of a search say.
+
+    Attributes:
+        best: the best trial, corrected for its selection.
+        paired: the best trials against each baseline, not corrected for their selection.
+        ensemble: numbers of the trials of the ensemble, best first; empty if there are too few.
+        ensemble_auc: AUC of their averaged ranks, corrected.
+        ensemble_gain: that minus the best trial alone.
+    """
+
+    best: CorrectedBest
+    paired: list[Paired]
+    ensemble: tuple[int, ...]
+    ensemble_auc: Corrected | None
+    ensemble_gain: Corrected | None
+
+
+def with_correction(study: Study, ranking: Ranking) -> Ranking:
+    """Add to a ranking what its best trial is worth, where the scores of at least two trials are kept.
+
+    Raises:
+        StorageError: if scores cannot be read.
+    """
+    found = read_scores(study)
+    if found is None:
+        return ranking
+    return dataclasses.replace(ranking, corrected=_corrected_best(found, _selection(found, ensemble=0, seed=0)))
+
+
+def read_scores(study: Study) -> OutOfFold | None:
+    """Read the scores of a search; None if fewer than two of its trials, baselines apart, have them.
+
+    Raises:
+        StorageError: if they cannot be read.
+    """
+    if study.spec.plan is not None:
+        return None
+    found = read_out_of_fold(study)
+    return None if found is None or len(found.numbers) - len(found.baselines) < 2 else found
+
+
+def judge_scores(scores: OutOfFold, seed: int = 0) -> ScoresJudgement:
+    """Correct the best trial for its selection, and compare the best with the baselines and with an ensemble.
+
+    Args:
+        scores: of at least two trials that are no baselines.
+        seed: of the resamples.
+    """
+    selection = _selection(scores, ENSEMBLE, seed)
+    return ScoresJudgement(
+        best=_corrected_best(scores, selection),
+        paired=_paired(scores),
+        ensemble=tuple(scores.numbers[place] for place in selection.ensemble),
+        ensemble_auc=selection.ensemble_auc,
+        ensemble_gain=selection.ensemble_gain,
+    )
+
+
+def _selection(scores: OutOfFold, ensemble: int, seed: int) -> Selection:
+    fixed = [scores.numbers.index(number) for number in scores.baselines.values()]
+    return corrected_selection(scores.folds, _sampled(scores), fixed, ensemble, seed=seed)
+
+
+def _sampled(scores: OutOfFold) -> list[int]:
+    """Return the places of the trials that the sampler proposed."""
+    fixed = set(scores.baselines.values())
+    return [place for place, number in enumerate(scores.numbers) if number not in fixed]
+
+
+def _corrected_best(scores: OutOfFold, selection: Selection) -> CorrectedBest:
+    differences = []
+    for name, number in scores.baselines.items():
+        found = selection.differences[scores.numbers.index(number)]
+        differences.append(CorrectedDifference(name, found.naive, found.corrected, found.low, found.high))
+    auc = selection.auc
+    return CorrectedBest(
+        number=scores.numbers[selection.place],
+        chosen_from=len(_sampled(scores)),
+        missing=scores.missing,
+        auc=auc.naive,
+        corrected=auc.corrected,
+        low=auc.low,
+        high=auc.high,
+        optimism=auc.optimism,
+        differences=differences,
+        resamples=selection.resamples,
+    )
+
+
+def _paired(scores: OutOfFold) -> list[Paired]:
+    places = _sampled(scores)
+    values = out_of_fold_aucs([fold.of(places) for fold in scores.folds]).values
+    best = [places[row] for row in np.argsort(-values, kind="stable")[:_BEST]]
+    return [
+        Paired(scores.numbers[place], name, _difference(scores, (place, scores.numbers.index(number))))
+        for place in best
+        for name, number in scores.baselines.items()
+    ]
+
+
+def _difference(scores: OutOfFold, places: Sequence[int]) -> Comparison:
+    metrics = out_of_fold_aucs([fold.of(places) for fold in scores.folds])
+    one, other = (
+        NetworkMetrics(metrics.values[[row]], metrics.influences[[row]], metrics.binomial_n, metrics.strata)
+        for row in (0, 1)
+    )
+    return difference_of_fixed_networks(one, other)

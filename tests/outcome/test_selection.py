@@ -1,0 +1,165 @@
+"""The best of a search, corrected: from the database to `hpo best` and the report."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from click.testing import CliRunner
+
+import hpo
+from hpo.cli.main import cli
+from hpo.outcome.report.build import Evidence, build
+from hpo.outcome.report.document import Notice, Section, Table, to_html
+from hpo.outcome.report.gather import gather
+from hpo.outcome.selection import judge_scores, read_scores, with_correction
+from hpo.search.database import schema
+from hpo.search.database.address import resolve_address
+from hpo.search.database.database import open_database
+from hpo.search.queries.trials import read_best
+from hpo.search.queue.workers import this_process
+from hpo.search.study import Study, create_or_open
+from hpo.search.worker.loop import run_worker
+from hpo.statistics.auc import auc
+from hpo.testing.trainer import FakeTrainer, make_spec
+from tests.mention import unmentioned
+from tests.outcome.pages import blocks, pictures, rows, words
+from tests.search.planned import make_confirmation, make_plan
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Iterator[Study]:
+    """A finished search of ten trials and two baselines, with scores on two folds."""
+    database = open_database(resolve_address(f"sqlite:///{tmp_path}/hpo.sqlite3"), create=True)
+    made = create_or_open(database, "breast", make_spec(12, references=True))
+    run_worker(made, identity=this_process("w"), train=FakeTrainer())
+    yield made
+    database.close()
+
+
+def _forget_scores(study: Study, *numbers: int) -> None:
+    scores = schema.scores.c
+    here = (scores.study_id == study.study_id) & scores.trial_number.in_(numbers)
+    with study.database.engine.begin() as connection:
+        connection.execute(sa.delete(schema.scores).where(here))
+
+
+def _section(evidence: Evidence) -> Section:
+    return next(section for section in build(evidence).sections if "reliability" in pictures(section))
+
+
+def test_the_best_trial_is_corrected_and_compared_with_both_baselines(study: Study) -> None:
+    ranking = with_correction(study, read_best(study))
+    best = next(trial.value for trial in ranking.trials if trial.value.reference is None)
+    found = ranking.corrected
+    assert found is not None
+    assert (found.number, found.chosen_from, found.missing) == (best.number, 10, 0)
+    assert found.auc == pytest.approx(best.auc, abs=0.003)
+    assert found.low < found.corrected < found.high
+    assert found.corrected < found.auc
+    assert [one.baseline for one in found.differences] == ["medmnist-cross-entropy", "libauc-as-it-comes"]
+    assert hpo.best(study, count=1).corrected == found
+
+
+def test_without_scores_a_ranking_and_a_report_stay_as_they_are(study: Study, tmp_path: Path) -> None:
+    with_scores = gather(study, tmp_path)
+    _forget_scores(study, *range(12))
+    ranking = read_best(study)
+    assert with_correction(study, ranking) == ranking
+    found = gather(study, tmp_path)
+    assert found.scores is None
+    without = build(found)
+    extra = [section for section in build(with_scores).sections if section not in without.sections]
+    assert [pictures(section) for section in extra] == [["reliability"]]
+
+
+def test_trials_without_scores_are_counted_and_left_out(study: Study) -> None:
+    _forget_scores(study, 1, 5, 6)
+    found = with_correction(study, read_best(study)).corrected
+    assert found is not None
+    assert (found.chosen_from, found.missing) == (8, 3)
+    assert [one.baseline for one in found.differences] == ["medmnist-cross-entropy"]
+
+
+def test_trials_that_were_trained_on_fewer_folds_are_left_out(study: Study) -> None:
+    scores = schema.scores.c
+    here = (scores.study_id == study.study_id) & (scores.trial_number == 7) & (scores.fold == 1)
+    with study.database.engine.begin() as connection:
+        connection.execute(sa.delete(schema.scores).where(here))
+    scored = read_scores(study)
+    assert scored is not None
+    assert 7 not in scored.numbers
+    assert (len(scored.numbers), len(scored.folds), scored.missing) == (11, 2, 1)
+
+
+def test_scores_of_an_earlier_epoch_are_left_out(study: Study) -> None:
+    scores = schema.scores.c
+    here = (scores.study_id == study.study_id) & (scores.trial_number == 7)
+    with study.database.engine.begin() as connection:
+        connection.execute(sa.update(schema.scores).where(here).values(epoch=3))
+    scored = read_scores(study)
+    assert scored is not None
+    assert 7 not in scored.numbers
+
+
+def test_one_trial_is_not_selected_and_a_confirmation_has_its_own_rule(study: Study) -> None:
+    _forget_scores(study, *range(3, 12))
+    assert read_scores(study) is None
+    confirmation = create_or_open(study.database, "breast-confirm", make_confirmation(make_plan()))
+    assert read_scores(confirmation) is None
+
+
+def test_the_section_says_what_was_measured(study: Study, tmp_path: Path) -> None:
+    evidence = gather(study, tmp_path)
+    section = _section(evidence)
+    assert evidence.scores is not None
+    judgement = judge_scores(evidence.scores)
+    best = judgement.best
+    text = " ".join(words(section))
+    assert unmentioned(text, f"{best.corrected:.3f}"[1:], f"{best.optimism:+.3f}", best.resamples, "BBC-CV") == []
+    compared = blocks(section, Table)[0].rows
+    assert len(compared) == 6
+    assert [row[0] for row in compared[:2]] == [f"trial {best.number}"] * 2
+    assert [row[4] == "-" for row in compared] == [False, False, True, True, True, True]
+    assert list(rows(section, 1)) == ["MedMNIST recipe", "LibAUC defaults", f"trial {best.number}"]
+    assert len(judgement.ensemble) == 5
+    assert unmentioned(text, *judgement.ensemble) == []
+    assert " nan" not in to_html(build(evidence))
+
+
+def test_scores_that_are_no_probabilities_are_named(study: Study, tmp_path: Path) -> None:
+    (notice,) = blocks(_section(gather(study, tmp_path)), Notice)
+    assert unmentioned(notice.text, "LibAUC defaults", "AUCM") == []
+    assert unmentioned(notice.text, "MedMNIST recipe") == ["MedMNIST recipe"]
+
+
+def test_a_paired_comparison_is_that_of_the_aucs_of_the_folds(study: Study) -> None:
+    scores = read_scores(study)
+    assert scores is not None
+    paired = judge_scores(scores).paired[0]
+    ours, theirs = (scores.numbers.index(number) for number in (paired.trial, scores.baselines[paired.baseline]))
+    gaps = [
+        auc(fold.scores[ours, :, 0], fold.labels[:, 0]) - auc(fold.scores[theirs, :, 0], fold.labels[:, 0])
+        for fold in scores.folds
+    ]
+    assert paired.comparison.difference == pytest.approx(sum(gaps) / 2, abs=1e-12)
+
+
+def test_the_command_says_what_the_best_is_worth(study: Study) -> None:
+    address = str(study.database.url.render_as_string(hide_password=False))
+    found = with_correction(study, read_best(study)).corrected
+    assert found is not None
+    shown = CliRunner().invoke(cli, ["best", "breast", "--storage", address])
+    assert shown.exit_code == 0
+    assert unmentioned(shown.output, f"{found.corrected:.3f}"[1:], f"{found.auc:.3f}"[1:], found.chosen_from) == []
+    told = json.loads(CliRunner().invoke(cli, ["best", "breast", "--json", "--storage", address]).output)
+    assert told["corrected"] == dataclasses.asdict(found)
+    _forget_scores(study, *range(12))
+    assert (
+        json.loads(CliRunner().invoke(cli, ["best", "breast", "--json", "--storage", address]).output)["corrected"]
+        is None
+    )
