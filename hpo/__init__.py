@@ -40,7 +40,7 @@ if TYPE_CHECKING:
         WorkersFailedError,
     )
     from hpo.launch.backends.base import Backend, Cancelled, Jobs, JobState, LaunchRequest, Submission, register_backend
-    from hpo.search.strategy.pruner import Pruner, Rung
+    from hpo.search.strategy.pruner import Pruner, Reached, Rung
     from hpo.search.study import Study
     from hpo.study.catalogue import Dataset, register_dataset
     from hpo.study.config import TrainConfig
@@ -52,6 +52,7 @@ if TYPE_CHECKING:
         register_sampler,
     )
     from hpo.study.spec import Scoring, StudySpec
+    from hpo.study.stages import Stage
     from hpo.training.machine.failure import TrainingFailure
     from hpo.training.report import EpochReport
 
@@ -69,8 +70,10 @@ __all__ = [
     "LaunchRequest",
     "OutputError",
     "Pruner",
+    "Reached",
     "Rung",
     "Scoring",
+    "Stage",
     "StorageError",
     "Study",
     "StudyConflictError",
@@ -114,7 +117,8 @@ _MODULES = {
         *("Backend", "Cancelled", "JobState", "Jobs", "LaunchRequest", "Submission"),
         "register_backend",
     ),
-    "hpo.search.strategy.pruner": ("Pruner", "Rung"),
+    "hpo.search.strategy.pruner": ("Pruner", "Reached", "Rung"),
+    "hpo.study.stages": ("Stage",),
     "hpo.search.study": ("Study",),
     "hpo.study.catalogue": ("Dataset", "register_dataset"),
     "hpo.study.config": ("TrainConfig",),

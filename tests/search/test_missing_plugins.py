@@ -19,18 +19,18 @@ from tests.search.planned import make_confirmation, make_plan
 
 def test_a_study_whose_plug_ins_are_not_there_names_them(database: Database) -> None:
     with kept_registries():
-        for registry, name in [(LOSSES, "mine"), (NETWORKS, "thin"), (SAMPLERS, "halton"), (PRUNERS, "median")]:
+        for registry, name in [(LOSSES, "mine"), (NETWORKS, "thin"), (SAMPLERS, "halton"), (PRUNERS, "upper_half")]:
             registry.register(name, "tests.plugins:Shapes.line")
         form = {"dimensions": 2, "labels": 1, "rows": (1, 1, 1)}
         register_dataset(Dataset(name="blobs", **form, development="tests.plugins:Shapes.line"), test="m:f")
-        spec = make_spec(sampler="halton", pruner="median").model_copy(
+        spec = make_spec(sampler="halton", pruner="upper_half").model_copy(
             update={"dataset": "blobs", "fixed": {"network": "thin"}, "space": {"loss": Choices(choices=("mine",))}}
         )
         create_or_open(database, "study", spec)
         confirmation = make_confirmation(make_plan()).model_copy(update={"plan": _plan_with("mine")})
         create_or_open(database, "confirmation", confirmation)
         assert open_study(database, "study").spec == spec
-    for name, missing in [("study", ["mine", "thin", "halton", "median", "blobs"]), ("confirmation", ["mine"])]:
+    for name, missing in [("study", ["mine", "thin", "halton", "upper_half", "blobs"]), ("confirmation", ["mine"])]:
         with pytest.raises(UsageError) as caught:
             open_study(database, name)
         assert [word for word in missing if f"'{word}'" not in str(caught.value)] == []
