@@ -1,4 +1,4 @@
-"""BBC-CV beside its definition, and its optimism beside the true one: cases of `benchmarks/selection.py`."""
+"""BBC-CV beside its definition, and its optimism beside the true one: cases of `benchmarks/bbc_cv.py`."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import time
 import numpy as np
 import pytest
 
-from benchmarks import selection as simulation
+from benchmarks import bbc_cv as simulation
 from hpo.statistics.auc import OneClassError, auc
+from hpo.statistics.bbc_cv import corrected_selection
 from hpo.statistics.bootstrap import MIN_RESAMPLES
 from hpo.statistics.out_of_fold import ScoredFold, out_of_fold_aucs
-from hpo.statistics.selection import corrected_selection
 
 
 def _folds(

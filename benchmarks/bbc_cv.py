@@ -1,7 +1,7 @@
 """How well BBC-CV corrects the best of a search, and how often its interval holds the truth, on simulated searches.
 
-    python benchmarks/selection.py                        # 200 searches of each case
-    python benchmarks/selection.py --positives 40 --negatives 60 --seed-noise 0.3
+    python benchmarks/bbc_cv.py                        # 200 searches of each case
+    python benchmarks/bbc_cv.py --positives 40 --negatives 60 --seed-noise 0.3
 
 A search tries 40 configurations on the same 5 folds of 169 positives and 455 negatives, as many as BreastMNIST's
 development set has. All configurations are equally good: linear rules on 8 features, of whose variance each
@@ -27,11 +27,11 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
+from hpo.statistics.bbc_cv import corrected_selection
 from hpo.statistics.delong import difference_of_fixed_networks
 from hpo.statistics.intervals import Comparison
 from hpo.statistics.network_metrics import NetworkMetrics
 from hpo.statistics.out_of_fold import ScoredFold, out_of_fold_aucs
-from hpo.statistics.selection import corrected_selection
 
 FEATURES, OWN = 8, 0.2
 """Number of features, and the share of their variance that is a configuration's own."""
