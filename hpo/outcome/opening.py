@@ -8,12 +8,13 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hpo.errors import UsageError
 from hpo.outcome.final import Final, FinalEntry, FinalNetwork, FinalResult, store
 from hpo.outcome.networks import Entry, Network, Protocol
 from hpo.outcome.twins import find_twins
-from hpo.outcome.unseal import Ledger, open_test_set
+from hpo.outcome.unseal import Ledger, TestSet, open_test_set
 from hpo.search.queries.ledger import Opening, StudyLedger, read_openings
 from hpo.search.study import Study
 from hpo.study.stored import JsonObject
@@ -44,8 +45,6 @@ def open_and_score(
         UsageError: if this test set was read before for other networks, and no reason is given.
         DataError, StorageError, OutputError.
     """
-    from hpo.training.loop.model_file import load_model
-
     dataset = study.spec.data
     configuration = _what_is_opened_for(dataset.name, entries, protocol, networks)
     openings = read_openings(study.database, dataset.name)
@@ -58,12 +57,7 @@ def open_and_score(
         )
     ledger: Ledger = StudyLedger(study.database) if again is None else _AlreadyWritten(again)
     test = open_test_set(ledger, study.name, configuration, code_version, dataset, data_folder, reopen)
-    scores = {
-        entry.name: np.stack(
-            [load_model(n.path).scores(test.images, device) for n in networks if n.entry == entry.name]
-        )
-        for entry in entries
-    }
+    scores = _scores(entries, networks, test, device)
     twins = find_twins(test, dataset, data_folder)
     result = FinalResult(
         study=study.name,
@@ -79,6 +73,20 @@ def open_and_score(
     final = Final(result, scores, np.array(test.labels), None if twins is None else twins.has_twin)
     store(final, folder)
     return final
+
+
+def _scores(
+    entries: Sequence[Entry], networks: Sequence[Network], test: TestSet, device: str
+) -> dict[str, NDArray[np.float32]]:
+    """Return the (seeds, N, L) test scores of the networks of each entry."""
+    from hpo.training.loop.model_file import load_model
+
+    return {
+        entry.name: np.stack(
+            [load_model(n.path).scores(test.images, device) for n in networks if n.entry == entry.name]
+        )
+        for entry in entries
+    }
 
 
 def _same_networks(logged: JsonObject, configuration: JsonObject) -> bool:
