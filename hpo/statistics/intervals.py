@@ -10,6 +10,9 @@ from typing import Literal
 CONFIDENCE = 0.95
 """Default confidence of an interval: the share of repetitions in which it contains the true value."""
 
+POWER = 0.8
+"""Probability with which a smallest detectable difference would have been found."""
+
 ZERO_TOLERANCE = 1e-12
 """A standard error or difference below this is rounding error and counts as 0."""
 
@@ -54,6 +57,13 @@ class Comparison:
     def is_distinguishable(self) -> bool:
         """Whether the interval excludes zero."""
         return self.low > 0 or self.high < 0
+
+    @property
+    def detectable(self) -> float:
+        """The smallest true difference that this comparison would have found four times in five; inf without spread."""
+        if self.error <= ZERO_TOLERANCE:
+            return math.inf
+        return (self.high - self.low) / 2 + NormalDist().inv_cdf(POWER) * self.error
 
 
 def check_confidence(confidence: float) -> None:
