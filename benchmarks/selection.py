@@ -171,7 +171,9 @@ def _judge(model: Model, aucs: Table, influences: Table, winner: int, tally: Tal
     plain = corrected_difference(aucs[winner] - aucs[0], prior=prior)
     repeats = aucs.mean(axis=2)
     pooled = fit_variance_prior([one[None] for one in repeats])
-    sampled, noise = repeated_difference(repeats[winner] - repeats[0], influences[winner] - influences[0], prior=pooled)
+    sampled, noise = repeated_difference(
+        repeats[winner] - repeats[0], influences[winner] - influences[0], model.folds, prior=pooled
+    )
     answers = {
         METHODS[0]: plain,
         METHODS[1]: selected_comparison(plain, selection, noise_share(list(aucs), plain.error)),

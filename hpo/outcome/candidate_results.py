@@ -140,7 +140,8 @@ class CandidateResults:
         if complete and self.knows_samples and number in self.order and other in self.order:
             differences = np.array(first).mean(axis=1) - np.array(second).mean(axis=1)
             influences = [self._influences[number, repeat] - self._influences[other, repeat] for repeat in common]
-            return repeated_difference(differences, np.stack(influences), prior=self._prior_of_repeats)
+            folds = self._spec.scoring.folds
+            return repeated_difference(differences, np.stack(influences), folds, prior=self._prior_of_repeats)
         found = difference_over(first, second, self._spec.scoring, prior=self.prior if complete else None)
         if found is None:
             return None

@@ -85,6 +85,8 @@ class FinalResult(StoredModel):
         ledger_row: entry of the test-set access log that records this access.
         code_version: of the code that read them.
         time: when, in seconds since 1970.
+        reason: of another access to a test set that had been read before; "" for the first, and in results that were
+            stored before this key existed.
         version: format version, see `RESULT_VERSION`.
     """
 
@@ -98,6 +100,7 @@ class FinalResult(StoredModel):
     ledger_row: int
     code_version: str
     time: float
+    reason: str = ""
     version: int = RESULT_VERSION
 
     @model_validator(mode="after")
@@ -116,6 +119,10 @@ class FinalResult(StoredModel):
         """Return the entry of that name."""
         return next(entry for entry in self.entries if entry.name == name)
 
+    def epochs(self, name: str) -> int:  # noqa: ARG002 - the same for every entry
+        """Return the number of epochs that the networks of an entry were trained for."""
+        return self.protocol.epochs
+
     @classmethod
     def from_json(cls, text: str) -> FinalResult:
         """Parse the text of `final.json`. Raises ValueError if it is invalid or of a newer version."""
@@ -129,7 +136,8 @@ class FinalResult(StoredModel):
 
     def to_json(self) -> str:
         """Return the text of `final.json`."""
-        return json.dumps(self.model_dump(mode="json"), indent=2, sort_keys=True) + "\n"
+        values = self.model_dump(mode="json", exclude=None if self.reason else {"reason"})
+        return json.dumps(values, indent=2, sort_keys=True) + "\n"
 
 
 @dataclass(frozen=True, eq=False)

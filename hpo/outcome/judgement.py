@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from hpo.outcome.final import Final, FinalEntry
 from hpo.statistics.bootstrap import bootstrap_difference, bootstrap_interval
 from hpo.statistics.delong import delong_interval, difference_of_fixed_networks, mean_of_fixed_networks
-from hpo.statistics.intervals import Comparison, Estimate
+from hpo.statistics.intervals import Comparison, Estimate, simultaneous_confidence, simultaneous_p
 from hpo.statistics.network_metrics import NetworkMetrics, network_accuracies, network_aucs
 from hpo.statistics.obuchowski_rockette import difference_over_seeds_and_samples, mean_over_seeds_and_samples
 from hpo.statistics.threshold import correct_share
+from hpo.study.baselines import shown_name
 from hpo.study.config import settings
 
 _HALF = 0.5
@@ -65,7 +66,7 @@ class BaselineDifference:
     """An entry minus a baseline.
 
     Over new seeds and test samples (None for one seed), and for these fixed networks over new test samples by DeLong
-    and by the bootstrap.
+    and by the bootstrap. Intervals hold for all baselines together, and p-values are adjusted for their number.
     """
 
     entry: str
@@ -82,10 +83,18 @@ class BaselineDifference:
 
 @dataclass(frozen=True)
 class Judgement:
-    """All entries, the winner first, and the winner against each baseline."""
+    """All entries, the winner first, and the winner against each baseline.
+
+    epochs: of the networks of each entry.
+    """
 
     entries: tuple[EntryResult, ...]
     against: tuple[BaselineDifference, ...]
+    epochs: dict[str, int] = field(default_factory=dict)
+
+    def shown(self, name: str) -> str:
+        """Return the name of an entry as people read it; a baseline that was cut short says so."""
+        return shown_name(name, self.epochs.get(name))
 
 
 def less_sure(over_all: Found | None, delong: Found) -> Found:
@@ -113,18 +122,27 @@ def judge_final(final: Final, draws: int = 2000, seed: int = 0) -> Judgement:
     winner = final.result.winner
     order = [winner, *(name for name in final.scores if name != winner)]
     entries = tuple(_judged(described[name], scores[name], labels, measured[name], draws, seed) for name in order)
+    baselines = [name for name in order[1:] if described[name].is_reference]
+    confidence = simultaneous_confidence(len(baselines))
     against = tuple(
         BaselineDifference(
             winner,
             name,
-            _over_seeds(measured[winner], measured[name]),
-            difference_of_fixed_networks(measured[winner], measured[name]),
-            bootstrap_difference(scores[winner], scores[name], labels, draws, seed),
+            _adjusted(over_all, len(baselines)) if over_all is not None else None,
+            _adjusted(difference_of_fixed_networks(measured[winner], measured[name], confidence), len(baselines)),
+            _adjusted(
+                bootstrap_difference(scores[winner], scores[name], labels, draws, seed, confidence), len(baselines)
+            ),
         )
-        for name in order[1:]
-        if described[name].is_reference
+        for name in baselines
+        for over_all in (_over_seeds(measured[winner], measured[name], confidence),)
     )
-    return Judgement(entries, against)
+    return Judgement(entries, against, {name: final.result.epochs(name) for name in order})
+
+
+def _adjusted(found: Comparison, count: int) -> Comparison:
+    """Adjust a p-value for so many comparisons; the interval already is."""
+    return replace(found, p=simultaneous_p(found.p, count))
 
 
 def _judged(
@@ -162,8 +180,9 @@ def _accuracy(right: NDArray[np.float64]) -> Estimate:
     return less_sure(over_all, mean_of_fixed_networks(measured))
 
 
-def _over_seeds(first: NetworkMetrics, second: NetworkMetrics) -> Comparison | None:
-    return difference_over_seeds_and_samples(first, second) if min(first.values.size, second.values.size) > 1 else None
+def _over_seeds(first: NetworkMetrics, second: NetworkMetrics, confidence: float) -> Comparison | None:
+    several = min(first.values.size, second.values.size) > 1
+    return difference_over_seeds_and_samples(first, second, confidence) if several else None
 
 
 def _squeezed(values: NDArray[Any]) -> NDArray[Any]:

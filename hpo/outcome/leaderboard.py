@@ -87,6 +87,7 @@ class Confirmation:
         winner: None until all is done, and if no candidate finished every repeat.
         leader: the winner if the confirmation ended now.
         leaderboard: ordered by mean; candidates that cannot win come last.
+        epochs: of every trial.
         tried: configurations of the search, among which the candidates were selected; None for an ablation, and if
             the search is no longer in the database.
         remaining: optimism that this selection leaves in the mean of the leader; None without spread, and for an
@@ -105,6 +106,7 @@ class Confirmation:
     leader: str | None
     leaderboard: list[LeaderboardRow] = field(metadata={JSON_KEY: "standings"})
     notes: list[str]
+    epochs: int = 0
     tried: int | None = None
     remaining: Optimism | None = None
 
@@ -153,6 +155,7 @@ def judge(
         leader=leader,
         leaderboard=[_row(table, plan, number) for number in ranked],
         notes=_notes(spec, table, tried),
+        epochs=spec.budget.epochs,
         tried=tried,
         remaining=table.remaining,
     )

@@ -70,6 +70,7 @@ def open_and_score(
         ledger_row=test.unsealing.ledger_row,
         code_version=code_version,
         time=time.time(),
+        reason=reopen if again is None else again.reason,
     )
     final = Final(result, scores, np.array(test.labels))
     store(final, folder)

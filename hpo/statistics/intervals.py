@@ -66,6 +66,19 @@ class Comparison:
         return (self.high - self.low) / 2 + NormalDist().inv_cdf(POWER) * self.error
 
 
+def simultaneous_confidence(count: int, confidence: float = CONFIDENCE) -> float:
+    """Return the confidence of each of several intervals that hold together with `confidence`.
+
+    Source: Sidak 1967 (JASA 62:626): for Student's t with a common cause, whatever the correlations, on the safe side.
+    """
+    return float(confidence ** (1 / max(count, 1)))
+
+
+def simultaneous_p(p: float, count: int) -> float:
+    """Return the p-value of the smallest of several, as `simultaneous_confidence`; nan stays."""
+    return 1.0 if p >= 1 else -math.expm1(max(count, 1) * math.log1p(-p))
+
+
 def check_confidence(confidence: float) -> None:
     """Raise ValueError unless 0 < confidence < 1."""
     if not 0 < confidence < 1:

@@ -129,17 +129,23 @@ def winner_optimism(selection: Selection, error: float, noise_share: float = 0.0
 
 
 def repeated_difference(
-    differences: Array, influences: Array, confidence: float = CONFIDENCE, prior: VariancePrior | None = None
+    differences: Array,
+    influences: Array,
+    folds: int,
+    confidence: float = CONFIDENCE,
+    prior: VariancePrior | None = None,
 ) -> tuple[Comparison, float]:
     """Compare two configurations over repeats of cross-validation, with the influence of each sample known.
 
     The variance is that of the mean over repeats, which other folds and seeds would average out, plus the covariance
     of two repeats over samples, which they would not: Obuchowski and Rockette's analysis, a repeat in place of a
-    reader. The corrected resampled t-test, which has fold AUCs only, cannot tell the two apart and takes the larger.
+    reader. The covariance is that of validation samples; other samples would train other networks, too, for which it is
+    enlarged by k / (k - 1), as the corrected resampled t-test does. That test has fold AUCs only and enlarges both.
 
     Args:
         differences: (R,) first minus second, mean over the folds of each of R >= 2 repeats.
         influences: (R, N) of each sample on that difference, so that sums of products are covariances.
+        folds: number k of folds in each repeat, at least 2.
         prior: moderates the variance over repeats, where many configurations are compared.
 
     Returns:
@@ -148,7 +154,7 @@ def repeated_difference(
     Raises:
         ValueError: for fewer than two repeats, or arrays that do not belong together.
 
-    Source: Obuchowski and Rockette 1995.
+    Source: Obuchowski and Rockette 1995; k / (k - 1): Nadeau and Bengio 2003, for many repeats of k folds.
     """
     repeats = len(differences)
     if repeats < 2 or influences.shape[:1] != (repeats,):
@@ -158,7 +164,8 @@ def repeated_difference(
         variance, degrees = prior.moderate(variance, degrees)
     noise = variance / repeats
     products = influences @ influences.T
-    sampling = max(float(products.sum() - np.trace(products)) / (repeats * (repeats - 1)), 0.0)
+    covariance = max(float(products.sum() - np.trace(products)) / (repeats * (repeats - 1)), 0.0)
+    sampling = covariance * folds / (folds - 1)
     total = noise + sampling
     difference = float(differences.mean())
     if total <= ZERO_TOLERANCE**2:

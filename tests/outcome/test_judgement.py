@@ -59,6 +59,28 @@ def test_a_clear_winner_is_distinguishable_and_an_equal_one_is_not() -> None:
         assert unmentioned(told, "trial 7", "MedMNIST recipe", f"{found.difference:+.3f}", f"{found.p:.2g}") == []
 
 
+def test_a_winner_is_compared_with_all_baselines_together() -> None:
+    one = judge_final(simulated.final(gain=1.3), draws=100)
+    final = simulated.with_another_baseline(simulated.final(gain=1.3))
+    two = judge_final(final, draws=100)
+    assert len(two.against) == 2
+    alone, together = one.against[0].decisive, two.against[0].decisive
+    assert together.difference == pytest.approx(alone.difference)
+    # Sidak 1967: each of two intervals that hold together with 95 % has .95^(1/2).
+    assert together.confidence == pytest.approx(0.95**0.5)
+    assert together.p == pytest.approx(1 - (1 - alone.p) ** 2)
+    assert 1.1 < (together.high - together.low) / (alone.high - alone.low) < 1.25
+    assert (together.p < 0.05) == together.is_distinguishable
+
+
+def test_a_verdict_says_what_would_have_been_found_and_which_baseline_was_cut_short() -> None:
+    judgement = judge_final(simulated.final(gain=1.0), draws=100)
+    found = judgement.against[0].decisive
+    told = verdicts(judgement, find_dataset("breast"))[0]
+    assert unmentioned(told, f"{found.detectable:.3f}", "at 30 of its 100 epochs") == []
+    assert found.detectable == pytest.approx((found.high - found.low) / 2 + 0.8416212 * found.error)
+
+
 def test_the_published_value_is_placed_by_the_interval() -> None:
     data = find_dataset("breast")
     for gain, side in ((0.5, "below"), (4.0, "above")):

@@ -119,7 +119,7 @@ def test_out_of_fold_scores_take_the_place_of_the_corrected_t_test() -> None:
     assert found.difference == pytest.approx(without.difference)
     repeats = np.array([np.mean(results[1, r]) - np.mean(results[0, r]) for r in range(5)])  # type: ignore[arg-type]
     assert _error_of(found) == pytest.approx(
-        math.hypot(repeats.std(ddof=1) / 5**0.5, np.linalg.norm(suits[1] - suits[0]))
+        math.hypot(repeats.std(ddof=1) / 5**0.5, np.linalg.norm(suits[1] - suits[0]) * math.sqrt(5 / 4))
     )
     assert "out-of-fold" in with_scores.notes[0]
     del influences[2, 3]

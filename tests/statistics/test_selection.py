@@ -73,17 +73,18 @@ def test_repeats_are_analysed_as_obuchowski_and_rockettes_matched_readers() -> N
         NetworkMetrics(0.8 + 0.02 * random.random(5), random.normal(size=(5, 90)) * 0.003, 30) for _ in "ab"
     )
     expected = difference_over_seeds_and_samples(first, second, matched=True)
-    found, noise = repeated_difference(first.values - second.values, first.influences - second.influences)
+    folds = 1_000_000_000  # so many that other training samples would not matter
+    found, noise = repeated_difference(first.values - second.values, first.influences - second.influences, folds)
     assert (found.difference, found.error) == pytest.approx((expected.difference, expected.error))
     assert noise == pytest.approx((first.values - second.values).var(ddof=1) / 5 / found.error**2)
     assert found.p < 0.05 or found.low < 0 < found.high
 
 
 def test_two_that_never_differ_are_not_taken_for_certain() -> None:
-    found, noise = repeated_difference(np.zeros(3), np.zeros((3, 10)))
+    found, noise = repeated_difference(np.zeros(3), np.zeros((3, 10)), 5)
     assert (found.low, found.high, noise) == (-1.0, 1.0, 0.0)
     with pytest.raises(ValueError, match="1 differences"):
-        repeated_difference(np.zeros(1), np.zeros((1, 10)))
+        repeated_difference(np.zeros(1), np.zeros((1, 10)), 5)
 
 
 def test_influences_on_a_mean_over_folds_add_up_to_its_variance() -> None:

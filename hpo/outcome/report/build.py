@@ -8,6 +8,7 @@ from hpo.outcome.final import Final
 from hpo.outcome.judgement import judge_final
 from hpo.outcome.leaderboard import Confirmation
 from hpo.outcome.report.document import Document, code
+from hpo.outcome.report.result import confirmation as of_confirmation
 from hpo.outcome.report.result import sections as of_result
 from hpo.outcome.report.result.stages import follow, optimism
 from hpo.outcome.report.search import sections as of_search
@@ -41,7 +42,7 @@ def build(evidence: Evidence, seed: int = 0) -> Document:
     else:
         result = of_result.no_result(search.name, evidence.confirmation is not None and evidence.confirmation.done)
     later = (*evidence.work, *([work_of_final(evidence.final)] if evidence.final is not None else []))
-    confirmed = [of_result.confirmation(evidence.confirmation)] if evidence.confirmation is not None else []
+    confirmed = [of_confirmation.confirmation(evidence.confirmation)] if evidence.confirmation is not None else []
     sections = (
         of_search.question(search),
         result,
@@ -49,7 +50,7 @@ def build(evidence: Evidence, seed: int = 0) -> Document:
         of_search.best(search),
         of_search.space(search, seed),
         of_search.reasons(search),
-        *([of_result.ablation(evidence.ablation)] if evidence.ablation is not None else []),
+        *([of_confirmation.ablation(evidence.ablation)] if evidence.ablation is not None else []),
         of_search.learning(search, optimism(follow(search, evidence.confirmation, judgement))),
         cost(search, later),
         provenance(search, later),
