@@ -254,8 +254,9 @@ def train_trial(
     from hpo.training.loop import trial
 
     found = find_dataset(dataset) if isinstance(dataset, str) else dataset
-    development = load_development(found, data_folder(_text(data_dir)))
-    folds = scoring_folds(development, scoring or Scoring(), seed)
+    scoring = scoring or Scoring()
+    development = load_development(found, data_folder(_text(data_dir)), scoring.groups)
+    folds = scoring_folds(development, scoring, seed)
     return trial.train_trial(config, development, folds, epochs, seed, device)
 
 

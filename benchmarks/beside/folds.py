@@ -10,8 +10,6 @@ from functools import partial
 from typing import Any
 from unittest.mock import patch
 
-import torch
-
 from benchmarks.beside.job import Job, Recipe
 from benchmarks.beside.loops import Measured, hpo_epochs
 from benchmarks.beside.process import Side
@@ -19,6 +17,7 @@ from hpo.study.catalogue import Dataset
 from hpo.study.config import TrainConfig
 from hpo.training.loop import fold_parallel
 from hpo.training.machine.device import Machine
+from hpo.training.machine.limits import usable_cores
 
 WAYS = ("one_by_one", "side_by_side")
 
@@ -65,8 +64,8 @@ def pack(job: Job, recipe: Recipe, counts: list[int], epochs_of_a_trial: int) ->
     """
     found: dict[str, Any] = {"folds": len(job.folds), "epochs_of_a_trial": epochs_of_a_trial, "trials_per_hour": {}}
     for count in counts:
-        # A GPU's processes share its cores by themselves; on a CPU each gets its part, as `hpo launch` does.
-        threads = None if job.device != "cpu" else max(1, torch.get_num_threads() // count)
+        # On a CPU each process gets its part of the cores, as `hpo launch` does.
+        threads = None if job.device != "cpu" else max(1, usable_cores() // count)
         with ExitStack() as stack:
             epochs = [partial(hpo_epochs, job, seed, recipe) for seed in range(count)]
             sides = [stack.enter_context(Side(each, True, threads)) for each in epochs]
@@ -86,10 +85,9 @@ def trial(way: str, job: Job, seed: int, recipe: Recipe) -> Iterator[Measured]:
 
 
 def _one_by_one(_config: TrainConfig, _dataset: Dataset, folds: int, machine: Machine) -> fold_parallel.FoldExecutor:
-    groups = fold_parallel.cut(folds, 1)
     if machine.device.type == "cuda":
-        return fold_parallel.OnStreams(groups, machine.device)
-    return fold_parallel.InThreads(groups, torch.get_num_threads())
+        return fold_parallel.OnStreams(folds, 1, machine.device)
+    return fold_parallel.InThreads(folds, 1)
 
 
 def _together(sides: list[Side]) -> float:

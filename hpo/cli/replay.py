@@ -17,7 +17,6 @@ from hpo.cli.common import (
 from hpo.cli.looking import look_at_study
 from hpo.cli.streams import say, show
 from hpo.data.folder import data_folder
-from hpo.search.queries.trials import read_record
 from hpo.search.worker.replay import ReplayedEpoch
 from hpo.search.worker.replay import replay as replay_trial
 from hpo.search.worker.trainer import make_trainer
@@ -31,7 +30,7 @@ from hpo.text import auc
     "--threads",
     metavar="N",
     type=click.IntRange(1, MOST_SHARES),
-    help="CPU threads.  [default: as in the original training]",
+    help="CPU threads, each of which trains a fold; the results do not depend on it.  [default: one per core]",
 )
 @storage_option
 @data_dir_option
@@ -48,13 +47,11 @@ def replay(
 ) -> None:
     """Train TRIAL of STUDY again from its record, and compare. Every report is bit-equal on the same CPU."""
     study = look_at_study(study_name, storage)
-    record = read_record(study, number)
 
     # Imported late: torch takes seconds, which --help, completion and wrong names need not wait for.
     from hpo.training.machine.device import set_up_process
 
-    then = 0 if record is None else int(record.provenance.environment.get("threads", 0))
-    set_up_process(threads or then or None)
+    set_up_process(threads)
     result = replay_trial(study, number, make_trainer(study.spec, data_folder(data_dir), device), _say_epoch)
     for line in result.changed:
         say(f"changed since: {line}")

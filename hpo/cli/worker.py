@@ -28,7 +28,7 @@ from hpo.control import Stop, StopReason
     "--threads",
     metavar="N",
     type=click.IntRange(1, MOST_SHARES),
-    help="CPU threads.  [default: its share of the cores]",
+    help="CPU threads, each of which trains a fold.  [default: one per core, of its share]",
 )
 @click.option(
     "--sharing",

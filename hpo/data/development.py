@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpo.data.files import load_arrays, md5
+from hpo.data.groups import duplicate_groups, given_groups, has_groups, merged
 from hpo.study.catalogue import Dataset
+from hpo.study.spec import GroupRule
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,6 +23,8 @@ class Development:
         labels: uint8, (N, L), 0 or 1.
         is_validation: bool, (N,).
         md5: MD5 of the data file, or of these arrays if there is no file.
+        groups: int64, (N,), equal for samples that no split may separate; None if each may go where it likes.
+        twin_threshold: correlation from which samples count as near-duplicates in `groups`; None if none do.
     """
 
     dataset: Dataset
@@ -28,6 +32,8 @@ class Development:
     labels: NDArray[np.uint8]
     is_validation: NDArray[np.bool_]
     md5: str
+    groups: NDArray[np.int64] | None = None
+    twin_threshold: float | None = None
 
     def __post_init__(self) -> None:
         count = len(self.images)
@@ -36,15 +42,22 @@ class Development:
             raise ValueError(
                 f"shapes of images, labels and is_validation are {shapes}; must be (N, ...), (N, L) and (N,)"
             )
-        for array in (self.images, self.labels, self.is_validation):
-            array.setflags(write=False)
+        if self.groups is not None and self.groups.shape != (count,):
+            raise ValueError(f"groups have shape {self.groups.shape}; must be ({count},)")
+        for array in (self.images, self.labels, self.is_validation, self.groups):
+            if array is not None:
+                array.setflags(write=False)
 
     def __len__(self) -> int:
         return len(self.labels)
 
 
-def load_development(dataset: Dataset, folder: Path) -> Development:
+def load_development(dataset: Dataset, folder: Path, groups: GroupRule = "auto") -> Development:
     """Load the development set of a dataset, from its file in `folder` or by its registered loader.
+
+    Args:
+        groups: auto finds near-duplicates and takes the groups that the file or loader brings; none leaves
+            `Development.groups` empty, as studies from before there were groups need it.
 
     Raises:
         DataError: if the data are missing, altered, misshapen or unreachable.
@@ -55,4 +68,12 @@ def load_development(dataset: Dataset, folder: Path) -> Development:
     labels = np.concatenate([arrays["train_labels"], arrays["val_labels"]])
     is_validation = np.repeat([False, True], [train, validation])
     checksum = dataset.md5 or md5(images.tobytes() + labels.tobytes()).hexdigest()
-    return Development(dataset, images, labels, is_validation, checksum)
+    if groups == "none":
+        return Development(dataset, images, labels, is_validation, checksum)
+    found, threshold = np.arange(len(labels)), dataset.near_duplicates
+    if threshold is not None:
+        found, threshold = duplicate_groups(images, threshold, checksum)
+    if "train_groups" in arrays:
+        found = merged(found, given_groups(arrays["train_groups"], arrays["val_groups"]))
+    kept = found if has_groups(found) else None
+    return Development(dataset, images, labels, is_validation, checksum, kept, threshold)

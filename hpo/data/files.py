@@ -7,12 +7,12 @@ import hashlib
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hpo.data.loaders import SPLITS, Loader, load_by
+from hpo.data.loaders import SPLITS, Loader, as_ids, group_arrays, load_by, problem_of_groups
 from hpo.data.npz import Npz, NpzError, open_npz
 from hpo.errors import DataError
 from hpo.registry import resolve
@@ -65,8 +65,10 @@ def file_state(dataset: Dataset, folder: Path) -> FileState:
     return FileState(dataset.name, path, "ok", _size(path))
 
 
-def load_arrays(dataset: Dataset, folder: Path, splits: tuple[str, ...]) -> dict[str, NDArray[np.uint8]]:
+def load_arrays(dataset: Dataset, folder: Path, splits: tuple[str, ...]) -> dict[str, NDArray[Any]]:
     """Load SPLIT_images (N, H, W) or (N, D, H, W) and SPLIT_labels (N, L), uint8, for the splits train and val.
+
+    Where the data have groups, SPLIT_groups (N,) too, integers or text; MedMNIST's files have none.
 
     Raises:
         DataError: as `verify`, and for labels other than 0 and 1.
@@ -82,13 +84,13 @@ def load_arrays(dataset: Dataset, folder: Path, splits: tuple[str, ...]) -> dict
     return load_by(loader, dataset, folder, splits)
 
 
-def _load(dataset: Dataset, folder: Path, splits: tuple[str, ...]) -> dict[str, NDArray[np.uint8]]:
+def _load(dataset: Dataset, folder: Path, splits: tuple[str, ...]) -> dict[str, NDArray[Any]]:
     """Load any splits, the test set too; only `hpo.data.sealed` may import this, which a test checks."""
     path = folder / dataset.file_name
     # Read once, so that the bytes whose MD5 was checked are those that are decoded.
     content = _read_checked(dataset, folder)
     _check_form(dataset, path, content, splits)
-    arrays: dict[str, NDArray[np.uint8]] = {}
+    arrays: dict[str, NDArray[Any]] = {}
     try:
         with open_npz(content) as archive:
             for split in splits:
@@ -97,6 +99,8 @@ def _load(dataset: Dataset, folder: Path, splits: tuple[str, ...]) -> dict[str, 
                 if not ((labels == 0) | (labels == 1)).all():
                     raise _altered(dataset, path, f"{split}_labels has values other than 0 and 1")
                 arrays[f"{split}_labels"] = labels.astype(np.uint8, copy=False)
+            for name in group_arrays(archive.names, splits):
+                arrays[name] = as_ids(archive.read(name))
     except NpzError as error:
         raise _altered(dataset, path, f"it {error}") from None
     return arrays
@@ -168,8 +172,19 @@ def _check_form(dataset: Dataset, path: Path, content: bytes, splits: tuple[str,
                     name = f"{split}_{kind}"
                     if problem := _problem_of_member(archive, name, (counts[split], *one)):
                         raise _altered(dataset, path, problem)
+            for name in group_arrays(archive.names, splits):
+                if problem := _problem_of_groups(archive, name, counts[name.removesuffix("_groups")]):
+                    raise _altered(dataset, path, problem)
     except NpzError as error:
         raise _altered(dataset, path, f"it {error}") from None
+
+
+def _problem_of_groups(archive: Npz, name: str, count: int) -> str | None:
+    try:
+        header = archive.header(name)
+    except KeyError:
+        return f"it has no {name}, but other groups"
+    return problem_of_groups(name, header.shape, header.dtype, count)
 
 
 def _problem_of_member(archive: Npz, name: str, wanted: tuple[int, ...]) -> str | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import InitVar, dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,6 +58,7 @@ class TestSet:
         unsealing: the permission by which it was loaded.
         images: uint8, (N, H, W) or (N, D, H, W).
         labels: uint8, (N, L), 0 or 1.
+        groups: (N,) integers or text that name the group of each sample; None if the data have none.
     """
 
     __test__ = False
@@ -67,6 +68,7 @@ class TestSet:
     dataset: Dataset
     images: NDArray[np.uint8]
     labels: NDArray[np.uint8]
+    groups: NDArray[Any] | None = None
 
     def __post_init__(self, seal: object) -> None:
         if seal is not _SEAL:
@@ -88,7 +90,7 @@ class TestSet:
             arrays = _load(dataset, folder, ("test",))
         else:
             arrays = load_by(TEST_LOADERS.find(dataset.name), dataset, folder, ("test",))
-        return cls(_SEAL, unsealing, dataset, arrays["test_images"], arrays["test_labels"])
+        return cls(_SEAL, unsealing, dataset, arrays["test_images"], arrays["test_labels"], arrays.get("test_groups"))
 
     def __len__(self) -> int:
         return len(self.labels)

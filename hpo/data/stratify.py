@@ -7,9 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from hpo.data.groups import members
+
 
 def stratified_split(
-    labels: NDArray[np.uint8], shares: Sequence[float], generator: np.random.Generator
+    labels: NDArray[np.uint8],
+    shares: Sequence[float],
+    generator: np.random.Generator,
+    groups: NDArray[np.int64] | None = None,
 ) -> tuple[NDArray[np.int64], ...]:
     """Split samples into parts that have about the same share of every label.
 
@@ -17,9 +22,14 @@ def stratified_split(
     remaining samples then fill the parts. A part misses its target count of a label by less than one sample, unless
     labels that occur together force more. A small part still gets a minority-class sample if another part can spare it.
 
+    With groups, those of several samples are assigned first and whole, the largest first, each to the part where it
+    brings the counts of all labels nearest to their targets; single samples then even out what is left. Without groups
+    of several samples the parts are those of `groups = None`.
+
     Args:
         labels: (N, L) 0 or 1.
         shares: one per part; they sum to 1.
+        groups: (N,), equal for samples of one group.
 
     Returns:
         Sorted indices of the samples of each part; every sample is in exactly one.
@@ -29,6 +39,8 @@ def stratified_split(
     rarer = _rarer_class(labels)
     part_of = np.full(labels.shape[0], -1, dtype=np.int64)
     due = np.asarray(shares, dtype=np.float64)
+    if groups is not None:
+        _assign_groups(groups, rarer, part_of, due, generator)
     for label in np.argsort(rarer.sum(axis=0), kind="stable"):
         _assign_members(rarer[:, label], part_of, due, generator, at_least_one=True)
     _assign_members(np.ones(labels.shape[0], dtype=np.bool_), part_of, due, generator, at_least_one=False)
@@ -38,6 +50,32 @@ def stratified_split(
 def _rarer_class(labels: NDArray[np.uint8]) -> NDArray[np.bool_]:
     is_positive = labels == 1
     return np.asarray(is_positive ^ (2 * is_positive.sum(axis=0) > labels.shape[0]))
+
+
+def _assign_groups(
+    groups: NDArray[np.int64],
+    rarer: NDArray[np.bool_],
+    part_of: NDArray[np.int64],
+    due: NDArray[np.float64],
+    generator: np.random.Generator,
+) -> None:
+    """Assign the groups of several samples, each to the part whose counts it brings nearest to their targets."""
+    several = list(members(groups))
+    if not several:
+        return
+    # What is counted: samples, and those of the rarer class of each label.
+    counted = np.column_stack([np.ones(len(rarer), dtype=np.int64), rarer])
+    targets = np.maximum(np.outer(due, counted.sum(axis=0)), 1e-9)
+    counts = np.zeros_like(targets)
+    lot = generator.permutation(len(several))
+    for place in lot[np.argsort([-several[place].size for place in lot], kind="stable")]:
+        brought = counted[several[place]].sum(axis=0)
+        # The change of sum((count - target)^2 / target): a rare label weighs as much as a frequent one.
+        cost = ((2 * (counts - targets) + brought) * brought / targets).sum(axis=1)
+        best = np.flatnonzero(cost <= cost.min() + 1e-9)
+        part = best[generator.integers(best.size)]
+        part_of[several[place]] = part
+        counts[part] += brought
 
 
 def _assign_members(

@@ -64,7 +64,7 @@ def attach(
         data_dir: folder of the data files; None for $HPO_DATA_DIR, else ~/.medmnist.
         checkpoint_dir: as `hpo.launch.backends.local.checkpoint_folder` takes it.
         device: auto, cpu, cuda or cuda:N.
-        threads: CPU threads; None for this worker's share of the cores.
+        threads: CPU threads, each of which trains a fold; None for one per core of this worker's share.
         sharing: workers that share the device, this one included; it takes its share of cores and memory.
         worker_name: its name in tables; None for host and PID.
         limit: stop after this many trials.

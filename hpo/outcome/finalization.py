@@ -74,7 +74,7 @@ def finalize(
     entries = choose_entries(study, trial=trial, confirmation=confirmation)
     folder, data = results_folder(study.name, results, study.former_names), data_folder(data_dir)
     protocol = Protocol(rows, study.spec.budget.epochs, seeds, study.spec.search.seed)
-    development = load_development(study.spec.data, data)
+    development = load_development(study.spec.data, data, study.spec.scoring.groups)
     networks = train_networks(entries, protocol, development, folder, device, progress)
     if train_only:
         return Finalization(folder, tuple(networks))

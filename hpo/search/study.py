@@ -197,7 +197,7 @@ def _read_spec(name: str, text: str, code_version: str) -> StudySpec:
             f"study {name} uses {', '.join(missing)}, unknown here; install or import the plug-in that provides it"
         )
     try:
-        return StudySpec.model_validate_json(text)
+        return StudySpec.from_json(text)
     except ValidationError as error:
         raise StorageError(
             f"study {name} was stored by another version of hpo ({code_version or 'unknown'}): {error}"
@@ -376,6 +376,7 @@ def _resume(database: Database, name: str, spec: StudySpec, budget: BudgetRule, 
             f"study {name} was made from the search {search}; continue it with `{command}`, extend it with a larger "
             "--seeds"
         )
+    spec = spec.like(stored.spec)
     if lines := differences(stored.spec.canonical(), spec.canonical()):
         raise StudyConflictError(
             "\n  ".join([f"study {name} in {database.address} exists with a different spec:", *lines])
@@ -407,7 +408,7 @@ def _with_trials(study: Study, spec: StudySpec, budget: BudgetRule) -> Study:
 
 def _create(connection: Connection, name: str, spec: StudySpec, code_version: str) -> None:
     study_id = new_study(connection, name, METRIC)
-    for table in (schema.reports, schema.trials, schema.workers, schema.jobs, schema.studies):
+    for table in schema.tables_of_study:
         connection.execute(sa.delete(table).where(table.c.study_id == study_id))
     connection.execute(
         sa.insert(schema.studies).values(

@@ -10,6 +10,13 @@ from typing import Any, Literal
 from hpo.registry import Registry
 from hpo.study.sealed_loaders import TEST_LOADERS
 
+NEAR_DUPLICATE = 0.95
+"""Correlation of all pixels from which two images count as near-duplicates.
+
+In BreastMNIST pairs are rare from .93 to .95 and frequent above; at 28 pixels those look like one lesion. In
+PneumoniaMNIST images that only look alike become frequent below .94.
+"""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
@@ -25,6 +32,8 @@ class Dataset:
         development: if there is no file, the function that returns train and val arrays, or "module:function"; see
             `hpo.data.loaders.Loader`. The function for test arrays is passed to `register_dataset` instead.
         is_mask: whether pixels are only 0 or 255.
+        near_duplicates: correlation of all pixels from which two images count as near-duplicates, above 0, at most 1;
+            None if images of different origin may be that similar, so that no split keeps them together.
         published_auc: test AUC of ResNet-18 (28) or ResNet-18 + 3D, Yang et al. 2023, Sci. Data 10:41, tables 3 and 4.
         caution: a caveat for reports, without a full stop.
     """
@@ -38,6 +47,7 @@ class Dataset:
     md5: str | None = None
     development: Callable[[Path], Any] | str | None = None
     is_mask: bool = False
+    near_duplicates: float | None = NEAR_DUPLICATE
     published_auc: float | None = None
     caution: str = ""
 
@@ -48,6 +58,8 @@ class Dataset:
             raise ValueError(
                 f"dataset {self.name}: dimensions must be 2 or 3; labels, size and all three rows must be at least 1"
             )
+        if self.near_duplicates is not None and not 0 < self.near_duplicates <= 1:
+            raise ValueError(f"dataset {self.name}: near_duplicates must be a correlation above 0, at most 1, or None")
         if not self.official_name:
             object.__setattr__(self, "official_name", self.name)
 
@@ -88,6 +100,8 @@ def register_dataset(
     Args:
         dataset: name, shapes, and the function that returns its development set: a mapping with train_images,
             train_labels, val_images and val_labels. Images are uint8, (N, H, W) or (N, D, H, W); labels (N, L), 0 or 1.
+            train_groups and val_groups, (N,) integers or text, may say which samples belong together, such as those of
+            one patient; the function for test arrays may return test_groups.
         test: the function that returns test_images and test_labels; called once, by `hpo finalize`, after the access
             to the test set has been logged. Both functions are called with the data folder, and may be given as
             "module:function".
@@ -165,7 +179,14 @@ _register_medmnist(
 _register_medmnist("synapse3d", "synapsemnist3d", 3, (1230, 177, 352), "1235b78a3cd6280881dd7850a78eadb6", 0.820)
 register_dataset(
     Dataset(
-        name="digits", dimensions=2, labels=1, rows=(1257, 180, 360), size=8, development="hpo.data.digits:development"
+        name="digits",
+        dimensions=2,
+        labels=1,
+        rows=(1257, 180, 360),
+        size=8,
+        # Many a person's 0 is another one's at 8 x 8 pixels.
+        near_duplicates=None,
+        development="hpo.data.digits:development",
     ),
     test="hpo.data.digits:test",
 )

@@ -14,11 +14,15 @@ from hpo.study.choices import PRUNERS, SAMPLERS, OneOf
 from hpo.study.config import ConfigValues, TrainConfig, settings
 from hpo.study.plan import Plan
 from hpo.study.space import Space
-from hpo.study.stored import JsonObject
+from hpo.study.stored import JsonObject, parse_object
 
 
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
+
+
+GroupRule = Literal["auto", "none"]
+"""Whether splits keep groups of samples on one side."""
 
 
 class Scoring(_Section):
@@ -38,6 +42,11 @@ class Scoring(_Section):
 
     seed: int = Field(0, ge=0, lt=2**31)
     """Seed of the split."""
+
+    groups: GroupRule = "auto"
+    """Whether folds and resplits keep near-duplicates, and the groups that the data file brings (patients), together:
+    wherever there are any, or never. Official validation samples stay where they are. Studies that were created before
+    there was this key have none."""
 
 
 class Search(_Section):
@@ -111,6 +120,29 @@ class StudySpec(BaseModel):
     space: Space = {}
     plan: Plan | None = None
 
+    @classmethod
+    def from_json(cls, text: str) -> StudySpec:
+        """Parse a stored spec, of this or an earlier version of hpo.
+
+        Raises:
+            ValidationError, ValueError: if it is not one.
+        """
+        stored: Any = parse_object(text)
+        scoring = stored.get("scoring")
+        # Without this key, samples of one group were separated; with another meaning trials could not be repeated.
+        if isinstance(scoring, dict):
+            scoring.setdefault("groups", "none")
+        return cls.model_validate_json(json.dumps(stored))
+
+    def like(self, stored: StudySpec) -> StudySpec:
+        """Return this spec with the groups of a stored one, unless it says itself what they are.
+
+        A study that was created before there were groups thus goes on as it was, from the same study file.
+        """
+        if "groups" in self.scoring.model_fields_set:
+            return self
+        return self.model_copy(update={"scoring": self.scoring.model_copy(update={"groups": stored.scoring.groups})})
+
     @property
     def data(self) -> Dataset:
         """The dataset of the study."""
@@ -129,6 +161,8 @@ class StudySpec(BaseModel):
         """Return what identifies the study, as plain values; the number of trials is not part of it."""
         values = self.model_dump(mode="json")
         del values["budget"]["trials"]
+        if self.scoring.groups == "none":
+            del values["scoring"]["groups"]
         # Keys that were added to specs later are left out at their defaults, so that older studies keep fingerprints.
         for number, candidate in enumerate(self.plan.candidates if self.plan else ()):
             values["plan"]["candidates"][number]["config"] = candidate.config.identity()

@@ -11,15 +11,18 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import optuna
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import URL
 
+from hpo.data.fold_scores import MOST_VALUES, FoldScores
 from hpo.errors import StorageError, StudyConflictError, StudyStoppedError
 from hpo.search.database import schema
 from hpo.search.database.database import Database, open_database
 from hpo.search.queries.ledger import StudyLedger
+from hpo.search.queries.scores import read_fold_scores, read_out_of_fold
 from hpo.search.queries.status import read_status
 from hpo.search.queries.trials import read_best, read_curve, read_trials
 from hpo.search.queue.claiming import NothingToClaim, claim, release, renew, store_record
@@ -28,6 +31,8 @@ from hpo.search.queue.reporting import LeaseLost, record_report
 from hpo.search.queue.workers import this_process
 from hpo.search.study import create_or_open, list_studies, open_study
 from hpo.search.worker.loop import run_worker
+from hpo.statistics.auc import auc
+from hpo.testing.scores import make_scores
 from hpo.testing.trainer import FakeTrainer, make_record, make_report, make_spec
 from hpo.testing.trials import claimed, ended, expire
 
@@ -179,6 +184,48 @@ class StorageConformance:
         record_report(claimed(study), make_report(1, 0.7, training_loss=float("nan")))
         assert [(point.auc, point.training_loss) for point in read_curve(study, 0)] == [(0.7, None)]
 
+    def test_scores_are_kept_where_a_trial_can_end_and_replaced_by_fold(self, database: Database, name: str) -> None:
+        study = create_or_open(database, name, make_spec(3, epochs=9, pruner="asha", first_rung=3))
+        held = claimed(study)
+        for epoch in (1, 3, 4):
+            scores = tuple(make_scores(0.7, epoch, fold) for fold in range(2))
+            record_report(held, make_report(epoch, 0.7, scores=scores))
+        kept = read_fold_scores(study, held.number)
+        assert [(fold, scores.logits.dtype.name) for fold, scores in kept.items()] == [(0, "float16"), (1, "float16")]
+        given = make_scores(0.7, 3, 1)
+        assert (kept[1].samples == given.samples).all()
+        assert (kept[1].labels == given.labels).all()
+        assert (kept[1].logits == given.logits.astype(np.float16)).all()
+        record_report(held, make_report(9, 0.8, scores=(make_scores(0.8, 9, 0),)))
+        kept = read_fold_scores(study, held.number)
+        assert (kept[0].logits == make_scores(0.8, 9, 0).logits.astype(np.float16)).all()
+        assert (kept[1].logits == given.logits.astype(np.float16)).all()
+        assert ended(held)
+
+    def test_scores_of_the_largest_validation_part_come_back(self, database: Database, name: str) -> None:
+        study = create_or_open(database, name, make_spec(2))
+        logits = np.linspace(-8, 8, 18_000 * 14, dtype=np.float32).reshape(-1, 14)
+        labels = (np.random.default_rng(0).random(logits.shape) < 0.05).astype(np.uint8)
+        held = claimed(study)
+        record_report(held, make_report(4, 0.7, scores=(FoldScores(np.arange(18_000), labels, logits),)))
+        kept = read_fold_scores(study, held.number)[0]
+        assert kept.logits.size <= MOST_VALUES < kept.logits.size + 14
+        assert (kept.logits == logits[kept.samples].astype(np.float16)).all()
+        assert (kept.labels == labels[kept.samples]).all()
+
+    def test_scores_of_complete_trials_are_aligned(self, database: Database, name: str) -> None:
+        study = create_or_open(database, name, make_spec(4))
+        run_worker(study, identity=this_process("w"), train=FakeTrainer())
+        found = read_out_of_fold(study)
+        assert found is not None
+        assert (found.numbers, found.missing) == ((0, 1, 2, 3), 0)
+        assert [fold.scores.shape for fold in found.folds] == [(4, 60, 1), (4, 60, 1)]
+        for row in read_trials(study):
+            of_one = read_fold_scores(study, row.number)
+            for number, fold in enumerate(found.folds):
+                assert (fold.scores[row.number] == of_one[number].logits).all()
+                assert auc(fold.scores[row.number, :, 0], fold.labels[:, 0]) == pytest.approx(row.auc, abs=0.003)
+
     def test_a_study_of_which_half_the_trials_fail_stops(self, database: Database, name: str) -> None:
         study = create_or_open(database, name, make_spec(30))
         for number in range(10):
@@ -237,10 +284,10 @@ class StorageConformance:
 
     def test_the_best_are_ranked_with_clipped_intervals(self, database: Database, name: str) -> None:
         study = create_or_open(database, name, make_spec(4))
-        for auc in (0.7, 0.99, 0.8):
+        for value in (0.7, 0.99, 0.8):
             held = claimed(study)
-            record_report(held, make_report(1, auc))
-            ended(held, auc=auc)
+            record_report(held, make_report(1, value))
+            ended(held, auc=value)
         ranking = read_best(study, count=2)
         assert [(trial.rank, trial.value.number) for trial in ranking.trials] == [(1, 1), (2, 2)]
         assert ranking.chosen_from == 3

@@ -8,11 +8,13 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from hpo.control import Stop, StopReason
+from hpo.data.fold_scores import FoldScores
 from hpo.search.worker.trainer import Task
 from hpo.study.config import TrainConfig
 from hpo.study.record import Provenance, Seeds, TrialRecord
 from hpo.study.space import Choices, FloatRange
 from hpo.study.spec import Budget, Search, StudySpec
+from hpo.testing.scores import make_scores
 from hpo.training.report import EpochReport
 
 PROVENANCE = Provenance(code_version="abc1234", dirty=False, environment={"torch": "0.0"}, data_md5="d41d8")
@@ -27,9 +29,10 @@ def make_report(
     training_auc: float | None = 0.7,
     training_loss: float | None = 0.3,
     seconds: float = 0.01,
+    scores: tuple[FoldScores, ...] = (),
 ) -> EpochReport:
-    """Make a report of one epoch with plausible values for what is not given."""
-    return EpochReport(epoch, auc, 0.02, fold_aucs, training_auc, training_loss, seconds, ROC)
+    """Make a report of one epoch with plausible values for what is not given, without scores."""
+    return EpochReport(epoch, auc, 0.02, fold_aucs, training_auc, training_loss, seconds, ROC, scores)
 
 
 def make_record(config: Mapping[str, Any], params: Mapping[str, Any] | None = None) -> TrialRecord:
@@ -61,7 +64,8 @@ class FakeFailure(Exception):  # noqa: N818
 class FakeTrainer:
     """A trainer for `hpo.run_worker(study, trainer=...)` that learns at once.
 
-    The AUC of an epoch follows from the learning rate (best at .01), the epoch and, in the ninth digit, the seed.
+    The AUC of an epoch follows from the learning rate (best at .01), the epoch and, in the ninth digit, the seed; the
+    scores of its two folds have about that AUC.
 
     Attributes:
         trained: configuration and seed of each trial that was begun.
@@ -111,7 +115,8 @@ class FakeTrainer:
                 raise FakeFailure("diverged")
             self._on_epoch(epoch)
             auc = 0.9 - 0.1 * abs(math.log10(config.learning_rate) + 2) - 0.1 / epoch + (task.seed % 997) * 1e-9
-            yield make_report(epoch, auc, fold_aucs=(auc, auc), training_auc=self._training_auc(config))
+            scores = tuple(make_scores(auc, task.seed, fold) for fold in range(2))
+            yield make_report(epoch, auc, fold_aucs=(auc, auc), training_auc=self._training_auc(config), scores=scores)
 
     def kept(self) -> set[int]:
         """Return the numbers of the trials with a checkpoint: none."""

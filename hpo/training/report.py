@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 import numpy as np
+
+from hpo.data.fold_scores import FoldScores
 
 
 @dataclass(frozen=True)
@@ -19,6 +22,7 @@ class FoldReport:
         training_auc: of the epoch's batches as they were scored in training.
         training_loss: mean over the epoch's batches.
         roc: true positive rates at the false positive rates `hpo.statistics.roc.ROC_GRID`, mean over labels.
+        scores: of the validation part, from which `auc` was computed; None if not kept.
     """
 
     auc: float
@@ -26,6 +30,16 @@ class FoldReport:
     training_auc: float
     training_loss: float
     roc: tuple[float, ...] = ()
+    scores: FoldScores | None = field(default=None, repr=False, compare=False)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a checkpoint holds: plain values, without `scores`, which the network's run keeps."""
+        return {each.name: getattr(self, each.name) for each in fields(self) if each.name != "scores"}
+
+    @classmethod
+    def from_state_dict(cls, state: Mapping[str, Any], scores: FoldScores | None) -> FoldReport:
+        """Return the report of a checkpoint with the scores of the network's run."""
+        return cls(**state, scores=scores)
 
 
 @dataclass(frozen=True)
@@ -41,6 +55,7 @@ class EpochReport:
         training_loss: mean over batches and folds; None if unknown.
         seconds: wall time of the epoch.
         roc: true positive rates at `hpo.statistics.roc.ROC_GRID`, mean over folds; empty if not kept.
+        scores: of each fold's validation part, in the order of the folds; empty if not kept.
     """
 
     epoch: int
@@ -51,6 +66,7 @@ class EpochReport:
     training_loss: float | None
     seconds: float
     roc: tuple[float, ...] = ()
+    scores: tuple[FoldScores, ...] = field(default=(), repr=False, compare=False)
 
 
 def over_folds(epoch: int, folds: Sequence[FoldReport], seconds: float) -> EpochReport:
@@ -63,6 +79,7 @@ def over_folds(epoch: int, folds: Sequence[FoldReport], seconds: float) -> Epoch
     """
     # numpy's mean, not fmean: they differ in the last bit, and replays must be bit-equal.
     aucs = tuple(fold.auc for fold in folds)
+    scores = tuple(fold.scores for fold in folds if fold.scores is not None)
     return EpochReport(
         epoch=epoch,
         auc=float(np.mean(aucs)),
@@ -72,4 +89,6 @@ def over_folds(epoch: int, folds: Sequence[FoldReport], seconds: float) -> Epoch
         training_loss=float(np.mean([fold.training_loss for fold in folds])),
         seconds=seconds,
         roc=tuple(np.mean([fold.roc for fold in folds], axis=0).tolist()),
+        # A position is a fold, so with a gap there are none.
+        scores=scores if len(scores) == len(folds) else (),
     )

@@ -206,6 +206,35 @@ def test_labels_of_a_wider_integer_type_are_read_as_uint8(tmp_path: Path) -> Non
     assert load_arrays(made, tmp_path, ("train",))["train_labels"].dtype == np.uint8
 
 
+def test_groups_in_a_file_are_read_as_integers_or_text(tmp_path: Path) -> None:
+    names = np.array([f"patient {number}" for number in range(10)])
+    arrays = {**made_arrays(BREAST), "train_groups": np.arange(24), "val_groups": np.char.encode(names)}
+    made = written(few(BREAST), tmp_path, arrays)
+    verify(made, tmp_path)
+    read = load_arrays(made, tmp_path, ("train", "val"))
+    assert read["train_groups"].tolist() == list(range(24))
+    assert read["val_groups"].tolist() == names.tolist()
+    assert "test_groups" not in _load(made, tmp_path, ("test",))
+
+
+@pytest.mark.parametrize(
+    "groups",
+    [
+        {"val_groups": np.arange(10)},
+        {"train_groups": np.arange(24), "val_groups": np.arange(11)},
+        {"train_groups": np.arange(24.0), "val_groups": np.arange(10)},
+        {"train_groups": np.arange(24).astype(object), "val_groups": np.arange(10)},
+    ],
+    ids=["one of two", "count", "floats", "objects"],
+)
+def test_groups_of_another_form_in_a_file_are_refused(tmp_path: Path, groups: dict) -> None:
+    made = written(few(BREAST), tmp_path, {**made_arrays(BREAST), **groups})
+    with pytest.raises(DataError, match="_groups"):
+        verify(made, tmp_path)
+    with pytest.raises(DataError, match="_groups"):
+        load_arrays(made, tmp_path, ("train", "val"))
+
+
 def test_what_is_no_archive_is_refused_even_with_the_right_checksum(tmp_path: Path) -> None:
     (tmp_path / BREAST.file_name).write_bytes(b"no zip")
     made = dataclasses.replace(BREAST, md5=hashlib.md5(b"no zip").hexdigest())

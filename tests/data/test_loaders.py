@@ -107,6 +107,33 @@ def test_arrays_of_another_form_than_is_registered_are_refused(tmp_path: Path, c
     assert next(iter(changed)) in str(caught.value)
 
 
+def test_groups_that_the_functions_return_are_kept_together(tmp_path: Path) -> None:
+    patients = np.array([*"abcdefghijklmnopqrstuvwx", *"ABCDEFGHIa"])
+    loaders = Loaders(train_groups=patients[:24], val_groups=patients[24:], test_groups=np.arange(12))
+    dataset = registered(loaders)
+    development = load_development(dataset, tmp_path)
+    assert development.groups is not None
+    assert development.groups.tolist() == [*range(33), 0]
+    assert open_test_set(ListLedger(), "study", {}, "abc", dataset, tmp_path).groups.tolist() == list(range(12))
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"train_groups": np.arange(24)},
+        {"train_groups": np.arange(24), "val_groups": np.arange(9)},
+        {"train_groups": np.arange(24)[:, None], "val_groups": np.arange(10)},
+        {"train_groups": np.arange(24), "val_groups": np.arange(10.0)},
+        {"train_groups": np.array([None] * 24), "val_groups": np.arange(10)},
+    ],
+    ids=["one of two", "count", "shape", "floats", "objects"],
+)
+def test_groups_of_another_form_are_refused(tmp_path: Path, changed: dict[str, Any]) -> None:
+    dataset = registered(Loaders(**changed))
+    with pytest.raises(DataError, match=r"blobs.*_groups"):
+        load_development(dataset, tmp_path)
+
+
 def test_a_function_that_raises_is_an_error_of_the_data(tmp_path: Path) -> None:
     def broken(folder: Path) -> dict[str, Any]:
         raise FileNotFoundError(folder / "blobs.h5")

@@ -22,12 +22,15 @@ from hpo.search.database.address import resolve_address
 from hpo.search.database.database import Database, open_database
 from hpo.search.database.engine import make_engine
 from hpo.search.database.optuna_storage import plain_storage
+from hpo.search.queries.scores import read_fold_scores, read_out_of_fold
 from hpo.search.queries.status import read_status
 from hpo.search.queries.trials import read_best, read_curve
 from hpo.search.queue.claiming import claim
+from hpo.search.queue.reporting import record_report
 from hpo.search.queue.workers import register_worker, this_process
 from hpo.search.study import create_or_open, list_studies, open_study
-from hpo.testing.trainer import make_spec
+from hpo.testing.scores import make_scores
+from hpo.testing.trainer import make_report, make_spec
 from hpo.testing.trials import claimed, ended
 from tests.mention import unmentioned
 from tests.search.conftest import throw_away
@@ -125,6 +128,24 @@ class TestEveryDatabase:
     def test_a_second_upgrade_changes_nothing(self, old_url: URL) -> None:
         upgrade(old_url)
         assert upgrade(old_url).before == schema.SCHEMA_VERSION
+
+    def test_a_study_of_version_2_takes_scores_after_the_upgrade(self, old_url: URL) -> None:
+        upgrade(old_url)
+        database = open_database(old_url, create=False)
+        create_or_open(database, "study", make_spec(2))
+        with database.engine.begin() as connection:
+            for table in (schema.scores, schema.scored_samples):
+                table.drop(connection)
+            connection.execute(sa.update(schema.version).values(version=2))
+        with pytest.raises(StorageError, match="hpo db upgrade"):
+            open_database(old_url, create=False)
+        assert upgrade(old_url).before == 2
+        study = open_study(database, "study")
+        assert read_out_of_fold(study) is None
+        held = claimed(study)
+        record_report(held, make_report(study.spec.budget.epochs, 0.7, scores=(make_scores(0.7, 0, 0),)))
+        assert list(read_fold_scores(study, held.number)) == [0]
+        database.close()
 
     def test_an_upgrade_that_was_cut_off_is_carried_to_its_end(
         self, old_url: URL, monkeypatch: pytest.MonkeyPatch

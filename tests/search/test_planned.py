@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import optuna
 import pytest
 
@@ -17,7 +19,7 @@ from hpo.search.worker.replay import replay
 from hpo.study.baselines import baselines
 from hpo.study.config import TrainConfig
 from hpo.study.planned import planned_trial
-from hpo.study.spec import StudySpec
+from hpo.study.spec import Scoring, StudySpec
 from hpo.testing.trainer import FakeTrainer, make_spec
 from hpo.testing.trials import recorded
 from tests.mention import unmentioned
@@ -122,19 +124,32 @@ def test_a_copy_goes_on_with_the_same_seeds(database: Database, tmp_path: object
 
 
 def test_what_came_into_specs_later_leaves_older_fingerprints_as_they_were() -> None:
-    old = StudySpec(dataset="breast")
-    stored = old.model_dump(mode="json")
-    del stored["confirm"], stored["plan"]
-    assert StudySpec.model_validate(stored).fingerprint() == old.fingerprint() == "117c2b7bc4969625"
+    stored = StudySpec(dataset="breast").model_dump(mode="json")
+    del stored["confirm"], stored["plan"], stored["scoring"]["groups"]
+    old = StudySpec.from_json(json.dumps(stored))
+    assert old.fingerprint() == "117c2b7bc4969625"
     assert {"confirm", "plan"}.isdisjoint(old.canonical())
+    assert old.scoring.groups == "none"
+
+
+def test_groups_are_part_of_the_fingerprint_and_of_what_is_stored() -> None:
+    grouped = StudySpec(dataset="breast")
+    single = StudySpec(dataset="breast", scoring=Scoring(groups="none"))
+    assert grouped.fingerprint() != single.fingerprint()
+    for spec in (grouped, single):
+        assert StudySpec.from_json(spec.model_dump_json()) == spec
 
 
 def test_a_setting_that_came_later_leaves_older_fingerprints_as_they_were() -> None:
     plan = make_plan()
-    assert make_confirmation(plan).fingerprint() == "da8aa10cc6dd782e"
+    assert _before_groups(make_confirmation(plan)).fingerprint() == "da8aa10cc6dd782e"
     other = plan.candidates[0].model_copy(update={"config": TrainConfig.model_construct(network="other")})
     changed = plan.model_copy(update={"candidates": (other, *plan.candidates[1:])})
-    assert make_confirmation(changed).fingerprint() != "da8aa10cc6dd782e"
+    assert _before_groups(make_confirmation(changed)).fingerprint() != "da8aa10cc6dd782e"
+
+
+def _before_groups(spec: StudySpec) -> StudySpec:
+    return spec.model_copy(update={"scoring": Scoring(groups="none")})
 
 
 def test_a_plan_and_its_configurations_are_part_of_the_fingerprint() -> None:

@@ -15,7 +15,7 @@ from hpo.study.spec import Scoring
 from hpo.training.inputs.device_dataset import make_device_dataset
 from hpo.training.loop import cuda_graph
 from hpo.training.loop.fold import Run, complete
-from hpo.training.loop.fold_parallel import OnStreams, cut, own_stream
+from hpo.training.loop.fold_parallel import OnStreams, own_stream
 from hpo.training.loop.trial import train_trial
 from hpo.training.machine.device import choose_machine
 
@@ -111,7 +111,7 @@ def test_folds_on_streams_are_equal_to_one_after_the_other(
     reports = []
     for size in (2, 1):
         monkeypatch.setattr(
-            "hpo.training.loop.trial.choose_fold_executor", lambda *_, size=size: OnStreams(cut(2, size), DEVICE)
+            "hpo.training.loop.trial.choose_fold_executor", lambda *_, size=size: OnStreams(2, size, DEVICE)
         )
         reports.append(list(train_trial(config, development, folds, 3, 0, "cuda")))
     for together, apart in zip(*reports, strict=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
 import pytest
@@ -12,15 +13,17 @@ import torch
 
 from hpo.errors import DeviceError
 from hpo.revision import code_version
-from hpo.training.machine import device
+from hpo.training.machine import device, limits
 from hpo.training.machine.device import (
     choose_device,
     choose_machine,
     describe_device,
     gpu_count,
+    one_thread,
     peak_memory_bytes,
     set_up_process,
 )
+from hpo.training.machine.limits import process_cores
 from hpo.training.machine.provenance import environment
 from hpo.training.model.resnet import resnet18
 from tests.mention import unmentioned
@@ -96,15 +99,30 @@ def test_a_device_is_described() -> None:
     assert peak_memory_bytes("cpu") > 50e6
 
 
-def test_threads_are_set() -> None:
-    before = torch.get_num_threads()
-    try:
-        set_up_process(1)
-        assert torch.get_num_threads() == 1
-        set_up_process(None)
-        assert torch.get_num_threads() == 1
-    finally:
-        torch.set_num_threads(before)
+def test_a_process_computes_with_one_thread_and_trains_on_the_cores_it_is_given(
+    monkeypatch: pytest.MonkeyPatch, two_threads: None
+) -> None:
+    monkeypatch.setattr(limits, "usable_cores", lambda: 7)
+    monkeypatch.setattr(limits, "_cores", None)
+    set_up_process(3)
+    assert (torch.get_num_threads(), process_cores(), describe_device(CPU)["cores"]) == (1, 3, 3)
+    set_up_process(None)
+    assert (torch.get_num_threads(), process_cores(), describe_device(CPU)["cores"]) == (1, 7, 7)
+
+
+def test_one_thread_holds_inside_and_for_new_threads_and_the_callers_number_comes_back(two_threads: None) -> None:
+    with one_thread(), ThreadPoolExecutor(1) as other:
+        assert torch.get_num_threads() == other.submit(torch.get_num_threads).result() == 1
+    with ThreadPoolExecutor(1) as other:
+        assert torch.get_num_threads() == other.submit(torch.get_num_threads).result() == 2
+
+
+def test_the_environment_names_the_one_thread_of_a_network_and_the_cores(
+    monkeypatch: pytest.MonkeyPatch, two_threads: None
+) -> None:
+    monkeypatch.setattr(limits, "_cores", 5)
+    found = environment(CPU)
+    assert (found["threads"], found["device cores"]) == ("1", "5")
 
 
 def test_the_environment_is_text_and_names_the_packages() -> None:

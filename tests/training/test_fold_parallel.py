@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -20,63 +20,51 @@ from hpo.study.spec import Scoring
 from hpo.training.loop import fold_parallel
 from hpo.training.loop import trial as trial_module
 from hpo.training.loop.fold import Work
-from hpo.training.loop.fold_parallel import InThreads, best_size, choose_fold_executor, cut, own_stream
+from hpo.training.loop.fold_parallel import InThreads, choose_fold_executor, cut, own_stream
 from hpo.training.loop.trial import train_trial
+from hpo.training.machine import limits
 from hpo.training.machine.device import choose_machine
 from hpo.training.machine.failure import TrainingFailure
 from hpo.training.report import EpochReport, FoldReport
+from tests.arrays import made_development
 from tests.mention import numbers_in
 
 CPU = torch.device("cpu")
-ONE_BY_ONE = [range(number, number + 1) for number in range(5)]
+Precision = Literal["fp32", "bf16"]
 SETTINGS = {"augmentation": "full", "weight_average": "swa", "swa_start": 0.0, "resplit": "holdout"}
-
-
-@pytest.fixture
-def two_threads() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.mark.parametrize(
-    ("folds", "threads", "size"),
-    [(1, 8, 1), (5, 1, 1), (5, 2, 2), (2, 2, 2), (5, 4, 4), (5, 5, 5), (5, 8, 4), (5, 16, 4), (3, 7, 1)],
-)
-def test_as_many_folds_are_side_by_side_as_take_the_least_time_if_threads_scale(
-    folds: int, threads: int, size: int
-) -> None:
-    """5 folds in 8 threads: 4 at a time take 1/2 and the last 1/8; 5 at a time have one thread each and take 1."""
-    assert best_size(folds, threads, most=folds) == size
 
 
 def test_folds_are_cut_into_groups_in_their_order() -> None:
     assert [list(group) for group in cut(5, 2)] == [[0, 1], [2, 3], [4]]
 
 
-def test_memory_bounds_how_many_are_side_by_side(monkeypatch: pytest.MonkeyPatch, two_threads: None) -> None:
+@pytest.mark.parametrize("dimensions", [2, 3])
+@pytest.mark.parametrize(("cores", "size"), [(1, 1), (2, 2), (4, 4), (8, 5)])
+def test_as_many_folds_go_together_as_there_are_cores(
+    monkeypatch: pytest.MonkeyPatch, two_threads: None, dimensions: Literal[2, 3], cores: int, size: int
+) -> None:
+    monkeypatch.setattr(limits, "_cores", cores)
+    monkeypatch.setattr(fold_parallel, "memory_share", lambda _: 1e15)
+    dataset = find_dataset("breast" if dimensions == 2 else "adrenal3d")
+    assert choose_fold_executor(TrainConfig(), dataset, 5, choose_machine(CPU, dimensions, "fp32")).size == size
+
+
+def test_memory_bounds_how_many_are_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
     config, dataset = TrainConfig(batch_size=128), find_dataset("breast")
     machine = choose_machine(CPU, 2, "fp32")
     step = fold_parallel.step_bytes(config, dataset)
     assert 4e8 < step < 9e8
-    monkeypatch.setattr(fold_parallel, "memory_share", lambda _: 6.1 * step)
-    assert choose_fold_executor(config, dataset, 5, machine).groups == [range(2), range(2, 4), range(4, 5)]
-    monkeypatch.setattr(fold_parallel, "memory_share", lambda _: 5.9 * step)
-    assert choose_fold_executor(config, dataset, 5, machine).groups == ONE_BY_ONE
+    monkeypatch.setattr(limits, "_cores", 4)
+    for memory, size in ((9.1, 3), (6.1, 2), (5.9, 1), (0.1, 1)):
+        monkeypatch.setattr(fold_parallel, "memory_share", lambda _, memory=memory: memory * step)
+        assert choose_fold_executor(config, dataset, 5, machine).size == size
 
 
-@pytest.mark.parametrize(("folds", "size", "numbers"), [(5, 2, [5, 2, 1]), (5, 1, [5, 2]), (1, 1, [1, 2])])
+@pytest.mark.parametrize(("folds", "size", "numbers"), [(5, 2, [5, 2, 1]), (5, 1, [5, 1]), (1, 1, [1, 1])])
 def test_a_way_is_described_with_its_folds_how_many_are_side_by_side_and_threads(
     folds: int, size: int, numbers: list[int]
 ) -> None:
-    assert numbers_in(InThreads(cut(folds, size), 2).describe()) == numbers
-
-
-def test_volumes_are_trained_one_by_one_on_a_cpu(monkeypatch: pytest.MonkeyPatch, two_threads: None) -> None:
-    monkeypatch.setattr(fold_parallel, "memory_share", lambda _: 1e15)
-    way = choose_fold_executor(TrainConfig(), find_dataset("adrenal3d"), 5, choose_machine(CPU, 3, "fp32"))
-    assert way.groups == ONE_BY_ONE
+    assert numbers_in(InThreads(folds, size).describe()) == numbers
 
 
 def report_of(number: int) -> FoldReport:
@@ -92,76 +80,94 @@ def work(number: int, units: int, seen: list[Any], error: Exception | None = Non
     return report_of(number)
 
 
-def test_each_round_does_one_unit_of_each_fold_in_a_thread_with_its_part_of_the_threads(two_threads: None) -> None:
-    way, seen = InThreads(cut(2, 2), 2), list[Any]()
+def test_each_round_does_one_unit_of_each_fold_in_threads_that_compute_with_one(two_threads: None) -> None:
+    way, seen = InThreads(9, 2), list[Any]()
     ended = []
-    for reports in way.rounds(range(2), {0: work(0, 1, seen), 1: work(1, 3, seen)}):
+    for reports in way.rounds({4: work(4, 1, seen), 1: work(1, 3, seen)}):
         ended.append((len(seen), reports))
-    assert ended == [(2, {}), (3, {0: report_of(0)}), (4, {}), (4, {1: report_of(1)})]
-    assert len({name for _, _, name, _ in seen}) == 2
-    assert all(threads == 1 for *_, threads in seen)
-    assert torch.get_num_threads() == 2
+        assert torch.get_num_threads() == 2
+    assert ended == [(2, {}), (3, {4: report_of(4)}), (4, {}), (4, {1: report_of(1)})]
+    assert all(name != threading.current_thread().name and threads == 1 for _, _, name, threads in seen)
     with ThreadPoolExecutor(1) as other:
         assert other.submit(torch.get_num_threads).result() == 2
 
 
-def test_a_fold_by_itself_is_trained_by_the_caller_with_all_threads(two_threads: None) -> None:
-    way, seen = InThreads(cut(3, 2), 2), list[Any]()
-    assert list(way.rounds(range(2, 3), {2: work(2, 1, seen)})) == [{}, {2: report_of(2)}]
-    assert seen == [(2, 0, threading.current_thread().name, 2)]
+def test_two_folds_compute_at_the_same_time(two_threads: None) -> None:
+    meeting = threading.Barrier(2, timeout=60)
+
+    def meet() -> Work:
+        meeting.wait()
+        yield
+        return report_of(0)
+
+    assert list(InThreads(2, 2).rounds({0: meet(), 1: meet()}))[-1].keys() == {0, 1}
 
 
-def test_what_is_left_of_a_group_keeps_its_part_of_the_threads(two_threads: None) -> None:
-    """Else a trial resumed where one of two folds was done would compute the other with more threads than before."""
-    way, seen = InThreads(cut(2, 2), 2), list[Any]()
-    list(way.rounds(range(2), {1: work(1, 1, seen)}))
-    assert [threads for *_, threads in seen] == [1]
+def test_one_at_a_time_is_trained_by_the_caller_with_one_thread(two_threads: None) -> None:
+    way, seen = InThreads(3, 1), list[Any]()
+    for _ in way.rounds({2: work(2, 1, seen)}):
+        assert torch.get_num_threads() == 2
+    assert seen == [(2, 0, threading.current_thread().name, 1)]
+    with way.turn(0):
+        assert torch.get_num_threads() == 1
 
 
 def test_the_first_folds_error_comes_out_when_the_others_have_done_their_unit(two_threads: None) -> None:
-    way, seen = InThreads(cut(2, 2), 2), list[Any]()
+    way, seen = InThreads(2, 2), list[Any]()
     works = {0: work(0, 0, seen, TrainingFailure("diverged", "of 0")), 1: work(1, 1, seen)}
     with pytest.raises(TrainingFailure, match="of 0"):
-        next(way.rounds(range(2), works))
+        next(way.rounds(works))
     assert len(seen) == 1
+    assert torch.get_num_threads() == 2
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_side_by_side_is_bit_equal_to_one_after_the_other_with_as_many_threads(
-    development: Development, monkeypatch: pytest.MonkeyPatch, precision: str
+@pytest.mark.parametrize(("cores", "threads"), [(2, 1), (1, 2), (5, 2)])
+def test_reports_are_bit_equal_whatever_the_cores_and_the_callers_threads(
+    cores: int, threads: int, precision: Precision
 ) -> None:
-    together_, apart = (train(development, monkeypatch, size, threads, precision) for size, threads in ((2, 2), (1, 1)))
-    assert together_ == apart
+    assert train(cores, threads, precision, width=16, **SETTINGS) == train_alone(precision)
 
 
 @pytest.mark.slow
-def test_side_by_side_is_equal_to_one_after_the_other_within_tolerance(
-    development: Development, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    side_by_side, apart = (train(development, monkeypatch, size, 2, "fp32") for size in (2, 1))
-    for one, other in zip(side_by_side, apart, strict=True):
-        assert one.training_loss == pytest.approx(other.training_loss, rel=1e-3)
-        assert one.fold_aucs == pytest.approx(other.fold_aucs, abs=0.03)
+@pytest.mark.parametrize("dimensions", [2, 3])
+def test_whole_networks_are_bit_equal_whatever_the_cores_and_the_callers_threads(dimensions: Literal[2, 3]) -> None:
+    assert train(2, 2, "bf16", dimensions, epochs=1) == train(1, 1, "bf16", dimensions, epochs=1)
+
+
+@functools.cache
+def train_alone(precision: Precision) -> list[EpochReport]:
+    return train(1, 1, precision, width=16, **SETTINGS)
 
 
 def train(
-    development: Development, monkeypatch: pytest.MonkeyPatch, size: int, threads: int, precision: str
+    cores: int,
+    threads: int,
+    precision: Precision,
+    dimensions: Literal[2, 3] = 2,
+    *,
+    epochs: int = 2,
+    width: int | None = None,
+    **settings: Any,
 ) -> list[EpochReport]:
+    """The reports of a trial of three folds in a process of so many cores, whose PyTorch has so many threads."""
+    development = made_development() if dimensions == 2 else made_development(dimensions=3, rows=(28, 8))
+    folds = scoring_folds(development, Scoring(rows="kfold", folds=3), 0)
+    config = TrainConfig(**({"batch_size": 8, "input_size": 8, "precision": precision} | settings))
     before = torch.get_num_threads()
-    monkeypatch.setattr("hpo.training.model.resnet._WIDTHS", (16, 16, 16, 16))
-    monkeypatch.setattr("hpo.training.loop.trial.choose_fold_executor", lambda *_: InThreads(cut(2, size), threads))
-    folds = scoring_folds(development, Scoring(rows="kfold", folds=2), 0)
-    config = TrainConfig(**({"batch_size": 8, "input_size": 8, "precision": precision} | SETTINGS))
     torch.set_num_threads(threads)
     try:
-        return [replace(report, seconds=0.0) for report in train_trial(config, development, folds, 2, 0, "cpu")]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(limits, "_cores", cores)
+            if width is not None:
+                patch.setattr("hpo.training.model.resnet._WIDTHS", (width,) * 4)
+            reports = train_trial(config, development, folds, epochs, 0, "cpu")
+            return [replace(report, seconds=0.0) for report in reports]
     finally:
         torch.set_num_threads(before)
 
 
-def test_the_way_is_reported_once_in_a_process(
-    development: Development, monkeypatch: pytest.MonkeyPatch, log: list[str]
-) -> None:
+def test_the_way_is_reported_once_in_a_process(development: Development, log: list[str]) -> None:
     trial_module._log_once.cache_clear()
     folds = scoring_folds(development, Scoring(rows="kfold", folds=2), 0)
     config = TrainConfig(batch_size=26, input_size=4, precision="fp32")

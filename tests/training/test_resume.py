@@ -21,6 +21,7 @@ from hpo.study.spec import Scoring
 from hpo.training.loop.checkpoint import Checkpoint, remove_checkpoints
 from hpo.training.loop.fold import SCORING_BATCH, Run
 from hpo.training.loop.trial import EpochReport, train_trial
+from hpo.training.machine import limits
 
 DISK_FULL = os.strerror(errno.ENOSPC)
 
@@ -160,29 +161,31 @@ def bit_equal(one: list[torch.Tensor], other: list[torch.Tensor]) -> bool:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "threads"), list(zip(SETTINGS, (2, 1, 2, 2), strict=True)))
+@pytest.mark.parametrize(("name", "cores"), list(zip(SETTINGS, (2, 1, 2, 2), strict=True)))
 def test_a_trial_stopped_at_any_step_ends_as_if_it_never_was(
-    name: str, threads: int, trial: Any, runs: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    name: str,
+    cores: int,
+    trial: Any,
+    runs: Any,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        whole = Life()
-        expected, final = comparable(list(trial(SETTINGS[name], whole))), weights(runs)
-        rounds_of_an_epoch = 2 + 4
-        assert whole.beats >= 2 * rounds_of_an_epoch * (2 // threads)
-        for last_beat in range(1, whole.beats + 1):
-            stopped, resumed = Life(last_beat), Life()
-            reports = list(trial(SETTINGS[name], stopped, 1))
-            assert stopped.beats == last_beat
-            reports += list(trial(SETTINGS[name], resumed, 2))
-            remove_checkpoints(tmp_path, 7)
-            assert comparable(reports) == expected, f"stopped at beat {last_beat}"
-            assert bit_equal(weights(runs), final), f"stopped at beat {last_beat}"
-            assert resumed.beats < whole.beats
-            assert len(warnings(caplog)) == 0
-    finally:
-        torch.set_num_threads(before)
+    monkeypatch.setattr(limits, "_cores", cores)
+    whole = Life()
+    expected, final = comparable(list(trial(SETTINGS[name], whole))), weights(runs)
+    rounds_of_an_epoch = 2 + 4
+    assert whole.beats >= 2 * rounds_of_an_epoch * (2 // cores)
+    for last_beat in range(1, whole.beats + 1):
+        stopped, resumed = Life(last_beat), Life()
+        reports = list(trial(SETTINGS[name], stopped, 1))
+        assert stopped.beats == last_beat
+        reports += list(trial(SETTINGS[name], resumed, 2))
+        remove_checkpoints(tmp_path, 7)
+        assert comparable(reports) == expected, f"stopped at beat {last_beat}"
+        assert bit_equal(weights(runs), final), f"stopped at beat {last_beat}"
+        assert resumed.beats < whole.beats
+        assert len(warnings(caplog)) == 0
 
 
 @pytest.mark.parametrize("name", ONE_FAST)

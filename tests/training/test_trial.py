@@ -61,6 +61,16 @@ def test_each_epoch_is_reported_over_all_folds(development: Development) -> None
         assert np.trapezoid(report.roc, ROC_GRID) == pytest.approx(report.auc, abs=0.05)
 
 
+def test_a_report_has_the_scores_that_its_aucs_come_from(development: Development) -> None:
+    for settings in ({}, {"resplit": "holdout"}):
+        for report in train(development, epochs=2, folds=2, **settings):
+            assert len(report.scores) == 2
+            for fold, scores, area in zip(folds_of(development), report.scores, report.fold_aucs, strict=True):
+                assert (scores.samples == fold.validation).all()
+                assert (scores.labels == development.labels[fold.validation]).all()
+                assert mean_auc_with_error(scores.logits, scores.labels)[0] == area
+
+
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_equal_arguments_give_bit_equal_reports_whatever_the_global_seeds(
     development: Development, precision: str

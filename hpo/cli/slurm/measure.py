@@ -21,6 +21,6 @@ from hpo.launch.sizing.measure import workers_per_device
 def measure(study_name: str, storage: str | None, data_dir: str | None, device: str) -> None:
     """Print how many workers per device are fastest for STUDY. A job with auto calls this."""
     spec = look_at_study(study_name, storage).spec
-    development = load_development(spec.data, data_folder(data_dir))
+    development = load_development(spec.data, data_folder(data_dir), spec.scoring.groups)
     with Probe() as probe:
         show(workers_per_device(spec, development, device, probe))

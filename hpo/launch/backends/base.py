@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection
@@ -15,11 +16,15 @@ from hpo.launch.backends.local import Count
 from hpo.registry import Registry
 
 if TYPE_CHECKING:
+    from hpo.data.development import Development
     from hpo.search.study import Study
     from hpo.study.spec import StudySpec
 
     Watching = Callable[[Study], AbstractContextManager[Callable[[], None]]]
     """A context around the work of local workers on a study; what it yields is called about once a second."""
+
+
+_log = logging.getLogger(__name__)
 
 
 def unwatched(_study: Study) -> AbstractContextManager[Callable[[], None]]:
@@ -147,9 +152,7 @@ class Backend(ABC):
 
         By default, check that the data are there.
         """
-        from hpo.data.development import load_development
-
-        load_development(spec.data, request.data_dir)
+        load_data(spec, request)
 
     @abstractmethod
     def submit(self, study: Study, request: LaunchRequest) -> Submission:
@@ -166,6 +169,21 @@ class Backend(ABC):
         `WorkerRow.job` has.
         """
         return Cancelled()
+
+
+def load_data(spec: StudySpec, request: LaunchRequest) -> Development:
+    """Load the development set of a study, and say what is amiss with how it is divided.
+
+    Raises:
+        DataError: if the data are missing, altered, misshapen or unreachable.
+    """
+    from hpo.data.development import load_development
+    from hpo.data.folds import official_crossings
+
+    development = load_development(spec.data, request.data_dir, spec.scoring.groups)
+    if note := official_crossings(development, spec.scoring):
+        _log.info(note)
+    return development
 
 
 BACKENDS: Registry[type[Backend]] = Registry("backend")

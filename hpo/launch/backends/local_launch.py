@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from hpo.errors import DeviceError, UsageError, WorkersFailedError
-from hpo.launch.backends.base import Backend, LaunchRequest, Submission
+from hpo.launch.backends.base import Backend, LaunchRequest, Submission, load_data
 from hpo.launch.backends.local import (
     AUTO,
     GRACE_SECONDS,
@@ -52,12 +52,10 @@ class LocalBackend(Backend):
 
     def check(self, spec: StudySpec, request: LaunchRequest) -> None:
         """Raise UsageError, StorageError, DataError or DeviceError."""
-        from hpo.data.development import load_development
-
         if request.workers is not None and request.workers_per_gpu is not None:
             raise UsageError("give --workers, all of them, or --workers-per-gpu, those on each GPU, one of the two")
         request.address()
-        self._development = load_development(spec.data, request.data_dir)
+        self._development = load_data(spec, request)
         self._probe = Probe()
         self._probe.gpus(request.device)
 

@@ -28,6 +28,9 @@ from hpo.search.database.schema import RowValues
 BATCH = 1000
 """Number of rows per batch."""
 
+BATCH_OF_BLOBS = 50
+"""The same for rows of up to 64 KiB."""
+
 Progress = Callable[[str, int, int], None]
 """Called with the name of a table, the number of its rows copied so far, and their total."""
 
@@ -103,7 +106,9 @@ def snapshot(database: Database) -> Iterator[Connection]:
 
 def batches(connection: Connection, query: sa.Select[Any]) -> Iterator[list[RowValues]]:
     """Yield the rows of a query in batches, as dictionaries."""
-    with connection.execution_options(yield_per=BATCH).execute(query) as result:
+    has_blobs = any(isinstance(column.type, sa.LargeBinary) for column in query.selected_columns)
+    size = BATCH_OF_BLOBS if has_blobs else BATCH
+    with connection.execution_options(yield_per=size).execute(query) as result:
         for rows in result.mappings().partitions():
             yield [dict(row) for row in rows]
 

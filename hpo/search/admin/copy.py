@@ -32,7 +32,7 @@ _FREED = {"state": "free", "lease_until": None, "token": None, "checkpoint": Non
 
 
 def copy_study(study: Study, target: Database, name: str, progress: Progress = lambda *_: None) -> int:
-    """Copy a snapshot of a study with its trials, reports and test-set access log; return the number of its trials.
+    """Copy a snapshot of a study, its test-set access log included; return the number of its trials.
 
     The copy is one transaction. Running trials become free and will be restarted; workers, jobs and stop requests are
     not copied.
@@ -97,7 +97,8 @@ class _Copy:
         self._rows(schema.studies, study, schema.studies.c.study_id)
         for rows in self._read_rows(schema.trials, schema.trials.c.study_id):
             self._insert(schema.trials, [self._own_trial(row) for row in rows])
-        self._rows(schema.reports, {"study_id": self._study_id}, schema.reports.c.study_id)
+        for table in (schema.reports, schema.scored_samples, schema.scores):
+            self._rows(table, {"study_id": self._study_id}, table.c.study_id)
         # Without these entries, the copy would count a second access to the test set as the first.
         openings = sa.select(schema.ledger).where(schema.ledger.c.study == self._study.name)
         for rows in batches(self._reading, openings):

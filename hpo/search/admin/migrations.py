@@ -13,6 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
+from sqlalchemy.dialects import mysql
 from sqlalchemy.engine import URL, Connection
 
 from hpo.errors import StorageError
@@ -137,7 +138,29 @@ def _count_trials(connection: Connection) -> None:
     )
 
 
-STEPS: dict[int, Callable[[Operations, Connection], None]] = {1: _to_2}
+def _to_3(operations: Operations, connection: Connection) -> None:
+    """Add the tables of out-of-fold scores; trials that have ended have none."""
+    now = _Tables(operations, connection)
+    blob = sa.LargeBinary().with_variant(mysql.MEDIUMBLOB(), "mysql")
+    now.make(
+        "hpo_scored_samples",
+        _of_study(),
+        sa.Column("digest", sa.String(16), primary_key=True),
+        sa.Column("samples", blob, nullable=False),
+        sa.Column("labels", blob, nullable=False),
+    )
+    now.make(
+        "hpo_scores",
+        _of_study(),
+        sa.Column("trial_number", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("fold", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("epoch", sa.Integer, nullable=False),
+        sa.Column("digest", sa.String(16), nullable=False),
+        sa.Column("logits", blob, nullable=False),
+    )
+
+
+STEPS: dict[int, Callable[[Operations, Connection], None]] = {1: _to_2, 2: _to_3}
 """The migration from each version to the next."""
 
 

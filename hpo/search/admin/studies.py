@@ -26,9 +26,6 @@ from hpo.search.study import (
 from hpo.study.spec import StudySpec
 from hpo.text import shell
 
-_OWN = (schema.reports, schema.trials, schema.workers, schema.jobs, schema.studies)
-"""Tables with rows of a study, each before those that it refers to."""
-
 
 @dataclass(frozen=True)
 class StudyContents:
@@ -106,7 +103,7 @@ def delete_study(
             _check_idle(deletion.studies, "deleted")
         tried.append((family[0], deletion))
         for row in reversed(family):
-            for table in _OWN:
+            for table in schema.tables_of_study:
                 connection.execute(sa.delete(table).where(table.c.study_id == row.study_id))
             optuna_mirror.delete_study(connection, row.study_id)
         return deletion
@@ -245,7 +242,7 @@ def _rename(connection: Connection, row: AnyRow, name: str, search: str | None) 
 def _fingerprint(spec: str) -> str | None:
     """Return the fingerprint of a stored spec; None if it uses a plug-in that is missing here."""
     try:
-        return StudySpec.model_validate_json(spec).fingerprint()
+        return StudySpec.from_json(spec).fingerprint()
     except ValidationError:
         return None
 

@@ -28,7 +28,7 @@ from sqlalchemy.sql.functions import GenericFunction
 from hpo.errors import StorageError
 from hpo.text import brief
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Version of the tables below; `hpo.search.admin.migrations` upgrades each earlier one to it."""
 
 LARGEST_INTEGER = 2**31 - 1
@@ -77,6 +77,22 @@ class String(sa.String):
     def result_processor(self, dialect: sa.Dialect, coltype: object) -> Callable[[Any], Any] | None:
         """Check the type of a value on SQLite."""
         return _checked((str,)) if dialect.name == "sqlite" else super().result_processor(dialect, coltype)
+
+
+class Blob(sa.LargeBinary):
+    """Up to 16 MB of bytes that are bytes when they are read."""
+
+    def result_processor(self, dialect: sa.Dialect, coltype: object) -> Callable[[Any], Any] | None:
+        """Check the type of a value on SQLite."""
+        if dialect.name == "sqlite":
+            return _checked((bytes,))
+        own: Callable[[Any], Any] | None = super().result_processor(dialect, coltype)  # type: ignore[no-untyped-call]
+        return own
+
+
+def _blob() -> sa.types.TypeEngine[bytes]:
+    # MySQL's plain BLOB ends at 65,535 bytes.
+    return Blob().with_variant(mysql.MEDIUMBLOB(), "mysql")
 
 
 class Text(sa.Text):
@@ -192,6 +208,33 @@ reports = Table(
 )
 """Reports, one per epoch of each trial. The primary key starts with (study, epoch), as in the pruner's query."""
 
+scored_samples = Table(
+    "hpo_scored_samples",
+    metadata,
+    Column("study_id", ForeignKey("hpo_study.study_id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("digest", String(16), primary_key=True),
+    Column("samples", _blob(), nullable=False),
+    Column("labels", _blob(), nullable=False),
+)
+"""The samples that trials are scored on, once for all trials that share a fold: see `hpo.data.fold_scores`."""
+
+scores = Table(
+    "hpo_scores",
+    metadata,
+    Column("study_id", ForeignKey("hpo_study.study_id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("trial_number", Integer, primary_key=True, autoincrement=False),
+    Column("fold", Integer, primary_key=True, autoincrement=False),
+    Column("epoch", Integer, nullable=False),
+    Column("digest", String(16), nullable=False),
+    Column("logits", _blob(), nullable=False),
+)
+"""Out-of-fold scores of each trial at its last rung, or at its end.
+
+- fold: from 0; a trial that was not trained on every fold has fewer rows.
+- epoch: of the report that they belong to, from 1.
+- digest: of their samples, a row of `hpo_scored_samples`.
+- logits: half precision, sample by sample."""
+
 workers = Table(
     "hpo_worker",
     metadata,
@@ -240,7 +283,10 @@ ledger = Table(
 )
 """Test-set access log. It refers to a study by name only, so that it survives the deletion of the study."""
 
-own_tables = [version, studies, trials, reports, workers, jobs, ledger]
+own_tables = [version, studies, trials, reports, scored_samples, scores, workers, jobs, ledger]
+
+tables_of_study = (scores, scored_samples, reports, trials, workers, jobs, studies)
+"""Tables with rows of a study, each before those that it refers to."""
 
 
 class database_now(GenericFunction[float]):  # noqa: N801 - a SQL function

@@ -89,9 +89,43 @@ def _record_report(connection: Connection, held: Claim, report: EpochReport) -> 
     )
     write_report(connection, held.trial_id, report.epoch, report.auc)
     pruner = make_pruner(study.spec)
+    if report.epoch in pruner.rungs() or report.epoch >= study.spec.budget.epochs:
+        _store_scores(connection, held, report)
     if held.baseline or report.epoch not in pruner.rungs():
         return True
     return pruner.goes_on(_read_rung(connection, study.study_id, report.epoch, report.auc))
+
+
+def _store_scores(connection: Connection, held: Claim, report: EpochReport) -> None:
+    """Store the out-of-fold scores of a report after which a trial can end; the samples once for all trials."""
+    if not report.scores:
+        return
+    study_id = held.study.study_id
+    kept = {fold: scores.kept() for fold, scores in enumerate(report.scores)}
+    digests = {fold: scores.digest() for fold, scores in kept.items()}
+    known = schema.scored_samples.c
+    query = sa.select(known.digest).where(known.study_id == study_id, known.digest.in_(set(digests.values())))
+    stored = set(connection.scalars(query))
+    new: dict[str, RowValues] = {}
+    for fold, digest in digests.items():
+        if digest not in stored:
+            samples, labels = kept[fold].encoded_samples()
+            new[digest] = {"study_id": study_id, "digest": digest, "samples": samples, "labels": labels}
+    # In the order of their keys, in which every worker locks them.
+    rows = [new[digest] for digest in sorted(new)]
+    schema.upsert_rows(connection, schema.scored_samples, ("study_id", "digest"), rows)
+    values: list[RowValues] = [
+        {
+            "study_id": study_id,
+            "trial_number": held.number,
+            "fold": fold,
+            "epoch": report.epoch,
+            "digest": digests[fold],
+            "logits": scores.encoded_logits(),
+        }
+        for fold, scores in kept.items()
+    ]
+    schema.upsert_rows(connection, schema.scores, ("study_id", "trial_number", "fold"), values)
 
 
 def _read_rung(connection: Connection, study_id: int, epoch: int, auc: float) -> Rung:

@@ -71,7 +71,10 @@ def replay(
 
 
 def changes(recorded: Provenance, current: Provenance) -> list[str]:
-    """List the differences in provenance since a trial was recorded: `torch: then 2.11.0, now 2.12.0`."""
+    """List the differences in provenance since a trial was recorded: `torch: then 2.11.0, now 2.12.0`.
+
+    Not the number of cores, which changes only the time.
+    """
     then, now = _named(recorded), _named(current)
     return [
         f"{name}: then {then.get(name, 'nothing')}, now {now.get(name, 'nothing')}"
@@ -82,4 +85,5 @@ def changes(recorded: Provenance, current: Provenance) -> list[str]:
 
 def _named(of: Provenance) -> dict[str, str]:
     code = f"{of.code_version}{' with changes' if of.dirty else ''}"
-    return {"data MD5": of.data_md5, "code": code, **of.environment}
+    environment = {name: value for name, value in of.environment.items() if name != "device cores"}
+    return {"data MD5": of.data_md5, "code": code, **environment}

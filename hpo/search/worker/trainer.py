@@ -107,9 +107,13 @@ def make_trainer(
     """
     from hpo.data.development import load_development
     from hpo.data.folder import data_folder
+    from hpo.data.folds import official_crossings
 
     folder = data_folder(str(data_dir) if data_dir is not None else None)
-    return _StudyTrainer(spec, load_development(spec.data, folder), device, checkpoints, sharing)
+    development = load_development(spec.data, folder, spec.scoring.groups)
+    if note := official_crossings(development, spec.scoring):
+        _log.info(note)
+    return _StudyTrainer(spec, development, device, checkpoints, sharing)
 
 
 class _StudyTrainer:

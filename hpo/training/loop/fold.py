@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from hpo.data.development import Development
+from hpo.data.fold_scores import FoldScores
 from hpo.data.resplit import resplit
 from hpo.statistics.auc import mean_auc_with_error
 from hpo.statistics.roc import mean_roc
@@ -159,7 +160,11 @@ class Run:
         training_auc = under_way.training_auc(self.resident.host_labels)
         self._end(epoch)
         roc = mean_roc(self._kept, self.resident.host_labels[rows])
-        return FoldReport(area, error, training_auc, self.training_loss, roc)
+        return FoldReport(area, error, training_auc, self.training_loss, roc, self.kept_scores(rows))
+
+    def kept_scores(self, rows: NDArray[np.int64]) -> FoldScores | None:
+        """Return the scores of the last report, which were of the samples `rows`; None before the first."""
+        return None if self._kept is None else FoldScores(rows, self.resident.host_labels[rows], self._kept)
 
     def scores(self, images: Tensor) -> NDArray[np.float32]:
         """Return the logits, (N, L), of (N, 1, ...) uint8 images on the device by the weights in use for scoring.

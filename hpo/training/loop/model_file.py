@@ -25,7 +25,7 @@ from hpo.text import brief
 from hpo.training.inputs.device_dataset import place_images
 from hpo.training.inputs.preprocessing import make_inputs
 from hpo.training.loop.fold import SCORING_BATCH
-from hpo.training.machine.device import choose_device, choose_machine
+from hpo.training.machine.device import choose_device, choose_machine, one_thread
 from hpo.training.model.network import make_network
 
 _FORMAT = "1"
@@ -68,7 +68,7 @@ class Model:
         inputs = make_inputs(self.config, self.dataset)
         rows = SCORING_BATCH[self.dataset.dimensions]
         parts = []
-        with torch.inference_mode():
+        with torch.inference_mode(), one_thread():
             for low in range(0, len(images), rows):
                 part = place_images(images[low : low + rows], self.config.input_size, machine.device)
                 parts.append(torch.sigmoid(self.network(inputs.for_scoring(part)).float()).cpu())

@@ -16,7 +16,7 @@ from hpo.training.loop.checkpoint import Checkpoint
 from hpo.training.loop.fold import Run
 from hpo.training.loop.fold_parallel import own_stream
 from hpo.training.loop.model_file import Model
-from hpo.training.machine.device import choose_device, choose_machine, peak_memory_bytes, start_of_trial
+from hpo.training.machine.device import choose_device, choose_machine, one_thread, peak_memory_bytes, start_of_trial
 from hpo.training.machine.energy import EnergyMeter
 from hpo.training.machine.failure import memory_failures
 from hpo.training.machine.usage import UsageMeter
@@ -64,7 +64,7 @@ def refit(
     with memory_failures():
         start_of_trial(choose_device(device))
         machine = choose_machine(choose_device(device), development.dataset.dimensions, config.precision)
-        with own_stream(machine.device):
+        with one_thread(), own_stream(machine.device):
             resident = make_device_dataset(development, config.input_size, machine.device)
             rows = np.arange(len(development))
             run = Run(config, development, resident, rows, epochs, seed, machine, keep_weights=True)

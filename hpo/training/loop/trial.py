@@ -7,7 +7,6 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import asdict
 
 from hpo.control import Control
 from hpo.data.development import Development
@@ -16,7 +15,7 @@ from hpo.study.config import TrainConfig
 from hpo.training.inputs.device_dataset import make_device_dataset
 from hpo.training.loop.checkpoint import Checkpoint, tensor_bytes
 from hpo.training.loop.fold import Run
-from hpo.training.loop.fold_parallel import choose_fold_executor
+from hpo.training.loop.fold_parallel import choose_fold_executor, cut
 from hpo.training.machine.device import choose_device, choose_machine, start_of_trial
 from hpo.training.machine.failure import TrainingFailure, memory_failures
 from hpo.training.report import EpochReport, FoldReport, over_folds
@@ -40,8 +39,8 @@ def train_trial(
 ) -> Iterator[EpochReport]:
     """Train a configuration on all folds in lockstep, one report per epoch; stop by leaving the iterator.
 
-    With equal arguments and an equal number of threads, reports on a CPU are bit-equal, whether or not the trial was
-    interrupted and resumed. Folds are trained in parallel where that is faster.
+    With equal arguments, reports on a CPU are bit-equal, whatever the number of cores, and whether or not the trial was
+    interrupted and resumed. Folds are trained in parallel, as many as cores and memory bear.
 
     Args:
         seed: of weights, resplits, batches and augmentation.
@@ -128,10 +127,10 @@ class _Trial:
     def train_epoch(self) -> EpochReport:
         """Train the rest of the epoch in progress, one group of folds after the other."""
         self._began = self._began or time.perf_counter()
-        for group in self.way.groups:
+        for group in cut(len(self.folds), self.way.size):
             left = [fold for fold in group if fold not in self.reports]
             works = {fold: self.runs[fold].work(self.epoch, self.folds[fold].validation) for fold in left}
-            with closing(self.way.rounds(group, works)) as rounds:
+            with closing(self.way.rounds(works)) as rounds:
                 for ended in rounds:
                     self.reports |= ended
                     self.after_units()
@@ -178,7 +177,10 @@ class _Trial:
             _log.warning("%s restarts: its checkpoint is gone or does not fit: %s", checkpoint.name, error)
             return False
         self.epoch = state["epoch"]
-        self.reports = {number: FoldReport(**report) for number, report in state["reports"].items()}
+        self.reports = {
+            number: FoldReport.from_state_dict(report, self.runs[number].kept_scores(self.folds[number].validation))
+            for number, report in state["reports"].items()
+        }
         self._began = time.perf_counter() - state["seconds"]
         self._saved = self._position
         steps, total = self._position[0], sum(run.total_steps for run in self.runs)
@@ -197,7 +199,7 @@ class _Trial:
             "machine": self.machine,
             "epoch": self.epoch,
             "seconds": 0.0 if self._began is None else time.perf_counter() - self._began,
-            "reports": {number: asdict(report) for number, report in self.reports.items()},
+            "reports": {number: report.state_dict() for number, report in self.reports.items()},
         }
         self.way.settle()
         if checkpoint.save(state, [run.state_dict() for run in self.runs]):

@@ -10,7 +10,7 @@ class DeviceDescription(TypedDict):
 
     Attributes:
         name: of the GPU or the CPU.
-        cores: threads in use, or multiprocessors of a GPU.
+        cores: that this process trains networks on, or multiprocessors of a GPU.
         memory: bytes.
         precision: what the setting `auto` resolves to, bf16 or fp32.
     """

@@ -9,6 +9,7 @@ import os
 import platform
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache
@@ -20,7 +21,14 @@ from torch import nn
 
 from hpo.errors import DeviceError
 from hpo.training.machine.description import DeviceDescription
-from hpo.training.machine.limits import begin_trial, limit_main_memory, main_memory_limit, usable_cores, usable_memory
+from hpo.training.machine.limits import (
+    begin_trial,
+    limit_main_memory,
+    main_memory_limit,
+    process_cores,
+    usable_memory,
+    use_cores,
+)
 from hpo.training.model.im2col import has_tiles
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
@@ -88,7 +96,7 @@ def computes_in_bf16(device: torch.device) -> bool:
 def time_in_bf16() -> float:
     """Return the time of a convolution with gradients on the CPU in bf16 relative to fp32, the least of nine each.
 
-    On one thread: with other load, two threads wait for each other at every step, which would be measured too.
+    On one thread, as networks are trained.
     """
     network = nn.Conv2d(64, 64, 3, padding=1)
     network.weight.data = network.weight.data.contiguous(memory_format=torch.channels_last)
@@ -101,13 +109,8 @@ def time_in_bf16() -> float:
         torch.autograd.grad(output.float().sum(), [images, network.weight])
         return time.perf_counter() - start
 
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with torch.enable_grad():
-            rounds = [(seconds(bf16=True), seconds(bf16=False)) for _ in range(1 + _ROUNDS)][1:]
-    finally:
-        torch.set_num_threads(threads)
+    with one_thread(), torch.enable_grad():
+        rounds = [(seconds(bf16=True), seconds(bf16=False)) for _ in range(1 + _ROUNDS)][1:]
     return min(half for half, _ in rounds) / min(single for _, single in rounds)
 
 
@@ -133,22 +136,45 @@ def gpu_count() -> int:
     return torch.cuda.device_count() if torch.cuda.is_available() else 0
 
 
-def set_up_process(threads: int | None = None) -> None:
-    """Configure a process for training: threads, allocator, cuDNN.
+def set_up_process(cores: int | None = None) -> None:
+    """Configure a process for training: cores, one PyTorch thread, allocator, cuDNN.
 
     On glibc, freed memory is kept for the next step rather than returned to the kernel (about 10 % faster on a CPU; the
-    process then stays at its peak). With equal seeds and an equal number of threads a CPU gives bit-equal results; CUDA
+    process then stays at its peak). With equal seeds a CPU gives bit-equal results whatever the number of cores; CUDA
     does not, because cuDNN may choose other algorithms.
 
     Args:
-        threads: None for PyTorch's default, capped at the cores that a CPU quota allows.
+        cores: on which networks are trained at the same time; None for all that this process may use.
     """
-    torch.set_num_threads(threads if threads is not None else min(torch.get_num_threads(), usable_cores()))
+    use_cores(cores)
+    compute_with_one_thread()
     if _on_glibc():
         libc = ctypes.CDLL(None)
         libc.mallopt(_M_MMAP_MAX, 0)
         libc.mallopt(_M_TRIM_THRESHOLD, _NEVER_TRIM)
     torch.backends.cudnn.benchmark = True
+
+
+def compute_with_one_thread() -> None:
+    """Let PyTorch compute with one thread in this thread, and in those that use PyTorch for the first time later."""
+    torch.set_num_threads(1)
+    # A thread's first query would set the number to the process's, which may have changed by then.
+    torch.get_num_threads()
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute with one PyTorch thread within, and with the caller's number again afterwards.
+
+    Every network on a CPU is trained and scored so. More threads meet at a barrier in each operation and spin there
+    while another process holds a sibling's core, which costs more than ten times what they gain on an idle machine.
+    """
+    before = torch.get_num_threads()
+    compute_with_one_thread()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def limit_memory(device: torch.device, sharing: int) -> int | None:
@@ -161,8 +187,6 @@ def limit_memory(device: torch.device, sharing: int) -> int | None:
         The limit in bytes; None without one.
     """
     if device.type == "cpu":
-        # OpenMP aborts the process if it cannot create its threads, so create them before the limit.
-        torch.ones(1 << 20).sum()
         return limit_main_memory(sharing)
     total = torch.cuda.get_device_properties(device).total_memory
     share = total if sharing == 1 else max(_SHARED_GPU * total / sharing - CONTEXT_BYTES, 0.01 * total)
@@ -191,7 +215,7 @@ def describe_device(device: torch.device | str) -> DeviceDescription:
             "precision": precision,
         }
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 0
-    return {"name": _cpu_name(), "cores": torch.get_num_threads(), "memory": memory, "precision": precision}
+    return {"name": _cpu_name(), "cores": process_cores(), "memory": memory, "precision": precision}
 
 
 def start_of_trial(device: torch.device) -> None:

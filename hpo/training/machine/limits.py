@@ -22,6 +22,7 @@ _MEMORY = Path("/proc/meminfo")
 
 _MEMORY_LIMITS = ("memory.max", "memory.limit_in_bytes")
 
+_cores: int | None = None
 _trials = 0
 _is_tainted = False
 
@@ -34,6 +35,17 @@ def usable_cores(own_groups: Path = _OWN_GROUPS, cgroups: Path = _CGROUPS) -> in
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quotas = [_quota(folder) for folder in _groups("cpu", own_groups, cgroups)]
     return max(1, min([cores, *(math.floor(quota) for quota in quotas if quota is not None)]))
+
+
+def use_cores(cores: int | None) -> None:
+    """Set the number of cores on which this process trains networks at the same time; None for `usable_cores`."""
+    global _cores
+    _cores = cores
+
+
+def process_cores() -> int:
+    """Return the number of cores on which this process trains networks at the same time, each with one thread."""
+    return usable_cores() if _cores is None else _cores
 
 
 def usable_memory(own_groups: Path = _OWN_GROUPS, cgroups: Path = _CGROUPS, memory: Path = _MEMORY) -> int | None:

@@ -10,7 +10,7 @@ import torch
 import hpo
 from hpo.revision import code_version
 from hpo.study.record import Provenance
-from hpo.training.machine.device import describe_device
+from hpo.training.machine.device import choose_device, describe_device
 
 _PACKAGES = ("torch", "libauc", "numpy", "medmnist", "optuna", "scikit-learn", "sqlalchemy")
 
@@ -27,7 +27,9 @@ def environment(device: torch.device | str) -> dict[str, str]:
     values = {"python": platform.python_version(), "platform": platform.platform()}
     values |= {"hpo": hpo.__version__} | {package: _version(package) for package in _PACKAGES}
     values |= {f"device {key}": str(value) for key, value in described.items()}
-    return values | {"threads": str(torch.get_num_threads()), "cuda": str(torch.version.cuda or "none")}
+    # A network on a CPU has one thread; how many are trained at the same time are the device's cores.
+    threads = 1 if choose_device(str(device)).type == "cpu" else torch.get_num_threads()
+    return values | {"threads": str(threads), "cuda": str(torch.version.cuda or "none")}
 
 
 def _version(package: str) -> str:

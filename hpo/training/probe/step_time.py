@@ -17,7 +17,7 @@ from hpo.training.inputs.device_dataset import make_device_dataset
 from hpo.training.loop.cuda_graph import FIRST_STEPS
 from hpo.training.loop.fold import Run
 from hpo.training.loop.fold_parallel import own_stream
-from hpo.training.machine.device import Machine, choose_device, choose_machine
+from hpo.training.machine.device import Machine, choose_device, choose_machine, one_thread
 from hpo.training.machine.failure import memory_failures
 
 _PIXELS_ON_A_CPU = 32 * 28 * 28
@@ -30,12 +30,12 @@ def seconds_per_epoch(
 ) -> float:
     """Estimate the seconds of one epoch over all folds, one by one, scoring included, from one step after warm-up.
 
-    On a CPU the step's batch has the pixels of 32 images of 28 pixels, at least 4 samples (4 volumes take about 2 s on
-    two cores), and is scaled to the samples of an epoch; the optimizer's update, whose cost is per step, not per
-    sample, is timed separately. Accurate within about a quarter on an idle machine that trains folds one by one; in
-    parallel they take less. Raises as `train_trial`.
+    On a CPU one thread computes, and the step's batch has the pixels of 32 images of 28 pixels, at least 4 samples, and
+    is scaled to the samples of an epoch; the optimizer's update, whose cost is per step, not per sample, is timed
+    separately. Accurate within about a quarter on an idle machine; folds side by side take less. Raises as
+    `train_trial`.
     """
-    with memory_failures(), ExitStack() as stack:
+    with memory_failures(), one_thread(), ExitStack() as stack:
         machine = choose_machine(choose_device(device), development.dataset.dimensions, config.precision)
         stack.enter_context(own_stream(machine.device))
         batch_size = _probe_batch(development, config, machine)
