@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from hpo.errors import StudyNotFoundError
 from hpo.outcome.candidate_results import CandidateResults, Influences
+from hpo.outcome.influences import read_influences
 from hpo.search.queries.status import read_status
 from hpo.search.strategy.racing import Results, read_results
 from hpo.search.study import Study, open_study
@@ -117,7 +118,15 @@ def read_confirmation(study: Study) -> Confirmation:
     assert plan is not None, study.name
     results = study.database.read(lambda connection: read_results(connection, study))
     status = read_status(study)
-    return judge(study.name, study.spec, plan, results, done=status.is_done, tried=_read_tried(study, plan))
+    return judge(
+        study.name,
+        study.spec,
+        plan,
+        results,
+        done=status.is_done,
+        tried=_read_tried(study, plan),
+        influences=read_influences(study, plan),
+    )
 
 
 def judge(

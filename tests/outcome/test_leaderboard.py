@@ -6,17 +6,22 @@ import math
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 
 from hpo.cli.common import plain
 from hpo.cli.render.leaderboard import verdict_of
+from hpo.outcome.influences import read_influences
 from hpo.outcome.leaderboard import Confirmation, Difference, Verdict, judge, read_confirmation
+from hpo.search.database import schema
 from hpo.search.database.database import Database
 from hpo.search.queue.workers import this_process
 from hpo.search.strategy.racing import Results
 from hpo.search.study import create_or_open
 from hpo.search.worker.loop import run_worker
+from hpo.statistics.delong import delong_interval
 from hpo.statistics.selection import Selection, noise_share, selection_quantile
 from hpo.study.spec import Scoring
+from hpo.testing.scores import SAMPLES, make_scores
 from hpo.testing.trainer import FakeTrainer
 from tests.mention import numbers_in, unmentioned
 from tests.search.planned import make_confirmation, make_plan, simulated
@@ -215,6 +220,24 @@ def test_what_workers_have_stored_is_what_is_judged(database: Database) -> None:
     assert (found.done, found.winner) == (True, "trial 0")
     # FakeTrainer: .9 at a learning rate of .01, less .1 / 2 epochs.
     assert found.leaderboard[0].mean == pytest.approx(0.85, abs=1e-5)
+
+
+def test_the_scores_that_workers_have_stored_are_used(database: Database) -> None:
+    plan = make_plan(1, 2)
+    study = create_or_open(database, "c", make_confirmation(plan, repeats=3))
+    run_worker(study, identity=this_process("w"), train=FakeTrainer(2))
+    influences = read_influences(study, plan)
+    assert set(influences) == {(number, repeat) for number in range(3) for repeat in range(3)}
+    assert {len(one) for one in influences.values()} == {2 * SAMPLES}
+    assert "out-of-fold" in read_confirmation(study).notes[0]
+    # DeLong's error of a mean over two folds of 30 positives and 30 negatives.
+    row = make_scores(0.85, 1, 0)
+    error = delong_interval(row.logits[:, 0], row.labels[:, 0]).error / math.sqrt(2)
+    assert np.linalg.norm(influences[1, 0]) == pytest.approx(error, rel=0.15)
+    with database.engine.begin() as connection:
+        connection.execute(sa.delete(schema.scores).where(schema.scores.c.trial_number == 4))
+    assert read_influences(study, plan) == {}
+    assert "out-of-fold" not in read_confirmation(study).notes[0]
 
 
 def test_variances_of_many_candidates_moderate_each_other_and_of_few_do_not() -> None:
