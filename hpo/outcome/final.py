@@ -85,6 +85,7 @@ class FinalResult(StoredModel):
         ledger_row: entry of the test-set access log that records this access.
         code_version: of the code that read them.
         time: when, in seconds since 1970.
+        access: digest of the networks that the test set was opened for; "" in results from before this key existed.
         reason: of another access to a test set that had been read before; "" for the first, and in results that were
             stored before this key existed.
         version: format version, see `RESULT_VERSION`.
@@ -101,6 +102,7 @@ class FinalResult(StoredModel):
     code_version: str
     time: float
     reason: str = ""
+    access: str = ""
     version: int = RESULT_VERSION
 
     @model_validator(mode="after")
@@ -136,7 +138,7 @@ class FinalResult(StoredModel):
 
     def to_json(self) -> str:
         """Return the text of `final.json`."""
-        values = self.model_dump(mode="json", exclude=None if self.reason else {"reason"})
+        values = self.model_dump(mode="json", exclude={key for key in ("access", "reason") if not getattr(self, key)})
         return json.dumps(values, indent=2, sort_keys=True) + "\n"
 
 
@@ -166,6 +168,11 @@ def results_folder(study: str, option: Path | None = None, former_names: Sequenc
         return option
     folders = [DEFAULT_RESULTS / _inside(name) for name in (study, *reversed(former_names))]
     return next((folder for folder in folders if folder.exists()), folders[0])
+
+
+def results_root(folder: Path, names: Sequence[str]) -> Path | None:
+    """Return the folder that holds the results of all studies, if `folder` is named after a study; else None."""
+    return folder.parent if folder.name in [Path(_inside(name)).name for name in names] else None
 
 
 def _inside(name: str) -> str:

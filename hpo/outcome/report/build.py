@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from hpo.outcome.access_log import Access
 from hpo.outcome.final import Final
 from hpo.outcome.judgement import judge_final
 from hpo.outcome.leaderboard import Confirmation
@@ -22,6 +23,7 @@ class Evidence:
     """Everything that a report is built from; confirmation, ablation and final are None if there is none yet.
 
     Attributes:
+        elsewhere: accesses to the test set through other databases, as far as they are known.
         work: of the stages after the search that are studies of their own.
     """
 
@@ -30,6 +32,7 @@ class Evidence:
     ablation: Confirmation | None = None
     final: Final | None = None
     openings: tuple[Opening, ...] = ()
+    elsewhere: tuple[Access, ...] = ()
     work: tuple[Work, ...] = ()
 
 
@@ -38,7 +41,7 @@ def build(evidence: Evidence, seed: int = 0) -> Document:
     search, data = evidence.search, evidence.search.spec.data
     judgement = judge_final(evidence.final, seed=seed) if evidence.final is not None else None
     if evidence.final is not None and judgement is not None:
-        result = of_result.result(data, judgement, evidence.final, evidence.openings)
+        result = of_result.result(data, judgement, evidence.final, evidence.openings, evidence.elsewhere)
     else:
         result = of_result.no_result(search.name, evidence.confirmation is not None and evidence.confirmation.done)
     later = (*evidence.work, *([work_of_final(evidence.final)] if evidence.final is not None else []))
@@ -54,7 +57,7 @@ def build(evidence: Evidence, seed: int = 0) -> Document:
         of_search.learning(search, optimism(follow(search, evidence.confirmation, judgement))),
         cost(search, later),
         provenance(search, later),
-        of_result.ledger(data, evidence.openings),
+        of_result.ledger(data, evidence.openings, evidence.elsewhere),
     )
     question = "hyperparameters for Deep AUC Maximization, searched by hpo"
     subtitle = f"Study {code(search.name)} on {data.official_name}: {question}."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from hpo.outcome.access_log import Access
 from hpo.outcome.final import Final
 from hpo.outcome.judgement import BaselineDifference, EntryResult, Judgement
 from hpo.outcome.report.document import Block, Notice, Picture, Section, Table, Text, code
@@ -16,11 +17,18 @@ from hpo.study.published import published
 from hpo.text import auc, bounds, shell
 
 
-def result(dataset: Dataset, judgement: Judgement, final: Final, openings: Sequence[Opening] = ()) -> Section:
+def result(
+    dataset: Dataset,
+    judgement: Judgement,
+    final: Final,
+    openings: Sequence[Opening] = (),
+    elsewhere: Sequence[Access] = (),
+) -> Section:
     """Report the test AUC of winner and baselines with the published values, and which differences are significant.
 
     Args:
         openings: accesses to this test set; shown beside the result if there is more than one.
+        elsewhere: accesses through other databases.
     """
     known, winner = published(dataset.name), judgement.entries[0]
     blocks: list[Block] = [Text(_how(judgement, final)), *map(Notice, verdicts(judgement, dataset))]
@@ -28,6 +36,8 @@ def result(dataset: Dataset, judgement: Judgement, final: Final, openings: Seque
         own = next((one for one in openings if one.row == final.result.ledger_row), openings[-1])
         accesses = f"The test set was opened {len(openings)} times, for this result on {own.when}"
         blocks.append(Notice(f"{accesses}: {own.reason or 'the first access'}."))
+    if elsewhere:
+        blocks.append(Notice(_elsewhere(elsewhere)))
     blocks.append(Table(_AREAS, tuple(_areas(judgement, entry) for entry in judgement.entries)))
     # Results of hpo 0.1 call samples rows.
     chosen_on = winner.threshold_rows.replace(" rows", " samples")
@@ -117,11 +127,20 @@ def verdicts(judgement: Judgement, dataset: Dataset) -> list[str]:
     return sentences
 
 
-def ledger(dataset: Dataset, openings: Sequence[Opening]) -> Section:
-    """Report every access to the test set of this dataset that this database records."""
+def ledger(dataset: Dataset, openings: Sequence[Opening], elsewhere: Sequence[Access] = ()) -> Section:
+    """Report every access to the test set of this dataset that this database records, and those known of others."""
+    others: list[Block] = [
+        Text(
+            "Accesses through other databases are known if they used the same folder of data files or of results; "
+            "those on other machines are not."
+        )
+    ]
+    if elsewhere:
+        lines = tuple((one.when, one.study, one.database, one.reason or "first access") for one in elsewhere)
+        others = [Notice(_elsewhere(elsewhere)), Table(("time", "study", "database", "reason"), lines), *others]
     if not openings:
         unopened = f"The test set of {dataset.official_name} has never been opened through this database."
-        return Section("Test-set access log", (Text(unopened),))
+        return Section("Test-set access log", (Text(unopened), *others))
     rows = tuple(
         (str(one.row), one.when, one.study, one.code_version[:12], one.reason or "first access") for one in openings
     )
@@ -130,7 +149,13 @@ def ledger(dataset: Dataset, openings: Sequence[Opening]) -> Section:
         blocks.append(
             Notice(f"The test set was opened {len(openings)} times: results after the first are weaker evidence.")
         )
-    return Section("Test-set access log", tuple(blocks))
+    return Section("Test-set access log", (*blocks, *others))
+
+
+def _elsewhere(accesses: Sequence[Access]) -> str:
+    times = "once" if len(accesses) == 1 else f"{len(accesses)} times"
+    studies = ", ".join(dict.fromkeys(f"{one.study} at {one.when}" for one in accesses))
+    return f"The test set was opened {times} through another database (study {studies}): results are weaker evidence."
 
 
 _AREAS = (
