@@ -121,12 +121,18 @@ class CandidateResults:
         return mean_over(self._rows(number, self.finished(number)), self._spec.scoring)
 
     def difference(self, number: int, other: int) -> Comparison | None:
-        """Compare two candidates, with the selection accounted for; None without spread."""
+        """Compare two candidates, with the selection accounted for; None without spread.
+
+        Two baselines were not selected, whichever leads.
+        """
         compared = self._compared(number, other)
         if compared is None:
             return None
         found, share = compared
-        return found if self.selection is None else selected_comparison(found, self.selection, share)
+        chosen_before = all(self._plan.candidates[one].is_reference for one in (number, other))
+        if self.selection is None or chosen_before:
+            return found
+        return selected_comparison(found, self.selection, share)
 
     def common(self, number: int, other: int) -> list[int]:
         """Return the complete repeats that both candidates finished."""

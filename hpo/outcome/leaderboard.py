@@ -244,7 +244,8 @@ def _notes(spec: StudySpec, table: CandidateResults, tried: int | None) -> list[
         among = f"the {tried} configurations of the search" if tried else f"the {selection.confirmed} candidates"
         notes = [
             f"Intervals of differences are 95 % for all candidates against the baselines together, by {how}; they "
-            f"account for the selection among {among} on the same samples (Dunnett 1955, by simulation)."
+            f"account for the selection among {among} on the same samples (Dunnett 1955, by simulation). Two "
+            "baselines were not selected; their difference has a 95 % interval by itself."
         ]
         if not tried:
             notes.append("The search is not in this database: its selection is not accounted for.")

@@ -18,7 +18,7 @@ from hpo.statistics.intervals import Estimate
 from hpo.study.catalogue import find_dataset
 from tests.mention import numbers_in, unmentioned
 from tests.outcome import simulated
-from tests.outcome.pages import pictures, rows, section_with
+from tests.outcome.pages import pictures, rows, section_with, words
 
 
 def test_aucs_and_accuracies_are_scikit_learns() -> None:
@@ -130,6 +130,20 @@ def test_a_damaged_result_is_refused_and_a_closed_folder_said(tmp_path: Path) ->
     with pytest.raises(OutputError, match="--out"):
         store(simulated.final(), tmp_path / "file")
     assert (tmp_path / RESULT).exists()
+
+
+def test_what_was_trained_on_is_said_as_the_configurations_divide_it() -> None:
+    final = simulated.final()
+    assert all(entry.config["resplit"] != "official" for entry in final.result.entries)
+    entries = tuple(
+        entry.model_copy(update={"config": entry.config | {"resplit": "official"}}) for entry in final.result.entries
+    )
+    divided, official = (
+        words(section_with(build(Evidence(simulated.search(6), final=one)), "result"))[0]
+        for one in (final, simulated.changed(final, entries=entries))
+    )
+    assert unmentioned(official, 546, 78) == []
+    assert unmentioned(divided, 546, 78) == ["546", "78"]
 
 
 def test_the_report_holds_the_result_with_its_figures_and_published_values() -> None:

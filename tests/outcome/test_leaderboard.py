@@ -109,6 +109,17 @@ def test_the_more_configurations_were_searched_the_longer_the_intervals_and_the_
     assert unmentioned(" ".join(many.notes), 200, f"{many.remaining.most:.3f}") == []
 
 
+def test_two_baselines_are_compared_as_chosen_beforehand() -> None:
+    results = simulated([0.80, 0.84, 0.83, 0.82], repeats=4)
+    plan = make_plan(references=2, others=2, racing_level=0.0)
+    spec = make_confirmation(plan, 4)
+    few, many = (
+        _difference(judge("c", spec, plan, results, done=True, tried=tried), "reference 1", "reference 0")
+        for tried in (2, 500)
+    )
+    assert few == many
+
+
 def test_out_of_fold_scores_take_the_place_of_the_corrected_t_test() -> None:
     results = simulated([0.80, 0.86, 0.85], repeats=5)
     plan = make_plan(references=1, others=2, racing_level=0.0)

@@ -96,11 +96,12 @@ def _winner(found: Confirmation) -> str:
     name, how = shown_name(first.candidate, found.epochs), "won" if found.winner else "leads"
     verdict = f"{name} {how} with {with_error(first.mean, first.standard_error)}."
     apart = [
-        f"{shown_name(d.to, found.epochs)} (a difference of {_detectable(d)} would have been found four times in five)"
+        f"It is indistinguishable from {shown_name(d.to, found.epochs)}; a true difference of {_detectable(d)} would "
+        "have been found four times in five."
         for d in first.differences
         if d.verdict == Verdict.INDISTINGUISHABLE
     ]
-    return f"{verdict} It is indistinguishable from {' and '.join(apart)}." if apart else verdict
+    return " ".join((verdict, *apart))
 
 
 def _leaderboard_row(one: LeaderboardRow, found: Confirmation) -> tuple[str, ...]:

@@ -31,7 +31,7 @@ def result(
         elsewhere: accesses through other databases.
     """
     known, winner = published(dataset.name), judgement.entries[0]
-    blocks: list[Block] = [Text(_how(judgement, final)), *map(Notice, verdicts(judgement, dataset))]
+    blocks: list[Block] = [Text(_how(dataset, judgement, final)), *map(Notice, verdicts(judgement, dataset))]
     if len(openings) > 1:
         own = next((one for one in openings if one.row == final.result.ledger_row), openings[-1])
         accesses = f"The test set was opened {len(openings)} times, for this result on {own.when}"
@@ -82,12 +82,17 @@ def result(
     return Section("Result on the test set", tuple(blocks))
 
 
-def _how(judgement: Judgement, final: Final) -> str:
+def _how(dataset: Dataset, judgement: Judgement, final: Final) -> str:
     protocol, winner = final.result.protocol, judgement.entries[0].name
     rows = {
         "development": "the whole development set (training and validation), divided as each configuration says",
         "training": "the official training set, with the epoch chosen on the official validation set",
     }[protocol.rows]
+    if protocol.rows == "development" and all(one.config.get("resplit") == "official" for one in final.result.entries):
+        rows = (
+            f"the official training set ({dataset.rows[0]:,} samples), with the epoch chosen on the official "
+            f"validation set ({dataset.rows[1]:,}), as every configuration says (`resplit = official`)"
+        )
     return (
         f"{judgement.shown(winner)} was chosen {final.result.entry(winner).chosen}. It and the baselines were trained "
         f"on {rows}, with {protocol.seeds} seed{'s' if protocol.seeds > 1 else ''} for {protocol.epochs} epochs; "
