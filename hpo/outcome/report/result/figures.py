@@ -107,5 +107,5 @@ def curves(final: Final, label: int = 0) -> Figure:
     left.set_ylabel("true positive rate")
     right.set_xlabel("recall")
     right.set_ylabel("precision")
-    figure.legend(*right.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=8)
+    figure.legend(*right.get_legend_handles_labels(), loc="outside lower center", fontsize=8)
     return figure
