@@ -6,7 +6,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from hpo.outcome.leaderboard import Confirmation, Difference, LeaderboardRow
+from hpo.outcome.leaderboard import Confirmation, Difference, LeaderboardRow, Verdict
 from hpo.study.baselines import shown_name
 from hpo.text import with_error
 
@@ -77,6 +77,6 @@ def _compared(found: Difference, epochs: int) -> str:
     interval = ""
     if found.low is not None and found.high is not None:
         interval = f" [{signed(found.low)}, {signed(found.high)}]"
-    if found.verdict == "cannot be told apart" and found.detectable is not None:
+    if found.verdict == Verdict.INDISTINGUISHABLE and found.detectable is not None:
         interval += f", detectable {signed(found.detectable)[1:]}"
     return f"{found.verdict.text} {than} {shown_name(found.to, epochs)}: {signed(found.difference)}{interval}"
