@@ -2,7 +2,6 @@
 
     python benchmarks/coverage.py                          # 2000 simulations of each case, four minutes
     python benchmarks/coverage.py --simulations 10000 --aucs 0.8 0.9 0.95 0.98
-    python benchmarks/coverage.py --decides --sets --aucs 0.9 0.95 0.98 --simulations 500
 
 Scores are normal. A sample has a part that all networks see alike (70 % of the variance) and one for each network;
 the networks of a configuration differ in how far they move the positives, so that their AUCs scatter by about .02.
@@ -12,9 +11,8 @@ for an ablation on a third of the samples, with 18 of them.
 
 "error" is what a coverage itself is uncertain by; "misses below" the share of intervals that lie below the truth.
 Methods marked x answer another question (fixed networks, or fixed samples) and are shown for the difference. Those
-marked * decide: the longer of two intervals, as reports show and verdicts use it. With --decides only these are
-simulated, also for two equal configurations and for a winner against two baselines, where an interval counts as missed
-if one of the two is; with --sets on as many test samples as the small MedMNIST sets have.
+marked * decide: the longer of two intervals, as reports show and verdicts use it; `benchmarks/deciding.py` simulates
+these at the sizes of the test sets.
 """
 
 from __future__ import annotations
@@ -35,9 +33,9 @@ from hpo.statistics.auc import auc as area
 from hpo.statistics.bootstrap import bootstrap_difference, bootstrap_interval
 from hpo.statistics.corrected_t_test import corrected_difference
 from hpo.statistics.delong import delong_interval, delong_test, difference_of_fixed_networks, mean_of_fixed_networks
-from hpo.statistics.intervals import Comparison, Estimate, simultaneous_confidence
+from hpo.statistics.intervals import Comparison, Estimate
 from hpo.statistics.moderated_variance import fit_variance_prior
-from hpo.statistics.network_metrics import NetworkMetrics, network_accuracies, network_aucs
+from hpo.statistics.network_metrics import NetworkMetrics, network_aucs
 from hpo.statistics.obuchowski_rockette import (
     difference_over_seeds_and_samples,
     mean_over_seeds_and_samples,
@@ -48,16 +46,6 @@ from hpo.statistics.t_intervals import t_comparison
 Labels = NDArray[np.int64]
 
 LABELS: Labels = np.repeat([1, 0], [22, 76])
-TESTS = {
-    "breast": (114, 42),
-    "pneumonia": (390, 234),
-    "adrenal3d": (69, 229),
-    "nodule3d": (64, 246),
-    "vessel3d": (43, 339),
-    "synapse3d": (257, 95),
-}
-"""Positives and negatives of test sets; of the last three about, by the share that is published."""
-
 DRAWS = 600
 SHARED = 0.7
 TRAINING_SPREAD = 0.15
@@ -176,7 +164,7 @@ def two_configurations(auc: float, networks: int) -> Case:
             for value in (auc, auc - LOWER_BY)
         )
         return {
-            "* longer of two": _decisive(one, other),
+            "* longer of two": decisive(one, other),
             "seeds and samples": difference_over_seeds_and_samples(one, other),
             "seeds and samples, matched": difference_over_seeds_and_samples(one, other, matched=True),
             "x samples only": difference_of_fixed_networks(one, other),
@@ -185,45 +173,10 @@ def two_configurations(auc: float, networks: int) -> Case:
     return answers
 
 
-def _decisive(one: NetworkMetrics, other: NetworkMetrics, confidence: float = 0.95) -> Comparison:
+def decisive(one: NetworkMetrics, other: NetworkMetrics, confidence: float = 0.95) -> Comparison:
+    """Compare two configurations as a verdict on the test set does."""
     over_all = difference_over_seeds_and_samples(one, other, confidence)
     return less_sure(over_all, difference_of_fixed_networks(one, other, confidence))
-
-
-def deciding(auc: float, networks: int, labels: Labels) -> Iterator[tuple[str, float, Case]]:
-    """Name, truth and simulation of every interval on the test set that decides, or is shown as if it did."""
-
-    def metrics(random: np.random.Generator, *aucs: float) -> list[NetworkMetrics]:
-        common = random.normal(size=labels.size)
-        return [network_aucs(scores(random, common, one, networks, TRAINING_SPREAD, labels), labels) for one in aucs]
-
-    def mean(random: np.random.Generator) -> Answers:
-        (one,) = metrics(random, auc)
-        return {"* longer of two": less_sure(mean_over_seeds_and_samples(one), mean_of_fixed_networks(one))}
-
-    def difference(lower_by: float) -> Case:
-        return lambda random: {"* longer of two": _decisive(*metrics(random, auc, auc - lower_by))}
-
-    def two_baselines(random: np.random.Generator) -> Answers:
-        winner, *others = metrics(random, auc, auc, auc)
-        found = [_decisive(winner, other, simultaneous_confidence(2)) for other in others]
-        return {"* longer of two, Sidak": max(found, key=lambda one: abs(one.difference) / (one.high - one.low))}
-
-    # Positives lie `d` higher; the threshold is in the middle.
-    d = shift(auc, TRAINING_SPREAD)
-    right = NormalDist().cdf(d / 2), NormalDist().cdf(d / 2 / math.sqrt(1 + TRAINING_SPREAD**2))
-    truth = float(right[0] * (1 - labels.mean()) + right[1] * labels.mean())
-
-    def accuracy(random: np.random.Generator) -> Answers:
-        values = scores(random, random.normal(size=labels.size), auc, networks, TRAINING_SPREAD, labels)
-        one = network_accuracies(((values >= d / 2) == (labels == 1)).astype(float))
-        return {"* longer of two": less_sure(mean_over_seeds_and_samples(one), mean_of_fixed_networks(one))}
-
-    yield f"{networks} seeds", auc, mean
-    yield f"2 x {networks} seeds, lower by {LOWER_BY}", LOWER_BY, difference(LOWER_BY)
-    yield f"2 x {networks} seeds, equal", 0.0, difference(0.0)
-    yield f"{networks} seeds, against two baselines", 0.0, two_baselines
-    yield f"accuracy, {networks} seeds", truth, accuracy
 
 
 def cross_validation(auc: float) -> Case:
@@ -315,35 +268,26 @@ def main() -> None:
     parser.add_argument("--simulations", type=int, default=2000)
     parser.add_argument("--aucs", type=float, nargs="+", default=[0.8, 0.9, 0.98])
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--decides", action="store_true", help="only the intervals that decide")
-    parser.add_argument("--sets", nargs="*", choices=TESTS, help="with --decides: test sets, all if none is named")
-    parser.add_argument("--networks", type=int, nargs="+", default=[2, 3, 5], help="with --decides")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
-    sizes = {"22 + 76": (22, 76)} if given.sets is None else {name: TESTS[name] for name in given.sets or TESTS}
     started, figures = time.perf_counter(), []
-    print("| samples | AUC | case | method | coverage | error | misses below | misses above | mean width |")
-    print("|---|---|---|---|---|---|---|---|---|")
-    for size, counts in sizes.items():
-        for auc in given.aucs:
-            found = cases(auc)
-            if given.decides:
-                labels = np.repeat([1, 0], counts)
-                found = (case for networks in given.networks for case in deciding(auc, networks, labels))
-            for name, truth, case in found:
-                for count in covered(case, truth, given.simulations, given.seed):
-                    print(_line(size, auc, name, count), flush=True)
-                    figures.append({"samples": size, "auc": auc, "case": name} | vars(count))
+    print("| AUC | case | method | coverage | error | misses below | misses above | mean width |")
+    print("|---|---|---|---|---|---|---|---|")
+    for auc in given.aucs:
+        for name, truth, case in cases(auc):
+            for count in covered(case, truth, given.simulations, given.seed):
+                print(_line(auc, name, count), flush=True)
+                figures.append({"auc": auc, "case": name, "coverage": count.coverage} | vars(count))
     print(f"\n{given.simulations} simulations of each case, {time.perf_counter() - started:.0f} s")
     if given.json:
         print(json.dumps(figures, indent=2))
 
 
-def _line(size: str, auc: float, name: str, count: Count) -> str:
+def _line(auc: float, name: str, count: Count) -> str:
     shares = (count.below / count.simulations, count.above / count.simulations)
     width = count.width / count.simulations
     told = f"{count.coverage:.3f} | {count.error:.3f} | {shares[0]:.3f} | {shares[1]:.3f} | {width:.3f}"
-    return f"| {size} | {auc} | {name} | {count.method} | {told} |"
+    return f"| {auc} | {name} | {count.method} | {told} |"
 
 
 if __name__ == "__main__":

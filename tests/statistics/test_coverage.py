@@ -14,7 +14,6 @@ from benchmarks.coverage import (
     Case,
     covered,
     cross_validation,
-    deciding,
     many_configurations,
     one_network,
     scores,
@@ -23,6 +22,7 @@ from benchmarks.coverage import (
     two_configurations,
     two_networks,
 )
+from benchmarks.deciding import deciding
 from hpo.statistics.auc import auc
 
 # Measured to cover 90 to 94 %: of one AUC, intervals that are not skewed as it is. No report shows them.
