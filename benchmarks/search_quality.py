@@ -44,7 +44,7 @@ def main() -> None:
     run.add_argument("--seeds", type=int, default=20)
     run.add_argument("--first-seed", type=int, default=0)
     run.add_argument("--budget", type=int, default=900, help="in epochs over all folds of a trial")
-    run.add_argument("--processes", type=int, default=os.process_cpu_count() if sys.version_info >= (3, 13) else 2)
+    run.add_argument("--processes", type=int, default=2)
     run.add_argument("--out", type=Path, required=True)
     report = commands.add_parser("report", help="print the table")
     report.add_argument("runs", type=Path)

@@ -71,7 +71,7 @@ def _card(final: Final, entry: FinalEntry, judgement: Judgement, networks: int) 
     kind = "seeds and test samples" if estimate is judged.over_all else "test samples"
     shape = ", ".join(("N", *map(str, dataset.image_shape)))
     twins = "".join(f" {sentence}" for sentence in twin_sentences(judgement, len(final.labels)))
-    return f"""# {shown_name(judged.name)} on {dataset.official_name}
+    return f"""# {shown_name(judged.name, result.epochs(judged.name))} on {dataset.official_name}
 
 {networks} networks of one configuration, trained from scratch with hpo, with different seeds.
 

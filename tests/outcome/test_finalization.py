@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from hpo.errors import DataError, UsageError
+from hpo.outcome.access_log import NAME
 from hpo.outcome.final import load
 from hpo.outcome.finalization import finalize
 from hpo.outcome.report.writing import report, report_all
@@ -19,7 +20,9 @@ from hpo.testing.trainer import FakeTrainer, make_spec
 
 
 @pytest.mark.slow
-def test_networks_are_trained_with_the_test_set_sealed_and_then_opened_once(database: Database, tmp_path: Path) -> None:
+def test_networks_are_trained_with_the_test_set_sealed_and_then_opened_once(
+    database: Database, tmp_path: Path, own_data_folder: Path
+) -> None:
     spec = make_spec(4, references=True).model_copy(update={"dataset": "digits"})
     spec = spec.model_copy(update={"budget": spec.budget.model_copy(update={"epochs": 1})})
     study = create_or_open(database, "digits", spec)
@@ -41,6 +44,7 @@ def test_networks_are_trained_with_the_test_set_sealed_and_then_opened_once(data
     assert done.judgement.entries[0].name == "trial 3"
     assert load(results) is not None
     assert len(read_openings(database, "digits")) == 1
+    assert (own_data_folder / NAME).exists()
     with pytest.raises(UsageError):
         finalize(study, seeds=1, trial=2, results=results, device="cpu")
 

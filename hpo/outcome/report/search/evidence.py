@@ -37,7 +37,7 @@ class TrialEvidence:
     @property
     def label(self) -> str:
         """Return its name in tables and figures."""
-        return shown_name(self.name)
+        return f"{shown_name(self.name)} ({self.row.cut_short})" if self.row.cut_short else shown_name(self.name)
 
     @property
     def roc(self) -> list[float]:
