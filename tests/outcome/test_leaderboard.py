@@ -239,11 +239,11 @@ def test_the_scores_that_workers_have_stored_are_used(database: Database) -> Non
     run_worker(study, identity=this_process("w"), train=FakeTrainer(2))
     influences = read_influences(study, plan)
     assert set(influences) == {(number, repeat) for number in range(3) for repeat in range(3)}
-    assert {len(one) for one in influences.values()} == {2 * SAMPLES}
+    assert {len(one) for one in influences.values()} == {5 * SAMPLES}
     assert "out-of-fold" in read_confirmation(study).notes[0]
-    # DeLong's error of a mean over two folds of 30 positives and 30 negatives.
+    # DeLong's error of a mean over five folds of 30 positives and 30 negatives.
     row = make_scores(0.85, 1, 0)
-    error = delong_interval(row.logits[:, 0], row.labels[:, 0]).error / math.sqrt(2)
+    error = delong_interval(row.logits[:, 0], row.labels[:, 0]).error / math.sqrt(5)
     assert np.linalg.norm(influences[1, 0]) == pytest.approx(error, rel=0.15)
     with database.engine.begin() as connection:
         connection.execute(sa.delete(schema.scores).where(schema.scores.c.trial_number == 4))

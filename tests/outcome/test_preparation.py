@@ -27,7 +27,9 @@ NAME = "search-confirm"
 
 def _spec(trials: int = 8, **changes: Any) -> StudySpec:
     rules = Confirm(top=3, seeds=2, racing_level=0.02)
-    return make_spec(trials, references=True, pruner="asha").model_copy(update={"confirm": rules, **changes})
+    return make_spec(trials, references=True, pruner="asha", rungs="epochs").model_copy(
+        update={"confirm": rules, **changes}
+    )
 
 
 def _searched(database: Database, spec: StudySpec | None = None, *, limit: int | None = None) -> Study:
