@@ -86,9 +86,9 @@ class Search(_Section):
     """Asynchronous successive halving (Li et al. 2020, arXiv 1810.05934), another rule, or no pruning."""
 
     rungs: RungRule | Annotated[tuple[RungSpec, ...], Field(strict=False)] = "folds"
-    """Where trials are compared: `epochs`, all folds together after first_rung * reduction^i epochs; `folds`, one fold at
-    the first of these epochs, two at the others, then half of the folds after all epochs, of which the better half trains
-    the other folds; or a list of {folds, epochs, keep} in the order of training."""
+    """Where trials are compared: `epochs`, all folds together after first_rung * reduction^i epochs; `folds`, one fold
+    at the first of these epochs, two at the others, then half of the folds after all epochs, of which the better half
+    trains the other folds; or a list of {folds, epochs, keep} in the order of training."""
 
     first_rung: int = Field(4, ge=1, le=1000)
     """Epochs before the first pruning decision."""
