@@ -1,7 +1,7 @@
 """How often the intervals hold the true value that verdicts on the test set rest on, at the sizes of the test sets.
 
-    python benchmarks/deciding.py                              # 500 simulations of each case, four minutes
-    python benchmarks/deciding.py --sets breast --networks 5 10 --simulations 2000
+    python -m benchmarks.deciding                               # 500 simulations of each case, four minutes
+    python -m benchmarks.deciding --sets breast --networks 5 10 --simulations 2000
 
 Scores as in `benchmarks/coverage.py`. What decides is the longer of two intervals: over seeds and samples, and over
 samples alone. Cases: the mean AUC of a configuration; its difference to one that is lower by .03, and to an equal one;
