@@ -29,7 +29,10 @@ from tests.search.conftest import throw_away
 ROOT = Path(__file__).parents[2]
 ENTRY = ROOT / "docker" / "entry.py"
 PASSWORD = "p@ss/w:rd%{x} y"
-DIGITS = ["--dataset", "digits", "--trials", "2", "--set", "budget.epochs=1", "--set", "search.first_rung=1"]
+DIGITS = [
+    *("--dataset", "digits", "--trials", "2", "--set", "budget.epochs=1", "--set", "search.first_rung=1"),
+    *("--set", "fixed.network=linear"),
+]
 
 
 def substituted(text: str) -> str:
@@ -252,6 +255,7 @@ def postgresql() -> Iterator[URL]:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("linear_network")
 def test_what_the_services_run_makes_a_study_works_on_it_and_shows_it(tmp_path: Path, postgresql: URL) -> None:
     container = Container(tmp_path, postgresql.render_as_string())
     for _ in range(2):
