@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("linear_network")]
 
 QUICK = ["--set", "fixed.network=linear", "--set", "scoring.folds=2", "--set", "fixed.batch_size=128"]
 SMALL = [*QUICK, "--set", "budget.epochs=2", "--set", "search.first_rung=1"]
-LONG = [*QUICK, "--set", "budget.epochs=60"]
+LONG = [*QUICK, "--set", "budget.epochs=60", "--workers", "1"]
 
 
 def finished(folder: Path) -> int:
@@ -59,7 +59,7 @@ def test_a_relaunch_of_a_finished_study_adds_none_and_more_trials_extend_it(stud
     again = hpo("launch", "--dataset", "digits", "--trials", "4", *SMALL, cwd=study)
     assert again.returncode == 0
     assert finished(study) == 4
-    assert hpo("launch", "--dataset", "digits", "--trials", "5", *SMALL, cwd=study).returncode == 0
+    assert hpo("launch", "--dataset", "digits", "--trials", "5", *SMALL, "--workers", "1", cwd=study).returncode == 0
     assert finished(study) == 5
 
 
