@@ -20,11 +20,12 @@ from hpo.testing.trainer import FakeTrainer, make_spec
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("linear_network")
 def test_networks_are_trained_with_the_test_set_sealed_and_then_opened_once(
     database: Database, tmp_path: Path, own_data_folder: Path
 ) -> None:
-    spec = make_spec(4, references=True).model_copy(update={"dataset": "digits"})
-    spec = spec.model_copy(update={"budget": spec.budget.model_copy(update={"epochs": 1})})
+    spec = make_spec(4, epochs=1, references=True)
+    spec = spec.model_copy(update={"dataset": "digits", "fixed": {**spec.fixed, "network": "linear"}})
     study = create_or_open(database, "digits", spec)
     run_worker(study, identity=this_process("w"), train=FakeTrainer())
     results = tmp_path / "results" / "digits"
