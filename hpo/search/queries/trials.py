@@ -15,6 +15,7 @@ from hpo.search.study import Study, fold_aucs
 from hpo.statistics.intervals import clipped_interval
 from hpo.study.baselines import shown_name
 from hpo.study.config import ConfigValues
+from hpo.study.planned import start_at
 from hpo.study.record import ResourceUsage, TrialRecord
 from hpo.text import shell
 from hpo.training.report import EpochReport
@@ -62,6 +63,7 @@ class TrialRow:
         repeat: in a confirmation, the number of the repeat, from 1.
         peak_memory: in bytes; None until an attempt has ended.
         training_auc: highest over its epochs, None if unknown.
+        start: name of its start point, None if it has none.
     """
 
     number: int
@@ -80,11 +82,12 @@ class TrialRow:
     repeat: int | None = None
     peak_memory: int | None = None
     training_auc: float | None = None
+    start: str | None = None
 
     @property
     def label(self) -> str:
-        """Name of the baseline, or of the candidate with its repeat; "" if it has none."""
-        return _label(self.candidate or self.reference, self.repeat)
+        """Name of the baseline, of the start point, or of the candidate with its repeat; "" if it has none."""
+        return _label(self.candidate or self.reference, self.repeat, self.start)
 
     @property
     def warning(self) -> str:
@@ -97,7 +100,7 @@ class BestTrial:
     """A complete trial with its rank and its configuration as stored.
 
     Attributes:
-        candidate: as in `TrialRow`; `repeat` and `training_auc` likewise.
+        candidate: as in `TrialRow`; `repeat`, `training_auc` and `start` likewise.
     """
 
     rank: int
@@ -107,11 +110,12 @@ class BestTrial:
     candidate: str | None = None
     repeat: int | None = None
     training_auc: float | None = None
+    start: str | None = None
 
     @property
     def label(self) -> str:
         """As in `TrialRow`."""
-        return _label(self.candidate or self.value.reference, self.repeat)
+        return _label(self.candidate or self.value.reference, self.repeat, self.start)
 
     @property
     def warning(self) -> str:
@@ -207,7 +211,7 @@ def read_best(study: Study, count: int = 10) -> Ranking:
         record = _record(study, row)
         config, params = ({}, {}) if record is None else (record.config, record.params)
         learned = training.get(row.trial_number)
-        best.append(BestTrial(rank, value_of(row), config, params, *_planned(study, row), learned))
+        best.append(BestTrial(rank, value_of(row), config, params, *_planned(study, row), learned, _start(study, row)))
     if study.spec.plan is not None:
         search = study.spec.plan.search
         return Ranking(
@@ -324,8 +328,8 @@ def _warning(training_auc: float | None) -> str:
     return f"has learned nothing (AUC of its training batches at most {training_auc:.2f}), its AUC is due to chance"
 
 
-def _label(name: str | None, repeat: int | None) -> str:
-    shown = shown_name(name or "")
+def _label(name: str | None, repeat: int | None, start: str | None) -> str:
+    shown = f"start {start}" if start is not None else shown_name(name or "")
     return f"{shown}, repeat {repeat}" if repeat is not None else shown
 
 
@@ -335,6 +339,11 @@ def _planned(study: Study, row: AnyRow) -> tuple[str | None, int | None]:
         return None, None
     candidate, repeat = study.spec.plan.at(row.place)
     return study.spec.plan.candidates[candidate].name, repeat + 1
+
+
+def _start(study: Study, row: AnyRow) -> str | None:
+    start = start_at(study.spec, row.place)
+    return None if start is None else start.name
 
 
 def _trial(study: Study, row: AnyRow, training_auc: float | None) -> TrialRow:
@@ -358,4 +367,5 @@ def _trial(study: Study, row: AnyRow, training_auc: float | None) -> TrialRow:
         repeat=repeat,
         peak_memory=usage.peak_memory,
         training_auc=training_auc,
+        start=_start(study, row),
     )

@@ -37,7 +37,7 @@ class TrialEvidence:
     @property
     def label(self) -> str:
         """Return its name in tables and figures."""
-        return shown_name(self.name)
+        return shown_name(self.name) + ("" if self.row.start is None else f" (start {self.row.start})")
 
     @property
     def roc(self) -> list[float]:
