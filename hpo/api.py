@@ -288,8 +288,8 @@ def trials_dataframe(study: Study) -> DataFrame:
     """Return a pandas table with a row for each trial, by number.
 
     Columns: number, state, auc, standard_error, epochs, training_auc, reference, start, candidate, repeat, started and
-    ended in UTC, seconds, peak_memory in bytes, worker, reason; and params_NAME for each searched setting, empty where it has
-    no effect. `auc` is that of the last report, whose epoch is `epochs`: only complete trials compare.
+    ended in UTC, seconds, peak_memory in bytes, worker, reason; and params_NAME for each searched setting, empty where
+    it has no effect. `auc` is that of the last report, whose epoch is `epochs`: only complete trials compare.
 
     Args:
         study: from `create_study` or `open_study`.

@@ -154,14 +154,13 @@ def _without_place(name: str, value: SettingValue, fixed: ConfigValues, space: S
 
 
 def _nearest(entry: FloatRange | IntRange | Choices, value: SettingValue) -> SettingValue | None:
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not isinstance(entry, Choices):
-        if not is_number:
-            return None
-        near = min(max(value, entry.low), entry.high)
-        return round(near) if isinstance(entry, IntRange) else near
-    same = next((choice for choice in entry.choices if choice == value and type(choice) is type(value)), None)
-    numbers = [choice for choice in entry.choices if isinstance(choice, (int, float)) and not isinstance(choice, bool)]
-    if same is not None or not is_number or not numbers:
-        return same
-    return min(numbers, key=lambda choice: abs(choice - value))
+    if isinstance(entry, Choices):
+        same = [choice for choice in entry.choices if choice == value and type(choice) is type(value)]
+        if same or isinstance(value, (bool, str)):
+            return same[0] if same else None
+        numbers = [choice for choice in entry.choices if not isinstance(choice, (bool, str))]
+        return min(numbers, key=lambda choice: abs(choice - value), default=None)
+    if isinstance(value, (bool, str)):
+        return None
+    near = min(max(value, entry.low), entry.high)
+    return round(near) if isinstance(entry, IntRange) else near

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from hpo.errors import StudyFileError
-from hpo.study.files import check_spec, load_spec
+from hpo.study.catalogue import DATASETS
+from hpo.study.files import builtin_study_file, check_spec, default_spec, load_spec
 from hpo.study.planned import start_at
 from hpo.study.space import Choices, FloatRange, IntRange
 from hpo.study.spec import StudySpec, differences
@@ -131,7 +132,11 @@ def test_a_wrong_start_point_is_told_with_set_too(tmp_path: Path) -> None:
         ({"loss": "aucm_v1", "margin": 0.3}, {"loss": "aucm_v1", "margin": 0.3}, []),
         ({"loss": "aucm_v1", "margin": 1}, {"loss": "aucm_v1", "margin": 0.6}, ["margin = 1 becomes 0.6"]),
         ({"loss": "cross_entropy", "margin": 0.3}, {"loss": "cross_entropy"}, []),
-        ({"loss": "aucm_v2", "margin": 0.3, "batch_size": 16}, {"batch_size": 16}, ["loss = aucm_v2 is no choice", "margin is"]),
+        (
+            {"loss": "aucm_v2", "margin": 0.3, "batch_size": 64},
+            {"batch_size": 64},
+            ["loss = aucm_v2 is no", "margin is"],
+        ),
         ({"batch_size": 32}, {"batch_size": 16}, ["batch_size = 32 becomes 16"]),
         ({"input_size": 28}, {"input_size": 20}, ["input_size = 28 becomes 20"]),
         ({"batch_size": 16, "gone": 2}, {"batch_size": 16}, ["gone = 2 is left out: there is no such setting"]),
@@ -156,3 +161,18 @@ def test_a_start_point_of_which_nothing_is_searched_is_left_out() -> None:
     found, said = fitted(Start(name="a", values={"schedule": "step"}), {}, SPACE)
     assert found is None
     assert said == ["start a: nothing of it is searched here; it is left out"]
+
+
+@pytest.mark.parametrize("dataset", [name for name in DATASETS.names() if builtin_study_file(name).stem == name])
+def test_a_shipped_file_starts_from_what_is_known_to_work(dataset: str) -> None:
+    spec = default_spec(dataset)
+    aucm, cross_entropy = spec.start
+    config = spec.config(aucm.values)
+    assert (config.class_means, config.optimizer, config.loss) == ("running", "adam", "aucm_v2")
+    assert config.learning_rate < 1e-3
+    assert cross_entropy.values["loss"] == "cross_entropy"
+    if spec.data.dimensions == 3:
+        assert aucm.values["augmentation"] == cross_entropy.values["augmentation"] == "rigid"
+    # Nothing of it is left to chance: every setting of the space that has an effect is named.
+    for start in (aucm, cross_entropy):
+        assert spec.searched_values(spec.config(start.values)).keys() == start.values.keys()
