@@ -14,6 +14,7 @@ from hpo.study.choices import PRUNERS, SAMPLERS, OneOf
 from hpo.study.config import ConfigValues, TrainConfig, settings
 from hpo.study.plan import Plan
 from hpo.study.space import Space
+from hpo.study.starts import Start
 from hpo.study.stored import JsonObject, parse_object
 
 
@@ -149,6 +150,7 @@ class StudySpec(BaseModel):
     confirm: Confirm = Confirm()
     fixed: ConfigValues = {}
     space: Space = {}
+    start: tuple[Start, ...] = ()
     plan: Plan | None = None
 
     @classmethod
@@ -169,11 +171,14 @@ class StudySpec(BaseModel):
 
         A study that was created before there were these keys thus goes on as it was, from the same study file.
         """
-        changes = {}
+        changes: dict[str, Any] = {}
         for section, keys in _BEFORE.items():
             own, other = getattr(self, section), getattr(stored, section)
             kept = {key: getattr(other, key) for key in keys if key not in own.model_fields_set}
             changes[section] = own.model_copy(update=kept)
+        if "start" not in stored.model_fields_set:
+            # Shipped study files have got start points since.
+            changes["start"] = ()
         return self.model_copy(update=changes)
 
     @property
@@ -199,8 +204,11 @@ class StudySpec(BaseModel):
         # Keys that were added to specs later are left out at their defaults, so that older studies keep fingerprints.
         for number, candidate in enumerate(self.plan.candidates if self.plan else ()):
             values["plan"]["candidates"][number]["config"] = candidate.config.identity()
+        # By their places, so that differences are told one by one.
+        starts = enumerate(self.start, start=1)
+        values["start"] = {str(place): {"name": one.name, **one.values} for place, one in starts}
         values["confirm"] = self.confirm.model_dump(mode="json", exclude_defaults=True)
-        return {key: value for key, value in values.items() if key not in ("confirm", "plan") or value}
+        return {key: value for key, value in values.items() if key not in ("confirm", "plan", "start") or value}
 
     def fingerprint(self) -> str:
         """Return a hash of `canonical()`, 16 hexadecimal digits."""

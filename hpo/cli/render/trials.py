@@ -101,5 +101,7 @@ def corrected_line(best: CorrectedBest) -> str:
 
 def _configuration(best: BestTrial) -> Text:
     named = (best.label, "bold") if best.value.reference else best.label or brief(best.params)
+    if best.start is not None:
+        named = f"{best.label}: {brief(best.params)}"
     marked = " (baseline)" if best.value.reference else ""
     return Text.assemble(named, marked, (f"\n{best.warning}" if best.warning else "", "red"))

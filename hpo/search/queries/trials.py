@@ -16,6 +16,7 @@ from hpo.search.study import Study, fold_aucs
 from hpo.statistics.intervals import clipped_interval
 from hpo.study.baselines import cut_short, shown_name
 from hpo.study.config import ConfigValues
+from hpo.study.planned import start_at
 from hpo.study.record import ResourceUsage, TrialRecord
 from hpo.text import shell
 from hpo.training.report import EpochReport
@@ -68,6 +69,7 @@ class TrialRow:
         training_auc: highest over its epochs, None if unknown.
         last_training_auc: after its last report, None if unknown.
         cut_short: as in `Value`.
+        start: name of its start point, None if it has none.
     """
 
     number: int
@@ -88,11 +90,12 @@ class TrialRow:
     training_auc: float | None = None
     last_training_auc: float | None = None
     cut_short: str = ""
+    start: str | None = None
 
     @property
     def label(self) -> str:
-        """Name of the baseline, or of the candidate with its repeat; "" if it has none."""
-        return _label(self.candidate or self.reference, self.cut_short, self.repeat)
+        """Name of the baseline, of the start point, or of the candidate with its repeat; "" if it has none."""
+        return _label(self.candidate or self.reference, self.cut_short, self.repeat, self.start)
 
     @property
     def warning(self) -> str:
@@ -105,7 +108,7 @@ class BestTrial:
     """A complete trial with its rank and its configuration as stored.
 
     Attributes:
-        candidate: as in `TrialRow`; `repeat`, `training_auc` and `last_training_auc` likewise.
+        candidate: as in `TrialRow`; `repeat`, `training_auc`, `last_training_auc` and `start` likewise.
     """
 
     rank: int
@@ -116,11 +119,12 @@ class BestTrial:
     repeat: int | None = None
     training_auc: float | None = None
     last_training_auc: float | None = None
+    start: str | None = None
 
     @property
     def label(self) -> str:
         """As in `TrialRow`."""
-        return _label(self.candidate or self.value.reference, self.value.cut_short, self.repeat)
+        return _label(self.candidate or self.value.reference, self.value.cut_short, self.repeat, self.start)
 
     @property
     def warning(self) -> str:
@@ -216,7 +220,8 @@ def read_best(study: Study, count: int = 10) -> Ranking:
         record = _record(study, row)
         config, params = ({}, {}) if record is None else (record.config, record.params)
         learned = training.get(row.trial_number, (None, None))
-        best.append(BestTrial(rank, value_of(study, row), config, params, *_planned(study, row), *learned))
+        value, start = value_of(study, row), _start(study, row)
+        best.append(BestTrial(rank, value, config, params, *_planned(study, row), *learned, start))
     if study.spec.plan is not None:
         search = study.spec.plan.search
         return Ranking(
@@ -320,8 +325,8 @@ def _with_training_aucs(study: Study, query: sa.Select[Any]) -> tuple[Sequence[A
     return study.database.read(lambda connection: (connection.execute(query).all(), training_aucs(connection, study)))
 
 
-def _label(name: str | None, short: str, repeat: int | None) -> str:
-    shown = _marked(shown_name(name or ""), short)
+def _label(name: str | None, short: str, repeat: int | None, start: str | None) -> str:
+    shown = f"start {start}" if start is not None else _marked(shown_name(name or ""), short)
     return f"{shown}, repeat {repeat}" if repeat is not None else shown
 
 
@@ -335,6 +340,11 @@ def _planned(study: Study, row: AnyRow) -> tuple[str | None, int | None]:
         return None, None
     candidate, repeat = study.spec.plan.at(row.place)
     return study.spec.plan.candidates[candidate].name, repeat + 1
+
+
+def _start(study: Study, row: AnyRow) -> str | None:
+    start = start_at(study.spec, row.place)
+    return None if start is None else start.name
 
 
 def _trial(study: Study, row: AnyRow, training: tuple[float | None, float | None]) -> TrialRow:
@@ -360,4 +370,5 @@ def _trial(study: Study, row: AnyRow, training: tuple[float | None, float | None
         training_auc=training[0],
         last_training_auc=training[1],
         cut_short=cut_short(candidate or row.reference or "", study.spec.budget.epochs),
+        start=_start(study, row),
     )
