@@ -324,6 +324,7 @@ def confirm(
     seeds: int | None = None,
     *,
     racing: bool = True,
+    per_family: int | None = None,
     device: str = "auto",
     data_dir: str | Path | None = None,
     trainer: Trainer | None = None,
@@ -338,6 +339,7 @@ def confirm(
         top: number of configurations besides the baselines; None as the spec says.
         seeds: repeats of each; None as the spec says.
         racing: whether candidates that are clearly worse are dropped, where the spec allows it.
+        per_family: number of best configurations of each loss family that are among them; None as the spec says.
         device: auto, cpu, cuda or cuda:N.
         data_dir: as for `run_worker`.
         trainer: as for `run_worker`.
@@ -354,7 +356,7 @@ def confirm(
         >>> spec = hpo.load_spec("digits", {"search.pruner": "none", "budget.trials": 4})
         >>> study = hpo.create_study(spec, storage="sqlite:///example.sqlite3", name="to-confirm")
         >>> _ = hpo.run_worker(study)
-        >>> confirmation = hpo.confirm(study, top=1, seeds=2)
+        >>> confirmation = hpo.confirm(study, top=1, seeds=2, per_family=0)
         >>> len(confirmation.leaderboard), confirmation.winner is not None
         (3, True)
     """
@@ -365,7 +367,7 @@ def confirm(
         planned = create_or_open(study.database, name, spec, code_version=_code_version())
         run_worker(planned, device, data_dir=data_dir, trainer=trainer)
 
-    return confirmation.confirm(study, train=train, top=top, seeds=seeds, racing=racing)
+    return confirmation.confirm(study, train=train, top=top, seeds=seeds, racing=racing, per_family=per_family)
 
 
 def finalize(

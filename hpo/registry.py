@@ -34,12 +34,14 @@ class Entry(Generic[T]):
         target: the object, or where it is, "module:attribute", so that the name is known before the module is loaded.
         description: what it is, as part of a sentence.
         uses: settings of a training run that have an effect with this choice and not with every other one.
+        group: choices of one group are variants of each other, such as two versions of a loss; "" is one by itself.
     """
 
     name: str
     target: T | str
     description: str = ""
     uses: tuple[str, ...] = ()
+    group: str = ""
 
     def load(self) -> T:
         """Return the object itself.
@@ -84,11 +86,25 @@ class Registry(Generic[T]):
 
     @overload
     def register(
-        self, name: str, target: str, *, description: str = ..., uses: tuple[str, ...] = ..., replace: bool = ...
+        self,
+        name: str,
+        target: str,
+        *,
+        description: str = ...,
+        uses: tuple[str, ...] = ...,
+        group: str = ...,
+        replace: bool = ...,
     ) -> str: ...
     @overload
     def register(
-        self, name: str, target: Object, *, description: str = ..., uses: tuple[str, ...] = ..., replace: bool = ...
+        self,
+        name: str,
+        target: Object,
+        *,
+        description: str = ...,
+        uses: tuple[str, ...] = ...,
+        group: str = ...,
+        replace: bool = ...,
     ) -> Object: ...
     @overload
     def register(
@@ -98,6 +114,7 @@ class Registry(Generic[T]):
         *,
         description: str = ...,
         uses: tuple[str, ...] = ...,
+        group: str = ...,
         replace: bool = ...,
     ) -> Callable[[Object], Object]: ...
     def register(
@@ -107,6 +124,7 @@ class Registry(Generic[T]):
         *,
         description: str = "",
         uses: tuple[str, ...] = (),
+        group: str = "",
         replace: bool = False,
     ) -> Any:
         """Add a choice; without `target`, return a decorator that adds what it decorates.
@@ -116,6 +134,7 @@ class Registry(Generic[T]):
             target: the object, or "module:attribute".
             description: what it is, as part of a sentence.
             uses: settings that have an effect with this choice and not with every other one.
+            group: see `Entry`.
             replace: whether an entry of that name may be replaced.
 
         Returns:
@@ -125,12 +144,14 @@ class Registry(Generic[T]):
             ValueError: if the name is taken or malformed.
         """
         if target is None:
-            return lambda decorated: self.register(name, decorated, description=description, uses=uses, replace=replace)
+            return lambda decorated: self.register(
+                name, decorated, description=description, uses=uses, group=group, replace=replace
+            )
         if not _NAME.fullmatch(name):
             raise ValueError(f"{self.kind} {name!r}: give a name of lower-case letters, digits, '-' and '_'")
         if name in self._entries and not replace:
             raise ValueError(f"{self.kind} {name!r} is registered already; replace=True replaces it")
-        self._entries[name] = Entry(name, target, description, uses)
+        self._entries[name] = Entry(name, target, description, uses, group)
         return target
 
     def entry(self, name: str) -> Entry[T]:

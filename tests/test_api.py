@@ -177,7 +177,7 @@ def test_a_search_is_confirmed_and_reported(storage: str, tmp_path: Path) -> Non
     with pytest.raises(UsageError):
         hpo.confirm(study, trainer=FakeTrainer())
     hpo.run_worker(study, trainer=FakeTrainer())
-    confirmation = hpo.confirm(study, top=1, seeds=2, racing=False, trainer=FakeTrainer())
+    confirmation = hpo.confirm(study, top=1, per_family=0, seeds=2, racing=False, trainer=FakeTrainer())
     assert (confirmation.done, confirmation.repeats, len(confirmation.leaderboard)) == (True, 2, 3)
     assert hpo.open_study("first-confirm", storage).spec.plan is not None
     pages = hpo.report(study, out=tmp_path / "report")

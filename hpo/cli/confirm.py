@@ -22,6 +22,12 @@ from hpo.search.study import open_named_study
     type=click.IntRange(1, 30),
     help="Configurations besides the baselines.  [default: the file's]",
 )
+@click.option(
+    "--per-family",
+    metavar="N",
+    type=click.IntRange(0, 10),
+    help="Best configurations of each loss family among these, or besides.  [default: the file's]",
+)
 @click.option("--seeds", metavar="N", type=click.IntRange(1, 50), help="Repeats of each.  [default: the file's]")
 @click.option("--no-racing", is_flag=True, help="Train every repeat, even of clearly worse candidates.")
 @click.option("--name", metavar="STUDY", help="Name of the confirmation.  [default: STUDY-confirm]")
@@ -30,6 +36,7 @@ from hpo.search.study import open_named_study
 def confirm(
     study_name: str,
     top: int | None,
+    per_family: int | None,
     seeds: int | None,
     no_racing: bool,
     name: str | None,
@@ -38,9 +45,10 @@ def confirm(
 ) -> int:
     """Retrain the best configurations of STUDY, and name the winner.
 
-    The baselines are retrained too, with new seeds, new folds, no pruning, and paired comparisons. It is a study of its
-    own, which any worker can join. Ctrl-C stops cleanly; the same command resumes, and prints the result once all is
-    done. A larger --seeds adds repeats.
+    The best of each loss family are among them, so that tuned AUCM is compared with tuned cross-entropy. The baselines
+    are retrained too. All are trained equally long, with new seeds, new folds, no pruning, and paired comparisons. It
+    is a study of its own, which any worker can join. Ctrl-C stops cleanly; the same command resumes, and prints the
+    result once all is done. A larger --seeds adds repeats.
     """
     found = confirm_search(
         open_named_study(study_name, work["storage"]),
@@ -49,6 +57,7 @@ def confirm(
         top=top,
         seeds=seeds,
         racing=not no_racing,
+        per_family=per_family,
     )
     if as_json:
         print_json(found)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from hpo.search.queries.trials import BestTrial, read_best
 from hpo.search.study import Study
 from hpo.study.baselines import baselines
 from hpo.study.catalogue import Dataset
+from hpo.study.choices import loss_family
 from hpo.study.config import ConfigValues, TrainConfig
 from hpo.study.plan import Candidate
 from hpo.study.record import stored_config
@@ -15,8 +17,11 @@ from hpo.study.record import stored_config
 EVERY = 1_000_000_000
 
 
-def choose_candidates(search: Study, top: int) -> tuple[Candidate, ...]:
+def choose_candidates(search: Study, top: int, per_family: int = 0) -> tuple[Candidate, ...]:
     """Return the baselines of a search, then its `top` best distinct configurations, or fewer if there are no more.
+
+    Where the search has complete trials of several loss families, the `per_family` best of each are among them, so that
+    tuned AUCM is compared with tuned cross-entropy whatever is best over all.
 
     Only complete trials count: a pruned trial's value is from an earlier epoch. Of equivalent configurations only the
     best trial is kept; one that is equivalent to a baseline is represented by the baseline.
@@ -27,15 +32,26 @@ def choose_candidates(search: Study, top: int) -> tuple[Candidate, ...]:
     ranked = read_best(search, count=EVERY).trials
     chosen = _baselines(search, ranked)
     seen = [meaning(candidate.config, search.spec.data) for candidate in chosen]
-    for trial in ranked:
-        if len(chosen) - len(baselines(search.spec)) == top:
-            break
+    sampled = [trial for trial in ranked if trial.value.reference is None]
+    if len({_family(trial) for trial in sampled}) < 2:
+        per_family = 0
+    places: Counter[str] = Counter()
+    for trial in sampled:
+        # Configurations that cannot be chosen are not parsed: an old one might not be trainable any more.
+        if places.total() >= top and places[_family(trial)] >= per_family:
+            continue
         config = stored_config(trial.config, search.trial_name(trial.value.number))
         mean = meaning(config, search.spec.data)
-        if trial.value.reference is None and mean not in seen:
+        if mean not in seen:
             seen.append(mean)
+            places[_family(trial)] += 1
             chosen.append(_candidate(f"trial {trial.value.number}", config, trial))
     return tuple(chosen)
+
+
+def family_of(config: TrainConfig) -> str:
+    """Return the loss family of a configuration."""
+    return loss_family(config.loss)
 
 
 def warnings(search: Study, candidates: Sequence[Candidate]) -> list[str]:
@@ -52,6 +68,10 @@ def meaning(config: TrainConfig, dataset: Dataset) -> ConfigValues:
     if not dataset.is_mask:
         del values["shape_multiplier"]
     return values
+
+
+def _family(trial: BestTrial) -> str:
+    return loss_family(str(trial.config.get("loss", TrainConfig().loss)))
 
 
 def _baselines(search: Study, ranked: list[BestTrial]) -> list[Candidate]:

@@ -29,6 +29,7 @@ def confirm(
     top: int | None = None,
     seeds: int | None = None,
     racing: bool = True,
+    per_family: int | None = None,
 ) -> Confirmation:
     """Retrain the best configurations and baselines of a search, unpruned and paired, with new seeds and folds.
 
@@ -39,6 +40,7 @@ def confirm(
         name: of the confirmation; None for NAME-confirm.
         top: number of configurations besides the baselines; None for the study file's value.
         seeds: repeats of each; None for the stored confirmation's value, else the study file's.
+        per_family: number of best configurations of each loss family that are among them; None for the study file's.
         racing: whether candidates that are clearly worse are dropped, where the study file allows it.
 
     Returns:
@@ -48,7 +50,7 @@ def confirm(
         UsageError, StudyConflictError, StorageError: see `prepare_confirmation`; and what `train` raises.
     """
     name = name or confirmation_name(search.name)
-    prepared = prepare_confirmation(search, name, Wishes(top, seeds, racing=racing))
+    prepared = prepare_confirmation(search, name, Wishes(top, seeds, racing=racing, per_family=per_family))
     for note in prepared.notes:
         _log.info(note)
     return _carry_out(search.database, prepared.spec, name, train)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from hpo.errors import StudyConflictError, StudyNotFoundError, UsageError
-from hpo.outcome.candidates import choose_candidates, warnings
+from hpo.outcome.candidates import choose_candidates, family_of, warnings
 from hpo.search.queries.status import StudyStatus, read_status
 from hpo.search.queries.trials import read_record
 from hpo.search.strategy.seeds import trial_seed
 from hpo.search.study import Study, open_study
+from hpo.study.choices import loss_family
 from hpo.study.plan import Candidate, Plan
+from hpo.study.space import reachable_values
 from hpo.study.spec import StudySpec
 from hpo.text import shell
 
@@ -26,6 +28,7 @@ class Wishes:
     top: int | None = None
     seeds: int | None = None
     racing: bool = True
+    per_family: int | None = None
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,8 @@ def _made(search: Study, name: str, wishes: Wishes) -> Preparation:
             f"`hpo stop {shell(search.name)}`"
         )
     top = wishes.top or rules.top
-    candidates = choose_candidates(search, top)
+    per_family = rules.per_family if wishes.per_family is None else wishes.per_family
+    candidates = choose_candidates(search, top, per_family)
     found = sum(not candidate.is_reference for candidate in candidates)
     if not found:
         raise UsageError(
@@ -96,9 +100,10 @@ def _made(search: Study, name: str, wishes: Wishes) -> Preparation:
         search=search.name,
         candidates=candidates,
         top=top,
+        per_family=per_family,
         racing_level=rules.racing_level if wishes.racing else 0.0,
     )
-    notes = [*_notes(search, status, wishes, top, found), *warnings(search, candidates)]
+    notes = [*_notes(search, status, wishes, top, found), *_family_notes(search, plan), *warnings(search, candidates)]
     return Preparation(planned_spec(search, name, plan, seeds), notes)
 
 
@@ -124,7 +129,11 @@ def planned_spec(search: Study, name: str, plan: Plan, seeds: int) -> StudySpec:
 
 def _notes(search: Study, status: StudyStatus, wishes: Wishes, top: int, found: int) -> list[str]:
     rules, notes = search.spec.confirm, []
-    for option, given, written in (("top", wishes.top, rules.top), ("seeds", wishes.seeds, rules.seeds)):
+    for option, given, written in (
+        ("top", wishes.top, rules.top),
+        ("per-family", wishes.per_family, rules.per_family),
+        ("seeds", wishes.seeds, rules.seeds),
+    ):
         if given is not None and given != written:
             notes.append(f"--{option} {given} overrides {written} from the study file")
     if not wishes.racing and rules.racing_level > 0:
@@ -140,6 +149,32 @@ def _notes(search: Study, status: StudyStatus, wishes: Wishes, top: int, found: 
     return notes
 
 
+def _family_notes(search: Study, plan: Plan) -> list[str]:
+    """Say which loss families are compared, which candidates are there for their sake, and which family has none."""
+    if not plan.per_family:
+        return []
+    tuned = [candidate for candidate in plan.candidates if not candidate.is_reference]
+    by_family: dict[str, list[str]] = {}
+    for candidate in tuned:
+        by_family.setdefault(family_of(candidate.config), []).append(candidate.name)
+    possible = reachable_values("loss", search.spec.fixed, search.spec.space) or ()
+    families = dict.fromkeys(loss_family(str(loss)) for loss in possible)
+    notes = [
+        f"loss family {family}: no trial is complete, so this family is not compared with the others"
+        for family in families
+        if family not in by_family
+    ]
+    if len(by_family) > 1:
+        counted = ", ".join(f"{family} {len(names)}" for family, names in by_family.items())
+        notes.append(f"loss families are compared at equal budget; candidates of each: {counted}")
+    if more := [candidate.name for candidate in tuned[plan.top :]]:
+        notes.append(
+            f"beyond the best {plan.top} over all, {', '.join(more)} {'is' if len(more) == 1 else 'are'} confirmed as "
+            f"one of the best {plan.per_family} of a loss family"
+        )
+    return notes
+
+
 def _taken_up(search: Study, stored: Study, wishes: Wishes) -> Preparation:
     plan, spec = stored.spec.plan, stored.spec
     fault = mismatch(search, stored)
@@ -149,6 +184,11 @@ def _taken_up(search: Study, stored: Study, wishes: Wishes) -> Preparation:
     if wishes.top is not None and wishes.top != plan.top:
         raise StudyConflictError(
             f"study {stored.name} was created with --top {plan.top}; for another number give another --name"
+        )
+    if wishes.per_family is not None and wishes.per_family != plan.per_family:
+        raise StudyConflictError(
+            f"study {stored.name} was created with --per-family {plan.per_family}; for another number give another "
+            "--name"
         )
     if not wishes.racing and plan.racing_level > 0:
         raise StudyConflictError(

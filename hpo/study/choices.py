@@ -22,9 +22,23 @@ LOSSES: Registry[Any] = Registry("loss")
 
 _OF_AUCM = ("margin", "class_means", "cross_entropy_share", "epoch_decay", "reference_weights")
 
-LOSSES.register("aucm_v1", "hpo.training.optim.losses:aucm_v1", description="AUCM with batch prior", uses=_OF_AUCM)
-LOSSES.register("aucm_v2", "hpo.training.optim.losses:aucm_v2", description="AUCM without prior", uses=_OF_AUCM)
-LOSSES.register("cross_entropy", "hpo.training.optim.losses:cross_entropy", description="binary cross-entropy")
+AUCM, CROSS_ENTROPY = "aucm", "cross_entropy"
+"""The families of the built-in losses."""
+
+_LOSSES = "hpo.training.optim.losses"
+
+LOSSES.register("aucm_v1", f"{_LOSSES}:aucm_v1", description="AUCM with batch prior", uses=_OF_AUCM, group=AUCM)
+LOSSES.register("aucm_v2", f"{_LOSSES}:aucm_v2", description="AUCM without prior", uses=_OF_AUCM, group=AUCM)
+LOSSES.register("cross_entropy", f"{_LOSSES}:cross_entropy", description="binary cross-entropy", group=CROSS_ENTROPY)
+
+
+def loss_family(loss: str) -> str:
+    """Return the family of a loss: both versions of AUCM are one, a loss that names none is a family of its own.
+
+    A loss that is not registered in this process is one of its own, too: stored results can name it.
+    """
+    return (LOSSES.entry(loss).group if loss in LOSSES else "") or loss
+
 
 AUGMENTATIONS: Registry[Any] = Registry("augmentation")
 """Functions that transform a batch, see `hpo.training.inputs.augmentation.AugmentationFunction`."""

@@ -34,6 +34,7 @@ class Plan(BaseModel):
     Attributes:
         search: name of the study that the candidates come from.
         top: requested number of candidates besides the baselines; the search may have had fewer.
+        per_family: requested number of the best of each loss family; 0 if families did not count.
         racing_level: as in the section [confirm] of a study file; 0 trains every repeat of every candidate.
     """
 
@@ -42,6 +43,7 @@ class Plan(BaseModel):
     search: str
     candidates: tuple[Candidate, ...] = Field(min_length=1)
     top: int = Field(ge=1)
+    per_family: int = Field(0, ge=0)
     racing_level: float = Field(ge=0, lt=1)
 
     def at(self, slot: int) -> tuple[int, int]:

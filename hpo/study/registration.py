@@ -40,6 +40,7 @@ def register_loss(
     target: Callable[..., Any] | str | None = None,
     *,
     uses: tuple[str, ...] = (),
+    family: str = "",
     description: str = "",
     replace: bool = False,
 ) -> Callable[[Target], Target]:
@@ -52,6 +53,8 @@ def register_loss(
             `hpo.training.optim.losses.MinMaxLoss`, PESG also updates its class means and alpha.
         uses: which of the loss-specific settings have an effect with this loss: margin, class_means,
             cross_entropy_share, epoch_decay, reference_weights. The others are neither searched nor applied.
+        family: losses of one family are variants of each other, and the best of each family are confirmed and tested:
+            "aucm", "cross_entropy", or another name; by default the loss is a family of its own.
         description: short noun phrase for reports.
         replace: whether to replace an existing loss of that name.
 
@@ -62,7 +65,7 @@ def register_loss(
         ... def soft_margin(config, labels):
         ...     return nn.MultiLabelSoftMarginLoss()
     """
-    return _register(LOSSES, name, target, description, uses, replace)
+    return _register(LOSSES, name, target, description, uses, replace, group=family)
 
 
 def register_augmentation(
@@ -145,9 +148,10 @@ def _register(
     description: str,
     uses: tuple[str, ...],
     replace: bool,
+    group: str = "",
 ) -> Callable[[Target], Target]:
     """Register `target`, or return a decorator that registers its argument."""
     if target is not None:
-        registry.register(name, target, description=description, uses=uses, replace=replace)
+        registry.register(name, target, description=description, uses=uses, group=group, replace=replace)
         return lambda decorated: decorated
-    return registry.register(name, description=description, uses=uses, replace=replace)
+    return registry.register(name, description=description, uses=uses, group=group, replace=replace)

@@ -125,6 +125,11 @@ class Confirm(_Section):
     top: int = Field(8, ge=1, le=30)
     """Number of distinct configurations to train again, the best complete ones; the baselines are added to them."""
 
+    per_family: int = Field(2, ge=0, le=10)
+    """Number of best configurations of each loss family (AUCM of both versions, cross-entropy, each other loss) to
+    train again, where `top` does not hold them yet. Racing never eliminates the best of a family. 0 takes `top` alone,
+    as studies did that were created before there was this key."""
+
     seeds: int = Field(5, ge=1, le=50)
     """Number of repeats of each, all with new seeds and, unless [scoring] rows is official, on new folds."""
 
@@ -133,9 +138,14 @@ class Confirm(_Section):
     leader, at level 1 - racing_level, lies below zero; 0 disables racing. Baselines are never eliminated."""
 
 
-_BEFORE: dict[str, JsonObject] = {"scoring": {"groups": "none"}, "search": {"rungs": "epochs"}}
+_BEFORE: dict[str, JsonObject] = {
+    "scoring": {"groups": "none"},
+    "search": {"rungs": "epochs"},
+    "confirm": {"per_family": 0},
+}
 """Sections and keys that older stored specs do not have, with what was meant there: samples of one group could be
-separated, and all folds were trained together. With another meaning their trials could not be repeated."""
+separated, all folds were trained together, and a confirmation took the best whatever their loss. With another meaning
+their trials could not be repeated, and a rule that was fixed before the search would change after it."""
 
 
 class StudySpec(BaseModel):
@@ -162,7 +172,7 @@ class StudySpec(BaseModel):
         """
         stored: Any = parse_object(text)
         for section, keys in _BEFORE.items():
-            if isinstance(values := stored.get(section), dict):
+            if isinstance(values := stored.get(section, {}), dict):
                 stored[section] = {**keys, **values}
         return cls.model_validate_json(json.dumps(stored))
 
@@ -199,15 +209,18 @@ class StudySpec(BaseModel):
         """Return what identifies the study, as plain values; the number of trials is not part of it."""
         values = self.model_dump(mode="json")
         del values["budget"]["trials"]
-        for section, keys in _BEFORE.items():
-            values[section] = {key: value for key, value in values[section].items() if (key, value) not in keys.items()}
         # Keys that were added to specs later are left out at their defaults, so that older studies keep fingerprints.
+        confirm = self.confirm.model_dump(mode="json", exclude_defaults=True)
+        values["confirm"] = {"per_family": self.confirm.per_family, **confirm}
         for number, candidate in enumerate(self.plan.candidates if self.plan else ()):
             values["plan"]["candidates"][number]["config"] = candidate.config.identity()
         # By their places, so that differences are told one by one.
         starts = enumerate(self.start, start=1)
         values["start"] = {str(place): {"name": one.name, **one.values} for place, one in starts}
-        values["confirm"] = self.confirm.model_dump(mode="json", exclude_defaults=True)
+        if self.plan is not None and not self.plan.per_family:
+            del values["plan"]["per_family"]
+        for section, keys in _BEFORE.items():
+            values[section] = {key: value for key, value in values[section].items() if (key, value) not in keys.items()}
         return {key: value for key, value in values.items() if key not in ("confirm", "plan", "start") or value}
 
     def fingerprint(self) -> str:

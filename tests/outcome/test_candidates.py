@@ -47,6 +47,28 @@ def test_configurations_that_differ_only_in_what_means_nothing_are_one(database:
     assert [candidate.name for candidate in chosen if not candidate.is_reference] == ["trial 3", "trial 4"]
 
 
+def test_the_best_of_each_loss_family_are_candidates_besides_the_best_over_all(database: Database) -> None:
+    trials: list[tuple[float, dict[str, Any]]] = [
+        (0.9 - 0.01 * rank, {"margin": 0.2 + 0.1 * rank}) for rank in range(4)
+    ]
+    trials += [(0.7, {"loss": "cross_entropy"}), (0.6, {"loss": "cross_entropy", "learning_rate": 0.05})]
+    trials += [(0.65, {"loss": "aucm_v2"})]
+    study = searched(database, trials)
+
+    def names(top: int, per_family: int) -> list[str]:
+        return [one.name for one in choose_candidates(study, top, per_family) if not one.is_reference]
+
+    assert names(3, 0) == ["trial 2", "trial 3", "trial 4"]
+    assert names(3, 1) == ["trial 2", "trial 3", "trial 4", "trial 6"]
+    assert names(1, 2) == ["trial 2", "trial 3", "trial 6", "trial 7"]
+    assert names(9, 2) == [f"trial {number}" for number in (2, 3, 4, 5, 6, 8, 7)]
+
+
+def test_where_a_search_has_one_loss_family_the_best_over_all_are_enough(database: Database) -> None:
+    study = searched(database, [(0.9, {"margin": 0.2}), (0.8, {"margin": 0.3}), (0.7, {"loss": "aucm_v2"})])
+    assert [one.name for one in choose_candidates(study, 1, 2) if not one.is_reference] == ["trial 2"]
+
+
 def test_a_trial_that_means_the_same_as_a_reference_is_left_to_the_reference(database: Database) -> None:
     study = searched(database, [(0.95, {"resplit": "official", "positive_share": 0.3}), (0.9, {"margin": 0.3})])
     chosen = choose_candidates(study, top=2)

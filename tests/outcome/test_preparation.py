@@ -9,15 +9,19 @@ import optuna
 import pytest
 
 from hpo.errors import StudyConflictError, UsageError
+from hpo.outcome.candidates import family_of
 from hpo.outcome.preparation import Wishes, prepare_confirmation
 from hpo.outcome.report.gather import gather
 from hpo.outcome.winner import confirmed
 from hpo.search.admin.studies import rename_study
 from hpo.search.database.database import Database
+from hpo.search.queries.trials import read_best
 from hpo.search.queue.claiming import claim
 from hpo.search.queue.workers import this_process
 from hpo.search.study import Study, create_or_open, open_study
 from hpo.search.worker.loop import run_worker
+from hpo.study.choices import loss_family
+from hpo.study.space import Choices
 from hpo.study.spec import Confirm, Scoring, StudySpec
 from hpo.testing.trainer import FakeTrainer, make_spec
 from tests.mention import unmentioned
@@ -25,8 +29,8 @@ from tests.mention import unmentioned
 NAME = "search-confirm"
 
 
-def _spec(trials: int = 8, **changes: Any) -> StudySpec:
-    rules = Confirm(top=3, seeds=2, racing_level=0.02)
+def _spec(trials: int = 8, *, per_family: int = 0, **changes: Any) -> StudySpec:
+    rules = Confirm(top=3, per_family=per_family, seeds=2, racing_level=0.02)
     return make_spec(trials, references=True, pruner="asha", rungs="epochs").model_copy(
         update={"confirm": rules, **changes}
     )
@@ -83,6 +87,36 @@ def test_official_rows_cannot_be_drawn_anew_and_that_is_reported(database: Datab
     assert unmentioned(note, "official", "seeds") == []
 
 
+def test_the_best_of_each_loss_family_are_confirmed_and_that_is_reported(database: Database) -> None:
+    search = _searched(database, _spec(20, per_family=2))
+    best = {"aucm": 2, "cross_entropy": 2}
+    found = prepare_confirmation(search, NAME, Wishes(top=1))
+    assert found.spec.plan is not None
+    families = [family_of(one.config) for one in found.spec.plan.candidates if not one.is_reference]
+    assert {name: families.count(name) for name in best} == best
+    assert unmentioned(found.notes[1], "aucm 2", "cross_entropy 2") == []
+    added = [one.name for one in found.spec.plan.candidates if not one.is_reference][1:]
+    assert unmentioned(found.notes[2], *added) == []
+    more = prepare_confirmation(search, NAME, Wishes(top=1, per_family=3))
+    assert more.spec.plan is not None
+    assert (more.spec.plan.per_family, len(more.spec.plan.candidates)) == (3, 2 + 6)
+
+
+def test_a_loss_family_without_a_complete_trial_is_named(database: Database) -> None:
+    space = _spec().space | {"loss": Choices(choices=("aucm_v1", "aucm_v2"))}
+    search = _searched(database, _spec(per_family=2, space=space))
+    assert prepare_confirmation(search, NAME, Wishes()).notes == []
+    space["loss"] = Choices(choices=("aucm_v1", "cross_entropy"))
+    other = create_or_open(database, "other", _spec(per_family=1, space=space))
+    run_worker(other, identity=this_process("w"), train=FakeTrainer(), limit=3)
+    (family, *_) = [
+        note for note in prepare_confirmation(other, "other-confirm", Wishes(top=1)).notes if "family" in note
+    ]
+    tried = {str(trial.config["loss"]) for trial in read_best(other, 9).trials if trial.value.reference is None}
+    missing = {"aucm", "cross_entropy"} - {loss_family(loss) for loss in tried}
+    assert unmentioned(family, *missing) == []
+
+
 def test_a_search_that_still_runs_is_not_confirmed(database: Database) -> None:
     search = _searched(database, limit=4)
     claim(search, "busy")
@@ -120,7 +154,10 @@ def test_a_larger_number_of_seeds_adds_repeats_and_a_smaller_is_refused(database
     assert unmentioned(refused.value, NAME, 6, "--seeds") == []
 
 
-@pytest.mark.parametrize(("wishes", "facts"), [({"top": 1}, ["--top 3"]), ({"racing": False}, ["racing"])])
+@pytest.mark.parametrize(
+    ("wishes", "facts"),
+    [({"top": 1}, ["--top 3"]), ({"per_family": 1}, ["--per-family 0"]), ({"racing": False}, ["racing"])],
+)
 def test_another_top_or_racing_than_it_was_begun_with_is_refused(
     database: Database, wishes: dict[str, Any], facts: list[str]
 ) -> None:

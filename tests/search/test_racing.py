@@ -48,6 +48,19 @@ def test_a_reference_that_leads_drops_what_is_clearly_worse_than_it() -> None:
     assert all("reference 0" in exit_.reason for exit_ in exits.values())
 
 
+def test_the_best_of_a_loss_family_is_not_dropped_by_another_family_if_the_plan_compares_them() -> None:
+    plan = make_plan(references=1, others=3)
+    losses = ("cross_entropy", "aucm_v1", "cross_entropy", "cross_entropy")
+    changed = [
+        one.model_copy(update={"config": one.config.model_copy(update={"loss": loss})})
+        for one, loss in zip(plan.candidates, losses, strict=True)
+    ]
+    plan = plan.model_copy(update={"candidates": tuple(changed)})
+    results = simulated([0.8, 0.9, 0.75, 0.6], repeats=4)
+    assert sorted(race(plan, results, FOLDS)) == [2, 3]
+    assert sorted(race(plan.model_copy(update={"per_family": 1}), results, FOLDS)) == [3]
+
+
 def test_without_racing_nothing_is_dropped() -> None:
     plan = make_plan(references=1, others=2, racing_level=0.0)
     assert race(plan, simulated([0.85, 0.90, 0.60], repeats=5), FOLDS) == {}

@@ -47,6 +47,7 @@ def test_committed_studies_keep_their_fingerprints_and_have_no_groups(path: Path
     specs = {row.name: open_study(database, row.name).spec for row in list_studies(database)}
     assert {name: spec.fingerprint() for name, spec in specs.items()} == stored_fingerprints(database)
     assert {spec.scoring.groups for spec in specs.values()} == {"none"}
+    assert {spec.confirm.per_family for spec in specs.values()} == {0}
     database.close()
 
 
@@ -56,6 +57,22 @@ def test_a_study_from_before_groups_is_resumed_from_the_file_that_it_was_made_fr
     resumed = create_or_open(database, "old", file)
     assert resumed.spec == old.spec
     assert resumed.spec.fingerprint() == stored_fingerprints(database)["old"]
+
+
+def test_a_spec_from_before_loss_families_is_confirmed_without_them_and_resumed_from_its_file() -> None:
+    file = make_spec()
+    stored = json.loads(file.model_dump_json())
+    del stored["confirm"]["per_family"]
+    old = StudySpec.from_json(json.dumps(stored))
+    del stored["confirm"]
+    assert StudySpec.from_json(json.dumps(stored)) == old
+    assert (file.confirm.per_family, old.confirm.per_family) == (2, 0)
+    assert file.fingerprint() != old.fingerprint() == file.like(old).fingerprint()
+    assert "per_family" not in json.dumps(old.canonical())
+    plan = old.model_copy(update={"plan": make_plan()})
+    assert "per_family" not in json.dumps(plan.canonical())
+    compared = old.model_copy(update={"plan": make_plan().model_copy(update={"per_family": 2})})
+    assert compared.fingerprint() != plan.fingerprint()
 
 
 def test_a_study_from_before_groups_is_not_resumed_with_groups(database: Database) -> None:

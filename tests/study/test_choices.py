@@ -7,9 +7,10 @@ from collections.abc import Iterator
 import pytest
 
 from hpo.errors import StudyFileError
-from hpo.study.choices import LOSSES, PRUNERS, SAMPLERS
+from hpo.study.choices import AUCM, CROSS_ENTROPY, LOSSES, PRUNERS, SAMPLERS, loss_family
 from hpo.study.config import TrainConfig, applies, settings
 from hpo.study.files import apply_overrides, check_spec
+from hpo.study.registration import register_loss
 from hpo.study.spec import StudySpec
 from tests.plugins import kept_registries
 
@@ -26,6 +27,14 @@ def test_a_registered_loss_is_a_legal_value(hinge: str) -> None:
     assert TrainConfig(loss=hinge).loss == hinge
     assert hinge in (settings()["loss"].choices or ())
     assert check_spec({"dataset": "breast", "fixed": {"loss": hinge}}, "a").fixed["loss"] == hinge
+
+
+def test_both_versions_of_aucm_are_one_family_and_a_registered_loss_may_name_its_own(hinge: str) -> None:
+    assert {loss_family(loss) for loss in ("aucm_v1", "aucm_v2")} == {AUCM}
+    assert loss_family("cross_entropy") == CROSS_ENTROPY
+    assert (loss_family(hinge), loss_family("not-registered")) == (hinge, "not-registered")
+    register_loss("third_version", "torch.nn:HingeEmbeddingLoss", family=AUCM)
+    assert loss_family("third_version") == AUCM
 
 
 def test_settings_have_an_effect_with_the_losses_that_use_them(hinge: str) -> None:

@@ -19,6 +19,7 @@ from hpo.search.study import Study, fold_aucs
 from hpo.statistics.corrected_t_test import corrected_difference, corrected_mean
 from hpo.statistics.intervals import CONFIDENCE, Comparison, Estimate
 from hpo.statistics.moderated_variance import VariancePrior
+from hpo.study.choices import loss_family
 from hpo.study.plan import Plan
 from hpo.study.spec import Scoring
 
@@ -132,6 +133,9 @@ class Elimination:
 def race(plan: Plan, results: Results, scoring: Scoring) -> dict[int, Elimination]:
     """Return the eliminated candidates by number; none if racing is off, and never a baseline.
 
+    If the plan has the best of each loss family, the best of a family is not eliminated by another: the families are to
+    be compared over all repeats.
+
     A repeat is complete once all remaining candidates have finished it. The leader is the candidate with the highest
     mean so far among those that finished every repeat; it may be a baseline. A candidate that failed cannot win any
     more and is eliminated too.
@@ -174,8 +178,9 @@ def _clearly_worse(
     leader = max(finished, key=lambda candidate: sum(map(sum, finished[candidate])))
     confidence = 1 - plan.racing_level
     eliminated = {}
+    spared = {leader, *_family_leaders(plan, finished)}
     for candidate, rows in finished.items():
-        if plan.candidates[candidate].is_reference or candidate == leader:
+        if plan.candidates[candidate].is_reference or candidate in spared:
             continue
         comparison = difference_over(rows, finished[leader], scoring, confidence)
         if comparison is not None and comparison.high < 0:
@@ -186,3 +191,12 @@ def _clearly_worse(
             )
             eliminated[candidate] = Elimination(repeat, reason)
     return eliminated
+
+
+def _family_leaders(plan: Plan, finished: Mapping[int, list[tuple[float, ...]]]) -> Iterable[int]:
+    """Return the leader of each loss family besides baselines; none if the plan does not compare families."""
+    leaders: dict[str, int] = {}
+    for candidate in sorted(finished, key=lambda one: -sum(map(sum, finished[one]))):
+        if plan.per_family and not plan.candidates[candidate].is_reference:
+            leaders.setdefault(loss_family(plan.candidates[candidate].config.loss), candidate)
+    return leaders.values()
