@@ -9,6 +9,7 @@ import pytest
 
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import Database, open_database
+from tests.search.conftest import empty_sqlite
 from tests.slurm.fake import FakeSlurm
 
 
@@ -25,6 +26,7 @@ def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeSlurm:
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
     """An open SQLite database."""
+    (tmp_path / "hpo.sqlite3").write_bytes(empty_sqlite())
     database = open_database(resolve_address(f"sqlite:///{tmp_path}/hpo.sqlite3"), create=True)
     yield database
     database.close()
