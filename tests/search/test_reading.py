@@ -23,7 +23,7 @@ from hpo.search.database import schema
 from hpo.search.database.database import Database
 from hpo.search.queries.status import read_status
 from hpo.search.queries.trials import read_best, read_curve, read_record, read_trials
-from hpo.search.queue.reporting import record_report
+from hpo.search.queue.reporting import finish, record_report
 from hpo.search.queue.workers import this_process
 from hpo.search.study import Study, create_or_open, open_study
 from hpo.search.worker.loop import run_worker
@@ -275,3 +275,18 @@ def test_a_dashboard_for_looking_shows_everything_and_changes_nothing(study: Stu
                 urllib.request.urlopen(urllib.request.Request(path, data=b"{}", method=method))
             assert caught.value.code == 403
     assert read_status(open_study(study.database, "breast")).finished == 5
+
+
+def test_a_trial_says_on_how_many_folds_its_report_rests(database: Database) -> None:
+    study = create_or_open(database, "staged", make_spec(9, epochs=9, pruner="asha", rungs="folds", first_rung=3))
+    held = claimed(study)
+    record_report(held, make_report(3, 0.6, fold_aucs=(0.6,)))
+    last = make_report(9, 0.6, fold_aucs=(0.6, 0.7, 0.65))
+    record_report(held, last)
+    finish(held, "pruned", last)
+    whole = claimed(study)
+    record_report(whole, make_report(1, 0.6))
+    ended(whole, "complete")
+    first, second = read_trials(study)
+    assert (first.folds, first.extent, first.short_extent) == (3, "9 epochs of 3 of 5 folds", "9 (3/5)")
+    assert (second.folds, second.extent, second.short_extent) == (5, "1 epoch", "1")

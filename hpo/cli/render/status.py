@@ -140,7 +140,7 @@ class PlainView:
         self._last = time.monotonic()
         for row in new:
             value = with_error(row.auc, row.standard_error)
-            self._say(f"trial {row.number} {row.state} after {row.epochs} epochs, AUC {value}, {duration(row.seconds)}")
+            self._say(f"trial {row.number} {row.state} after {row.extent}, AUC {value}, {duration(row.seconds)}")
         status = read_status(self._study)
         for running in status.running:
             value = with_error(running.auc, running.standard_error)

@@ -22,7 +22,7 @@ def cells(row: TrialRow) -> tuple[str, ...]:
         str(row.number),
         row.state,
         with_error(row.auc, row.standard_error),
-        str(row.epochs),
+        row.short_extent,
         duration(row.seconds),
     )
 

@@ -46,7 +46,9 @@ def cost(search: SearchEvidence, later: Sequence[Work] = ()) -> Section:
     work = work_of_search(search)
     if not work.known("seconds"):
         return Section("Cost", (Text("No trial has finished yet."),))
-    epochs = sum(trial.row.epochs for trial in search.trials)
+    # An epoch of some of the folds is a part of one.
+    of_folds = sum(len(report.fold_aucs) for trial in search.trials for report in trial.curve)
+    epochs = round(of_folds / search.spec.scoring.fold_count)
     whole = len(search.trials) * search.spec.budget.epochs
     notes = [f"The search trained {epochs:,} epochs, {epochs / whole:.0%} of the {whole:,} without pruning."]
     attempts = sum((trial.record.attempts or 1) - 1 for trial in search.trials if trial.record is not None)

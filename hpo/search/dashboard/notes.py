@@ -189,7 +189,7 @@ def trial_note(study: str, row: TrialRow) -> str:
     what = row.label or "proposed by the search"
     lines = [
         f"## Trial {row.number}: {text(what)}",
-        f"**{text(row.state)}**, AUC **{with_error(row.auc, row.standard_error)}** after {row.epochs} epochs"
+        f"**{text(row.state)}**, AUC **{with_error(row.auc, row.standard_error)}** after {row.extent}"
         + (f", {duration(row.seconds)}" if row.seconds else "")
         + (f", {memory(row.peak_memory)}" if row.peak_memory else "")
         + (f"; {text(row.reason)}" if row.reason else ""),

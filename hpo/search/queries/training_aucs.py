@@ -1,6 +1,8 @@
-"""The AUC of a trial's training batches: whether it learned, and kept, anything at all."""
+"""What the reports of a trial tell beside its AUC: whether it learned, and kept, anything, and on how many folds."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import sqlalchemy as sa
 
@@ -11,12 +13,28 @@ LEARNED = 0.6
 """AUC of training batches below which a network ranks nothing: chance is .5, with a standard error of .03 to .05 on the
 smallest sets."""
 
-TrainingAucs = dict[int, tuple[float | None, float | None]]
-"""Maps a trial to the highest and the last AUC of its training batches."""
+
+@dataclass(frozen=True)
+class Reported:
+    """What a trial has reported.
+
+    Attributes:
+        highest: highest AUC of its training batches, None if unknown.
+        last: AUC of its training batches after its last epoch, None if unknown.
+        folds: number of folds on which the report of its last epoch rests; 0 without a report.
+    """
+
+    highest: float | None = None
+    last: float | None = None
+    folds: int = 0
 
 
-def training_aucs(connection: sa.Connection, study: Study) -> TrainingAucs:
-    """Read the highest and the last AUC of the training batches of every trial that reported one."""
+Reports = dict[int, Reported]
+"""By number of the trial."""
+
+
+def read_reported(connection: sa.Connection, study: Study) -> Reports:
+    """Read what every trial has reported; trials without a report are omitted."""
     columns = schema.reports.c
     per_trial = sa.select(
         columns.trial_number,
@@ -25,9 +43,14 @@ def training_aucs(connection: sa.Connection, study: Study) -> TrainingAucs:
     )
     ends = per_trial.where(columns.study_id == study.study_id).group_by(columns.trial_number).subquery()
     last = (columns.trial_number == ends.c.trial_number) & (columns.epoch == ends.c.last)
-    query = sa.select(ends.c.trial_number, ends.c.highest, columns.training_auc).join(schema.reports, last)
+    query = sa.select(ends.c.trial_number, ends.c.highest, columns.training_auc, columns.fold_aucs)
+    query = query.join(schema.reports, last)
     rows = connection.execute(query.where(columns.study_id == study.study_id))
-    return {row.trial_number: (row.highest, row.training_auc) for row in rows if row.highest is not None}
+    return {
+        # Counted by commas: this is read for every trial of a study, and its numbers are not needed.
+        row.trial_number: Reported(row.highest, row.training_auc, row.fold_aucs.count(",") + 1)
+        for row in rows
+    }
 
 
 def warning_of(highest: float | None, last: float | None) -> str:

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from hpo.errors import StudyNotFoundError
 from hpo.search.database import schema
 from hpo.search.database.schema import AnyRow, database_now
-from hpo.search.queries.training_aucs import TrainingAucs, training_aucs, warning_of
+from hpo.search.queries.training_aucs import Reported, Reports, read_reported, warning_of
 from hpo.search.study import Study, fold_aucs
 from hpo.statistics.intervals import clipped_interval
 from hpo.study.baselines import cut_short, shown_name
@@ -70,6 +70,8 @@ class TrialRow:
         last_training_auc: after its last report, None if unknown.
         cut_short: as in `Value`.
         start: name of its start point, None if it has none.
+        folds: on which the report of its last epoch rests; 0 without a report.
+        all_folds: of a whole trial.
     """
 
     number: int
@@ -91,6 +93,19 @@ class TrialRow:
     last_training_auc: float | None = None
     cut_short: str = ""
     start: str | None = None
+    folds: int = 0
+    all_folds: int = 0
+
+    @property
+    def extent(self) -> str:
+        """How far it was trained, in words: `9 epochs`, or `9 epochs of 2 of 5 folds`."""
+        some = f" of {self.folds} of {self.all_folds} folds" if 0 < self.folds < self.all_folds else ""
+        return f"{self.epochs} epoch{'' if self.epochs == 1 else 's'}{some}"
+
+    @property
+    def short_extent(self) -> str:
+        """How far it was trained, in figures: `9`, or `9 (2/5)` of 2 of 5 folds."""
+        return f"{self.epochs} ({self.folds}/{self.all_folds})" if 0 < self.folds < self.all_folds else str(self.epochs)
 
     @property
     def label(self) -> str:
@@ -202,9 +217,9 @@ def read_trials(study: Study, numbers: Collection[int] | None = None) -> list[Tr
         few = len(numbers) <= _FEW
         span = _trials.trial_number.between(min(numbers, default=0), max(numbers, default=-1))
         query = query.where(_trials.trial_number.in_(numbers) if few else span)
-    rows, training = _with_training_aucs(study, query.order_by(_trials.trial_number))
+    rows, training = _with_reports(study, query.order_by(_trials.trial_number))
     return [
-        _trial(study, row, training.get(row.trial_number, (None, None)))
+        _trial(study, row, training.get(row.trial_number, Reported()))
         for row in rows
         if numbers is None or row.trial_number in numbers
     ]
@@ -213,15 +228,15 @@ def read_trials(study: Study, numbers: Collection[int] | None = None) -> list[Tr
 def read_best(study: Study, count: int = 10) -> Ranking:
     """Return the `count` best complete trials with their configurations, best first, including baselines."""
     query = sa.select(schema.trials).where(_trials.study_id == study.study_id, _trials.outcome == "complete")
-    rows, training = _with_training_aucs(study, query)
+    rows, training = _with_reports(study, query)
     rows = sorted(rows, key=by_value)
     best = []
     for rank, row in enumerate(rows[:count], start=1):
         record = _record(study, row)
         config, params = ({}, {}) if record is None else (record.config, record.params)
-        learned = training.get(row.trial_number, (None, None))
+        learned = training.get(row.trial_number, Reported())
         value, start = value_of(study, row), _start(study, row)
-        best.append(BestTrial(rank, value, config, params, *_planned(study, row), *learned, start))
+        best.append(BestTrial(rank, value, config, params, *_planned(study, row), learned.highest, learned.last, start))
     if study.spec.plan is not None:
         search = study.spec.plan.search
         return Ranking(
@@ -320,9 +335,9 @@ def value_of(study: Study, row: AnyRow) -> Value:
     return Value(row.trial_number, row.auc, row.standard_error, low, high, row.reference, short)
 
 
-def _with_training_aucs(study: Study, query: sa.Select[Any]) -> tuple[Sequence[AnyRow], TrainingAucs]:
-    """Return rows of trials, and the training AUCs of each trial by number, both at one moment."""
-    return study.database.read(lambda connection: (connection.execute(query).all(), training_aucs(connection, study)))
+def _with_reports(study: Study, query: sa.Select[Any]) -> tuple[Sequence[AnyRow], Reports]:
+    """Return rows of trials, and what each trial has reported, both at one moment."""
+    return study.database.read(lambda connection: (connection.execute(query).all(), read_reported(connection, study)))
 
 
 def _label(name: str | None, short: str, repeat: int | None, start: str | None) -> str:
@@ -347,7 +362,7 @@ def _start(study: Study, row: AnyRow) -> str | None:
     return None if start is None else start.name
 
 
-def _trial(study: Study, row: AnyRow, training: tuple[float | None, float | None]) -> TrialRow:
+def _trial(study: Study, row: AnyRow, reported: Reported) -> TrialRow:
     record = _record(study, row)
     usage = ResourceUsage() if record is None else record.usage
     candidate, repeat = _planned(study, row)
@@ -367,8 +382,10 @@ def _trial(study: Study, row: AnyRow, training: tuple[float | None, float | None
         candidate=candidate,
         repeat=repeat,
         peak_memory=usage.peak_memory,
-        training_auc=training[0],
-        last_training_auc=training[1],
+        training_auc=reported.highest,
+        last_training_auc=reported.last,
+        folds=reported.folds,
+        all_folds=study.spec.scoring.fold_count,
         cut_short=cut_short(candidate or row.reference or "", study.spec.budget.epochs),
         start=_start(study, row),
     )
