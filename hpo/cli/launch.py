@@ -7,13 +7,14 @@ from pathlib import Path
 import click
 
 from hpo.cli.common import set_option
-from hpo.cli.completers import complete_datasets
+from hpo.cli.completers import complete_datasets, complete_studies
 from hpo.cli.render.page import page
 from hpo.cli.render.trials import ranked_table
 from hpo.cli.streams import say, show
 from hpo.cli.work import Work, exit_code, prepare_job, print_script, start, waits, work_options
 from hpo.errors import UsageError
 from hpo.launch.backends.slurm.submit import test_only as test_job
+from hpo.launch.starting import with_starts_from
 from hpo.search.queries.trials import read_best
 from hpo.study.files import default_spec, load_spec
 from hpo.study.spec import StudySpec
@@ -32,6 +33,22 @@ from hpo.text import shell
 @click.option(
     "--trials", metavar="N", type=click.IntRange(min=1), help="Finished trials in all.  [default: the file's]"
 )
+@click.option(
+    "--from",
+    "sources",
+    metavar="STUDY[@STORAGE]",
+    multiple=True,
+    shell_complete=complete_studies,
+    help="Start a new study from the best trials of another one, of any dataset; may be repeated.",
+)
+@click.option(
+    "--from-top",
+    metavar="K",
+    type=click.IntRange(1, 30),
+    default=3,
+    show_default=True,
+    help="How many of the best trials --from takes.",
+)
 @click.option("--fewer", is_flag=True, help="Let --trials lower the number of trials that a study has.")
 @set_option
 @work_options
@@ -42,6 +59,8 @@ def launch(
     study_file: Path | None,
     name: str | None,
     trials: int | None,
+    sources: tuple[str, ...],
+    from_top: int,
     fewer: bool,
     overrides: tuple[str, ...],
     work: Work,
@@ -61,6 +80,8 @@ def launch(
     if test_only:
         show(test_job(prepare_job(name, work)))
         return 0
+    if sources:
+        spec = with_starts_from(spec, sources, name=name, storage=work["storage"], count=from_top)
     launched = start(spec, name, work, budget="keep" if trials is None else "set" if fewer else "extend")
     if waits(work):
         page().print(ranked_table(name, read_best(launched.study, count=10)))
