@@ -14,8 +14,10 @@ from hpo.cli.streams import say, show
 from hpo.cli.work import Work, exit_code, prepare_job, print_script, start, waits, work_options
 from hpo.errors import UsageError
 from hpo.launch.backends.slurm.submit import test_only as test_job
+from hpo.launch.session import check_hours
 from hpo.launch.starting import with_starts_from
 from hpo.search.queries.trials import read_best
+from hpo.search.study import BudgetRule
 from hpo.study.files import default_spec, load_spec
 from hpo.study.spec import StudySpec
 from hpo.text import shell
@@ -49,6 +51,12 @@ from hpo.text import shell
     show_default=True,
     help="How many of the best trials --from takes.",
 )
+@click.option(
+    "--hours",
+    metavar="H",
+    type=click.FloatRange(min=0, min_open=True, max=10_000),
+    help="Stop local workers after H hours; without --trials, as many trials as fit by estimate.",
+)
 @click.option("--fewer", is_flag=True, help="Let --trials lower the number of trials that a study has.")
 @set_option
 @work_options
@@ -61,6 +69,7 @@ def launch(
     trials: int | None,
     sources: tuple[str, ...],
     from_top: int,
+    hours: float | None,
     fewer: bool,
     overrides: tuple[str, ...],
     work: Work,
@@ -74,6 +83,8 @@ def launch(
     """
     spec = _spec(dataset, study_file, (*overrides, *((f"budget.trials={trials}",) if trials else ())))
     name = spec.dataset if name is None else name
+    if hours is not None:
+        check_hours(work["on"])
     if dry_run:
         print_script(prepare_job(name, work))
         return 0
@@ -82,7 +93,8 @@ def launch(
         return 0
     if sources:
         spec = with_starts_from(spec, sources, name=name, storage=work["storage"], count=from_top)
-    launched = start(spec, name, work, budget="keep" if trials is None else "set" if fewer else "extend")
+    budget: BudgetRule = "keep" if trials is None else "set" if fewer else "extend"
+    launched = start(spec, name, work, budget=budget, hours=hours, sets_trials=hours is not None and trials is None)
     if waits(work):
         page().print(ranked_table(name, read_best(launched.study, count=10)))
     if launched.is_done:

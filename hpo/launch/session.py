@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
+from hpo.errors import UsageError
 from hpo.launch.backends.base import BACKENDS, LaunchRequest, Submission
 from hpo.revision import code_version
 from hpo.search.database.address import resolve_address
@@ -15,6 +16,12 @@ from hpo.study.spec import StudySpec
 from hpo.text import shell
 
 _log = logging.getLogger(__name__)
+
+_NO_HOURS = {
+    "slurm": "--hours is for workers of this machine, since jobs wait in a queue before they run; with --on slurm give "
+    "--trials, and --time as the walltime of each job",
+    "none": "--hours is for workers that this command starts, and --on none starts none; give --trials",
+}
 
 
 @dataclass(frozen=True)
@@ -43,12 +50,14 @@ def launch(spec: StudySpec, request: LaunchRequest, *, on: str = "local", budget
         WorkersFailedError: if local workers ended with an error.
     """
     with BACKENDS.find(on)() as backend:
+        if request.hours is not None:
+            check_hours(on)
         backend.check(spec, request)
         study = create_or_resume(spec, name=request.study, storage=request.storage, budget=budget)
         if spec.data.caution and spec.scoring.rows != "official":
             _log.info(f"caution: {spec.data.caution}")
         status = read_status(study)
-        if status.is_done:
+        if status.is_done and not request.sets_trials:
             _log.info(f"nothing is left to do; more trials: a larger --trials; hpo best {shell(study.name)}")
             return Launched(study, is_done=True)
         submission = backend.submit(study, request)
@@ -58,6 +67,12 @@ def launch(spec: StudySpec, request: LaunchRequest, *, on: str = "local", budget
         if not status.is_done:
             _log.info(f"stopped: {status.finished} of {status.budget} trials finished; the same command continues")
         return Launched(study, submission, is_done=status.is_done)
+
+
+def check_hours(on: str) -> None:
+    """Raise UsageError if the backend of that name cannot end workers after some hours."""
+    if not BACKENDS.find(on).keeps_hours:
+        raise UsageError(_NO_HOURS.get(on, f"--on {on} cannot keep --hours; give --trials in its place"))
 
 
 def create_or_resume(spec: StudySpec, *, name: str, storage: str | None = None, budget: BudgetRule = "extend") -> Study:

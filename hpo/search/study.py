@@ -385,6 +385,12 @@ def _resume(database: Database, name: str, spec: StudySpec, budget: BudgetRule, 
     return stored if budget == "keep" else _with_trials(stored, spec, budget)
 
 
+def set_trials(study: Study, trials: int) -> Study:
+    """Set the number of trials of a study, to a larger or smaller one."""
+    budget = study.spec.budget.model_copy(update={"trials": trials})
+    return _with_trials(study, study.spec.model_copy(update={"budget": budget}), "set")
+
+
 def _with_trials(study: Study, spec: StudySpec, budget: BudgetRule) -> Study:
     """Set the number of trials of a study to that of `spec`."""
     here = schema.studies.c
