@@ -58,6 +58,7 @@ from hpo.text import shell
     help="Stop local workers after H hours; without --trials, as many trials as fit by estimate.",
 )
 @click.option("--fewer", is_flag=True, help="Let --trials lower the number of trials that a study has.")
+@click.option("--extend", is_flag=True, help="Let wider ranges and more choices widen a study that exists.")
 @set_option
 @work_options
 @click.option("--test-only", is_flag=True, help="With --on slurm: ask the cluster about the job, submit nothing.")
@@ -71,6 +72,7 @@ def launch(
     from_top: int,
     hours: float | None,
     fewer: bool,
+    extend: bool,
     overrides: tuple[str, ...],
     work: Work,
     test_only: bool,
@@ -94,7 +96,8 @@ def launch(
     if sources:
         spec = with_starts_from(spec, sources, name=name, storage=work["storage"], count=from_top)
     budget: BudgetRule = "keep" if trials is None else "set" if fewer else "extend"
-    launched = start(spec, name, work, budget=budget, hours=hours, sets_trials=hours is not None and trials is None)
+    sets_trials = hours is not None and trials is None
+    launched = start(spec, name, work, budget=budget, hours=hours, sets_trials=sets_trials, extend=extend)
     if waits(work):
         page().print(ranked_table(name, read_best(launched.study, count=10)))
     if launched.is_done:

@@ -178,6 +178,7 @@ def start(
     budget: BudgetRule = "extend",
     hours: float | None = None,
     sets_trials: bool = False,
+    extend: bool = False,
 ) -> Launched:
     """Create or resume a study and start its workers, under a live view if they are local; print the number of a job.
 
@@ -185,12 +186,13 @@ def start(
         budget: what becomes of the number of trials of a study that exists.
         hours: after which workers end; None for no limit.
         sets_trials: whether the number of trials follows from `hours`.
+        extend: whether the space of a study that exists becomes that of `spec`, if that is wider.
     """
     if waits(work):
         # SIGTERM ends this process as Ctrl-C does, after its workers.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
     request = replace(_request(name, work), hours=hours, sets_trials=sets_trials)
-    launched = launch(spec, request, on=work["on"], budget=budget)
+    launched = launch(spec, request, on=work["on"], budget=budget, extend=extend)
     if launched.submission is not None and launched.submission.job is not None:
         show(launched.submission.job)
     return launched

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from hpo.errors import UsageError
 from hpo.launch.backends.base import BACKENDS, LaunchRequest, Submission
 from hpo.revision import code_version
+from hpo.search.admin.widening import widen
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import open_database
 from hpo.search.queries.status import read_status
@@ -38,12 +39,20 @@ class Launched:
     is_done: bool = False
 
 
-def launch(spec: StudySpec, request: LaunchRequest, *, on: str = "local", budget: BudgetRule = "extend") -> Launched:
+def launch(
+    spec: StudySpec,
+    request: LaunchRequest,
+    *,
+    on: str = "local",
+    budget: BudgetRule = "extend",
+    extend: bool = False,
+) -> Launched:
     """Create or resume a study and start its workers; local ones have ended when it returns.
 
     Args:
         on: name of a backend.
         budget: what becomes of the number of trials of a study that exists.
+        extend: whether the space of a study that exists becomes that of `spec`, if that is wider.
 
     Raises:
         UsageError, DataError, StorageError, StudyConflictError, DeviceError, OutputError: before anything is trained.
@@ -53,7 +62,7 @@ def launch(spec: StudySpec, request: LaunchRequest, *, on: str = "local", budget
         if request.hours is not None:
             check_hours(on)
         backend.check(spec, request)
-        study = create_or_resume(spec, name=request.study, storage=request.storage, budget=budget)
+        study = create_or_resume(spec, name=request.study, storage=request.storage, budget=budget, extend=extend)
         if spec.data.caution and spec.scoring.rows != "official":
             _log.info(f"caution: {spec.data.caution}")
         status = read_status(study)
@@ -75,12 +84,16 @@ def check_hours(on: str) -> None:
         raise UsageError(_NO_HOURS.get(on, f"--on {on} cannot keep --hours; give --trials in its place"))
 
 
-def create_or_resume(spec: StudySpec, *, name: str, storage: str | None = None, budget: BudgetRule = "extend") -> Study:
+def create_or_resume(
+    spec: StudySpec, *, name: str, storage: str | None = None, budget: BudgetRule = "extend", extend: bool = False
+) -> Study:
     """Create the study `name`, or open it if it is there with the same spec; tells how many trials are finished.
 
     Arguments as for `launch`. Raises StudyConflictError, StorageError, UsageError.
     """
     database = open_database(resolve_address(storage), create=True)
+    for line in widen(database, name, spec) if extend else ():
+        _log.info(f"extended: {line}")
     study = create_or_open(database, name, spec, budget=budget, code_version=code_version()[0])
     status = read_status(study)
     _log.info(f"study {name} in {database.address}: {status.finished} of {status.budget} trials finished")

@@ -97,3 +97,15 @@ def test_hours_set_the_trials_of_a_new_study_and_only_raise_those_of_one_that_ha
     assert fit(study, 0.5) == least_trials(study.spec)
     assert fit(study, 6) == 9
     assert fit(study, 2) == 9
+
+
+def test_a_study_is_widened_by_the_option_only_and_what_changed_is_told(tmp_path: Path, log: list[str]) -> None:
+    storage = f"sqlite:///{tmp_path}/s.db"
+    launch(digits(5), request(storage), on="none")
+    wider = digits(5, "space.learning_rate.low=1e-5")
+    with pytest.raises(StudyConflictError, match="--extend"):
+        launch(wider, request(storage), on="none")
+    assert launch(wider, request(storage), on="none", extend=True).study.spec.space == wider.space
+    assert "extended: space.learning_rate.low: stored 0.0001, asked 1e-05" in log
+    with pytest.raises(StudyConflictError, match="epochs"):
+        launch(digits(5, "budget.epochs=1"), request(storage), on="none", extend=True)
