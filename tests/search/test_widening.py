@@ -66,7 +66,8 @@ def test_other_programs_see_old_and_new_trials_in_one_space(any_database: Databa
     assert {trial.number: trial.params for trial in trials if trial.number in values} == values
     for trial in trials:
         assert trial.distributions["loss"] == optuna.distributions.CategoricalDistribution(WIDER["loss"].choices)
-        assert trial.distributions["learning_rate"].low == 1e-6
+        rate = trial.distributions["learning_rate"]
+        assert rate == optuna.distributions.FloatDistribution(1e-6, 0.3, log=True)
 
 
 def test_a_worker_that_runs_goes_on_in_the_wider_space_from_its_next_trial(database: Database) -> None:
