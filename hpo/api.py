@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -50,7 +50,13 @@ def load_spec(source: str | Path, overrides: Mapping[str, object] | None = None)
 
 
 def create_study(
-    spec: StudySpec | str | Path, storage: str | None = None, name: str | None = None, trials: int | None = None
+    spec: StudySpec | str | Path,
+    storage: str | None = None,
+    name: str | None = None,
+    trials: int | None = None,
+    *,
+    start_from: Study | str | Sequence[Study | str] = (),
+    start_top: int = 3,
 ) -> Study:
     """Create a study, or open it if it exists with the same spec.
 
@@ -61,9 +67,13 @@ def create_study(
         name: of the study; None for that of the dataset.
         trials: number of trials to finish; a larger one extends a study that exists. None as the spec says, or as
             stored.
+        start_from: a study or its name, or several, whose best trials a new study starts from; of any dataset and
+            space. Values are moved to the nearest ones that this space has. A study that exists keeps its start points.
+        start_top: number of trials of each of them.
 
     Raises:
         StudyConflictError: if the study exists with another spec, or with more trials.
+        StudyNotFoundError: if there is no study in `start_from` of that name.
         StudyFileError, UsageError, StorageError, OutputError.
 
     Example:
@@ -72,16 +82,18 @@ def create_study(
         >>> study.name, study.spec.budget.trials
         ('first', 4)
     """
+    from hpo.launch.starting import with_starts_from
     from hpo.search.database.address import resolve_address
     from hpo.search.database.database import open_database
-    from hpo.search.study import create_or_open
+    from hpo.search.study import Study, create_or_open
 
     spec = _whole_spec(spec, trials)
+    name = spec.data.name if name is None else name
+    if start_from:
+        sources = [start_from] if isinstance(start_from, (Study, str)) else start_from
+        spec = with_starts_from(spec, sources, name=name, storage=storage, count=start_top)
     database = open_database(resolve_address(storage), create=True)
-    rule = _budget_rule(trials)
-    return create_or_open(
-        database, spec.data.name if name is None else name, spec, budget=rule, code_version=_code_version()
-    )
+    return create_or_open(database, name, spec, budget=_budget_rule(trials), code_version=_code_version())
 
 
 def open_study(name: str, storage: str | None = None) -> Study:

@@ -7,14 +7,17 @@ from pathlib import Path
 import click
 
 from hpo.cli.common import set_option
-from hpo.cli.completers import complete_datasets
+from hpo.cli.completers import complete_datasets, complete_studies
 from hpo.cli.render.page import page
 from hpo.cli.render.trials import ranked_table
 from hpo.cli.streams import say, show
 from hpo.cli.work import Work, exit_code, prepare_job, print_script, start, waits, work_options
 from hpo.errors import UsageError
 from hpo.launch.backends.slurm.submit import test_only as test_job
+from hpo.launch.session import check_hours
+from hpo.launch.starting import with_starts_from
 from hpo.search.queries.trials import read_best
+from hpo.search.study import BudgetRule
 from hpo.study.files import default_spec, load_spec
 from hpo.study.spec import StudySpec
 from hpo.text import shell
@@ -32,7 +35,30 @@ from hpo.text import shell
 @click.option(
     "--trials", metavar="N", type=click.IntRange(min=1), help="Finished trials in all.  [default: the file's]"
 )
+@click.option(
+    "--from",
+    "sources",
+    metavar="STUDY[@STORAGE]",
+    multiple=True,
+    shell_complete=complete_studies,
+    help="Start a new study from the best trials of another one, of any dataset; may be repeated.",
+)
+@click.option(
+    "--from-top",
+    metavar="K",
+    type=click.IntRange(1, 30),
+    default=3,
+    show_default=True,
+    help="How many of the best trials --from takes.",
+)
+@click.option(
+    "--hours",
+    metavar="H",
+    type=click.FloatRange(min=0, min_open=True, max=10_000),
+    help="Stop local workers after H hours; without --trials, as many trials as fit by estimate.",
+)
 @click.option("--fewer", is_flag=True, help="Let --trials lower the number of trials that a study has.")
+@click.option("--extend", is_flag=True, help="Let wider ranges and more choices widen a study that exists.")
 @set_option
 @work_options
 @click.option("--test-only", is_flag=True, help="With --on slurm: ask the cluster about the job, submit nothing.")
@@ -42,7 +68,11 @@ def launch(
     study_file: Path | None,
     name: str | None,
     trials: int | None,
+    sources: tuple[str, ...],
+    from_top: int,
+    hours: float | None,
     fewer: bool,
+    extend: bool,
     overrides: tuple[str, ...],
     work: Work,
     test_only: bool,
@@ -55,13 +85,19 @@ def launch(
     """
     spec = _spec(dataset, study_file, (*overrides, *((f"budget.trials={trials}",) if trials else ())))
     name = spec.dataset if name is None else name
+    if hours is not None:
+        check_hours(work["on"])
     if dry_run:
         print_script(prepare_job(name, work))
         return 0
     if test_only:
         show(test_job(prepare_job(name, work)))
         return 0
-    launched = start(spec, name, work, budget="keep" if trials is None else "set" if fewer else "extend")
+    if sources:
+        spec = with_starts_from(spec, sources, name=name, storage=work["storage"], count=from_top)
+    budget: BudgetRule = "keep" if trials is None else "set" if fewer else "extend"
+    sets_trials = hours is not None and trials is None
+    launched = start(spec, name, work, budget=budget, hours=hours, sets_trials=sets_trials, extend=extend)
     if waits(work):
         page().print(ranked_table(name, read_best(launched.study, count=10)))
     if launched.is_done:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import wraps
 from pathlib import Path
 from typing import Any, TypedDict
@@ -170,16 +170,29 @@ def _refuse_slurm_options() -> None:
             raise UsageError(f"--{name.replace('_', '-')} is an option of jobs; give --on slurm with it")
 
 
-def start(spec: StudySpec, name: str, work: Work, *, budget: BudgetRule = "extend") -> Launched:
+def start(
+    spec: StudySpec,
+    name: str,
+    work: Work,
+    *,
+    budget: BudgetRule = "extend",
+    hours: float | None = None,
+    sets_trials: bool = False,
+    extend: bool = False,
+) -> Launched:
     """Create or resume a study and start its workers, under a live view if they are local; print the number of a job.
 
     Args:
         budget: what becomes of the number of trials of a study that exists.
+        hours: after which workers end; None for no limit.
+        sets_trials: whether the number of trials follows from `hours`.
+        extend: whether the space of a study that exists becomes that of `spec`, if that is wider.
     """
     if waits(work):
         # SIGTERM ends this process as Ctrl-C does, after its workers.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-    launched = launch(spec, _request(name, work), on=work["on"], budget=budget)
+    request = replace(_request(name, work), hours=hours, sets_trials=sets_trials)
+    launched = launch(spec, request, on=work["on"], budget=budget, extend=extend)
     if launched.submission is not None and launched.submission.job is not None:
         show(launched.submission.job)
     return launched

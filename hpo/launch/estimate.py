@@ -5,9 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hpo.search.strategy.pruner import make_pruner
+from hpo.study.baselines import baselines
 from hpo.study.space import Choices, IntRange
 from hpo.study.spec import StudySpec
 from hpo.study.stages import trained
+
+MOST_TRIALS = 1_000_000
+"""Largest number of trials of a study."""
 
 LONG_HOURS = 24.0
 """A study estimated to take longer triggers advice before it starts."""
@@ -39,6 +43,16 @@ class Estimate:
     def hours(self) -> float:
         """Return the hours of the remaining trials, with the study's pruning."""
         return self.trial_hours * self.trained_share * self.trials / max(1, min(self.parallel, self.trials))
+
+    def trials_within(self, hours: float) -> int:
+        """Return how many trials end within some hours, with the study's pruning; `trials` does not matter."""
+        each = self.trial_hours * self.trained_share
+        return int(hours * max(1, self.parallel) / each) if each > 0 else MOST_TRIALS
+
+
+def least_trials(spec: StudySpec) -> int:
+    """Return the number of trials that a time is turned into at least: one is searched after the start points."""
+    return len(baselines(spec)) + len(spec.start) + 1
 
 
 def side_by_side(folds: int, threads: list[int]) -> float:

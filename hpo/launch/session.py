@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
+from hpo.errors import UsageError
 from hpo.launch.backends.base import BACKENDS, LaunchRequest, Submission
 from hpo.revision import code_version
+from hpo.search.admin.widening import widen
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import open_database
 from hpo.search.queries.status import read_status
@@ -15,6 +17,12 @@ from hpo.study.spec import StudySpec
 from hpo.text import shell
 
 _log = logging.getLogger(__name__)
+
+_NO_HOURS = {
+    "slurm": "--hours is for workers of this machine, since jobs wait in a queue before they run; with --on slurm give "
+    "--trials, and --time as the walltime of each job",
+    "none": "--hours is for workers that this command starts, and --on none starts none; give --trials",
+}
 
 
 @dataclass(frozen=True)
@@ -31,24 +39,34 @@ class Launched:
     is_done: bool = False
 
 
-def launch(spec: StudySpec, request: LaunchRequest, *, on: str = "local", budget: BudgetRule = "extend") -> Launched:
+def launch(
+    spec: StudySpec,
+    request: LaunchRequest,
+    *,
+    on: str = "local",
+    budget: BudgetRule = "extend",
+    extend: bool = False,
+) -> Launched:
     """Create or resume a study and start its workers; local ones have ended when it returns.
 
     Args:
         on: name of a backend.
         budget: what becomes of the number of trials of a study that exists.
+        extend: whether the space of a study that exists becomes that of `spec`, if that is wider.
 
     Raises:
         UsageError, DataError, StorageError, StudyConflictError, DeviceError, OutputError: before anything is trained.
         WorkersFailedError: if local workers ended with an error.
     """
     with BACKENDS.find(on)() as backend:
+        if request.hours is not None:
+            check_hours(on)
         backend.check(spec, request)
-        study = create_or_resume(spec, name=request.study, storage=request.storage, budget=budget)
+        study = create_or_resume(spec, name=request.study, storage=request.storage, budget=budget, extend=extend)
         if spec.data.caution and spec.scoring.rows != "official":
             _log.info(f"caution: {spec.data.caution}")
         status = read_status(study)
-        if status.is_done:
+        if status.is_done and not request.sets_trials:
             _log.info(f"nothing is left to do; more trials: a larger --trials; hpo best {shell(study.name)}")
             return Launched(study, is_done=True)
         submission = backend.submit(study, request)
@@ -60,12 +78,22 @@ def launch(spec: StudySpec, request: LaunchRequest, *, on: str = "local", budget
         return Launched(study, submission, is_done=status.is_done)
 
 
-def create_or_resume(spec: StudySpec, *, name: str, storage: str | None = None, budget: BudgetRule = "extend") -> Study:
+def check_hours(on: str) -> None:
+    """Raise UsageError if the backend of that name cannot end workers after some hours."""
+    if not BACKENDS.find(on).keeps_hours:
+        raise UsageError(_NO_HOURS.get(on, f"--on {on} cannot keep --hours; give --trials in its place"))
+
+
+def create_or_resume(
+    spec: StudySpec, *, name: str, storage: str | None = None, budget: BudgetRule = "extend", extend: bool = False
+) -> Study:
     """Create the study `name`, or open it if it is there with the same spec; tells how many trials are finished.
 
     Arguments as for `launch`. Raises StudyConflictError, StorageError, UsageError.
     """
     database = open_database(resolve_address(storage), create=True)
+    for line in widen(database, name, spec) if extend else ():
+        _log.info(f"extended: {line}")
     study = create_or_open(database, name, spec, budget=budget, code_version=code_version()[0])
     status = read_status(study)
     _log.info(f"study {name} in {database.address}: {status.finished} of {status.budget} trials finished")

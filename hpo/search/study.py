@@ -21,6 +21,7 @@ from hpo.search.database.optuna_mirror import new_study
 from hpo.search.database.retry import OUTAGE_SECONDS
 from hpo.study.spec import StudySpec, differences, unregistered
 from hpo.study.stored import parse_json, parse_object
+from hpo.study.widening import obstacles
 from hpo.text import brief, shell
 
 LEASE_SECONDS = 180.0
@@ -43,6 +44,7 @@ class Study:
         created_at: seconds since 1970.
         lease: seconds until the lease of a worker without a heartbeat expires.
         former_names: names that it had before it was renamed, oldest first.
+        fingerprint: as stored when it was opened.
     """
 
     database: Database
@@ -52,6 +54,7 @@ class Study:
     created_at: float
     lease: float = LEASE_SECONDS
     former_names: tuple[str, ...] = ()
+    fingerprint: str = ""
 
     @property
     def folder(self) -> str:
@@ -184,7 +187,8 @@ def open_study(database: Database, name: str, *, lease: float = LEASE_SECONDS) -
     spec = _read_spec(name, row.spec, row.code_version)
     budget = spec.budget.model_copy(update={"trials": row.trials})
     spec = spec.model_copy(update={"budget": budget})
-    return Study(database, row.study_id, name, spec, row.created_at, lease, former_names(row.former_names))
+    before = former_names(row.former_names)
+    return Study(database, row.study_id, name, spec, row.created_at, lease, before, row.fingerprint)
 
 
 def _read_spec(name: str, text: str, code_version: str) -> StudySpec:
@@ -381,8 +385,15 @@ def _resume(database: Database, name: str, spec: StudySpec, budget: BudgetRule, 
         raise StudyConflictError(
             "\n  ".join([f"study {name} in {database.address} exists with a different spec:", *lines])
             + "\nGive another --name for a new study, or resume this one with its stored settings."
+            + ("" if obstacles(stored.spec, spec) else " Its space would only become wider: --extend does that.")
         )
     return stored if budget == "keep" else _with_trials(stored, spec, budget)
+
+
+def set_trials(study: Study, trials: int) -> Study:
+    """Set the number of trials of a study, to a larger or smaller one."""
+    budget = study.spec.budget.model_copy(update={"trials": trials})
+    return _with_trials(study, study.spec.model_copy(update={"budget": budget}), "set")
 
 
 def _with_trials(study: Study, spec: StudySpec, budget: BudgetRule) -> Study:

@@ -148,7 +148,7 @@ def _without_place(name: str, value: SettingValue, fixed: ConfigValues, space: S
     if name in space:
         return None
     if name not in known:
-        return f"{name} = {value} is left out: there is no such setting here"
+        return f"{brief(name)} = {brief(value)} is left out: there is no such setting here"
     here = fixed.get(name, known[name].default)
     return None if here == value else f"{name} = {value} is left out: it is not searched here, but always {here}"
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from hpo.launch.estimate import LONG_HOURS, Estimate, advice, side_by_side, trained_share
-from hpo.study.files import builtin_study_file, load_spec
+from hpo.launch.estimate import LONG_HOURS, Estimate, advice, least_trials, side_by_side, trained_share
+from hpo.study.files import builtin_study_file, default_spec, load_spec
 from tests.mention import unmentioned
 from tests.search.planned import make_confirmation, make_plan
 
@@ -63,3 +65,16 @@ def test_a_confirmation_is_not_told_to_change_what_was_laid_down_before_it() -> 
 def test_what_is_small_already_is_not_advised_again() -> None:
     lines = advice(load_spec(builtin_study_file("digits")), on_gpu=True)
     assert not any("input_size" in line or "GPU" in line or "holdout" in line for line in lines)
+
+
+def test_the_trials_that_fit_into_hours_are_rounded_down_and_take_pruning_and_workers_into_account() -> None:
+    one = Estimate(epoch_seconds=60, trials=5, epochs=30, trained_share=0.5, parallel=1)
+    assert one.trials_within(1) == 4
+    assert one.trials_within(0.99) == 3
+    assert replace(one, parallel=3).trials_within(1) == 12
+    assert replace(one, trained_share=1.0).trials_within(1) == 2
+
+
+def test_a_time_is_at_least_the_baselines_the_start_points_and_one_more_trial() -> None:
+    spec = default_spec("digits")
+    assert least_trials(spec) == 2 + len(spec.start) + 1

@@ -6,6 +6,7 @@ import signal
 import stat
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -122,6 +123,16 @@ def test_workers_go_on_while_the_view_cannot_be_read(
     assert watch(workers, look, seconds=0.01) == []
     assert len(looks) > 5
     assert [("away" in line, "again" in line) for line in log] == [(True, False), (False, True)]
+
+
+def test_workers_are_asked_to_end_when_their_time_is_over(stand_in: Path, log: list[str]) -> None:
+    workers = started(stand_in, 'trap "exit 130" TERM; echo ready >> "$0.ready"; while :; do sleep 0.05; done', count=2)
+    until_ready(stand_in, 2)
+    looks = []
+    ends = watch(workers, lambda: looks.append(1), seconds=0.05, until=time.monotonic() + 0.3)
+    assert [end.code for end in ends] == [130, 130]
+    assert looks
+    assert "the time is over" in log
 
 
 def test_an_interrupt_stops_the_workers_before_it_goes_on(stand_in: Path) -> None:

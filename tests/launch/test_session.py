@@ -10,11 +10,16 @@ import pytest
 from hpo.errors import DataError, StudyConflictError, UsageError
 from hpo.launch.backends.base import LaunchRequest, Submission
 from hpo.launch.backends.local import WorkerEnd
-from hpo.launch.backends.local_launch import workers_failed
+from hpo.launch.backends.local_launch import _fit_trials, workers_failed
+from hpo.launch.estimate import Estimate, least_trials
 from hpo.launch.session import launch
-from hpo.search.study import open_named_study
+from hpo.search.queries.status import read_status
+from hpo.search.queue.workers import this_process
+from hpo.search.study import Study, open_named_study
+from hpo.search.worker.loop import run_worker
 from hpo.study.files import builtin_study_file, load_spec
 from hpo.study.spec import StudySpec
+from hpo.testing.trainer import FakeTrainer
 
 
 def digits(trials: int, *overrides: str) -> StudySpec:
@@ -63,3 +68,44 @@ def test_workers_that_failed_are_an_error_with_the_code_that_tells_most(
     assert all(f"w{number}" in text for number in range(len(codes)))
     assert "line 99" in text
     assert "line 10\n" not in text
+
+
+@pytest.mark.parametrize("on", ["slurm", "none"])
+def test_hours_are_refused_where_workers_do_not_end_with_the_command(tmp_path: Path, on: str) -> None:
+    with pytest.raises(UsageError, match="--trials"):
+        launch(digits(5), request(f"sqlite:///{tmp_path}/s.db", hours=1.0), on=on)
+    assert list(tmp_path.iterdir()) == []
+
+
+def fit(study: Study, hours: float) -> int:
+    """The number of trials of a study whose trials take an hour each, after a launch with hours."""
+    estimate = Estimate(epoch_seconds=3600, trials=1, epochs=1, trained_share=1.0, parallel=1)
+    return _fit_trials(study, read_status(study), estimate, hours)[0].spec.budget.trials
+
+
+def test_hours_set_the_trials_of_a_new_study_and_only_raise_those_of_one_that_has_begun(
+    tmp_path: Path, log: list[str]
+) -> None:
+    storage = f"sqlite:///{tmp_path}/s.db"
+    study = launch(digits(50), request(storage), on="none").study
+    assert fit(study, 7.9) == 7
+    assert open_named_study("s", storage).spec.budget.trials == 7
+    assert "7 trials fit" in log[-1]
+    assert fit(study, 0.5) == least_trials(study.spec)
+    run_worker(study, identity=this_process("w"), train=FakeTrainer(6), limit=3)
+    study = open_named_study("s", storage)
+    assert fit(study, 0.5) == least_trials(study.spec)
+    assert fit(study, 6) == 9
+    assert fit(study, 2) == 9
+
+
+def test_a_study_is_widened_by_the_option_only_and_what_changed_is_told(tmp_path: Path, log: list[str]) -> None:
+    storage = f"sqlite:///{tmp_path}/s.db"
+    launch(digits(5), request(storage), on="none")
+    wider = digits(5, "space.learning_rate.low=1e-5")
+    with pytest.raises(StudyConflictError, match="--extend"):
+        launch(wider, request(storage), on="none")
+    assert launch(wider, request(storage), on="none", extend=True).study.spec.space == wider.space
+    assert "extended: space.learning_rate.low: stored 0.0001, asked 1e-05" in log
+    with pytest.raises(StudyConflictError, match="epochs"):
+        launch(digits(5, "budget.epochs=1"), request(storage), on="none", extend=True)

@@ -139,7 +139,7 @@ def test_a_wrong_start_point_is_told_with_set_too(tmp_path: Path) -> None:
         ),
         ({"batch_size": 32}, {"batch_size": 16}, ["batch_size = 32 becomes 16"]),
         ({"input_size": 28}, {"input_size": 20}, ["input_size = 28 becomes 20"]),
-        ({"batch_size": 16, "gone": 2}, {"batch_size": 16}, ["gone = 2 is left out: there is no such setting"]),
+        ({"batch_size": 16, "gone": 2}, {"batch_size": 16}, ["'gone' = 2 is left out: there is no such setting"]),
         ({"batch_size": 16, "schedule": "step"}, {"batch_size": 16}, []),
         ({"batch_size": 16, "schedule": "cosine"}, {"batch_size": 16}, ["schedule = cosine is left out"]),
     ],

@@ -45,6 +45,8 @@ class LaunchRequest:
         data_dir: folder of the data files.
         checkpoint_dir: as on the command line, or None.
         log_dir: folder of all logs.
+        hours: after which workers release their trials and end; None for no limit. See `Backend.keeps_hours`.
+        sets_trials: whether the number of trials follows from `hours`.
         options: what only one backend understands: `SlurmOptions` for slurm.
         watching: see `Watching`; for a backend that waits for its workers.
     """
@@ -57,6 +59,8 @@ class LaunchRequest:
     workers_per_gpu: Count | None = None
     device: str = "auto"
     checkpoint_dir: str | None = None
+    hours: float | None = None
+    sets_trials: bool = False
     options: object = None
     watching: Watching = field(default=unwatched, repr=False)
 
@@ -139,6 +143,9 @@ class Backend(ABC):
 
     waits: ClassVar[bool] = False
     """Whether `submit` returns only when the workers have ended."""
+
+    keeps_hours: ClassVar[bool] = False
+    """Whether `submit` honours `LaunchRequest.hours`; otherwise a launch with them is refused."""
 
     def __enter__(self) -> Self:
         return self

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import os
 import signal
 import subprocess
@@ -210,11 +211,17 @@ def _kill(processes: list[subprocess.Popen[bytes]]) -> None:
         process.wait()
 
 
-def watch(workers: LocalWorkers, look: Callable[[], None], seconds: float = 1.0) -> list[WorkerEnd]:
+def watch(
+    workers: LocalWorkers, look: Callable[[], None], seconds: float = 1.0, until: float = math.inf
+) -> list[WorkerEnd]:
     """Call `look` every so often until all workers have ended; restart those that a signal killed.
 
     A database that does not answer ends no work here: workers retry for longer than anybody looks, and end with an
     error of their own. A KeyboardInterrupt stops the workers first and is then raised again.
+
+    Args:
+        seconds: between two looks.
+        until: time on the monotonic clock at which workers are asked to release their trials and end.
 
     Returns:
         The workers that failed.
@@ -223,7 +230,10 @@ def watch(workers: LocalWorkers, look: Callable[[], None], seconds: float = 1.0)
     try:
         while workers.restart_crashed() or workers.running():
             view.look()
-            time.sleep(seconds)
+            if time.monotonic() >= until:
+                _log.info("the time is over")
+                break
+            time.sleep(min(seconds, max(0.0, until - time.monotonic())))
         view.look()
     finally:
         workers.stop()

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import logging
+import math
+import signal
+import time
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -20,13 +24,23 @@ from hpo.launch.backends.local import (
     worker_slots,
 )
 from hpo.launch.devices import devices_of
-from hpo.launch.estimate import LONG_HOURS, Estimate, advice, longest_step, side_by_side, trained_share
+from hpo.launch.estimate import (
+    LONG_HOURS,
+    MOST_TRIALS,
+    Estimate,
+    advice,
+    least_trials,
+    longest_step,
+    side_by_side,
+    trained_share,
+)
 from hpo.launch.probe import Probe
 from hpo.launch.sizing.measure import workers_per_device
 from hpo.text import duration
 
 if TYPE_CHECKING:
     from hpo.data.development import Development
+    from hpo.search.queries.status import StudyStatus
     from hpo.search.study import Study
     from hpo.study.spec import StudySpec
 
@@ -40,6 +54,7 @@ class LocalBackend(Backend):
     """
 
     waits = True
+    keeps_hours = True
 
     def __init__(self) -> None:
         self._probe: Probe | None = None
@@ -60,9 +75,10 @@ class LocalBackend(Backend):
         self._probe.gpus(request.device)
 
     def submit(self, study: Study, request: LaunchRequest) -> Submission:
-        """Run workers until the trials are finished; raises WorkersFailedError if some ended with an error."""
+        """Run workers until the trials are finished or the hours over; raises WorkersFailedError if some failed."""
         from hpo.search.queries.status import read_status
 
+        until = math.inf if request.hours is None else time.monotonic() + 3600 * request.hours
         if self._probe is None or self._development is None:
             self.check(study.spec, request)
         assert self._probe is not None
@@ -70,8 +86,11 @@ class LocalBackend(Backend):
         status = read_status(study)
         with self._probe as probe:
             remaining = status.budget - status.finished
-            slots = _worker_slots(request, probe, study.spec, self._development, remaining)
-            epoch_seconds = _log_estimate(probe, study, self._development, slots, remaining)
+            slots = _worker_slots(request, probe, study.spec, self._development, remaining or MOST_TRIALS)
+            estimate, epoch_seconds = _estimate(probe, study, self._development, slots, remaining)
+            if request.hours is not None and request.sets_trials:
+                study, estimate = _fit_trials(study, status, estimate, request.hours)
+            _log_estimate(study, estimate, slots)
             step_seconds = longest_step(study.spec, epoch_seconds, len(self._development))
         # Not held while workers load their own.
         self._development = None
@@ -86,12 +105,15 @@ class LocalBackend(Backend):
         )
         try:
             with request.watching(study) as look:
-                failures = watch(LocalWorkers(plan), look)
+                failures = watch(LocalWorkers(plan), look, until=until)
         except KeyboardInterrupt:
             _log.info("stopped; every trial keeps its checkpoint, and the same command continues")
             raise
-        # Workers that were asked to end, as by `hpo stop`, have not failed.
-        failures = [end for end in failures if end.code != INTERRUPTED]
+        # Workers that were asked to end, as by `hpo stop`, have not failed, nor those that took too long to.
+        is_over = time.monotonic() >= until
+        failures = [
+            end for end in failures if end.code != INTERRUPTED and not (is_over and end.code == -signal.SIGKILL)
+        ]
         if failures:
             raise workers_failed(failures)
         return Submission(job=None, workers=len(slots))
@@ -114,13 +136,12 @@ def _worker_slots(
     return worker_slots(workers, request.device, gpus, per_device=per_device)
 
 
-def _log_estimate(
+def _estimate(
     probe: Probe, study: Study, development: Development, slots: tuple[WorkerSlot, ...], remaining: int
-) -> float:
-    """Log the estimate, and return the seconds of an epoch over all folds, one by one."""
-    device = slots[0].device
+) -> tuple[Estimate, float]:
+    """Return the estimate, and the seconds of an epoch over all folds, one by one."""
     _log.info("measuring a training step")
-    seconds = probe.epoch_seconds(study.spec, development, device)
+    seconds = probe.epoch_seconds(study.spec, development, slots[0].device)
     gpus = len({slot.device for slot in slots if slot.device.startswith("cuda")})
     estimate = Estimate(
         seconds if gpus else seconds / side_by_side(study.spec.scoring.fold_count, [slot.threads for slot in slots]),
@@ -129,12 +150,35 @@ def _log_estimate(
         trained_share(study.spec),
         gpus or len(slots),
     )
-    _log.info(_sentence(estimate, device, len(slots)))
+    return estimate, seconds
+
+
+def _fit_trials(study: Study, status: StudyStatus, estimate: Estimate, hours: float) -> tuple[Study, Estimate]:
+    """Set the number of trials of a study to what the hours bear, at least the starts and one; say so.
+
+    That of a study with trials is only raised.
+    """
+    from hpo.search.study import set_trials
+
+    within = estimate.trials_within(hours)
+    trials = min(MOST_TRIALS, max(status.finished + within, least_trials(study.spec)))
+    begun = status.finished + status.free + len(status.running)
+    if begun:
+        trials = max(trials, status.budget)
+    _log.info(
+        f"--hours {hours:g}: by this estimate {within} trials fit, so study {study.name} has "
+        f"{trials} trials{f', {status.finished} of them finished' if begun else ''}"
+    )
+    return set_trials(study, trials), replace(estimate, trials=trials - status.finished)
+
+
+def _log_estimate(study: Study, estimate: Estimate, slots: tuple[WorkerSlot, ...]) -> None:
+    on_gpu = any(slot.device.startswith("cuda") for slot in slots)
+    _log.info(_sentence(estimate, slots[0].device, len(slots)))
     if estimate.hours > LONG_HOURS:
         _log.info("that is long; Ctrl-C stops it without loss. Faster options:")
-        for line in advice(study.spec, on_gpu=gpus > 0):
+        for line in advice(study.spec, on_gpu=on_gpu):
             _log.info(f"  - {line.replace('STUDY', study.name)}")
-    return seconds
 
 
 def _sentence(estimate: Estimate, device: str, workers: int) -> str:

@@ -190,6 +190,41 @@ def write_params(connection: Connection, trial_id: int, drawn: Drawn) -> None:
     upsert_rows(connection, optuna_tables()["trial_params"], ("trial_id", "param_name"), rows)
 
 
+def widen_params(connection: Connection, study_id: int, name: str, distribution: BaseDistribution) -> None:
+    """Give a parameter of all trials of a study another distribution, which contains their values.
+
+    Optuna's tools compare trials of equal distributions only, and store a choice as its place in the list.
+    """
+    from optuna.distributions import distribution_to_json, json_to_distribution
+
+    params, trials = optuna_tables()["trial_params"], optuna_tables()["trials"]
+    query = (
+        sa.select(params.c.trial_id, params.c.param_value, params.c.distribution_json)
+        .select_from(params.join(trials, trials.c.trial_id == params.c.trial_id))
+        .where(trials.c.study_id == study_id, params.c.param_name == name)
+    )
+    wide = distribution_to_json(distribution)
+    rows = [
+        {
+            "trial_id": row.trial_id,
+            "param_name": name,
+            "param_value": distribution.to_internal_repr(
+                json_to_distribution(row.distribution_json).to_external_repr(row.param_value)
+            ),
+            "distribution_json": wide,
+        }
+        for row in connection.execute(query).all()
+        if row.distribution_json != wide
+    ]
+    for first in range(0, len(rows), _BATCH):
+        upsert_rows(
+            connection,
+            optuna_tables()["trial_params"],
+            ("trial_id", "param_name"),
+            rows[first : first + _BATCH],
+        )
+
+
 def write_report(connection: Connection, trial_id: int, step: int, value: float) -> None:
     """Store an intermediate value, replacing that of the same step."""
     stored, kind = _as_stored(value)

@@ -42,10 +42,11 @@ _trials = schema.trials.c
 
 
 class NothingToClaim(Enum):
-    """Why there is no trial to claim: the budget is spent, or other workers hold all remaining slots."""
+    """Why no trial is claimed: the budget is spent, other workers hold all slots, or the spec has been changed."""
 
     DONE = "done"
     ELSEWHERE = "elsewhere"
+    CHANGED = "changed"
 
 
 @dataclass(frozen=True)
@@ -149,6 +150,8 @@ def _claim(study: Study, worker: str, token: str, connection: Connection, *, aga
     study.database.check_version(connection)
     if again and (mine := _claimed_by(token, study, connection)) is not None:
         return mine
+    if study.fingerprint not in ("", row.fingerprint):
+        return NothingToClaim.CHANGED
     _check_failures(study, row.finished, row.failed)
     finished, budget, slots = row.finished, row.trials, row.places
     eliminated: dict[int, Elimination] | None = None
@@ -194,7 +197,7 @@ def _eliminated_before(held: Claim, eliminated: dict[int, Elimination]) -> Elimi
 def _locked_study(study: Study, connection: Connection) -> AnyRow:
     columns = schema.studies.c
     query = (
-        sa.select(columns.trials, columns.finished, columns.failed, columns.places)
+        sa.select(columns.trials, columns.finished, columns.failed, columns.places, columns.fingerprint)
         .where(*study.is_there(), *study.is_in_optuna(connection))
         .with_for_update(key_share=True)
     )

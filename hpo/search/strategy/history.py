@@ -11,7 +11,7 @@ from statistics import fmean
 from typing import Any
 
 import sqlalchemy as sa
-from optuna.distributions import BaseDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy.engine import Connection, Row
 
@@ -161,7 +161,15 @@ class History(ListedTrials):
         except ValueError as error:
             raise StorageError(f"trial {row.trial_number} has a record that is not JSON: {error}") from None
         stored = params.items() if isinstance(params, dict) else ()
-        return {name: value for name, value in stored if name in self._space}
+        return {name: value for name, value in stored if name in self._space and _is_in(self._space[name], value)}
+
+
+def _is_in(entry: BaseDistribution, value: Any) -> bool:
+    """Return whether a value is one of a distribution; it is not if the study has been extended since it was read."""
+    if isinstance(entry, CategoricalDistribution):
+        return value in entry.choices
+    assert isinstance(entry, (FloatDistribution, IntDistribution))
+    return isinstance(value, (int, float)) and entry.low <= value <= entry.high
 
 
 def _when(seconds: float) -> datetime:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 Entry = FloatRange | IntRange | Choices
 
-_histories: WeakKeyDictionary[Database, dict[tuple[int, float, str], History]] = WeakKeyDictionary()
+_histories: WeakKeyDictionary[Database, dict[tuple[int, float, str, str], History]] = WeakKeyDictionary()
 
 SamplerFactory: TypeAlias = "Callable[[Search, int], BaseSampler]"
 """Makes an Optuna sampler from the [search] section and a seed. Each trial gets a new one, so a sampler can only learn
@@ -85,8 +85,8 @@ def _history_of(study: Study, number: int) -> History:
 
     spec = study.spec
     known = _histories.setdefault(study.database, {})
-    # The id of a deleted study can be reused, but not with the same creation time. A study can be renamed.
-    key = (study.study_id, study.created_at, study.name)
+    # The id of a deleted study can be reused, but not with the same creation time. A study can be renamed, or extended.
+    key = (study.study_id, study.created_at, study.name, study.fingerprint)
     if key not in known:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         space = {name: distribution(entry) for name, entry in spec.space.items()}

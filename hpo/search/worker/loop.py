@@ -18,7 +18,7 @@ from hpo.search.queue.workers import StopRequest, WorkerIdentity, check_in, end_
 from hpo.search.strategy.pruner import stages_of
 from hpo.search.strategy.sampler import suggest
 from hpo.search.strategy.seeds import seeds_of
-from hpo.search.study import Study, unfinished
+from hpo.search.study import Study, open_study, unfinished
 from hpo.search.worker.deadline import Deadline, seconds_to_get_anywhere
 from hpo.search.worker.heartbeat import Heartbeat
 from hpo.search.worker.trainer import Task, Trainer
@@ -161,6 +161,10 @@ class _Worker:
                 polls += 1
                 pause = min(POLL_SECONDS[0] * polls, POLL_SECONDS[1], self._study.lease / 2)
                 self._stop.wait(pause * random.uniform(0.7, 1.3))
+                continue
+            if held is NothingToClaim.CHANGED:
+                self._study = open_study(self._study.database, self._study.name, lease=self._study.lease)
+                _log.info("the study has been extended; the next trial is of its new space")
                 continue
             if isinstance(held, NothingToClaim):
                 return "done"

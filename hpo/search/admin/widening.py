@@ -1,0 +1,70 @@
+"""Widen the search space of a study that has trials: `hpo launch --extend`."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from hpo.errors import StudyConflictError, StudyNotFoundError
+from hpo.search.database import schema
+from hpo.search.database.database import Database
+from hpo.search.database.optuna_mirror import widen_params
+from hpo.search.strategy.sampler import distribution
+from hpo.search.study import Study, open_study
+from hpo.study.space import Space
+from hpo.study.spec import StudySpec, differences
+from hpo.study.stored import parse_object
+from hpo.study.widening import obstacles, widened
+
+
+def widen(database: Database, name: str, spec: StudySpec) -> list[str]:
+    """Widen the stored space of a study to that of a spec, in one transaction; its trials stay.
+
+    Workers notice when they claim their next trial. A study that does not exist, or was made from a search, is left to
+    `create_or_open`.
+
+    Returns:
+        What changed, a line each.
+
+    Raises:
+        StudyConflictError: with every difference that is more than a wider range or an additional choice.
+    """
+    try:
+        study = open_study(database, name)
+    except StudyNotFoundError:
+        return []
+    if study.spec.plan is not None:
+        return []
+    asked = spec.like(study.spec)
+    if lines := obstacles(study.spec, asked):
+        raise StudyConflictError(
+            "\n  ".join([f"study {name} cannot be extended, since more than ranges and choices differ:", *lines])
+            + "\nGive another --name for a new study."
+        )
+    space = widened(study.spec, asked)
+    if space:
+        database.write(lambda connection: _widen(connection, study, space))
+    return differences(study.spec.canonical(), asked.canonical())
+
+
+def _widen(connection: Connection, study: Study, space: Space) -> None:
+    columns = schema.studies.c
+    query = sa.select(columns.spec).where(*study.is_there(), *study.is_in_optuna(connection)).with_for_update()
+    text = connection.scalar(query)
+    if text is None:
+        raise study.deleted()
+    stored: Any = parse_object(text)
+    # Read once more under the lock: another command may have widened it since, even further.
+    now = StudySpec.from_json(text)
+    if obstacles(now, now.model_copy(update={"space": {**now.space, **space}})):
+        raise StudyConflictError(f"study {study.name} was extended by another command at this moment; try again")
+    # Only the space is replaced: what an older spec does not say keeps its meaning.
+    stored["space"] = {**stored["space"], **{name: entry.model_dump(mode="json") for name, entry in space.items()}}
+    changed = json.dumps(stored, separators=(",", ":"), ensure_ascii=False)
+    values = {"spec": changed, "fingerprint": StudySpec.from_json(changed).fingerprint()}
+    connection.execute(sa.update(schema.studies).where(columns.study_id == study.study_id).values(values))
+    for name, entry in space.items():
+        widen_params(connection, study.study_id, name, distribution(entry))
