@@ -10,6 +10,9 @@ from typing import Literal
 CONFIDENCE = 0.95
 """Default confidence of an interval: the share of repetitions in which it contains the true value."""
 
+POWER = 0.8
+"""Probability with which a smallest detectable difference would have been found."""
+
 ZERO_TOLERANCE = 1e-12
 """A standard error or difference below this is rounding error and counts as 0."""
 
@@ -54,6 +57,26 @@ class Comparison:
     def is_distinguishable(self) -> bool:
         """Whether the interval excludes zero."""
         return self.low > 0 or self.high < 0
+
+    @property
+    def detectable(self) -> float:
+        """The smallest true difference that this comparison would have found four times in five; inf without spread."""
+        if self.error <= ZERO_TOLERANCE:
+            return math.inf
+        return (self.high - self.low) / 2 + NormalDist().inv_cdf(POWER) * self.error
+
+
+def simultaneous_confidence(count: int, confidence: float = CONFIDENCE) -> float:
+    """Return the confidence of each of several intervals that hold together with `confidence`.
+
+    Source: Sidak 1967 (JASA 62:626): for Student's t with a common cause, whatever the correlations, on the safe side.
+    """
+    return float(confidence ** (1 / max(count, 1)))
+
+
+def simultaneous_p(p: float, count: int) -> float:
+    """Return the p-value of the smallest of several, as `simultaneous_confidence`; nan stays."""
+    return 1.0 if p >= 1 else -math.expm1(max(count, 1) * math.log1p(-p))
 
 
 def check_confidence(confidence: float) -> None:

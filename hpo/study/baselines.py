@@ -10,6 +10,9 @@ from hpo.study.spec import StudySpec
 CROSS_ENTROPY = "medmnist-cross-entropy"
 LIBAUC = "libauc-as-it-comes"
 
+OWN_EPOCHS = {CROSS_ENTROPY: 100, LIBAUC: 100}
+"""Number of epochs that the authors of a baseline train it for."""
+
 _TITLES = {CROSS_ENTROPY: "MedMNIST recipe", LIBAUC: "LibAUC defaults"}
 
 _SHARED_WITH_THE_STUDY = ("network", "input_size", "precision", "shape_multiplier")
@@ -38,6 +41,17 @@ def baselines(spec: StudySpec) -> dict[str, TrainConfig]:
     }
 
 
-def shown_name(name: str) -> str:
-    """Return the name of a baseline as people read it; any other name unchanged."""
-    return _TITLES.get(name, name)
+def cut_short(name: str, epochs: int | None) -> str:
+    """Return `at 20 of its 100 epochs` for a baseline that is trained for fewer epochs than its authors do, else ""."""
+    own = OWN_EPOCHS.get(name, 0)
+    return f"at {epochs} of its {own} epochs" if epochs is not None and epochs < own else ""
+
+
+def shown_name(name: str, epochs: int | None = None) -> str:
+    """Return the name of a baseline as people read it; any other name unchanged.
+
+    Args:
+        epochs: that it was trained for; a baseline that was cut short says so.
+    """
+    short = cut_short(name, epochs)
+    return _TITLES.get(name, name) + (f" ({short})" if short else "")

@@ -76,10 +76,17 @@ def _how(winner: str, final: Final) -> str:
         "training": "the official training set, with the epoch chosen on the official validation set",
     }[protocol.rows]
     return (
-        f"{shown_name(winner)} was chosen {final.result.entry(winner).chosen}. It and the baselines were trained on "
-        f"{rows}, with {protocol.seeds} seed{'s' if protocol.seeds > 1 else ''} for {protocol.epochs} epochs; "
+        f"{shown_name(winner)} was chosen {final.result.entry(winner).chosen}. It and the others below were trained on "
+        f"{rows}, with {protocol.seeds} seed{'s' if protocol.seeds > 1 else ''} for {_epochs(final)} epochs; "
         f"then the test set ({len(final.labels)} samples) was opened and each network scored once."
     )
+
+
+def _epochs(final: Final) -> str:
+    """Return the epochs of the networks; baselines can have others than what the search tuned."""
+    result = final.result
+    own = {result.epochs(entry.name) for entry in result.entries if entry.is_reference} - {result.protocol.epochs}
+    return f"{result.protocol.epochs}{''.join(f' (baselines {epochs})' for epochs in sorted(own))}"
 
 
 def no_result(study: str, confirmed: bool) -> Section:
