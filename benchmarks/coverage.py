@@ -1,6 +1,6 @@
 """How often a 95 % interval holds the true value, on simulated scores of 22 positives and 76 negatives.
 
-    python benchmarks/coverage.py                          # 2000 simulations of each case, under two minutes
+    python benchmarks/coverage.py                          # 2000 simulations of each case, four minutes
     python benchmarks/coverage.py --simulations 10000 --aucs 0.8 0.9 0.95 0.98
 
 Scores are normal. A sample has a part that all networks see alike (70 % of the variance) and one for each network;
@@ -10,7 +10,9 @@ and scored on 20 of 98 samples, with two sets of features that are equally good,
 for an ablation on a third of the samples, with 18 of them.
 
 "error" is what a coverage itself is uncertain by; "misses below" the share of intervals that lie below the truth.
-Methods marked x answer another question (fixed networks, or fixed samples) and are shown for the difference.
+Methods marked x answer another question (fixed networks, or fixed samples) and are shown for the difference. Those
+marked * decide: the longer of two intervals, as reports show and verdicts use it; `benchmarks/deciding.py` simulates
+these at the sizes of the test sets.
 """
 
 from __future__ import annotations
@@ -26,13 +28,14 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
+from hpo.outcome.judgement import less_sure
 from hpo.statistics.auc import auc as area
 from hpo.statistics.bootstrap import bootstrap_difference, bootstrap_interval
 from hpo.statistics.corrected_t_test import corrected_difference
 from hpo.statistics.delong import delong_interval, delong_test, difference_of_fixed_networks, mean_of_fixed_networks
 from hpo.statistics.intervals import Comparison, Estimate
 from hpo.statistics.moderated_variance import fit_variance_prior
-from hpo.statistics.network_metrics import network_aucs
+from hpo.statistics.network_metrics import NetworkMetrics, network_aucs
 from hpo.statistics.obuchowski_rockette import (
     difference_over_seeds_and_samples,
     mean_over_seeds_and_samples,
@@ -40,7 +43,9 @@ from hpo.statistics.obuchowski_rockette import (
 )
 from hpo.statistics.t_intervals import t_comparison
 
-LABELS = np.repeat(np.array([1, 0]), [22, 76])
+Labels = NDArray[np.int64]
+
+LABELS: Labels = np.repeat([1, 0], [22, 76])
 DRAWS = 600
 SHARED = 0.7
 TRAINING_SPREAD = 0.15
@@ -89,12 +94,17 @@ def shift(auc: float, spread: float = 0.0) -> float:
 
 
 def scores(
-    random: np.random.Generator, common: NDArray[np.float64], auc: float, networks: int, spread: float
+    random: np.random.Generator,
+    common: NDArray[np.float64],
+    auc: float,
+    networks: int,
+    spread: float,
+    labels: Labels = LABELS,
 ) -> NDArray[np.float64]:
     """Scores of the networks of one configuration, (networks, samples); all share the part `common`, (samples,)."""
     shifts = shift(auc, spread) + spread * random.normal(size=(networks, 1))
-    own = random.normal(size=(networks, LABELS.size))
-    return math.sqrt(SHARED) * common + math.sqrt(1 - SHARED) * own + shifts * LABELS
+    own = random.normal(size=(networks, labels.size))
+    return math.sqrt(SHARED) * common + math.sqrt(1 - SHARED) * own + shifts * labels
 
 
 def one_network(auc: float) -> Case:
@@ -134,6 +144,7 @@ def several_seeds(auc: float, networks: int) -> Case:
         common = random.normal(size=LABELS.size)
         metrics = network_aucs(scores(random, common, auc, networks, TRAINING_SPREAD), LABELS)
         return {
+            "* longer of two": less_sure(mean_over_seeds_and_samples(metrics), mean_of_fixed_networks(metrics)),
             "seeds and samples, logit": mean_over_seeds_and_samples(metrics),
             "seeds and samples, plain": mean_over_seeds_and_samples(metrics, scale="plain"),
             "x samples only": mean_of_fixed_networks(metrics),
@@ -153,12 +164,19 @@ def two_configurations(auc: float, networks: int) -> Case:
             for value in (auc, auc - LOWER_BY)
         )
         return {
+            "* longer of two": decisive(one, other),
             "seeds and samples": difference_over_seeds_and_samples(one, other),
             "seeds and samples, matched": difference_over_seeds_and_samples(one, other, matched=True),
             "x samples only": difference_of_fixed_networks(one, other),
         }
 
     return answers
+
+
+def decisive(one: NetworkMetrics, other: NetworkMetrics, confidence: float = 0.95) -> Comparison:
+    """Compare two configurations as a verdict on the test set does."""
+    over_all = difference_over_seeds_and_samples(one, other, confidence)
+    return less_sure(over_all, difference_of_fixed_networks(one, other, confidence))
 
 
 def cross_validation(auc: float) -> Case:
@@ -225,9 +243,9 @@ def cases(auc: float) -> Iterator[tuple[str, float, Case]]:
     """Name, truth and simulation of every case at this AUC."""
     yield "one network", auc, one_network(auc)
     yield "two networks", LOWER_BY, two_networks(auc)
-    for networks in (3, 5, 10):
+    for networks in (2, 3, 5, 10):
         yield f"{networks} seeds", auc, several_seeds(auc, networks)
-    for networks in (3, 5, 10):
+    for networks in (2, 3, 5, 10):
         yield f"2 x {networks} seeds", LOWER_BY, two_configurations(auc, networks)
     yield f"{REPEATS} x {FOLDS} folds", 0.0, cross_validation(auc)
     for repeats in (1, 2):
@@ -248,7 +266,7 @@ def main() -> None:
     """Parses, simulates, prints a table, and with --json the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--simulations", type=int, default=2000)
-    parser.add_argument("--aucs", type=float, nargs="+", default=[0.8, 0.9])
+    parser.add_argument("--aucs", type=float, nargs="+", default=[0.8, 0.9, 0.98])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
@@ -258,14 +276,18 @@ def main() -> None:
     for auc in given.aucs:
         for name, truth, case in cases(auc):
             for count in covered(case, truth, given.simulations, given.seed):
-                shares = (count.below / count.simulations, count.above / count.simulations)
-                width = count.width / count.simulations
-                told = f"{count.coverage:.3f} | {count.error:.3f} | {shares[0]:.3f} | {shares[1]:.3f} | {width:.3f}"
-                print(f"| {auc} | {name} | {count.method} | {told} |", flush=True)
-                figures.append({"auc": auc, "case": name} | vars(count) | {"coverage": count.coverage})
+                print(_line(auc, name, count), flush=True)
+                figures.append({"auc": auc, "case": name, "coverage": count.coverage} | vars(count))
     print(f"\n{given.simulations} simulations of each case, {time.perf_counter() - started:.0f} s")
     if given.json:
         print(json.dumps(figures, indent=2))
+
+
+def _line(auc: float, name: str, count: Count) -> str:
+    shares = (count.below / count.simulations, count.above / count.simulations)
+    width = count.width / count.simulations
+    told = f"{count.coverage:.3f} | {count.error:.3f} | {shares[0]:.3f} | {shares[1]:.3f} | {width:.3f}"
+    return f"| {auc} | {name} | {count.method} | {told} |"
 
 
 if __name__ == "__main__":

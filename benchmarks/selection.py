@@ -1,18 +1,23 @@
-"""How well BBC-CV corrects the best of a search, and how often its interval holds the truth, on simulated searches.
+"""How often the winner of a search is called better than an equal baseline, and how often if it is better indeed.
 
-    python benchmarks/selection.py                        # 200 searches of each case
-    python benchmarks/selection.py --positives 40 --negatives 60 --seed-noise 0.3
+    python benchmarks/selection.py                              # BreastMNIST's size, 400 runs of each case: 4 minutes
+    python benchmarks/selection.py --data pneumonia adrenal3d --runs 100
+    python benchmarks/selection.py --better 3 --gain 0.04       # three of the configurations are better: power
 
-A search tries 40 configurations on the same 5 folds of 169 positives and 455 negatives, as many as BreastMNIST's
-development set has. All configurations are equally good: linear rules on 8 features, of whose variance each
-configuration sees 20 % by itself. With seed noise s a trained rule points aside by s times its own length. The truth of
-a trained rule is known exactly.
+A configuration is a linear rule on eight features of its own: 80 % of the variance of the features is shared by all
+configurations, so that samples that suit one suit others too. All have the same expected AUC, unless some are --better.
+The search scores each by cross-validation; the best are trained again on new folds of the same samples, and the best
+mean wins.
+Noise of seeds is added to the weights of a rule: none, .3 and 1.0 of their length, so that two repeats of the same
+configurations correlate by about .75, .3 and .05. A verdict is that the winner is better than the baseline, which was
+not selected; nominal is at most .025.
 
-"networks" is the mean truth of the five trained rules of the configuration that was selected: what its networks reach
-on other samples. "configuration" is what it reaches when it is trained again, the same for all configurations here.
-"holds" are shares of 95 % intervals. "better" is the share in which the selected configuration is called better than a
-fixed one that is as good: by paired DeLong over folds, uncorrected, and by the corrected difference. A "fixed pair" was
-chosen before, which is what paired DeLong is made for.
+- corrected t: the corrected resampled t-test, as if the two had been chosen beforehand (until November 2026)
+- corrected t, selection: the same error, with the quantile of `hpo.statistics.selection`; fold AUCs suffice
+- samples, selection: error from out-of-fold scores, `repeated_difference`, with that quantile
+
+"optimism" is the winner's mean minus the true AUC of its trained rules, less the same of unselected configurations;
+"said" what a report says of it, expected to most, and "within" how often the optimism is at most the most.
 """
 
 from __future__ import annotations
@@ -21,145 +26,207 @@ import argparse
 import json
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import special, stats
 
-from hpo.statistics.delong import difference_of_fixed_networks
-from hpo.statistics.intervals import Comparison
-from hpo.statistics.network_metrics import NetworkMetrics
-from hpo.statistics.out_of_fold import ScoredFold, out_of_fold_aucs
-from hpo.statistics.selection import corrected_selection
+from hpo.statistics.auc import auc as area
+from hpo.statistics.corrected_t_test import corrected_difference
+from hpo.statistics.moderated_variance import fit_variance_prior
+from hpo.statistics.selection import (
+    Selection,
+    fold_influences,
+    noise_share,
+    repeated_difference,
+    selected_comparison,
+    winner_optimism,
+)
 
-FEATURES, OWN = 8, 0.2
-"""Number of features, and the share of their variance that is a configuration's own."""
+DEVELOPMENT = {
+    "breast": (456, 168),
+    "pneumonia": (3883, 1349),
+    "adrenal3d": (281, 1005),
+    "nodule3d": (336, 987),
+    "vessel3d": (170, 1357),
+    "synapse3d": (1030, 377),
+}
+"""Positives and negatives of the development sets; of the last three about, by the share that is published."""
 
-SIZES = (169, 455)
-"""Positives and negatives of BreastMNIST's development set."""
+FEATURES, OWN, UNSELECTED = 8, 0.2, 6
+METHODS = ("corrected t", "corrected t, selection", "samples, selection")
+Table = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Search:
-    """A simulated search: its scores, and the true mean AUC of each configuration's trained rules, (C,)."""
+class Model:
+    """A search and its confirmation.
 
-    folds: list[ScoredFold]
-    truths: NDArray[np.float64]
+    Attributes:
+        labels: (N,) 0 or 1.
+        noise: of seeds, relative to the length of a rule's weights.
+        better: configurations of the search that are better than the others, by `gain` in AUC.
+    """
+
+    labels: NDArray[np.int64]
+    noise: float
+    search_folds: int
+    auc: float = 0.87
+    tried: int = 40
+    top: int = 8
+    repeats: int = 5
+    folds: int = 5
+    better: int = 0
+    gain: float = 0.0
+
+    def distances(self) -> Table:
+        """Distance of the classes in each feature: of unselected configurations, then of those of the search."""
+        aucs = np.full(UNSELECTED + self.tried, self.auc)
+        aucs[UNSELECTED : UNSELECTED + self.better] += self.gain
+        return np.array([NormalDist().inv_cdf(auc) for auc in aucs]) * math.sqrt(2 / FEATURES)
 
 
-def simulate(
-    random: np.random.Generator,
-    seed_noise: float,
-    configurations: int = 40,
-    sizes: tuple[int, int] = SIZES,
-    folds: int = 5,
-    auc: float = 0.87,
-) -> Search:
-    """Train the rules of every configuration on every fold; `auc` is that of the best possible rule."""
-    labels = np.repeat(np.array([1, 0], dtype=np.uint8), sizes)
-    distance = NormalDist().inv_cdf(auc) * math.sqrt(2 / FEATURES)
-    common = random.normal(size=(labels.size, FEATURES))
-    own = random.normal(size=(configurations, labels.size, FEATURES))
-    tables = math.sqrt(1 - OWN) * common + math.sqrt(OWN) * own + distance * labels[:, None]
-    fold_of = np.empty(labels.size, dtype=np.int64)
+@dataclass(frozen=True)
+class Scored:
+    """Rules cross-validated on the same folds: AUCs and true AUCs, (C, k), and influences of samples, (C, N)."""
+
+    aucs: Table
+    truths: Table
+    influences: Table
+
+
+@dataclass
+class Tally:
+    """What was found in the runs of one case."""
+
+    runs: int = 0
+    better: dict[str, int] = field(default_factory=lambda: dict.fromkeys(METHODS, 0))
+    widths: dict[str, list[float]] = field(default_factory=lambda: {method: [] for method in METHODS})
+    optimism: list[float] = field(default_factory=list)
+    expected: list[float] = field(default_factory=list)
+    most: list[float] = field(default_factory=list)
+
+    def share(self, method: str) -> float:
+        """Share of the runs in which the winner was called better."""
+        return self.better[method] / self.runs
+
+    @property
+    def within(self) -> float:
+        """Share of the runs in which the optimism was at most the most that is said."""
+        return float(np.mean(np.array(self.optimism) <= np.array(self.most)))
+
+
+def cross_validated(samples: Table, distances: Table, model: Model, folds: int, random: np.random.Generator) -> Scored:
+    """Train and score the rule of each table of features, (C, N, FEATURES), on folds that are dealt anew."""
+    labels = model.labels
+    fold = np.empty(labels.size, dtype=np.int64)
     for label in (0, 1):
         places = np.flatnonzero(labels == label)
-        fold_of[random.permutation(places)] = np.arange(places.size) % folds
-    scored, truths = [], np.zeros(configurations)
-    for number in range(folds):
-        fit, held = fold_of != number, np.flatnonzero(fold_of == number)
-        rules = tables[:, fit & (labels == 1)].mean(axis=1) - tables[:, fit & (labels == 0)].mean(axis=1)
-        aside = random.normal(size=rules.shape)
-        aside *= np.linalg.norm(rules, axis=1, keepdims=True) / np.linalg.norm(aside, axis=1, keepdims=True)
-        rules += seed_noise * aside
-        scored.append(
-            ScoredFold(held, labels[held][:, None], np.einsum("cnf,cf->cn", tables[:, held], rules)[..., None])
-        )
-        heights = distance * rules.sum(axis=1) / (np.linalg.norm(rules, axis=1) * math.sqrt(2))
-        truths += [NormalDist().cdf(height) / folds for height in heights]
-    return Search(scored, truths)
+        fold[random.permutation(places)] = np.arange(places.size) % folds
+    aucs, truths = np.empty((2, len(samples), folds))
+    parts: list[list[tuple[NDArray[np.int64], Table, Table]]] = [[] for _ in samples]
+    for scored in range(folds):
+        fit, held = fold != scored, np.flatnonzero(fold == scored)
+        rules = samples[:, fit & (labels == 1)].mean(1) - samples[:, fit & (labels == 0)].mean(1)
+        length = np.linalg.norm(rules, axis=1, keepdims=True)
+        rules += model.noise * length / math.sqrt(FEATURES) * random.normal(size=rules.shape)
+        scores = np.einsum("cnf,cf->cn", samples[:, held], rules)
+        truths[:, scored] = special.ndtr(rules.sum(1) * distances / np.linalg.norm(rules, axis=1) / math.sqrt(2))
+        for place, one in enumerate(scores):
+            aucs[place, scored] = area(one, labels[held])
+            parts[place].append((held, labels[held], one))
+    return Scored(aucs, truths, np.array([fold_influences(one, labels.size) for one in parts]))
 
 
-def paired(search: Search, one: int, other: int) -> Comparison:
-    """Paired DeLong over folds of two configurations."""
-    metrics = out_of_fold_aucs([fold.of([one, other]) for fold in search.folds])
-    rows = (NetworkMetrics(metrics.values[[row]], metrics.influences[[row]], metrics.binomial_n) for row in range(2))
-    return difference_of_fixed_networks(*rows)
-
-
-def judged(search: Search, resamples: int, seed: int) -> dict[str, float]:
-    """Select and correct as a report does; configuration 0 is the fixed one."""
-    candidates = range(1, len(search.truths))
-    found = corrected_selection(search.folds, candidates, [0], ensemble=5, resamples=resamples, seed=seed)
-    naive, versus = paired(search, found.place, 0), found.differences[0]
-    fixed, truth_of_fixed = paired(search, 1, 0), search.truths[1] - search.truths[0]
-    networks, gain = search.truths[found.place], found.ensemble_gain
-    truth_of_difference = networks - search.truths[0]
-    assert gain is not None
-    return {
-        "naive": found.auc.naive,
-        "corrected": found.auc.corrected,
-        "networks": networks,
-        "configuration": float(search.truths.mean()),
-        "holds the networks": found.auc.low <= networks <= found.auc.high,
-        "holds the configuration": found.auc.low <= search.truths.mean() <= found.auc.high,
-        "width": found.auc.high - found.auc.low,
-        "better, DeLong": naive.low > 0,
-        "better, corrected": versus.low > 0,
-        "holds the difference": versus.low <= truth_of_difference <= versus.high,
-        "DeLong holds the difference": naive.low <= truth_of_difference <= naive.high,
-        "DeLong holds the difference of a fixed pair": fixed.low <= truth_of_fixed <= fixed.high,
-        "ensemble gain, naive": gain.naive,
-        "ensemble gain, corrected": gain.corrected,
-    }
-
-
-def over_searches(
-    seed_noise: float,
-    simulations: int,
-    seed: int = 0,
-    resamples: int = 300,
-    configurations: int = 40,
-    sizes: tuple[int, int] = SIZES,
-) -> dict[str, tuple[float, float]]:
-    """Mean over simulated searches of each figure, with its standard error."""
-    random = np.random.default_rng(seed)
-    found = [
-        judged(simulate(random, seed_noise, configurations, sizes), resamples, number) for number in range(simulations)
+def run(model: Model, random: np.random.Generator, tally: Tally) -> None:
+    """Search, confirm, name the winner, and compare it with the first unselected configuration."""
+    distances = model.distances()
+    shape = (len(distances), model.labels.size, FEATURES)
+    common = random.normal(size=shape[1:])
+    samples = math.sqrt(1 - OWN) * common + math.sqrt(OWN) * random.normal(size=shape)
+    samples += distances[:, None, None] * model.labels[:, None]
+    searched = cross_validated(samples[UNSELECTED:], distances[UNSELECTED:], model, model.search_folds, random)
+    best = UNSELECTED + np.argsort(-searched.aucs.mean(1))[: model.top]
+    chosen = np.r_[np.arange(UNSELECTED), best]
+    confirmed = [
+        cross_validated(samples[chosen], distances[chosen], model, model.folds, random) for _ in range(model.repeats)
     ]
-    for one in found:
-        one["optimism, true"] = one["naive"] - one["networks"]
-        one["optimism, stated"] = one["naive"] - one["corrected"]
-        one["optimism, trained again"] = one["naive"] - one["configuration"]
-    values = {name: np.array([one[name] for one in found], dtype=np.float64) for name in found[0]}
-    return {name: (float(of.mean()), float(of.std(ddof=1) / math.sqrt(simulations))) for name, of in values.items()}
+    aucs = np.stack([one.aucs for one in confirmed], axis=1)
+    truths = np.stack([one.truths for one in confirmed], axis=1)
+    influences = np.stack([one.influences for one in confirmed], axis=1)
+    winner = UNSELECTED + int(aucs[UNSELECTED:].mean((1, 2)).argmax())
+    # A report sees one baseline and the candidates; the other unselected ones are there to measure the optimism by.
+    seen = [0, *range(UNSELECTED, len(chosen))]
+    _judge(model, aucs[seen], influences[seen], winner - UNSELECTED + 1, tally)
+    excess = (aucs - truths).mean((1, 2))
+    tally.optimism.append(float(excess[winner] - excess[1:UNSELECTED].mean()))
+    tally.runs += 1
+
+
+def _judge(model: Model, aucs: Table, influences: Table, winner: int, tally: Tally) -> None:
+    selection = Selection(model.tried, model.top, 1, model.repeats)
+    prior = fit_variance_prior(list(aucs))
+    plain = corrected_difference(aucs[winner] - aucs[0], prior=prior)
+    repeats = aucs.mean(axis=2)
+    pooled = fit_variance_prior([one[None] for one in repeats])
+    sampled, noise = repeated_difference(
+        repeats[winner] - repeats[0], influences[winner] - influences[0], model.folds, prior=pooled
+    )
+    answers = {
+        METHODS[0]: plain,
+        METHODS[1]: selected_comparison(plain, selection, noise_share(list(aucs), plain.error)),
+        METHODS[2]: selected_comparison(sampled, selection, noise),
+    }
+    for method, found in answers.items():
+        tally.better[method] += found.low > 0
+        tally.widths[method].append(found.high - found.low)
+    said = winner_optimism(selection, sampled.error, noise)
+    tally.expected.append(said.expected)
+    tally.most.append(said.most)
+
+
+def simulated(model: Model, runs: int, seed: int) -> Tally:
+    """Run a case so many times."""
+    random, tally = np.random.default_rng(seed), Tally()
+    for _ in range(runs):
+        run(model, random, tally)
+    return tally
 
 
 def main() -> None:
-    """Parses, simulates, prints a table, and with --json the figures."""
+    """Parse, simulate, print a table, and with --json the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--simulations", type=int, default=200)
-    parser.add_argument("--seed-noise", type=float, nargs="+", default=[0.0, 0.3, 1.0])
-    parser.add_argument("--configurations", type=int, default=40)
-    parser.add_argument("--positives", type=int, default=SIZES[0])
-    parser.add_argument("--negatives", type=int, default=SIZES[1])
-    parser.add_argument("--resamples", type=int, default=300)
+    parser.add_argument("--data", nargs="+", choices=DEVELOPMENT, default=["breast"])
+    parser.add_argument("--runs", type=int, default=400)
+    parser.add_argument("--noise", type=float, nargs="+", default=[0.0, 0.3, 1.0])
+    parser.add_argument("--folds", type=int, nargs="+", default=[5, 3], help="of the search")
+    parser.add_argument("--auc", type=float, default=0.87, help="of rules trained without end")
+    parser.add_argument("--better", type=int, default=0)
+    parser.add_argument("--gain", type=float, default=0.0)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
-    started, figures = time.perf_counter(), {}
-    for noise in given.seed_noise:
-        sizes = (given.positives, given.negatives)
-        figures[noise] = over_searches(
-            noise, given.simulations, given.seed, given.resamples, given.configurations, sizes
-        )
-    print("| seed noise |", " | ".join(f"{noise:g}" for noise in given.seed_noise), "|")
-    print("|---" * (len(given.seed_noise) + 1) + "|")
-    for name in figures[given.seed_noise[0]]:
-        cells = (f"{figures[noise][name][0]:.4f} ± {figures[noise][name][1]:.4f}" for noise in given.seed_noise)
-        print(f"| {name} | {' | '.join(cells)} |")
-    print(f"\n{given.simulations} searches of each case, {time.perf_counter() - started:.0f} s")
+    started, figures = time.perf_counter(), []
+    print("| data | noise of seeds | folds | " + " | ".join(METHODS) + " | optimism | said | within |")
+    print("|---|---|---|---|---|---|---|---|---|")
+    for data in given.data:
+        for noise in given.noise:
+            for folds in given.folds:
+                labels = np.repeat([1, 0], DEVELOPMENT[data])
+                model = Model(labels, noise, folds, given.auc, better=given.better, gain=given.gain)
+                tally = simulated(model, given.runs, given.seed)
+                shares = " | ".join(
+                    f"{tally.share(method):.3f} ± {np.mean(tally.widths[method]) / 2:.3f}" for method in METHODS
+                )
+                error = stats.sem(tally.optimism)
+                said = f"{np.mean(tally.expected):.3f} to {np.mean(tally.most):.3f}"
+                told = f"{np.mean(tally.optimism):.3f} ± {error:.3f} | {said} | {tally.within:.3f}"
+                print(f"| {data} | {noise:g} | {folds} | {shares} | {told} |", flush=True)
+                figures.append({"data": data, "noise": noise, "folds": folds} | vars(tally))
+    print(f"\n{given.runs} runs of each case, seed {given.seed}, {time.perf_counter() - started:.0f} s")
+    print("Each share of verdicts with the mean half-width of the interval of the difference.")
     if given.json:
         print(json.dumps(figures, indent=2))
 

@@ -83,7 +83,8 @@ def _sections() -> list[str]:
             default = str(field.default).lower() if isinstance(field.default, bool) else field.default
             cells = (f"`{name}`", _legal(field), default, " ".join((field.description or "").split()))
             lines.append(f"| {' | '.join(map(str, cells))} |")
-    return lines
+    about = "Values of searched settings, and perhaps a `name`, for one of the first trials after the baselines;"
+    return [*lines, "", "## `[[start]]`", "", about, "may be repeated: [start points](study-files.md#start-points)."]
 
 
 def _legal(field: FieldInfo) -> str:

@@ -68,7 +68,7 @@ def trained_share(spec: StudySpec) -> float:
     total, before, passing = 0.0, 0, 1.0
     for stage in stages:
         total += (trained(stages, stage) - before) * passing
-        before, passing = trained(stages, stage), passing * pruner.passing_share()
+        before, passing = trained(stages, stage), passing * pruner.share_at(stage)
     return total / stages[-1].cost
 
 

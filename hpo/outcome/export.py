@@ -10,7 +10,8 @@ import numpy as np
 
 from hpo.errors import DataError, OutputError
 from hpo.outcome.final import Final, FinalEntry, FinalResult, load
-from hpo.outcome.judgement import EntryResult, judge_final
+from hpo.outcome.judgement import Judgement, judge_final
+from hpo.outcome.report.result.twins import twin_sentences
 from hpo.study.baselines import shown_name
 from hpo.study.catalogue import find_dataset
 from hpo.study.choices import describe_network
@@ -50,7 +51,7 @@ def export(result: Path, out: Path) -> list[Path]:
         expected = np.stack([model.scores(images, "cpu") for model in models])
         np.savez_compressed(out / "check.npz", images=images, scores=expected)
         (out / "config.json").write_text(json.dumps(_config(final.result, entry), indent=2, sort_keys=True) + "\n")
-        (out / "README.md").write_text(_card(final, entry, judge_final(final).entries[0], len(paths)), encoding="utf-8")
+        (out / "README.md").write_text(_card(final, entry, judge_final(final), len(paths)), encoding="utf-8")
         (out / "check.py").write_text(_CHECK, encoding="utf-8")
     except OSError as error:
         raise OutputError(f"{out} cannot be written ({error.strerror}); give --out with another folder") from None
@@ -62,14 +63,15 @@ def _config(result: FinalResult, entry: FinalEntry) -> JsonObject:
     return of_result | entry.model_dump(mode="json", exclude={"is_reference"})
 
 
-def _card(final: Final, entry: FinalEntry, judged: EntryResult, networks: int) -> str:
-    result = final.result
+def _card(final: Final, entry: FinalEntry, judgement: Judgement, networks: int) -> str:
+    result, judged = final.result, judgement.entries[0]
     dataset, protocol = find_dataset(result.dataset), result.protocol
     config = stored_config(entry.config, f"{entry.name} of the final result of study {result.study}")
     estimate = judged.interval
     kind = "seeds and test samples" if estimate is judged.over_all else "test samples"
     shape = ", ".join(("N", *map(str, dataset.image_shape)))
-    return f"""# {shown_name(judged.name)} on {dataset.official_name}
+    twins = "".join(f" {sentence}" for sentence in twin_sentences(judgement, len(final.labels)))
+    return f"""# {shown_name(judged.name, result.epochs(judged.name))} on {dataset.official_name}
 
 {networks} networks of one configuration, trained from scratch with hpo, with different seeds.
 
@@ -80,7 +82,7 @@ output{"s" if dataset.labels > 1 else ""}.
 - **Training.** {result.epochs(judged.name)} epochs on the {protocol.rows} set of {dataset.official_name}. \
 Settings are in `config.json`.
 - **Test AUC.** {auc(judged.mean)}, 95 % interval over {kind} {auc(estimate.low)} to {auc(estimate.high)}, on \
-{len(final.labels)} test samples; each network: {", ".join(auc(one.value) for one in judged.aucs)}.
+{len(final.labels)} test samples; each network: {", ".join(auc(one.value) for one in judged.aucs)}.{twins}
 - **Code.** {result.code_version}; study `{result.study}`, entry {result.ledger_row} of the test-set access log.
 
 ## Use

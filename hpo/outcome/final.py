@@ -89,6 +89,9 @@ class FinalResult(StoredModel):
         time: when, in seconds since 1970.
         twin_threshold: correlation from which a test sample is a near-duplicate of one of the development set; None in
             results from before this was looked for, and where the dataset declares none.
+        access: digest of the networks that the test set was opened for; "" in results from before this key existed.
+        reason: of another access to a test set that had been read before; "" for the first, and in results that were
+            stored before this key existed.
         version: format version, see `RESULT_VERSION`.
     """
 
@@ -103,6 +106,8 @@ class FinalResult(StoredModel):
     code_version: str
     time: float
     twin_threshold: float | None = None
+    reason: str = ""
+    access: str = ""
     version: int = RESULT_VERSION
 
     @model_validator(mode="after")
@@ -139,7 +144,8 @@ class FinalResult(StoredModel):
 
     def to_json(self) -> str:
         """Return the text of `final.json`."""
-        return json.dumps(self.model_dump(mode="json"), indent=2, sort_keys=True) + "\n"
+        values = self.model_dump(mode="json", exclude={key for key in ("access", "reason") if not getattr(self, key)})
+        return json.dumps(values, indent=2, sort_keys=True) + "\n"
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,6 +177,11 @@ def results_folder(study: str, option: Path | None = None, former_names: Sequenc
         return option
     folders = [DEFAULT_RESULTS / _inside(name) for name in (study, *reversed(former_names))]
     return next((folder for folder in folders if folder.exists()), folders[0])
+
+
+def results_root(folder: Path, names: Sequence[str]) -> Path | None:
+    """Return the folder that holds the results of all studies, if `folder` is named after a study; else None."""
+    return folder.parent if folder.name in [Path(_inside(name)).name for name in names] else None
 
 
 def _inside(name: str) -> str:

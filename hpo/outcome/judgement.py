@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from hpo.outcome.final import Final, FinalEntry
 from hpo.statistics.bootstrap import bootstrap_difference, bootstrap_interval
 from hpo.statistics.delong import delong_interval, difference_of_fixed_networks, mean_of_fixed_networks
-from hpo.statistics.intervals import Comparison, Estimate
+from hpo.statistics.intervals import CONFIDENCE, Comparison, Estimate, simultaneous_confidence, simultaneous_p
 from hpo.statistics.network_metrics import NetworkMetrics, network_accuracies, network_aucs
 from hpo.statistics.obuchowski_rockette import difference_over_seeds_and_samples, mean_over_seeds_and_samples
 from hpo.statistics.threshold import correct_share
+from hpo.study.baselines import shown_name
 from hpo.study.config import settings
 
 _HALF = 0.5
@@ -66,7 +67,7 @@ class BaselineDifference:
     """An entry minus a baseline.
 
     Over new seeds and test samples (None for one seed), and for these fixed networks over new test samples by DeLong
-    and by the bootstrap.
+    and by the bootstrap. Intervals hold for all baselines together, and p-values are adjusted for their number.
     """
 
     entry: str
@@ -119,11 +120,17 @@ class Judgement:
 
     Attributes:
         twins: None if it was not looked for twins.
+        epochs: of the networks of each entry.
     """
 
     entries: tuple[EntryResult, ...]
     against: tuple[BaselineDifference, ...]
     twins: TwinResult | None = None
+    epochs: dict[str, int] = field(default_factory=dict)
+
+    def shown(self, name: str) -> str:
+        """Return the name of an entry as people read it; a baseline that was cut short says so."""
+        return shown_name(name, self.epochs.get(name))
 
 
 def less_sure(over_all: Found | None, delong: Found) -> Found:
@@ -151,20 +158,24 @@ def judge_final(final: Final, draws: int = 2000, seed: int = 0) -> Judgement:
     winner = final.result.winner
     order = [winner, *(name for name in final.scores if name != winner)]
     entries = tuple(_judged(described[name], scores[name], labels, measured[name], draws, seed) for name in order)
+    baselines = [name for name in order[1:] if described[name].is_reference]
+    confidence = simultaneous_confidence(len(baselines))
     against = tuple(
         BaselineDifference(
             winner,
             name,
-            _over_seeds(measured[winner], measured[name]),
-            difference_of_fixed_networks(measured[winner], measured[name]),
-            bootstrap_difference(scores[winner], scores[name], labels, draws, seed),
+            _adjusted(over_all, len(baselines)) if over_all is not None else None,
+            _adjusted(difference_of_fixed_networks(measured[winner], measured[name], confidence), len(baselines)),
+            _adjusted(
+                bootstrap_difference(scores[winner], scores[name], labels, draws, seed, confidence), len(baselines)
+            ),
         )
-        for name in order[1:]
-        if described[name].is_reference
+        for name in baselines
+        for over_all in (_over_seeds(measured[winner], measured[name], confidence),)
     )
-    baselines = [name for name in order[1:] if described[name].is_reference]
     ordered = {name: scores[name] for name in order}
-    return Judgement(entries, against, _twin_result(final, ordered, labels, baselines))
+    twins = _twin_result(final, ordered, labels, baselines)
+    return Judgement(entries, against, twins, {name: final.result.epochs(name) for name in order})
 
 
 def _twin_result(
@@ -197,6 +208,11 @@ def _on_part(
             for name in baselines
         },
     )
+
+
+def _adjusted(found: Comparison, count: int) -> Comparison:
+    """Adjust a p-value for so many comparisons; the interval already is."""
+    return replace(found, p=simultaneous_p(found.p, count))
 
 
 def _judged(
@@ -238,8 +254,9 @@ def _mean_over_seeds(measured: NetworkMetrics) -> Estimate | None:
     return mean_over_seeds_and_samples(measured) if measured.values.size > 1 else None
 
 
-def _over_seeds(first: NetworkMetrics, second: NetworkMetrics) -> Comparison | None:
-    return difference_over_seeds_and_samples(first, second) if min(first.values.size, second.values.size) > 1 else None
+def _over_seeds(first: NetworkMetrics, second: NetworkMetrics, confidence: float = CONFIDENCE) -> Comparison | None:
+    several = min(first.values.size, second.values.size) > 1
+    return difference_over_seeds_and_samples(first, second, confidence) if several else None
 
 
 def _squeezed(values: NDArray[Any]) -> NDArray[Any]:

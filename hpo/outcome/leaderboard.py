@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import cached_property
 
-import numpy as np
-
+from hpo.errors import StudyNotFoundError
+from hpo.outcome.candidate_results import CandidateResults, Influences
+from hpo.outcome.influences import read_influences
 from hpo.search.queries.status import read_status
-from hpo.search.strategy.racing import Elimination, Results, difference_over, mean_over, race, read_results
-from hpo.search.study import Study
+from hpo.search.strategy.racing import Results, read_results
+from hpo.search.study import Study, open_study
 from hpo.statistics.intervals import Comparison
-from hpo.statistics.moderated_variance import VariancePrior, fit_variance_prior
+from hpo.statistics.selection import Optimism, Selection
 from hpo.study.plan import Plan
 from hpo.study.spec import StudySpec
 from hpo.study.stored import JSON_KEY
@@ -34,7 +34,12 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Difference:
-    """A candidate minus another over the repeats that both finished. low, high: 95 % interval, None without spread."""
+    """A candidate minus another over the repeats that both finished.
+
+    Attributes:
+        low, high: 95 % interval, None without spread; how it was selected is accounted for, see `Confirmation`.
+        detectable: smallest true difference that would have been found four times in five; None without spread.
+    """
 
     to: str
     repeats: int
@@ -42,6 +47,7 @@ class Difference:
     low: float | None
     high: float | None
     verdict: Verdict
+    detectable: float | None = None
 
 
 @dataclass(frozen=True)
@@ -82,6 +88,11 @@ class Confirmation:
         winner: None until all is done, and if no candidate finished every repeat.
         leader: the winner if the confirmation ended now.
         leaderboard: ordered by mean; candidates that cannot win come last.
+        epochs: of every trial.
+        tried: configurations of the search, among which the candidates were selected; None for an ablation, and if
+            the search is no longer in the database.
+        remaining: optimism that this selection leaves in the mean of the leader; None without spread, and for an
+            ablation.
     """
 
     name: str
@@ -96,6 +107,9 @@ class Confirmation:
     leader: str | None
     leaderboard: list[LeaderboardRow] = field(metadata={JSON_KEY: "standings"})
     notes: list[str]
+    epochs: int = 0
+    tried: int | None = None
+    remaining: Optimism | None = None
 
 
 def read_confirmation(study: Study) -> Confirmation:
@@ -104,12 +118,36 @@ def read_confirmation(study: Study) -> Confirmation:
     assert plan is not None, study.name
     results = study.database.read(lambda connection: read_results(connection, study))
     status = read_status(study)
-    return judge(study.name, study.spec, plan, results, done=status.is_done)
+    return judge(
+        study.name,
+        study.spec,
+        plan,
+        results,
+        done=status.is_done,
+        tried=_read_tried(study, plan),
+        influences=read_influences(study, plan),
+    )
 
 
-def judge(name: str, spec: StudySpec, plan: Plan, results: Results, *, done: bool) -> Confirmation:
-    """Compare the candidates. done: whether every planned trial has ended."""
-    table = _Table(spec, plan, results)
+def judge(
+    name: str,
+    spec: StudySpec,
+    plan: Plan,
+    results: Results,
+    *,
+    done: bool,
+    tried: int | None = None,
+    influences: Influences | None = None,
+) -> Confirmation:
+    """Compare the candidates.
+
+    Args:
+        done: whether every planned trial has ended.
+        tried: configurations of the search; None if unknown, then only the selection among the candidates counts.
+        influences: from out-of-fold scores; without them, the corrected resampled t-test takes the place of
+            `repeated_difference`, with longer intervals.
+    """
+    table = CandidateResults(spec, plan, results, _selection(plan, spec, tried), influences or {})
     order = table.order
     leader = plan.candidates[order[0]].name if order else None
     ranked = [*order, *(number for number in range(len(plan.candidates)) if number not in order)]
@@ -124,100 +162,66 @@ def judge(name: str, spec: StudySpec, plan: Plan, results: Results, *, done: boo
         done=done,
         winner=leader if done else None,
         leader=leader,
-        leaderboard=[table.row(number) for number in ranked],
-        notes=_notes(spec, plan, moderated=table.prior is not None),
+        leaderboard=[_row(table, plan, number) for number in ranked],
+        notes=_notes(spec, table, tried),
+        epochs=spec.budget.epochs,
+        tried=tried,
+        remaining=table.remaining,
     )
 
 
-class _Table:
-    """The results by candidate, restricted to complete repeats."""
+def _read_tried(study: Study, plan: Plan) -> int | None:
+    """Count the trials of the search that the candidates were selected from; None if it is not there any more."""
+    try:
+        status = read_status(open_study(study.database, plan.search))
+    except StudyNotFoundError:
+        return None
+    return max(status.complete + status.pruned - len(status.references), 0) or None
 
-    def __init__(self, spec: StudySpec, plan: Plan, results: Results) -> None:
-        self._spec, self._plan, self._results = spec, plan, results
-        self._numbers = range(len(plan.candidates))
-        self._exits: dict[int, Elimination] = race(plan, results, spec.scoring)
-        self.repeats = spec.budget.trials // len(plan.candidates)
 
-    @cached_property
-    def whole(self) -> int:
-        """Count the repeats that every candidate has ended or dropped out of."""
-        for repeat in range(self.repeats):
-            if any(not self._ended(number, repeat) for number in self._numbers):
-                return repeat
-        return self.repeats
+def _selection(plan: Plan, spec: StudySpec, tried: int | None) -> Selection | None:
+    """Return how the candidates were selected; None for an ablation, whose candidates come from no trial."""
+    confirmed = [one for one in plan.candidates if not one.is_reference]
+    if not any(one.trial is not None for one in confirmed):
+        return None
+    baselines = max(len(plan.candidates) - len(confirmed), 1)
+    repeats = max(spec.budget.trials // len(plan.candidates), 1)
+    return Selection(max(tried or 0, len(confirmed)), len(confirmed), baselines, repeats)
 
-    @cached_property
-    def order(self) -> list[int]:
-        """Return the candidates that finished every complete repeat, best mean first; ties in planned order."""
-        able = [number for number in self._numbers if self.whole and len(self._finished(number)) == self.whole]
-        return sorted(able, key=lambda number: (-self._mean(number, self._finished(number)), number))
 
-    @cached_property
-    def prior(self) -> VariancePrior | None:
-        """Return the prior that moderates variances, from all candidates that finished every complete repeat."""
-        return fit_variance_prior([np.array(self._rows(number, self._finished(number))) for number in self.order])
+def _row(table: CandidateResults, plan: Plan, number: int) -> LeaderboardRow:
+    """Return a candidate's mean and its differences from each baseline and from the leader, or the runner-up."""
+    candidate, repeats = plan.candidates[number], table.finished(number)
+    mean = table.mean(number, repeats) if repeats else None
+    estimate = table.estimate(number)
+    return LeaderboardRow(
+        rank=table.order.index(number) + 1 if number in table.order else None,
+        candidate=candidate.name,
+        is_reference=candidate.is_reference,
+        trial=candidate.trial,
+        search_auc=candidate.auc,
+        search_error=candidate.standard_error,
+        repeats=len(repeats),
+        mean=mean,
+        standard_error=estimate.error if estimate is not None else None,
+        low=estimate.low if estimate is not None else None,
+        high=estimate.high if estimate is not None else None,
+        optimism=candidate.auc - mean if candidate.auc is not None and mean is not None else None,
+        differences=[
+            _difference(table, plan, number, other) for other in table.opponents(number) if table.common(number, other)
+        ],
+        note=table.note(number),
+    )
 
-    def row(self, number: int) -> LeaderboardRow:
-        """Return a candidate's mean and its differences from each baseline and from the leader, or the runner-up."""
-        candidate, repeats = self._plan.candidates[number], self._finished(number)
-        mean = self._mean(number, repeats) if repeats else None
-        estimate = mean_over(self._rows(number, repeats), self._spec.scoring) if repeats else None
-        return LeaderboardRow(
-            rank=self.order.index(number) + 1 if number in self.order else None,
-            candidate=candidate.name,
-            is_reference=candidate.is_reference,
-            trial=candidate.trial,
-            search_auc=candidate.auc,
-            search_error=candidate.standard_error,
-            repeats=len(repeats),
-            mean=mean,
-            standard_error=estimate.error if estimate is not None else None,
-            low=estimate.low if estimate is not None else None,
-            high=estimate.high if estimate is not None else None,
-            optimism=candidate.auc - mean if candidate.auc is not None and mean is not None else None,
-            differences=[found for other in self._opponents(number) if (found := self._difference(number, other))],
-            note=self._note(number),
-        )
 
-    def _ended(self, number: int, repeat: int) -> bool:
-        left = self._exits.get(number)
-        return (number, repeat) in self._results or (left is not None and left.repeat < repeat)
-
-    def _finished(self, number: int) -> list[int]:
-        return [repeat for repeat in range(self.whole) if self._results.get((number, repeat)) is not None]
-
-    def _rows(self, number: int, repeats: list[int]) -> list[tuple[float, ...]]:
-        return [row for repeat in repeats if (row := self._results[number, repeat]) is not None]
-
-    def _mean(self, number: int, repeats: list[int]) -> float:
-        folds = [auc for row in self._rows(number, repeats) for auc in row]
-        return math.fsum(folds) / len(folds)
-
-    def _opponents(self, number: int) -> list[int]:
-        against = [other for other in self._numbers if self._plan.candidates[other].is_reference]
-        if self.order:
-            leader, *followers = self.order
-            against += followers[:1] if number == leader else [leader]
-        return [other for other in dict.fromkeys(against) if other != number]
-
-    def _difference(self, number: int, other: int) -> Difference | None:
-        common = [repeat for repeat in self._finished(number) if repeat in self._finished(other)]
-        if not common:
-            return None
-        first, second = self._rows(number, common), self._rows(other, common)
-        prior = self.prior if len(common) == self.whole else None
-        found = difference_over(first, second, self._spec.scoring, prior=prior)
-        name = self._plan.candidates[other].name
-        if found is None:
-            alone = self._mean(number, common) - self._mean(other, common)
-            return Difference(name, len(common), alone, None, None, Verdict.INDISTINGUISHABLE)
-        return Difference(name, len(common), found.difference, found.low, found.high, verdict(found))
-
-    def _note(self, number: int) -> str:
-        if number in self._exits:
-            return self._exits[number].reason
-        failed = [repeat + 1 for repeat in range(self.whole) if self._results.get((number, repeat), ()) is None]
-        return f"failed in repeat {', '.join(map(str, failed))}" if failed else ""
+def _difference(table: CandidateResults, plan: Plan, number: int, other: int) -> Difference:
+    name, common = plan.candidates[other].name, table.common(number, other)
+    found = table.difference(number, other)
+    if found is None:
+        alone = table.mean(number, common) - table.mean(other, common)
+        return Difference(name, len(common), alone, None, None, Verdict.INDISTINGUISHABLE)
+    detectable = found.detectable if math.isfinite(found.detectable) else None
+    return Difference(name, len(common), found.difference, found.low, found.high, verdict(found), detectable)
 
 
 def verdict(found: Comparison) -> Verdict:
@@ -227,15 +231,30 @@ def verdict(found: Comparison) -> Verdict:
     return Verdict.BETTER if found.difference > 0 else Verdict.WORSE
 
 
-def _notes(spec: StudySpec, plan: Plan, *, moderated: bool) -> list[str]:
+def _notes(spec: StudySpec, table: CandidateResults, tried: int | None) -> list[str]:
     how = "the corrected resampled t-test"
-    if moderated:
+    if table.knows_samples:
+        how = "the spread over repeats and the out-of-fold scores (Obuchowski and Rockette 1995)"
+    if table.prior is not None:
         how += ", each variance moderated by those of all pairs (Smyth 2004)"
-    notes = [
-        f"Intervals are 95 % each, by {how}, not adjusted for multiple comparisons.",
-        f"The highest of {len(plan.candidates)} means is still optimistically biased, though less than in the search; "
-        "only the test set, read once, is free of selection bias.",
-    ]
+    selection = table.selection
+    if selection is None:
+        notes = [f"Intervals are 95 % each, by {how}, not adjusted for multiple comparisons."]
+    else:
+        among = f"the {tried} configurations of the search" if tried else f"the {selection.confirmed} candidates"
+        notes = [
+            f"Intervals of differences are 95 % for all candidates against the baselines together, by {how}; they "
+            f"account for the selection among {among} on the same samples (Dunnett 1955, by simulation). Two "
+            "baselines were not selected; their difference has a 95 % interval by itself."
+        ]
+        if not tried:
+            notes.append("The search is not in this database: its selection is not accounted for.")
+    if table.remaining is not None:
+        notes.append(
+            "New folds of the same samples leave optimism in the highest mean: if all configurations were equally "
+            f"good, {table.remaining.expected:.3f} on average and up to {table.remaining.most:.3f}; less if the winner "
+            "stands out. Only the test set, read once, is free of it."
+        )
     if spec.scoring.rows == "official":
         notes.append(
             "Every repeat was scored on the same official validation set: the intervals cover seeds, not samples."

@@ -8,12 +8,15 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hpo.errors import UsageError
-from hpo.outcome.final import Final, FinalEntry, FinalNetwork, FinalResult, store
+from hpo.outcome.access_log import access_key, accesses_elsewhere, note_access
+from hpo.outcome.final import Final, FinalEntry, FinalNetwork, FinalResult, results_root, store
 from hpo.outcome.networks import Entry, Network, Protocol
 from hpo.outcome.twins import find_twins
-from hpo.outcome.unseal import Ledger, open_test_set
+from hpo.outcome.unseal import Ledger, TestSet, open_test_set
+from hpo.search.database.database import Database
 from hpo.search.queries.ledger import Opening, StudyLedger, read_openings
 from hpo.search.study import Study
 from hpo.study.stored import JsonObject
@@ -44,26 +47,25 @@ def open_and_score(
         UsageError: if this test set was read before for other networks, and no reason is given.
         DataError, StorageError, OutputError.
     """
-    from hpo.training.loop.model_file import load_model
-
     dataset = study.spec.data
     configuration = _what_is_opened_for(dataset.name, entries, protocol, networks)
     openings = read_openings(study.database, dataset.name)
     again = next((one for one in openings if _same_networks(one.configuration, configuration)), None)
-    if again is None and openings and not reopen:
-        last = openings[-1]
-        raise UsageError(
-            f"the test set of {dataset.name} was already opened for study {last.study} at {last.when}; another access "
-            'weakens every result on it. To open it again, give the reason: --reopen "why"; every report will show it'
-        )
-    ledger: Ledger = StudyLedger(study.database) if again is None else _AlreadyWritten(again)
+    data_md5 = next((network.record.provenance.data_md5 for network in networks if network.record is not None), "")
+    if again is None and not reopen:
+        root = results_root(folder, (study.name, *study.former_names))
+        elsewhere = accesses_elsewhere(study.database, dataset.name, data_folder, root, data_md5)
+        if openings or elsewhere:
+            last, where = (openings[-1], "") if openings else (elsewhere[-1], f" through {elsewhere[-1].database}")
+            raise UsageError(
+                f"the test set of {dataset.name} was already opened for study {last.study} at {last.when}{where}; "
+                "another access weakens every result on it. To open it again, give the reason: --reopen "
+                '"why"; every report will show it'
+            )
+    noted: Ledger = _Noted(study.database, data_folder, data_md5)
+    ledger = noted if again is None else _AlreadyWritten(again)
     test = open_test_set(ledger, study.name, configuration, code_version, dataset, data_folder, reopen)
-    scores = {
-        entry.name: np.stack(
-            [load_model(n.path).scores(test.images, device) for n in networks if n.entry == entry.name]
-        )
-        for entry in entries
-    }
+    scores = _scores(entries, networks, test, device)
     twins = find_twins(test, dataset, data_folder)
     result = FinalResult(
         study=study.name,
@@ -75,16 +77,45 @@ def open_and_score(
         code_version=code_version,
         time=time.time(),
         twin_threshold=None if twins is None else twins.threshold,
+        reason=reopen if again is None else again.reason,
+        access=access_key(configuration),
     )
     final = Final(result, scores, np.array(test.labels), None if twins is None else twins.has_twin)
     store(final, folder)
     return final
 
 
+def _scores(
+    entries: Sequence[Entry], networks: Sequence[Network], test: TestSet, device: str
+) -> dict[str, NDArray[np.float32]]:
+    """Return the (seeds, N, L) test scores of the networks of each entry."""
+    from hpo.training.loop.model_file import load_model
+
+    return {
+        entry.name: np.stack(
+            [load_model(n.path).scores(test.images, device) for n in networks if n.entry == entry.name]
+        )
+        for entry in entries
+    }
+
+
 def _same_networks(logged: JsonObject, configuration: JsonObject) -> bool:
     """Return whether an access was for these networks; how they were chosen names studies, which can be renamed."""
     first, second = ({key: value for key, value in one.items() if key != "entries"} for one in (logged, configuration))
     return first == second
+
+
+class _Noted:
+    """The database's access log, which is repeated in the folder of the data files for other databases."""
+
+    def __init__(self, database: Database, data_folder: Path, data_md5: str) -> None:
+        self._database, self._folder, self._data_md5 = database, data_folder, data_md5
+
+    def write(self, study: str, configuration: JsonObject, code_version: str, reason: str) -> int:
+        """Log an access, then note it."""
+        row = StudyLedger(self._database).write(study, configuration, code_version, reason)
+        note_access(self._folder, configuration, self._data_md5, study, self._database.address, code_version, reason)
+        return row
 
 
 class _AlreadyWritten:

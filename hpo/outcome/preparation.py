@@ -121,6 +121,7 @@ def planned_spec(search: Study, name: str, plan: Plan, seeds: int) -> StudySpec:
                 }
             ),
             "budget": spec.budget.model_copy(update={"trials": seeds * len(plan.candidates)}),
+            "start": (),
             "plan": plan,
         }
     )

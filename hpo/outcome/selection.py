@@ -11,11 +11,11 @@ import numpy as np
 from hpo.search.queries.scores import OutOfFold, read_out_of_fold
 from hpo.search.queries.trials import CorrectedBest, CorrectedDifference, Ranking
 from hpo.search.study import Study
+from hpo.statistics.bbc_cv import Corrected, Selection, corrected_selection
 from hpo.statistics.delong import difference_of_fixed_networks
 from hpo.statistics.intervals import Comparison
 from hpo.statistics.network_metrics import NetworkMetrics
 from hpo.statistics.out_of_fold import out_of_fold_aucs
-from hpo.statistics.selection import Corrected, Selection, corrected_selection
 
 ENSEMBLE = 5
 """Number of trials whose ranks are averaged for the remark on ensembles."""

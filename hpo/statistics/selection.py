@@ -1,233 +1,251 @@
-"""What the configuration is worth that was selected as the best of many by its cross-validated AUC.
+"""Selection accounted for: the winner of a search is compared as the best of all that were tried.
 
-The best of many noisy values is too high. BBC-CV (bootstrap bias-corrected cross-validation) repeats the selection on
-resamples of the out-of-fold scores: it selects on the samples that were drawn, and scores the selected configuration on
-those that were not. Nothing is trained again.
-
-It removes what is due to the choice of samples. A configuration that was lucky with its seeds has networks that really
-are better, on the samples left out, too; what it would reach when trained again remains overestimated.
+New folds of the same samples remove the luck of folds and seeds, but not that of the samples: a configuration that
+happens to suit these samples is chosen by the search, and is confirmed on them. So the winner's difference to a
+baseline is held against its distribution under the assumption that all configurations tried are equally good: the
+search picks the best, the confirmation picks the best of those. That is Dunnett's test, of as many treatments as the
+search tried, less what new folds and seeds average out.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
-from hpo.statistics.auc import OneClassError
-from hpo.statistics.bootstrap import MIN_RESAMPLES, resample_counts, weighted_areas
-from hpo.statistics.intervals import CONFIDENCE, check_confidence
-from hpo.statistics.network_metrics import labels_with_both_classes
-from hpo.statistics.out_of_fold import SampleIndex, ScoredFold, out_of_fold_aucs
+from hpo.statistics.auc import Array
+from hpo.statistics.intervals import CONFIDENCE, ZERO_TOLERANCE, Comparison, check_confidence
+from hpo.statistics.moderated_variance import VariancePrior
+from hpo.statistics.network_metrics import network_aucs
 
-RESAMPLES = 500
+MOST_DRAWS, LEAST_DRAWS, VALUES = 20_000, 4_000, 4_000_000
+"""Number of simulated searches from which a quantile is taken, fewer for more configurations; and the normal values
+that this takes. The standard error of the quantile is then .02 to .04."""
 
-MOST_WORK = 500_000_000
-"""Largest number of scores times resamples, about ten seconds; of larger tables fewer resamples are drawn."""
+MOST_TRIED = 5_000
+"""More configurations count as this many; the quantile grows by .2 for ten times as many."""
 
-_OUT_OF_REACH = 6.0
-"""A configuration that lies this many standard errors of the paired difference below those that are selected would be
-selected in one resample of a thousand million."""
-
-
-@dataclass(frozen=True)
-class Corrected:
-    """A value of a selected configuration.
-
-    Attributes:
-        naive: on all samples, on which it was selected.
-        corrected: mean over resamples, on the samples that were left out of each.
-        low, high: percentile interval over resamples.
-    """
-
-    naive: float
-    corrected: float
-    low: float
-    high: float
-    confidence: float
-
-    @property
-    def optimism(self) -> float:
-        """By how much the naive value overestimates."""
-        return self.naive - self.corrected
+_SHARES = 20
+"""Shares of noise are rounded down to multiples of 1 / _SHARES: the quantile can only become larger."""
 
 
 @dataclass(frozen=True)
 class Selection:
-    """The configuration with the highest mean AUC over folds.
+    """How a winner was selected.
 
     Attributes:
-        place: of the selected configuration, among all.
-        auc: its AUC.
-        differences: to each reference, by its place: selected minus reference.
-        ensemble: places of the configurations whose ranks are averaged, best first; empty if not asked for.
-        ensemble_auc: AUC of the averaged ranks, the members selected anew in each resample.
-        ensemble_gain: that minus the AUC of the selected configuration.
-        resamples: number of them.
+        tried: configurations of the search, from which the best were confirmed.
+        confirmed: the best of them, of which the one with the highest confirmed mean is the winner.
+        baselines: fixed configurations that the winner is compared with.
+        repeats: of the confirmation.
     """
 
-    place: int
-    auc: Corrected
-    differences: dict[int, Corrected]
-    ensemble: tuple[int, ...]
-    ensemble_auc: Corrected | None
-    ensemble_gain: Corrected | None
-    resamples: int
+    tried: int
+    confirmed: int
+    baselines: int
+    repeats: int
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for counts that no search has."""
+        if min(self.tried, self.confirmed, self.baselines, self.repeats) < 1:
+            raise ValueError(f"{self}: every count must be at least 1")
 
 
-def corrected_selection(
-    folds: Sequence[ScoredFold],
-    candidates: Sequence[int],
-    references: Sequence[int] = (),
-    ensemble: int = 0,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
-    confidence: float = CONFIDENCE,
-) -> Selection:
-    """Select the candidate with the highest mean AUC over folds, and correct its AUC for the selection by BBC-CV.
+@dataclass(frozen=True)
+class Optimism:
+    """By how much a winner's mean exceeds its true value if all configurations tried are equally good, in AUC.
 
-    Resamples are drawn within folds and, with one label, within classes.
+    If the winner truly stands out, by less; so the true optimism lies between 0 and `most`.
+
+    Attributes:
+        expected: mean.
+        most: 97.5 % quantile.
+    """
+
+    expected: float
+    most: float
+
+
+def selected_comparison(
+    found: Comparison, selection: Selection, noise_share: float = 0.0, confidence: float = CONFIDENCE
+) -> Comparison:
+    """Widen the interval of a difference of two confirmed configurations by how they were selected.
+
+    The intervals of all candidates against all baselines hold together, with this confidence. The p-value is left as
+    it is; it is that of two configurations chosen beforehand.
 
     Args:
-        folds: scores of all configurations.
-        candidates: places of the configurations that were selected from, at least one.
-        references: places of configurations that were fixed before, to compare with.
-        ensemble: number of best candidates whose ranks within folds are averaged; 0 for none. Fewer than two are none.
+        found: with standard error and degrees of freedom.
+        noise_share: share of the variance that other folds and seeds would average out, between 0 and 1; 0, the
+            default, is the safe assumption that all of it is due to the samples.
 
-    Raises:
-        OneClassError, ValueError: as `out_of_fold_aucs`; ValueError without candidates, or for fewer than MIN_RESAMPLES
-            resamples.
+    Source: Dunnett 1955, with the quantile simulated through both steps of the selection.
+    """
+    if found.error <= ZERO_TOLERANCE:
+        return found
+    reach = selection_quantile(selection, noise_share, found.degrees, confidence) * found.error
+    low, high = found.difference - reach, found.difference + reach
+    return Comparison(found.difference, found.error, low, high, found.p, confidence, found.degrees)
 
-    Source: Tsamardinos, Greasidou and Borboudakis 2018, Machine Learning 107:1895.
+
+def selection_quantile(
+    selection: Selection, noise_share: float = 0.0, degrees: float = math.inf, confidence: float = CONFIDENCE
+) -> float:
+    """Return the t that the winner minus the worst baseline exceeds with probability (1 - confidence) / 2 by selection.
+
+    Never less than Student's quantile of two configurations chosen beforehand.
+
+    Args:
+        noise_share: as `selected_comparison`.
+        degrees: of freedom of the standard error.
     """
     check_confidence(confidence)
-    if not candidates or resamples < MIN_RESAMPLES:
-        raise ValueError(f"{len(candidates)} candidates and {resamples} resamples; needed are 1 and {MIN_RESAMPLES}")
-    members = min(ensemble, len(candidates)) if ensemble > 1 and len(candidates) > 1 else 0
-    own = [fold.of(candidates) for fold in folds]
-    values, within_reach = _contenders(own, max(members, 1))
-    places, values = np.asarray(candidates)[within_reach], values[within_reach]
-    own = [fold.of(within_reach) for fold in own]
-    work = sum(fold.scores.size for fold in own)
-    draws = _Draws(own, max(MIN_RESAMPLES, min(resamples, MOST_WORK // max(work, 1))), seed)
-    drawn = draws.areas(own)
-    chosen = draws.areas_left_out(own, drawn.argmax(axis=0)[:, None])
-    order = np.argsort(-values, kind="stable")
-    best = float(values[order[0]])
-    differences = {}
-    for reference in references:
-        fixed = [fold.of([reference]) for fold in folds]
-        naive = best - float(out_of_fold_aucs(fixed).values[0])
-        theirs = draws.areas_left_out(fixed, np.zeros((draws.count, 1), dtype=np.int64))
-        differences[reference] = _corrected(naive, chosen - theirs, confidence)
-    together = gain = None
-    if members:
-        whole, averaged = _ensemble(own, order[:members], drawn, draws)
-        together = _corrected(whole, averaged, confidence)
-        gain = _corrected(whole - best, averaged - chosen, confidence)
-    return Selection(
-        place=int(places[order[0]]),
-        auc=_corrected(best, chosen, confidence),
-        differences=differences,
-        ensemble=tuple(int(place) for place in places[order[:members]]),
-        ensemble_auc=together,
-        ensemble_gain=gain,
-        resamples=draws.count,
-    )
+    winners = _null(selection, _rounded(noise_share))
+    gaps = (winners[0] - winners[1]) / math.sqrt(2)
+    tail = (1 - confidence) / 2
+    if math.isfinite(degrees):
+        # The same probabilities for all degrees of freedom, so that the quantile falls as they grow.
+        shares = np.random.default_rng(1).random(gaps.size)
+        gaps = gaps / np.sqrt(special.chdtri(degrees, shares) / degrees)
+    student = -float(special.stdtrit(degrees, tail))
+    return max(student, float(np.quantile(gaps, 1 - tail)))
 
 
-def _corrected(naive: float, left_out: NDArray[np.float64], confidence: float) -> Corrected:
-    left_out = left_out[~np.isnan(left_out)]
-    if not left_out.size:
-        raise OneClassError("no resample leaves both classes out in any fold; there are too few samples")
-    low, high = np.quantile(left_out, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return Corrected(naive, float(left_out.mean()), float(low), float(high), confidence)
-
-
-def _ensemble(
-    folds: Sequence[ScoredFold], team: NDArray[np.int64], drawn: NDArray[np.float64], draws: _Draws
-) -> tuple[float, NDArray[np.float64]]:
-    """Return the AUC of the averaged ranks of a team, and on what each resample leaves out those of its own team.
+def winner_optimism(selection: Selection, error: float, noise_share: float = 0.0) -> Optimism:
+    """Estimate the optimism that selection leaves in the confirmed mean of a winner.
 
     Args:
-        team: (k,) places of the best on all samples.
-        drawn: (C, B) AUCs on the samples that each resample drew.
+        error: standard error of the difference of two configurations; each has half its variance of its own.
+        noise_share: as `selected_comparison`.
     """
-    ranked = [ScoredFold(fold.samples, fold.labels, _ranks(fold)) for fold in folds]
-    whole = float(out_of_fold_aucs([_averaged(fold, team) for fold in ranked]).values[0])
-    teams = np.sort(np.argpartition(-drawn, team.size - 1, axis=0)[: team.size].T, axis=1)
-    return whole, draws.areas_left_out(ranked, teams)
+    winners, _ = _null(selection, _rounded(noise_share))
+    own = error / math.sqrt(2)
+    return Optimism(max(float(winners.mean()), 0.0) * own, float(np.quantile(winners, 0.975)) * own)
 
 
-def _contenders(folds: Sequence[ScoredFold], count: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Return the AUCs of all candidates, and the places of those that may be among the best `count` of a resample."""
-    metrics = out_of_fold_aucs(folds)
-    last = int(np.argsort(-metrics.values, kind="stable")[count - 1])
-    errors = np.linalg.norm(metrics.influences - metrics.influences[last], axis=1)
-    is_near = metrics.values >= metrics.values[last] - _OUT_OF_REACH * errors
-    return metrics.values, np.flatnonzero(is_near)
+def repeated_difference(
+    differences: Array,
+    influences: Array,
+    folds: int,
+    confidence: float = CONFIDENCE,
+    prior: VariancePrior | None = None,
+) -> tuple[Comparison, float]:
+    """Compare two configurations over repeats of cross-validation, with the influence of each sample known.
 
+    The variance is that of the mean over repeats, which other folds and seeds would average out, plus the covariance
+    of two repeats over samples, which they would not: Obuchowski and Rockette's analysis, a repeat in place of a
+    reader. The covariance is that of validation samples; other samples would train other networks, too, for which it is
+    enlarged by k / (k - 1), as the corrected resampled t-test does. That test has fold AUCs only and enlarges both.
 
-def _ranks(fold: ScoredFold) -> NDArray[np.float32]:
-    """Return the rank of each sample within the fold, for each configuration and label; ties share their mean."""
-    return np.asarray(stats.rankdata(fold.scores, axis=1), dtype=np.float32)
+    Args:
+        differences: (R,) first minus second, mean over the folds of each of R >= 2 repeats.
+        influences: (R, N) of each sample on that difference, so that sums of products are covariances.
+        folds: number k of folds in each repeat, at least 2.
+        prior: moderates the variance over repeats, where many configurations are compared.
 
+    Returns:
+        The comparison, and the share of its variance that other folds and seeds would average out.
 
-def _averaged(fold: ScoredFold, places: NDArray[np.int64]) -> ScoredFold:
-    return ScoredFold(fold.samples, fold.labels, fold.scores[places].mean(axis=0, keepdims=True))
+    Raises:
+        ValueError: for fewer than two repeats, or arrays that do not belong together.
 
-
-class _Draws:
-    """Resamples of the samples of several folds.
-
-    Attributes:
-        count: B, the number of resamples.
+    Source: Obuchowski and Rockette 1995; k / (k - 1): Nadeau and Bengio 2003, for many repeats of k folds.
     """
-
-    def __init__(self, folds: Sequence[ScoredFold], count: int, seed: int) -> None:
-        random = np.random.default_rng(seed)
-        index = SampleIndex.of(folds)
-        self.count, self._places = count, index.places
-        self._counts = np.zeros((index.count, count), dtype=np.int64)
-        for stratum in np.unique(index.strata):
-            here = np.flatnonzero(index.strata == stratum)
-            self._counts[here] = resample_counts(here.size, count, random)
-
-    def areas(self, folds: Sequence[ScoredFold]) -> NDArray[np.float64]:
-        """Compute the (C, B) mean AUCs over folds and labels on the samples that were drawn."""
-        return self._areas(folds, [self._counts[places] for places in self._places])
-
-    def areas_left_out(self, folds: Sequence[ScoredFold], teams: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Compute the (B,) AUCs of the averaged scores of each resample's team on the samples that were not drawn.
-
-        Args:
-            teams: (B, k) places of the configurations whose scores are averaged.
-        """
-        values = np.empty(self.count)
-        distinct, which = np.unique(teams, axis=0, return_inverse=True)
-        for number, team in enumerate(distinct):
-            columns = np.flatnonzero(which.reshape(-1) == number)
-            left_out = [(self._counts[np.ix_(places, columns)] == 0).astype(np.int64) for places in self._places]
-            values[columns] = self._areas([_averaged(fold, team) for fold in folds], left_out)[0]
-        return values
-
-    def _areas(self, folds: Sequence[ScoredFold], counts: Sequence[NDArray[np.int64]]) -> NDArray[np.float64]:
-        """Leave out a fold or a label without both classes in a resample."""
-        per_fold = []
-        for fold, count in zip(folds, counts, strict=True):
-            of_labels = []
-            for label in labels_with_both_classes(fold.labels):
-                truth = fold.labels[:, label]
-                scores = fold.scores[..., label]
-                of_labels.append(weighted_areas(scores, truth, count[truth == 1], count[truth == 0]))
-            per_fold.append(_mean_without_nan(of_labels))
-        return _mean_without_nan(per_fold)
+    repeats = len(differences)
+    if repeats < 2 or influences.shape[:1] != (repeats,):
+        raise ValueError(f"{repeats} differences and influences of shape {influences.shape}; expected R >= 2 of each")
+    variance, degrees = float(differences.var(ddof=1)), float(repeats - 1)
+    if prior is not None:
+        variance, degrees = prior.moderate(variance, degrees)
+    noise = variance / repeats
+    products = influences @ influences.T
+    covariance = max(float(products.sum() - np.trace(products)) / (repeats * (repeats - 1)), 0.0)
+    sampling = covariance * folds / (folds - 1)
+    total = noise + sampling
+    difference = float(differences.mean())
+    if total <= ZERO_TOLERANCE**2:
+        return Comparison(difference, 0.0, -1.0, 1.0, math.nan, confidence), 0.0
+    uncertainty = noise**2 / degrees + sampling**2 / _degrees_of_samples(influences.mean(axis=0))
+    satterthwaite = total**2 / uncertainty if uncertainty else math.inf
+    error = math.sqrt(total)
+    reach = -float(special.stdtrit(satterthwaite, (1 - confidence) / 2)) * error
+    p = 2 * float(special.stdtr(satterthwaite, -abs(difference) / error))
+    found = Comparison(difference, error, difference - reach, difference + reach, p, confidence, satterthwaite)
+    return found, noise / total
 
 
-def _mean_without_nan(areas: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
-    counted = np.sum([~np.isnan(area) for area in areas], axis=0)
-    total = np.sum([np.nan_to_num(area) for area in areas], axis=0)
-    return np.where(counted > 0, total / np.maximum(counted, 1), np.nan)
+def fold_influences(folds: Sequence[tuple[NDArray[np.int64], Array, Array]], size: int) -> NDArray[np.float64]:
+    """Return the influence of each of `size` samples on the mean AUC over folds, (size,), of one trained configuration.
+
+    Args:
+        folds: of each, the indices of its validation samples, (n,), their labels and their scores, (n,) or (n, L).
+
+    Raises:
+        OneClassError, ValueError: as `network_aucs`.
+    """
+    total = np.zeros(size)
+    for samples, labels, scores in folds:
+        total[samples] += network_aucs(scores[None], labels).influences[0] / len(folds)
+    return total
+
+
+def noise_share(tables: Sequence[Array], error: float) -> float:
+    """Estimate the share of the variance of a confirmed difference that other folds and seeds would average out.
+
+    Args:
+        tables: AUCs of each configuration, (R, k), on the same folds.
+        error: standard error of the difference of two of them.
+
+    Returns:
+        The interaction of configurations and repeats, for the mean over repeats, relative to error^2; 0 for fewer than
+        two repeats or configurations, where it is not known.
+    """
+    means = np.stack([table.mean(axis=1) for table in tables])
+    configurations, repeats = means.shape
+    if min(configurations, repeats) < 2 or error <= ZERO_TOLERANCE:
+        return 0.0
+    rest = means - means.mean(axis=1, keepdims=True) - means.mean(axis=0) + means.mean()
+    variance = np.square(rest).sum() / ((configurations - 1) * (repeats - 1))
+    return float(min(2 * variance / (repeats * error**2), 1.0))
+
+
+def _degrees_of_samples(influences: NDArray[np.float64]) -> float:
+    """Return the degrees of freedom of a variance that is a sum of squared influences, (N,), from their fourth moments.
+
+    Fewer than N where a few samples decide, as between two configurations that rank most samples alike.
+    """
+    squares = np.square(influences)
+    scatter = float(np.square(squares).sum() - squares.sum() ** 2 / squares.size)
+    return max(2 * float(squares.sum()) ** 2 / scatter, 1.0) if scatter > 0 else math.inf
+
+
+def _rounded(share: float) -> float:
+    return math.floor(min(max(share, 0.0), 1.0) * _SHARES) / _SHARES
+
+
+@lru_cache(maxsize=64)
+def _null(selection: Selection, share: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Simulate searches of equal configurations: the winner's mean, and the lowest of the baselines, (draws,) each.
+
+    In units of a confirmed mean's own standard deviation.
+    """
+    random = np.random.default_rng(0)
+    tried = min(selection.tried, MOST_TRIED)
+    confirmed = min(selection.confirmed, tried)
+    persistent, noise = math.sqrt(1 - share), math.sqrt(share)
+    draws = min(max(VALUES // tried, LEAST_DRAWS), MOST_DRAWS)
+    lowest = random.normal(size=(draws, selection.baselines)).min(axis=1)
+    if not noise:  # The best of the search is the best of the confirmation.
+        return special.ndtri(random.random(draws) ** (1 / tried)), lowest
+    suits = persistent * random.standard_normal((draws, tried), dtype=np.float32)
+    if confirmed < tried:
+        searched = suits + noise * math.sqrt(selection.repeats) * random.standard_normal(suits.shape, dtype=np.float32)
+        best = np.argpartition(-searched, confirmed - 1, axis=1)[:, :confirmed]
+        suits = np.take_along_axis(suits, best, axis=1)
+    winners = (suits + noise * random.standard_normal(suits.shape, dtype=np.float32)).max(axis=1)
+    return winners.astype(np.float64), lowest

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import logging
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from hpo.study.catalogue import DATASETS, Dataset, find_dataset
 from hpo.study.config import ConfigValues, problem_of, settings
 from hpo.study.space import Space, TomlTable, can_apply, read_range
 from hpo.study.spec import Budget, Confirm, Scoring, Search, StudySpec
+from hpo.study.starts import Start, fitted, read_starts
 from hpo.text import brief
 
 SECTIONS: dict[str, type[BaseModel]] = {"scoring": Scoring, "search": Search, "budget": Budget, "confirm": Confirm}
@@ -25,7 +28,9 @@ MOST_BYTES = 2**24
 MOST_PARTS = 10
 """Largest number of parts of a key of `--set`."""
 
-_TOP = ("dataset", *SECTIONS, "fixed", "space")
+_TOP = ("dataset", *SECTIONS, "fixed", "space", "start")
+
+_log = logging.getLogger(__name__)
 
 
 def builtin_study_file(dataset: str) -> Path:
@@ -71,8 +76,27 @@ def load_spec(path: Path, overrides: tuple[str, ...] = ()) -> StudySpec:
         raise StudyFileError(str(path), ["is not text in UTF-8"]) from None
     except ValueError as error:
         raise StudyFileError(str(path), [f"is not TOML: {error}"]) from None
+    before = copy.deepcopy(table)
     apply_overrides(table, overrides)
+    if table.get("start") and table["start"] == before.get("start"):
+        _fit_starts(table, before)
     return check_spec(table, str(path))
+
+
+def _fit_starts(table: TomlTable, before: TomlTable) -> None:
+    """Fit the start points of a file into its space after `--set`; where they are wrong before it they are left."""
+    problems: list[str] = []
+    starts = read_starts(before["start"], *_check_settings(before, problems), problems)
+    fixed, space = _check_settings(table, problems)
+    if problems:
+        return
+    kept: list[Start] = []
+    for start in starts:
+        one, notes = fitted(start, fixed, space)
+        kept += [one] if one is not None else []
+        for note in notes:
+            _log.info(note)
+    table["start"] = [{"name": start.name, **start.values} for start in kept]
 
 
 def _parse_toml(text: str) -> TomlTable:
@@ -100,7 +124,7 @@ def apply_overrides(table: TomlTable, overrides: tuple[str, ...]) -> None:
         if len(parts) > MOST_PARTS:
             raise UsageError(f"--set {brief(text)}: a key has at most {MOST_PARTS} parts")
         where, given = table, _toml_value(value.strip())
-        if len(parts) == 1 and key.strip() in _TOP[1:] and not isinstance(given, dict):
+        if len(parts) == 1 and key.strip() in _TOP[1:-1] and not isinstance(given, dict):
             raise UsageError(f"--set {brief(text)}: {parts[0]} is a section; give --set {parts[0]}.KEY=VALUE")
         for part in parts[:-1]:
             where = where.setdefault(part, {})
@@ -149,8 +173,10 @@ def check_spec(table: TomlTable, source: str) -> StudySpec:
     dataset = _check_dataset(table, problems)
     sections = {name: _check_section(model, name, table.get(name, {}), problems) for name, model in SECTIONS.items()}
     fixed, space = _check_settings(table, problems)
+    # A problem of the space would be told once more for each start point.
+    start = () if problems else read_starts(table.get("start", []), fixed, space, problems)
     if not problems:
-        spec = StudySpec(dataset=dataset, fixed=fixed, space=space, **sections)
+        spec = StudySpec(dataset=dataset, fixed=fixed, space=space, start=start, **sections)
         problems += _cross_section_problems(spec)
         if not problems:
             return spec

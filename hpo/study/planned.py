@@ -1,4 +1,4 @@
-"""Trials that are planned before a study starts: the baselines of a search, and every trial of a confirmation."""
+"""What is known of a trial before it starts: baselines, start points of a search, every trial of a confirmation."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from hpo.study.baselines import baselines
 from hpo.study.config import TrainConfig
 from hpo.study.spec import StudySpec
+from hpo.study.starts import Start
 
 
 @dataclass(frozen=True)
@@ -40,3 +41,11 @@ def planned_trial(spec: StudySpec, slot: int) -> PlannedTrial | None:
         return None
     name = list(known)[slot]
     return PlannedTrial(name, known[name], is_baseline=True)
+
+
+def start_at(spec: StudySpec, slot: int) -> Start | None:
+    """Return the start point of a slot of the budget, from 0; those of a search follow its baselines."""
+    if not spec.start or spec.plan is not None:
+        return None
+    place = slot - len(baselines(spec))
+    return spec.start[place] if 0 <= place < len(spec.start) else None

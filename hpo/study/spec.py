@@ -14,6 +14,7 @@ from hpo.study.choices import PRUNERS, SAMPLERS, OneOf
 from hpo.study.config import ConfigValues, TrainConfig, settings
 from hpo.study.plan import Plan
 from hpo.study.space import Space
+from hpo.study.starts import Start
 from hpo.study.stored import JsonObject, parse_object
 
 
@@ -86,9 +87,9 @@ class Search(_Section):
     """Asynchronous successive halving (Li et al. 2020, arXiv 1810.05934), another rule, or no pruning."""
 
     rungs: RungRule | Annotated[tuple[RungSpec, ...], Field(strict=False)] = "folds"
-    """Where trials are compared: `epochs`, all folds together after first_rung * reduction^i epochs; `folds`, the first
-    fold alone at these epochs and at the last, then the others are trained; or a list of {folds, epochs, keep} in the
-    order of training."""
+    """Where trials are compared: `epochs`, all folds together after first_rung * reduction^i epochs; `folds`, one fold
+    at the first of these epochs, two at the others, then half of the folds after all epochs, of which the better half
+    trains the other folds; or a list of {folds, epochs, keep} in the order of training."""
 
     first_rung: int = Field(4, ge=1, le=1000)
     """Epochs before the first pruning decision."""
@@ -159,6 +160,7 @@ class StudySpec(BaseModel):
     confirm: Confirm = Confirm()
     fixed: ConfigValues = {}
     space: Space = {}
+    start: tuple[Start, ...] = ()
     plan: Plan | None = None
 
     @classmethod
@@ -179,11 +181,14 @@ class StudySpec(BaseModel):
 
         A study that was created before there were these keys thus goes on as it was, from the same study file.
         """
-        changes = {}
+        changes: dict[str, Any] = {}
         for section, keys in _BEFORE.items():
             own, other = getattr(self, section), getattr(stored, section)
             kept = {key: getattr(other, key) for key in keys if key not in own.model_fields_set}
             changes[section] = own.model_copy(update=kept)
+        if "start" not in stored.model_fields_set:
+            # Shipped study files have got start points since.
+            changes["start"] = ()
         return self.model_copy(update=changes)
 
     @property
@@ -209,11 +214,14 @@ class StudySpec(BaseModel):
         values["confirm"] = {"per_family": self.confirm.per_family, **confirm}
         for number, candidate in enumerate(self.plan.candidates if self.plan else ()):
             values["plan"]["candidates"][number]["config"] = candidate.config.identity()
+        # By their places, so that differences are told one by one.
+        starts = enumerate(self.start, start=1)
+        values["start"] = {str(place): {"name": one.name, **one.values} for place, one in starts}
         if self.plan is not None and not self.plan.per_family:
             del values["plan"]["per_family"]
         for section, keys in _BEFORE.items():
             values[section] = {key: value for key, value in values[section].items() if (key, value) not in keys.items()}
-        return {key: value for key, value in values.items() if key not in ("confirm", "plan") or value}
+        return {key: value for key, value in values.items() if key not in ("confirm", "plan", "start") or value}
 
     def fingerprint(self) -> str:
         """Return a hash of `canonical()`, 16 hexadecimal digits."""

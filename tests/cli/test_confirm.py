@@ -12,24 +12,36 @@ from typing import Any
 
 import pytest
 
+from hpo.api import open_study, run_worker
 from hpo.outcome.leaderboard import Verdict
 from tests.cli.run import hpo, hpo_here
 from tests.mention import unmentioned
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("linear_network")]
 
 SMALL = [
-    *("--set", "budget.epochs=1", "--set", "scoring.rows=holdout", "--set", "scoring.share=0.5"),
+    *(
+        "--set",
+        "fixed.network=linear",
+        "--set",
+        "budget.epochs=20",
+        "--set",
+        "scoring.rows=holdout",
+        "--set",
+        "scoring.share=0.5",
+    ),
     *("--set", "search.pruner=none", "--set", "fixed.batch_size=128"),
 ]
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory, linear_network: None) -> Path:
     """A folder with a search of four trials and its confirmation, 4 candidates and 2 repeats, a worker killed on it."""
     folder = tmp_path_factory.mktemp("confirm")
-    run = hpo("launch", "--dataset", "digits", "--trials", "4", *SMALL, cwd=folder)
+    run = hpo_here("launch", "--dataset", "digits", "--trials", "4", *SMALL, "--on", "none", cwd=folder)
     assert run.returncode == 0, run.stderr
+    search = open_study("digits", f"sqlite:///{folder / 'hpo.sqlite3'}")
+    assert run_worker(search, device="cpu", checkpoint_dir="none").finished == 4
     made = hpo_here("confirm", "digits", "--top", "2", "--seeds", "2", "--on", "none", cwd=folder)
     assert made.returncode == 0, made.stderr
     assert unmentioned(made.stderr, "`hpo worker digits-confirm`", "--top", 2, 8) == []
@@ -43,7 +55,7 @@ def _kill_a_worker(folder: Path) -> None:
     worker = subprocess.Popen([sys.executable, "-m", "hpo", "worker", "digits-confirm"], cwd=folder, env=environment)
     deadline = time.monotonic() + 1800
     try:
-        while _status(folder)["finished"] < 1 or not _status(folder)["running"]:
+        while (seen := _status(folder))["finished"] < 1 or not seen["running"]:
             assert time.monotonic() < deadline
             time.sleep(0.1)
     finally:

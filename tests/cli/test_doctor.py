@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.run import hpo, hpo_here
+from hpo.api import open_study, run_worker
+from hpo.testing.trainer import FakeTrainer
+from tests.cli.run import hpo_here
 from tests.mention import numbers_in, unmentioned
 
 pytestmark = pytest.mark.slow
@@ -25,8 +27,9 @@ def test_a_fresh_machine_has_no_fault_and_every_check_is_told(tmp_path: Path) ->
 
 
 def test_a_study_in_order_is_told_with_its_trials(tmp_path: Path) -> None:
-    small = ["--set", "budget.epochs=1", "--set", "search.first_rung=1"]
-    assert hpo("launch", "--dataset", "digits", "--trials", "1", *small, cwd=tmp_path).returncode == 0
+    assert hpo_here("launch", "--dataset", "digits", "--trials", "1", "--on", "none", cwd=tmp_path).returncode == 0
+    study = open_study("digits", f"sqlite:///{tmp_path / 'hpo.sqlite3'}")
+    assert run_worker(study, trainer=FakeTrainer()).finished == 1
     run = hpo_here("doctor", "--study", "digits", "--device", "cpu", cwd=tmp_path)
     assert run.returncode == 0, run.stdout
     told = [line for line in run.stdout.splitlines() if line.split()[0] == "ok"]

@@ -15,9 +15,11 @@ from tests.cli.run import hpo, hpo_here
 from tests.mention import unmentioned
 from tests.wait import until
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("linear_network")]
 
-SMALL = ["--set", "budget.epochs=2", "--set", "search.first_rung=1", "--set", "fixed.batch_size=128"]
+QUICK = ["--set", "fixed.network=linear", "--set", "scoring.folds=2", "--set", "fixed.batch_size=128"]
+SMALL = [*QUICK, "--set", "budget.epochs=2", "--set", "search.first_rung=1"]
+LONG = [*QUICK, "--set", "budget.epochs=60", "--workers", "1"]
 
 
 def finished(folder: Path) -> int:
@@ -25,7 +27,7 @@ def finished(folder: Path) -> int:
 
 
 @pytest.fixture(scope="module")
-def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def study(tmp_path_factory: pytest.TempPathFactory, linear_network: None) -> Path:
     """A folder with a finished study of four trials."""
     folder = tmp_path_factory.mktemp("launch")
     run = hpo("launch", "--dataset", "digits", "--trials", "4", *SMALL, cwd=folder)
@@ -57,7 +59,7 @@ def test_a_relaunch_of_a_finished_study_adds_none_and_more_trials_extend_it(stud
     again = hpo("launch", "--dataset", "digits", "--trials", "4", *SMALL, cwd=study)
     assert again.returncode == 0
     assert finished(study) == 4
-    assert hpo("launch", "--dataset", "digits", "--trials", "5", *SMALL, cwd=study).returncode == 0
+    assert hpo("launch", "--dataset", "digits", "--trials", "5", *SMALL, "--workers", "1", cwd=study).returncode == 0
     assert finished(study) == 5
 
 
@@ -87,7 +89,7 @@ def test_an_unknown_study_is_answered_with_the_nearest(study: Path) -> None:
 
 
 def test_an_interrupted_launch_stops_cleanly_and_the_same_command_goes_on(tmp_path: Path) -> None:
-    command = ["launch", "--dataset", "digits", "--trials", "3", "--set", "budget.epochs=4"]
+    command = ["launch", "--dataset", "digits", "--trials", "3", *LONG]
     process = subprocess.Popen(
         [sys.executable, "-m", "hpo", *command],
         cwd=tmp_path,
@@ -111,7 +113,19 @@ def test_an_interrupted_launch_stops_cleanly_and_the_same_command_goes_on(tmp_pa
 
 def test_a_launch_that_hpo_stop_ended_is_not_a_success(tmp_path: Path) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-m", "hpo", "launch", "--dataset", "digits", "--trials", "9", *SMALL],
+        [
+            sys.executable,
+            "-m",
+            "hpo",
+            "launch",
+            "--dataset",
+            "digits",
+            "--trials",
+            "9",
+            *QUICK,
+            "--set",
+            "budget.epochs=60",
+        ],
         cwd=tmp_path,
         stderr=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -19,9 +19,9 @@ def test_with_halving_a_third_passes_each_rung() -> None:
     halving = ("search.first_rung=5", "search.reduction=3", "budget.epochs=45")
     spec = load_spec(builtin_study_file("breast"), ("search.rungs=epochs", *halving))
     assert trained_share(spec) == pytest.approx((5 + 10 / 3 + 30 / 9) / 45)
-    # The first fold alone to the end, then four more for a 27th.
+    # 5 epochs of one fold, for a third 15 of two, for a ninth 45 of three, and for half of these 45 of all five.
     spec = load_spec(builtin_study_file("breast"), ("search.rungs=folds", *halving))
-    assert trained_share(spec) == pytest.approx((5 + 10 / 3 + 30 / 9 + 4 * 45 / 27) / (5 * 45))
+    assert trained_share(spec) == pytest.approx((5 + 25 / 3 + 105 / 9 + 90 / 18) / (5 * 45))
 
 
 def test_hours_are_epochs_times_trials_over_those_in_parallel() -> None:

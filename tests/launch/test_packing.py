@@ -153,11 +153,12 @@ def test_a_process_is_measured_when_all_are_warm_and_trains_on_until_all_have_be
 def rehearsal() -> WorkerPool:
     spec = load_spec(builtin_study_file("digits"), ("scoring.rows=holdout",))
     development = load_development(spec.data, Path("unused"))
-    return WorkerPool(typical(spec), heaviest(spec), development, spec.scoring, "cpu")
+    middle, end = (config.model_copy(update={"network": "linear"}) for config in (typical(spec), heaviest(spec)))
+    return WorkerPool(middle, end, development, spec.scoring, "cpu")
 
 
 @pytest.fixture
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+def patient(linear_network: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker_pool, "PATIENCE", 600.0)
 
 

@@ -93,8 +93,8 @@ def test_the_report_tells_what_each_change_is_worth(search: Study, tmp_path: Pat
     assert unmentioned(words(section)[0], "trial 4") == []
     assert numbers_in(words(section)[0]).count(2) == 2, "whole repeats, and repeats"
     found = rows(section)
-    assert {shown_name(CROSS_ENTROPY), "learning_rate = 0.001"} <= found.keys()
-    verdicts = {name: Verdict[cells[-1].upper()] for name, cells in found.items()}
+    assert {shown_name(CROSS_ENTROPY, search.spec.budget.epochs), "learning_rate = 0.001"} <= found.keys()
+    verdicts = {name: Verdict[cells[-2].upper()] for name, cells in found.items()}
     (listing,) = blocks(section, Listing)
     *apart, counts, _ = listing.items
     for verdict, sentence in zip(

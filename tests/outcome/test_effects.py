@@ -6,8 +6,19 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from hpo.outcome.report.search.effects import Level, _compare, _fisher, choice_effects, number_effects
+from hpo.outcome.report.document import Listing
+from hpo.outcome.report.search.effects import (
+    LEAST_PER_LEVEL,
+    Level,
+    _compare,
+    _fisher,
+    choice_effects,
+    comparisons,
+    number_effects,
+)
+from hpo.outcome.report.search.sections import reasons
 from hpo.search.queries.importance import LEAST_TRIALS, MOST_TRIALS, importances
+from tests.mention import unmentioned
 from tests.outcome import simulated
 
 
@@ -30,23 +41,42 @@ def test_baselines_are_compared_to_but_not_compared_among_the_trials() -> None:
     assert sum(len(level.aucs) for level in choice_effects(search)[0].levels) == 10
 
 
-def test_a_difference_needs_two_trials_on_both_sides() -> None:
-    effect = _compare("loss", [Level("a", (0.8, 0.9)), Level("b", (0.5,))])
+def test_a_difference_needs_five_trials_on_both_sides() -> None:
+    effect = _compare("loss", [Level("a", (0.8, 0.9, 0.8, 0.9, 0.8)), Level("b", (0.5, 0.5, 0.6, 0.5))], 0.95)
     assert (effect.difference, effect.low, effect.high) == (None, None, None)
-    assert effect.levels[1].standard_error is None
+    assert Level("c", (0.5,)).standard_error is None
+
+
+def test_the_more_is_looked_at_the_longer_the_intervals() -> None:
+    search = simulated.search(trials=40)
+    looked_at = comparisons(search)
+    effects, trends = choice_effects(search), number_effects(search)
+    pairs = [len([level for level in effect.levels if len(level.aucs) >= LEAST_PER_LEVEL]) for effect in effects]
+    assert looked_at == sum(count * (count - 1) // 2 for count in pairs) + len(trends) > 5
+    effect = next(one for one in effects if one.difference is not None)
+    several = [level for level in effect.levels if len(level.aucs) >= LEAST_PER_LEVEL]
+    alone = stats.ttest_ind(several[0].aucs, several[-1].aucs, equal_var=False).confidence_interval(
+        1 - 0.05 / looked_at
+    )
+    assert (effect.low, effect.high) == pytest.approx((alone.low, alone.high))
+
+
+def test_values_with_too_few_trials_are_said_to_have_too_few() -> None:
+    (listing,) = [block for block in reasons(simulated.search(trials=8)).blocks if isinstance(block, Listing)]
+    assert any(unmentioned(item, "`loss`", "too few", LEAST_PER_LEVEL) == [] for item in listing.items)
 
 
 def test_the_interval_of_a_difference_is_the_one_that_r_publishes() -> None:
     # R, t.test(extra ~ group, data = sleep): "95 percent confidence interval: -3.3654832 0.2054832".
     first = (0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0)
     second = (1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4)
-    effect = _compare("loss", [Level("first", first), Level("second", second)])
+    effect = _compare("loss", [Level("first", first), Level("second", second)], 0.95)
     assert (effect.low, effect.difference, effect.high) == pytest.approx((-0.2054832, 1.58, 3.3654832), abs=1e-7)
 
 
-def test_levels_without_spread_have_an_interval_of_no_width() -> None:
-    effect = _compare("loss", [Level("a", (0.8, 0.8)), Level("b", (0.7, 0.7))])
-    assert effect.low == effect.high == pytest.approx(0.1)
+def test_levels_without_spread_are_no_certainty() -> None:
+    effect = _compare("loss", [Level("a", (0.8,) * 5), Level("b", (0.7,) * 5)], 0.95)
+    assert (effect.low, effect.high) == (-1.0, 1.0)
 
 
 def test_the_interval_of_a_rank_correlation_covers_the_truth_19_times_in_20() -> None:
@@ -54,7 +84,7 @@ def test_the_interval_of_a_rank_correlation_covers_the_truth_19_times_in_20() ->
     rho, n = 0.5, 25
     truth = 6 / np.pi * np.arcsin(rho / 2)
     normals = random.multivariate_normal([0, 0], [[1, rho], [rho, 1]], size=(1000, n))
-    intervals = [_fisher(stats.spearmanr(pairs).statistic, n) for pairs in normals]
+    intervals = [_fisher(stats.spearmanr(pairs).statistic, n, 0.95) for pairs in normals]
     assert np.mean([low < truth < high for low, high in intervals]) == pytest.approx(0.95, abs=0.02)
 
 

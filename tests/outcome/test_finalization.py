@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from hpo.errors import DataError, UsageError
+from hpo.outcome.access_log import NAME
 from hpo.outcome.final import load
 from hpo.outcome.finalization import NETWORKS, finalize, training_notes
 from hpo.outcome.networks import Entry, Protocol
@@ -35,9 +36,12 @@ def test_what_is_trained_is_said_and_what_few_networks_are_worth() -> None:
 
 
 @pytest.mark.slow
-def test_networks_are_trained_with_the_test_set_sealed_and_then_opened_once(database: Database, tmp_path: Path) -> None:
-    spec = make_spec(4, references=True).model_copy(update={"dataset": "digits"})
-    spec = spec.model_copy(update={"budget": spec.budget.model_copy(update={"epochs": 1})})
+@pytest.mark.usefixtures("linear_network")
+def test_networks_are_trained_with_the_test_set_sealed_and_then_opened_once(
+    database: Database, tmp_path: Path, own_data_folder: Path
+) -> None:
+    spec = make_spec(4, epochs=1, references=True)
+    spec = spec.model_copy(update={"dataset": "digits", "fixed": {**spec.fixed, "network": "linear"}})
     study = create_or_open(database, "digits", spec)
     run_worker(study, identity=this_process("w"), train=FakeTrainer())
     results = tmp_path / "results" / "digits"
@@ -63,6 +67,7 @@ def test_networks_are_trained_with_the_test_set_sealed_and_then_opened_once(data
     assert done.judgement.entries[0].name == "trial 3"
     assert load(results) is not None
     assert len(read_openings(database, "digits")) == 1
+    assert (own_data_folder / NAME).exists()
     with pytest.raises(UsageError):
         finalize(study, seeds=1, baseline_epochs=1, trial=2, results=results, device="cpu")
 

@@ -18,7 +18,7 @@ from hpo.statistics.intervals import Estimate
 from hpo.study.catalogue import find_dataset
 from tests.mention import numbers_in, unmentioned
 from tests.outcome import simulated
-from tests.outcome.pages import pictures, rows, section_with
+from tests.outcome.pages import pictures, rows, section_with, words
 
 
 def test_aucs_and_accuracies_are_scikit_learns() -> None:
@@ -57,6 +57,28 @@ def test_a_clear_winner_is_distinguishable_and_an_equal_one_is_not() -> None:
         found = judgement.against[0].decisive
         assert ("better" in told, "worse" in told) == (better, False)
         assert unmentioned(told, "trial 7", "MedMNIST recipe", f"{found.difference:+.3f}", f"{found.p:.2g}") == []
+
+
+def test_a_winner_is_compared_with_all_baselines_together() -> None:
+    one = judge_final(simulated.final(gain=1.3), draws=100)
+    final = simulated.with_another_baseline(simulated.final(gain=1.3))
+    two = judge_final(final, draws=100)
+    assert len(two.against) == 2
+    alone, together = one.against[0].decisive, two.against[0].decisive
+    assert together.difference == pytest.approx(alone.difference)
+    # Sidak 1967: each of two intervals that hold together with 95 % has .95^(1/2).
+    assert together.confidence == pytest.approx(0.95**0.5)
+    assert together.p == pytest.approx(1 - (1 - alone.p) ** 2)
+    assert 1.1 < (together.high - together.low) / (alone.high - alone.low) < 1.25
+    assert (together.p < 0.05) == together.is_distinguishable
+
+
+def test_a_verdict_says_what_would_have_been_found_and_which_baseline_was_cut_short() -> None:
+    judgement = judge_final(simulated.final(gain=1.0), draws=100)
+    found = judgement.against[0].decisive
+    told = verdicts(judgement, find_dataset("breast"))[0]
+    assert unmentioned(told, f"{found.detectable:.3f}", "at 30 of its 100 epochs") == []
+    assert found.detectable == pytest.approx((found.high - found.low) / 2 + 0.8416212 * found.error)
 
 
 def test_the_published_value_is_placed_by_the_interval() -> None:
@@ -108,6 +130,20 @@ def test_a_damaged_result_is_refused_and_a_closed_folder_said(tmp_path: Path) ->
     with pytest.raises(OutputError, match="--out"):
         store(simulated.final(), tmp_path / "file")
     assert (tmp_path / RESULT).exists()
+
+
+def test_what_was_trained_on_is_said_as_the_configurations_divide_it() -> None:
+    final = simulated.final()
+    assert all(entry.config["resplit"] != "official" for entry in final.result.entries)
+    entries = tuple(
+        entry.model_copy(update={"config": entry.config | {"resplit": "official"}}) for entry in final.result.entries
+    )
+    divided, official = (
+        words(section_with(build(Evidence(simulated.search(6), final=one)), "result"))[0]
+        for one in (final, simulated.changed(final, entries=entries))
+    )
+    assert unmentioned(official, 546, 78) == []
+    assert unmentioned(divided, 546, 78) == ["546", "78"]
 
 
 def test_the_report_holds_the_result_with_its_figures_and_published_values() -> None:

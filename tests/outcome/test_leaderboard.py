@@ -6,16 +6,22 @@ import math
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 
 from hpo.cli.common import plain
 from hpo.cli.render.leaderboard import verdict_of
+from hpo.outcome.influences import read_influences
 from hpo.outcome.leaderboard import Confirmation, Difference, Verdict, judge, read_confirmation
+from hpo.search.database import schema
 from hpo.search.database.database import Database
 from hpo.search.queue.workers import this_process
 from hpo.search.strategy.racing import Results
 from hpo.search.study import create_or_open
 from hpo.search.worker.loop import run_worker
+from hpo.statistics.delong import delong_interval
+from hpo.statistics.selection import Selection, noise_share, selection_quantile
 from hpo.study.spec import Scoring
+from hpo.testing.scores import SAMPLES, make_scores
 from hpo.testing.trainer import FakeTrainer
 from tests.mention import numbers_in, unmentioned
 from tests.search.planned import make_confirmation, make_plan, simulated
@@ -62,7 +68,12 @@ def test_a_difference_and_its_interval_are_those_of_the_corrected_t_test() -> No
     differences = np.array([[np.array(results[1, r]) - np.array(results[0, r])] for r in range(4)]).ravel()
     error = math.sqrt((1 / 20 + 1 / 4) * differences.var(ddof=1))
     assert found.difference == pytest.approx(differences.mean())
-    assert found.low == pytest.approx(differences.mean() - 2.093024 * error, abs=1e-6)  # t of 19 degrees, 97.5 %
+    repeats = np.array([[results[number, r] for r in range(4)] for number in range(3)])
+    share = noise_share(list(repeats), error)
+    reach = selection_quantile(Selection(tried=2, confirmed=2, baselines=1, repeats=4), share, 19) * error
+    assert found.low == pytest.approx(differences.mean() - reach, abs=1e-6)
+    assert reach > 2.093024 * error  # t of 19 degrees, 97.5 %, of two that were chosen beforehand
+    assert found.detectable == pytest.approx(reach + 0.8416212 * error, abs=1e-6)
 
 
 def test_with_one_division_a_repeat_the_shared_rows_follow_from_the_share() -> None:
@@ -70,9 +81,65 @@ def test_with_one_division_a_repeat_the_shared_rows_follow_from_the_share() -> N
     found = _difference(_judged(results, rows="holdout", share=0.2), "trial 0", "reference 0")
     differences = np.array([results[1, r][0] - results[0, r][0] for r in range(4)])  # type: ignore[index]
     error = math.sqrt((1 / 4 + 0.2 / 0.8) * differences.var(ddof=1))
-    assert found.high == pytest.approx(differences.mean() + 3.182446 * error, abs=1e-6)  # t of 3 degrees, 97.5 %
+    assert _error_of(found) == pytest.approx(error, rel=1e-5)
     official = _difference(_judged(results, rows="official"), "trial 0", "reference 0")
-    assert official.high == pytest.approx(differences.mean() + 3.182446 * math.sqrt(1 / 4) * differences.std(ddof=1))
+    assert _error_of(official) == pytest.approx(math.sqrt(1 / 4) * differences.std(ddof=1), rel=1e-5)
+
+
+def _error_of(found: Difference) -> float:
+    assert found.detectable is not None
+    assert found.high is not None
+    return (found.detectable - (found.high - found.difference)) / 0.8416212
+
+
+def test_the_more_configurations_were_searched_the_longer_the_intervals_and_the_optimism() -> None:
+    results = simulated([0.80, 0.83, 0.82], repeats=4)
+    plan = make_plan(references=1, others=2, racing_level=0.0)
+    spec = make_confirmation(plan, 4)
+    few, many = (judge("c", spec, plan, results, done=True, tried=tried) for tried in (2, 200))
+    widths = [
+        difference.high - difference.low
+        for found in (few, many)
+        if (difference := _difference(found, "trial 0", "reference 0")).low is not None and difference.high is not None
+    ]
+    assert 1.1 * widths[0] < widths[1] < 2 * widths[0]
+    assert few.remaining is not None
+    assert many.remaining is not None
+    assert 0 < few.remaining.expected < many.remaining.expected < many.remaining.most
+    assert unmentioned(" ".join(many.notes), 200, f"{many.remaining.most:.3f}") == []
+
+
+def test_two_baselines_are_compared_as_chosen_beforehand() -> None:
+    results = simulated([0.80, 0.84, 0.83, 0.82], repeats=4)
+    plan = make_plan(references=2, others=2, racing_level=0.0)
+    spec = make_confirmation(plan, 4)
+    few, many = (
+        _difference(judge("c", spec, plan, results, done=True, tried=tried), "reference 1", "reference 0")
+        for tried in (2, 500)
+    )
+    assert few == many
+
+
+def test_out_of_fold_scores_take_the_place_of_the_corrected_t_test() -> None:
+    results = simulated([0.80, 0.86, 0.85], repeats=5)
+    plan = make_plan(references=1, others=2, racing_level=0.0)
+    spec = make_confirmation(plan, 5)
+    random = np.random.default_rng(0)
+    # Samples that suit a candidate do so in every repeat: a standard error of about .01 of each.
+    suits = 0.01 / np.sqrt(300) * random.normal(size=(3, 300))
+    influences = {(number, repeat): suits[number] for number in range(3) for repeat in range(5)}
+    with_scores = judge("c", spec, plan, results, done=True, tried=40, influences=influences)
+    found, without = (
+        _difference(one, "trial 0", "reference 0") for one in (with_scores, judge("c", spec, plan, results, done=True))
+    )
+    assert found.difference == pytest.approx(without.difference)
+    repeats = np.array([np.mean(results[1, r]) - np.mean(results[0, r]) for r in range(5)])  # type: ignore[arg-type]
+    assert _error_of(found) == pytest.approx(
+        math.hypot(repeats.std(ddof=1) / 5**0.5, np.linalg.norm(suits[1] - suits[0]) * math.sqrt(5 / 4))
+    )
+    assert "out-of-fold" in with_scores.notes[0]
+    del influences[2, 3]
+    assert "out-of-fold" not in judge("c", spec, plan, results, done=True, influences=influences).notes[0]
 
 
 def test_the_value_in_the_search_stands_beside_the_mean_with_its_optimism() -> None:
@@ -150,7 +217,7 @@ def test_a_single_value_shows_no_spread_and_everything_is_indistinguishable() ->
 def test_official_rows_are_named_as_the_limit_of_what_is_reported() -> None:
     results = simulated([0.8, 0.9, 0.9], repeats=4, folds=1)
     *usual, limit = _judged(results, rows="official").notes
-    assert usual == _judged(results, rows="holdout").notes
+    assert len(usual) == len(_judged(results, rows="holdout").notes)
     assert unmentioned(limit, "official", "seeds") == []
 
 
@@ -164,6 +231,24 @@ def test_what_workers_have_stored_is_what_is_judged(database: Database) -> None:
     assert (found.done, found.winner) == (True, "trial 0")
     # FakeTrainer: .9 at a learning rate of .01, less .1 / 2 epochs.
     assert found.leaderboard[0].mean == pytest.approx(0.85, abs=1e-5)
+
+
+def test_the_scores_that_workers_have_stored_are_used(database: Database) -> None:
+    plan = make_plan(1, 2)
+    study = create_or_open(database, "c", make_confirmation(plan, repeats=3))
+    run_worker(study, identity=this_process("w"), train=FakeTrainer(2))
+    influences = read_influences(study, plan)
+    assert set(influences) == {(number, repeat) for number in range(3) for repeat in range(3)}
+    assert {len(one) for one in influences.values()} == {5 * SAMPLES}
+    assert "out-of-fold" in read_confirmation(study).notes[0]
+    # DeLong's error of a mean over five folds of 30 positives and 30 negatives.
+    row = make_scores(0.85, 1, 0)
+    error = delong_interval(row.logits[:, 0], row.labels[:, 0]).error / math.sqrt(5)
+    assert np.linalg.norm(influences[1, 0]) == pytest.approx(error, rel=0.15)
+    with database.engine.begin() as connection:
+        connection.execute(sa.delete(schema.scores).where(schema.scores.c.trial_number == 4))
+    assert read_influences(study, plan) == {}
+    assert "out-of-fold" not in read_confirmation(study).notes[0]
 
 
 def test_variances_of_many_candidates_moderate_each_other_and_of_few_do_not() -> None:

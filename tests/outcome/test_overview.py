@@ -51,19 +51,43 @@ def test_the_tests_over_datasets_count_wins_and_losses(root: Path) -> None:
     assert unmentioned(ranks, 3, "winner 1.33", "MedMNIST recipe 1.67", "Friedman") == []
 
 
-def test_a_winner_that_is_a_baseline_is_equal_to_itself(root: Path) -> None:
+def test_a_winner_that_is_a_baseline_is_left_out_where_it_would_meet_itself(root: Path) -> None:
     final = simulated.changed(simulated.final(), winner="medmnist-cross-entropy")
     store(final, root / "breast")
-    assert counts(overview(gather_rows(root)), "MedMNIST recipe") == [1, 1, 1]
+    page = overview(gather_rows(root))
+    assert counts(page, "MedMNIST recipe") == [1, 1, 0]
+    (sentence,) = [item for item in blocks(page, Listing)[0].items if "MedMNIST recipe" in item]
+    assert unmentioned(sentence, "breastmnist") == []
+    ranks = next(block.text for block in page.sections[-1].blocks if isinstance(block, Text) and "ranks" in block.text)
+    assert unmentioned(ranks, 2) == []
 
 
-def test_the_published_value_is_compared_in_the_decimals_that_it_is_printed_with(
-    root: Path,
-) -> None:
+def test_the_published_value_is_compared_in_its_decimals_and_without_a_test(root: Path) -> None:
     rows = gather_rows(root)[:1]
     for mean, expected in ((0.90149, [0, 0, 1]), (0.9016, [1, 0, 0])):
         rows[0].winner = dataclasses.replace(rows[0].winner, mean=mean)
-        assert counts(overview(rows), "published") == expected
+        page = overview(rows)
+        assert counts(page, "published") == expected
+        (sentence,) = [item for item in blocks(page, Listing)[0].items if "published" in item]
+        assert "p =" not in sentence
+
+
+def test_a_baseline_that_was_cut_short_says_so_wherever_it_is_shown(root: Path) -> None:
+    page = overview(gather_rows(root))
+    results, differences = blocks(page, Table)
+    assert [unmentioned(row[2], "at 30 of its 100 epochs") for row in results.rows] == [[]] * 3
+    assert [unmentioned(row[1], "at 30 of its 100 epochs") for row in differences.rows] == [[]] * 3
+    (sentence,) = [item for item in blocks(page, Listing)[0].items if "MedMNIST recipe" in item]
+    assert unmentioned(sentence, "cut short", 3, 30, 100) == []
+
+
+def test_a_second_access_to_a_test_set_is_said(root: Path) -> None:
+    assert len(blocks(overview(gather_rows(root)), Notice)) == 1, "what is missing"
+    store(simulated.final(), root / "breast" / "first")
+    store(simulated.changed(simulated.final(), dataset="pneumonia", reason="a fault in the first"), root / "pneumonia")
+    notices = [notice.text for notice in blocks(overview(gather_rows(root)), Notice)][1:]
+    assert unmentioned(notices[0], "breastmnist", "breast/first") == []
+    assert unmentioned(notices[1], "pneumoniamnist", "a fault in the first") == []
 
 
 def test_shrunk_images_are_said_below_the_table(root: Path) -> None:

@@ -162,7 +162,7 @@ def test_a_study_and_its_trials_have_pictures(tmp_path: Path) -> None:
     assert re.search(r"<!-- trial 3, AUC \.\d{3} -->", picture(study, 3))
     assert "<!-- trial 4 -->" in picture(study, 4)
     assert not re.search(r"AUC \.\d{3}", picture(study, 4))
-    assert re.search(r"<!-- LibAUC defaults, AUC \.\d{3} -->", picture(study, None))
+    assert re.search(r"<!-- LibAUC defaults \(at \d+ of its 100 epochs\), AUC \.\d{3} -->", picture(study, None))
     for number in (3, 4, None):
         ET.fromstring(picture(study, number))
     with pytest.raises(StudyNotFoundError, match=r"\b5\b"):

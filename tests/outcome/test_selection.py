@@ -33,7 +33,7 @@ from tests.search.planned import make_confirmation, make_plan
 
 @pytest.fixture
 def study(tmp_path: Path) -> Iterator[Study]:
-    """A finished search of ten trials and two baselines, with scores on two folds."""
+    """A finished search of ten trials and two baselines, with scores on every fold."""
     database = open_database(resolve_address(f"sqlite:///{tmp_path}/hpo.sqlite3"), create=True)
     made = create_or_open(database, "breast", make_spec(12, references=True))
     run_worker(made, identity=this_process("w"), train=FakeTrainer())
@@ -93,7 +93,8 @@ def test_trials_that_were_trained_on_fewer_folds_are_left_out(study: Study) -> N
     scored = read_scores(study)
     assert scored is not None
     assert 7 not in scored.numbers
-    assert (len(scored.numbers), len(scored.folds), scored.missing) == (11, 2, 1)
+    assert (len(scored.numbers), scored.missing) == (11, 1)
+    assert len(scored.folds) >= 2
 
 
 def test_scores_of_an_earlier_epoch_are_left_out(study: Study) -> None:
@@ -146,7 +147,7 @@ def test_a_paired_comparison_is_that_of_the_aucs_of_the_folds(study: Study) -> N
         auc(fold.scores[ours, :, 0], fold.labels[:, 0]) - auc(fold.scores[theirs, :, 0], fold.labels[:, 0])
         for fold in scores.folds
     ]
-    assert paired.comparison.difference == pytest.approx(sum(gaps) / 2, abs=1e-12)
+    assert paired.comparison.difference == pytest.approx(sum(gaps) / len(gaps), abs=1e-12)
 
 
 def test_the_command_says_what_the_best_is_worth(study: Study) -> None:

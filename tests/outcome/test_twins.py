@@ -12,6 +12,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from hpo.errors import DataError
+from hpo.outcome.export import export
 from hpo.outcome.final import RESULT, SCORES, Final, load, store
 from hpo.outcome.judgement import judge_final
 from hpo.outcome.report.build import Evidence, build
@@ -196,6 +197,8 @@ def test_opening_a_test_set_stores_its_twins(tmp_path: Path, monkeypatch: pytest
     assert final.has_twin is not None
     assert np.flatnonzero(final.has_twin).tolist() == [0, 1]
     assert final.result.twin_threshold == 0.95
+    export(tmp_path, tmp_path / "out")
+    assert "2 of 12 test samples" in (tmp_path / "out" / "README.md").read_text()
     database.close()
 
 

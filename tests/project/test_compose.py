@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pwd
 import re
@@ -29,7 +30,10 @@ from tests.search.conftest import throw_away
 ROOT = Path(__file__).parents[2]
 ENTRY = ROOT / "docker" / "entry.py"
 PASSWORD = "p@ss/w:rd%{x} y"
-DIGITS = ["--dataset", "digits", "--trials", "2", "--set", "budget.epochs=1", "--set", "search.first_rung=1"]
+DIGITS = [
+    *("--dataset", "digits", "--trials", "2", "--set", "budget.epochs=1", "--set", "search.first_rung=1"),
+    *("--set", "fixed.network=linear"),
+]
 
 
 def substituted(text: str) -> str:
@@ -252,6 +256,7 @@ def postgresql() -> Iterator[URL]:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("linear_network")
 def test_what_the_services_run_makes_a_study_works_on_it_and_shows_it(tmp_path: Path, postgresql: URL) -> None:
     container = Container(tmp_path, postgresql.render_as_string())
     for _ in range(2):
@@ -259,14 +264,16 @@ def test_what_the_services_run_makes_a_study_works_on_it_and_shows_it(tmp_path: 
         assert migrated.returncode == 0, migrated.stderr
 
     tool = [word for word in SERVICES["hpo"]["entrypoint"] if word == "hpo"]
-    launched = container.run(*tool, "launch", *DIGITS)
+    launched = container.run(*tool, "launch", *DIGITS, "--workers", "1")
     assert launched.returncode == 0, launched.stderr
 
-    more = container.run(*tool, "launch", *DIGITS[:2], "--trials", "2", *DIGITS[4:], "--name", "second")
+    more = container.run(*tool, "launch", *DIGITS, "--name", "second", "--on", "none")
     assert more.returncode == 0, more.stderr
-    worker = [("digits" if word == "breast" else word) for word in SERVICES["worker"]["command"]]
+    worker = [("second" if word == "breast" else word) for word in SERVICES["worker"]["command"]]
     worked = container.run(*worker)
     assert worked.returncode == 0, worked.stderr
+    status = container.run(*tool, "status", "second", "--json")
+    assert json.loads(status.stdout)["finished"] == 2
 
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

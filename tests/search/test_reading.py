@@ -29,7 +29,7 @@ from hpo.search.study import Study, create_or_open, open_study
 from hpo.search.worker.loop import run_worker
 from hpo.search.worker.replay import replay
 from hpo.testing.trainer import PROVENANCE, FakeTrainer, make_report, make_spec
-from hpo.testing.trials import claimed, recorded
+from hpo.testing.trials import claimed, ended, recorded
 from tests.mention import numbers_in, unmentioned
 from tests.wait import LIMIT
 
@@ -68,6 +68,30 @@ def test_the_pace_forgets_what_was_before_a_pause(study: Study) -> None:
         for column in (schema.trials.c.started, schema.trials.c.ended):
             connection.execute(sa.update(schema.trials).where(old).values({column: column - 36000}))
     assert read_status(study).trials_per_hour > before / 10
+
+
+def test_a_trial_that_unlearned_what_it_had_learned_is_marked(database: Database) -> None:
+    study = create_or_open(database, "breast", make_spec(3, epochs=3))
+    for curve in ((0.55, 0.85, 0.52), (0.55, 0.85, 0.84), (0.5, 0.55, 0.59)):
+        held = claimed(study)
+        for epoch, training_auc in enumerate(curve, 1):
+            record_report(held, dataclasses.replace(make_report(epoch, 0.7), training_auc=training_auc))
+        assert ended(held)
+    collapsed, learned, never = read_trials(study)
+    assert numbers_in(collapsed.warning) == [0.85, 0.52]
+    assert learned.warning == ""
+    assert numbers_in(never.warning) == [0.59]
+    assert {best.value.number: best.warning for best in read_best(study).trials}[0] == collapsed.warning
+
+
+def test_a_baseline_that_was_cut_short_says_so(database: Database) -> None:
+    study = create_or_open(database, "breast", make_spec(3, references=True))
+    run_worker(study, identity=this_process("w"), train=FakeTrainer())
+    short = f"at {study.spec.budget.epochs} of its 100 epochs"
+    rows, best, status = read_trials(study), read_best(study), read_status(study)
+    assert [short in row.label for row in rows] == [True, True, False]
+    assert {trial.value.number for trial in best.trials if short in trial.label} == {0, 1}
+    assert all(short in value.baseline for value in status.references)
 
 
 def test_a_trial_that_has_learned_not_even_its_training_set_is_marked(database: Database) -> None:

@@ -22,6 +22,7 @@ from benchmarks.coverage import (
     two_configurations,
     two_networks,
 )
+from benchmarks.deciding import deciding
 from hpo.statistics.auc import auc
 
 # Measured to cover 90 to 94 %: of one AUC, intervals that are not skewed as it is. No report shows them.
@@ -42,6 +43,16 @@ def test_intervals_over_seeds_and_samples_cover_as_they_say(auc_: float) -> None
 def test_intervals_of_one_network_cover_as_they_say() -> None:
     found = coverages(one_network(0.9), 0.9, 150)
     assert all(0.915 <= share <= 0.985 for name, share in found.items() if name not in KNOWN_TO_FALL_SHORT), found
+
+
+@pytest.mark.parametrize("networks", [2, 5])
+@pytest.mark.parametrize("auc_", [0.9, 0.98])
+def test_what_decides_holds_the_truth_at_least_as_often_as_it_says(auc_: float, networks: int) -> None:
+    labels = np.repeat([1, 0], [43, 120])
+    for name, truth, case in deciding(auc_, networks, labels):
+        (count,) = covered(case, truth, 120, seed=2)
+        assert count.coverage >= 0.89, name
+        assert "longer of two" in count.method
 
 
 def test_networks_of_one_configuration_have_the_mean_auc_that_the_simulation_calls_true() -> None:
@@ -73,7 +84,8 @@ def test_coverage_is_within_two_points(name: str, auc_: float) -> None:
         method: share for method, share in coverages(case, truth, 2000).items() if method not in KNOWN_TO_FALL_SHORT
     }
     assert found
-    assert all(0.93 <= share <= 0.97 for share in found.values()), found
+    # The longer of two intervals is longer than it need be.
+    assert all(0.93 <= share <= (0.99 if name.startswith("*") else 0.97) for name, share in found.items()), found
 
 
 @pytest.mark.slow

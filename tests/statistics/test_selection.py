@@ -1,139 +1,136 @@
-"""BBC-CV beside its definition, and its optimism beside the true one: cases of `benchmarks/selection.py`."""
+"""The winner of a search is compared as the best of all that were tried."""
 
 from __future__ import annotations
 
-import time
+import math
 
 import numpy as np
 import pytest
+from scipy import stats
 
-from benchmarks import selection as simulation
-from hpo.statistics.auc import OneClassError, auc
-from hpo.statistics.bootstrap import MIN_RESAMPLES
-from hpo.statistics.out_of_fold import ScoredFold, out_of_fold_aucs
-from hpo.statistics.selection import corrected_selection
-
-
-def _folds(
-    configurations: int = 6, folds: int = 3, samples: int = 40, labels: int = 1, seed: int = 0, lead: float = 0.0
-) -> list[ScoredFold]:
-    """Equally good configurations, of which the first is better by `lead`."""
-    random = np.random.default_rng(seed)
-    made = []
-    for number in range(folds):
-        truth = (random.random((samples, labels)) < 0.4).astype(np.uint8)
-        truth[:2] = [[0], [1]]
-        noise = random.normal(size=(1, samples, labels)) + random.normal(size=(configurations, samples, labels))
-        heights = 1.0 + lead * (np.arange(configurations) == 0)[:, None, None]
-        made.append(ScoredFold(number * samples + np.arange(samples), truth, noise + heights * truth))
-    return made
+from benchmarks.selection import METHODS, Model, simulated
+from hpo.statistics.auc import auc_and_influences
+from hpo.statistics.intervals import Comparison
+from hpo.statistics.network_metrics import NetworkMetrics
+from hpo.statistics.obuchowski_rockette import difference_over_seeds_and_samples
+from hpo.statistics.selection import (
+    Selection,
+    fold_influences,
+    noise_share,
+    repeated_difference,
+    selected_comparison,
+    selection_quantile,
+    winner_optimism,
+)
 
 
-def test_the_best_is_selected_and_corrected_downwards() -> None:
-    folds = _folds(configurations=30)
-    found = corrected_selection(folds, range(30), resamples=200)
-    values = out_of_fold_aucs(folds).values
-    assert found.place == values.argmax()
-    assert found.auc.naive == pytest.approx(values.max())
-    assert found.auc.low < found.auc.corrected < found.auc.high
-    assert 0.01 < found.auc.optimism < 0.1
-    assert found.resamples == 200
+@pytest.mark.parametrize("tried", [2, 5, 12])
+def test_without_noise_the_quantile_is_dunnetts(tried: int) -> None:
+    correlated = np.full((tried, tried), 0.5) + 0.5 * np.eye(tried)
+    found = selection_quantile(Selection(tried, 2, 1, 5))
+    below = stats.multivariate_normal(cov=correlated).cdf(np.full(tried, found))
+    assert below == pytest.approx(0.975, abs=0.004)
+    few = selection_quantile(Selection(tried, 2, 1, 5), degrees=8.0)
+    below = stats.multivariate_t(shape=correlated, df=8, seed=0).cdf(np.full(tried, few))
+    assert below == pytest.approx(0.975, abs=0.005)
 
 
-def test_it_is_the_procedure_of_the_paper_resample_by_resample() -> None:
-    folds = _folds(configurations=8, samples=60)
-    found = corrected_selection(folds, range(8), [3], resamples=1000, seed=1)
-    random = np.random.default_rng(2)
-    left_out, differences = [], []
-    for _ in range(1000):
-        inside, outside = np.zeros((3, 8)), np.zeros((3, 8))
-        for number, fold in enumerate(folds):
-            truth = fold.labels[:, 0]
-            drawn = np.concatenate([random.choice(np.flatnonzero(truth == label), (truth == label).sum())
-                                    for label in (0, 1)])  # fmt: skip
-            rest = np.setdiff1d(np.arange(truth.size), drawn)
-            for place, scores in enumerate(fold.scores[..., 0]):
-                inside[number, place] = auc(scores[drawn], truth[drawn])
-                outside[number, place] = auc(scores[rest], truth[rest])
-        chosen = inside.mean(axis=0).argmax()
-        left_out.append(outside.mean(axis=0)[chosen])
-        differences.append(left_out[-1] - outside.mean(axis=0)[3])
-    # The means of 1,000 resamples scatter by their standard deviation / 32.
-    assert found.auc.corrected == pytest.approx(np.mean(left_out), abs=4 * np.std(left_out) * np.sqrt(2 / 1000))
-    assert found.auc.low == pytest.approx(np.quantile(left_out, 0.025), abs=0.015)
-    assert found.auc.high == pytest.approx(np.quantile(left_out, 0.975), abs=0.015)
-    expected = pytest.approx(np.mean(differences), abs=4 * np.std(differences) * np.sqrt(2 / 1000))
-    assert found.differences[3].corrected == expected
+def test_one_configuration_against_one_baseline_has_students_quantile() -> None:
+    for degrees, student in ((math.inf, 1.960), (8.0, 2.306)):
+        assert selection_quantile(Selection(1, 1, 1, 3), degrees=degrees) == pytest.approx(student, abs=0.06)
+        assert selection_quantile(Selection(1, 1, 1, 3), degrees=degrees) >= student - 0.001
 
 
-def test_a_single_candidate_and_one_far_ahead_have_no_optimism() -> None:
-    for folds, candidates in ((_folds(), [2]), (_folds(lead=3.0), range(6))):
-        found = corrected_selection(folds, candidates, resamples=400)
-        assert found.place == candidates[0]
-        assert abs(found.auc.optimism) < 0.005
+def test_what_new_folds_average_out_is_no_longer_selected_for() -> None:
+    selection = Selection(200, 8, 2, 5)
+    quantiles = [selection_quantile(selection, share) for share in (0.0, 0.5, 0.95)]
+    assert quantiles == sorted(quantiles, reverse=True)
+    assert quantiles[-1] == pytest.approx(selection_quantile(Selection(8, 8, 2, 5)), abs=0.1)
+    assert winner_optimism(selection, 0.01, 0.95).most < winner_optimism(selection, 0.01).most
 
 
-def test_candidates_out_of_reach_change_nothing() -> None:
-    folds = _folds(configurations=12, samples=80)
-    hopeless = [
-        ScoredFold(fold.samples, fold.labels, np.concatenate([fold.scores, -fold.scores[:5]])) for fold in folds
-    ]
-    assert corrected_selection(hopeless, range(17)) == corrected_selection(folds, range(12))
+def test_the_optimism_of_the_best_of_equals_is_the_mean_of_a_maximum() -> None:
+    found = winner_optimism(Selection(40, 8, 1, 5), error=0.01 * math.sqrt(2))
+    # Mean and 97.5 % quantile of the highest of 40 normal values.
+    assert found.expected == pytest.approx(0.02161, abs=1e-4)
+    assert found.most == pytest.approx(0.01 * stats.norm.ppf(0.975 ** (1 / 40)), abs=5e-4)
+    assert winner_optimism(Selection(1, 1, 1, 1), 0.01).expected == pytest.approx(0.0, abs=2e-4)
 
 
-def test_averaged_ranks_of_good_configurations_are_better_than_each() -> None:
-    found = corrected_selection(_folds(configurations=20, samples=150), range(20), ensemble=5)
-    assert len(found.ensemble) == 5
-    assert found.ensemble[0] == found.place
-    assert found.ensemble_auc is not None
-    assert found.ensemble_gain is not None
-    assert found.ensemble_gain.corrected > 0.02
-    assert found.ensemble_auc.corrected == pytest.approx(found.auc.corrected + found.ensemble_gain.corrected)
-    assert corrected_selection(_folds(configurations=1), [0], ensemble=5).ensemble == ()
+def test_an_interval_is_widened_about_the_same_difference_and_one_without_spread_stays() -> None:
+    found = Comparison(0.03, 0.01, 0.01, 0.05, 0.004, 0.95, 20.0)
+    wider = selected_comparison(found, Selection(40, 8, 2, 5))
+    assert (wider.difference, wider.error, wider.p) == (0.03, 0.01, 0.004)
+    assert wider.high - 0.03 == pytest.approx(0.03 - wider.low)
+    assert wider.low < 0 < found.low
+    unknown = Comparison(0.03, 0.0, -1.0, 1.0, math.nan, 0.95)
+    assert selected_comparison(unknown, Selection(40, 8, 2, 5)) is unknown
 
 
-def test_several_labels_and_repeats_are_corrected_too() -> None:
-    folds = _folds(configurations=10, labels=3)
-    found = corrected_selection(folds, range(10), ensemble=3, resamples=150)
-    assert found.auc.optimism > 0
-    again = corrected_selection([*folds, *folds], range(10), resamples=150)
-    assert again.auc.naive == pytest.approx(found.auc.naive)
-    # The same samples twice are no more samples.
-    assert again.auc.high - again.auc.low == pytest.approx(found.auc.high - found.auc.low, rel=0.05)
+def test_repeats_are_analysed_as_obuchowski_and_rockettes_matched_readers() -> None:
+    random = np.random.default_rng(0)
+    first, second = (
+        NetworkMetrics(0.8 + 0.02 * random.random(5), random.normal(size=(5, 90)) * 0.003, 30) for _ in "ab"
+    )
+    expected = difference_over_seeds_and_samples(first, second, matched=True)
+    folds = 1_000_000_000  # so many that other training samples would not matter
+    found, noise = repeated_difference(first.values - second.values, first.influences - second.influences, folds)
+    assert (found.difference, found.error) == pytest.approx((expected.difference, expected.error))
+    assert noise == pytest.approx((first.values - second.values).var(ddof=1) / 5 / found.error**2)
+    assert found.p < 0.05 or found.low < 0 < found.high
 
 
-def test_what_cannot_be_corrected_is_refused() -> None:
-    with pytest.raises(ValueError, match="0 candidates"):
-        corrected_selection(_folds(), [])
-    with pytest.raises(ValueError, match=str(MIN_RESAMPLES)):
-        corrected_selection(_folds(), [0], resamples=10)
-    two = [ScoredFold(np.arange(2), np.array([[0], [1]], dtype=np.uint8), np.array([[[0.0], [1.0]]]))]
-    # The only positive is always drawn, so it is never left out.
-    with pytest.raises(OneClassError):
-        corrected_selection(two, [0])
+def test_two_that_never_differ_are_not_taken_for_certain() -> None:
+    found, noise = repeated_difference(np.zeros(3), np.zeros((3, 10)), 5)
+    assert (found.low, found.high, noise) == (-1.0, 1.0, 0.0)
+    with pytest.raises(ValueError, match="1 differences"):
+        repeated_difference(np.zeros(1), np.zeros((1, 10)), 5)
 
 
-def test_hundreds_of_trials_take_seconds() -> None:
-    folds = _folds(configurations=200, folds=5, samples=125)
-    start = time.process_time()
-    corrected_selection(folds, range(200), [0, 1], ensemble=5)
-    assert time.process_time() - start < 20
+def test_influences_on_a_mean_over_folds_add_up_to_its_variance() -> None:
+    random = np.random.default_rng(0)
+    labels = np.tile([0, 1], 30)
+    scores = random.normal(size=60) + labels
+    folds = [np.arange(start, 60, 3) for start in range(3)]
+    found = fold_influences([(fold, labels[fold], scores[fold]) for fold in folds], 64)
+    by_fold = [auc_and_influences(scores[fold], labels[fold])[1] for fold in folds]
+    assert np.square(found).sum() == pytest.approx(sum(np.square(one).sum() for one in by_fold) / 9)
+    assert not found[60:].any()
+    one_label = fold_influences([(fold, labels[fold, None], scores[fold, None]) for fold in folds], 64)
+    np.testing.assert_allclose(one_label, found)
 
 
-@pytest.mark.parametrize("noise", [0.0, 0.3])
-def test_the_stated_optimism_is_the_true_one_where_all_configurations_are_equal(noise: float) -> None:
-    found = simulation.over_searches(noise, 12, seed=1, resamples=100, configurations=20)
-    true, error = found["optimism, true"]
-    stated, _ = found["optimism, stated"]
-    assert true > 0.005
-    assert stated == pytest.approx(true, abs=4 * error)
-    assert found["holds the networks"][0] > 0.9
+def test_the_share_of_noise_is_the_interaction_of_configurations_and_repeats() -> None:
+    random = np.random.default_rng(0)
+    truth, repeat = random.normal(size=(9, 1, 1)), random.normal(size=(1, 200, 1))
+    noise = 0.3 * random.normal(size=(9, 200, 1))
+    tables = list(np.broadcast_to(truth + repeat + noise, (9, 200, 4)))
+    error = 0.1
+    assert noise_share(tables, error) == pytest.approx(2 * 0.3**2 / 200 / error**2, rel=0.1)
+    assert noise_share(tables, 0.0) == 0.0
+    assert noise_share([table[:1] for table in tables], error) == 0.0
+    assert noise_share(tables, 1e-6) == 1.0
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("noise", [0.0, 0.3, 1.0])
-def test_the_corrected_interval_holds_the_truth(noise: float) -> None:
-    found = simulation.over_searches(noise, 60, seed=2, resamples=150)
-    assert found["holds the networks"][0] >= 0.93
-    assert found["holds the difference"][0] >= 0.93
-    assert found["holds the networks"][0] > found["DeLong holds the difference"][0]
+def test_selected_counts_must_be_at_least_one() -> None:
+    with pytest.raises(ValueError, match="at least 1"):
+        Selection(0, 1, 1, 1)
+
+
+def test_equal_configurations_win_by_selection_unless_it_is_accounted_for() -> None:
+    labels = np.repeat([1, 0], [120, 60])
+    equal = simulated(Model(labels, noise=0.0, search_folds=3, tried=30, repeats=5, folds=5), runs=40, seed=0)
+    shares = {method: equal.share(method) for method in METHODS}
+    assert shares["corrected t"] > 0.07 > 0.05 >= shares["samples, selection"]
+    assert shares["corrected t, selection"] <= 0.05
+    # The optimism is there, and what is said of it holds.
+    assert np.mean(equal.optimism) > 0.01
+    assert np.mean(equal.optimism) < np.mean(equal.most)
+    assert equal.within > 0.8
+
+
+def test_a_winner_that_is_better_is_called_so() -> None:
+    labels = np.repeat([1, 0], [120, 60])
+    model = Model(labels, 0.3, 3, auc=0.75, tried=20, repeats=3, folds=3, better=2, gain=0.15)
+    found = simulated(model, runs=12, seed=1)
+    assert found.share("samples, selection") >= 0.75

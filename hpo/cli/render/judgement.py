@@ -7,7 +7,6 @@ from rich.table import Table
 
 from hpo.outcome.judgement import Judgement
 from hpo.statistics.intervals import Estimate
-from hpo.study.baselines import shown_name
 from hpo.text import auc
 
 
@@ -18,7 +17,7 @@ def judgement_table(study_name: str, judgement: Judgement) -> RenderableType:
     table = Table(*columns, title=title)
     for entry in judgement.entries:
         table.add_row(
-            f"{shown_name(entry.name)}{' (baseline)' if entry.is_reference else ''}",
+            f"{judgement.shown(entry.name)}{' (baseline)' if entry.is_reference else ''}",
             auc(entry.mean) if entry.spread is None else f"{auc(entry.mean)}, spread {auc(entry.spread)}",
             "-" if entry.over_all is None else _interval(entry.over_all),
             _interval(entry.delong),

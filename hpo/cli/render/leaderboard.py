@@ -6,7 +6,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from hpo.outcome.leaderboard import Confirmation, Difference, LeaderboardRow
+from hpo.outcome.leaderboard import Confirmation, Difference, LeaderboardRow, Verdict
 from hpo.study.baselines import shown_name
 from hpo.text import with_error
 
@@ -16,7 +16,7 @@ def leaderboard_table(found: Confirmation) -> RenderableType:
     title = f"{found.name}: {found.whole} of {found.repeats} repeats"
     table = Table("rank", "candidate", "in the search", "confirmed", "optimism", "repeats", "compared", title=title)
     for row in found.leaderboard:
-        shown = shown_name(row.candidate)
+        shown = shown_name(row.candidate, found.epochs)
         name = Text.assemble((shown, "bold"), " (baseline)") if row.is_reference else Text(shown)
         table.add_row(
             "-" if row.rank is None else str(row.rank),
@@ -25,7 +25,7 @@ def leaderboard_table(found: Confirmation) -> RenderableType:
             with_error(row.mean, row.standard_error),
             "-" if row.optimism is None else signed(row.optimism),
             str(row.repeats),
-            "\n".join([*map(_compared, row.differences), *([row.note] if row.note else [])]),
+            "\n".join([*(_compared(one, found.epochs) for one in row.differences), *([row.note] if row.note else [])]),
             style="green" if row.candidate == found.winner else "dim" if row.rank is None else None,
         )
     return Group(table, Text(verdict_of(found), style="bold"), *(Text(note, style="dim") for note in found.notes))
@@ -38,11 +38,11 @@ def ablation_table(found: Confirmation) -> RenderableType:
     for row in sorted(found.leaderboard, key=lambda row: not row.is_reference):
         made = row.differences[0] if row.differences and not row.is_reference else None
         table.add_row(
-            Text.assemble((shown_name(row.candidate), "bold"), ", the winner")
+            Text.assemble((shown_name(row.candidate, found.epochs), "bold"), ", the winner")
             if row.is_reference
-            else shown_name(row.candidate),
+            else shown_name(row.candidate, found.epochs),
             with_error(row.mean, row.standard_error),
-            "" if made is None else _compared(made),
+            "" if made is None else _compared(made, found.epochs),
             row.note or ("" if made is None else made.verdict.text),
         )
     return table
@@ -51,18 +51,16 @@ def ablation_table(found: Confirmation) -> RenderableType:
 def verdict_of(found: Confirmation) -> str:
     """State the winner in words, or how far the confirmation is."""
     if not found.done:
-        leads = f"; {shown_name(found.leader)} leads" if found.leader else ""
+        leads = f"; {shown_name(found.leader, found.epochs)} leads" if found.leader else ""
         return f"{found.whole} of {found.repeats} repeats are complete{leads}; run the same command to resume."
     if found.winner is None:
         return "There is no winner: no candidate finished every repeat."
     first = next(row for row in found.leaderboard if row.candidate == found.winner)
     kind = "the baseline " if first.is_reference else ""
+    name = shown_name(first.candidate, found.epochs)
     repeats = f"{first.repeats} repeat{'s' if first.repeats > 1 else ''}"
-    verdict = (
-        f"The winner by the rule of the study file ({found.rule}) is {kind}{shown_name(first.candidate)}, "
-        f"AUC {_mean(first)} over "
-    )
-    return verdict + "; ".join([repeats, *map(_compared, first.differences)]) + "."
+    verdict = f"The winner by the rule of the study file ({found.rule}) is {kind}{name}, AUC {_mean(first)} over "
+    return verdict + "; ".join([repeats, *(_compared(one, found.epochs) for one in first.differences)]) + "."
 
 
 def signed(value: float) -> str:
@@ -74,9 +72,11 @@ def _mean(row: LeaderboardRow) -> str:
     return with_error(row.mean, row.standard_error)
 
 
-def _compared(found: Difference) -> str:
+def _compared(found: Difference, epochs: int) -> str:
     than = "than" if found.verdict in ("better", "worse") else "from"
     interval = ""
     if found.low is not None and found.high is not None:
         interval = f" [{signed(found.low)}, {signed(found.high)}]"
-    return f"{found.verdict.text} {than} {shown_name(found.to)}: {signed(found.difference)}{interval}"
+    if found.verdict == Verdict.INDISTINGUISHABLE and found.detectable is not None:
+        interval += f", detectable {signed(found.detectable)[1:]}"
+    return f"{found.verdict.text} {than} {shown_name(found.to, epochs)}: {signed(found.difference)}{interval}"

@@ -8,7 +8,6 @@ from rich.text import Text
 
 from hpo.cli.render.listing import Listing
 from hpo.search.queries.trials import BestTrial, CorrectedBest, Ranking, TrialRow, Value
-from hpo.study.baselines import shown_name
 from hpo.study.config import ConfigValues
 from hpo.study.record import TrialRecord
 from hpo.text import auc, bounds, duration, memory, setting, with_error
@@ -38,7 +37,7 @@ def valued(value: Value | None) -> str:
     if value is None:
         return "no complete trial yet"
     interval = "" if value.low is None else f"  95 % [{auc(value.low)}, {auc(value.high)}]"
-    reference = f"  baseline {shown_name(value.reference)}" if value.reference else ""
+    reference = f"  baseline {value.baseline}" if value.reference else ""
     return f"AUC {with_error(value.auc, value.standard_error)}{interval}  trial {value.number}{reference}"
 
 
@@ -102,5 +101,7 @@ def corrected_line(best: CorrectedBest) -> str:
 
 def _configuration(best: BestTrial) -> Text:
     named = (best.label, "bold") if best.value.reference else best.label or brief(best.params)
+    if best.start is not None:
+        named = f"{best.label}: {brief(best.params)}"
     marked = " (baseline)" if best.value.reference else ""
     return Text.assemble(named, marked, (f"\n{best.warning}" if best.warning else "", "red"))

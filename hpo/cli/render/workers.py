@@ -73,7 +73,7 @@ def _cells(running: RunningTrial, worker: WorkerRow | None) -> tuple[RenderableT
     return (
         running.worker,
         worker.device if worker else "",
-        str(running.number) + (f" {shown_name(running.reference)}" if running.reference else ""),
+        str(running.number) + (f" {shown_name(running.reference, running.epochs)}" if running.reference else ""),
         f"{running.epoch}/{running.epochs}",
         ProgressBar(total=1.0, completed=running.progress, width=20),
         with_error(running.auc, running.standard_error),

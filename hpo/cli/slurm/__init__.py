@@ -8,7 +8,9 @@ from hpo.cli.lazy import Lazy, LazyGroup
 
 _COMMANDS = {
     "script": Lazy("hpo.cli.slurm.script:script", "Print the batch script of workers for STUDY"),
-    "measure": Lazy("hpo.cli.slurm.measure:measure", "Print how many workers per device are fastest for STUDY"),
+    "measure": Lazy(
+        "hpo.cli.slurm.measure:measure", "Print how many workers per device are fastest for STUDY, measured on a GPU"
+    ),
     "presets": Lazy("hpo.cli.slurm.presets:presets", "List the clusters that hpo knows, and their limits"),
 }
 

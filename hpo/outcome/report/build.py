@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from hpo.outcome.access_log import Access
 from hpo.outcome.final import Final
 from hpo.outcome.judgement import judge_final
 from hpo.outcome.leaderboard import Confirmation
 from hpo.outcome.report.document import Document, code
+from hpo.outcome.report.result import confirmation as of_confirmation
 from hpo.outcome.report.result import sections as of_result
 from hpo.outcome.report.result.stages import follow, optimism
 from hpo.outcome.report.search import sections as of_search
@@ -23,6 +25,7 @@ class Evidence:
     """Everything that a report is built from; confirmation, ablation and final are None if there is none yet.
 
     Attributes:
+        elsewhere: accesses to the test set through other databases, as far as they are known.
         work: of the stages after the search that are studies of their own.
         scores: out-of-fold scores of the search's trials; None if fewer than two have them.
     """
@@ -32,6 +35,7 @@ class Evidence:
     ablation: Confirmation | None = None
     final: Final | None = None
     openings: tuple[Opening, ...] = ()
+    elsewhere: tuple[Access, ...] = ()
     work: tuple[Work, ...] = ()
     scores: OutOfFold | None = None
 
@@ -41,11 +45,11 @@ def build(evidence: Evidence, seed: int = 0) -> Document:
     search, data = evidence.search, evidence.search.spec.data
     judgement = judge_final(evidence.final, seed=seed) if evidence.final is not None else None
     if evidence.final is not None and judgement is not None:
-        result = of_result.result(data, judgement, evidence.final, evidence.openings)
+        result = of_result.result(data, judgement, evidence.final, evidence.openings, evidence.elsewhere)
     else:
         result = of_result.no_result(search.name, evidence.confirmation is not None and evidence.confirmation.done)
     later = (*evidence.work, *([work_of_final(evidence.final)] if evidence.final is not None else []))
-    confirmed = [of_result.confirmation(evidence.confirmation)] if evidence.confirmation is not None else []
+    confirmed = [of_confirmation.confirmation(evidence.confirmation)] if evidence.confirmation is not None else []
     sections = (
         of_search.question(search),
         result,
@@ -54,11 +58,11 @@ def build(evidence: Evidence, seed: int = 0) -> Document:
         *([selection_bias(search, evidence.scores, seed)] if evidence.scores is not None else []),
         of_search.space(search, seed),
         of_search.reasons(search),
-        *([of_result.ablation(evidence.ablation)] if evidence.ablation is not None else []),
+        *([of_confirmation.ablation(evidence.ablation)] if evidence.ablation is not None else []),
         of_search.learning(search, optimism(follow(search, evidence.confirmation, judgement))),
         cost(search, later),
         provenance(search, later),
-        of_result.ledger(data, evidence.openings),
+        of_result.ledger(data, evidence.openings, evidence.elsewhere),
     )
     question = "hyperparameters for Deep AUC Maximization, searched by hpo"
     subtitle = f"Study {code(search.name)} on {data.official_name}: {question}."

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from hpo.data.folder import data_folder
 from hpo.errors import StudyNotFoundError, UsageError
 from hpo.outcome.ablation import ablation_name
-from hpo.outcome.final import load
+from hpo.outcome.access_log import accesses_elsewhere
+from hpo.outcome.final import load, results_root
 from hpo.outcome.leaderboard import read_confirmation
 from hpo.outcome.preparation import confirmation_name, mismatch
 from hpo.outcome.report.build import Evidence
@@ -37,12 +39,14 @@ def gather(study: Study, result: Path, confirmation: str | None = None) -> Evide
     openings = tuple(read_openings(study.database, study.spec.dataset))
     confirmed = _plan_of(study, confirmation or confirmation_name(study.name), confirmation is not None)
     ablated = _plan_of(study, ablation_name(study.name))
+    root = results_root(result, (study.name, *study.former_names))
     return Evidence(
         gather_search(study),
         read_confirmation(confirmed) if confirmed is not None else None,
         read_confirmation(ablated) if ablated is not None else None,
         ours,
         openings,
+        tuple(accesses_elsewhere(study.database, study.spec.dataset, data_folder(None), root)),
         tuple(
             Work(stage, tuple(read_records(plan).values()))
             for stage, plan in (("confirmation", confirmed), ("ablation", ablated))

@@ -12,7 +12,7 @@ from hpo.outcome.final import RESULT, Final, load
 from hpo.outcome.judgement import BaselineDifference, EntryResult, judge_final
 from hpo.outcome.report.document import Block, Document, Listing, Notice, Section, Table, Text
 from hpo.statistics.across_datasets import friedman_test, mean_ranks, sign_test, signed_rank_test
-from hpo.study.baselines import shown_name
+from hpo.study.baselines import OWN_EPOCHS, cut_short, shown_name
 from hpo.study.catalogue import DATASETS, Dataset
 from hpo.text import auc
 
@@ -20,14 +20,29 @@ _PUBLISHED_DECIMALS = 3
 
 
 class Row:
-    """The final result of one dataset: its winner against each baseline."""
+    """The final result of one dataset: its winner against each baseline.
 
-    def __init__(self, dataset: Dataset, final: Final) -> None:
+    Attributes:
+        again: what is known of earlier accesses to the test set, in words; "" if nothing is.
+    """
+
+    def __init__(self, dataset: Dataset, final: Final, again: str = "") -> None:
         judgement = judge_final(final)
-        self.dataset, self.study = dataset, final.result.study
+        self.dataset, self.study, self.again = dataset, final.result.study, again
+        self.epochs = judgement.epochs
         self.winner: EntryResult = judgement.entries[0]
         self.baselines: dict[str, EntryResult] = {one.name: one for one in judgement.entries if one.is_reference}
         self.against: dict[str, BaselineDifference] = {one.reference: one for one in judgement.against}
+
+    def shown(self, name: str) -> str:
+        """Return the name of a baseline; one that was cut short says so."""
+        return shown_name(name, self.epochs.get(name))
+
+    def gap(self, name: str) -> float | None:
+        """Return the winner minus a baseline in test AUC; None without it, and where the winner is that baseline."""
+        if name not in self.baselines or name == self.winner.name:
+            return None
+        return self.winner.mean - self.baselines[name].mean
 
 
 def _tasks() -> list[Dataset]:
@@ -48,7 +63,7 @@ def gather_rows(root: Path) -> list[Row]:
         dataset = next((one for one in _tasks() if one.name == final.result.dataset), None)
         if dataset is None:
             continue
-        row = Row(dataset, final)
+        row = Row(dataset, final, _again(path.parent, final))
         if dataset.name in found:
             studies = f"{found[dataset.name].study} and {row.study}"
             raise DataError(f"{root} holds two results of {dataset.name}, of {studies}; keep only one there")
@@ -56,6 +71,17 @@ def gather_rows(root: Path) -> list[Row]:
     if not found:
         raise DataError(f"{root} holds no final result (*/{RESULT}); run `hpo finalize STUDY`, or give --results")
     return [found[dataset.name] for dataset in _tasks() if dataset.name in found]
+
+
+def _again(folder: Path, final: Final) -> str:
+    """Return what a result and the folders below it tell of earlier accesses to its test set."""
+    if final.result.reason:
+        return f"opened again for this result ({final.result.reason})"
+    earlier = [path.parent for path in sorted(folder.glob(f"*/{RESULT}"))]
+    found = [one for one in earlier if (kept := load(one)) is not None and kept.result.dataset == final.result.dataset]
+    if not found:
+        return ""
+    return f"opened before this result, for {', '.join(str(one.relative_to(folder.parent)) for one in found)}"
 
 
 def overview(rows: Sequence[Row]) -> Document:
@@ -78,22 +104,34 @@ def overview(rows: Sequence[Row]) -> Document:
         for row in rows
         if (shrunk := row.dataset.shrunk(row.winner.input_size))
     ]
+    blocks += [
+        Notice(f"The test set of {row.dataset.official_name} was {row.again}; later results are weaker evidence.")
+        for row in rows
+        if row.again
+    ]
     sections = (Section("Results", tuple(blocks)), _differences(rows), _tests(rows, names))
     return Document("hpo: all datasets", f"{len(rows)} of {len(_tasks())} MedMNIST tasks.", sections)
 
 
 def _line(row: Row, names: Sequence[str]) -> tuple[str, ...]:
     estimate = row.winner.interval
-    baselines = (auc(row.baselines[name].mean) if name in row.baselines else "-" for name in names)
+    baselines = (_cell(row, name) for name in names)
     interval = f"[{auc(estimate.low)}, {auc(estimate.high)}]"
     return (row.dataset.official_name, auc(row.dataset.published_auc), *baselines, auc(row.winner.mean), interval)
+
+
+def _cell(row: Row, name: str) -> str:
+    if name not in row.baselines:
+        return "-"
+    short = cut_short(name, row.epochs.get(name))
+    return auc(row.baselines[name].mean) + (f" ({short})" if short else "")
 
 
 def _differences(rows: Sequence[Row]) -> Section:
     lines = [
         (
             row.dataset.official_name,
-            shown_name(name),
+            row.shown(name),
             f"{found.difference:+.3f} [{found.low:+.3f}, {found.high:+.3f}]",
             _p_text(found.p),
         )
@@ -107,15 +145,8 @@ def _differences(rows: Sequence[Row]) -> Section:
 
 
 def _tests(rows: Sequence[Row], names: Sequence[str]) -> Section:
-    gaps = {
-        name: [row.winner.mean - row.baselines[name].mean for row in rows if name in row.baselines] for name in names
-    }
-    gaps["the published value"] = [
-        round(round(row.winner.mean, _PUBLISHED_DECIMALS) - row.dataset.published_auc, _PUBLISHED_DECIMALS)
-        for row in rows
-        if row.dataset.published_auc is not None
-    ]
-    sentences = [_over_datasets(shown_name(name), values) for name, values in gaps.items() if values]
+    sentences = [sentence for name in names if (sentence := _against(rows, name))]
+    sentences.append(_published(rows))
     blocks: list[Block] = [
         Text(
             "Each dataset counts once, whatever its size (Demsar 2006). The smallest p that a sign test can reach is "
@@ -123,22 +154,51 @@ def _tests(rows: Sequence[Row], names: Sequence[str]) -> Section:
         ),
         Listing(tuple(sentences)),
     ]
-    whole = [row for row in rows if all(name in row.baselines for name in names)]
+    whole = [row for row in rows if all(row.gap(name) is not None for name in names)]
     if len(whole) > 1 and names:
         table = np.array([[row.winner.mean, *(row.baselines[name].mean for name in names)] for row in whole])
         ranks = zip(("winner", *names), mean_ranks(table), strict=True)
         ranking = ", ".join(f"{shown_name(name)} {rank:.2f}" for name, rank in ranks)
-        p = friedman_test(table).p
-        blocks.append(Text(f"Mean ranks over {len(whole)} datasets, 1 is best: {ranking}; Friedman test p = {p:.2g}."))
+        found = friedman_test(table)
+        how = "" if found.is_exact else " (approximate, by F)"
+        text = f"Mean ranks over {len(whole)} datasets, 1 is best: {ranking}; Friedman test p = {found.p:.2g}{how}."
+        blocks.append(Text(text))
     return Section("Over datasets", tuple(blocks))
 
 
-def _over_datasets(name: str, values: Sequence[float]) -> str:
+def _against(rows: Sequence[Row], name: str) -> str:
+    """Compare the winners with a baseline over the datasets on which the winner is another configuration."""
+    values = [gap for row in rows if (gap := row.gap(name)) is not None]
+    own = [row.dataset.official_name for row in rows if row.winner.name == name]
+    left_out = f" Left out, since the winner is this baseline: {', '.join(own)}." if own else ""
+    short = [row for row in rows if row.gap(name) is not None and cut_short(name, row.epochs.get(name))]
+    epochs = ", ".join(sorted({str(row.epochs[name]) for row in short}, key=int))
+    if short:
+        left_out += (
+            f" It was cut short on {len(short)} of {len(values)} ({epochs} of its {OWN_EPOCHS[name]} epochs), so this "
+            "says nothing about it at its own length."
+        )
+    if not values:
+        return left_out and f"Winner against {shown_name(name)}: no dataset to compare.{left_out}"
     differences = np.array(values)
     signs, ranks = sign_test(differences), signed_rank_test(differences)
     return (
-        f"Winner against {name}: {signs.wins} better, {signs.losses} worse, {signs.ties} equal; mean difference "
-        f"{differences.mean():+.3f}; sign test p = {signs.p:.2g}, signed-rank test p = {ranks.p:.2g}."
+        f"Winner against {shown_name(name)}: {signs.wins} better, {signs.losses} worse, {signs.ties} equal; mean "
+        f"difference {differences.mean():+.3f}; sign test p = {signs.p:.2g}, signed-rank test p = {ranks.p:.2g}."
+        f"{left_out}"
+    )
+
+
+def _published(rows: Sequence[Row]) -> str:
+    """Place the winners beside the published values, without a test: those are means without a spread."""
+    known = [(row, row.dataset.published_auc) for row in rows if row.dataset.published_auc is not None]
+    gaps = [round(round(row.winner.mean, _PUBLISHED_DECIMALS) - value, _PUBLISHED_DECIMALS) for row, value in known]
+    above, below = sum(gap > 0 for gap in gaps), sum(gap < 0 for gap in gaps)
+    within = sum(row.winner.interval.low <= value <= row.winner.interval.high for row, value in known)
+    return (
+        f"Winner against the published value: {above} above, {below} below, {len(gaps) - above - below} equal; the "
+        f"winner's interval contains it on {within} of {len(gaps)}. Published values are means without a spread, from "
+        "another training budget, so there is no test."
     )
 
 

@@ -22,7 +22,6 @@ from hpo.search.queries.status import StudyStatus, read_status
 from hpo.search.queries.trials import TrialRow, read_trials
 from hpo.search.study import Study, find_name, find_study
 from hpo.statistics.intervals import clipped_interval
-from hpo.study.baselines import shown_name
 from hpo.study.config import applies
 from hpo.study.spec import StudySpec
 from hpo.text import bounds, duration, memory, setting, shell, with_error
@@ -173,7 +172,7 @@ def study_note(name: str, spec: StudySpec, status: StudyStatus) -> str:
         f"pruned, {status.failed} failed; {len(status.running)} running.",
     ]
     for value in status.references:
-        named = text(shown_name(value.reference or ""))
+        named = text(value.baseline)
         lines.append(f"- baseline {named}: {with_error(value.auc, value.standard_error)}")
     if status.best is not None:
         best = status.best

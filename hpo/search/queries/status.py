@@ -108,8 +108,8 @@ def read_status(study: Study) -> StudyStatus:
         failed=outcomes.count("failed"),
         running=running,
         free=sum(row.state != "finished" and not is_live(row) for row in rows),
-        best=value_of(complete[0]) if complete else None,
-        references=_latest_references(rows),
+        best=value_of(study, complete[0]) if complete else None,
+        references=_latest_references(study, rows),
         trials_per_hour=speed * 3600 if speed else None,
         seconds_left=max(trials - finished, 0) / speed if speed else None,
         workers=sorted({trial.worker for trial in running}),
@@ -137,10 +137,10 @@ def _running(study: Study, row: AnyRow) -> RunningTrial:
     )
 
 
-def _latest_references(rows: Sequence[AnyRow]) -> list[Value]:
+def _latest_references(study: Study, rows: Sequence[AnyRow]) -> list[Value]:
     """Return each baseline once, by its last trial: in a confirmation it has one per repeat."""
     last = {row.reference: row for row in rows if row.reference and row.outcome == "complete"}
-    return [value_of(row) for row in last.values()]
+    return [value_of(study, row) for row in last.values()]
 
 
 RECENT = 20

@@ -11,10 +11,12 @@ import sqlalchemy as sa
 from hpo.errors import StudyNotFoundError
 from hpo.search.database import schema
 from hpo.search.database.schema import AnyRow, database_now
+from hpo.search.queries.training_aucs import TrainingAucs, training_aucs, warning_of
 from hpo.search.study import Study, fold_aucs
 from hpo.statistics.intervals import clipped_interval
-from hpo.study.baselines import shown_name
+from hpo.study.baselines import cut_short, shown_name
 from hpo.study.config import ConfigValues
+from hpo.study.planned import start_at
 from hpo.study.record import ResourceUsage, TrialRecord
 from hpo.text import shell
 from hpo.training.report import EpochReport
@@ -23,10 +25,6 @@ _trials = schema.trials.c
 
 _FEW = 500
 """Number of trials that a query names one by one."""
-
-LEARNED = 0.6
-"""AUC of training batches below which a network has learned nothing: chance is .5, with a standard error of .03 to .05
-on the smallest sets."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +35,7 @@ class Value:
         low: lower end of the 95 % confidence interval, clipped to [0, 1].
         high: upper end, likewise.
         reference: name of the baseline, None if it is not one.
+        cut_short: of a baseline, at how many of its own epochs it ended, in words; else "".
     """
 
     number: int
@@ -45,6 +44,12 @@ class Value:
     low: float | None
     high: float | None
     reference: str | None
+    cut_short: str = ""
+
+    @property
+    def baseline(self) -> str:
+        """Name of the baseline, marked if it was cut short; "" if it is not one."""
+        return _marked(shown_name(self.reference or ""), self.cut_short)
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,9 @@ class TrialRow:
         repeat: in a confirmation, the number of the repeat, from 1.
         peak_memory: in bytes; None until an attempt has ended.
         training_auc: highest over its epochs, None if unknown.
+        last_training_auc: after its last report, None if unknown.
+        cut_short: as in `Value`.
+        start: name of its start point, None if it has none.
     """
 
     number: int
@@ -80,16 +88,19 @@ class TrialRow:
     repeat: int | None = None
     peak_memory: int | None = None
     training_auc: float | None = None
+    last_training_auc: float | None = None
+    cut_short: str = ""
+    start: str | None = None
 
     @property
     def label(self) -> str:
-        """Name of the baseline, or of the candidate with its repeat; "" if it has none."""
-        return _label(self.candidate or self.reference, self.repeat)
+        """Name of the baseline, of the start point, or of the candidate with its repeat; "" if it has none."""
+        return _label(self.candidate or self.reference, self.cut_short, self.repeat, self.start)
 
     @property
     def warning(self) -> str:
-        """Warning that its AUC is due to chance, if it has not even learned its training set; else ""."""
-        return _warning(self.training_auc)
+        """Warning that its AUC is due to chance, if at its end it does not even rank its training set; else ""."""
+        return warning_of(self.training_auc, self.last_training_auc)
 
 
 @dataclass(frozen=True)
@@ -97,7 +108,7 @@ class BestTrial:
     """A complete trial with its rank and its configuration as stored.
 
     Attributes:
-        candidate: as in `TrialRow`; `repeat` and `training_auc` likewise.
+        candidate: as in `TrialRow`; `repeat`, `training_auc`, `last_training_auc` and `start` likewise.
     """
 
     rank: int
@@ -107,16 +118,18 @@ class BestTrial:
     candidate: str | None = None
     repeat: int | None = None
     training_auc: float | None = None
+    last_training_auc: float | None = None
+    start: str | None = None
 
     @property
     def label(self) -> str:
         """As in `TrialRow`."""
-        return _label(self.candidate or self.value.reference, self.repeat)
+        return _label(self.candidate or self.value.reference, self.value.cut_short, self.repeat, self.start)
 
     @property
     def warning(self) -> str:
         """As in `TrialRow`."""
-        return _warning(self.training_auc)
+        return warning_of(self.training_auc, self.last_training_auc)
 
 
 @dataclass(frozen=True)
@@ -191,7 +204,7 @@ def read_trials(study: Study, numbers: Collection[int] | None = None) -> list[Tr
         query = query.where(_trials.trial_number.in_(numbers) if few else span)
     rows, training = _with_training_aucs(study, query.order_by(_trials.trial_number))
     return [
-        _trial(study, row, training.get(row.trial_number))
+        _trial(study, row, training.get(row.trial_number, (None, None)))
         for row in rows
         if numbers is None or row.trial_number in numbers
     ]
@@ -206,8 +219,9 @@ def read_best(study: Study, count: int = 10) -> Ranking:
     for rank, row in enumerate(rows[:count], start=1):
         record = _record(study, row)
         config, params = ({}, {}) if record is None else (record.config, record.params)
-        learned = training.get(row.trial_number)
-        best.append(BestTrial(rank, value_of(row), config, params, *_planned(study, row), learned))
+        learned = training.get(row.trial_number, (None, None))
+        value, start = value_of(study, row), _start(study, row)
+        best.append(BestTrial(rank, value, config, params, *_planned(study, row), *learned, start))
     if study.spec.plan is not None:
         search = study.spec.plan.search
         return Ranking(
@@ -297,36 +311,27 @@ def by_value(row: AnyRow) -> tuple[float, int]:
     return (-row.auc, row.trial_number)
 
 
-def value_of(row: AnyRow) -> Value:
+def value_of(study: Study, row: AnyRow) -> Value:
     """Return the value of a trial from its row, which must have an AUC."""
     low = high = None
     if row.standard_error is not None:
         low, high = clipped_interval(row.auc, row.standard_error)
-    return Value(row.trial_number, row.auc, row.standard_error, low, high, row.reference)
+    short = cut_short(row.reference or "", study.spec.budget.epochs)
+    return Value(row.trial_number, row.auc, row.standard_error, low, high, row.reference, short)
 
 
-def _with_training_aucs(study: Study, query: sa.Select[Any]) -> tuple[Sequence[AnyRow], dict[int, float]]:
-    """Return rows of trials, and the highest training AUC of each trial by number, both at one moment."""
-    return study.database.read(lambda connection: (connection.execute(query).all(), _training_aucs(connection, study)))
+def _with_training_aucs(study: Study, query: sa.Select[Any]) -> tuple[Sequence[AnyRow], TrainingAucs]:
+    """Return rows of trials, and the training AUCs of each trial by number, both at one moment."""
+    return study.database.read(lambda connection: (connection.execute(query).all(), training_aucs(connection, study)))
 
 
-def _training_aucs(connection: sa.Connection, study: Study) -> dict[int, float]:
-    """Return the highest reported AUC of training batches of each trial."""
-    columns = schema.reports.c
-    highest = sa.select(columns.trial_number, sa.func.max(columns.training_auc).label("highest"))
-    rows = connection.execute(highest.where(columns.study_id == study.study_id).group_by(columns.trial_number))
-    return {row.trial_number: row.highest for row in rows if row.highest is not None}
-
-
-def _warning(training_auc: float | None) -> str:
-    if training_auc is None or training_auc >= LEARNED:
-        return ""
-    return f"has learned nothing (AUC of its training batches at most {training_auc:.2f}), its AUC is due to chance"
-
-
-def _label(name: str | None, repeat: int | None) -> str:
-    shown = shown_name(name or "")
+def _label(name: str | None, short: str, repeat: int | None, start: str | None) -> str:
+    shown = f"start {start}" if start is not None else _marked(shown_name(name or ""), short)
     return f"{shown}, repeat {repeat}" if repeat is not None else shown
+
+
+def _marked(name: str, short: str) -> str:
+    return f"{name} ({short})" if short else name
 
 
 def _planned(study: Study, row: AnyRow) -> tuple[str | None, int | None]:
@@ -337,7 +342,12 @@ def _planned(study: Study, row: AnyRow) -> tuple[str | None, int | None]:
     return study.spec.plan.candidates[candidate].name, repeat + 1
 
 
-def _trial(study: Study, row: AnyRow, training_auc: float | None) -> TrialRow:
+def _start(study: Study, row: AnyRow) -> str | None:
+    start = start_at(study.spec, row.place)
+    return None if start is None else start.name
+
+
+def _trial(study: Study, row: AnyRow, training: tuple[float | None, float | None]) -> TrialRow:
     record = _record(study, row)
     usage = ResourceUsage() if record is None else record.usage
     candidate, repeat = _planned(study, row)
@@ -357,5 +367,8 @@ def _trial(study: Study, row: AnyRow, training_auc: float | None) -> TrialRow:
         candidate=candidate,
         repeat=repeat,
         peak_memory=usage.peak_memory,
-        training_auc=training_auc,
+        training_auc=training[0],
+        last_training_auc=training[1],
+        cut_short=cut_short(candidate or row.reference or "", study.spec.budget.epochs),
+        start=_start(study, row),
     )

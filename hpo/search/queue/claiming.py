@@ -27,9 +27,9 @@ from hpo.search.queue.process_identity import has_ended, visible_identity_prefix
 from hpo.search.queue.reporting import dropped, failed_by_death
 from hpo.search.queue.workers import StopRequest, read_stop_request, touch
 from hpo.search.strategy.racing import Elimination, race, read_results
-from hpo.search.strategy.sampler import planned_template
+from hpo.search.strategy.sampler import planned_template, start_template
 from hpo.search.study import Study
-from hpo.study.planned import planned_trial
+from hpo.study.planned import planned_trial, start_at
 from hpo.study.record import TrialRecord
 
 MIN_TRIALS_TO_STOP = 10
@@ -296,7 +296,10 @@ def _take_over(study: Study, worker: str, token: str, slot: int, connection: Con
 
 def _new_slot(study: Study, worker: str, token: str, slot: int, connection: Connection) -> Claim:
     planned = planned_trial(study.spec, slot)
-    template = None if planned is None else planned_template(study.spec, planned)
+    start = start_at(study.spec, slot)
+    template = None if start is None else start_template(start)
+    if planned is not None:
+        template = planned_template(study.spec, planned)
     trial_id, number = new_trial(connection, study.study_id, template)
     baseline = None if planned is None else planned.baseline
     connection.execute(

@@ -132,10 +132,17 @@ def _store_scores(connection: Connection, held: Claim, report: EpochReport) -> N
 
 
 def _read_rung(connection: Connection, held: Claim, stage: Stage, report: EpochReport) -> Rung:
-    """Read the rung of a report, which the trial itself has reached too."""
-    reports = schema.reports.c
+    """Read the rung of a report, which the trial itself has reached too.
+
+    Baselines do not count: with few trials, two good ones would keep every other from going on.
+    """
+    reports, trials = schema.reports.c, schema.trials.c
     query = sa.select(reports.trial_number, reports.fold_aucs)
-    query = query.where(reports.study_id == held.study.study_id, reports.epoch == stage.epochs)
+    same = (trials.study_id == reports.study_id) & (trials.trial_number == reports.trial_number)
+    query = query.select_from(schema.reports.join(schema.trials, same))
+    query = query.where(
+        reports.study_id == held.study.study_id, reports.epoch == stage.epochs, trials.reference.is_(None)
+    )
     reached = []
     for number, stored in connection.execute(query):
         # A report after the same epoch may rest on fewer folds, or on more.

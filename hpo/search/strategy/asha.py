@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import bisect
 import itertools
+import math
 
 from hpo.search.strategy.pruner import Pruner, Rung
 from hpo.search.strategy.seeds import trial_seed
 from hpo.study.spec import StudySpec
 from hpo.study.stages import Stage
+
+_OF_THE_GOOD = 0.5
+"""Share that goes on from the rung at which half of the folds have all epochs."""
 
 
 def rungs_of(spec: StudySpec) -> dict[Stage, float]:
@@ -19,9 +23,11 @@ def rungs_of(spec: StudySpec) -> dict[Stage, float]:
         return {Stage(rung.folds, rung.epochs): rung.keep or share for rung in search.rungs}
     powers = (search.first_rung * search.reduction**power for power in itertools.count())
     ends = list(itertools.takewhile(lambda end: end < epochs, powers))
-    if search.rungs == "epochs":
+    if search.rungs == "epochs" or folds == 1:
         return {Stage(folds, end): share for end in ends}
-    return {Stage(1, end): share for end in (*ends, epochs)}
+    # One fold rejects what is bad, a second one what was lucky, and half of them tell the good ones apart.
+    first = {Stage(min(place, 2, folds), end): share for place, end in enumerate(ends, start=1)}
+    return {**first, Stage(math.ceil(folds / 2), epochs): _OF_THE_GOOD}
 
 
 class SuccessiveHalving(Pruner):
@@ -37,11 +43,15 @@ class SuccessiveHalving(Pruner):
 
     def goes_on(self, rung: Rung) -> bool:
         """Return whether a trial is among the best of its rung."""
-        return _is_among_the_best(rung.better, rung.recorded, self._shares.get(rung.stage, self._usual))
+        return _is_among_the_best(rung.better, rung.recorded, self.share_at(rung.stage))
 
     def passing_share(self) -> float:
         """Return 1/reduction."""
         return self._usual
+
+    def share_at(self, stage: Stage) -> float:
+        """Return the share of the study file at a rung."""
+        return self._shares.get(stage, self._usual)
 
     def describe(self) -> str:
         """Describe the rungs and the shares."""
@@ -49,7 +59,7 @@ class SuccessiveHalving(Pruner):
         if not stages:
             return "no pruning, since no rung lies before the end of a trial"
         rungs = "; ".join(str(stage) for stage in stages)
-        shares = sorted({round(self._shares.get(stage, self._usual), 2) for stage in stages})
+        shares = sorted({round(self.share_at(stage), 2) for stage in stages})
         kept = " or ".join(f"{share:g}" for share in shares)
         return f"asynchronous successive halving, the best {kept} of the trials go on after each of: {rungs}"
 
@@ -74,7 +84,7 @@ class Hyperband(SuccessiveHalving):
             return True
         others = [trial for trial in rung.reached() if self._bracket(trial.number) == bracket]
         better = sum(trial.auc > rung.auc for trial in others)
-        return _is_among_the_best(better, len(others), self._shares.get(rung.stage, self._usual))
+        return _is_among_the_best(better, len(others), self.share_at(rung.stage))
 
     def describe(self) -> str:
         """Describe the brackets."""

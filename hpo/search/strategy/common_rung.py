@@ -43,6 +43,11 @@ class ListedTrials(InMemoryStorage):
         """Return a trial, not copied."""
         return self.listed[trial_id]
 
+    def set_trial_param(
+        self, trial_id: int, param_name: str, param_value_internal: float, distribution: BaseDistribution
+    ) -> None:
+        """Ignore what is sampled: whoever samples knows it."""
+
     def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
         """Ignore what samplers note about a trial in progress."""
 

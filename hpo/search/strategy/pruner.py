@@ -91,6 +91,10 @@ class Pruner(ABC):
         """Return the expected share of trials that pass a rung, for time estimates; 1 is conservative."""
         return 1.0
 
+    def share_at(self, stage: Stage) -> float:  # noqa: ARG002
+        """Return the expected share of trials that pass one rung, where rungs differ; `passing_share` for all."""
+        return self.passing_share()
+
     def describe(self) -> str:
         """Describe the pruner as part of a sentence: `Search: random draws; median pruning.`"""
         return PRUNERS.entry(self.spec.search.pruner).description or self.spec.search.pruner

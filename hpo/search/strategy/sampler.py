@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import TYPE_CHECKING, TypeAlias
@@ -15,6 +15,7 @@ from hpo.study.config import ConfigValues, SettingValue, applies
 from hpo.study.planned import PlannedTrial, planned_trial
 from hpo.study.space import Choices, FloatRange, IntRange, suggestion_order
 from hpo.study.spec import Search, StudySpec
+from hpo.study.starts import Start
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -46,8 +47,11 @@ class Suggestion:
     drawn: dict[str, tuple[float, BaseDistribution]]
 
 
-def suggest(study: Study, number: int) -> Suggestion:
+def suggest(study: Study, number: int, given: Mapping[str, SettingValue] | None = None) -> Suggestion:
     """Sample the searched values of trial `number`, without storing them.
+
+    Args:
+        given: values of some of them, which are not sampled: those of a start point.
 
     A setting that has no effect under the values sampled before it is not sampled. The sampler learns from the trials
     in hpo's own tables, see `History`.
@@ -67,8 +71,10 @@ def suggest(study: Study, number: int) -> Suggestion:
     values: ConfigValues = {}
     for name in suggestion_order(space):
         if applies(name, {**study.spec.fixed, **values}):
-            values[name] = _draw(trial, name, space[name])
-    return Suggestion(values, history.drawn)
+            values[name] = given[name] if given and name in given else _draw(trial, name, space[name])
+    kinds = {name: distribution(space[name]) for name in given or () if name in values}
+    chosen = {name: (kind.to_internal_repr(values[name]), kind) for name, kind in kinds.items()}
+    return Suggestion(values, {**history.drawn, **chosen})
 
 
 def _history_of(study: Study, number: int) -> History:
@@ -142,6 +148,13 @@ def planned_template(spec: StudySpec, planned: PlannedTrial) -> FrozenTrial:
         distributions={key: distribution(spec.space[key]) for key in params},
         user_attrs={**label, "outside the space": different},
     )
+
+
+def start_template(start: Start) -> FrozenTrial:
+    """Return what Optuna's tables say of a trial from a start point before it is sampled: the name of its start."""
+    from optuna.trial import TrialState, create_trial
+
+    return create_trial(state=TrialState.RUNNING, user_attrs={"start": start.name})
 
 
 def nearest(entry: Entry, value: SettingValue) -> SettingValue | None:

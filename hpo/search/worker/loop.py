@@ -23,7 +23,7 @@ from hpo.search.worker.deadline import Deadline, seconds_to_get_anywhere
 from hpo.search.worker.heartbeat import Heartbeat
 from hpo.search.worker.trainer import Task, Trainer
 from hpo.study.baselines import shown_name
-from hpo.study.planned import planned_trial
+from hpo.study.planned import planned_trial, start_at
 from hpo.study.record import Provenance, ResourceUsage, TrialRecord
 from hpo.study.stages import Stage
 from hpo.training.machine.limits import ProcessTainted
@@ -285,7 +285,8 @@ def _new_record(held: Claim, provenance: Provenance, drawn: Drawn) -> TrialRecor
     spec, study_seed = held.study.spec, held.study.spec.search.seed
     planned = planned_trial(spec, held.slot)
     if planned is None:
-        suggestion = suggest(held.study, held.number)
+        start = start_at(spec, held.slot)
+        suggestion = suggest(held.study, held.number, None if start is None else start.values)
         params, config = suggestion.values, spec.config(suggestion.values)
         drawn |= suggestion.drawn
     else:
@@ -306,7 +307,8 @@ def _describe_start(held: Claim) -> str:
     text = f"trial {held.number}: " + ("starts" if held.fence == 1 else "resumes")
     planned = planned_trial(held.study.spec, held.slot)
     if planned is None:
-        return text
+        start = start_at(held.study.spec, held.slot)
+        return text if start is None else text + f" (start {start.name})"
     name = f"baseline {shown_name(planned.name)}" if planned.is_baseline else planned.name
     return text + (f" ({name})" if planned.repeat is None else f" ({name}, repeat {planned.repeat + 1})")
 

@@ -209,7 +209,7 @@ class _StudyTrainer:
             task.scoring_seed,
             [str(stage) for stage in task.stages],
             self.provenance.data_md5,
-            self._spec.fingerprint(),
+            {key: value for key, value in self._spec.canonical().items() if key not in ("space", "start")},
             self.provenance.code_version,
             self.provenance.environment.get("torch"),
             self.provenance.environment.get("libauc"),

@@ -22,7 +22,7 @@ _GRID = np.linspace(0, 1, 201)
 @drawn
 def forest(judgement: Judgement, published: Sequence[Published]) -> Figure:
     """Plot each entry's test AUC with interval and single networks, with the published values."""
-    names = [shown_name(entry.name) for entry in judgement.entries] + [one.method for one in published]
+    names = [judgement.shown(entry.name) for entry in judgement.entries] + [one.method for one in published]
     figure, axes = canvas(7.2, 0.8 + 0.3 * len(names))
     places = range(len(names) - 1, -1, -1)
     for place, entry, colour in zip(places, judgement.entries, COLOURS, strict=False):
@@ -53,7 +53,7 @@ def optimism(confirmation: Confirmation) -> Figure:
         axes.plot(one.mean, place, "o", c=BLUE)
     axes.plot([], [], "x", c=ORANGE, label="in the search")
     axes.plot([], [], "o-", c=BLUE, label="confirmed, 95 % interval")
-    axes.set_yticks(range(len(found)), [shown_name(one.candidate) for one in reversed(found)])
+    axes.set_yticks(range(len(found)), [shown_name(one.candidate, confirmation.epochs) for one in reversed(found)])
     axes.set_xlabel("validation AUC")
     axes.grid(axis="y", visible=False)
     axes.legend(loc="best", fontsize=8)
@@ -64,7 +64,7 @@ def optimism(confirmation: Confirmation) -> Figure:
 def changes(ablation: Confirmation) -> Figure:
     """Plot the difference that each change makes to the winner, with its interval."""
     found = [
-        (shown_name(one.candidate), one.differences[0])
+        (shown_name(one.candidate, ablation.epochs), one.differences[0])
         for one in ablation.leaderboard
         if not one.is_reference and one.differences
     ]
@@ -99,7 +99,7 @@ def curves(final: Final, label: int = 0) -> Figure:
             precisions.append(precision[np.searchsorted(recall, _GRID, side="left")])
             areas.append(average_precision_score(truth, one))
         left.plot(_GRID, np.mean(true_positive_rates, axis=0), c=colour)
-        legend = f"{shown_name(name)}, average precision {auc(float(np.mean(areas)))}"
+        legend = f"{shown_name(name, final.result.epochs(name))}, average precision {auc(float(np.mean(areas)))}"
         right.plot(_GRID, np.mean(precisions, axis=0), c=colour, label=legend)
     left.plot([0, 1], [0, 1], c=BLACK, lw=0.8, ls="--")
     right.axhline(truth.mean(), c=BLACK, lw=0.8, ls="--", label="chance")
@@ -107,5 +107,5 @@ def curves(final: Final, label: int = 0) -> Figure:
     left.set_ylabel("true positive rate")
     right.set_xlabel("recall")
     right.set_ylabel("precision")
-    figure.legend(*right.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=8)
+    figure.legend(*right.get_legend_handles_labels(), loc="outside lower center", fontsize=8)
     return figure

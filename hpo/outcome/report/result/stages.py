@@ -30,10 +30,19 @@ class Stage:
 
 @dataclass(frozen=True)
 class StageSeries:
-    """A configuration through the stages, in the order of STAGES; None where it was not measured."""
+    """A configuration through the stages, in the order of STAGES; None where it was not measured.
+
+    epochs: of the search.
+    """
 
     name: str
     stages: tuple[Stage | None, ...]
+    epochs: int | None = None
+
+    @property
+    def shown(self) -> str:
+        """Return its name as people read it; a baseline that was cut short says so."""
+        return shown_name(self.name, self.epochs)
 
 
 def follow(search: SearchEvidence, confirmation: Confirmation | None, judgement: Judgement | None) -> list[StageSeries]:
@@ -46,7 +55,11 @@ def follow(search: SearchEvidence, confirmation: Confirmation | None, judgement:
     else:
         return []
     return [
-        StageSeries(name, (_searched(search, name), _confirmed(confirmation, name), _tested(judgement, name)))
+        StageSeries(
+            name,
+            (_searched(search, name), _confirmed(confirmation, name), _tested(judgement, name)),
+            search.spec.budget.epochs,
+        )
         for name in names
     ]
 
@@ -57,7 +70,7 @@ def optimism(found: Sequence[StageSeries]) -> list[Block]:
     if len(reached) < 2:
         return []
     header = ("configuration", *(f"AUC, {STAGES[place]}" for place in reached))
-    rows = tuple((shown_name(one.name), *(_cell(one.stages[place]) for place in reached)) for one in found)
+    rows = tuple((one.shown, *(_cell(one.stages[place]) for place in reached)) for one in found)
     caption = (
         "The same configurations at each stage, with 95 % intervals. Stages differ in their samples: compare the "
         "distances between lines, not their levels."
@@ -83,7 +96,7 @@ def drawn_stages(found: Sequence[StageSeries], reached: Sequence[int]) -> Figure
             "o-",
             c=colour,
             lw=1.2,
-            label=shown_name(one.name),
+            label=one.shown,
         )
         for x, stage in points:
             if stage.low is not None and stage.high is not None:
@@ -107,7 +120,7 @@ def _sentence(winner: StageSeries, other: StageSeries, reached: Sequence[int]) -
     by_stage = ", ".join(f"{gap:+.3f} ({stage})" for stage, gap in gaps)
     (first_stage, searched), (last_stage, at_last) = gaps[0], gaps[-1]
     changed = f"From {first_stage} to {last_stage} the gain changed by {at_last - searched:+.3f}."
-    return f"{shown_name(winner.name)} minus {shown_name(other.name)}: {by_stage}. {changed}"
+    return f"{winner.shown} minus {other.shown}: {by_stage}. {changed}"
 
 
 def _searched(search: SearchEvidence, name: str) -> Stage | None:

@@ -37,7 +37,10 @@ class TrialEvidence:
     @property
     def label(self) -> str:
         """Return its name in tables and figures."""
-        return shown_name(self.name)
+        name = shown_name(self.name)
+        if self.row.start is not None:
+            return f"{name} (start {self.row.start})"
+        return f"{name} ({self.row.cut_short})" if self.row.cut_short else name
 
     @property
     def roc(self) -> list[float]:

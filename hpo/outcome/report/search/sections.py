@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 
 from hpo.outcome.report.document import Block, Listing, Notice, Picture, Section, Table, Text
 from hpo.outcome.report.search import figures
-from hpo.outcome.report.search.effects import ChoiceEffect, NumberEffect, choice_effects, number_effects
+from hpo.outcome.report.search.effects import (
+    LEAST_PER_LEVEL,
+    ChoiceEffect,
+    NumberEffect,
+    choice_effects,
+    comparisons,
+    number_effects,
+)
 from hpo.outcome.report.search.evidence import SearchEvidence, TrialEvidence
 from hpo.search.queries.importance import LEAST_TRIALS, MOST_TRIALS, Importance, importances
-from hpo.search.queries.trials import LEARNED
+from hpo.search.queries.training_aucs import LEARNED
 from hpo.search.strategy.pruner import make_pruner
 from hpo.statistics.intervals import clipped_interval
+from hpo.study.baselines import OWN_EPOCHS, shown_name
 from hpo.study.choices import SAMPLERS, describe_network
 from hpo.study.config import settings
 from hpo.study.space import Choices, Range, reachable_values
 from hpo.text import auc, bounds, with_error
 
 _MOST_IN_TABLE = 12
-_CLEAR_GAP = 2.0
 
 
 def question(search: SearchEvidence) -> Section:
@@ -49,6 +55,13 @@ def question(search: SearchEvidence) -> Section:
             "Baselines, trained as trials 0 and 1 under the same budget: MedMNIST's cross-entropy recipe, and "
             "LibAUC's defaults."
         )
+        if short := [
+            found for name in OWN_EPOCHS if (found := shown_name(name, spec.budget.epochs)) != shown_name(name)
+        ]:
+            protocol.append(
+                f"Cut short: {', '.join(short)}. To be better than a baseline that was cut short is no evidence "
+                "against it at its own length."
+            )
     blocks: list[Block] = [Text(asked), Listing(tuple(protocol))]
     if data.caution and spec.scoring.rows != "official":
         blocks.append(Notice(f"{data.caution[0].upper()}{data.caution[1:]}."))
@@ -118,7 +131,8 @@ def reasons(search: SearchEvidence) -> Section:
     lead = (
         "Each sentence is a measured difference between trials at the same epoch. The trials were chosen by the "
         "sampler, not at random; the best and worst of several choices are compared; and an early epoch favours "
-        "fast learners: take them as hints for the next study, not as proof."
+        "fast learners: take them as hints for the next study, not as proof. Intervals hold together with 95 % for all "
+        f"{comparisons(search)} comparisons of values and ranges that this section looks at (Bonferroni)."
     )
     items = tuple(sentence for sentence in sentences if sentence)
     body: Block = Listing(items) if items else Text("There are too few trials to estimate effects.")
@@ -180,36 +194,43 @@ def _ranked(rank: int, trial: TrialEvidence) -> tuple[str, ...]:
 
 
 def _winners_curse(search: SearchEvidence) -> list[Block]:
-    best, baselines = search.best, search.baselines
+    best = search.best
     if best is None or best.row.auc is None:
         return []
-    sentences = [
+    sentence = (
         f"The best of the search, {best.label}, is the highest of {len(search.complete)} noisy values, so it is "
-        "optimistically biased; a confirmation on new folds gives an estimate with less bias."
-    ]
-    for baseline in baselines:
-        if baseline.row.auc is None or not best.row.standard_error or not baseline.row.standard_error:
-            continue
-        gap, error = best.row.auc - baseline.row.auc, math.hypot(best.row.standard_error, baseline.row.standard_error)
-        verdict = "more" if abs(gap) > _CLEAR_GAP * error else "less"
-        sentences.append(
-            f"It differs by {gap:+.3f} from {baseline.label}: {verdict} than two standard errors ({auc(error)})."
-        )
-    return [Text(" ".join(sentences))]
+        "optimistically biased, and its difference to a baseline with it; a confirmation on new folds gives an "
+        "estimate with less bias."
+    )
+    return [Text(sentence)]
 
 
 def _that_learned_nothing(search: SearchEvidence) -> list[Block]:
-    found = [trial for trial in search.trials if trial.row.warning]
-    if not found:
-        return []
-    names = ", ".join(f"{trial.label} ({trial.row.state}, {auc(trial.row.auc)})" for trial in found)
-    warning = (
-        f"{len(found)} of {len(search.trials)} trials learned nothing: the AUC of their training batches stayed below "
-        f"{LEARNED} in every epoch (a trial pruned early might still have learned). Their validation AUC is that of "
-        "an untrained network, which can be far from .5 where the label correlates with size or brightness: "
-        f"{names}."
-    )
-    return [Notice(warning)]
+    never = [trial for trial in search.trials if trial.row.warning and (trial.row.training_auc or 0.0) < LEARNED]
+    lost = [trial for trial in search.trials if trial.row.warning and trial not in never]
+    notices: list[Block] = []
+    if never:
+        notices.append(
+            Notice(
+                f"{len(never)} of {len(search.trials)} trials learned nothing: the AUC of their training batches "
+                f"stayed below {LEARNED} in every epoch (a trial pruned early might still have learned). Their "
+                "validation AUC is that of an untrained network, which can be far from .5 where the label correlates "
+                f"with size or brightness: {_listed(never)}."
+            )
+        )
+    if lost:
+        notices.append(
+            Notice(
+                f"{len(lost)} of {len(search.trials)} trials unlearned what they had learned: the AUC of their "
+                f"training batches was above {LEARNED} and below it at the end. Their validation AUC is due to chance "
+                f"or to an earlier epoch: {_listed(lost)}."
+            )
+        )
+    return notices
+
+
+def _listed(trials: Sequence[TrialEvidence]) -> str:
+    return ", ".join(f"{trial.label} ({trial.row.state}, {auc(trial.row.auc)})" for trial in trials)
 
 
 def _values(entry: Range) -> str:
@@ -243,8 +264,10 @@ def _contour(search: SearchEvidence, found: Sequence[Importance]) -> list[Block]
 
 def _choice_sentence(effect: ChoiceEffect) -> str:
     if effect.difference is None or effect.low is None or effect.high is None:
-        return ""
-    several = [level for level in effect.levels if len(level.aucs) > 1]
+        counts = ", ".join(f"{level.value} {len(level.aucs)}" for level in effect.levels)
+        few = f"`{effect.setting}`: too few trials to compare, at least {LEAST_PER_LEVEL} of two values are needed"
+        return f"{few} ({counts})." if counts else ""
+    several = [level for level in effect.levels if len(level.aucs) >= LEAST_PER_LEVEL]
     best, worst = several[0], several[-1]
     verdict = "" if effect.low > 0 or effect.high < 0 else "; indistinguishable"
     return (

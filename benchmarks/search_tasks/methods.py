@@ -1,0 +1,161 @@
+"""hpo as it is and as it was, random search, and stock Optuna, as methods of the benchmark of search methods."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import optuna
+from optuna.samplers import BaseSampler
+from optuna.trial import FrozenTrial, TrialState
+
+from benchmarks.search_tasks.networks import Config
+from benchmarks.search_tasks.simulation import Job
+from benchmarks.search_tasks.tasks import EPOCHS, FOLDS, SPACE, applies
+from hpo.search.strategy.common_rung import RUNG_AUCS, ListedTrials
+from hpo.search.strategy.pruner import Reached, Rung, make_pruner
+from hpo.search.strategy.sampler import make_sampler
+from hpo.search.strategy.seeds import trial_seed
+from hpo.study.spec import Budget, Scoring, Search, StudySpec
+from hpo.study.stages import Stage
+
+SamplerOfTrial = Callable[[int], BaseSampler]
+"""Makes the sampler of a trial from its number."""
+
+
+class OnOptuna:
+    """A sampler of Optuna and a pruner of hpo, asynchronously, as hpo's workers use them.
+
+    Args:
+        spec: of the pruner and its rungs.
+        sampler: of each trial; sees the trials of `self.listed`.
+    """
+
+    def __init__(self, spec: StudySpec, sampler: SamplerOfTrial) -> None:
+        self._pruner, self._sampler = make_pruner(spec), sampler
+        self.rungs: Sequence[Stage] = self._pruner.stages()
+        self._reached: list[list[Reached]] = [[] for _ in self.rungs]
+        self._storage = ListedTrials("study", [])
+
+    def ask(self) -> Job:
+        """Sample a new trial, with the trials under way known as such."""
+        number = len(self._storage.listed)
+        self._storage.listed.append(_running(number))
+        view = optuna.load_study(study_name="study", storage=self._storage, sampler=self._sampler(number))
+        trial = optuna.trial.Trial(view, number)
+        values: dict[str, Any] = {}
+        for name, entry in SPACE.items():
+            if applies(name, values):
+                values[name] = suggest(trial, name, entry)
+        known = self._storage.listed[number]
+        known.params, known.distributions = values, {name: SPACE[name] for name in values}
+        return Job(number, values, 0)
+
+    def tell(self, job: Job, fold_aucs: tuple[float, ...]) -> bool:
+        """Store the AUCs; ask the pruner."""
+        trial, own = self._storage.listed[job.trial], Reached(job.trial, fold_aucs)
+        reached = self._reached[job.rung]
+        reached.append(own)
+        trial.system_attrs[RUNG_AUCS] = [*trial.system_attrs[RUNG_AUCS], own.auc]
+        trial.intermediate_values = {**trial.intermediate_values, self.rungs[job.rung].epochs: own.auc}
+        if job.rung == len(self.rungs) - 1:
+            self._end(trial, TrialState.COMPLETE, own.auc)
+            return False
+        better = sum(other.auc > own.auc for other in reached)
+        stage = self.rungs[job.rung]
+        ranked = tuple(sorted(reached, key=lambda other: (-other.auc, other.number)))
+        rung = Rung(stage.epochs, own.auc, better, len(reached), stage.folds, job.trial, lambda: ranked)
+        if self._pruner.goes_on(rung):
+            return True
+        self._end(trial, TrialState.PRUNED, own.auc)
+        return False
+
+    def _end(self, trial: FrozenTrial, state: TrialState, auc: float) -> None:
+        trial.state, trial.value = state, auc
+
+
+def _running(number: int) -> FrozenTrial:
+    return FrozenTrial(
+        number=number,
+        trial_id=number,
+        state=TrialState.RUNNING,
+        value=None,
+        datetime_start=None,
+        datetime_complete=None,
+        params={},
+        distributions={},
+        user_attrs={},
+        system_attrs={RUNG_AUCS: []},
+        intermediate_values={},
+    )
+
+
+def suggest(trial: optuna.trial.Trial, name: str, entry: optuna.distributions.BaseDistribution) -> Any:
+    """Suggest a value of a distribution."""
+    if isinstance(entry, optuna.distributions.CategoricalDistribution):
+        return trial.suggest_categorical(name, entry.choices)
+    assert isinstance(entry, optuna.distributions.FloatDistribution)
+    return trial.suggest_float(name, entry.low, entry.high, log=entry.log)
+
+
+def spec_of(seed: int, **search: Any) -> StudySpec:
+    """Return the spec of a study of the benchmark's folds and epochs; first rung a ninth of them, as in breast.toml."""
+    options = {"seed": seed, "startup_trials": 12, "first_rung": EPOCHS // 9, "reduction": 3, **search}
+    return StudySpec(
+        dataset="breast", scoring=Scoring(folds=FOLDS), search=Search(**options), budget=Budget(epochs=EPOCHS)
+    )
+
+
+def hpo(seed: int, **search: Any) -> OnOptuna:
+    """hpo as it is: its own sampler and pruner by its own functions."""
+    spec = spec_of(seed, **search)
+    return OnOptuna(spec, lambda number: make_sampler(spec, number))
+
+
+def hpo_before(seed: int) -> OnOptuna:
+    """hpo at 51a1257: all folds together, TPE in Optuna's order of complete and pruned trials."""
+    return _optuna_tpe(spec_of(seed, rungs="epochs"), multivariate=True, group=True)
+
+
+def random_asha(seed: int) -> OnOptuna:
+    """Random draws and asynchronous successive halving over epochs."""
+    return hpo(seed, sampler="random", rungs="epochs")
+
+
+def optuna_asha(seed: int) -> OnOptuna:
+    """Optuna's TPE as it comes, and asynchronous successive halving over epochs."""
+    return _optuna_tpe(spec_of(seed, rungs="epochs"))
+
+
+def optuna_hyperband(seed: int) -> OnOptuna:
+    """Optuna's TPE as it comes, and Hyperband over epochs."""
+    return _optuna_tpe(spec_of(seed, rungs="epochs", pruner="hyperband"))
+
+
+def _optuna_tpe(spec: StudySpec, **options: Any) -> OnOptuna:
+    def make(number: int) -> BaseSampler:
+        seed = trial_seed(spec.search.seed, number, "sampler")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            return optuna.samplers.TPESampler(seed=seed, n_startup_trials=12, **options)
+
+    return OnOptuna(spec, make)
+
+
+METHODS: dict[str, Callable[[int], OnOptuna]] = {
+    "hpo": hpo,
+    "hpo 51a1257": hpo_before,
+    "random + ASHA": random_asha,
+    "Optuna TPE + ASHA": optuna_asha,
+    "Optuna TPE + Hyperband": optuna_hyperband,
+}
+
+
+def active(values: dict[str, Any]) -> Config:
+    """Return the settings that have an effect, of values for all settings."""
+    found: dict[str, Any] = {}
+    for name in SPACE:
+        if applies(name, found):
+            found[name] = values[name]
+    return found

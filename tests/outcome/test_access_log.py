@@ -1,0 +1,120 @@
+"""What was opened through one database is known in another."""
+
+from __future__ import annotations
+
+import json
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from hpo.errors import UsageError
+from hpo.outcome.access_log import NAME, access_key, accesses_elsewhere, note_access
+from hpo.outcome.final import store
+from hpo.outcome.report.document import Notice, Table
+from hpo.outcome.report.result.sections import ledger
+from hpo.search.database.address import resolve_address
+from hpo.search.database.database import Database, open_database
+from hpo.search.queries.ledger import StudyLedger, read_openings
+from hpo.search.study import Study, create_or_open
+from hpo.study.catalogue import find_dataset
+from hpo.testing.trainer import make_spec
+from tests.mention import unmentioned
+from tests.outcome import simulated
+from tests.outcome.pages import blocks
+from tests.outcome.test_final import opened, thin
+
+__all__ = ["thin"]
+
+CONFIGURATION = {"dataset": "breast", "networks": {"trial 3 0": "abc"}, "entries": {"trial 3": "by hand"}}
+
+
+def _database(folder: Path, name: str) -> Database:
+    return open_database(resolve_address(f"sqlite:///{folder}/{name}.db"), create=True)
+
+
+def _study(folder: Path, name: str) -> Study:
+    spec = make_spec(4, references=True).model_copy(update={"dataset": "digits"})
+    return create_or_open(_database(folder, name), "digits", spec)
+
+
+@pytest.mark.usefixtures("thin")
+def test_a_test_set_that_was_opened_through_another_database_is_refused(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    opened(_study(tmp_path, "one"), data)
+    other = _study(tmp_path, "two")
+    (data / "final.json").unlink()
+    with pytest.raises(UsageError) as refused:
+        opened(other, data, seed=50)
+    assert unmentioned(refused.value, "digits", "--reopen", other.database.address.replace("two", "one")) == []
+    assert read_openings(other.database, "digits") == []
+    opened(other, data, seed=50, reopen="another question")
+    assert len((data / NAME).read_text().splitlines()) == 2
+    # The same networks are the same access, through whatever database.
+    assert accesses_elsewhere(other.database, "digits", data, tmp_path / "none")[0].study == "digits"
+
+
+@pytest.mark.usefixtures("thin")
+def test_a_final_result_tells_of_an_access_where_the_data_folder_does_not(tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    store(simulated.changed(simulated.final(), dataset="digits", study="elsewhere"), results / "elsewhere")
+    study = _study(tmp_path, "one")
+    with pytest.raises(UsageError) as refused:
+        opened(study, results / "digits")
+    assert unmentioned(refused.value, "elsewhere") == []
+
+
+def test_ones_own_accesses_are_none_of_another_database(tmp_path: Path) -> None:
+    database = _database(tmp_path, "one")
+    StudyLedger(database).write("breast", CONFIGURATION, "abc", "")
+    renamed = CONFIGURATION | {"entries": {"trial 3": "by hand, from another name"}}
+    note_access(tmp_path, renamed, "", "breast", database.address, "abc", "")
+    store(simulated.final(), tmp_path / "results" / "breast")
+    assert accesses_elsewhere(database, "breast", tmp_path, tmp_path / "results") == []
+    assert len(accesses_elsewhere(_database(tmp_path, "two"), "breast", tmp_path, tmp_path / "results")) == 2
+
+
+def test_the_same_data_under_another_name_is_the_same_test_set(tmp_path: Path) -> None:
+    note_access(tmp_path, CONFIGURATION, "d41d8", "breast", "sqlite:///other.db", "abc", "")
+    database = _database(tmp_path, "one")
+    assert accesses_elsewhere(database, "mine", tmp_path, None) == []
+    (found,) = accesses_elsewhere(database, "mine", tmp_path, None, data_md5="d41d8")
+    assert (found.key, found.dataset) == (access_key(CONFIGURATION), "breast")
+
+
+def test_lines_of_many_writers_stay_whole_and_a_broken_one_is_passed_over(tmp_path: Path, log: list[str]) -> None:
+    def note(number: int) -> None:
+        note_access(
+            tmp_path, CONFIGURATION | {"protocol": number}, "", f"study {number}", "sqlite://", "abc", "x" * 300
+        )
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(note, range(40)))
+    lines = (tmp_path / NAME).read_text().splitlines()
+    assert {json.loads(line)["study"] for line in lines} == {f"study {number}" for number in range(40)}
+    with (tmp_path / NAME).open("a") as file:
+        file.write('{"key": "torn\n')
+    assert len(accesses_elsewhere(_database(tmp_path, "one"), "breast", tmp_path, None)) == 40
+    assert any(NAME in message for message in log)
+
+
+def test_a_folder_that_cannot_be_written_is_said_and_does_not_hinder(tmp_path: Path, log: list[str]) -> None:
+    (tmp_path / "file").write_text("")
+    note_access(tmp_path / "file", CONFIGURATION, "", "breast", "sqlite://", "abc", "")
+    assert unmentioned(log[-1], NAME, "database") == []
+    if os.geteuid() != 0:
+        closed = tmp_path / "closed"
+        closed.mkdir(mode=0o500)
+        note_access(closed, CONFIGURATION, "", "breast", "sqlite://", "abc", "")
+        assert len(log) == 2
+
+
+def test_the_report_shows_accesses_through_other_databases_and_the_limit_of_what_is_known(tmp_path: Path) -> None:
+    note_access(tmp_path, CONFIGURATION, "", "breast", "sqlite:///other.db", "abc", "why not")
+    elsewhere = accesses_elsewhere(_database(tmp_path, "one"), "breast", tmp_path, None)
+    section = ledger(find_dataset("breast"), (), elsewhere)
+    (notice,) = blocks(section, Notice)
+    assert unmentioned(notice.text, "once", "breast") == []
+    (table,) = blocks(section, Table)
+    assert table.rows[0][2:] == ("sqlite:///other.db", "why not")
