@@ -21,6 +21,7 @@ from hpo.cli.render.judgement import judgement_table
 from hpo.cli.render.page import page
 from hpo.cli.render.progress import progress
 from hpo.cli.streams import say, show
+from hpo.outcome.families import answer_sentences
 from hpo.outcome.finalization import NETWORKS
 from hpo.outcome.finalization import finalize as finalize_search
 from hpo.outcome.networks import TrainingSamples
@@ -116,5 +117,7 @@ def finalize(
 
     page().print(judgement_table(study_name, done.judgement))
     samples = len(done.final.labels) if done.final is not None else 0
+    if done.judgement.families is not None:
+        show(answer_sentences(done.judgement.families, None))
     for sentence in (*verdicts(done.judgement, study.spec.data), *twin_sentences(done.judgement, samples)):
         show(sentence)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hpo.errors import StudyNotFoundError, UsageError
 from hpo.outcome.candidates import EVERY, meaning
-from hpo.outcome.families import best_of_families
+from hpo.outcome.families import best_of_families, losses_of
 from hpo.outcome.leaderboard import read_confirmation
 from hpo.outcome.networks import Entry
 from hpo.outcome.preparation import confirm_command, confirmation_name, mismatch
@@ -61,7 +61,7 @@ def confirmed(search: Study, name: str | None = None) -> list[Entry]:
     by_name = {candidate.name: candidate for candidate in plan.candidates}
     winner = by_name[found.winner]
     others = [candidate for candidate in plan.candidates if candidate.is_reference and candidate is not winner]
-    families = best_of_families(plan, found)
+    families = best_of_families(losses_of(by_name[row.candidate] for row in found.leaderboard if row.rank is not None))
     tuned = [(family, name) for family, name in families.items() if name != winner.name and len(families) > 1]
     return [
         _entry(winner.name, winner.config, how, is_baseline=winner.is_reference),
