@@ -149,9 +149,12 @@ def test_a_setting_that_came_later_leaves_older_fingerprints_as_they_were() -> N
 
 
 def _before(spec: StudySpec) -> StudySpec:
-    return spec.model_copy(
-        update={"scoring": Scoring(groups="none"), "search": spec.search.model_copy(update={"rungs": "epochs"})}
-    )
+    older = {
+        "scoring": Scoring(groups="none"),
+        "search": spec.search.model_copy(update={"rungs": "epochs"}),
+        "confirm": spec.confirm.model_copy(update={"per_family": 0}),
+    }
+    return spec.model_copy(update=older)
 
 
 def test_a_plan_and_its_configurations_are_part_of_the_fingerprint() -> None:
