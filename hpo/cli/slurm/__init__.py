@@ -8,9 +8,7 @@ from hpo.cli.lazy import Lazy, LazyGroup
 
 _COMMANDS = {
     "script": Lazy("hpo.cli.slurm.script:script", "Print the batch script of workers for STUDY"),
-    "measure": Lazy(
-        "hpo.cli.slurm.measure:measure", "Measure how many workers per GPU are fastest for STUDY"
-    ),
+    "measure": Lazy("hpo.cli.slurm.measure:measure", "Measure how many workers per GPU are fastest for STUDY"),
     "presets": Lazy("hpo.cli.slurm.presets:presets", "List the clusters that hpo knows, and their limits"),
 }
 
