@@ -388,6 +388,7 @@ def finalize(
     seeds: int = 5,
     *,
     trial: int | None = None,
+    baseline_epochs: int | None = None,
     reopen: str = "",
     results: str | Path | None = None,
     device: str = "auto",
@@ -395,12 +396,14 @@ def finalize(
 ) -> Finalization:
     """Train the winner and the baselines again, then open the test set, once, and score every network on it.
 
-    The opening is logged in the database before any test sample is read. Called again it continues.
+    The best of each other loss family is trained and scored, too, so that tuned AUCM is tested against tuned
+    cross-entropy. The opening is logged in the database before any test sample is read. Called again it continues.
 
     Args:
         study: the search, confirmed by `confirm`.
         seeds: networks of each configuration.
         trial: number of the trial to take as the winner; None for the winner of the confirmation.
+        baseline_epochs: epochs of the baselines; None for 100, as their authors train them.
         reopen: why a test set that was opened before, for other networks, is opened again.
         results: folder of the result; None for hpo-results/NAME.
         device: auto, cpu, cuda or cuda:N.
@@ -425,6 +428,7 @@ def finalize(
         study,
         seeds=seeds,
         trial=trial,
+        baseline_epochs=baseline_epochs,
         reopen=reopen,
         results=None if results is None else Path(results),
         data_dir=_text(data_dir),

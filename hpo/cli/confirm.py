@@ -9,8 +9,10 @@ import click
 from hpo.cli.common import json_option, print_json, study_argument
 from hpo.cli.render.leaderboard import leaderboard_table
 from hpo.cli.render.page import page
+from hpo.cli.streams import show
 from hpo.cli.work import Work, exit_code, start, work_options
 from hpo.outcome.confirmation import confirm as confirm_search
+from hpo.outcome.families import answer_sentences
 from hpo.search.study import open_named_study
 
 
@@ -63,4 +65,6 @@ def confirm(
         print_json(found)
     elif found.whole:
         page().print(leaderboard_table(found))
+        if found.done:
+            show(answer_sentences(None, found.families))
     return exit_code(work, is_done=found.done)

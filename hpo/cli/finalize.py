@@ -21,6 +21,8 @@ from hpo.cli.render.judgement import judgement_table
 from hpo.cli.render.page import page
 from hpo.cli.render.progress import progress
 from hpo.cli.streams import say, show
+from hpo.outcome.families import answer_sentences
+from hpo.outcome.finalization import NETWORKS
 from hpo.outcome.finalization import finalize as finalize_search
 from hpo.outcome.networks import TrainingSamples
 from hpo.search.study import open_named_study
@@ -29,7 +31,20 @@ from hpo.search.study import open_named_study
 @click.command()
 @study_argument
 @click.option(
-    "--seeds", metavar="N", default=5, show_default=True, type=click.IntRange(1, 100), help="Networks of each."
+    "--networks",
+    "--seeds",
+    "networks",
+    metavar="N",
+    default=NETWORKS,
+    show_default=True,
+    type=click.IntRange(1, 100),
+    help="Networks of each configuration.",
+)
+@click.option(
+    "--baseline-epochs",
+    metavar="N",
+    type=click.IntRange(1, 10_000),
+    help="Epochs of the baselines.  [default: 100, as their authors train them]",
 )
 @click.option(
     "--rows",
@@ -50,7 +65,8 @@ from hpo.search.study import open_named_study
 @json_option
 def finalize(
     study_name: str,
-    seeds: int,
+    networks: int,
+    baseline_epochs: int | None,
     rows: TrainingSamples,
     trial: int | None,
     train_only: bool,
@@ -64,8 +80,8 @@ def finalize(
 ) -> None:
     """Retrain the winner of STUDY, then open the test set once.
 
-    The baselines are retrained and tested, too. Ctrl-C stops cleanly; the same command resumes. The access is recorded
-    in the test-set access log before any test sample is read.
+    The best of each other loss family and the baselines are retrained and tested, too. Ctrl-C stops cleanly; the same
+    command resumes. The access is recorded in the test-set access log before any test sample is read.
     """
     study = open_named_study(study_name, storage)
 
@@ -76,7 +92,8 @@ def finalize(
     with progress() as beat:
         done = finalize_search(
             study,
-            seeds=seeds,
+            seeds=networks,
+            baseline_epochs=baseline_epochs,
             rows=rows,
             trial=trial,
             confirmation=confirmation,
@@ -100,5 +117,7 @@ def finalize(
 
     page().print(judgement_table(study_name, done.judgement))
     samples = len(done.final.labels) if done.final is not None else 0
+    if done.judgement.families is not None:
+        show(answer_sentences(done.judgement.families, None))
     for sentence in (*verdicts(done.judgement, study.spec.data), *twin_sentences(done.judgement, samples)):
         show(sentence)

@@ -70,7 +70,8 @@ def ablate(
     Raises:
         UsageError, StudyNotFoundError, StorageError: see `choose_entries`, `prepare_ablation`; and what `train` raises.
     """
-    spec = prepare_ablation(search, choose_entries(search, trial=trial, confirmation=confirmation), seeds)
+    winner, *others = choose_entries(search, trial=trial, confirmation=confirmation)
+    spec = prepare_ablation(search, [winner, *(other for other in others if other.is_reference)], seeds)
     return _carry_out(search.database, spec, ablation_name(search.name), train)
 
 

@@ -79,8 +79,8 @@ def _card(final: Final, entry: FinalEntry, judgement: Judgement, networks: int) 
 output{"s" if dataset.labels > 1 else ""}.
 - **Input.** uint8 images of shape ({shape}), greyscale, 0 to 255.
 - **Output.** Scores from 0 to 1, larger meaning label 1.
-- **Training.** {protocol.epochs} epochs on the {protocol.rows} set of {dataset.official_name}. Settings are in \
-`config.json`.
+- **Training.** {result.epochs(judged.name)} epochs on the {protocol.rows} set of {dataset.official_name}. \
+Settings are in `config.json`.
 - **Test AUC.** {auc(judged.mean)}, 95 % interval over {kind} {auc(estimate.low)} to {auc(estimate.high)}, on \
 {len(final.labels)} test samples; each network: {", ".join(auc(one.value) for one in judged.aucs)}.{twins}
 - **Code.** {result.code_version}; study `{result.study}`, entry {result.ledger_row} of the test-set access log.

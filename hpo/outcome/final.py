@@ -62,6 +62,7 @@ class FinalEntry(StoredModel):
     Attributes:
         config: as stored.
         chosen: how it was chosen, in words.
+        epochs: of its networks; None for those of the protocol.
     """
 
     model_config = ConfigDict(extra="ignore")
@@ -71,6 +72,7 @@ class FinalEntry(StoredModel):
     chosen: str
     config: ConfigValues
     networks: tuple[FinalNetwork, ...]
+    epochs: int | None = None
 
 
 class FinalResult(StoredModel):
@@ -81,7 +83,7 @@ class FinalResult(StoredModel):
         dataset: name of its dataset.
         winner: name of the entry that was chosen.
         protocol: how the networks were trained.
-        entries: the winner and the baselines.
+        entries: the winner, the best of each other loss family, and the baselines.
         ledger_row: entry of the test-set access log that records this access.
         code_version: of the code that read them.
         time: when, in seconds since 1970.
@@ -124,9 +126,10 @@ class FinalResult(StoredModel):
         """Return the entry of that name."""
         return next(entry for entry in self.entries if entry.name == name)
 
-    def epochs(self, name: str) -> int:  # noqa: ARG002 - the same for every entry
+    def epochs(self, name: str) -> int:
         """Return the number of epochs that the networks of an entry were trained for."""
-        return self.protocol.epochs
+        own = self.entry(name).epochs
+        return self.protocol.epochs if own is None else own
 
     @classmethod
     def from_json(cls, text: str) -> FinalResult:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from hpo.outcome.families import FamilyComparison, compare_families
 from hpo.outcome.final import Final, FinalEntry
 from hpo.statistics.bootstrap import bootstrap_difference, bootstrap_interval
 from hpo.statistics.delong import delong_interval, difference_of_fixed_networks, mean_of_fixed_networks
@@ -18,7 +19,7 @@ from hpo.statistics.network_metrics import NetworkMetrics, network_accuracies, n
 from hpo.statistics.obuchowski_rockette import difference_over_seeds_and_samples, mean_over_seeds_and_samples
 from hpo.statistics.threshold import correct_share
 from hpo.study.baselines import shown_name
-from hpo.study.config import settings
+from hpo.study.config import TrainConfig, settings
 
 _HALF = 0.5
 
@@ -121,12 +122,14 @@ class Judgement:
     Attributes:
         twins: None if it was not looked for twins.
         epochs: of the networks of each entry.
+        families: the best tuned AUCM against the best tuned cross-entropy.
     """
 
     entries: tuple[EntryResult, ...]
     against: tuple[BaselineDifference, ...]
     twins: TwinResult | None = None
     epochs: dict[str, int] = field(default_factory=dict)
+    families: FamilyComparison | None = None
 
     def shown(self, name: str) -> str:
         """Return the name of an entry as people read it; a baseline that was cut short says so."""
@@ -175,7 +178,20 @@ def judge_final(final: Final, draws: int = 2000, seed: int = 0) -> Judgement:
     )
     ordered = {name: scores[name] for name in order}
     twins = _twin_result(final, ordered, labels, baselines)
-    return Judgement(entries, against, twins, {name: final.result.epochs(name) for name in order})
+    epochs = {name: final.result.epochs(name) for name in order}
+    return Judgement(entries, against, twins, epochs, _families(final, order, measured))
+
+
+def _families(final: Final, order: Sequence[str], measured: dict[str, NetworkMetrics]) -> FamilyComparison:
+    """Compare the best of each loss family, which the entries that are no baselines are, on the test set."""
+    described = [final.result.entry(name) for name in order]
+    tuned = [(str(one.config.get("loss", TrainConfig().loss)), one.name) for one in described if not one.is_reference]
+
+    def difference(first: str, second: str) -> Comparison:
+        one, other = measured[first], measured[second]
+        return less_sure(_over_seeds(one, other, CONFIDENCE), difference_of_fixed_networks(one, other))
+
+    return compare_families(tuned, difference)
 
 
 def _twin_result(

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from hpo.errors import StudyNotFoundError
 from hpo.outcome.candidate_results import CandidateResults, Influences
+from hpo.outcome.families import FamilyComparison, compare_families, losses_of
 from hpo.outcome.influences import read_influences
 from hpo.search.queries.status import read_status
 from hpo.search.strategy.racing import Results, read_results
@@ -91,6 +92,7 @@ class Confirmation:
         epochs: of every trial.
         tried: configurations of the search, among which the candidates were selected; None for an ablation, and if
             the search is no longer in the database.
+        families: the best tuned AUCM against the best tuned cross-entropy; None for an ablation.
         remaining: optimism that this selection leaves in the mean of the leader; None without spread, and for an
             ablation.
     """
@@ -110,6 +112,7 @@ class Confirmation:
     epochs: int = 0
     tried: int | None = None
     remaining: Optimism | None = None
+    families: FamilyComparison | None = None
 
 
 def read_confirmation(study: Study) -> Confirmation:
@@ -167,6 +170,7 @@ def judge(
         epochs=spec.budget.epochs,
         tried=tried,
         remaining=table.remaining,
+        families=_families(table, plan) if table.selection is not None else None,
     )
 
 
@@ -187,6 +191,12 @@ def _selection(plan: Plan, spec: StudySpec, tried: int | None) -> Selection | No
     baselines = max(len(plan.candidates) - len(confirmed), 1)
     repeats = max(spec.budget.trials // len(plan.candidates), 1)
     return Selection(max(tried or 0, len(confirmed)), len(confirmed), baselines, repeats)
+
+
+def _families(table: CandidateResults, plan: Plan) -> FamilyComparison:
+    numbers = {candidate.name: number for number, candidate in enumerate(plan.candidates)}
+    tuned = losses_of(plan.candidates[number] for number in table.order)
+    return compare_families(tuned, lambda first, second: table.difference(numbers[first], numbers[second]))
 
 
 def _row(table: CandidateResults, plan: Plan, number: int) -> LeaderboardRow:

@@ -29,12 +29,18 @@ TrainingSamples = Literal["development", "training"]
 
 @dataclass(frozen=True)
 class Entry:
-    """A configuration that is trained for the final result. chosen: how, in words, for access log and report."""
+    """A configuration that is trained for the final result.
+
+    Attributes:
+        chosen: how, in words, for access log and report.
+        epochs: of its networks, if not those of the `Protocol`: a baseline is trained as long as its authors train it.
+    """
 
     name: str
     config: TrainConfig
     is_reference: bool
     chosen: str
+    epochs: int | None = None
 
 
 @dataclass(frozen=True)
@@ -42,6 +48,7 @@ class Protocol:
     """How the final networks are trained.
 
     Attributes:
+        epochs: of every entry that has none of its own.
         rows: "development" trains on the whole development set, divided as each configuration says; "training" is
             MedMNIST's own protocol, whatever the configuration says: train on the official training set and choose the
             epoch on the official validation set.
@@ -57,6 +64,10 @@ class Protocol:
         if self.rows == "training":
             return entry.config.model_copy(update={"resplit": "official"})
         return entry.config
+
+    def epochs_of(self, entry: Entry) -> int:
+        """Return the number of epochs that an entry is trained for."""
+        return self.epochs if entry.epochs is None else entry.epochs
 
     def seed(self, number: int) -> int:
         """Return the seed of network `number`, the same for every entry."""
@@ -112,7 +123,7 @@ def train_networks(
                 made = refit(
                     protocol.config(entry),
                     development,
-                    protocol.epochs,
+                    protocol.epochs_of(entry),
                     protocol.seed(number),
                     device,
                     lambda share, name=name: progress(name, share),  # type: ignore[misc]
@@ -157,7 +168,7 @@ def _save(
         "identity": identity,
         "entry": entry.name,
         "rows": protocol.rows,
-        "epochs": str(protocol.epochs),
+        "epochs": str(protocol.epochs_of(entry)),
         "seed": str(protocol.seed(number)),
         "record": json.dumps(record.model_dump(mode="json"), sort_keys=True),
         **_thresholds(made, development, device),
@@ -179,7 +190,7 @@ def _thresholds(made: Refit, development: Development, device: str) -> dict[str,
 
 
 def _identity(entry: Entry, protocol: Protocol, number: int, development: Development) -> str:
-    shared = [protocol.config(entry).identity(), protocol.epochs, protocol.seed(number), development.md5]
+    shared = [protocol.config(entry).identity(), protocol.epochs_of(entry), protocol.seed(number), development.md5]
     # Networks from before there were groups stay those of studies without.
     if development.groups is not None:
         shared.append(hashlib.sha256(development.groups.tobytes()).hexdigest())

@@ -150,6 +150,7 @@ def _final_entry(entry: Entry, protocol: Protocol, networks: Sequence[Network]) 
         is_reference=entry.is_reference,
         chosen=entry.chosen,
         config=protocol.config(entry).model_dump(),
+        epochs=entry.epochs,
         networks=tuple(
             FinalNetwork(
                 file=network.path.name,

@@ -1,21 +1,23 @@
-"""Choose what is trained for the final result: the winner, then the baselines."""
+"""Choose what is trained for the final result: the winner, the best of each other loss family, and the baselines."""
 
 from __future__ import annotations
 
 from hpo.errors import StudyNotFoundError, UsageError
 from hpo.outcome.candidates import EVERY, meaning
+from hpo.outcome.families import best_of_families, losses_of
 from hpo.outcome.leaderboard import read_confirmation
 from hpo.outcome.networks import Entry
 from hpo.outcome.preparation import confirm_command, confirmation_name, mismatch
 from hpo.search.queries.trials import read_best
 from hpo.search.study import Study, open_study
-from hpo.study.baselines import baselines
+from hpo.study.baselines import OWN_EPOCHS, baselines
+from hpo.study.config import TrainConfig
 from hpo.study.record import stored_config
 from hpo.text import shell
 
 
 def choose_entries(search: Study, *, trial: int | None = None, confirmation: str | None = None) -> list[Entry]:
-    """Return the winner, then the baselines: by trial number, else by the confirmation of that name.
+    """Return the winner, then others, see below: by trial number, else by the confirmation of that name.
 
     Raises:
         UsageError, StudyNotFoundError: see `entries_from_trial` and `confirmed`.
@@ -24,7 +26,9 @@ def choose_entries(search: Study, *, trial: int | None = None, confirmation: str
 
 
 def confirmed(search: Study, name: str | None = None) -> list[Entry]:
-    """Return the winner of a finished confirmation, then the baselines of its plan.
+    """Return the winner of a finished confirmation, the best of each other loss family, and the baselines of its plan.
+
+    If the winner is a baseline, the best of its own family is there as well, so that families are compared as tuned.
 
     Raises:
         UsageError: if the confirmation is of another search, is not done, or has no winner.
@@ -57,9 +61,15 @@ def confirmed(search: Study, name: str | None = None) -> list[Entry]:
     by_name = {candidate.name: candidate for candidate in plan.candidates}
     winner = by_name[found.winner]
     others = [candidate for candidate in plan.candidates if candidate.is_reference and candidate is not winner]
+    families = best_of_families(losses_of(by_name[row.candidate] for row in found.leaderboard if row.rank is not None))
+    tuned = [(family, name) for family, name in families.items() if name != winner.name and len(families) > 1]
     return [
-        Entry(winner.name, winner.config, winner.is_reference, how),
-        *(Entry(other.name, other.config, True, "as a baseline") for other in others),
+        _entry(winner.name, winner.config, how, is_baseline=winner.is_reference),
+        *(
+            _entry(name, by_name[name].config, f"as the best of loss family {family} in {study.name}")
+            for family, name in tuned
+        ),
+        *(_entry(other.name, other.config, "as a baseline", is_baseline=True) for other in others),
     ]
 
 
@@ -81,11 +91,16 @@ def entries_from_trial(search: Study, number: int) -> list[Entry]:
     how = f"manually, from the search alone ({search.name}), without a confirmation"
     data = search.spec.data
     others = [
-        Entry(other, known, True, "as a baseline")
+        _entry(other, known, "as a baseline", is_baseline=True)
         for other, known in baselines(search.spec).items()
         if meaning(known, data) != meaning(config, data)
     ]
-    return [Entry(name, config, found.value.reference is not None, how), *others]
+    return [_entry(name, config, how, is_baseline=found.value.reference is not None), *others]
+
+
+def _entry(name: str, config: TrainConfig, chosen: str, *, is_baseline: bool = False) -> Entry:
+    """Return an entry; a baseline is trained for as many epochs as its authors train it, whatever the study's are."""
+    return Entry(name, config, is_baseline, chosen, OWN_EPOCHS.get(name) if is_baseline else None)
 
 
 def _require_search(search: Study) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from hpo.api import open_study, run_worker
 from hpo.outcome.leaderboard import Verdict
+from hpo.study.baselines import shown_name
 from tests.cli.run import hpo, hpo_here
 from tests.mention import unmentioned
 
@@ -125,7 +126,7 @@ def test_asked_again_it_prints_the_same_result_and_trains_nothing(folder: Path, 
     assert json.loads(again.stdout) == confirmed
     assert _trials(folder) == before
     table = hpo_here("confirm", "digits", cwd=folder, COLUMNS="160").stdout
-    assert unmentioned(table, confirmed["winner"], "best mean") == []
+    assert unmentioned(table, shown_name(confirmed["winner"]), "best mean") == []
 
 
 def test_a_confirmed_trial_is_replayed_bit_equal(folder: Path, confirmed: dict[str, Any]) -> None:

@@ -182,6 +182,8 @@ def test_medmnists_protocol_selects_the_epoch_on_validation_rows_whatever_the_co
     assert official.config(ENTRIES[0]).resplit == "official"
     assert PROTOCOL.config(ENTRIES[0]) is ENTRIES[0].config
     assert len({PROTOCOL.seed(number) for number in range(10)}) == 10
+    longer = dataclasses.replace(ENTRIES[0], epochs=100)
+    assert (PROTOCOL.epochs_of(ENTRIES[0]), PROTOCOL.epochs_of(longer)) == (PROTOCOL.epochs, 100)
 
 
 @pytest.mark.slow
@@ -234,4 +236,7 @@ def test_networks_are_trained_once_and_anew_when_their_configuration_changes(
     changed = Entry("trial 3", quick.model_copy(update={"learning_rate": 2e-3}), False, "by hand")
     train([changed])
     assert len(told) > steps
+    assert first.path.read_bytes() != content
+    content = first.path.read_bytes()
+    train([dataclasses.replace(changed, epochs=2)])
     assert first.path.read_bytes() != content

@@ -9,14 +9,30 @@ import pytest
 from hpo.errors import DataError, UsageError
 from hpo.outcome.access_log import NAME
 from hpo.outcome.final import load
-from hpo.outcome.finalization import finalize
+from hpo.outcome.finalization import NETWORKS, finalize, training_notes
+from hpo.outcome.networks import Entry, Protocol
 from hpo.outcome.report.writing import report, report_all
 from hpo.search.database.database import Database
 from hpo.search.queries.ledger import read_openings
 from hpo.search.queue.workers import this_process
 from hpo.search.study import create_or_open
 from hpo.search.worker.loop import run_worker
+from hpo.study.config import TrainConfig
 from hpo.testing.trainer import FakeTrainer, make_spec
+from tests.mention import unmentioned
+
+
+def test_what_is_trained_is_said_and_what_few_networks_are_worth() -> None:
+    entries = [Entry("trial 3", TrainConfig(), False, ""), Entry("base", TrainConfig(), True, "", epochs=100)]
+
+    def notes(networks: int) -> list[str]:
+        return training_notes(entries, Protocol("development", 20, networks, 0))
+
+    assert unmentioned(notes(NETWORKS)[0], 5, "trial 3", 20, "base", 100) == []
+    assert len(notes(NETWORKS)) == len(notes(9)) == 1
+    assert unmentioned(notes(2)[1], 2, NETWORKS, ".305", ".072") == []
+    assert unmentioned(notes(3)[1], 3, NETWORKS, ".121", ".072") == []
+    assert len(notes(1)) == 2
 
 
 @pytest.mark.slow
@@ -30,7 +46,7 @@ def test_networks_are_trained_with_the_test_set_sealed_and_then_opened_once(
     run_worker(study, identity=this_process("w"), train=FakeTrainer())
     results = tmp_path / "results" / "digits"
 
-    sealed = finalize(study, seeds=1, trial=3, results=results, device="cpu", train_only=True)
+    sealed = finalize(study, seeds=1, baseline_epochs=1, trial=3, results=results, device="cpu", train_only=True)
     assert sealed.networks[0].entry == "trial 3"
     assert all(network.path.is_relative_to(results / "models") for network in sealed.networks)
     assert (sealed.final, sealed.judgement) == (None, None)
@@ -38,7 +54,13 @@ def test_networks_are_trained_with_the_test_set_sealed_and_then_opened_once(
 
     beats: list[str] = []
     done = finalize(
-        study, seeds=1, trial=3, results=results, device="cpu", progress=lambda name, _share: beats.append(name)
+        study,
+        seeds=1,
+        baseline_epochs=1,
+        trial=3,
+        results=results,
+        device="cpu",
+        progress=lambda name, _share: beats.append(name),
     )
     assert beats == []
     assert done.judgement is not None
@@ -47,7 +69,7 @@ def test_networks_are_trained_with_the_test_set_sealed_and_then_opened_once(
     assert len(read_openings(database, "digits")) == 1
     assert (own_data_folder / NAME).exists()
     with pytest.raises(UsageError):
-        finalize(study, seeds=1, trial=2, results=results, device="cpu")
+        finalize(study, seeds=1, baseline_epochs=1, trial=2, results=results, device="cpu")
 
     assert all(path.is_file() for path in report(study, results=results))
     with pytest.raises(DataError):  # the digits are an example, not one of the tasks

@@ -10,6 +10,8 @@ import pytest
 
 from hpo.errors import StudyConflictError, UsageError
 from hpo.outcome.candidates import family_of
+from hpo.outcome.confirmation import ablate
+from hpo.outcome.leaderboard import read_confirmation
 from hpo.outcome.preparation import Wishes, prepare_confirmation
 from hpo.outcome.report.gather import gather
 from hpo.outcome.winner import confirmed
@@ -100,6 +102,24 @@ def test_the_best_of_each_loss_family_are_confirmed_and_that_is_reported(databas
     more = prepare_confirmation(search, NAME, Wishes(top=1, per_family=3))
     assert more.spec.plan is not None
     assert (more.spec.plan.per_family, len(more.spec.plan.candidates)) == (3, 2 + 6)
+
+
+def test_the_winner_is_followed_by_the_best_of_the_other_loss_family_and_baselines_of_100_epochs(
+    database: Database,
+) -> None:
+    search = _searched(database, _spec(20, per_family=2))
+    run_worker(_begun(search), identity=this_process("w"), train=FakeTrainer())
+    entries = confirmed(search)
+    tuned = [one for one in entries if not one.is_reference]
+    assert {family_of(one.config) for one in tuned} == {"aucm", "cross_entropy"}
+    assert len(tuned) == 2
+    assert {one.epochs for one in tuned} == {None}
+    assert [one.epochs for one in entries if one.is_reference] == [100, 100]
+    assert unmentioned(entries[1].chosen, family_of(entries[1].config), NAME) == []
+    board = [row.candidate for row in read_confirmation(open_study(database, NAME)).leaderboard]
+    assert board.index(entries[0].name) == 0 < board.index(entries[1].name)
+    ablated = ablate(search, train=lambda spec, name: create_or_open(database, name, spec))
+    assert entries[1].name not in [row.candidate for row in ablated.leaderboard]
 
 
 def test_a_loss_family_without_a_complete_trial_is_named(database: Database) -> None:

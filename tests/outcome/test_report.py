@@ -53,7 +53,7 @@ def document() -> Document:
 def test_every_section_is_there_and_every_figure_is_sound_svg_with_a_caption(document: Document) -> None:
     asked, *_, provenance, ledger = document.sections
     spec = simulated.search().spec
-    assert unmentioned(words(asked)[0], "breastmnist", ".901", 546, 78, 156) == []
+    assert unmentioned(words(asked)[1], "breastmnist", ".901", 546, 78, 156) == []
     assert unmentioned(words(provenance)[0], f"`{spec.fingerprint()}`", "`hpo replay breast N`") == []
     assert unmentioned(words(ledger)[0], "breastmnist") == []
     titles = [section.title for section in document.sections]

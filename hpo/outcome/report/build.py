@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hpo.outcome.access_log import Access
+from hpo.outcome.families import answer_sentences
 from hpo.outcome.final import Final
 from hpo.outcome.judgement import judge_final
 from hpo.outcome.leaderboard import Confirmation
-from hpo.outcome.report.document import Document, code
+from hpo.outcome.report.document import Document, Notice, Section, code
 from hpo.outcome.report.result import confirmation as of_confirmation
 from hpo.outcome.report.result import sections as of_result
 from hpo.outcome.report.result.stages import follow, optimism
@@ -50,8 +51,13 @@ def build(evidence: Evidence, seed: int = 0) -> Document:
         result = of_result.no_result(search.name, evidence.confirmation is not None and evidence.confirmation.done)
     later = (*evidence.work, *([work_of_final(evidence.final)] if evidence.final is not None else []))
     confirmed = [of_confirmation.confirmation(evidence.confirmation)] if evidence.confirmation is not None else []
+    asked = of_search.question(search)
+    answered = answer_sentences(
+        judgement.families if judgement is not None else None,
+        evidence.confirmation.families if evidence.confirmation is not None and evidence.confirmation.done else None,
+    )
     sections = (
-        of_search.question(search),
+        Section(asked.title, (Notice(answered), *asked.blocks)),
         result,
         *confirmed,
         of_search.best(search),

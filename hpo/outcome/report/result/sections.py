@@ -97,10 +97,17 @@ def _how(dataset: Dataset, judgement: Judgement, final: Final) -> str:
             f"validation set ({dataset.rows[1]:,}), as every configuration says (`resplit = official`)"
         )
     return (
-        f"{judgement.shown(winner)} was chosen {final.result.entry(winner).chosen}. It and the baselines were trained "
-        f"on {rows}, with {protocol.seeds} seed{'s' if protocol.seeds > 1 else ''} for {protocol.epochs} epochs; "
+        f"{judgement.shown(winner)} was chosen {final.result.entry(winner).chosen}. It and the others were trained "
+        f"on {rows}, with {protocol.seeds} seed{'s' if protocol.seeds > 1 else ''} for {_epochs(final)} epochs; "
         f"then the test set ({len(final.labels)} samples) was opened and each network scored once."
     )
+
+
+def _epochs(final: Final) -> str:
+    """Return the epochs of the networks; baselines can have others than what the search tuned."""
+    result = final.result
+    own = {result.epochs(entry.name) for entry in result.entries if entry.is_reference} - {result.protocol.epochs}
+    return f"{result.protocol.epochs}{''.join(f' (baselines {epochs})' for epochs in sorted(own))}"
 
 
 def no_result(study: str, confirmed: bool) -> Section:
