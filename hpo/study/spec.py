@@ -75,7 +75,9 @@ class Search(_Section):
     """How configurations are sampled and which are pruned."""
 
     sampler: Annotated[str, OneOf(SAMPLERS)] = "tpe"
-    """Tree-structured Parzen estimator (multivariate, conditional), or independent random draws."""
+    """`tpe`, a tree-structured Parzen estimator (multivariate, conditional) that compares trials at the highest rung
+    that at least 12 have reached; `gp`, a Gaussian process, and `cmaes` likewise; `random`; `qmc`, quasi-random; or
+    `optuna:CLASS`, any of Optuna's, which sees complete and pruned trials as Optuna does."""
 
     startup_trials: int = Field(10, ge=1, le=10000)
     """Number of finished trials before the sampler starts to learn from them; until then it draws at random."""
@@ -84,7 +86,8 @@ class Search(_Section):
     """Study seed; the seeds of sampler, weights and batches derive from it and the trial number."""
 
     pruner: Annotated[str, OneOf(PRUNERS)] = "asha"
-    """Asynchronous successive halving (Li et al. 2020, arXiv 1810.05934), another rule, or no pruning."""
+    """`asha`, asynchronous successive halving (Li et al. 2020, arXiv 1810.05934); `hyperband`, the same in brackets that
+    begin at different rungs; `median`, below the median of a rung; `wilcoxon`, a paired test over folds; or `none`."""
 
     rungs: RungRule | Annotated[tuple[RungSpec, ...], Field(strict=False)] = "folds"
     """Where trials are compared: `epochs`, all folds together after first_rung * reduction^i epochs; `folds`, one fold

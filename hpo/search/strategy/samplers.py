@@ -107,7 +107,10 @@ class QuasiRandom(BaseSampler):
         from scipy.stats.qmc import Sobol
 
         sequence = Sobol(len(names), scramble=True, rng=self._seed)
-        point = sequence.fast_forward(trial.number).random(1)[0, names.index(param_name)]
+        if trial.number > 0:
+            # It does not go forward by none.
+            sequence.fast_forward(trial.number)
+        point = sequence.random(1)[0, names.index(param_name)]
         return at_quantile(param_distribution, float(point))
 
 
