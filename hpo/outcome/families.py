@@ -83,7 +83,7 @@ def answer_sentences(tested: FamilyComparison | None, confirmed: FamilyCompariso
         tested: None if the test set is sealed.
         confirmed: None without a confirmation.
     """
-    for found, where in ((tested, "on the test set"), (confirmed, "in the confirmation, on the development set,")):
+    for found, where in ((tested, "on the test set"), (confirmed, "in the confirmation")):
         if found is not None and found.answer is not Answer.OPEN:
             return _sentences(found, where)
     found = tested or confirmed
@@ -99,16 +99,19 @@ def answer_sentences(tested: FamilyComparison | None, confirmed: FamilyCompariso
 
 
 def _sentences(found: FamilyComparison, where: str) -> str:
-    answer, made = found.answer, found.difference
+    made = found.difference
     tuned = "both tuned in one search and trained equally long"
     says = {
         Answer.YES: f"Yes: {where} Deep AUC Maximization beats cross-entropy here, {tuned}",
         Answer.NO: f"No: {where} cross-entropy is better than Deep AUC Maximization here, {tuned}",
-    }.get(answer, f"Deep AUC Maximization and cross-entropy are indistinguishable here {where} {tuned}")
+        Answer.INDISTINGUISHABLE: f"{where[0].upper()}{where[1:]} Deep AUC Maximization and cross-entropy, {tuned}, "
+        "are indistinguishable here",
+    }[found.answer]
+    pair = f"{found.aucm} (AUCM) minus {found.cross_entropy} (cross-entropy)"
     if made is None:
-        return f"{says}: one value of {found.aucm} and one of {found.cross_entropy} have no spread."
+        return f"{says}: {pair} has no spread, since each was trained once."
     amount = f"{made.difference:+.3f} {bounds(made.low, made.high, signed=True)}"
-    sentence = f"{says}: {found.aucm} minus {found.cross_entropy} is {amount} of AUC."
+    sentence = f"{says}: {pair} is {amount} of AUC."
     if made.is_distinguishable or not math.isfinite(made.detectable):
         return sentence
     return f"{sentence} A true difference of {made.detectable:.3f} would have been found four times in five."

@@ -14,8 +14,9 @@ from hpo.text import bounds, with_error
 def confirmation(found: Confirmation) -> Section:
     """Report the candidates retrained with new seeds on new folds."""
     lead = (
-        f"The best {sum(not one.is_reference for one in found.leaderboard)} distinct configurations and the baselines "
-        f"were retrained, unpruned, with new seeds and, unless the split is official, on new folds: {found.whole} "
+        f"The best {sum(not one.is_reference for one in found.leaderboard)} distinct configurations (over all, or of "
+        "their loss family) and the baselines were retrained, unpruned, with new seeds and, unless the split is "
+        f"official, on new folds: {found.whole} "
         f"of {found.repeats} repeats are complete. The rule was fixed before the search: {found.rule}."
     )
     blocks: list[Block] = [Text(lead), Notice(_winner(found))]
