@@ -87,7 +87,7 @@ class Search(_Section):
 
     pruner: Annotated[str, OneOf(PRUNERS)] = "asha"
     """`asha`, asynchronous successive halving (Li et al. 2020, arXiv 1810.05934); `hyperband`, the same in brackets
-    that begin at different rungs; `median`, below the median of a rung; `wilcoxon`, a paired test over folds; `none`."""
+    that begin at different rungs; `median`, not below a rung's median; `wilcoxon`, a paired test over folds; `none`."""
 
     rungs: RungRule | Annotated[tuple[RungSpec, ...], Field(strict=False)] = "folds"
     """Where trials are compared: `epochs`, all folds together after first_rung * reduction^i epochs; `folds`, one fold
