@@ -70,10 +70,10 @@ of Optuna's."""
 
 _SAMPLERS = "hpo.search.strategy.samplers"
 
-SAMPLERS.register("tpe", f"{_SAMPLERS}:tpe", description="tree-structured Parzen estimator at a common rung")
+SAMPLERS.register("tpe", f"{_SAMPLERS}:tpe", description="tree-structured Parzen estimator")
 SAMPLERS.register("random", f"{_SAMPLERS}:random", description="random draws")
-SAMPLERS.register("gp", f"{_SAMPLERS}:gp", description="Gaussian process at a common rung")
-SAMPLERS.register("cmaes", f"{_SAMPLERS}:cmaes", description="CMA-ES at a common rung")
+SAMPLERS.register("gp", f"{_SAMPLERS}:gp", description="Gaussian process")
+SAMPLERS.register("cmaes", f"{_SAMPLERS}:cmaes", description="CMA-ES")
 SAMPLERS.register("qmc", f"{_SAMPLERS}:qmc", description="quasi-random draws")
 
 PRUNERS: Registry[Any] = Registry("pruner")

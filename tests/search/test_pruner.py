@@ -154,7 +154,7 @@ def test_a_stages_of_a_study_file_decides_at_its_rungs_and_with_its_shares() -> 
     assert pruner.stages() == (Stage(1, 4), Stage(3, 9), Stage(5, 9))
     assert [pruner.goes_on(Rung(4, 0.5, 1, recorded, 1)) for recorded in (2, 3, 4)] == [False, False, True]
     assert [pruner.goes_on(Rung(9, 0.5, 1, recorded, 3)) for recorded in (3, 4, 8)] == [True, False, True]
-    assert "1 fold, 4 epochs; 3 folds, 9 epochs" in pruner.describe()
+    assert "1 fold, 4 epochs (the best 1/2); 3 folds, 9 epochs (the best 1/4)" in pruner.describe()
 
 
 def test_baselines_train_all_folds_together_and_others_one_after_the_other(database: Database) -> None:

@@ -58,10 +58,8 @@ class SuccessiveHalving(Pruner):
         stages = self.stages()[:-1]
         if not stages:
             return "no pruning, since no rung lies before the end of a trial"
-        rungs = "; ".join(str(stage) for stage in stages)
-        shares = sorted({round(self.share_at(stage), 2) for stage in stages})
-        kept = " or ".join(f"{share:g}" for share in shares)
-        return f"asynchronous successive halving, the best {kept} of the trials go on after each of: {rungs}"
+        rungs = "; ".join(f"{stage} (the best {_fraction(self.share_at(stage))})" for stage in stages)
+        return f"asynchronous successive halving, which lets trials go on after {rungs}"
 
     @property
     def _usual(self) -> float:
@@ -105,3 +103,9 @@ def _is_among_the_best(better: int, recorded: int, share: float) -> bool:
     # The tolerance lets 3 * (1/3) be one.
     best = int(recorded * share + 1e-9)
     return best == 0 or better < best
+
+
+def _fraction(share: float) -> str:
+    """Format a share: `1/3` if it is one over a whole number, else `40 %`."""
+    whole = round(1 / share)
+    return f"1/{whole}" if abs(1 / share - whole) < 1e-6 else f"{share:.0%}".replace("%", " %")
