@@ -8,7 +8,6 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-import hpo.data.development
 from hpo.cli.main import main
 from hpo.launch.backends import local_launch
 
@@ -35,7 +34,7 @@ def _pretend(module: Any, **names: object) -> None:
 
 
 if __name__ == "__main__":
-    _pretend(hpo.data.development, load_development=lambda *_: range(500))
-    _pretend(local_launch, Probe=_NoProbe, _log_estimate=lambda *_: 0.01)
+    _pretend(local_launch, load_data=lambda *_: range(500), Probe=_NoProbe)
+    _pretend(local_launch, _estimate=lambda *_: (None, 0.01), _log_estimate=lambda *_: None)
     sys.executable = sys.argv.pop(1)
     main()
