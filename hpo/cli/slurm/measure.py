@@ -19,7 +19,7 @@ from hpo.launch.sizing.measure import workers_per_device
 @data_dir_option
 @device_option
 def measure(study_name: str, storage: str | None, data_dir: str | None, device: str) -> None:
-    """Print how many workers per device are fastest for STUDY. A job with auto calls this."""
+    """Measure how many workers per GPU are fastest for STUDY. A job with auto calls this."""
     spec = look_at_study(study_name, storage).spec
     development = load_development(spec.data, data_folder(data_dir), spec.scoring.groups)
     with Probe() as probe:

@@ -180,8 +180,9 @@ class _Trial:
         if state["machine"] != self.machine:
             _log.warning("%s restarts: trained on %s, here is %s", checkpoint.name, state["machine"], self.machine)
             return True
-        try:
+        with memory_failures():
             self._begin(len(state["reports"]))
+        try:
             for number, (run, fold) in enumerate(zip(self.runs, folds, strict=True)):
                 with self.way.turn(number):
                     run.load_state_dict(fold)
