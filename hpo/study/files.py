@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import logging
 import tomllib
 from pathlib import Path
@@ -16,6 +17,7 @@ from hpo.study.catalogue import DATASETS, Dataset, find_dataset
 from hpo.study.config import ConfigValues, problem_of, settings
 from hpo.study.space import Space, TomlTable, can_apply, read_range
 from hpo.study.spec import Budget, Confirm, Scoring, Search, StudySpec
+from hpo.study.stages import Stage
 from hpo.study.starts import Start, fitted, read_starts
 from hpo.text import brief
 
@@ -247,7 +249,7 @@ def _check_settings(table: TomlTable, problems: list[str]) -> tuple[ConfigValues
 
 
 def _cross_section_problems(spec: StudySpec) -> list[str]:
-    problems = []
+    problems = _rungs_that_do_not_grow(spec.search)
     for name in (*spec.fixed, *spec.space):
         if not can_apply(name, spec.fixed, spec.space):
             needs = " and ".join(
@@ -264,6 +266,18 @@ def _cross_section_problems(spec: StudySpec) -> list[str]:
             "[scoring] rows = official validates on all of them"
         )
     return problems
+
+
+def _rungs_that_do_not_grow(search: Search) -> list[str]:
+    rungs = () if isinstance(search.rungs, str) else search.rungs
+    return [
+        f"[search] rungs: {Stage(rung.folds, rung.epochs)} cannot follow {Stage(before.folds, before.epochs)}; give "
+        "them in the order of training, each with more folds or epochs than the one before and no fewer of the other"
+        for before, rung in itertools.pairwise(rungs)
+        if rung.folds < before.folds
+        or rung.epochs < before.epochs
+        or (rung.folds, rung.epochs) == (before.folds, before.epochs)
+    ]
 
 
 def _values(name: str, spec: StudySpec) -> tuple[Any, ...]:

@@ -6,7 +6,7 @@ import hashlib
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
 from hpo.registry import Registry
 from hpo.study.catalogue import Dataset, find_dataset, is_dataset
@@ -70,6 +70,12 @@ class RungSpec(_Section):
 
 RungRule = Literal["folds", "epochs"]
 
+# By a discriminator, so that a wrong value is told as that of one form and not of both.
+Rungs = Annotated[
+    Annotated[RungRule, Tag("rule")] | Annotated[tuple[RungSpec, ...], Field(strict=False), Tag("list")],
+    Discriminator(lambda value: "rule" if isinstance(value, str) else "list"),
+]
+
 
 class Search(_Section):
     """How configurations are sampled and which are pruned."""
@@ -89,7 +95,7 @@ class Search(_Section):
     """`asha`, asynchronous successive halving (Li et al. 2020, arXiv 1810.05934); `hyperband`, the same in brackets
     that begin at different rungs; `median`, not below a rung's median; `wilcoxon`, a paired test over folds; `none`."""
 
-    rungs: RungRule | Annotated[tuple[RungSpec, ...], Field(strict=False)] = "folds"
+    rungs: Rungs = "folds"
     """Where trials are compared: `epochs`, all folds together after first_rung * reduction^i epochs; `folds`, one fold
     at the first of these epochs, two at the others, then half of the folds after all epochs, of which the better half
     trains the other folds; or a list of {folds, epochs, keep} in the order of training."""

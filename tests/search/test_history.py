@@ -166,7 +166,7 @@ def test_finished_trials_are_read_once_and_are_those_in_optunas_tables(any_datab
     study = create_or_open(any_database, name, make_spec(9))
 
     def both() -> tuple[list[FrozenTrial], list[FrozenTrial]]:
-        history = _history_of(study, number=0)
+        history = _history_of(study)
         any_database.read(history.refresh)
         return history.get_all_trials(0, deepcopy=False), any_database.optuna.get_all_trials(study.study_id)
 
@@ -195,7 +195,7 @@ def test_a_trial_that_was_made_through_optuna_takes_a_number_of_its_own_and_teac
     held = claimed(study)
     assert (held.slot, held.number) == (2, 3)
     suggest(study, held.number)
-    trials = _history_of(study, held.number).get_all_trials(0)
+    trials = _history_of(study).get_all_trials(0)
     assert [(trial.number, trial.state.name) for trial in trials[2:]] == [(2, "FAIL"), (3, "RUNNING")]
     assert trials[2].params == {}
 
@@ -207,14 +207,14 @@ def test_a_study_that_has_the_number_of_a_deleted_one_does_not_have_its_trials(d
     other = create_or_open(database, "second", make_spec(9))
     assert other.study_id == study.study_id
     suggest(other, claimed(other).number)
-    assert len(_history_of(other, 0).get_all_trials(0)) == 1
+    assert len(_history_of(other).get_all_trials(0)) == 1
 
 
 def test_a_database_of_before_teaches_the_sampler(tmp_path: Path) -> None:
     shutil.copy(ROOT / "docs/results/adrenal3d/study.sqlite3", tmp_path / "old.sqlite3")
     database = open_database(resolve_address(f"sqlite:///{tmp_path}/old.sqlite3"), create=False)
     (study, *_) = [open_study(database, row.name) for row in list_studies(database)]
-    history = _history_of(study, number=10**6)
+    history = _history_of(study)
     database.read(history.refresh)
     shown = database.optuna.get_all_trials(study.study_id)
     # The baselines, trials 0 and 1, do not teach the sampler.

@@ -90,7 +90,7 @@ def test_every_sampler_fills_a_study_with_values_of_its_space(database: Database
 
 def test_tpe_compares_trials_by_their_first_fold_until_enough_have_more(database: Database) -> None:
     study = _searched(database, "tpe", trials=16, references=True)
-    history = _history_of(study, 0)
+    history = _history_of(study)
     database.read(history.refresh)
     trials = history.get_all_trials(0)
     # The baselines, trials 0 and 1, do not teach it.

@@ -59,7 +59,7 @@ def test_values_that_a_start_point_does_not_name_are_those_that_would_have_been_
 
 def test_the_sampler_learns_from_them_and_other_programs_see_their_names_and_parameters(database: Database) -> None:
     study = ran(database)
-    history = _history_of(study, 6)
+    history = _history_of(study)
     study.database.read(history.refresh)
     assert history.get_trial(2).params == read_trials(study)[2].params
     assert history.get_trial(0).params == {}

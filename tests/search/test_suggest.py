@@ -73,7 +73,7 @@ def test_no_two_trials_are_the_same(database: Database) -> None:
 def test_after_the_startup_trials_tpe_models_every_searched_setting(database: Database) -> None:
     study = _ran(database, 12, references=True)
     held = claimed(create_or_open(database, "study", make_spec(13, references=True)))
-    history = _history_of(study, held.number)
+    history = _history_of(study)
     database.read(history.refresh)
     view = optuna.load_study(study_name="study", storage=history)
     sampler = make_sampler(study.spec, held.number)

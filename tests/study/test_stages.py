@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from hpo.errors import StudyFileError
+from hpo.study.files import check_spec
 from hpo.study.stages import Stage, make_stages, steps, trained
 
 
@@ -43,3 +45,13 @@ def test_what_is_trained_at_a_report_counts_each_epoch_of_each_fold_once() -> No
     whole = stages((1, 2), (3, 2), (3, 3))
     assert [trained(whole, report) for report in steps(whole)] == [1, 2, 4, 6, 9]
     assert whole[-1].cost == 9
+
+
+@pytest.mark.parametrize("second", [{"folds": 1, "epochs": 3}, {"folds": 2, "epochs": 3}, {"folds": 3, "epochs": 1}])
+def test_rungs_of_a_study_file_that_do_not_grow_are_refused(second: dict[str, int]) -> None:
+    rungs = [{"folds": 2, "epochs": 3}, second]
+    with pytest.raises(StudyFileError) as caught:
+        check_spec({"dataset": "breast", "search": {"rungs": rungs}}, "a")
+    (problem,) = caught.value.problems
+    assert "[search] rungs" in problem
+    check_spec({"dataset": "breast", "search": {"rungs": [rungs[0], {"folds": 2, "epochs": 4, "keep": 0.5}]}}, "a")

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from itertools import takewhile
 from typing import TYPE_CHECKING, TypeAlias
 from weakref import WeakKeyDictionary
 
 from hpo.search.strategy.pruner import stages_of
 from hpo.search.strategy.seeds import trial_seed
+from hpo.study.baselines import baselines
 from hpo.study.choices import SAMPLERS
 from hpo.study.config import ConfigValues, SettingValue, applies
-from hpo.study.planned import PlannedTrial, planned_trial
+from hpo.study.planned import PlannedTrial
 from hpo.study.space import Choices, FloatRange, IntRange, suggestion_order
 from hpo.study.spec import Search, StudySpec
 from hpo.study.starts import Start
@@ -61,7 +61,7 @@ def suggest(study: Study, number: int, given: Mapping[str, SettingValue] | None 
     """
     import optuna
 
-    history = _history_of(study, number)
+    history = _history_of(study)
     study.database.read(history.refresh)
     if not history.has(number):
         raise study.deleted()
@@ -77,8 +77,8 @@ def suggest(study: Study, number: int, given: Mapping[str, SettingValue] | None 
     return Suggestion(values, {**history.drawn, **chosen})
 
 
-def _history_of(study: Study, number: int) -> History:
-    """Return this process's history of a study; it is created at the first suggestion, for trial `number`."""
+def _history_of(study: Study) -> History:
+    """Return this process's history of a study; it is created at the first suggestion."""
     import optuna
 
     from hpo.search.strategy.history import History
@@ -90,10 +90,7 @@ def _history_of(study: Study, number: int) -> History:
     if key not in known:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         space = {name: distribution(entry) for name, entry in spec.space.items()}
-        # Planned trials come before sampled ones.
-        planned = takewhile(lambda trial: trial is not None, (planned_trial(spec, slot) for slot in range(number)))
-        baselines = sum(trial is not None for trial in planned)
-        known[key] = History(study.study_id, study.name, stages_of(spec, planned=False), space, baselines)
+        known[key] = History(study.study_id, study.name, stages_of(spec, planned=False), space, len(baselines(spec)))
     return known[key]
 
 
