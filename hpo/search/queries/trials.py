@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from hpo.errors import StudyNotFoundError
 from hpo.search.database import schema
 from hpo.search.database.schema import AnyRow, database_now
-from hpo.search.queries.training_aucs import Reported, Reports, read_reported, warning_of
+from hpo.search.queries.reported import Reported, Reports, read_reported, warning_of
 from hpo.search.study import Study, fold_aucs
 from hpo.statistics.intervals import clipped_interval
 from hpo.study.baselines import cut_short, shown_name

@@ -17,7 +17,7 @@ from hpo.outcome.report.search.effects import (
 )
 from hpo.outcome.report.search.evidence import SearchEvidence, TrialEvidence
 from hpo.search.queries.importance import LEAST_TRIALS, MOST_TRIALS, Importance, importances
-from hpo.search.queries.training_aucs import LEARNED
+from hpo.search.queries.reported import LEARNED
 from hpo.search.strategy.pruner import make_pruner
 from hpo.statistics.intervals import clipped_interval
 from hpo.study.baselines import OWN_EPOCHS, shown_name
