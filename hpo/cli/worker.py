@@ -40,6 +40,7 @@ from hpo.control import Stop, StopReason
 @click.option("--worker-name", metavar="NAME", help="Its name in tables.  [default: host and PID]")
 @click.option("--limit", metavar="N", type=click.IntRange(min=1), help="Stop after N trials.")
 @click.option("--parent", type=int, hidden=True, help="Stop when this process has ended.")
+@click.option("--last-stop", type=float, hidden=True, help="Stop at any request to stop after this one.")
 @checkpoint_dir_option
 @storage_option
 @data_dir_option
@@ -51,6 +52,7 @@ def worker(
     worker_name: str | None,
     limit: int | None,
     parent: int | None,
+    last_stop: float | None,
     checkpoint_dir: str | None,
     storage: str | None,
     data_dir: str | None,
@@ -81,6 +83,7 @@ def worker(
         limit=limit,
         stop=stop,
         parent=parent,
+        last_stop=last_stop,
     )
     if done.needs_restart:
         options = {
@@ -89,6 +92,7 @@ def worker(
             "--worker-name": worker_name,
             "--limit": None if limit is None else limit - done.summary.finished,
             "--parent": parent,
+            "--last-stop": None if last_stop is None else repr(last_stop),
             "--checkpoint-dir": checkpoint_dir,
             "--storage": "-",
             "--data-dir": data_dir,

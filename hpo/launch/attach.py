@@ -54,6 +54,7 @@ def attach(
     limit: int | None = None,
     stop: Stop | None = None,
     parent: int | None = None,
+    last_stop: float | None = None,
 ) -> Attached:
     """Train trials of a study in this process until none is left, a stop is requested, or its job is about to end.
 
@@ -70,6 +71,7 @@ def attach(
         limit: stop after this many trials.
         stop: once requested, the trial is released with its checkpoint.
         parent: PID of the process that started this one; when it has ended, a stop is requested.
+        last_stop: the study's last stop request when that process began, see `read_last_stop`.
 
     Raises:
         StudyStoppedError, StudyNotFoundError, StorageError, DataError, DeviceError.
@@ -95,6 +97,7 @@ def attach(
             stop=stop,
             limit=limit,
             deadline=_deadline(allocation),
+            last_stop=last_stop,
         )
     counts = f"{summary.finished} trials finished, {summary.pruned} pruned, {summary.failed} failed"
     _log.info("%s; %s", counts, summary.description)

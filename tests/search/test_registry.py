@@ -11,6 +11,7 @@ from hpo.search.database.database import Database
 from hpo.search.queries.trials import read_trials
 from hpo.search.queue.workers import (
     read_jobs,
+    read_last_stop,
     read_workers,
     record_job,
     register_worker,
@@ -44,6 +45,21 @@ def test_a_worker_that_comes_back_under_its_name_begins_anew(any_database: Datab
     (row,) = read_workers(study)
     assert (row.finished, row.ended, row.message) == (0, None, None)
     assert again > first
+
+
+def test_a_worker_that_comes_late_is_stopped_with_those_of_its_launch(any_database: Database, name: str) -> None:
+    study = create_or_open(any_database, name, make_spec(9))
+    request_stop(study, at_once=False)
+    before = read_last_stop(study)
+    train = FakeTrainer(1)
+    # A request from before the launch is over, one from after it began is not.
+    assert run_worker(study, identity=this_process("a"), train=train, limit=1, last_stop=before).finished == 1
+    request_stop(study, at_once=True)
+    summary = run_worker(study, identity=this_process("b"), train=train, last_stop=float(repr(before)))
+    assert (summary.finished, summary.ended) == (0, StopReason.DRAIN)
+    again = read_last_stop(study)
+    assert run_worker(study, identity=this_process("c"), train=train, limit=1, last_stop=again).finished == 1
+    assert run_worker(study, identity=this_process("d"), train=train, limit=1).finished == 1
 
 
 def test_jobs_are_listed_in_the_order_of_their_submission(any_database: Database, name: str) -> None:

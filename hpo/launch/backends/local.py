@@ -72,7 +72,7 @@ class LocalPlan:
     """What each local worker is started with.
 
     address: database URL with its password, handed on by standard input, so that no list of processes or of their
-    environments shows it. checkpoint_dir: as on the command line.
+    environments shows it. checkpoint_dir: as on the command line. last_stop: see `read_last_stop`.
     """
 
     study: str
@@ -82,6 +82,7 @@ class LocalPlan:
     slots: tuple[WorkerSlot, ...]
     log_dir: Path
     grace: float = GRACE_SECONDS
+    last_stop: float | None = None
 
 
 def worker_slots(
@@ -136,6 +137,8 @@ class LocalWorkers:
         command = [sys.executable, "-m", "hpo", "worker", "--worker-name", name]
         command += ["--device", slot.device, "--threads", str(slot.threads), "--sharing", str(slot.sharing)]
         command += ["--parent", str(os.getpid()), "--storage", "-", "--data-dir", plan.data_dir]
+        if plan.last_stop is not None:
+            command += ["--last-stop", repr(plan.last_stop)]
         if plan.checkpoint_dir is not None:
             command += ["--checkpoint-dir", plan.checkpoint_dir]
         # A study of an earlier hpo may have a name with a leading dash.

@@ -77,7 +77,9 @@ class LocalBackend(Backend):
     def submit(self, study: Study, request: LaunchRequest) -> Submission:
         """Run workers until the trials are finished or the hours over; raises WorkersFailedError if some failed."""
         from hpo.search.queries.status import read_status
+        from hpo.search.queue.workers import read_last_stop
 
+        last_stop = read_last_stop(study)
         until = math.inf if request.hours is None else time.monotonic() + 3600 * request.hours
         if self._probe is None or self._development is None:
             self.check(study.spec, request)
@@ -102,6 +104,7 @@ class LocalBackend(Backend):
             slots=slots,
             log_dir=request.log_dir / study.folder,
             grace=max(GRACE_SECONDS, 3 * step_seconds),
+            last_stop=last_stop,
         )
         try:
             with request.watching(study) as look:

@@ -111,10 +111,21 @@ class StopRequest:
     at_once: bool
 
 
-def register_worker(study: Study, identity: WorkerIdentity) -> float:
+def read_last_stop(study: Study) -> float:
+    """Return what identifies the study's last stop request, 0 if there was none."""
+    query = sa.select(schema.studies.c.stop_before).where(schema.studies.c.study_id == study.study_id)
+    last: float | None = study.database.read(lambda connection: connection.scalar(query))
+    return last or 0.0
+
+
+def register_worker(study: Study, identity: WorkerIdentity, last_stop: float | None = None) -> float:
     """Register the worker, replacing one of the same name; return its start on the database's clock.
 
-    The start is later than every stop request so far, also if the clock has been set back since.
+    The start is later than every stop request so far, also if the clock has been set back since. But a worker that was
+    started with others is stopped with them, even if it comes after the request.
+
+    Args:
+        last_stop: the last stop request when its launch began, see `read_last_stop`; None if it has none.
 
     Raises:
         UsageError: if the server does not tell its name from that of another worker.
@@ -144,9 +155,10 @@ def register_worker(study: Study, identity: WorkerIdentity) -> float:
                 f"{shell(identity.name)}; give another --worker-name"
             )
         study.database.clock_step(float(row.started))
-        if row.stop_before is None or row.stop_before < row.started:
+        is_asked = last_stop is not None and (row.stop_before or 0.0) != last_stop
+        if not is_asked and (row.stop_before is None or row.stop_before < row.started):
             return float(row.started)
-        started = math.nextafter(row.stop_before, math.inf)
+        started = math.nextafter(row.stop_before, -math.inf if is_asked else math.inf)
         connection.execute(sa.update(schema.workers).where(_here(study, identity.name)).values(started=started))
         return started
 

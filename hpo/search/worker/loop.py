@@ -93,6 +93,7 @@ def run_worker(
     limit: int | None = None,
     wait: bool = True,
     deadline: Deadline | None = None,
+    last_stop: float | None = None,
 ) -> WorkerSummary:
     """Train trials until the budget is spent, `limit` trials are done, or a stop is requested.
 
@@ -104,6 +105,7 @@ def run_worker(
         limit: number of trials after which to end.
         wait: whether to wait while other workers hold the rest of the budget, to resume a trial whose worker dies.
         deadline: end of the job that this worker runs in.
+        last_stop: as for `register_worker`.
 
     Raises:
         StudyStoppedError: if too many trials failed.
@@ -113,7 +115,7 @@ def run_worker(
     stop = stop or Stop()
     conditions = {} if deadline is None else {StopReason.DEADLINE: lambda: deadline.seconds_left() <= 0}
     with StopWatch(stop, conditions) as watch:
-        return _Worker(study, identity, train, watch, deadline).run(limit, wait)
+        return _Worker(study, identity, train, watch, deadline, last_stop).run(limit, wait)
 
 
 class _Worker:
@@ -124,11 +126,12 @@ class _Worker:
         train: Trainer,
         watch: StopWatch,
         deadline: Deadline | None,
+        last_stop: float | None,
     ) -> None:
         self._study, self._name, self._train = study, identity.name, train
         self._watch, self._stop, self._deadline = watch, watch.stop, deadline
         self._outcomes: list[Outcome] = []
-        self._started = register_worker(study, identity)
+        self._started = register_worker(study, identity, last_stop)
 
     def run(self, limit: int | None, wait: bool) -> WorkerSummary:
         """Work until there is a reason to end, and store the reason."""
