@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from hpo.revision import code_version
 from hpo.study.config import TrainConfig
-from hpo.study.spec import StudySpec
+from hpo.study.spec import Scoring
 
 if TYPE_CHECKING:
     from hpo.data.development import Development
@@ -66,9 +66,9 @@ class Probe:
         """Return the commit of the running code."""
         return self._child.submit(_code_version).result()
 
-    def epoch_seconds(self, spec: StudySpec, development: Development, device: str) -> float:
-        """Measure the seconds of an epoch over all folds, one by one, scoring included, of a baseline configuration."""
-        return self._child.submit(_epoch_seconds, spec, development, device).result()
+    def epoch_seconds(self, config: TrainConfig, scoring: Scoring, development: Development, device: str) -> float:
+        """Measure the seconds of an epoch of a configuration over all folds, one by one, scoring included."""
+        return self._child.submit(_epoch_seconds, config, scoring, development, device).result()
 
     def worker_bytes(self, config: TrainConfig, development: Development, folds: int) -> int:
         """Predict the peak memory of a worker on a CPU that trains this configuration on `folds` folds, one by one."""
@@ -107,15 +107,13 @@ def _code_version() -> str:
     return code_version()[0]
 
 
-def _epoch_seconds(spec: StudySpec, development: Development, device: str) -> float:
+def _epoch_seconds(config: TrainConfig, scoring: Scoring, development: Development, device: str) -> float:
     from hpo.data.folds import scoring_folds
-    from hpo.study.baselines import baselines
     from hpo.training.machine.device import set_up_process
     from hpo.training.probe.step_time import seconds_per_epoch
 
     set_up_process()
-    config = next(iter(baselines(spec).values()), None) or spec.config({})
-    return seconds_per_epoch(config, development, scoring_folds(development, spec.scoring, trial_seed=0), device)
+    return seconds_per_epoch(config, development, scoring_folds(development, scoring, trial_seed=0), device)
 
 
 def _worker_bytes(config: TrainConfig, development: Development, folds: int) -> int:

@@ -47,6 +47,8 @@ ConfigValues = dict[str, SettingValue]
 
 ClassMeans = Literal["learned", "running"]
 Resplit = Literal["none", "holdout", "official", "balanced"]
+TtaViews = Literal["none", "flips", "shifts", "both"]
+TtaAverage = Literal["probabilities", "logits"]
 
 
 class TrainConfig(BaseModel):
@@ -122,6 +124,16 @@ class TrainConfig(BaseModel):
 
     swa_start: Annotated[float, Domain(0.0, 0.95, "share of epochs", when=(("weight_average", ("swa",)),))] = 0.5
     """Share of the epochs after which weight averaging starts. Izmailov et al. 2018, arXiv 1803.05407."""
+
+    tta: Annotated[TtaViews, Domain(is_later=True)] = "none"
+    """Test-time augmentation: views scored with each image wherever a network is scored: flips (horizontal in 2D, all
+    axes in 3D: 2 or 8 views), shifts by a pixel (5 or 7), or both (6 or 14); scoring takes as many times as long.
+    Shanmugam et al. 2021, arXiv 2011.11156."""
+
+    tta_average: Annotated[TtaAverage, Domain(when=(("tta", ("flips", "shifts", "both")),), is_later=True)] = (
+        "probabilities"
+    )
+    """How the scores of the views are averaged: as probabilities, or as logits."""
 
     resplit: Annotated[Resplit, Domain()] = "none"
     """How the training part of a fold is divided into a training set and a selection set, which picks the epoch: no

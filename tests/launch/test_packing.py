@@ -12,9 +12,10 @@ from hpo.data.development import Development, load_development
 from hpo.launch.probe import Probe, Surroundings
 from hpo.launch.sizing import measure, worker_pool
 from hpo.launch.sizing.cache import Kept, cache_folder
-from hpo.launch.sizing.representative import heaviest, typical
+from hpo.launch.sizing.representative import heaviest, timed, typical
 from hpo.launch.sizing.tuning import Capacity, MeasurementError, TunedWorkers, ladder, tune_workers
 from hpo.launch.sizing.worker_pool import Crowd, Pace, WorkerPool
+from hpo.study.baselines import baselines
 from hpo.study.config import TrainConfig
 from hpo.study.files import builtin_study_file, load_spec
 from hpo.training.probe.peak import Peak
@@ -104,6 +105,13 @@ def test_the_typical_configuration_is_in_the_middle_and_the_heaviest_at_the_end_
 def test_the_references_count_among_the_heaviest() -> None:
     spec = load_spec(builtin_study_file("breast"), ("space.batch_size.choices=[16,32]",))
     assert heaviest(spec).batch_size == 128
+
+
+def test_the_epoch_that_is_timed_is_a_baseline_s_with_the_input_and_the_views_of_the_study() -> None:
+    spec = load_spec(builtin_study_file("breast"), ("space.input_size.choices=[14,20,28]", "fixed.tta=flips"))
+    config, baseline = timed(spec), next(iter(baselines(spec).values()))
+    assert (config.input_size, config.tta) == (20, "flips")
+    assert config.model_copy(update={"input_size": 28, "tta": "none"}) == baseline
 
 
 class TestKept:

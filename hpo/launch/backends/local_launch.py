@@ -36,6 +36,7 @@ from hpo.launch.estimate import (
 )
 from hpo.launch.probe import Probe
 from hpo.launch.sizing.measure import workers_per_device
+from hpo.launch.sizing.representative import timed
 from hpo.text import duration
 
 if TYPE_CHECKING:
@@ -144,7 +145,7 @@ def _estimate(
 ) -> tuple[Estimate, float]:
     """Return the estimate, and the seconds of an epoch over all folds, one by one."""
     _log.info("measuring a training step")
-    seconds = probe.epoch_seconds(study.spec, development, slots[0].device)
+    seconds = probe.epoch_seconds(timed(study.spec), study.spec.scoring, development, slots[0].device)
     gpus = len({slot.device for slot in slots if slot.device.startswith("cuda")})
     estimate = Estimate(
         seconds if gpus else seconds / side_by_side(study.spec.scoring.fold_count, [slot.threads for slot in slots]),

@@ -11,12 +11,23 @@ from hpo.study.space import Choices, Range
 from hpo.study.spec import StudySpec
 
 _GROWING = ("batch_size", "input_size")
+_COSTLY = ("input_size", "tta")
 _HEAVY = {"optimizer": "adam", "weight_average": "ema", "precision": "fp32", "augmentation": "full"}
 
 
 def typical(spec: StudySpec) -> TrainConfig:
     """Return the configuration with every searched number mid-range, and the first choice of other settings."""
     return spec.config({name: _middle(entry) for name, entry in spec.space.items()})
+
+
+def timed(spec: StudySpec) -> TrainConfig:
+    """Return the configuration whose epoch is timed: the first baseline, with what the study's own trials cost more by.
+
+    Raises as `StudySpec.config`.
+    """
+    own = typical(spec)
+    config = next(iter(baselines(spec).values()), None) or spec.config({})
+    return config.model_copy(update={name: getattr(own, name) for name in _COSTLY})
 
 
 def heaviest(spec: StudySpec) -> TrainConfig:

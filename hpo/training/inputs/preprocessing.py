@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from hpo.study.catalogue import Dataset
-from hpo.study.config import TrainConfig
+from hpo.study.config import TrainConfig, TtaAverage
 from hpo.training.inputs.augmentation import AugmentationFunction
 from hpo.training.inputs.policies import find_augmentation
+from hpo.training.inputs.views import View, make_views
 
 _SCORING_MULTIPLIER = 0.5
 
@@ -21,12 +22,18 @@ class Inputs:
 
     As MedMNIST does: x / 255, then (x - 0.5) / 0.5 in 2D and nothing in 3D; if `shape_multiplier`, masks are multiplied
     by U[0, 1] each in training and by 0.5 in evaluation. Source: MedMNIST/experiments, train_and_eval_pytorch.py.
+
+    Attributes:
+        views: of each image that are scored, see `hpo.training.loop.scoring`.
+        tta_average: how their scores are averaged.
     """
 
     dimensions: int
     augmentation: AugmentationFunction
     strength: float
     multiplies: bool
+    views: tuple[View, ...] = (View(),)
+    tta_average: TtaAverage = "probabilities"
 
     def for_training(self, images: Tensor, targets: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor]:
         """Convert (B, 1, ...) uint8 and (B, L) targets to an augmented float32 batch; `random` is on their device."""
@@ -49,4 +56,5 @@ def make_inputs(config: TrainConfig, dataset: Dataset) -> Inputs:
     """Return the preprocessing of a configuration on a dataset."""
     augmentation = find_augmentation(config.augmentation)
     multiplies = dataset.is_mask and config.shape_multiplier
-    return Inputs(dataset.dimensions, augmentation, config.augmentation_strength, multiplies)
+    views = make_views(config.tta, dataset.dimensions)
+    return Inputs(dataset.dimensions, augmentation, config.augmentation_strength, multiplies, views, config.tta_average)

@@ -22,6 +22,7 @@ from hpo.training.inputs.device_dataset import DeviceDataset
 from hpo.training.inputs.preprocessing import make_inputs
 from hpo.training.loop.cuda_graph import GraphableStep, StepGraph
 from hpo.training.loop.epoch import Epoch
+from hpo.training.loop.scoring import score_batch
 from hpo.training.machine.device import Machine
 from hpo.training.machine.failure import TrainingFailure
 from hpo.training.model.network import make_network
@@ -248,9 +249,7 @@ class Run:
         network = self.scored_network().eval()
         parts = []
         for part in torch.split(images, SCORING_BATCH[images.dim() - 2]):
-            with torch.inference_mode(), self.machine.autocast():
-                parts.append(network(self.inputs.for_scoring(part)).float())
-            yield
+            parts.append((yield from score_batch(network, part, self.inputs, self.machine.autocast)))
         scores: NDArray[np.float32] = torch.cat(parts).cpu().numpy()
         if not np.isfinite(scores).all():
             raise TrainingFailure("diverged", f"{int((~np.isfinite(scores)).sum())} of {scores.size} scores not finite")

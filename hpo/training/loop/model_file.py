@@ -24,7 +24,8 @@ from hpo.study.stored import parse_object
 from hpo.text import brief
 from hpo.training.inputs.device_dataset import place_images
 from hpo.training.inputs.preprocessing import make_inputs
-from hpo.training.loop.fold import SCORING_BATCH
+from hpo.training.loop.fold import SCORING_BATCH, complete
+from hpo.training.loop.scoring import score_batch
 from hpo.training.machine.device import choose_device, choose_machine, one_thread
 from hpo.training.model.network import make_network
 
@@ -58,7 +59,7 @@ class Model:
         """Score (N, H, W) or (N, D, H, W) uint8 images: (N, L) from 0 to 1, larger meaning more positive.
 
         Computes in float32 whatever the training precision, so that machines agree; images are shrunk to `input_size`
-        as in training.
+        as in training, and scored by the views of `tta`.
         progress: called with the fraction done. Raises DataError for images of another form, DeviceError.
         """
         check_images(images, self.dataset)
@@ -71,7 +72,8 @@ class Model:
         with torch.inference_mode(), one_thread():
             for low in range(0, len(images), rows):
                 part = place_images(images[low : low + rows], self.config.input_size, machine.device)
-                parts.append(torch.sigmoid(self.network(inputs.for_scoring(part)).float()).cpu())
+                logits = complete(score_batch(self.network, part, inputs, machine.autocast))
+                parts.append(torch.sigmoid(logits).cpu())
                 progress(min(low + rows, len(images)) / len(images))
         return np.asarray(torch.cat(parts).numpy(), dtype=np.float32)
 

@@ -1,0 +1,33 @@
+"""Score a batch of images by a network: the one way in which validation, test and exported networks do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager
+
+import torch
+from torch import Tensor, nn
+
+from hpo.training.inputs.preprocessing import Inputs
+from hpo.training.inputs.views import average_views
+
+
+def score_batch(
+    network: nn.Module, images: Tensor, inputs: Inputs, autocast: Callable[[], AbstractContextManager[object]]
+) -> Generator[None, None, Tensor]:
+    """Return the float32 logits, (B, L), of a batch, averaged over its views; yields after each.
+
+    One view is in memory at a time, so that more of them take time and no memory.
+
+    Args:
+        network: in evaluation mode.
+        images: (B, 1, ...) uint8 on the network's device.
+        autocast: the context of each forward pass.
+    """
+    logits = []
+    for view in inputs.views:
+        with torch.inference_mode(), autocast():
+            logits.append(network(inputs.for_scoring(view(images))).float())
+        yield
+    with torch.inference_mode():
+        return average_views(logits, inputs.tta_average)
