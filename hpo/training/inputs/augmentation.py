@@ -11,6 +11,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from hpo.training.inputs.geometry import rotation, sample
+from hpo.training.inputs.mixing import mix_up
+from hpo.training.inputs.pixels import add_noise, change_intensity, cut_out
+
 _ASPECT = 0.1
 
 AugmentationFunction = Callable[[Tensor, Tensor, float, torch.Generator], tuple[Tensor, Tensor]]
@@ -72,17 +76,15 @@ def augment(images: Tensor, targets: Tensor, policy: Policy, random: torch.Gener
     """
     if policy.moves:
         maps = draw_maps(len(images), images.dim() - 2, policy, random)
-        grid = F.affine_grid(maps, list(images.shape), align_corners=False)
-        images = F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
+        images = sample(images, F.affine_grid(maps, list(images.shape), align_corners=False))
     if policy.intensity:
-        images = _change_intensity(images, policy.intensity, random)
+        images = change_intensity(images, policy.intensity, random)
     if policy.noise:
-        spread = policy.noise * _uniform(images, 0.0, 1.0, random)
-        images = images + spread * torch.randn(images.shape, generator=random, device=random.device)
+        images = add_noise(images, policy.noise, random)
     if policy.cutout:
-        images = _cut_out(images, policy.cutout, random)
+        images = cut_out(images, policy.cutout, random)
     if policy.mixup:
-        images, targets = _mix(images, targets, policy.mixup, random)
+        images, targets = mix_up(images, targets, policy.mixup, random)
     return images, targets
 
 
@@ -103,7 +105,7 @@ def draw_maps(count: int, dimensions: int, policy: Policy, random: torch.Generat
             flips[:, 1] = 1.0
         linear = linear * flips[:, None]
     for i, j in combinations(range(d), 2):
-        linear = linear @ _rotation(draw(-1.0, 1.0) * math.radians(policy.rotation), i, j, d)
+        linear = linear @ rotation(draw(-1.0, 1.0) * math.radians(policy.rotation), i, j, d)
         linear[:, :, j] += linear[:, :, i] * draw(-policy.shear, policy.shear, 1)
     linear = linear * torch.exp(draw(-policy.scale, policy.scale, 1, 1))
     shift = 2 * draw(-policy.shift, policy.shift, d)
@@ -115,51 +117,3 @@ def draw_maps(count: int, dimensions: int, policy: Policy, random: torch.Generat
         shift = shift + (linear @ centre[:, :, None])[:, :, 0]
         linear = linear * kept[:, None]
     return torch.cat([linear, shift[:, :, None]], dim=2)
-
-
-def _rotation(angle: Tensor, i: int, j: int, dimensions: int) -> Tensor:
-    turn = torch.eye(dimensions, device=angle.device).repeat(len(angle), 1, 1)
-    turn[:, i, i] = turn[:, j, j] = torch.cos(angle)
-    turn[:, i, j] = -torch.sin(angle)
-    turn[:, j, i] = torch.sin(angle)
-    return turn
-
-
-def _uniform(images: Tensor, low: float, high: float, random: torch.Generator) -> Tensor:
-    """Draw one number per image, (B, 1, ...), which broadcasts over images."""
-    shape = (len(images),) + (1,) * (images.dim() - 1)
-    return torch.rand(shape, generator=random, device=random.device) * (high - low) + low
-
-
-def _change_intensity(images: Tensor, size: float, random: torch.Generator) -> Tensor:
-    gamma = torch.exp(_uniform(images, -size / 2, size / 2, random))
-    contrast = torch.exp(_uniform(images, -size, size, random))
-    brightness = _uniform(images, -size / 3, size / 3, random)
-    images = images.clamp(0.0, 1.0) ** gamma
-    mean = _mean(images)
-    return ((images - mean) * contrast + mean + brightness).clamp(0.0, 1.0)
-
-
-def _cut_out(images: Tensor, size: float, random: torch.Generator) -> Tensor:
-    half = _uniform(images, 0.0, size / 2, random)
-    inside = torch.ones((), dtype=torch.bool, device=images.device)
-    for axis in range(2, images.dim()):
-        edge = images.shape[axis]
-        shape = [1] * images.dim()
-        shape[axis] = edge
-        places = ((torch.arange(edge, device=images.device) + 0.5) / edge).view(shape)
-        inside = inside & ((places - _uniform(images, 0.0, 1.0, random)).abs() < half)
-    return torch.where(inside, _mean(images), images)
-
-
-def _mix(images: Tensor, targets: Tensor, size: float, random: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Mix each image with another; the share is uniform up to `size`. Source: Zhang et al. 2018, arXiv 1710.09412."""
-    order = torch.randperm(len(images), generator=random, device=random.device)
-    partner = torch.empty_like(order)
-    partner[order] = order.roll(1)
-    share = _uniform(images, 0.0, size, random)
-    return torch.lerp(images, images[partner], share), torch.lerp(targets, targets[partner], share.view(-1, 1))
-
-
-def _mean(images: Tensor) -> Tensor:
-    return images.mean(dim=tuple(range(1, images.dim())), keepdim=True)
