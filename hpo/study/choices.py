@@ -43,6 +43,9 @@ def loss_family(loss: str) -> str:
 AUGMENTATIONS: Registry[Any] = Registry("augmentation")
 """Functions that transform a batch, see `hpo.training.inputs.augmentation.AugmentationFunction`."""
 
+_OF_RANDAUGMENT = ("augmentation_strength", "augmentation_operations")
+_USED: dict[str, tuple[str, ...]] = {"none": (), "randaugment": _OF_RANDAUGMENT, "randaugment_rigid": _OF_RANDAUGMENT}
+
 for _name, _description in {
     "none": "no change",
     "flip": "mirror images",
@@ -54,14 +57,19 @@ for _name, _description in {
     "intensity": "gamma, contrast and brightness",
     "cutout": "a part of the image hidden",
     "mixup": "mixtures of two images and their labels",
+    "cutmix": "a part of each image replaced by that of another, labels mixed by area",
+    "elastic": "smooth bending, which keeps sizes",
+    "morphology": "smooth bending, thicker and thinner shapes, smoother surfaces",
+    "randaugment": "a few operations drawn for each image",
+    "randaugment_rigid": "a few operations drawn for each image, of those that keep sizes",
     "geometric": "everything that moves pixels",
-    "full": "everything but mixup",
+    "full": "geometric, intensity, noise and cutout",
 }.items():
     AUGMENTATIONS.register(
         _name,
         f"hpo.training.inputs.policies:{_name}",
         description=_description,
-        uses=("augmentation_strength",) if _name != "none" else (),
+        uses=_USED.get(_name, ("augmentation_strength",)),
     )
 
 SAMPLERS: Registry[Any] = Registry("sampler", {"optuna": "hpo.search.strategy.samplers:of_optuna"})

@@ -108,10 +108,15 @@ class TrainConfig(BaseModel):
     """Share of positives in each batch (DualSampler's `sampling_rate`)."""
 
     augmentation: Annotated[str, Domain(choices=AUGMENTATIONS)] = "none"
-    """Augmentation policy, applied to each training batch on the device; rigid, flip and shift preserve sizes."""
+    """Augmentation policy, applied to each training batch on the device; rigid, flip, shift, elastic and
+    randaugment_rigid preserve sizes. cutmix: Yun et al. 2019, arXiv 1905.04899; randaugment: Cubuk et al. 2020, arXiv
+    1909.13719."""
 
     augmentation_strength: Annotated[float, Domain(0.0, 1.0, used_by=("augmentation",))] = 0.5
     """Strength of the policy: 0 is the identity, 1 the largest change, which may destroy the label."""
+
+    augmentation_operations: Annotated[int, Domain(1, 6, "operations", used_by=("augmentation",), is_later=True)] = 2
+    """Number of operations that RandAugment draws for each image: N in Cubuk et al. 2020."""
 
     shape_multiplier: Annotated[bool, Domain()] = True
     """Mask datasets only: multiply images by U[0, 1] in training and by 0.5 in validation, as in MedMNIST's recipe."""

@@ -6,20 +6,31 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from itertools import combinations
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from hpo.training.inputs.geometry import rotation, sample
-from hpo.training.inputs.mixing import mix_up
-from hpo.training.inputs.pixels import add_noise, change_intensity, cut_out
+from hpo.study.config import TrainConfig
+from hpo.training.inputs.geometry import bend, rotation, sample
+from hpo.training.inputs.mixing import cut_mix, mix_up
+from hpo.training.inputs.morphology import change_thickness, smooth
+from hpo.training.inputs.pixels import add_noise, blur, change_intensity, cut_out
 
 _ASPECT = 0.1
 
 AugmentationFunction = Callable[[Tensor, Tensor, float, torch.Generator], tuple[Tensor, Tensor]]
 """Augments a batch: (B, 1, ...) float images from 0 to 1, (B, L) targets, the strength from 0 to 1, and the generator,
 on their device, that all draws must use, so that a trial can be replayed and resumed."""
+
+
+@runtime_checkable
+class ConfigurableAugmentation(Protocol):
+    """An augmentation that reads further settings besides its strength; it must declare them as used."""
+
+    def configured(self, config: TrainConfig) -> AugmentationFunction:
+        """Return the augmentation under a configuration."""
 
 
 @dataclass(frozen=True)
@@ -40,12 +51,22 @@ class Policy:
     """Largest share of an edge cut away; the rest, drawn along each axis within 10 % of a square, fills the image."""
     intensity: float = 0.0
     """Logarithm of gamma (half of it), of contrast, and a third of it as brightness, uniform in both directions."""
+    elastic: float = 0.0
+    """Smooth bending as a share of the edge, which keeps areas and volumes; see `bend`."""
+    thickness: float = 0.0
+    """Largest share of a dilation or erosion by one pixel."""
+    smoothing: float = 0.0
+    """Largest share of a smoothing of surfaces, which removes details of one pixel."""
+    blur: float = 0.0
+    """Largest blur: at 1 a standard deviation of 1.15 pixels."""
     noise: float = 0.0
     """Largest standard deviation of Gaussian noise; images range from 0 to 1."""
     cutout: float = 0.0
     """Largest edge of a square or cube set to the image's mean, as a share of the image's edge."""
     mixup: float = 0.0
     """Largest share of another image and its label that is mixed in."""
+    cutmix: float = 0.0
+    """Largest share of an image covered by a part of another one, whose label is mixed in by that share."""
 
     @property
     def moves(self) -> bool:
@@ -66,25 +87,34 @@ class Policy:
 def augment(images: Tensor, targets: Tensor, policy: Policy, random: torch.Generator) -> tuple[Tensor, Tensor]:
     """Augment a batch by the parts of `policy`, with independent draws for each image.
 
-    All geometric parts are composed into one affine map and one bilinear interpolation with border padding. Order:
-    geometry, intensity, noise, cutout, mixup.
+    All geometric parts are composed into one affine map, bent if elastic, and one linear interpolation with border
+    padding. Order: geometry, thickness, smoothing, intensity, blur, noise, cutout, mixup, cutmix.
 
     Args:
         images: (B, 1, H, W) or (B, 1, D, H, W) float from 0 to 1.
-        targets: (B, L); changed by mixup only.
+        targets: (B, L); changed by mixup and cutmix only.
         random: a generator on the images' device.
     """
-    if policy.moves:
+    if policy.moves or policy.elastic:
         maps = draw_maps(len(images), images.dim() - 2, policy, random)
-        images = sample(images, F.affine_grid(maps, list(images.shape), align_corners=False))
+        grid = F.affine_grid(maps, list(images.shape), align_corners=False)
+        images = sample(images, bend(grid, policy.elastic, random) if policy.elastic else grid)
+    if policy.thickness:
+        images = change_thickness(images, policy.thickness, random)
+    if policy.smoothing:
+        images = smooth(images, policy.smoothing, random)
     if policy.intensity:
         images = change_intensity(images, policy.intensity, random)
+    if policy.blur:
+        images = blur(images, policy.blur, random)
     if policy.noise:
         images = add_noise(images, policy.noise, random)
     if policy.cutout:
         images = cut_out(images, policy.cutout, random)
     if policy.mixup:
         images, targets = mix_up(images, targets, policy.mixup, random)
+    if policy.cutmix:
+        images, targets = cut_mix(images, targets, policy.cutmix, random)
     return images, targets
 
 

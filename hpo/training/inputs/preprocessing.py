@@ -10,7 +10,7 @@ from torch import Tensor
 from hpo.study.catalogue import Dataset
 from hpo.study.config import TrainConfig, TtaAverage
 from hpo.training.inputs.augmentation import AugmentationFunction
-from hpo.training.inputs.policies import find_augmentation
+from hpo.training.inputs.policies import make_augmentation
 from hpo.training.inputs.views import View, make_views
 
 _SCORING_MULTIPLIER = 0.5
@@ -54,7 +54,7 @@ class Inputs:
 
 def make_inputs(config: TrainConfig, dataset: Dataset) -> Inputs:
     """Return the preprocessing of a configuration on a dataset."""
-    augmentation = find_augmentation(config.augmentation)
+    augmentation = make_augmentation(config)
     multiplies = dataset.is_mask and config.shape_multiplier
     views = make_views(config.tta, dataset.dimensions)
     return Inputs(dataset.dimensions, augmentation, config.augmentation_strength, multiplies, views, config.tta_average)
