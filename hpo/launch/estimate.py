@@ -93,8 +93,9 @@ def advice(spec: StudySpec, on_gpu: bool) -> list[str]:
         lines.append("attach workers on a GPU machine: hpo worker STUDY with the same --storage")
     if spec.plan is not None:
         return [*lines, "fewer candidates: --top"]
-    if spec.data.size > 14 and spec.fixed.get("input_size", 28) == 28:
-        saving = 4 if spec.data.dimensions == 2 else 8
+    fixed = int(spec.fixed.get("input_size", 28))
+    if spec.data.edge(fixed) > 14 and fixed >= 28:
+        saving = round((spec.data.edge(fixed) / 14) ** spec.data.dimensions)
         lines.append(
             f"a smaller input, up to {saving} times cheaper, which may change the ranking of configurations: "
             "--set fixed.input_size=14"

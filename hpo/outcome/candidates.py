@@ -64,7 +64,7 @@ def warnings(search: Study, candidates: Sequence[Candidate]) -> list[str]:
 def meaning(config: TrainConfig, dataset: Dataset) -> ConfigValues:
     """Return the settings of a configuration that have an effect, resolved for the dataset."""
     values = config.active()
-    values["input_size"] = min(config.input_size, dataset.size)
+    values["input_size"] = dataset.edge(config.input_size)
     if not dataset.is_mask:
         del values["shape_multiplier"]
     return values

@@ -39,7 +39,7 @@ class EntryResult:
         accuracy_at_half: at score .5, as MedMNIST does; otherwise like `accuracy`.
         sensitivity, specificity: accuracy on positive and on negative samples at the chosen thresholds; None for
             several labels.
-        input_size: edge that images were shrunk to, in pixels or voxels.
+        input_size: the setting, in pixels or voxels.
     """
 
     name: str

@@ -18,6 +18,15 @@ PneumoniaMNIST images that only look alike become frequent below .94.
 """
 
 
+_ENLARGES_ABOVE = 28
+"""MedMNIST's edge, the default of `input_size`: there, images of a dataset with smaller ones stay as they are."""
+
+
+def input_edge(size: int, input_size: int) -> int:
+    """Return the edge to which images of edge `size` are resized: up to 28 none is enlarged, above 28 every one."""
+    return input_size if input_size > _ENLARGES_ABOVE else min(input_size, size)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
     """One task: names, shapes, source of the arrays, and the published test AUC to beat.
@@ -73,10 +82,15 @@ class Dataset:
         """Shape of one image: (H, W) or (D, H, W)."""
         return (self.size,) * self.dimensions
 
-    def shrunk(self, edge: int) -> str:
-        """Return `images shrunk from 28 to 14 voxels an edge`, or "" if `edge` is not smaller than the images."""
-        unit = "pixels" if self.dimensions == 2 else "voxels"
-        return f"images shrunk from {self.size} to {edge} {unit} an edge" if edge < self.size else ""
+    def edge(self, input_size: int) -> int:
+        """Return the edge of the images that a network sees under the setting `input_size`."""
+        return input_edge(self.size, input_size)
+
+    def resized(self, input_size: int) -> str:
+        """Return `images shrunk from 28 to 14 voxels an edge`, or `enlarged`, or "" if their size stays."""
+        edge = self.edge(input_size)
+        how, unit = "shrunk" if edge < self.size else "enlarged", "pixels" if self.dimensions == 2 else "voxels"
+        return f"images {how} from {self.size} to {edge} {unit} an edge" if edge != self.size else ""
 
     @property
     def development_rows(self) -> int:

@@ -149,8 +149,10 @@ class TrainConfig(BaseModel):
     ] = 0.15
     """Size of the selection set as a share of the training part of a fold."""
 
-    input_size: Annotated[int, Domain(4, 28, "pixels or voxels")] = 28
-    """Edge length to which images are resized by area averaging; the dataset's own size if that is smaller."""
+    input_size: Annotated[int, Domain(4, 128, "pixels or voxels")] = 28
+    """Edge to which images are resized: up to 28 by area averaging, or the dataset's own size if that is smaller; above
+    28 by linear interpolation, for which time and memory grow with the number of pixels. Touvron et al. 2019, arXiv
+    1906.06423."""
 
     precision: Annotated[Literal["auto", "bf16", "fp32"], Domain()] = "auto"
     """bf16 autocast or fp32; auto selects bf16 if the device supports it natively."""

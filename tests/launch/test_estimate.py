@@ -51,6 +51,10 @@ def test_a_3d_study_on_a_cpu_is_reported_what_would_be_faster() -> None:
     lines = advice(spec, on_gpu=False)
     assert "GPU" in lines[0]
     assert any(unmentioned(line, "--set fixed.input_size=14", 8) == [] for line in lines)
+    larger = advice(load_spec(builtin_study_file("adrenal3d"), ("fixed.input_size=56",)), on_gpu=False)
+    assert any(unmentioned(line, "--set fixed.input_size=14", 64) == [] for line in larger)
+    smaller = advice(load_spec(builtin_study_file("adrenal3d"), ("fixed.input_size=20",)), on_gpu=False)
+    assert not any("input_size" in line for line in smaller)
     assert any("--set budget.epochs=15" in line for line in lines)
     assert any("--set scoring.rows=holdout" in line for line in lines)
     assert Estimate(300.0, 200, 60, 0.25, 1).hours > LONG_HOURS

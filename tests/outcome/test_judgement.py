@@ -94,7 +94,9 @@ def test_the_published_value_is_placed_by_the_interval() -> None:
 def test_beside_published_values_it_is_reported_that_images_were_shrunk() -> None:
     final = simulated.shrunk(simulated.final(), 14)
     told = verdicts(judge_final(final, draws=100), find_dataset("breast"))[-1]
-    assert unmentioned(told, 28, 14, "pixels") == []
+    assert unmentioned(told, 28, 14, "pixels", "shrunk") == []
+    told = verdicts(judge_final(simulated.shrunk(final, 56), draws=100), find_dataset("breast"))[-1]
+    assert unmentioned(told, 28, 56, "pixels", "enlarged") == []
 
 
 def test_one_seed_has_no_interval_over_seeds_and_says_so() -> None:

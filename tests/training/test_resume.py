@@ -20,7 +20,8 @@ from hpo.study.config import TrainConfig
 from hpo.study.spec import Scoring
 from hpo.study.stages import Stage
 from hpo.training.loop.checkpoint import Checkpoint, remove_checkpoints
-from hpo.training.loop.fold import SCORING_BATCH, Run
+from hpo.training.loop.fold import Run
+from hpo.training.loop.scoring import SCORING_BATCH
 from hpo.training.loop.trial import EpochReport, train_trial
 from hpo.training.machine import limits
 

@@ -100,9 +100,9 @@ def overview(rows: Sequence[Row]) -> Document:
         )
     )
     blocks += [
-        Text(f"{row.dataset.official_name}: {shrunk}.")
+        Text(f"{row.dataset.official_name}: {resized}.")
         for row in rows
-        if (shrunk := row.dataset.shrunk(row.winner.input_size))
+        if (resized := row.dataset.resized(row.winner.input_size))
     ]
     blocks += [
         Notice(f"The test set of {row.dataset.official_name} was {row.again}; later results are weaker evidence.")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from hpo.data.development import Development
+from hpo.study.catalogue import input_edge
 
 _CHUNK = 1 << 25
 """Pixels resized at a time: 128 MB as float32."""
@@ -26,24 +29,36 @@ class DeviceDataset:
 
 
 def make_device_dataset(development: Development, input_size: int, device: torch.device) -> DeviceDataset:
-    """Move the development set to the device, shrunk to an edge of `input_size` unless it is smaller."""
+    """Move the development set to the device, resized as `input_size` says."""
     images = place_images(development.images, input_size, device)
     labels = torch.tensor(development.labels, dtype=torch.float32).to(device)
     return DeviceDataset(images, labels, development.labels)
 
 
 def place_images(images: NDArray[np.uint8], input_size: int, device: torch.device) -> Tensor:
-    """Return (N, ...) uint8 images as (N, 1, ...) uint8 on the device, shrunk by area averaging, never enlarged."""
+    """Return (N, ...) uint8 images as (N, 1, ...) uint8 on the device, resized to `input_edge` along each axis."""
     placed = torch.tensor(images).to(device).unsqueeze(1)
-    edges = placed.shape[2:]
-    if max(edges) <= input_size:
+    edges = [input_edge(size, input_size) for size in placed.shape[2:]]
+    if edges == list(placed.shape[2:]):
         return placed
-    rows = max(1, _CHUNK // placed[0].numel())
-    return torch.cat([_shrink(part.float(), input_size).round_().to(torch.uint8) for part in torch.split(placed, rows)])
+    resized = torch.empty((len(placed), 1, *edges), dtype=torch.uint8, device=device)
+    rows = max(1, _CHUNK // max(placed[0].numel(), math.prod(edges)))
+    for before, after in zip(torch.split(placed, rows), torch.split(resized, rows), strict=True):
+        after.copy_(resize(before.float(), edges).round_())
+    return resized
 
 
-def _shrink(images: Tensor, input_size: int) -> Tensor:
-    edges = [min(edge, input_size) for edge in images.shape[2:]]
+def resize(images: Tensor, edges: Sequence[int]) -> Tensor:
+    """Resize (B, 1, ...) float images: smaller by the mean over areas, larger by linear interpolation."""
+    smaller = [min(edge, size) for edge, size in zip(edges, images.shape[2:], strict=True)]
+    if smaller != list(images.shape[2:]):
+        images = _shrink(images, smaller)
+    if smaller == list(edges):
+        return images
+    return F.interpolate(images, list(edges), mode="bilinear" if len(edges) == 2 else "trilinear", align_corners=False)
+
+
+def _shrink(images: Tensor, edges: list[int]) -> Tensor:
     if len(edges) == 2:
         return F.adaptive_avg_pool2d(images, (edges[0], edges[1]))
     return F.adaptive_avg_pool3d(images, (edges[0], edges[1], edges[2]))

@@ -22,7 +22,7 @@ from hpo.training.inputs.device_dataset import DeviceDataset
 from hpo.training.inputs.preprocessing import make_inputs
 from hpo.training.loop.cuda_graph import GraphableStep, StepGraph
 from hpo.training.loop.epoch import Epoch
-from hpo.training.loop.scoring import score_batch
+from hpo.training.loop.scoring import score_batch, scoring_rows
 from hpo.training.machine.device import Machine
 from hpo.training.machine.failure import TrainingFailure
 from hpo.training.model.network import make_network
@@ -36,7 +36,6 @@ from hpo.training.state import StateDict
 
 Result = TypeVar("Result")
 
-SCORING_BATCH = {2: 512, 3: 32}
 _STATISTICS_BATCHES = 16
 
 
@@ -248,7 +247,7 @@ class Run:
     def _scoring(self, images: Tensor) -> Generator[None, None, NDArray[np.float32]]:
         network = self.scored_network().eval()
         parts = []
-        for part in torch.split(images, SCORING_BATCH[images.dim() - 2]):
+        for part in torch.split(images, scoring_rows(images.dim() - 2, max(images.shape[2:]))):
             parts.append((yield from score_batch(network, part, self.inputs, self.machine.autocast)))
         scores: NDArray[np.float32] = torch.cat(parts).cpu().numpy()
         if not np.isfinite(scores).all():

@@ -65,7 +65,7 @@ def step_bytes(config: TrainConfig, dataset: Dataset) -> int:
     A constant for gradients and work space, plus a part per pixel of the batch for activations. Fitted to the measured
     peak of a step on a CPU, with 16 and 48 images of 28 pixels, 8 and 16 volumes of edge 14: benchmarks/step_memory.py.
     """
-    edge = min(config.input_size, dataset.size)
+    edge = dataset.edge(config.input_size)
     pixels: int = config.batch_size * edge**dataset.dimensions
     return int(_STEP_BYTES[dataset.dimensions] + pixels * _BYTES_PER_PIXEL[dataset.dimensions])
 

@@ -24,8 +24,8 @@ from hpo.study.stored import parse_object
 from hpo.text import brief
 from hpo.training.inputs.device_dataset import place_images
 from hpo.training.inputs.preprocessing import make_inputs
-from hpo.training.loop.fold import SCORING_BATCH, complete
-from hpo.training.loop.scoring import score_batch
+from hpo.training.loop.fold import complete
+from hpo.training.loop.scoring import score_batch, scoring_rows
 from hpo.training.machine.device import choose_device, choose_machine, one_thread
 from hpo.training.model.network import make_network
 
@@ -58,8 +58,8 @@ class Model:
     ) -> NDArray[np.float32]:
         """Score (N, H, W) or (N, D, H, W) uint8 images: (N, L) from 0 to 1, larger meaning more positive.
 
-        Computes in float32 whatever the training precision, so that machines agree; images are shrunk to `input_size`
-        as in training, and scored by the views of `tta`.
+        Computes in float32 whatever the training precision, so that machines agree; images are resized to
+        `input_size` as in training, and scored by the views of `tta`.
         progress: called with the fraction done. Raises DataError for images of another form, DeviceError.
         """
         check_images(images, self.dataset)
@@ -67,7 +67,7 @@ class Model:
         machine.place(self.network)
         self.network.eval()
         inputs = make_inputs(self.config, self.dataset)
-        rows = SCORING_BATCH[self.dataset.dimensions]
+        rows = scoring_rows(self.dataset.dimensions, self.dataset.edge(self.config.input_size))
         parts = []
         with torch.inference_mode(), one_thread():
             for low in range(0, len(images), rows):

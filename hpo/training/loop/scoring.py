@@ -11,6 +11,16 @@ from torch import Tensor, nn
 from hpo.training.inputs.preprocessing import Inputs
 from hpo.training.inputs.views import average_views
 
+SCORING_BATCH = {2: 512, 3: 32}
+"""Images scored at a time, of edges up to 28; of larger ones as many as have the same number of pixels."""
+
+_EDGE = 28
+
+
+def scoring_rows(dimensions: int, edge: int) -> int:
+    """Return the number of images scored at a time."""
+    return max(1, int(SCORING_BATCH[dimensions] * min(1.0, (_EDGE / edge) ** dimensions)))
+
 
 def score_batch(
     network: nn.Module, images: Tensor, inputs: Inputs, autocast: Callable[[], AbstractContextManager[object]]

@@ -20,7 +20,7 @@ to (B, labels) logits. Weights are drawn from PyTorch's default generator, which
 def make_network(config: TrainConfig, dataset: Dataset, seed: int) -> nn.Module:
     """Make the network of a configuration for the images of a dataset; global generators stay as they were."""
     factory: NetworkFactory = NETWORKS.find(config.network)
-    edge = min(config.input_size, dataset.size)
+    edge = dataset.edge(config.input_size)
     with seeded(seed):
         return factory((1, *(edge,) * dataset.dimensions), dataset.labels)
 

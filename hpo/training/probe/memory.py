@@ -15,8 +15,9 @@ from hpo.data.folds import Fold
 from hpo.study.config import TrainConfig
 from hpo.training.inputs.device_dataset import make_device_dataset
 from hpo.training.loop.checkpoint import largest_bytes
-from hpo.training.loop.fold import SCORING_BATCH, Run
+from hpo.training.loop.fold import Run
 from hpo.training.loop.fold_parallel import step_bytes
+from hpo.training.loop.scoring import scoring_rows
 from hpo.training.loop.trial import train_trial
 from hpo.training.machine.device import choose_machine, peak_memory_bytes
 from hpo.training.machine.failure import TrainingFailure
@@ -80,7 +81,9 @@ def peak_of(config: TrainConfig, development: Development, folds: tuple[Fold, ..
 
     Trains an epoch of a few samples of each fold. Raises as `train_trial`.
     """
-    fewer = _fewer(development, folds, 2 * config.batch_size, SCORING_BATCH[development.dataset.dimensions])
+    dataset = development.dataset
+    scored = scoring_rows(dataset.dimensions, dataset.edge(config.input_size))
+    fewer = _fewer(development, folds, 2 * config.batch_size, scored)
     _train_an_epoch(_plain(config), development, fewer, device)
     return Peak(peak_memory_bytes(_CPU), peak_memory_bytes(device))
 
@@ -91,10 +94,13 @@ def predicted_peak(config: TrainConfig, development: Development, folds: int) ->
     machine = choose_machine(torch.device(_CPU), development.dataset.dimensions, config.precision)
     resident = make_device_dataset(few, config.input_size, machine.device)
     run = Run(_plain(config), few, resident, np.arange(1), 1, 0, machine)
-    scored = SCORING_BATCH[development.dataset.dimensions] // _SCORED_AS_TRAINED
-    step = step_bytes(config.model_copy(update={"batch_size": max(config.batch_size, scored)}), development.dataset)
-    # Data once as they are read and once as they are trained on.
-    return int(_PROCESS_BYTES + 2 * development.images.nbytes + folds * largest_bytes(run.state_dict(), config) + step)
+    dataset = development.dataset
+    edge = dataset.edge(config.input_size)
+    scored = scoring_rows(dataset.dimensions, edge) // _SCORED_AS_TRAINED
+    step = step_bytes(config.model_copy(update={"batch_size": max(config.batch_size, scored)}), dataset)
+    # Data once as they are read and once as they are trained on, which is no less while they are shrunk.
+    data = (1 + max(1.0, (edge / dataset.size) ** dataset.dimensions)) * development.images.nbytes
+    return int(_PROCESS_BYTES + data + folds * largest_bytes(run.state_dict(), config) + step)
 
 
 def _plain(config: TrainConfig) -> TrainConfig:

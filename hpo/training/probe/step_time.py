@@ -60,7 +60,7 @@ def _probe_batch(development: Development, config: TrainConfig, machine: Machine
     if machine.device.type == "cuda":
         wanted = _BATCH_ON_A_GPU
     else:
-        edge = min(config.input_size, development.dataset.size)
+        edge = development.dataset.edge(config.input_size)
         wanted = max(_LEAST_BATCH, _PIXELS_ON_A_CPU // edge**development.dataset.dimensions)
     return max(2, min(wanted, config.batch_size, len(development)))
 

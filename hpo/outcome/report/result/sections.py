@@ -137,8 +137,10 @@ def verdicts(judgement: Judgement, dataset: Dataset) -> list[str]:
             f"Published test AUC of this network: {auc(dataset.published_auc)}. The interval of "
             f"{judgement.shown(winner.name)}, {_interval(estimate)}, {where}."
         )
-        if shrunk := dataset.shrunk(winner.input_size):
-            sentences.append(f"All networks here were trained and tested on {shrunk}, the published ones at full size.")
+        if resized := dataset.resized(winner.input_size):
+            sentences.append(
+                f"All networks here were trained and tested on {resized}, the published ones on images as they are."
+            )
     return sentences
 
 

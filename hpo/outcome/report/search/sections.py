@@ -35,12 +35,12 @@ def question(search: SearchEvidence) -> Section:
     published = f" The published test AUC to beat is {auc(data.published_auc)}." if data.published_auc else ""
     networks = reachable_values("network", spec.fixed, spec.space) or ()
     network = " or ".join(describe_network(str(name), data.dimensions) for name in networks)
-    shrunk = data.shrunk(int(spec.fixed.get("input_size", data.size)))
+    resized = data.resized(int(spec.fixed.get("input_size", data.size)))
     kind = "a label" if data.labels == 1 else f"{data.labels} labels"
     asked = (
         f"Does Deep AUC Maximization, with its hyperparameters searched, beat the baselines on {data.official_name} "
         f"({kind}, {data.rows[0]:,} training, {data.rows[1]:,} validation and {data.rows[2]:,} test samples), with "
-        f"{network} trained from scratch{shrunk and f' on {shrunk}'}?{published}"
+        f"{network} trained from scratch{resized and f' on {resized}'}?{published}"
     )
     protocol = [
         f"Development set: training and validation samples together, {data.development_rows:,}. The test set stays "
