@@ -5,7 +5,7 @@ A new setting is one field here, one line in `hpo.training` that reads it, and a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
@@ -15,6 +15,19 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from hpo.registry import Registry, Using
 from hpo.study.choices import AUGMENTATIONS, LOSSES, NETWORKS
 from hpo.text import brief
+
+
+@dataclass(frozen=True)
+class Below:
+    """The values of a number that fulfil a condition: those below a limit."""
+
+    limit: float
+
+    def __contains__(self, value: object) -> bool:
+        return isinstance(value, (int, float)) and value < self.limit
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([f"below {self.limit:g}"])
 
 
 @dataclass(frozen=True)
@@ -34,7 +47,7 @@ class Domain:
     high: float | None = None
     unit: str = ""
     choices: Registry[Any] | None = None
-    when: tuple[tuple[str, tuple[object, ...]], ...] = ()
+    when: tuple[tuple[str, tuple[object, ...] | Below], ...] = ()
     used_by: tuple[str, ...] = ()
     is_later: bool = False
 
@@ -154,6 +167,20 @@ class TrainConfig(BaseModel):
     28 by linear interpolation, for which time and memory grow with the number of pixels. Touvron et al. 2019, arXiv
     1906.06423."""
 
+    progressive: Annotated[float, Domain(0.25, 1.0, "share of the edge", is_later=True)] = 1.0
+    """Size of the images at the beginning of training, as a share of `input_size`, in eighths; scoring is always at
+    full size. 1: the same size throughout. Tan and Le 2021, arXiv 2104.00298; Karras et al. 2018, arXiv 1710.10196."""
+
+    progressive_growth: Annotated[
+        Literal["linear", "staged"], Domain(when=(("progressive", Below(1.0)),), is_later=True)
+    ] = "linear"
+    """How small images become large: by an eighth of the edge at a time, or from the first size to the full one."""
+
+    progressive_share: Annotated[
+        float, Domain(0.1, 0.9, "share of epochs", when=(("progressive", Below(1.0)),), is_later=True)
+    ] = 0.5
+    """Share of the epochs that train on images below full size."""
+
     precision: Annotated[Literal["auto", "bf16", "fp32"], Domain()] = "auto"
     """bf16 autocast or fp32; auto selects bf16 if the device supports it natively."""
 
@@ -208,7 +235,7 @@ class Setting:
         return self.literal if self.domain.choices is None else self.domain.choices.names()
 
     @property
-    def when(self) -> tuple[tuple[str, tuple[object, ...] | Using], ...]:
+    def when(self) -> tuple[tuple[str, tuple[object, ...] | Below | Using], ...]:
         """Values of other settings under which this one has an effect; all conditions must hold."""
         registries = ((other, settings()[other].domain.choices) for other in self.domain.used_by)
         registered = ((other, known.using(self.name)) for other, known in registries if known is not None)

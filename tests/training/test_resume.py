@@ -49,6 +49,12 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "augmentation": "mixup",
         "schedule": "cosine",
     },
+    "small images first, RandAugment": {
+        "progressive": 0.5,
+        "progressive_growth": "staged",
+        "augmentation": "randaugment",
+        "resplit": "holdout",
+    },
     "AUCM v1 in bf16, official selection samples": {"precision": "bf16", "resplit": "official", "momentum": 0.9},
 }
 
@@ -166,7 +172,7 @@ def bit_equal(one: list[torch.Tensor], other: list[torch.Tensor]) -> bool:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "cores"), list(zip(SETTINGS, (2, 1, 2, 2), strict=True)))
+@pytest.mark.parametrize(("name", "cores"), list(zip(SETTINGS, (2, 1, 2, 1, 2), strict=True)))
 def test_a_trial_stopped_at_any_step_ends_as_if_it_never_was(
     name: str,
     cores: int,

@@ -43,6 +43,7 @@ def train(run: Run, epochs: int | None = None) -> list[Any]:
         {"weight_average": "ema", "augmentation": "full", "resplit": "holdout"},
         {"cross_entropy_share": 0.34, "weight_average": "swa", "swa_start": 0.0},
         {"optimizer": "adam", "loss": "aucm_v2", "batching": "fixed_share"},
+        {"progressive": 0.5, "progressive_share": 0.7, "augmentation": "morphology", "tta": "flips"},
     ],
 )
 def test_a_resumed_run_ends_bit_equal_to_one_that_never_stopped(

@@ -10,6 +10,7 @@ from torch import Tensor
 from hpo.study.catalogue import Dataset
 from hpo.study.config import TrainConfig, TtaAverage
 from hpo.training.inputs.augmentation import AugmentationFunction
+from hpo.training.inputs.device_dataset import resize
 from hpo.training.inputs.policies import make_augmentation
 from hpo.training.inputs.views import View, make_views
 
@@ -35,9 +36,16 @@ class Inputs:
     views: tuple[View, ...] = (View(),)
     tta_average: TtaAverage = "probabilities"
 
-    def for_training(self, images: Tensor, targets: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Convert (B, 1, ...) uint8 and (B, L) targets to an augmented float32 batch; `random` is on their device."""
+    def for_training(
+        self, images: Tensor, targets: Tensor, random: torch.Generator, edge: int | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Convert (B, 1, ...) uint8 and (B, L) targets to an augmented float32 batch; `random` is on their device.
+
+        edge: to which the augmented images are shrunk; None for their own.
+        """
         batch, targets = self.augmentation(images.float() / 255, targets, self.strength, random)
+        if edge is not None:
+            batch = resize(batch, [min(edge, size) for size in batch.shape[2:]])
         if self.multiplies:
             shape = (len(batch),) + (1,) * (batch.dim() - 1)
             batch = batch * torch.rand(shape, generator=random, device=random.device)

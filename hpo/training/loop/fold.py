@@ -20,6 +20,7 @@ from hpo.study.config import TrainConfig
 from hpo.training.inputs.batches import epoch_batches
 from hpo.training.inputs.device_dataset import DeviceDataset
 from hpo.training.inputs.preprocessing import make_inputs
+from hpo.training.inputs.progressive import TrainingSizes
 from hpo.training.loop.cuda_graph import GraphableStep, StepGraph
 from hpo.training.loop.epoch import Epoch
 from hpo.training.loop.scoring import score_batch, scoring_rows
@@ -37,6 +38,8 @@ from hpo.training.state import StateDict
 Result = TypeVar("Result")
 
 _STATISTICS_BATCHES = 16
+_STATISTICS_SAMPLES = 128
+"""Fewest samples from which statistics at full size are computed after an epoch of smaller images."""
 
 
 Work = Generator[None, None, FoldReport]
@@ -91,6 +94,8 @@ class Run:
         self._keeps_weights, self._best_weights = keep_weights, dict[str, Tensor]()
         share = config.cross_entropy_share if config.has_effect("cross_entropy_share") else 0.0
         self._switch = min(round(share * epochs), epochs - 1)
+        self._sizes = TrainingSizes(config, max(resident.images.shape[2:]), epochs)
+        self._edge = self._sizes.edge(0)
         self._start_loss(0)
 
     @property
@@ -203,7 +208,9 @@ class Run:
             self._under_way = self._draw(under_way["number"])
             self._under_way.load_state_dict(under_way)
         self.network.load_state_dict(state["network"])
-        self._start_loss(max(0, self.epochs_done - 1) if under_way is None else under_way["number"])
+        last = max(0, self.epochs_done - 1) if under_way is None else under_way["number"]
+        self._edge = self._sizes.edge(last)
+        self._start_loss(last)
         self.loss.load_state_dict(state["loss"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.average.load_state_dict(state["average"])
@@ -215,6 +222,7 @@ class Run:
     def _begin(self, epoch: int) -> Epoch:
         if epoch == self._switch and epoch > 0:
             self._start_loss(epoch)
+        self._set_edge(self._sizes.edge(epoch))
         if updates_reference(epoch, self.epochs):
             self.optimizer.update_regularizer()
         factor = learning_rate_factor(self.config.schedule, epoch, self.epochs)
@@ -222,13 +230,19 @@ class Run:
         self._under_way = self._draw(epoch)
         return self._under_way
 
+    def _set_edge(self, edge: int) -> None:
+        """Set the size of the images of the next steps; a new one needs a graph of its own."""
+        if edge != self._edge:
+            self._edge = edge
+            self._graph = StepGraph(self._subject(self._loss_name)) if self._on_cuda else None
+
     def _draw(self, epoch: int) -> Epoch:
         self._random.manual_seed(derive_seed(self.seed, "augmentation", epoch))
         return Epoch(epoch, self._draw_batches("batches", epoch), self._random)
 
     def _compute(self, batch: Tensor) -> tuple[Tensor, Tensor]:
         """Return loss and logits of a batch after updating from them: the device's part of a step."""
-        images, targets = self._prepare(batch, self._random)
+        images, targets = self._prepare(batch, self._random, self._edge)
         with self.machine.autocast():
             logits = self.network(images).float()
         loss = self.loss(logits, targets)
@@ -258,7 +272,10 @@ class Run:
         assert self._under_way is not None
         self.training_loss = self._under_way.mean_loss()
         if self.average.after_epoch(self.network, epoch):
-            yield from self._refresh_statistics(epoch)
+            yield from self._refresh_statistics(epoch, _STATISTICS_BATCHES)
+        elif self._sizes.are_small(epoch):
+            # Features of small images have other means and variances: Touvron et al. 2019, arXiv 1906.06423.
+            yield from self._refresh_statistics(epoch, -(-_STATISTICS_SAMPLES // self.config.batch_size))
         return self._under_way
 
     def _end(self, epoch: int) -> None:
@@ -284,6 +301,7 @@ class Run:
         self.loss = make_loss(config, self.resident.labels.shape[1]).to(self.machine.device)
         noise = generator(self.seed, "reference")
         self.optimizer = make_optimizer(config, self.network.parameters(), self.loss, noise, capturable=self._on_cuda)
+        self._loss_name = config.loss
         self._graph = StepGraph(self._subject(config.loss)) if self._on_cuda else None
 
     def _subject(self, loss: str) -> GraphableStep:
@@ -294,6 +312,7 @@ class Run:
             tuple(value if isinstance(value, str) else bool(value) for value in settings),
             min(self.config.batch_size, len(self.split.training)),
             self.resident.images.shape[1:],
+            self._edge,
             self.resident.labels.shape[1],
             self.machine,
         )
@@ -302,17 +321,18 @@ class Run:
     def _changing(self) -> list[Any]:
         return [part.state_dict() for part in (self.network, self.loss, self.optimizer, self.average)]
 
-    def _prepare(self, batch: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor]:
-        return self.inputs.for_training(self.resident.images[batch], self.resident.labels[batch], random)
+    def _prepare(self, batch: Tensor, random: torch.Generator, edge: int | None = None) -> tuple[Tensor, Tensor]:
+        return self.inputs.for_training(self.resident.images[batch], self.resident.labels[batch], random, edge)
 
     def _draw_batches(self, stream: str, epoch: int) -> Tensor:
         rows = self.split.training
         labels = self.resident.host_labels[rows]
         return epoch_batches(self.config, rows, labels, self.steps, generator(self.seed, stream, epoch))
 
-    def _refresh_statistics(self, epoch: int) -> Generator[None, None, None]:
+    def _refresh_statistics(self, epoch: int, count: int) -> Generator[None, None, None]:
+        """Recompute the BatchNorm statistics of the scored network from `count` batches of full size."""
         random = generator(self.seed, "statistics", epoch, device=self.machine.device)
-        batches = self._send(self._draw_batches("statistics batches", epoch)[:_STATISTICS_BATCHES])
+        batches = self._send(self._draw_batches("statistics batches", epoch)[:count])
         prepared = (self._prepare(batch, random)[0] for batch in batches)
         return refresh_statistics(self.scored_network(), prepared, self.machine.autocast)
 

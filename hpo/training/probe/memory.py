@@ -104,7 +104,7 @@ def predicted_peak(config: TrainConfig, development: Development, folds: int) ->
 
 
 def _plain(config: TrainConfig) -> TrainConfig:
-    return config.model_copy(update={"resplit": "none", "batching": "random"})
+    return config.model_copy(update={"resplit": "none", "batching": "random", "progressive": 1.0})
 
 
 def _train_an_epoch(config: TrainConfig, development: Development, folds: tuple[Fold, ...], device: str) -> None:

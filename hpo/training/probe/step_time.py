@@ -39,7 +39,8 @@ def seconds_per_epoch(
         machine = choose_machine(choose_device(device), development.dataset.dimensions, config.precision)
         stack.enter_context(own_stream(machine.device))
         batch_size = _probe_batch(development, config, machine)
-        probe = config.model_copy(update={"batch_size": batch_size, "resplit": "none", "batching": "random"})
+        plain = {"resplit": "none", "batching": "random", "progressive": 1.0}
+        probe = config.model_copy(update=plain | {"batch_size": batch_size})
         few = first_samples(development, batch_size)
         resident = make_device_dataset(few, config.input_size, machine.device)
         run = Run(probe, few, resident, np.arange(batch_size), 1, 0, machine)
