@@ -18,7 +18,7 @@ NETWORKS: Registry[Any] = Registry("network")
 NETWORKS.register("resnet18", "hpo.training.model.resnet:ResNet18.for_images", description="MedMNIST's ResNet-18")
 
 LOSSES: Registry[Any] = Registry("loss")
-"""Functions of a `TrainConfig` and a number of labels, see `hpo.training.optim.losses.LossFactory`."""
+"""Functions of a `TrainConfig` and a number of labels, see `hpo.training.optim.losses.factory.LossFactory`."""
 
 _OF_AUCM = ("margin", "class_means", "cross_entropy_share", "epoch_decay", "reference_weights")
 
@@ -27,9 +27,11 @@ AUCM, CROSS_ENTROPY = "aucm", "cross_entropy"
 
 _LOSSES = "hpo.training.optim.losses"
 
-LOSSES.register("aucm_v1", f"{_LOSSES}:aucm_v1", description="AUCM with batch prior", uses=_OF_AUCM, group=AUCM)
-LOSSES.register("aucm_v2", f"{_LOSSES}:aucm_v2", description="AUCM without prior", uses=_OF_AUCM, group=AUCM)
-LOSSES.register("cross_entropy", f"{_LOSSES}:cross_entropy", description="binary cross-entropy", group=CROSS_ENTROPY)
+LOSSES.register("aucm_v1", f"{_LOSSES}.aucm:aucm_v1", description="AUCM with batch prior", uses=_OF_AUCM, group=AUCM)
+LOSSES.register("aucm_v2", f"{_LOSSES}.aucm:aucm_v2", description="AUCM without prior", uses=_OF_AUCM, group=AUCM)
+LOSSES.register(
+    "cross_entropy", f"{_LOSSES}.cross_entropy:cross_entropy", description="binary cross-entropy", group=CROSS_ENTROPY
+)
 
 
 def loss_family(loss: str) -> str:

@@ -50,7 +50,7 @@ def register_loss(
         name: lower-case letters, digits, "-" and "_".
         target: called with the `TrainConfig` and the number of labels; returns an `nn.Module` that maps (B, L) logits
             of any float type and (B, L) targets in [0, 1] to a scalar. If it has the method `dual_variables` of
-            `hpo.training.optim.losses.MinMaxLoss`, PESG also updates its class means and alpha.
+            `hpo.training.optim.losses.minmax.MinMaxLoss`, PESG also updates its class means and alpha.
         uses: which of the loss-specific settings have an effect with this loss: margin, class_means,
             cross_entropy_share, epoch_decay, reference_weights. The others are neither searched nor applied.
         family: losses of one family are variants of each other, and the best of each family are confirmed and tested:

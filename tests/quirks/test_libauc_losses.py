@@ -12,7 +12,7 @@ import torch
 from libauc.losses import AUCMLoss as LibAUCMLoss
 from libauc.losses import MultiLabelAUCMLoss
 
-from hpo.training.optim.losses import AUCMLoss
+from hpo.training.optim.losses.aucm import AUCMLoss
 
 CPU = torch.device("cpu")
 SCORES = torch.tensor([[0.9], [0.6], [0.4], [0.2]])

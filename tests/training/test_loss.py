@@ -9,7 +9,10 @@ from libauc.losses import AUCMLoss as LibAUCMLoss
 from torch import Tensor
 
 from hpo.study.config import TrainConfig
-from hpo.training.optim.losses import AUCMLoss, CrossEntropyLoss, MinMaxLoss, make_loss
+from hpo.training.optim.losses.aucm import AUCMLoss
+from hpo.training.optim.losses.cross_entropy import CrossEntropyLoss
+from hpo.training.optim.losses.factory import make_loss
+from hpo.training.optim.losses.minmax import MinMaxLoss
 
 
 def logits_and_labels(rows: int, labels: int = 1, share: float = 0.3, seed: int = 0) -> tuple[Tensor, Tensor]:

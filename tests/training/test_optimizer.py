@@ -13,7 +13,8 @@ from torch.nn import functional as F
 
 import hpo.training.optim.pesg as optimizer_module
 from hpo.study.config import TrainConfig
-from hpo.training.optim.losses import AUCMLoss, CrossEntropyLoss
+from hpo.training.optim.losses.aucm import AUCMLoss
+from hpo.training.optim.losses.cross_entropy import CrossEntropyLoss
 from hpo.training.optim.pesg import BlockPESG, make_optimizer
 
 

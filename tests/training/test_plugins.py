@@ -19,7 +19,8 @@ from hpo.study.spec import Scoring
 from hpo.training.loop.checkpoint import Checkpoint
 from hpo.training.loop.refit import refit
 from hpo.training.loop.trial import train_trial
-from hpo.training.optim.losses import AUCMLoss, DualVariables
+from hpo.training.optim.losses.aucm import AUCMLoss
+from hpo.training.optim.losses.minmax import DualVariables
 from hpo.training.report import EpochReport
 from tests.plugins import kept_registries
 

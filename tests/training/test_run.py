@@ -15,7 +15,8 @@ from hpo.study.config import TrainConfig
 from hpo.training.inputs.device_dataset import make_device_dataset
 from hpo.training.loop.fold import Run, complete
 from hpo.training.machine.device import choose_machine
-from hpo.training.optim.losses import AUCMLoss, CrossEntropyLoss
+from hpo.training.optim.losses.aucm import AUCMLoss
+from hpo.training.optim.losses.cross_entropy import CrossEntropyLoss
 
 pytestmark = pytest.mark.usefixtures("thin")
 

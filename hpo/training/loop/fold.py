@@ -27,7 +27,7 @@ from hpo.training.loop.scoring import score_batch, scoring_rows
 from hpo.training.machine.device import Machine
 from hpo.training.machine.failure import TrainingFailure
 from hpo.training.model.network import make_network
-from hpo.training.optim.losses import make_loss
+from hpo.training.optim.losses.factory import make_loss
 from hpo.training.optim.lr_schedule import learning_rate_factor, updates_reference
 from hpo.training.optim.pesg import make_optimizer
 from hpo.training.optim.weight_averaging import WeightAverage, refresh_statistics

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from hpo.study.config import TrainConfig
 from hpo.training.optim.device_scalars import DeviceScalars, Number
-from hpo.training.optim.losses import ALPHA_MAX, MinMaxLoss
+from hpo.training.optim.losses.minmax import ALPHA_MAX, MinMaxLoss
 from hpo.training.state import StateDict
 
 _BLOCK = 1 << 19

@@ -1,54 +1,17 @@
-"""Compute losses of (B, L) logits: AUCM in two versions, cross-entropy, and those that plug-ins register."""
+"""AUCM: the AUC-margin loss in two versions."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from hpo.study.choices import LOSSES
 from hpo.study.config import ClassMeans, TrainConfig
-
-ALPHA_MAX = 999.0
-"""As in LibAUC."""
+from hpo.training.optim.losses.minmax import ALPHA_MAX, DualVariables
 
 _SHARE_OF_BATCH = 0.1
 """Step size of running class means towards a batch's; the first batch of a class initialises them."""
-
-
-LossFactory = Callable[[TrainConfig, int], nn.Module]
-"""Makes a loss for a number of labels: (B, L) logits of any float type and (B, L) targets in [0, 1] to a scalar."""
-
-
-@dataclass(frozen=True)
-class DualVariables:
-    """The variables that PESG updates besides the weights: class means a and b, and alpha >= 0, (L,) each; margin m.
-
-    The loss provides the gradients of a and b ready to use; alpha follows the gradient of (alpha - (m + b - a))^2.
-    """
-
-    a: nn.Parameter
-    b: nn.Parameter
-    alpha: nn.Parameter
-    margin: float
-
-
-@runtime_checkable
-class MinMaxLoss(Protocol):
-    """A loss that is minimised over the weights and further variables, and maximised over alpha."""
-
-    def dual_variables(self) -> DualVariables | None:
-        """Return the variables for the optimizer to update; None if the loss updates them itself."""
-
-
-def make_loss(config: TrainConfig, labels: int) -> nn.Module:
-    """Make the loss of a configuration for `labels` columns."""
-    factory: LossFactory = LOSSES.find(config.loss)
-    return factory(config, labels)
 
 
 def aucm_v1(config: TrainConfig, labels: int) -> AUCMLoss:
@@ -59,11 +22,6 @@ def aucm_v1(config: TrainConfig, labels: int) -> AUCMLoss:
 def aucm_v2(config: TrainConfig, labels: int) -> AUCMLoss:
     """Make AUCM by the formula of LibAUC's docstring."""
     return AUCMLoss(labels, config.margin, "v2", config.class_means)
-
-
-def cross_entropy(config: TrainConfig, labels: int) -> CrossEntropyLoss:  # noqa: ARG001
-    """Make binary cross-entropy, which has no settings."""
-    return CrossEntropyLoss()
 
 
 class AUCMLoss(nn.Module):
@@ -146,14 +104,6 @@ class AUCMLoss(nn.Module):
 
     def _full_gradient(self, parameter: Tensor) -> Tensor:
         return parameter if self.labels == 1 else self.labels * parameter - (self.labels - 1) * parameter.detach()
-
-
-class CrossEntropyLoss(nn.Module):
-    """Binary cross-entropy of logits, mean over samples and labels; targets may be soft."""
-
-    def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Map (B, L) logits of any float type and (B, L) targets in [0, 1] to a float32 scalar."""
-        return F.binary_cross_entropy_with_logits(logits.float(), targets.float())
 
 
 def _one_if_zero(total: Tensor) -> Tensor:
