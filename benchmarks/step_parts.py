@@ -38,7 +38,7 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
         "augmentation": "full",
     },
 }
-PARTS = (("optimizer", "update"), ("average", "move"), ("", "_prepare"), ("", "_forget_gradients"), ("", "step"))
+PARTS = (("optimizer", "update"), ("average", "move"), ("", "_prepare"), ("_passes", "compute"), ("", "step"))
 
 
 def operations(batch: int, steps: int) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Compare loss families: the best tuned AUCM against the best tuned cross-entropy, trained equally long."""
+"""Compare loss families: the best tuned AUC loss against the best tuned cross-entropy, trained equally long."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Answer(StrEnum):
 
 @dataclass(frozen=True)
 class FamilyComparison:
-    """The best tuned configuration of AUCM and that of cross-entropy.
+    """The best tuned configuration that maximises the AUC (AUCM and its relatives) and the best of cross-entropy.
 
     Attributes:
         aucm, cross_entropy: their names; None if there is none. Baselines are not tuned.
@@ -63,7 +63,7 @@ def losses_of(candidates: Iterable[Candidate]) -> list[tuple[str, str]]:
 def compare_families(
     tuned: Iterable[tuple[str, str]], difference: Callable[[str, str], Comparison | None]
 ) -> FamilyComparison:
-    """Compare the best of AUCM with the best of cross-entropy.
+    """Compare the best that maximises the AUC with the best of cross-entropy.
 
     Args:
         tuned: (loss, name) of tuned configurations, best first.
@@ -107,7 +107,7 @@ def _sentences(found: FamilyComparison, where: str) -> str:
         Answer.INDISTINGUISHABLE: f"{where[0].upper()}{where[1:]} Deep AUC Maximization and cross-entropy, {tuned}, "
         "are indistinguishable here",
     }[found.answer]
-    pair = f"{found.aucm} (AUCM) minus {found.cross_entropy} (cross-entropy)"
+    pair = f"{found.aucm} (Deep AUC Maximization) minus {found.cross_entropy} (cross-entropy)"
     if made is None:
         return f"{says}: {pair} has no spread, since each was trained once."
     amount = f"{made.difference:+.3f} {bounds(made.low, made.high, signed=True)}"

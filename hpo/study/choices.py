@@ -20,22 +20,37 @@ NETWORKS.register("resnet18", "hpo.training.model.resnet:ResNet18.for_images", d
 LOSSES: Registry[Any] = Registry("loss")
 """Functions of a `TrainConfig` and a number of labels, see `hpo.training.optim.losses.factory.LossFactory`."""
 
-_OF_AUCM = ("margin", "class_means", "cross_entropy_share", "epoch_decay", "reference_weights")
+_OF_PESG = ("cross_entropy_share", "epoch_decay", "reference_weights")
+_OF_PAIRS = ("margin", "score_scale", "score_temperature", *_OF_PESG)
+_OF_AUCM = ("class_means", *_OF_PAIRS)
+_OF_BOTH = ("aucm_version", "label_smoothing", *_OF_AUCM)
 
 AUCM, CROSS_ENTROPY = "aucm", "cross_entropy"
-"""The families of the built-in losses."""
+"""The families of the built-in losses: those that maximise the AUC, and the proper scores of single samples."""
 
-_LOSSES = "hpo.training.optim.losses"
-
-LOSSES.register("aucm_v1", f"{_LOSSES}.aucm:aucm_v1", description="AUCM with batch prior", uses=_OF_AUCM, group=AUCM)
-LOSSES.register("aucm_v2", f"{_LOSSES}.aucm:aucm_v2", description="AUCM without prior", uses=_OF_AUCM, group=AUCM)
-LOSSES.register(
-    "cross_entropy", f"{_LOSSES}.cross_entropy:cross_entropy", description="binary cross-entropy", group=CROSS_ENTROPY
-)
+for _name, _module, _description, _uses, _family in (
+    ("aucm_v1", "aucm", "AUCM with batch prior", _OF_AUCM, AUCM),
+    ("aucm_v2", "aucm", "AUCM without prior", _OF_AUCM, AUCM),
+    ("cross_entropy", "cross_entropy", "binary cross-entropy", ("label_smoothing",), CROSS_ENTROPY),
+    ("joint", "joint", "cross-entropy and AUCM together", ("cross_entropy_weight", *_OF_BOTH), AUCM),
+    (
+        "compositional",
+        "compositional",
+        "AUCM after an inner step on cross-entropy",
+        ("inner_learning_rate", "inner_momentum", *_OF_BOTH),
+        AUCM,
+    ),
+    ("pairwise", "pairs", "squared hinge of pairs", _OF_PAIRS, AUCM),
+    ("pauc", "pairs", "partial AUC", ("pauc_form", "pauc_share", "pauc_temperature", *_OF_PAIRS), AUCM),
+    ("focal", "cross_entropy", "focal loss", ("focal_gamma", "label_smoothing"), CROSS_ENTROPY),
+):
+    LOSSES.register(
+        _name, f"hpo.training.optim.losses.{_module}:{_name}", description=_description, uses=_uses, group=_family
+    )
 
 
 def loss_family(loss: str) -> str:
-    """Return the family of a loss: both versions of AUCM are one, a loss that names none is a family of its own.
+    """Return the family of a loss: all that maximise the AUC are one, a loss that names none is a family of its own.
 
     A loss that is not registered in this process is one of its own, too: stored results can name it.
     """

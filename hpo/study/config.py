@@ -59,6 +59,9 @@ ConfigValues = dict[str, SettingValue]
 """Values of settings by name: a configuration, or part of one, not yet validated."""
 
 ClassMeans = Literal["learned", "running"]
+AUCMVersion = Literal["v1", "v2"]
+ScoreScale = Literal["sigmoid", "tanh", "standardised"]
+PartialAUC = Literal["cvar", "dro"]
 Resplit = Literal["none", "holdout", "official", "balanced"]
 TtaViews = Literal["none", "flips", "shifts", "both"]
 TtaAverage = Literal["probabilities", "logits"]
@@ -73,8 +76,11 @@ class TrainConfig(BaseModel):
     """Network, trained from scratch: MedMNIST's ResNet-18, with 3D convolutions for volumes."""
 
     loss: Annotated[str, Domain(choices=LOSSES)] = "aucm_v1"
-    """Loss after any cross-entropy epochs: AUCM with batch prior (v1), AUCM without prior, corrected (v2), or
-    cross-entropy. Yuan et al. 2021, arXiv 2012.03173."""
+    """Loss after any cross-entropy epochs: AUCM with batch prior (v1), AUCM without prior, corrected (v2) (Yuan et al.
+    2021, arXiv 2012.03173), or cross-entropy; cross-entropy and AUCM together (joint); AUCM at the weights after a step
+    on cross-entropy (compositional; Yuan et al. 2022, ICLR); squared hinge over pairs (pairwise; Gao and Zhou 2015,
+    arXiv 1208.0645) or those of the hardest negatives (pauc; Zhu et al. 2022, ICML); focal loss (Lin et al. 2017,
+    arXiv 1708.02002)."""
 
     margin: Annotated[float, Domain(0.0, 1.0, "score", used_by=("loss",))] = 1.0
     """Target margin between mean positive and negative scores: m in Yuan et al. 2021."""
@@ -85,6 +91,49 @@ class TrainConfig(BaseModel):
 
     cross_entropy_share: Annotated[float, Domain(0.0, 0.9, "share of epochs", used_by=("loss",))] = 0.0
     """Share of the epochs trained with cross-entropy before AUCM takes over. Yuan et al. 2021, section 5."""
+
+    score_scale: Annotated[ScoreScale, Domain(used_by=("loss",), is_later=True)] = "sigmoid"
+    """Scores to which the margin refers, of a logit z and a temperature t: sigmoid(z / t); tanh(z / t), whose range is
+    twice as wide; or (z - mean) / (t deviation) by running mean and deviation of the logits, without a bound."""
+
+    score_temperature: Annotated[float, Domain(0.1, 10.0, used_by=("loss",), is_later=True)] = 1.0
+    """Temperature t of the scores: with standardised scores, the margin is t times as many standard deviations."""
+
+    aucm_version: Annotated[AUCMVersion, Domain(used_by=("loss",), is_later=True)] = "v2"
+    """Version of AUCM in a loss that has it as a part: v1 is p (1 - p) times v2 for a share p of positives."""
+
+    cross_entropy_weight: Annotated[float, Domain(0.0, 0.9, "share of loss", used_by=("loss",), is_later=True)] = 0.5
+    """Weight of cross-entropy beside AUCM, whose weight is 1 minus this: the linear combination in Yuan et al. 2022,
+    section 3. At most 0.9, since 1 would be cross-entropy under another name."""
+
+    inner_learning_rate: Annotated[float, Domain(1e-6, 1.0, used_by=("loss",), is_later=True)] = 0.01
+    """Step size of the step on cross-entropy in compositional training, scaled by the schedule: eta_0 of PDSCA."""
+
+    inner_momentum: Annotated[float, Domain(0.0, 0.99, used_by=("loss",), is_later=True)] = 0.01
+    """Share of the running average of weights after that step that is kept; LibAUC's `beta1` of PDSCA is 1 minus this,
+    and its `beta2` 1 minus `momentum`."""
+
+    pauc_form: Annotated[PartialAUC, Domain(used_by=("loss",), is_later=True)] = "cvar"
+    """Partial AUC as the mean over the hardest negatives of a batch (CVaR), or with each negative weighted by the
+    exponential of its loss (KL-regularised DRO). Zhu et al. 2022, ICML, LibAUC's SOPA and SOPA-s."""
+
+    pauc_share: Annotated[
+        float,
+        Domain(0.01, 1.0, "share of negatives", when=(("pauc_form", ("cvar",)),), used_by=("loss",), is_later=True),
+    ] = 0.2
+    """Share of the negatives that count, those of the highest scores: the bound of the false-positive rate, LibAUC's
+    `beta`."""
+
+    pauc_temperature: Annotated[
+        float, Domain(0.05, 10.0, "loss", when=(("pauc_form", ("dro",)),), used_by=("loss",), is_later=True)
+    ] = 1.0
+    """Temperature of the weights of negatives, LibAUC's `Lambda`: near 0 the hardest alone counts, at infinity all."""
+
+    focal_gamma: Annotated[float, Domain(0.0, 5.0, used_by=("loss",), is_later=True)] = 2.0
+    """Exponent of focal loss; 0 is cross-entropy. Lin et al. 2017."""
+
+    label_smoothing: Annotated[float, Domain(0.0, 0.3, "share", used_by=("loss",), is_later=True)] = 0.0
+    """Share of each label spread evenly over both classes, for cross-entropy. Szegedy et al. 2016, arXiv 1512.00567."""
 
     optimizer: Annotated[Literal["sgd", "adam"], Domain()] = "sgd"
     """Mode of PESG. With cross-entropy and without clipping and decay it equals plain SGD or Adam."""

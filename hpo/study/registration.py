@@ -50,9 +50,11 @@ def register_loss(
         name: lower-case letters, digits, "-" and "_".
         target: called with the `TrainConfig` and the number of labels; returns an `nn.Module` that maps (B, L) logits
             of any float type and (B, L) targets in [0, 1] to a scalar. If it has the method `dual_variables` of
-            `hpo.training.optim.losses.minmax.MinMaxLoss`, PESG also updates its class means and alpha.
-        uses: which of the loss-specific settings have an effect with this loss: margin, class_means,
-            cross_entropy_share, epoch_decay, reference_weights. The others are neither searched nor applied.
+            `hpo.training.optim.losses.minmax.MinMaxLoss`, PESG also updates its class means and alpha; if it has
+            `inner_loss`, as compositional.CompositionalLoss beside it, each step begins with one on that loss.
+        uses: which of the loss-specific settings have an effect with this loss: margin, class_means, score_scale,
+            score_temperature, cross_entropy_share, epoch_decay, reference_weights, label_smoothing, or others that
+            built-in losses use. The others are neither searched nor applied.
         family: losses of one family are variants of each other, and the best of each family are confirmed and tested:
             "aucm", "cross_entropy", or another name; by default the loss is a family of its own.
         description: short noun phrase for reports.

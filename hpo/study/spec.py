@@ -135,9 +135,10 @@ class Confirm(_Section):
     """Number of distinct configurations to train again, the best complete ones; the baselines are added to them."""
 
     per_family: int = Field(2, ge=0, le=10)
-    """Number of best configurations of each loss family (AUCM of both versions, cross-entropy, each other loss) to
-    train again, where `top` does not hold them yet. Racing never eliminates the best of a family. 0 takes `top` alone,
-    as studies did that were created before there was this key."""
+    """Number of best configurations of each loss family (those that maximise the AUC: AUCM, joint, compositional,
+    pairwise, pauc; cross-entropy and focal loss; each loss of a plug-in that names no family) to train again, where
+    `top` does not hold them yet. Racing never eliminates the best of a family. 0 takes `top` alone, as studies did
+    that were created before there was this key."""
 
     seeds: int = Field(5, ge=1, le=50)
     """Number of repeats of each, all with new seeds and, unless [scoring] rows is official, on new folds."""

@@ -55,6 +55,14 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "augmentation": "randaugment",
         "resplit": "holdout",
     },
+    "compositional after cross-entropy, Adam, standardised": {
+        "loss": "compositional",
+        "optimizer": "adam",
+        "cross_entropy_share": 0.5,
+        "score_scale": "standardised",
+        "class_means": "running",
+        "inner_momentum": 0.5,
+    },
     "AUCM v1 in bf16, official selection samples": {"precision": "bf16", "resplit": "official", "momentum": 0.9},
 }
 
@@ -172,7 +180,7 @@ def bit_equal(one: list[torch.Tensor], other: list[torch.Tensor]) -> bool:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "cores"), list(zip(SETTINGS, (2, 1, 2, 1, 2), strict=True)))
+@pytest.mark.parametrize(("name", "cores"), list(zip(SETTINGS, (2, 1, 2, 1, 2, 2), strict=True)))
 def test_a_trial_stopped_at_any_step_ends_as_if_it_never_was(
     name: str,
     cores: int,

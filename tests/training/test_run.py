@@ -45,6 +45,9 @@ def train(run: Run, epochs: int | None = None) -> list[Any]:
         {"cross_entropy_share": 0.34, "weight_average": "swa", "swa_start": 0.0},
         {"optimizer": "adam", "loss": "aucm_v2", "batching": "fixed_share"},
         {"progressive": 0.5, "progressive_share": 0.7, "augmentation": "morphology", "tta": "flips"},
+        {"loss": "compositional", "momentum": 0.9, "score_scale": "standardised", "cross_entropy_share": 0.34},
+        {"loss": "joint", "class_means": "running", "augmentation": "mixup"},
+        {"loss": "pauc", "pauc_form": "dro", "augmentation": "mixup"},
     ],
 )
 def test_a_resumed_run_ends_bit_equal_to_one_that_never_stopped(

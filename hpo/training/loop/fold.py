@@ -23,6 +23,7 @@ from hpo.training.inputs.preprocessing import make_inputs
 from hpo.training.inputs.progressive import TrainingSizes
 from hpo.training.loop.cuda_graph import GraphableStep, StepGraph
 from hpo.training.loop.epoch import Epoch
+from hpo.training.loop.passes import Passes
 from hpo.training.loop.scoring import score_batch, scoring_rows
 from hpo.training.machine.device import Machine
 from hpo.training.machine.failure import TrainingFailure
@@ -126,7 +127,7 @@ class Run:
     def batches(self, epoch: int) -> Iterator[Tensor]:
         """Yield the remaining batches of an epoch, (B,) sample numbers on the device.
 
-        Sets loss, learning rate and reference at the start of the epoch.
+        Sets loss and reference at the start of the epoch.
         """
         under_way = self._under_way
         if under_way is None or under_way.number != epoch:
@@ -137,6 +138,8 @@ class Run:
     def step(self, batch: Tensor) -> None:
         """Do one update from one batch; loss and scores stay on the device."""
         assert self._under_way is not None
+        factor = learning_rate_factor(self.config.schedule, self._under_way.number, self.epochs)
+        self.optimizer.set_learning_rate(factor * self.config.learning_rate, factor * self.config.inner_learning_rate)
         self.optimizer.count()
         self.average.count_step()
         loss, logits = self._graph(batch) if self._graph else self._compute(batch)
@@ -225,8 +228,6 @@ class Run:
         self._set_edge(self._sizes.edge(epoch))
         if updates_reference(epoch, self.epochs):
             self.optimizer.update_regularizer()
-        factor = learning_rate_factor(self.config.schedule, epoch, self.epochs)
-        self.optimizer.set_learning_rate(factor * self.config.learning_rate)
         self._under_way = self._draw(epoch)
         return self._under_way
 
@@ -243,20 +244,11 @@ class Run:
     def _compute(self, batch: Tensor) -> tuple[Tensor, Tensor]:
         """Return loss and logits of a batch after updating from them: the device's part of a step."""
         images, targets = self._prepare(batch, self._random, self._edge)
-        with self.machine.autocast():
-            logits = self.network(images).float()
-        loss = self.loss(logits, targets)
-        # Normally none are left from the step before; a recording that failed midway may leave some.
-        self._forget_gradients()
-        loss.backward()
+        loss, logits = self._passes.compute(images, targets)
         self.optimizer.update()
-        self._forget_gradients()
+        self._passes.forget_gradients()
         self.average.move(self.network)
-        return loss.detach(), logits.detach()
-
-    def _forget_gradients(self) -> None:
-        self.network.zero_grad()
-        self.loss.zero_grad()
+        return loss, logits
 
     def _scoring(self, images: Tensor) -> Generator[None, None, NDArray[np.float32]]:
         network = self.scored_network().eval()
@@ -297,11 +289,12 @@ class Run:
         return rows.pin_memory().to(self.machine.device, non_blocking=True) if self._on_cuda else rows
 
     def _start_loss(self, epoch: int) -> None:
-        config = self.config if epoch >= self._switch else self.config.model_copy(update={"loss": "cross_entropy"})
+        config = self.config if epoch >= self._switch else _with_cross_entropy(self.config)
         self.loss = make_loss(config, self.resident.labels.shape[1]).to(self.machine.device)
         noise = generator(self.seed, "reference")
         self.optimizer = make_optimizer(config, self.network.parameters(), self.loss, noise, capturable=self._on_cuda)
         self._loss_name = config.loss
+        self._passes = Passes(self.network, self.loss, self.optimizer, self.machine.autocast)
         self._graph = StepGraph(self._subject(config.loss)) if self._on_cuda else None
 
     def _subject(self, loss: str) -> GraphableStep:
@@ -335,6 +328,12 @@ class Run:
         batches = self._send(self._draw_batches("statistics batches", epoch)[:count])
         prepared = (self._prepare(batch, random)[0] for batch in batches)
         return refresh_statistics(self.scored_network(), prepared, self.machine.autocast)
+
+
+def _with_cross_entropy(config: TrainConfig) -> TrainConfig:
+    """Return the configuration of the epochs before the loss, with the label smoothing that belongs to it."""
+    smoothing = config.label_smoothing if config.has_effect("label_smoothing") else 0.0
+    return config.model_copy(update={"loss": "cross_entropy", "label_smoothing": smoothing})
 
 
 def complete(work: Generator[None, None, Result]) -> Result:

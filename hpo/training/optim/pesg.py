@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from hpo.study.config import TrainConfig
 from hpo.training.optim.device_scalars import DeviceScalars, Number
+from hpo.training.optim.losses.compositional import CompositionalLoss
 from hpo.training.optim.losses.minmax import ALPHA_MAX, MinMaxLoss
 from hpo.training.state import StateDict
 
@@ -46,6 +47,7 @@ def make_optimizer(
         epoch_decay=config.epoch_decay if config.has_effect("epoch_decay") else 0.0,
         momentum=1 - config.momentum,
         noise=noise if config.reference_weights == "noise" else None,
+        inner_momentum=config.inner_momentum if isinstance(loss, CompositionalLoss) else None,
         capturable=capturable,
     )
 
@@ -100,6 +102,7 @@ class BlockPESG(PESG):  # type: ignore[misc]
         epoch_decay: float = 0.0,
         momentum: float = 0.9,
         noise: torch.Generator | None = None,
+        inner_momentum: float | None = None,
         capturable: bool = False,
     ) -> None:
         dual = loss_fn.dual_variables() if isinstance(loss_fn, MinMaxLoss) else None
@@ -116,6 +119,8 @@ class BlockPESG(PESG):  # type: ignore[misc]
             device=params[0].device,
         )
         self._blocks: list[_Block] = []
+        self._inner_blocks: list[_Block] = []
+        self._inner_momentum, self._inner_learning_rate = inner_momentum, 0.0
         self._numbers = DeviceScalars(params[0] if capturable else None)
         self.T: int = 0
         self.steps: int = 0
@@ -134,10 +139,13 @@ class BlockPESG(PESG):  # type: ignore[misc]
 
     def count(self) -> None:
         """Do the host's part of a step: count it, and set the scalars that `update` uses."""
-        self.T += 1
         self.steps += 1
+        # Weights are summed for the reference after the inner step, too.
+        self.T += 1 if self._inner_momentum is None else 2
         group = self.param_groups[0]
         learning_rate = group["lr"]
+        if self._inner_momentum is not None:
+            self._numbers.put("inner move", -self._inner_learning_rate)
         if self.mode == "sgd":
             self._numbers.put("move", -learning_rate)
         else:
@@ -153,7 +161,7 @@ class BlockPESG(PESG):  # type: ignore[misc]
         """Do the device's part of a step, after `count`; never synchronises."""
         group = self.param_groups[0]
         if not self._blocks:
-            self._blocks = self._cut_blocks()
+            self._blocks = self._cut_blocks(range(len(group["params"])), self._averages())
         gradients = [p.grad for p in group["params"]]
         for block in self._blocks:
             grads = [gradients[index][low:high] for index, low, high in block.where]
@@ -168,9 +176,38 @@ class BlockPESG(PESG):  # type: ignore[misc]
             gap = self.margin + self.b - self.a
             self.alpha.add_((gap - self.alpha) * self._numbers["alpha"]).clamp_(0, ALPHA_MAX)
 
-    def set_learning_rate(self, learning_rate: float) -> None:
-        """Use `learning_rate` from the next step on."""
+    @torch.no_grad()
+    def update_inner(self) -> None:
+        """Take the device's part of the inner step of compositional training, between `count` and `update`.
+
+        As LibAUC's PDSCA: u = k u + (1 - k)(w - eta_0 (g + decay)), then w = u, where k is `inner_momentum`, eta_0 the
+        inner learning rate and g the clipped gradient of the inner loss; u starts as the first such point. So the
+        weights stay at u, from which `update` goes on.
+        """
+        assert self._inner_momentum is not None
+        group = self.param_groups[0]
+        inner = [index for index, p in enumerate(group["params"]) if p is not self.a and p is not self.b]
+        if not self._inner_blocks:
+            self._inner_blocks = self._cut_blocks(inner, ("weight_buffer",))
+        for block in self._inner_blocks:
+            grads = [group["params"][index].grad[low:high] for index, low, high in block.where]
+            _add_decay(grads, block, group)
+            torch._foreach_mul_(grads, self._numbers["inner move"])
+            torch._foreach_add_(block.parameters, grads)
+            if self.steps == 1:
+                torch._foreach_copy_(block.first, block.parameters)
+            else:
+                torch._foreach_lerp_(block.first, block.parameters, 1 - self._inner_momentum)
+                torch._foreach_copy_(block.parameters, block.first)
+            if block.summed:
+                torch._foreach_add_(block.summed, block.parameters)
+        if self.model_acc is not None and self.a is not None:
+            torch._foreach_add_(self.model_acc[-2:], [self.a, self.b])
+
+    def set_learning_rate(self, learning_rate: float, inner: float = 0.0) -> None:
+        """Use `learning_rate`, and `inner` for the inner step of compositional training, from the next step on."""
         self.param_groups[0]["lr"] = learning_rate
+        self._inner_learning_rate = inner
 
     @torch.no_grad()
     def update_regularizer(self, decay_factor: float | None = None) -> None:
@@ -200,19 +237,24 @@ class BlockPESG(PESG):  # type: ignore[misc]
         super().load_state_dict(dict(state_dict))
         for state in self.state.values():
             state.update({name: value.clone() for name, value in state.items() if isinstance(value, Tensor)})
-        self._blocks = []
+        self._blocks, self._inner_blocks = [], []
 
-    def _cut_blocks(self) -> list[_Block]:
+    def _averages(self) -> tuple[str, ...]:
+        """Return the names of the running averages that the mode keeps of each parameter."""
+        if self.mode == "adam":
+            return ("exp_avg", "exp_avg_sq")
+        return () if self.momentum == 1 else ("momentum_buffer",)
+
+    def _cut_blocks(self, indices: Sequence[int], names: tuple[str, ...]) -> list[_Block]:
+        """Cut the parameters of these numbers, and their state of these names, into blocks."""
         params = self.param_groups[0]["params"]
-        names = {"sgd": () if self.momentum == 1 else ("momentum_buffer",), "adam": ("exp_avg", "exp_avg_sq")}[
-            self.mode
-        ]
-        for p in params:
+        for index in indices:
             for name in names:
-                self.state[p].setdefault(name, torch.zeros_like(p))
+                self.state[params[index]].setdefault(name, torch.zeros_like(params[index]))
         blocks = [_Block()]
         limit = _BLOCK if params[0].device.type == "cpu" else math.inf
-        for index, p in enumerate(params):
+        for index in indices:
+            p = params[index]
             row = p[0].numel()
             rows = len(p) if limit == math.inf else max(1, int(limit) // row)
             for low in range(0, len(p), rows):

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor, nn
 
-from hpo.study.config import ClassMeans, TrainConfig
+from hpo.study.config import AUCMVersion, ClassMeans, TrainConfig
 from hpo.training.optim.losses.minmax import ALPHA_MAX, DualVariables
+from hpo.training.optim.losses.scores import Scores, make_scores
 
 _SHARE_OF_BATCH = 0.1
 """Step size of running class means towards a batch's; the first batch of a class initialises them."""
@@ -16,16 +15,21 @@ _SHARE_OF_BATCH = 0.1
 
 def aucm_v1(config: TrainConfig, labels: int) -> AUCMLoss:
     """Make AUCM as LibAUC's code computes it."""
-    return AUCMLoss(labels, config.margin, "v1", config.class_means)
+    return make_aucm(config, labels, "v1")
 
 
 def aucm_v2(config: TrainConfig, labels: int) -> AUCMLoss:
     """Make AUCM by the formula of LibAUC's docstring."""
-    return AUCMLoss(labels, config.margin, "v2", config.class_means)
+    return make_aucm(config, labels, "v2")
+
+
+def make_aucm(config: TrainConfig, labels: int, version: AUCMVersion) -> AUCMLoss:
+    """Make one version of AUCM for a configuration."""
+    return AUCMLoss(labels, config.margin, version, config.class_means, make_scores(config, labels))
 
 
 class AUCMLoss(nn.Module):
-    """AUC-margin loss of scores sigmoid(logits): min over weights, a, b and max over alpha >= 0, one each per label.
+    """AUC-margin loss of scores (see `Scores`): min over weights, a, b and max over alpha >= 0, one each per label.
 
     With s = score, y in [0, 1] a sample's weight as positive and 1 - y as negative (y is soft after mixup),
     p = mean(y) of the batch, m = margin, E1 and E0 means over positives and negatives:
@@ -37,8 +41,8 @@ class AUCMLoss(nn.Module):
     For given weights the optimal a, b and alpha are E1 s, E0 s and m + b - a. With class_means = learned they are
     initialised to 0 and updated by the optimizer, as in LibAUC; at a small learning rate they lag behind the network
     for thousands of steps, in which the squared terms shrink all scores towards 0. With class_means = running they
-    follow the batches here, before each loss, without a gradient; the loss is then the squared margin loss on expected
-    scores, var1 + var0 + max(0, m + b - a)^2.
+    follow the batches here, before each loss in training mode, without a gradient; the loss is then the squared margin
+    loss on expected scores, var1 + var0 + max(0, m + b - a)^2.
 
     v1 equals LibAUC 2.0.1 (`auto=True`); v2 is the formula of its docstring; its code misplaces a parenthesis.
     The value is the mean over labels. The gradients of a and b are multiplied by the number of labels, so that they
@@ -50,7 +54,12 @@ class AUCMLoss(nn.Module):
     seen: Tensor
 
     def __init__(
-        self, labels: int, margin: float, version: Literal["v1", "v2"], class_means: ClassMeans = "learned"
+        self,
+        labels: int,
+        margin: float,
+        version: AUCMVersion,
+        class_means: ClassMeans = "learned",
+        scores: Scores | None = None,
     ) -> None:
         super().__init__()
         self.class_means = class_means
@@ -58,16 +67,17 @@ class AUCMLoss(nn.Module):
         self.margin = margin
         self.version = version
         self.labels = labels
+        self.scores = scores or Scores()
         self.a, self.b, self.alpha = (nn.Parameter(torch.zeros(labels), requires_grad=learned) for _ in range(3))
         if not learned:
             self.register_buffer("seen", torch.zeros(2, labels))
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Map (B, L) logits of any float type and (B, L) targets in [0, 1] to a float32 scalar."""
-        scores = torch.sigmoid(logits.float())
+        scores = self.scores(logits)
         positive = targets.float()
         negative = 1 - positive
-        if self.class_means == "running":
+        if self.class_means == "running" and self.training:
             self._follow(scores, positive, negative)
         a, b = self._full_gradient(self.a), self._full_gradient(self.b)
         terms = self._v1 if self.version == "v1" else self._v2

@@ -1,0 +1,68 @@
+"""The forward and backward passes of a training step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from hpo.training.optim.losses.compositional import CompositionalLoss
+from hpo.training.optim.pesg import BlockPESG
+
+
+class Passes:
+    """Compute the gradients of a batch, and leave them in the parameters for the optimizer's update.
+
+    With a compositional loss a step has two passes over its batch: an inner one, whose gradient moves the weights
+    (`BlockPESG.update_inner`), and the outer one at the moved weights. BatchNorm statistics are updated once a step, in
+    the outer pass, whose weights are nearer to those that will be scored.
+
+    autocast: the context of each forward pass.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        loss: nn.Module,
+        optimizer: BlockPESG,
+        autocast: Callable[[], AbstractContextManager[object]],
+    ) -> None:
+        self._network, self._loss, self._optimizer, self._autocast = network, loss, optimizer, autocast
+        self._inner = loss.inner_loss() if isinstance(loss, CompositionalLoss) else None
+
+    def compute(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Return loss and logits of a batch, detached, whose gradients it leaves; never synchronises."""
+        if self._inner is not None:
+            with fixed_statistics(self._network):
+                self._backward(images, targets, self._inner)
+            self._optimizer.update_inner()
+        return self._backward(images, targets, self._loss)
+
+    def forget_gradients(self) -> None:
+        """Drop the gradients of network and loss."""
+        self._network.zero_grad()
+        self._loss.zero_grad()
+
+    def _backward(self, images: Tensor, targets: Tensor, loss: nn.Module) -> tuple[Tensor, Tensor]:
+        with self._autocast():
+            logits = self._network(images).float()
+        value = loss(logits, targets)
+        # Normally none are left from the pass before; a recording that failed midway may leave some.
+        self.forget_gradients()
+        value.backward()
+        return value.detach(), logits.detach()
+
+
+@contextmanager
+def fixed_statistics(network: nn.Module) -> Iterator[None]:
+    """Leave BatchNorm's running statistics as they are inside the context; batches are normalised as before."""
+    norms = [module for module in network.modules() if isinstance(module, _BatchNorm) and module.track_running_stats]
+    for norm in norms:
+        norm.track_running_stats = False
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.track_running_stats = True
