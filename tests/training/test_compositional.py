@@ -96,8 +96,8 @@ def test_60_steps_equal_120_of_libaucs_whose_alpha_has_its_gradient_cleared(
         torch.testing.assert_close(mine, their, rtol=1e-3, atol=1e-5)
     if epoch_decay:
         # LibAUC sums a and b after the second of both steps only, and so halves their mean.
-        for mine, their in zip(optimizer.model_acc[:-2], theirs.model_acc[:-2], strict=True):
-            torch.testing.assert_close(mine, their, rtol=1e-3, atol=1e-4)
+        for summed, expected in zip(optimizer.model_acc[:-2], theirs.model_acc[:-2], strict=True):
+            torch.testing.assert_close(summed, expected, rtol=1e-3, atol=1e-4)
         both = 2 * theirs.model_acc[-2] - their_loss.a.detach()
         torch.testing.assert_close(optimizer.model_acc[-2], both, rtol=1e-3, atol=1e-4)
         assert optimizer.T == theirs.T == 120
