@@ -11,8 +11,8 @@ from libauc.optimizers import PESG
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-import hpo.training.optim.pesg as optimizer_module
 from hpo.study.config import TrainConfig
+from hpo.training.optim import blocks
 from hpo.training.optim.losses.aucm import AUCMLoss
 from hpo.training.optim.losses.cross_entropy import CrossEntropyLoss
 from hpo.training.optim.pesg import BlockPESG, make_optimizer
@@ -20,7 +20,7 @@ from hpo.training.optim.pesg import BlockPESG, make_optimizer
 
 @pytest.fixture(params=[7, 1 << 19], ids=["many blocks", "one block"], autouse=True)
 def block(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(optimizer_module, "_BLOCK", request.param)
+    monkeypatch.setattr(blocks, "BLOCK", request.param)
 
 
 def small_network(seed: int = 0) -> nn.Sequential:

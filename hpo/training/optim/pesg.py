@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from types import SimpleNamespace
-from typing import Any
 
 import torch
 from libauc.optimizers import PESG
 from torch import Tensor, nn
 
 from hpo.study.config import TrainConfig
-from hpo.training.optim.device_scalars import DeviceScalars, Number
+from hpo.training.optim.blocks import Block, Source, cut_blocks
+from hpo.training.optim.device_scalars import DeviceScalars
 from hpo.training.optim.losses.compositional import CompositionalLoss
 from hpo.training.optim.losses.minmax import ALPHA_MAX, MinMaxLoss
+from hpo.training.optim.update_rules import add_decay, descend, descend_adam
 from hpo.training.state import StateDict
-
-_BLOCK = 1 << 19
-"""Elements per block on a CPU: a block's data in a step (about five times 2 MB) stays in the cache between operations.
-On a GPU one block holds everything."""
 
 _REFERENCE_SPREAD = 0.01
 
@@ -50,27 +46,6 @@ def make_optimizer(
         inner_momentum=config.inner_momentum if isinstance(loss, CompositionalLoss) else None,
         capturable=capturable,
     )
-
-
-@dataclass
-class _Block:
-    """Views of the same slices of parameters, reference, weight sum and optimizer state; gradients come per step."""
-
-    where: list[tuple[int, int, int]] = field(default_factory=list)
-    size: int = 0
-    parameters: list[Tensor] = field(default_factory=list)
-    reference: list[Tensor] = field(default_factory=list)
-    summed: list[Tensor] = field(default_factory=list)
-    first: list[Tensor] = field(default_factory=list)
-    second: list[Tensor] = field(default_factory=list)
-
-    def add(self, index: int, low: int, high: int, parameter: Tensor, state: list[Tensor]) -> None:
-        """Add elements low to high of parameter number `index` and of its optimizer state."""
-        self.where.append((index, low, high))
-        self.size += parameter[low:high].numel()
-        self.parameters.append(parameter.detach()[low:high])
-        for views, values in zip((self.first, self.second), state, strict=False):
-            views.append(values[low:high])
 
 
 class BlockPESG(PESG):  # type: ignore[misc]
@@ -118,8 +93,8 @@ class BlockPESG(PESG):  # type: ignore[misc]
             verbose=False,
             device=params[0].device,
         )
-        self._blocks: list[_Block] = []
-        self._inner_blocks: list[_Block] = []
+        self._blocks: list[Block] = []
+        self._inner_blocks: list[Block] = []
         self._inner_momentum, self._inner_learning_rate = inner_momentum, 0.0
         self._numbers = DeviceScalars(params[0] if capturable else None)
         self.T: int = 0
@@ -165,11 +140,11 @@ class BlockPESG(PESG):  # type: ignore[misc]
         gradients = [p.grad for p in group["params"]]
         for block in self._blocks:
             grads = [gradients[index][low:high] for index, low, high in block.where]
-            _add_decay(grads, block, group)
+            add_decay(grads, block, group)
             if self.mode == "sgd":
-                _descend(grads, block, group["momentum"], self._numbers["move"], first=self.steps == 1)
+                descend(grads, block, group["momentum"], self._numbers["move"], first=self.steps == 1)
             else:
-                _descend_adam(grads, block, group["betas"], self._numbers["size"], self._numbers["least size"])
+                descend_adam(grads, block, group["betas"], self._numbers["size"], self._numbers["least size"])
             if block.summed:
                 torch._foreach_add_(block.summed, block.parameters)
         if self.alpha is not None:
@@ -191,7 +166,7 @@ class BlockPESG(PESG):  # type: ignore[misc]
             self._inner_blocks = self._cut_blocks(inner, ("weight_buffer",))
         for block in self._inner_blocks:
             grads = [group["params"][index].grad[low:high] for index, low, high in block.where]
-            _add_decay(grads, block, group)
+            add_decay(grads, block, group)
             torch._foreach_mul_(grads, self._numbers["inner move"])
             torch._foreach_add_(block.parameters, grads)
             if self.steps == 1:
@@ -245,27 +220,23 @@ class BlockPESG(PESG):  # type: ignore[misc]
             return ("exp_avg", "exp_avg_sq")
         return () if self.momentum == 1 else ("momentum_buffer",)
 
-    def _cut_blocks(self, indices: Sequence[int], names: tuple[str, ...]) -> list[_Block]:
+    def _cut_blocks(self, indices: Sequence[int], names: tuple[str, ...]) -> list[Block]:
         """Cut the parameters of these numbers, and their state of these names, into blocks."""
         params = self.param_groups[0]["params"]
         for index in indices:
             for name in names:
                 self.state[params[index]].setdefault(name, torch.zeros_like(params[index]))
-        blocks = [_Block()]
-        limit = _BLOCK if params[0].device.type == "cpu" else math.inf
-        for index in indices:
-            p = params[index]
-            row = p[0].numel()
-            rows = len(p) if limit == math.inf else max(1, int(limit) // row)
-            for low in range(0, len(p), rows):
-                high = min(low + rows, len(p))
-                if blocks[-1].size and blocks[-1].size + (high - low) * row > limit:
-                    blocks.append(_Block())
-                blocks[-1].add(index, low, high, p, [self.state[p][name] for name in names])
-                if self.model_ref is not None:
-                    blocks[-1].reference.append(self.model_ref[index][low:high])
-                    blocks[-1].summed.append(self.model_acc[index][low:high])
-        return blocks
+        sources = [
+            Source(
+                index,
+                params[index],
+                [self.state[params[index]][name] for name in names],
+                None if self.model_ref is None else self.model_ref[index],
+                None if self.model_acc is None else self.model_acc[index],
+            )
+            for index in indices
+        ]
+        return cut_blocks(sources)
 
 
 def _reference(parameter: Tensor, noise: torch.Generator | None) -> Tensor:
@@ -273,41 +244,3 @@ def _reference(parameter: Tensor, noise: torch.Generator | None) -> Tensor:
         return parameter.detach().clone()
     drawn = torch.empty(parameter.shape, device=noise.device).normal_(0, _REFERENCE_SPREAD, generator=noise)
     return torch.empty_like(parameter).copy_(drawn)
-
-
-def _add_decay(grads: list[Tensor], block: _Block, group: dict[str, Any]) -> None:
-    """Clip the gradients, then add epoch_decay (w - reference) + weight_decay w."""
-    clip, epoch_decay, weight_decay = group["clip_value"], group["epoch_decay"], group["weight_decay"]
-    if clip > 0:
-        torch._foreach_clamp_min_(grads, -clip)
-        torch._foreach_clamp_max_(grads, clip)
-    if epoch_decay + weight_decay > 0:
-        torch._foreach_add_(grads, block.parameters, alpha=epoch_decay + weight_decay)
-    if epoch_decay > 0:
-        torch._foreach_add_(grads, block.reference, alpha=-epoch_decay)
-
-
-def _descend(grads: list[Tensor], block: _Block, momentum: float, move: Number, first: bool) -> None:
-    """Apply w += move * average of gradients; the average starts as the first gradient."""
-    if block.first:
-        if first:
-            torch._foreach_copy_(block.first, grads)
-        else:
-            torch._foreach_lerp_(block.first, grads, momentum)
-        torch._foreach_copy_(grads, block.first)
-    torch._foreach_mul_(grads, move)
-    torch._foreach_add_(block.parameters, grads)
-
-
-def _descend_adam(
-    grads: list[Tensor], block: _Block, betas: tuple[float, float], size: Number, least_size: Number
-) -> None:
-    """Apply w += average / (size * sqrt(average of squares) + least_size): Kingma and Ba 2015, bias-corrected."""
-    beta1, beta2 = betas
-    torch._foreach_lerp_(block.first, grads, 1 - beta1)
-    torch._foreach_mul_(block.second, beta2)
-    torch._foreach_addcmul_(block.second, grads, grads, 1 - beta2)
-    sizes = torch._foreach_sqrt(block.second)
-    torch._foreach_mul_(sizes, size)
-    torch._foreach_add_(sizes, least_size)
-    torch._foreach_addcdiv_(block.parameters, block.first, sizes)
