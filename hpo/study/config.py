@@ -62,6 +62,7 @@ ClassMeans = Literal["learned", "running"]
 AUCMVersion = Literal["v1", "v2"]
 ScoreScale = Literal["sigmoid", "tanh", "standardised"]
 PartialAUC = Literal["cvar", "dro"]
+ScheduleName = Literal["constant", "step", "cosine", "one_cycle", "cyclic"]
 Resplit = Literal["none", "holdout", "official", "balanced"]
 TtaViews = Literal["none", "flips", "shifts", "both"]
 TtaAverage = Literal["probabilities", "logits"]
@@ -135,8 +136,10 @@ class TrainConfig(BaseModel):
     label_smoothing: Annotated[float, Domain(0.0, 0.3, "share", used_by=("loss",), is_later=True)] = 0.0
     """Share of each label spread evenly over both classes, for cross-entropy. Szegedy et al. 2016, arXiv 1512.00567."""
 
-    optimizer: Annotated[Literal["sgd", "adam"], Domain()] = "sgd"
-    """Mode of PESG. With cross-entropy and without clipping and decay it equals plain SGD or Adam."""
+    optimizer: Annotated[Literal["sgd", "adam", "adamw", "lion"], Domain()] = "sgd"
+    """Mode of PESG. With cross-entropy and without clipping and decay it equals plain SGD or Adam; with weight decay
+    apart from the gradient AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101) or Lion (Chen et al. 2023, arXiv
+    2302.06675)."""
 
     learning_rate: Annotated[float, Domain(1e-6, 1.0)] = 0.01
     """Step size of PESG, for the weights and for a, b, alpha."""
@@ -150,15 +153,34 @@ class TrainConfig(BaseModel):
     reference_weights: Annotated[Literal["noise", "initial"], Domain(used_by=("loss",))] = "noise"
     """Reference weights until their first update: N(0, 0.01) noise as in LibAUC, or the initial weights."""
 
-    weight_decay: Annotated[float, Domain(0.0, 0.1)] = 1e-4
-    """L2 penalty on all weights, including those of normalisation layers and biases, as in PESG."""
+    weight_decay: Annotated[float, Domain(0.0, 1.0)] = 1e-4
+    """L2 penalty on all weights, including those of normalisation layers and biases, as in PESG; with adamw and lion
+    the share of the learning rate by which they shrink in each step, usually 0.01 to 1."""
 
     clip: Annotated[float, Domain(0.0, 1000.0, "gradient")] = 1.0
     """Elementwise bound on gradients, LibAUC's `clip_value`; 0 disables clipping."""
 
-    schedule: Annotated[Literal["constant", "step", "cosine"], Domain()] = "step"
-    """Learning rate schedule: constant, x0.1 at half and three quarters of the epochs, or cosine annealing. The
-    reference weights are updated at half and three quarters of the epochs with each of them."""
+    schedule: Annotated[ScheduleName, Domain()] = "step"
+    """Learning rate schedule: constant, x0.1 at half and three quarters of the epochs, or cosine annealing; a rise and
+    a fall (one_cycle; Smith and Topin 2018, arXiv 1708.07120); or cosine annealing that starts again (cyclic;
+    Loshchilov and Hutter 2017, arXiv 1608.03983). The reference weights are updated at half and three quarters of the
+    epochs with each of them."""
+
+    cycles: Annotated[int, Domain(1, 20, when=(("schedule", ("cyclic",)),), is_later=True)] = 4
+    """Number of cycles of the cyclic schedule, each of whole epochs."""
+
+    warmup: Annotated[
+        float,
+        Domain(
+            0.0,
+            0.5,
+            "share of epochs",
+            when=(("schedule", ("constant", "step", "cosine", "cyclic")),),
+            is_later=True,
+        ),
+    ] = 0.0
+    """Share of the epochs in which the learning rate also rises in a line, step by step, from 0. Goyal et al. 2017,
+    arXiv 1706.02677; one_cycle has a rise of its own."""
 
     batch_size: Annotated[int, Domain(4, 1024, "samples")] = 128
     """Number of samples in a batch."""
@@ -183,13 +205,16 @@ class TrainConfig(BaseModel):
     shape_multiplier: Annotated[bool, Domain()] = True
     """Mask datasets only: multiply images by U[0, 1] in training and by 0.5 in validation, as in MedMNIST's recipe."""
 
-    weight_average: Annotated[Literal["none", "ema", "swa"], Domain()] = "none"
-    """Weights to evaluate: the last, their exponential moving average, or their mean over the last epochs."""
+    weight_average: Annotated[Literal["none", "ema", "swa", "cycles"], Domain()] = "none"
+    """Weights to evaluate: the last, their exponential moving average, their mean over the last epochs, or their mean
+    over the last epoch of each cycle of the cyclic schedule (cycles)."""
 
     ema_decay: Annotated[float, Domain(0.5, 0.9999, "1 per step", when=(("weight_average", ("ema",)),))] = 0.99
     """Decay of the moving average: the share of it kept at each step."""
 
-    swa_start: Annotated[float, Domain(0.0, 0.95, "share of epochs", when=(("weight_average", ("swa",)),))] = 0.5
+    swa_start: Annotated[float, Domain(0.0, 0.95, "share of epochs", when=(("weight_average", ("swa", "cycles")),))] = (
+        0.5
+    )
     """Share of the epochs after which weight averaging starts. Izmailov et al. 2018, arXiv 1803.05407."""
 
     tta: Annotated[TtaViews, Domain(is_later=True)] = "none"

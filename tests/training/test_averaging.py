@@ -76,6 +76,26 @@ def test_swa_is_the_plain_mean_over_the_epochs_after_its_start() -> None:
     torch.testing.assert_close(average.choose(network).scale.detach(), torch.tensor([2.0]))
 
 
+def test_cycles_are_averaged_at_the_end_of_each_that_ends_after_the_start() -> None:
+    """Cycles of two epochs, which end with 1, 3, 5, 7; those after half the epochs are 5 and 7."""
+    network = Small()
+    config = TrainConfig(weight_average="cycles", schedule="cyclic", cycles=4, swa_start=0.5)
+    average = WeightAverage(config, network, epochs=8)
+    refreshed = []
+    for epoch in range(8):
+        refreshed.append(average.after_epoch(network.become(float(epoch)), epoch))
+        scored = average.choose(network)
+        assert scored.scale.item() == {5: 5.0, 6: 5.0, 7: 6.0}.get(epoch, float(epoch))
+    assert refreshed == [False, False, False, False, False, True, False, True]
+
+
+def test_cycles_of_a_schedule_without_any_are_the_last_weights() -> None:
+    network = Small()
+    average = WeightAverage(TrainConfig(weight_average="cycles", swa_start=0.0), network, epochs=3)
+    assert [average.after_epoch(network.become(float(epoch)), epoch) for epoch in range(3)] == [False, False, True]
+    assert average.choose(network).scale.item() == 2.0
+
+
 def test_swa_that_starts_late_still_has_the_last_epoch() -> None:
     network = Small()
     average = WeightAverage(TrainConfig(weight_average="swa", swa_start=0.95), network, epochs=3)

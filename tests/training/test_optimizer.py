@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from copy import deepcopy
 
 import pytest
@@ -16,6 +17,8 @@ from hpo.training.optim import blocks
 from hpo.training.optim.losses.aucm import AUCMLoss
 from hpo.training.optim.losses.cross_entropy import CrossEntropyLoss
 from hpo.training.optim.pesg import BlockPESG, make_optimizer
+
+MODES = ("sgd", "adam", "adamw", "lion")
 
 
 @pytest.fixture(params=[7, 1 << 19], ids=["many blocks", "one block"], autouse=True)
@@ -104,12 +107,51 @@ def test_with_cross_entropy_adam_mode_is_torchs_adam(weight_decay: float, captur
     compare(network, mine, twin, theirs)
 
 
-@pytest.mark.parametrize("mode", ["sgd", "adam"])
+@pytest.mark.parametrize("capturable", [False, True])
+@pytest.mark.parametrize("weight_decay", [0.0, 0.3])
+def test_with_cross_entropy_adamw_mode_is_torchs_adamw(weight_decay: float, capturable: bool) -> None:
+    config = TrainConfig(
+        loss="cross_entropy", optimizer="adamw", learning_rate=0.01, weight_decay=weight_decay, clip=0.0
+    )
+    network, twin = small_network(), small_network()
+    mine = make_optimizer(config, network.parameters(), CrossEntropyLoss(), torch.Generator(), capturable)
+    theirs = torch.optim.AdamW(twin.parameters(), 0.01, weight_decay=weight_decay)
+    compare(network, mine, twin, theirs)
+
+
+class Lion(torch.optim.Optimizer):
+    """Algorithm 2 of Chen et al. 2023."""
+
+    def __init__(self, params: Iterable[Tensor], lr: float, weight_decay: float) -> None:
+        super().__init__(params, {"lr": lr, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        for group in self.param_groups:
+            for w in group["params"]:
+                m = self.state[w].setdefault("m", torch.zeros_like(w))
+                c = 0.9 * m + (1 - 0.9) * w.grad
+                w -= group["lr"] * (torch.sign(c) + group["weight_decay"] * w)
+                m.copy_(0.99 * m + (1 - 0.99) * w.grad)
+
+
+@pytest.mark.parametrize("capturable", [False, True])
+@pytest.mark.parametrize("weight_decay", [0.0, 0.3])
+def test_with_cross_entropy_lion_mode_is_its_algorithm(weight_decay: float, capturable: bool) -> None:
+    config = TrainConfig(
+        loss="cross_entropy", optimizer="lion", learning_rate=0.003, weight_decay=weight_decay, clip=0.0
+    )
+    network, twin = small_network(), small_network()
+    mine = make_optimizer(config, network.parameters(), CrossEntropyLoss(), torch.Generator(), capturable)
+    compare(network, mine, twin, Lion(twin.parameters(), 0.003, weight_decay))
+
+
+@pytest.mark.parametrize("mode", MODES)
 def test_an_update_recorded_once_is_right_for_later_steps(mode: str) -> None:
     """As a CUDA graph would: what `update` reads is where it was at the second step, the numbers are new."""
     network, twin = small_network(), small_network()
     loss, twin_loss = (AUCMLoss(1, 1.0, "v1").double() for _ in range(2))
-    options = {"lr": 0.05, "mode": mode, "epoch_decay": 0.01, "momentum": 0.3}
+    options = {"lr": 0.05, "mode": mode, "epoch_decay": 0.01, "momentum": 0.3, "weight_decay": 0.1}
     plain, capturable = ours(network, loss, **options), ours(twin, twin_loss, capturable=True, **options)
     capturable.model_ref[:] = [reference.clone() for reference in plain.model_ref]
     numbers: dict[str, Tensor] = {}
@@ -196,10 +238,10 @@ def test_alpha_stays_between_zero_and_999() -> None:
     assert loss.alpha.item() == 999.0
 
 
-@pytest.mark.parametrize("mode", ["sgd", "adam"])
+@pytest.mark.parametrize("mode", MODES)
 def test_a_saved_optimizer_goes_on_bit_equal_and_its_state_dict_stays_whole(mode: str) -> None:
     network, loss = small_network(), AUCMLoss(1, 1.0, "v1").double()
-    options = {"lr": 0.05, "mode": mode, "epoch_decay": 0.01, "momentum": 0.2}
+    options = {"lr": 0.05, "mode": mode, "epoch_decay": 0.01, "momentum": 0.2, "weight_decay": 0.1}
     optimizer = ours(network, loss, **options)
     for seed in range(5):
         one_step(network, loss, optimizer, seed)
@@ -228,7 +270,7 @@ def test_several_labels_have_one_a_b_and_alpha_each() -> None:
     assert loss.a.unique().numel() == 3
 
 
-@pytest.mark.parametrize("mode", ["sgd", "adam"])
+@pytest.mark.parametrize("mode", MODES)
 def test_running_class_means_are_left_to_the_loss(mode: str) -> None:
     network, loss = small_network(), AUCMLoss(1, 1.0, "v1", "running").double()
     optimizer = make_optimizer(TrainConfig(optimizer=mode), network.parameters(), loss, torch.Generator())

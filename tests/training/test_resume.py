@@ -63,6 +63,15 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "class_means": "running",
         "inner_momentum": 0.5,
     },
+    "Lion, cycles, warmup": {
+        "optimizer": "lion",
+        "learning_rate": 1e-3,
+        "schedule": "cyclic",
+        "cycles": 2,
+        "weight_average": "cycles",
+        "swa_start": 0.0,
+        "warmup": 0.5,
+    },
     "AUCM v1 in bf16, official selection samples": {"precision": "bf16", "resplit": "official", "momentum": 0.9},
 }
 
@@ -180,7 +189,7 @@ def bit_equal(one: list[torch.Tensor], other: list[torch.Tensor]) -> bool:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "cores"), list(zip(SETTINGS, (2, 1, 2, 1, 2, 2), strict=True)))
+@pytest.mark.parametrize(("name", "cores"), list(zip(SETTINGS, (2, 1, 2, 1, 2, 2, 2), strict=True)))
 def test_a_trial_stopped_at_any_step_ends_as_if_it_never_was(
     name: str,
     cores: int,

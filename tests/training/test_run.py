@@ -48,6 +48,8 @@ def train(run: Run, epochs: int | None = None) -> list[Any]:
         {"loss": "compositional", "momentum": 0.9, "score_scale": "standardised", "cross_entropy_share": 0.34},
         {"loss": "joint", "class_means": "running", "augmentation": "mixup"},
         {"loss": "pauc", "pauc_form": "dro", "augmentation": "mixup"},
+        {"optimizer": "lion", "schedule": "cyclic", "cycles": 2, "weight_average": "cycles", "swa_start": 0.0},
+        {"optimizer": "adamw", "schedule": "one_cycle", "batch_size": 8},
     ],
 )
 def test_a_resumed_run_ends_bit_equal_to_one_that_never_stopped(

@@ -29,7 +29,7 @@ from hpo.training.machine.device import Machine
 from hpo.training.machine.failure import TrainingFailure
 from hpo.training.model.network import make_network
 from hpo.training.optim.losses.factory import make_loss
-from hpo.training.optim.lr_schedule import learning_rate_factor, updates_reference
+from hpo.training.optim.lr_schedule import Schedule, updates_reference
 from hpo.training.optim.pesg import make_optimizer
 from hpo.training.optim.weight_averaging import WeightAverage, refresh_statistics
 from hpo.training.report import FoldReport
@@ -83,6 +83,7 @@ class Run:
         dataset = development.dataset
         self.split = resplit(development, samples, config, derive_seed(seed, "resplit") % 2**32)
         self.steps = math.ceil(len(samples) / config.batch_size)
+        self._schedule = Schedule.of(config, epochs, self.steps)
         self.inputs = make_inputs(config, dataset)
         self.network = make_network(config, dataset, derive_seed(seed, "weights"))
         machine.place(self.network)
@@ -138,7 +139,7 @@ class Run:
     def step(self, batch: Tensor) -> None:
         """Do one update from one batch; loss and scores stay on the device."""
         assert self._under_way is not None
-        factor = learning_rate_factor(self.config.schedule, self._under_way.number, self.epochs)
+        factor = self._schedule.factor(self._under_way.number, self._under_way.steps_done)
         self.optimizer.set_learning_rate(factor * self.config.learning_rate, factor * self.config.inner_learning_rate)
         self.optimizer.count()
         self.average.count_step()

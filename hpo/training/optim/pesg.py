@@ -15,10 +15,14 @@ from hpo.training.optim.blocks import Block, Source, cut_blocks
 from hpo.training.optim.device_scalars import DeviceScalars
 from hpo.training.optim.losses.compositional import CompositionalLoss
 from hpo.training.optim.losses.minmax import ALPHA_MAX, MinMaxLoss
-from hpo.training.optim.update_rules import add_decay, descend, descend_adam
+from hpo.training.optim.update_rules import add_decay, descend, descend_adam, descend_lion, shrink
 from hpo.training.state import StateDict
 
 _REFERENCE_SPREAD = 0.01
+_BETAS = {"lion": (0.9, 0.99)}
+"""As recommended by its authors; all other modes have Adam's, 0.9 and 0.999."""
+
+_DECOUPLED = ("adamw", "lion")
 
 
 def make_optimizer(
@@ -58,6 +62,9 @@ class BlockPESG(PESG):  # type: ignore[misc]
 
     Running class means belong to the loss: a, b and alpha are then not updated here.
 
+    mode: PESG's sgd and adam; adamw and lion, in which weight decay is decoupled from the gradient and epoch decay, a
+    part of the objective, is not. In every mode a and b move as the weights do, and alpha by PESG's own step.
+
     It is a subclass to keep LibAUC's state dicts and attributes; the constructor is called without epoch decay, because
     it would draw the reference from the global generator. All parameters except a and b must have gradients.
 
@@ -85,14 +92,17 @@ class BlockPESG(PESG):  # type: ignore[misc]
             params,
             dual or SimpleNamespace(a=None, b=None, alpha=None, margin=None),
             lr=lr,
-            mode=mode,
+            mode="sgd" if mode == "sgd" else "adam",
             clip_value=clip_value,
             weight_decay=weight_decay,
             epoch_decay=0.0,
             momentum=momentum,
+            betas=_BETAS.get(mode, (0.9, 0.999)),
             verbose=False,
             device=params[0].device,
         )
+        self.mode = mode
+        self._decays_apart = mode in _DECOUPLED and weight_decay > 0
         self._blocks: list[Block] = []
         self._inner_blocks: list[Block] = []
         self._inner_momentum, self._inner_learning_rate = inner_momentum, 0.0
@@ -121,7 +131,9 @@ class BlockPESG(PESG):  # type: ignore[misc]
         learning_rate = group["lr"]
         if self._inner_momentum is not None:
             self._numbers.put("inner move", -self._inner_learning_rate)
-        if self.mode == "sgd":
+        if self._decays_apart:
+            self._numbers.put("kept", 1 - learning_rate * group["weight_decay"])
+        if self.mode in ("sgd", "lion"):
             self._numbers.put("move", -learning_rate)
         else:
             beta1, beta2 = group["betas"]
@@ -140,9 +152,13 @@ class BlockPESG(PESG):  # type: ignore[misc]
         gradients = [p.grad for p in group["params"]]
         for block in self._blocks:
             grads = [gradients[index][low:high] for index, low, high in block.where]
-            add_decay(grads, block, group)
+            add_decay(grads, block, group, self._decays_apart)
+            if self._decays_apart:
+                shrink(block, self._numbers["kept"])
             if self.mode == "sgd":
                 descend(grads, block, group["momentum"], self._numbers["move"], first=self.steps == 1)
+            elif self.mode == "lion":
+                descend_lion(grads, block, group["betas"], self._numbers["move"])
             else:
                 descend_adam(grads, block, group["betas"], self._numbers["size"], self._numbers["least size"])
             if block.summed:
@@ -216,8 +232,10 @@ class BlockPESG(PESG):  # type: ignore[misc]
 
     def _averages(self) -> tuple[str, ...]:
         """Return the names of the running averages that the mode keeps of each parameter."""
-        if self.mode == "adam":
+        if self.mode in ("adam", "adamw"):
             return ("exp_avg", "exp_avg_sq")
+        if self.mode == "lion":
+            return ("exp_avg",)
         return () if self.momentum == 1 else ("momentum_buffer",)
 
     def _cut_blocks(self, indices: Sequence[int], names: tuple[str, ...]) -> list[Block]:

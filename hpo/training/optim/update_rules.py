@@ -11,9 +11,10 @@ from hpo.training.optim.blocks import Block
 from hpo.training.optim.device_scalars import Number
 
 
-def add_decay(grads: list[Tensor], block: Block, group: dict[str, Any]) -> None:
-    """Clip the gradients, then add epoch_decay (w - reference) + weight_decay w."""
-    clip, epoch_decay, weight_decay = group["clip_value"], group["epoch_decay"], group["weight_decay"]
+def add_decay(grads: list[Tensor], block: Block, group: dict[str, Any], is_decoupled: bool = False) -> None:
+    """Clip the gradients, then add epoch_decay (w - reference) + weight_decay w, unless weight decay is decoupled."""
+    clip, epoch_decay = group["clip_value"], group["epoch_decay"]
+    weight_decay = 0.0 if is_decoupled else group["weight_decay"]
     if clip > 0:
         torch._foreach_clamp_min_(grads, -clip)
         torch._foreach_clamp_max_(grads, clip)
@@ -47,3 +48,18 @@ def descend_adam(
     torch._foreach_mul_(sizes, size)
     torch._foreach_add_(sizes, least_size)
     torch._foreach_addcdiv_(block.parameters, block.first, sizes)
+
+
+def descend_lion(grads: list[Tensor], block: Block, betas: tuple[float, float], move: Number) -> None:
+    """Apply w += move * sign(b1 m + (1 - b1) g), then m = b2 m + (1 - b2) g: Chen et al. 2023, arXiv 2302.06675."""
+    beta1, beta2 = betas
+    directions = torch._foreach_lerp(block.first, grads, 1 - beta1)
+    torch._foreach_sign_(directions)
+    torch._foreach_mul_(directions, move)
+    torch._foreach_add_(block.parameters, directions)
+    torch._foreach_lerp_(block.first, grads, 1 - beta2)
+
+
+def shrink(block: Block, kept: Number) -> None:
+    """Apply w *= kept: weight decay apart from the gradient. Loshchilov and Hutter 2019, arXiv 1711.05101."""
+    torch._foreach_mul_(block.parameters, kept)

@@ -1,4 +1,4 @@
-"""Average weights: exponentially by step (EMA), or uniformly by epoch (SWA)."""
+"""Average weights: exponentially by step (EMA), or uniformly by epoch (SWA) or by cycle."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from hpo.study.config import TrainConfig
 from hpo.training.optim.device_scalars import DeviceScalars, Number
+from hpo.training.optim.lr_schedule import cycle_ends
 from hpo.training.state import StateDict
 
 
@@ -24,13 +25,19 @@ class WeightAverage:
     training batches, because those of the averaged networks are not those of the average (Izmailov et al. 2018, arXiv
     1803.05407). Until then the last weights are scored.
 
+    cycles: likewise after the last epoch of each cycle of the learning rate that ends after `swa_start`, where the
+    weights have settled; between two of them the mean stays. Source: Huang et al. 2017, arXiv 1704.00109, with the mean
+    of the weights instead of the scores (Wortsman et al. 2022, arXiv 2203.05482).
+
     As in the optimizer, a step is `count_step` on the host, then `move` on the device; capturable: see BlockPESG.
     """
 
     def __init__(self, config: TrainConfig, network: nn.Module, epochs: int, capturable: bool = False) -> None:
         self._kind = config.weight_average
         self._decay = config.ema_decay
-        self._first_epoch = min(round(config.swa_start * epochs), epochs - 1)
+        first = min(round(config.swa_start * epochs), epochs - 1)
+        averaged = {"swa": range(epochs), "cycles": cycle_ends(config.schedule, config.cycles, epochs)}
+        self._averaged_epochs = frozenset(epoch for epoch in averaged.get(self._kind, ()) if epoch >= first)
         self._count = 0
         self._epochs_taken = 0
         self._average = None if self._kind == "none" else deepcopy(network).requires_grad_(False)
@@ -52,7 +59,7 @@ class WeightAverage:
 
         A repeated call for the same epoch, interrupted before its statistics were ready, only returns the answer.
         """
-        if self._kind != "swa" or epoch < self._first_epoch:
+        if epoch not in self._averaged_epochs:
             return False
         if self._epochs_taken <= epoch:
             self._count += 1
