@@ -59,6 +59,35 @@ def mean_auc_with_error(scores: Array, labels: Array) -> tuple[float, float]:
     return float(np.mean(areas)), float(np.sqrt(np.square(total).sum()) / both.size)
 
 
+def mean_weighted_auc(scores: Array, labels: Array, weights: Array) -> float:
+    """Compute the mean AUC over the labels that have both classes, where samples have weights.
+
+    The AUC of a label is the weighted share of (positive, negative) pairs that are ranked correctly; a pair weighs the
+    product of its samples' weights, and a tie counts one half. Weights that are equal within each class change nothing.
+
+    Args:
+        scores: (N, L) numbers, larger means more positive.
+        labels: (N, L) 0 or 1.
+        weights: (N,) positive numbers.
+
+    Raises:
+        OneClassError: if no label has both classes.
+        ValueError: as `auc`.
+    """
+    _check(scores, labels, dimensions=2)
+    areas = []
+    for column, classes in zip(scores.T, labels.T, strict=True):
+        if not 0 < classes.sum(dtype=np.int64) < classes.size:
+            continue
+        _, place = np.unique(column, return_inverse=True)
+        positives, negatives = (np.bincount(place, weights * (classes == value)) for value in (1, 0))
+        below = np.cumsum(negatives) - negatives / 2
+        areas.append(float(positives @ below / (positives.sum() * negatives.sum())))
+    if not areas:
+        raise OneClassError(f"none of {labels.shape[1]} labels has both classes among {labels.shape[0]} samples")
+    return float(np.mean(areas))
+
+
 def auc_and_influences(scores: Array, labels: Array) -> tuple[float, NDArray[np.float64]]:
     """Compute the AUC of one label, and the influence of each sample on it.
 

@@ -63,7 +63,7 @@ AUCMVersion = Literal["v1", "v2"]
 ScoreScale = Literal["sigmoid", "tanh", "standardised"]
 PartialAUC = Literal["cvar", "dro"]
 ScheduleName = Literal["constant", "step", "cosine", "one_cycle", "cyclic"]
-Resplit = Literal["none", "holdout", "official", "balanced"]
+Resplit = Literal["none", "holdout", "official", "balanced", "grouped", "importance"]
 TtaViews = Literal["none", "flips", "shifts", "both"]
 TtaAverage = Literal["probabilities", "logits"]
 
@@ -189,7 +189,40 @@ class TrainConfig(BaseModel):
     """Batches sampled at random without replacement, or with a fixed share of positives in each."""
 
     positive_share: Annotated[float, Domain(0.05, 0.95, "share", when=(("batching", ("fixed_share",)),))] = 0.5
-    """Share of positives in each batch (DualSampler's `sampling_rate`)."""
+    """Share of positives in each batch (DualSampler's `sampling_rate`), at the start of training."""
+
+    positive_share_schedule: Annotated[
+        Literal["constant", "linear", "step"], Domain(when=(("batching", ("fixed_share",)),), is_later=True)
+    ] = "constant"
+    """How the share of positives changes over the epochs: not at all; linearly from the first to the last epoch; or
+    half of the way at half of the epochs and all of it at three quarters. As deferred re-balancing, Cao et al. 2019,
+    arXiv 1906.07413, which goes the other way."""
+
+    positive_share_end: Annotated[
+        float, Domain(0.0, 0.95, "share", when=(("positive_share_schedule", ("linear", "step")),), is_later=True)
+    ] = 0.0
+    """Share of positives in each batch at the end of training; 0 for their share of the training set."""
+
+    duplicates: Annotated[Literal["keep", "remove"], Domain(is_later=True)] = "keep"
+    """Near-duplicates within the training set of a fold: keep all, or the first of each group with the same labels. The
+    number of steps stays the same."""
+
+    noisy_samples: Annotated[Literal["none", "loss", "margin"], Domain(is_later=True)] = "none"
+    """Samples that training disagrees with, left out of the batches of later epochs, `noisy_share` of each class: none;
+    those of the largest cross-entropy, a running mean over epochs (small-loss selection, Han et al. 2018, arXiv
+    1804.06872, by epoch); or of the smallest area under the margin, the mean over epochs of the logit towards their own
+    label (Pleiss et al. 2020, arXiv 2001.10528). Chosen anew before each epoch."""
+
+    noisy_share: Annotated[
+        float, Domain(0.0, 0.4, "share of samples", when=(("noisy_samples", ("loss", "margin")),), is_later=True)
+    ] = 0.1
+    """Share of each class that is left out; with several labels, of the samples with and of those without a positive
+    label."""
+
+    noisy_start: Annotated[
+        float, Domain(0.0, 0.9, "share of epochs", when=(("noisy_samples", ("loss", "margin")),), is_later=True)
+    ] = 0.25
+    """Share of the epochs, at least one, after which samples are left out: networks fit clean samples first."""
 
     augmentation: Annotated[str, Domain(choices=AUGMENTATIONS)] = "none"
     """Augmentation policy, applied to each training batch on the device; rigid, flip, shift, elastic and
@@ -229,10 +262,13 @@ class TrainConfig(BaseModel):
 
     resplit: Annotated[Resplit, Domain()] = "none"
     """How the training part of a fold is divided into a training set and a selection set, which picks the epoch: no
-    selection set; a stratified share; the official validation samples; a share with equal numbers of both classes."""
+    selection set; a stratified share; the official validation samples; a share with equal numbers of both classes;
+    the official validation samples with all near-duplicates and others of their groups; a stratified share in whose AUC
+    each group counts as one sample. Groups stay whole in all but official. The AUC needs no weights by class: it does
+    not depend on the share of positives."""
 
     resplit_share: Annotated[
-        float, Domain(0.05, 0.5, "share of samples", when=(("resplit", ("holdout", "balanced")),))
+        float, Domain(0.05, 0.5, "share of samples", when=(("resplit", ("holdout", "balanced", "importance")),))
     ] = 0.15
     """Size of the selection set as a share of the training part of a fold."""
 

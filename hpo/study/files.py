@@ -260,11 +260,12 @@ def _cross_section_problems(spec: StudySpec) -> list[str]:
         problems.append(f"batching = fixed_share requires one label; {spec.dataset} has {spec.data.labels}")
     if spec.data.labels > 1 and "balanced" in _values("resplit", spec):
         problems.append(f"resplit = balanced requires one label; {spec.dataset} has {spec.data.labels}")
-    if spec.scoring.rows == "official" and "official" in _values("resplit", spec):
-        problems.append(
-            "resplit = official requires official validation samples in the training part of the folds, but "
-            "[scoring] rows = official validates on all of them"
-        )
+    for rule in ("official", "grouped"):
+        if spec.scoring.rows == "official" and rule in _values("resplit", spec):
+            problems.append(
+                f"resplit = {rule} requires official validation samples in the training part of the folds, but "
+                "[scoring] rows = official validates on all of them"
+            )
     return problems
 
 

@@ -16,7 +16,7 @@ from hpo.study.spec import Scoring
 from tests.arrays import made_development
 from tests.mention import unmentioned
 
-DIVIDING = ["holdout", "official", "balanced"]
+DIVIDING = ["holdout", "official", "balanced", "grouped", "importance"]
 
 
 @pytest.fixture
@@ -122,3 +122,44 @@ def test_one_positive_is_too_few_to_divide(many: Development) -> None:
         with pytest.raises(DataError) as refused:
             divided(lone, np.arange(400), rule)
         assert unmentioned(refused.value, "resplit", rule, "made") == []
+
+
+@pytest.fixture
+def paired(many: Development) -> Development:
+    """`many` in groups of five samples, over the border of train and official validation samples."""
+    groups = np.arange(len(many)) % 80
+    groups[300:310] = np.arange(300, 310)
+    return dataclasses.replace(many, groups=groups)
+
+
+def test_grouped_selects_on_the_official_validation_samples_and_all_of_their_groups(paired: Development) -> None:
+    assert paired.groups is not None
+    part = np.setdiff1d(np.arange(400), np.arange(0, 400, 3))
+    split = divided(paired, part, "grouped")
+    official = divided(paired, part, "official")
+    assert split.selection is not None
+    assert official.selection is not None
+    assert np.isin(official.selection, split.selection).all()
+    assert split.selection.size > official.selection.size
+    assert not np.isin(paired.groups[split.training], paired.groups[split.selection]).any()
+    assert np.isin(paired.groups[split.selection], paired.groups[official.selection]).all()
+
+
+def test_grouped_is_official_where_no_group_has_two_samples(many: Development, fit: np.ndarray) -> None:
+    alone = dataclasses.replace(many, dataset=dataclasses.replace(many.dataset, near_duplicates=None))
+    one, other = (divided(alone, fit, rule) for rule in ("grouped", "official"))
+    assert np.array_equal(one.selection, other.selection)
+
+
+def test_importance_is_holdout_with_weights_by_which_each_group_counts_as_one(paired: Development) -> None:
+    one, other = (divided(paired, np.arange(400), rule, 0.4) for rule in ("importance", "holdout"))
+    assert paired.groups is not None
+    assert one.selection is not None
+    assert one.weights is not None
+    assert np.array_equal(one.selection, other.selection)
+    assert other.weights is None
+    groups = paired.groups[one.selection]
+    for group in np.unique(groups):
+        assert one.weights[groups == group].sum() == pytest.approx(1.0)
+        assert np.unique(one.weights[groups == group]).size == 1
+    assert np.unique(one.weights).size > 1

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
-from hpo.statistics.auc import OneClassError, auc, mean_auc_with_error
+from hpo.statistics.auc import OneClassError, auc, mean_auc_with_error, mean_weighted_auc
 
 
 def drawn(samples: int, seed: int, distinct: int | None = None, share: float = 0.3) -> tuple[NDArray, NDArray]:
@@ -211,3 +211,22 @@ def test_eighty_thousand_samples_of_fourteen_labels_are_ranked_without_a_table_o
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 10 * scores.nbytes
+
+
+def test_the_weighted_auc_is_scikit_learns_with_ties_for_each_label() -> None:
+    generator = np.random.default_rng(3)
+    scores, labels = np.round(generator.normal(size=(80, 3)), 1), (generator.random((80, 3)) < 0.3).astype(np.uint8)
+    weights = generator.uniform(0.1, 2.0, 80)
+    expected = np.mean([roc_auc_score(labels[:, k], scores[:, k], sample_weight=weights) for k in range(3)])
+    assert mean_weighted_auc(scores, labels, weights) == pytest.approx(expected, rel=1e-12)
+
+
+def test_weights_by_class_do_not_change_the_auc() -> None:
+    scores, labels = drawn(60, 1, distinct=3)
+    weights = np.where(labels == 1, 5.0, 0.2)
+    assert mean_weighted_auc(scores[:, None], labels[:, None], weights) == pytest.approx(auc(scores, labels), rel=1e-12)
+
+
+def test_a_weighted_auc_needs_a_label_with_both_classes() -> None:
+    with pytest.raises(OneClassError):
+        mean_weighted_auc(np.zeros((3, 1)), np.ones((3, 1), dtype=np.uint8), np.ones(3))

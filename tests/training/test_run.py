@@ -24,11 +24,17 @@ CPU = torch.device("cpu")
 FIT, SCORING = np.arange(8, 52), np.arange(8)
 
 
-def make_run(development: Development, epochs: int = 3, keep_weights: bool = False, **settings: Any) -> Run:
+def make_run(
+    development: Development,
+    epochs: int = 3,
+    keep_weights: bool = False,
+    samples: np.ndarray = FIT,
+    **settings: Any,
+) -> Run:
     config = TrainConfig(**({"batch_size": 16, "input_size": 4, "precision": "fp32"} | settings))
     machine = choose_machine(CPU, 2, config.precision)
     resident = make_device_dataset(development, config.input_size, CPU)
-    return Run(config, development, resident, FIT, epochs, 0, machine, keep_weights=keep_weights)
+    return Run(config, development, resident, samples, epochs, 0, machine, keep_weights=keep_weights)
 
 
 def train(run: Run, epochs: int | None = None) -> list[Any]:

@@ -84,7 +84,8 @@ class StepGraph:
         if self._replay is None and self._done == FIRST_STEPS and _VERDICTS.get(self._subject.kind, True):
             self._try_recording(rows)
         self._done += 1
-        if self._replay is None or self._rows is None:
+        # Batches are smaller than the recorded one where samples are left out of a training set of less than a batch.
+        if self._replay is None or self._rows is None or rows.shape != self._rows.shape:
             return self._subject.step(rows)
         self._rows.copy_(rows)
         return self._replay()

@@ -54,13 +54,17 @@ class Epoch:
         Raises:
             TrainingFailure: if a score is not finite.
         """
-        scores = torch.cat(self.logits).cpu().numpy()
+        rows, scores = self.trained()
         if not np.isfinite(scores).all():
             raise TrainingFailure("diverged", "scores of training batches not finite")
         try:
-            return mean_auc_with_error(scores, labels[self.rows.flatten().numpy()])[0]
+            return mean_auc_with_error(scores, labels[rows])[0]
         except OneClassError:
             return math.nan
+
+    def trained(self) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Return the sample numbers of its batches, (steps * B,), and their logits in training, (steps * B, L)."""
+        return self.rows.flatten().numpy(), torch.cat(self.logits).cpu().numpy()
 
     def state_dict(self) -> StateDict:
         """Return its position, generator, losses and logits; the batches are redrawn from the seed."""

@@ -14,15 +14,17 @@ from torch import Tensor, nn
 from hpo.data.development import Development
 from hpo.data.fold_scores import FoldScores
 from hpo.data.resplit import resplit
-from hpo.statistics.auc import mean_auc_with_error
+from hpo.statistics.auc import mean_auc_with_error, mean_weighted_auc
 from hpo.statistics.roc import mean_roc
 from hpo.study.config import TrainConfig
 from hpo.training.inputs.batches import epoch_batches
 from hpo.training.inputs.device_dataset import DeviceDataset
 from hpo.training.inputs.preprocessing import make_inputs
 from hpo.training.inputs.progressive import TrainingSizes
+from hpo.training.loop.class_share import in_epoch
 from hpo.training.loop.cuda_graph import GraphableStep, StepGraph
 from hpo.training.loop.epoch import Epoch
+from hpo.training.loop.noisy import NoisySamples
 from hpo.training.loop.passes import Passes
 from hpo.training.loop.scoring import score_batch, scoring_rows
 from hpo.training.machine.device import Machine
@@ -82,6 +84,8 @@ class Run:
         self._on_cuda = machine.device.type == "cuda"
         dataset = development.dataset
         self.split = resplit(development, samples, config, derive_seed(seed, "resplit") % 2**32)
+        training = self.split.training
+        self.noisy = NoisySamples(config, training, resident.host_labels[training], epochs)
         self.steps = math.ceil(len(samples) / config.batch_size)
         self._schedule = Schedule.of(config, epochs, self.steps)
         self.inputs = make_inputs(config, dataset)
@@ -150,7 +154,7 @@ class Run:
     def finish(self, epoch: int) -> None:
         """End an epoch without scoring: update the weight average. Raises TrainingFailure if a loss was not finite."""
         complete(self._take_into_average(epoch))
-        self._end(epoch)
+        self._end(epoch, complete(self._left_out_logits(epoch)))
 
     def score(self, epoch: int, rows: NDArray[np.int64]) -> Work:
         """End an epoch and score `rows`. Raises TrainingFailure if a loss or a score was not finite.
@@ -158,6 +162,7 @@ class Run:
         Idempotent up to its last line: if abandoned on the way and created again, it makes the same changes.
         """
         under_way = yield from self._take_into_average(epoch)
+        left_out = yield from self._left_out_logits(epoch)
         selection = yield from self._selection_auc()
         if selection > self._best_selection or self._kept is None:
             self._kept = yield from self._scoring(self._images(rows))
@@ -167,7 +172,7 @@ class Run:
                 self._best_weights = {name: tensor.clone() for name, tensor in scored.items()}
         area, error = mean_auc_with_error(self._kept, self.resident.host_labels[rows])
         training_auc = under_way.training_auc(self.resident.host_labels)
-        self._end(epoch)
+        self._end(epoch, left_out)
         roc = mean_roc(self._kept, self.resident.host_labels[rows])
         return FoldReport(area, error, training_auc, self.training_loss, roc, self.kept_scores(rows))
 
@@ -202,12 +207,14 @@ class Run:
             "best_selection": self._best_selection,
             "kept": None if self._kept is None else torch.from_numpy(self._kept),
             "best_weights": self._best_weights,
+            "noisy": self.noisy.state_dict(),
         }
 
     def load_state_dict(self, state: StateDict) -> None:
         """Copy the state of a run with equal arguments."""
         self.epochs_done, under_way = state["epochs_done"], state["under_way"]
         self._under_way = None
+        self.noisy.load_state_dict(state.get("noisy", {}))
         if under_way is not None:
             self._under_way = self._draw(under_way["number"])
             self._under_way.load_state_dict(under_way)
@@ -271,7 +278,26 @@ class Run:
             yield from self._refresh_statistics(epoch, -(-_STATISTICS_SAMPLES // self.config.batch_size))
         return self._under_way
 
-    def _end(self, epoch: int) -> None:
+    def _left_out_logits(self, epoch: int) -> Generator[None, None, NDArray[np.float32]]:
+        """Return the logits, (n, L), of the samples left out of an epoch, augmented as in training."""
+        rows = self._send(torch.from_numpy(self.noisy.left_out(epoch)))
+        random = generator(self.seed, "left out", epoch, device=self.machine.device)
+        images = self.resident.images
+        size = scoring_rows(images.dim() - 2, max(images.shape[2:]))
+        parts = [self.resident.labels[:0]]
+        self.network.eval()
+        for part in torch.split(rows, size) if len(rows) else ():
+            with torch.inference_mode(), self.machine.autocast():
+                parts.append(self.network(self._prepare(part, random)[0]).float())
+            yield
+        return np.asarray(torch.cat(parts).cpu().numpy())
+
+    def _end(self, epoch: int, left_out: NDArray[np.float32]) -> None:
+        assert self._under_way is not None
+        if not self.noisy.is_off:
+            rows, logits = self._under_way.trained()
+            left = self.noisy.left_out(epoch)
+            self.noisy.observe(np.concatenate([rows, left]), np.concatenate([logits, left_out]))
         self.epochs_done, self._under_way = epoch + 1, None
 
     def _selection_auc(self) -> Generator[None, None, float]:
@@ -280,7 +306,8 @@ class Run:
         if rows is None:
             return math.inf
         scores = yield from self._scoring(self._images(rows))
-        return mean_auc_with_error(scores, self.resident.host_labels[rows])[0]
+        labels, weights = self.resident.host_labels[rows], self.split.weights
+        return mean_auc_with_error(scores, labels)[0] if weights is None else mean_weighted_auc(scores, labels, weights)
 
     def _images(self, rows: NDArray[np.int64]) -> Tensor:
         return self.resident.images[self._send(torch.from_numpy(rows))]
@@ -319,9 +346,10 @@ class Run:
         return self.inputs.for_training(self.resident.images[batch], self.resident.labels[batch], random, edge)
 
     def _draw_batches(self, stream: str, epoch: int) -> Tensor:
-        rows = self.split.training
+        rows = self.noisy.kept(epoch)
         labels = self.resident.host_labels[rows]
-        return epoch_batches(self.config, rows, labels, self.steps, generator(self.seed, stream, epoch))
+        config = in_epoch(self.config, labels, epoch, self.epochs)
+        return epoch_batches(config, rows, labels, self.steps, generator(self.seed, stream, epoch))
 
     def _refresh_statistics(self, epoch: int, count: int) -> Generator[None, None, None]:
         """Recompute the BatchNorm statistics of the scored network from `count` batches of full size."""
