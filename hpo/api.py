@@ -263,13 +263,17 @@ def train_trial(
     from hpo.data.development import load_development
     from hpo.data.folder import data_folder
     from hpo.data.folds import scoring_folds
+    from hpo.data.others import load_others, others_of
+    from hpo.study.co_training import other_datasets
     from hpo.training.loop import trial
 
     found = find_dataset(dataset) if isinstance(dataset, str) else dataset
     scoring = scoring or Scoring()
-    development = load_development(found, data_folder(_text(data_dir)), scoring.groups)
+    folder = data_folder(_text(data_dir))
+    development = load_development(found, folder, scoring.groups)
+    others = others_of(config, found, load_others(other_datasets(config.co_training, found), folder))
     folds = scoring_folds(development, scoring, seed)
-    return trial.train_trial(config, development, folds, epochs, seed, device)
+    return trial.train_trial(config, development, folds, epochs, seed, device, others=others)
 
 
 def best(study: Study, count: int = 10) -> Ranking:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from hpo.data.development import load_development
 from hpo.data.folder import data_folder
+from hpo.data.others import load_others
 from hpo.outcome.final import Final, results_folder
 from hpo.outcome.judgement import Judgement, judge_final
 from hpo.outcome.networks import Entry, Network, Protocol, TrainingSamples, train_networks
@@ -17,6 +18,7 @@ from hpo.outcome.winner import choose_entries
 from hpo.revision import code_version
 from hpo.search.study import Study
 from hpo.study.baselines import shown_name
+from hpo.study.co_training import datasets_of
 from hpo.text import auc
 
 _log = logging.getLogger(__name__)
@@ -93,7 +95,9 @@ def finalize(
     for note in training_notes(entries, protocol):
         _log.info(note)
     development = load_development(study.spec.data, data, study.spec.scoring.groups)
-    networks = train_networks(entries, protocol, development, folder, device, progress)
+    together = datasets_of([entry.config.co_training for entry in entries], study.spec.data)
+    others = load_others(together, data)
+    networks = train_networks(entries, protocol, development, folder, device, progress, others)
     if train_only:
         return Finalization(folder, tuple(networks))
     commit, dirty = code_version()

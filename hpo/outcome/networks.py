@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpo.data.development import Development
+from hpo.data.others import Others, others_of
 from hpo.errors import DataError, first_line
 from hpo.search.strategy.seeds import trial_seed
 from hpo.statistics.threshold import choose_threshold
@@ -97,6 +98,7 @@ def train_networks(
     folder: Path,
     device: str = "auto",
     progress: Callable[[str, float], None] = lambda _name, _share: None,
+    others: Others | None = None,
 ) -> list[Network]:
     """Train the networks of every entry, seed by seed, and skip those that the folder already holds.
 
@@ -104,6 +106,7 @@ def train_networks(
 
     Args:
         progress: called with a network's name and the fraction of its training that is done.
+        others: the datasets that an entry's `co_training` names.
 
     Raises:
         TrainingFailure, DataError, DeviceError, OutputError.
@@ -118,7 +121,8 @@ def train_networks(
         for place, entry in enumerate(entries):
             name = f"{_file_name(entry.name)}-{number}"
             path = folder / "models" / f"{name}.safetensors"
-            identity = _identity(entry, protocol, number, development)
+            together = others_of(entry.config, development.dataset, others or {})
+            identity = _identity(entry, protocol, number, development, together)
             if not path.exists() or load_model(path).about.get("identity") != identity:
                 made = refit(
                     protocol.config(entry),
@@ -128,8 +132,9 @@ def train_networks(
                     device,
                     lambda share, name=name: progress(name, share),  # type: ignore[misc]
                     Checkpoint(under_way, place * 1000 + number, 1, identity),
+                    together,
                 )
-                _save(made, path, entry, protocol, number, identity, development, device)
+                _save(made, path, entry, protocol, number, identity, development, device, together)
             networks.append(_read_network(entry, number, path))
     with suppress(OSError):
         under_way.rmdir()
@@ -158,12 +163,14 @@ def _save(
     identity: str,
     development: Development,
     device: str,
+    together: Sequence[Development],
 ) -> None:
     """Save a refit's weights with their provenance and score thresholds."""
     from hpo.training.loop.model_file import save_model
     from hpo.training.machine.provenance import provenance
 
-    record = NetworkRecord(provenance=provenance(device, development.md5), usage=made.usage)
+    known = {other.dataset.name: other for other in together}
+    record = NetworkRecord(provenance=provenance(device, development.md5, known), usage=made.usage)
     about = {
         "identity": identity,
         "entry": entry.name,
@@ -189,11 +196,14 @@ def _thresholds(made: Refit, development: Development, device: str) -> dict[str,
     return {"thresholds": json.dumps(found), "threshold_rows": f"{len(used)} {samples}"}
 
 
-def _identity(entry: Entry, protocol: Protocol, number: int, development: Development) -> str:
+def _identity(
+    entry: Entry, protocol: Protocol, number: int, development: Development, together: Sequence[Development]
+) -> str:
     shared = [protocol.config(entry).identity(), protocol.epochs_of(entry), protocol.seed(number), development.md5]
     # Networks from before there were groups stay those of studies without.
     if development.groups is not None:
         shared.append(hashlib.sha256(development.groups.tobytes()).hexdigest())
+    shared += [other.md5 for other in together]
     return hashlib.sha256(json.dumps(shared, sort_keys=True).encode()).hexdigest()
 
 

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 from hpo.registry import Registry, Using
 from hpo.study.choices import AUGMENTATIONS, LOSSES, NETWORKS
+from hpo.study.co_training import CO_TRAINING
 from hpo.text import brief
 
 
@@ -290,6 +291,21 @@ class TrainConfig(BaseModel):
         float, Domain(0.1, 0.9, "share of epochs", when=(("progressive", Below(1.0)),), is_later=True)
     ] = 0.5
     """Share of the epochs that train on images below full size."""
+    co_training: Annotated[str, Domain(choices=CO_TRAINING, is_later=True)] = "none"
+    """Datasets of the same format that the network is trained on in the first epochs, too, each with a linear layer and
+    a loss of its own: none; all of MedMNIST's; one; or several, such as pneumonia+chest. Their train and validation
+    files are used, never their test sets. Multi-task learning, Caruana 1997, doi 10.1023/A:1007379606734."""
+
+    co_training_share: Annotated[
+        float, Domain(0.05, 0.9, "share of batches", used_by=("co_training",), is_later=True)
+    ] = 0.5
+    """Share of the batches of these epochs that are of the other datasets, in place of the study's own: an epoch keeps
+    its number of steps."""
+
+    co_training_epochs: Annotated[
+        float, Domain(0.05, 0.95, "share of epochs", used_by=("co_training",), is_later=True)
+    ] = 0.5
+    """Share of the epochs, at least one, that train on all datasets; the study's own alone follows."""
 
     precision: Annotated[Literal["auto", "bf16", "fp32"], Domain()] = "auto"
     """bf16 autocast or fp32; auto selects bf16 if the device supports it natively."""

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from hpo.errors import StudyFileError, UsageError, did_you_mean
 from hpo.files import read_text
 from hpo.study.catalogue import DATASETS, Dataset, find_dataset
+from hpo.study.co_training import other_datasets
 from hpo.study.config import ConfigValues, problem_of, settings
 from hpo.study.space import Space, TomlTable, can_apply, read_range
 from hpo.study.spec import Budget, Confirm, Scoring, Search, StudySpec
@@ -260,6 +261,11 @@ def _cross_section_problems(spec: StudySpec) -> list[str]:
         problems.append(f"batching = fixed_share requires one label; {spec.dataset} has {spec.data.labels}")
     if spec.data.labels > 1 and "balanced" in _values("resplit", spec):
         problems.append(f"resplit = balanced requires one label; {spec.dataset} has {spec.data.labels}")
+    for value in _values("co_training", spec):
+        try:
+            other_datasets(value, spec.data)
+        except UsageError as error:
+            problems.append(str(error))
     for rule in ("official", "grouped"):
         if spec.scoring.rows == "official" and rule in _values("resplit", spec):
             problems.append(

@@ -11,9 +11,10 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 from hpo.registry import Registry
 from hpo.study.catalogue import Dataset, find_dataset, is_dataset
 from hpo.study.choices import PRUNERS, SAMPLERS, OneOf
+from hpo.study.co_training import datasets_of
 from hpo.study.config import ConfigValues, TrainConfig, settings
 from hpo.study.plan import Plan
-from hpo.study.space import Space
+from hpo.study.space import Space, reachable_values
 from hpo.study.starts import Start
 from hpo.study.stored import JsonObject, parse_object
 
@@ -205,6 +206,16 @@ class StudySpec(BaseModel):
     def data(self) -> Dataset:
         """The dataset of the study."""
         return find_dataset(self.dataset)
+
+    def other_datasets(self) -> tuple[Dataset, ...]:
+        """Return the datasets that any of its trials may train on besides its own, see `co_training`.
+
+        Raises:
+            UsageError: if one does not suit the dataset of the study.
+        """
+        values = reachable_values("co_training", self.fixed, self.space) or ()
+        planned = [candidate.config.co_training for candidate in self.plan.candidates] if self.plan else []
+        return datasets_of([*map(str, values), *planned], self.data)
 
     def config(self, searched: ConfigValues) -> TrainConfig:
         """Return the training configuration of a trial: the fixed settings and its searched values."""

@@ -51,5 +51,8 @@ def test_batches_of_a_run_follow_the_schedule(development: Development) -> None:
         positive_share_end=0.25,
     )
     labels = development.labels[:, 0]
-    counts = [{int(n) for n in labels[run._draw_batches("batches", epoch).numpy()].sum(axis=1)} for epoch in range(4)]
+    counts = [
+        {int(n) for n in labels[run._draw_batches("batches", epoch, run.steps).numpy()].sum(axis=1)}
+        for epoch in range(4)
+    ]
     assert counts == [{12}, {12}, {8}, {4}]

@@ -113,7 +113,7 @@ def test_samples_with_a_wrong_label_are_left_out_of_batches(rule: str) -> None:
     left = run.noisy.left_out(7)
     assert left.size == int(0.15 * labels[:160].sum()) + int(0.15 * (1 - labels[:160].astype(int)).sum())
     assert np.isin(wrong, left).mean() >= 0.8
-    assert not np.isin(run._draw_batches("batches", 7).numpy(), left).any()
+    assert not np.isin(run._draw_batches("batches", 7, run.steps).numpy(), left).any()
 
 
 @pytest.mark.usefixtures("thin")

@@ -186,7 +186,9 @@ def load_data(spec: StudySpec, request: LaunchRequest) -> Development:
     """
     from hpo.data.development import load_development
     from hpo.data.folds import official_crossings
+    from hpo.data.others import check_others
 
+    check_others(spec.other_datasets(), request.data_dir)
     development = load_development(spec.data, request.data_dir, spec.scoring.groups)
     if note := official_crossings(development, spec.scoring):
         _log.info(note)

@@ -6,6 +6,8 @@ import math
 from typing import Any
 
 from hpo.study.baselines import baselines
+from hpo.study.catalogue import Dataset
+from hpo.study.co_training import other_datasets
 from hpo.study.config import TrainConfig
 from hpo.study.space import Choices, Range
 from hpo.study.spec import StudySpec
@@ -38,10 +40,16 @@ def heaviest(spec: StudySpec) -> TrainConfig:
         entry = spec.space.get(name)
         if isinstance(entry, Choices) and wanted in entry.choices:
             values[name] = wanted
+    if isinstance(entry := spec.space.get("co_training"), Choices):
+        values["co_training"] = max(map(str, entry.choices), key=lambda one: _samples(one, spec.data))
     config = spec.config(values)
     compared = [config, *baselines(spec).values()]
     largest = {name: max(getattr(other, name) for other in compared) for name in _GROWING}
     return config.model_copy(update=largest)
+
+
+def _samples(co_training: str, target: Dataset) -> int:
+    return sum(dataset.development_rows for dataset in other_datasets(co_training, target))
 
 
 def _middle(entry: Range) -> Any:

@@ -20,6 +20,7 @@ from hpo.training.report import EpochReport
 
 if TYPE_CHECKING:
     from hpo.data.development import Development
+    from hpo.data.others import Others
     from hpo.training.loop.checkpoint import Checkpoint
 
 
@@ -100,6 +101,8 @@ def make_trainer(
 ) -> Trainer:
     """Make the trainer of a study; the data are loaded once, from `data_folder(data_dir)`.
 
+    So are all datasets that any of its trials may train on besides (`co_training`), before the first trial is claimed.
+
     Args:
         checkpoints: this study's own folder; None to keep no checkpoints, so that released trials restart.
         sharing: number of workers on the device, among which its energy is divided equally.
@@ -111,17 +114,25 @@ def make_trainer(
     from hpo.data.development import load_development
     from hpo.data.folder import data_folder
     from hpo.data.folds import official_crossings
+    from hpo.data.others import load_others
 
     folder = data_folder(str(data_dir) if data_dir is not None else None)
     development = load_development(spec.data, folder, spec.scoring.groups)
     if note := official_crossings(development, spec.scoring):
         _log.info(note)
-    return _StudyTrainer(spec, development, device, checkpoints, sharing)
+    others = load_others(spec.other_datasets(), folder)
+    return _StudyTrainer(spec, development, others, device, checkpoints, sharing)
 
 
 class _StudyTrainer:
     def __init__(
-        self, spec: StudySpec, development: Development, device: str, checkpoints: Path | None, sharing: int
+        self,
+        spec: StudySpec,
+        development: Development,
+        others: Others,
+        device: str,
+        checkpoints: Path | None,
+        sharing: int,
     ) -> None:
         from hpo.training.machine.device import choose_device
         from hpo.training.machine.energy import EnergyMeter
@@ -129,8 +140,9 @@ class _StudyTrainer:
         from hpo.training.machine.provenance import provenance
 
         self.failure: type[Exception] = TrainingFailure
-        self.provenance = provenance(device, development.md5)
+        self.provenance = provenance(device, development.md5, others)
         self._spec, self._development, self._device, self._folder = spec, development, device, checkpoints
+        self._others = others
         self._meter, self._sharing = EnergyMeter(choose_device(device)), sharing
 
     @property
@@ -140,6 +152,7 @@ class _StudyTrainer:
 
     def __call__(self, task: Task) -> Iterator[EpochReport]:
         from hpo.data.folds import scoring_folds
+        from hpo.data.others import others_of
         from hpo.training.loop.trial import train_trial
 
         yield from train_trial(
@@ -152,6 +165,7 @@ class _StudyTrainer:
             control=task.control,
             checkpoint=self._checkpoint(task),
             stages=task.stages,
+            others=others_of(task.config, self._development.dataset, self._others),
         )
 
     def kept(self) -> set[int]:
@@ -214,4 +228,6 @@ class _StudyTrainer:
             self.provenance.environment.get("torch"),
             self.provenance.environment.get("libauc"),
         ]
+        # Checkpoints of trials without others keep their hashes.
+        shared += [f"{name} {other.md5}" for name, other in sorted(self._others.items())]
         return hashlib.sha256(json.dumps(shared, sort_keys=True, default=str).encode()).hexdigest()

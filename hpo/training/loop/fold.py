@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -22,6 +22,7 @@ from hpo.training.inputs.device_dataset import DeviceDataset
 from hpo.training.inputs.preprocessing import make_inputs
 from hpo.training.inputs.progressive import TrainingSizes
 from hpo.training.loop.class_share import in_epoch
+from hpo.training.loop.co_training import CoTraining, OtherBatch, OtherSet
 from hpo.training.loop.cuda_graph import GraphableStep, StepGraph
 from hpo.training.loop.epoch import Epoch
 from hpo.training.loop.noisy import NoisySamples
@@ -62,9 +63,13 @@ class Run:
     optimizer is reset: empty gradient averages, a = b = alpha = 0, and the regularizer's reference drawn, or set to the
     weights, at that moment.
 
+    With other datasets a share of the steps of its first epochs are on them, see `CoTraining`; a report is of the
+    study's dataset alone.
+
     With a selection set the reported scores are those of the epoch with the best selection AUC, the earliest if equal.
 
     Args:
+        others: the datasets that `co_training` names, on the device.
         keep_weights: keep the weights of that epoch, too.
     """
 
@@ -77,6 +82,7 @@ class Run:
         epochs: int,
         seed: int,
         machine: Machine,
+        others: Sequence[OtherSet] = (),
         keep_weights: bool = False,
     ) -> None:
         self.config, self.epochs, self.seed, self.machine = config, epochs, seed, machine
@@ -91,6 +97,7 @@ class Run:
         self.inputs = make_inputs(config, dataset)
         self.network = make_network(config, dataset, derive_seed(seed, "weights"))
         machine.place(self.network)
+        self.together = CoTraining(config, others, self.network, dataset.labels, epochs, seed, machine)
         self.average = WeightAverage(config, self.network, epochs, capturable=self._on_cuda)
         self._random = torch.Generator(machine.device)
         self.epochs_done = 0
@@ -129,8 +136,8 @@ class Run:
             yield
         return (yield from self.score(epoch, rows))
 
-    def batches(self, epoch: int) -> Iterator[Tensor]:
-        """Yield the remaining batches of an epoch, (B,) sample numbers on the device.
+    def batches(self, epoch: int) -> Iterator[Tensor | OtherBatch]:
+        """Yield the remaining batches of an epoch, (B,) sample numbers on the device, of this or another dataset.
 
         Sets loss and reference at the start of the epoch.
         """
@@ -138,15 +145,20 @@ class Run:
         if under_way is None or under_way.number != epoch:
             under_way = self._begin(epoch)
         self.network.train()
-        yield from self._send(under_way.rows[under_way.steps_done :])
+        yield from under_way.batches(self._send)
 
-    def step(self, batch: Tensor) -> None:
+    def step(self, batch: Tensor | OtherBatch) -> None:
         """Do one update from one batch; loss and scores stay on the device."""
         assert self._under_way is not None
         factor = self._schedule.factor(self._under_way.number, self._under_way.steps_done)
-        self.optimizer.set_learning_rate(factor * self.config.learning_rate, factor * self.config.inner_learning_rate)
+        for optimizer in (self.optimizer, *self.together.optimizers):
+            optimizer.set_learning_rate(factor * self.config.learning_rate, factor * self.config.inner_learning_rate)
         self.optimizer.count()
         self.average.count_step()
+        if isinstance(batch, OtherBatch):
+            self._under_way.other_losses.append(self.together.step(batch, self.optimizer, self._random, self._edge))
+            self.average.move(self.network)
+            return
         loss, logits = self._graph(batch) if self._graph else self._compute(batch)
         self._under_way.losses.append(loss)
         self._under_way.logits.append(logits)
@@ -208,6 +220,7 @@ class Run:
             "kept": None if self._kept is None else torch.from_numpy(self._kept),
             "best_weights": self._best_weights,
             "noisy": self.noisy.state_dict(),
+            "together": self.together.state_dict(),
         }
 
     def load_state_dict(self, state: StateDict) -> None:
@@ -225,6 +238,7 @@ class Run:
         self.loss.load_state_dict(state["loss"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.average.load_state_dict(state["average"])
+        self.together.load_state_dict(state.get("together", {}))
         self._best_selection = state["best_selection"]
         self._kept = None if state["kept"] is None else state["kept"].numpy().copy()
         best = state["best_weights"]
@@ -235,7 +249,8 @@ class Run:
             self._start_loss(epoch)
         self._set_edge(self._sizes.edge(epoch))
         if updates_reference(epoch, self.epochs):
-            self.optimizer.update_regularizer()
+            for optimizer in (self.optimizer, *self.together.optimizers):
+                optimizer.update_regularizer()
         self._under_way = self._draw(epoch)
         return self._under_way
 
@@ -247,7 +262,9 @@ class Run:
 
     def _draw(self, epoch: int) -> Epoch:
         self._random.manual_seed(derive_seed(self.seed, "augmentation", epoch))
-        return Epoch(epoch, self._draw_batches("batches", epoch), self._random)
+        turns = self.together.draw(epoch, self.steps)
+        steps = self.steps if turns is None else turns.own_steps
+        return Epoch(epoch, self._draw_batches("batches", epoch, steps), self._random, turns)
 
     def _compute(self, batch: Tensor) -> tuple[Tensor, Tensor]:
         """Return loss and logits of a batch after updating from them: the device's part of a step."""
@@ -323,6 +340,7 @@ class Run:
         self.optimizer = make_optimizer(config, self.network.parameters(), self.loss, noise, capturable=self._on_cuda)
         self._loss_name = config.loss
         self._passes = Passes(self.network, self.loss, self.optimizer, self.machine.autocast)
+        self.together.start_loss(config)
         self._graph = StepGraph(self._subject(config.loss)) if self._on_cuda else None
 
     def _subject(self, loss: str) -> GraphableStep:
@@ -345,16 +363,16 @@ class Run:
     def _prepare(self, batch: Tensor, random: torch.Generator, edge: int | None = None) -> tuple[Tensor, Tensor]:
         return self.inputs.for_training(self.resident.images[batch], self.resident.labels[batch], random, edge)
 
-    def _draw_batches(self, stream: str, epoch: int) -> Tensor:
+    def _draw_batches(self, stream: str, epoch: int, steps: int) -> Tensor:
         rows = self.noisy.kept(epoch)
         labels = self.resident.host_labels[rows]
         config = in_epoch(self.config, labels, epoch, self.epochs)
-        return epoch_batches(config, rows, labels, self.steps, generator(self.seed, stream, epoch))
+        return epoch_batches(config, rows, labels, steps, generator(self.seed, stream, epoch))
 
     def _refresh_statistics(self, epoch: int, count: int) -> Generator[None, None, None]:
         """Recompute the BatchNorm statistics of the scored network from `count` batches of full size."""
         random = generator(self.seed, "statistics", epoch, device=self.machine.device)
-        batches = self._send(self._draw_batches("statistics batches", epoch)[:count])
+        batches = self._send(self._draw_batches("statistics batches", epoch, self.steps)[:count])
         prepared = (self._prepare(batch, random)[0] for batch in batches)
         return refresh_statistics(self.scored_network(), prepared, self.machine.autocast)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,7 @@ from hpo.study.config import TrainConfig
 from hpo.study.record import ResourceUsage
 from hpo.training.inputs.device_dataset import make_device_dataset
 from hpo.training.loop.checkpoint import Checkpoint
+from hpo.training.loop.co_training import place_others
 from hpo.training.loop.fold import Run
 from hpo.training.loop.fold_parallel import own_stream
 from hpo.training.loop.model_file import Model
@@ -50,6 +51,7 @@ def refit(
     device: str = "auto",
     progress: Callable[[float], None] = lambda _share: None,
     checkpoint: Checkpoint | None = None,
+    others: Sequence[Development] = (),
 ) -> Refit:
     """Train a configuration on the whole development set, divided by its `resplit` into training and selection set.
 
@@ -57,6 +59,7 @@ def refit(
         progress: called with the fraction of steps done after each step; an exception that it raises ends the training
             after the state is saved.
         checkpoint: resumed from, saved when due, and removed at the end.
+        others: development sets of the datasets that `config.co_training` names; the model is for `development`'s.
 
     Raises:
         TrainingFailure, DeviceError, DataError: as `train_trial`.
@@ -67,7 +70,8 @@ def refit(
         with one_thread(), own_stream(machine.device):
             resident = make_device_dataset(development, config.input_size, machine.device)
             rows = np.arange(len(development))
-            run = Run(config, development, resident, rows, epochs, seed, machine, keep_weights=True)
+            placed = place_others(config, others, machine)
+            run = Run(config, development, resident, rows, epochs, seed, machine, placed, keep_weights=True)
             before = _resume(run, checkpoint)
             energy = EnergyMeter(machine.device)
             meter = UsageMeter(before, energy.joules, lambda: peak_memory_bytes(machine.device) or None)

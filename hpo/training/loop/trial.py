@@ -16,6 +16,7 @@ from hpo.study.config import TrainConfig
 from hpo.study.stages import Stage, make_stages, steps
 from hpo.training.inputs.device_dataset import make_device_dataset
 from hpo.training.loop.checkpoint import Checkpoint, largest_bytes
+from hpo.training.loop.co_training import place_others
 from hpo.training.loop.fold import Run
 from hpo.training.loop.fold_parallel import choose_fold_executor, cut
 from hpo.training.machine.device import choose_device, choose_machine, start_of_trial
@@ -39,6 +40,7 @@ def train_trial(
     control: Control | None = None,
     checkpoint: Checkpoint | None = None,
     stages: Sequence[Stage] = (),
+    others: Sequence[Development] = (),
 ) -> Iterator[EpochReport]:
     """Train a configuration on its folds, one report per epoch; stop by leaving the iterator.
 
@@ -56,6 +58,7 @@ def train_trial(
         checkpoint: resumed from if there is a file, and saved when due. Requesting the next report acknowledges the
             last one, which is not yielded again after a resume.
         stages: stages of the trial, see `hpo.study.stages`; none for all folds in lockstep.
+        others: development sets of the datasets that `config.co_training` names, see `hpo.data.others`.
 
     Raises:
         TrainingFailure: if the configuration diverges or needs more memory than there is.
@@ -67,7 +70,7 @@ def train_trial(
 
     def begin() -> _Trial:
         with memory_failures():
-            return _Trial(config, development, folds, epochs, seed, device, control or Control(), checkpoint)
+            return _Trial(config, development, folds, epochs, seed, device, control or Control(), checkpoint, others)
 
     trial = begin()
     if checkpoint is not None:
@@ -114,10 +117,12 @@ class _Trial:
         device: str,
         control: Control,
         checkpoint: Checkpoint | None,
+        others: Sequence[Development],
     ) -> None:
         start_of_trial(choose_device(device))
         machine = choose_machine(choose_device(device), development.dataset.dimensions, config.precision)
         resident = make_device_dataset(development, config.input_size, machine.device)
+        placed = place_others(config, others, machine)
         self.config, self.folds, self.control, self.checkpoint = config, folds, control, checkpoint
         self.machine = f"{machine.device.type} in {machine.dtype}"
         self.way = choose_fold_executor(config, development.dataset, len(folds), machine)
@@ -126,7 +131,7 @@ class _Trial:
         def make_run(number: int) -> Run:
             run_seed = derive_seed(seed, "fold", number)
             with self.way.turn(number):
-                return Run(config, development, resident, folds[number].training, epochs, run_seed, machine)
+                return Run(config, development, resident, folds[number].training, epochs, run_seed, machine, placed)
 
         self._make_run = make_run
         self.runs = [make_run(0)]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 
 import torch
 
 import hpo
+from hpo.data.development import Development
 from hpo.revision import code_version
 from hpo.study.record import Provenance
 from hpo.training.machine.device import choose_device, describe_device
@@ -15,10 +17,17 @@ from hpo.training.machine.device import choose_device, describe_device
 _PACKAGES = ("torch", "libauc", "numpy", "medmnist", "optuna", "scikit-learn", "sqlalchemy")
 
 
-def provenance(device: torch.device | str, data_md5: str) -> Provenance:
-    """Describe the code, packages, device and data of trainings in this process."""
+def provenance(
+    device: torch.device | str, data_md5: str, others: Mapping[str, Development] | None = None
+) -> Provenance:
+    """Describe the code, packages, device and data of trainings in this process.
+
+    Args:
+        others: datasets that some trials train on besides; their MD5s are told with the environment.
+    """
     code, dirty = code_version()
-    return Provenance(code_version=code, dirty=dirty, environment=environment(device), data_md5=data_md5)
+    data = {f"data MD5 of {name}": other.md5 for name, other in sorted((others or {}).items())}
+    return Provenance(code_version=code, dirty=dirty, environment=environment(device) | data, data_md5=data_md5)
 
 
 def environment(device: torch.device | str) -> dict[str, str]:

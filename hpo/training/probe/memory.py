@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from hpo.control import Control
 from hpo.data.development import Development
 from hpo.data.folds import Fold
+from hpo.study.catalogue import Dataset
+from hpo.study.co_training import other_datasets
 from hpo.study.config import TrainConfig
 from hpo.training.inputs.device_dataset import make_device_dataset
 from hpo.training.loop.checkpoint import largest_bytes
@@ -85,7 +87,8 @@ def peak_of(config: TrainConfig, development: Development, folds: tuple[Fold, ..
     scored = scoring_rows(dataset.dimensions, dataset.edge(config.input_size))
     fewer = _fewer(development, folds, 2 * config.batch_size, scored)
     _train_an_epoch(_plain(config), development, fewer, device)
-    return Peak(peak_memory_bytes(_CPU), peak_memory_bytes(device))
+    main, placed = _bytes_of_others(config, development.dataset)
+    return Peak(peak_memory_bytes(_CPU) + main, peak_memory_bytes(device) + placed)
 
 
 def predicted_peak(config: TrainConfig, development: Development, folds: int) -> int:
@@ -100,11 +103,23 @@ def predicted_peak(config: TrainConfig, development: Development, folds: int) ->
     step = step_bytes(config.model_copy(update={"batch_size": max(config.batch_size, scored)}), dataset)
     # Data once as they are read and once as they are trained on, which is no less while they are shrunk.
     data = (1 + max(1.0, (edge / dataset.size) ** dataset.dimensions)) * development.images.nbytes
+    data += sum(_bytes_of_others(config, dataset))
     return int(_PROCESS_BYTES + data + folds * largest_bytes(run.state_dict(), config) + step)
 
 
+def _bytes_of_others(config: TrainConfig, target: Dataset) -> tuple[int, int]:
+    """Return the bytes of the images of the other datasets as they are read and as they are trained on.
+
+    Steps on them take what steps on the target do: batches and images have the same size.
+    """
+    others = other_datasets(config.co_training, target)
+    read = sum(one.development_rows * one.size**one.dimensions for one in others)
+    return read, sum(one.development_rows * one.edge(config.input_size) ** one.dimensions for one in others)
+
+
 def _plain(config: TrainConfig) -> TrainConfig:
-    return config.model_copy(update={"resplit": "none", "batching": "random", "progressive": 1.0})
+    changes = {"resplit": "none", "batching": "random", "progressive": 1.0, "co_training": "none"}
+    return config.model_copy(update=changes)
 
 
 def _train_an_epoch(config: TrainConfig, development: Development, folds: tuple[Fold, ...], device: str) -> None:

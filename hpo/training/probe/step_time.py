@@ -32,14 +32,14 @@ def seconds_per_epoch(
 
     On a CPU one thread computes, and the step's batch has the pixels of 32 images of 28 pixels, at least 4 samples, and
     is scaled to the samples of an epoch; the optimizer's update, whose cost is per step, not per sample, is timed
-    separately. Accurate within about a quarter on an idle machine; folds side by side take less. Raises as
-    `train_trial`.
+    separately. Accurate within about a quarter on an idle machine; folds side by side take less. Steps on other
+    datasets (`co_training`) take the place of others, and cost the same. Raises as `train_trial`.
     """
     with memory_failures(), one_thread(), ExitStack() as stack:
         machine = choose_machine(choose_device(device), development.dataset.dimensions, config.precision)
         stack.enter_context(own_stream(machine.device))
         batch_size = _probe_batch(development, config, machine)
-        plain = {"resplit": "none", "batching": "random", "progressive": 1.0}
+        plain = {"resplit": "none", "batching": "random", "progressive": 1.0, "co_training": "none"}
         probe = config.model_copy(update=plain | {"batch_size": batch_size})
         few = first_samples(development, batch_size)
         resident = make_device_dataset(few, config.input_size, machine.device)
