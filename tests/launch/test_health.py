@@ -53,16 +53,22 @@ def test_a_check_that_raises_or_hangs_hides_no_other() -> None:
 
 
 def test_a_missing_file_is_a_warning_unless_a_study_needs_it(tmp_path: Path) -> None:
-    anything = list(look_at_data(tmp_path, lambda: None))
+    anything = list(look_at_data(tmp_path, tuple))
     assert [finding.verdict for finding in anything] == ["ok", "warning"]
-    (needed,) = list(look_at_data(tmp_path, lambda: "breast"))
+    (needed,) = list(look_at_data(tmp_path, lambda: ("breast",)))
     assert (needed.verdict, needed.exit_code) == ("fault", 4)
     assert "`hpo data fetch breast`" in needed.cure
 
 
+def test_the_other_datasets_of_a_study_are_needed_too(tmp_path: Path) -> None:
+    (needed,) = list(look_at_data(tmp_path, lambda: ("breast", "pneumonia")))
+    assert needed.verdict == "fault"
+    assert "`hpo data fetch breast pneumonia`" in needed.cure
+
+
 def test_an_altered_file_is_a_fault(tmp_path: Path) -> None:
     (tmp_path / "breastmnist.npz").write_bytes(b"no archive")
-    (altered,) = [f for f in look_at_data(tmp_path, lambda: None) if f.verdict == "fault"]
+    (altered,) = [f for f in look_at_data(tmp_path, tuple) if f.verdict == "fault"]
     assert "breastmnist.npz" in altered.text
     assert altered.exit_code == 4
 

@@ -304,3 +304,8 @@ def test_a_crowd_waits_no_longer_than_its_patience(monkeypatch: pytest.MonkeyPat
     here, _there = multiprocessing.Pipe()
     with pytest.raises(MeasurementError):
         worker_pool._answer(here, "warm")
+
+
+def test_the_heaviest_configuration_trains_on_the_largest_other_datasets() -> None:
+    choices = 'space.co_training.choices=["none", "pneumonia", "chest"]'
+    assert heaviest(load_spec(builtin_study_file("breast"), (choices,))).co_training == "chest"

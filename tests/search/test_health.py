@@ -40,6 +40,13 @@ def test_a_database_in_order_is_ok_and_tells_of_its_study(any_database: Database
     assert unmentioned(told, name, "digits", 0, budget) == []
 
 
+def test_the_other_datasets_that_a_study_trains_on_are_known(database: Database) -> None:
+    create_or_open(database, "together", load_spec(builtin_study_file("breast"), ("fixed.co_training=all",)))
+    check = DatabaseCheck(database.url.render_as_string(hide_password=False), "together", math.inf)
+    list(check.look())
+    assert (check.dataset, check.others) == ("breast", ("chest", "pneumonia"))
+
+
 def test_a_database_that_answers_late_is_a_warning(any_database: Database) -> None:
     assert {finding.verdict for finding in look(any_database.url, slow=math.inf)} == {"ok"}
     late = look(any_database.url, slow=0.0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 from hpo.errors import DataError
@@ -10,12 +10,12 @@ from hpo.launch.doctor.finding import Finding, fault, ok, warning
 from hpo.study.catalogue import DATASETS, find_dataset
 
 
-def look_at_data(folder: Path, needed: Callable[[], str | None]) -> Iterator[Finding]:
-    """Check the file of the dataset that is `needed`, or of every dataset if None; only a needed file must exist."""
+def look_at_data(folder: Path, needed: Callable[[], Collection[str]]) -> Iterator[Finding]:
+    """Check the files of the datasets that are `needed`, or of every dataset if none; only needed files must exist."""
     from hpo.data.files import file_state
 
-    name = needed()
-    states = [file_state(dataset, folder) for dataset in ([find_dataset(name)] if name else DATASETS)]
+    names = needed()
+    states = [file_state(dataset, folder) for dataset in (map(find_dataset, names) if names else DATASETS)]
     good = [state.dataset for state in states if state.state in ("ok", "built in")]
     missing = [state.dataset for state in states if state.state == "missing"]
     for state in states:
@@ -25,4 +25,4 @@ def look_at_data(folder: Path, needed: Callable[[], str | None]) -> Iterator[Fin
         yield ok("data", f"{', '.join(good)}: present and unaltered, in {folder}")
     if missing:
         text, cure = f"{', '.join(missing)}: not in {folder}", f"run `hpo data fetch {' '.join(missing)}`"
-        yield fault("data", text, cure, DataError) if name else warning("data", text, cure)
+        yield fault("data", text, cure, DataError) if names else warning("data", text, cure)

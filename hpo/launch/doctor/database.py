@@ -25,7 +25,7 @@ class DatabaseCheck:
     """Check of the database at an address, and of a study in it.
 
     Attributes:
-        location, dataset: address of the database and dataset of the study, once looked up.
+        location, dataset, others: address of the database, and datasets of the study, once looked up.
         slow: seconds to connect above which it is a warning.
     """
 
@@ -34,6 +34,7 @@ class DatabaseCheck:
         self._study = study
         self._slow = slow
         self.dataset: str | None = None
+        self.others: tuple[str, ...] = ()
         self.location: DatabaseLocation | None = None
 
     def look(self) -> Iterator[Finding]:
@@ -48,6 +49,7 @@ class DatabaseCheck:
             return
         facts = examine(location.url, self._study)
         self.dataset = facts.study.dataset if facts.study is not None else None
+        self.others = facts.study.others if facts.study is not None else ()
         yield from judge(facts, self._study, slow=self._slow)
 
 

@@ -34,6 +34,9 @@ def examine(context: CheckContext) -> Iterator[Finding]:
     def host() -> str | None:
         return database.location.host if database.location is not None else None
 
+    def needed() -> tuple[str, ...]:
+        return () if database.dataset is None else (database.dataset, *database.others)
+
     def folders() -> list[Folder]:
         chosen = [Folder("logs", context.log_dir)]
         if context.checkpoint_dir is not None:
@@ -45,7 +48,7 @@ def examine(context: CheckContext) -> Iterator[Finding]:
     return run_checks(
         [
             Check("database", database.look, StorageError, 40.0),
-            Check("data", lambda: look_at_data(context.data_dir, lambda: database.dataset), DataError, 60.0),
+            Check("data", lambda: look_at_data(context.data_dir, needed), DataError, 60.0),
             Check("device", lambda: look_at_device(context.device), DeviceError, DEVICE_SECONDS),
             Check("disk", lambda: look_at_disk(folders()), OutputError),
             Check("slurm", look_at_slurm, UsageError),

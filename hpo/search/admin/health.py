@@ -11,6 +11,7 @@ from sqlalchemy.engine import URL, Connection
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import NullPool
 
+from hpo.errors import HpoError
 from hpo.search.database import schema
 from hpo.search.database.address import resolve_address, shown
 from hpo.search.database.engine import make_engine, new_engine
@@ -19,6 +20,7 @@ from hpo.search.database.filesystem import check_local
 from hpo.search.database.optuna_mirror import optuna_revision
 from hpo.search.database.sqlite import open_file
 from hpo.search.study import dataset_of, hpo_studies, is_text
+from hpo.study.spec import StudySpec
 
 _SQLITE_TIMEOUT = 5
 _SILENT = 120.0
@@ -32,12 +34,14 @@ class StudyFacts:
     Attributes:
         trials: the budget.
         workers: number of workers with a heartbeat in the last two minutes.
+        others: datasets that its trials may train on besides.
     """
 
     dataset: str
     trials: int
     finished: int
     workers: int
+    others: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -227,7 +231,16 @@ def _study(connection: Connection, name: str) -> StudyFacts | None:
         row.trials,
         connection.scalar(finished) or 0,
         connection.scalar(alive) or 0,
+        _others_of(row.spec),
     )
+
+
+def _others_of(spec: str) -> tuple[str, ...]:
+    """Return the other datasets of a stored spec; none if this version of hpo, or this machine, cannot read it."""
+    try:
+        return tuple(dataset.name for dataset in StudySpec.from_json(spec).other_datasets())
+    except (ValueError, HpoError):
+        return ()
 
 
 def _plain_engine(url: URL) -> sa.Engine:

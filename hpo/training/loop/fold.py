@@ -297,24 +297,20 @@ class Run:
 
     def _left_out_logits(self, epoch: int) -> Generator[None, None, NDArray[np.float32]]:
         """Return the logits, (n, L), of the samples left out of an epoch, augmented as in training."""
-        rows = self._send(torch.from_numpy(self.noisy.left_out(epoch)))
-        random = generator(self.seed, "left out", epoch, device=self.machine.device)
-        images = self.resident.images
-        size = scoring_rows(images.dim() - 2, max(images.shape[2:]))
         parts = [self.resident.labels[:0]]
-        self.network.eval()
-        for part in torch.split(rows, size) if len(rows) else ():
-            with torch.inference_mode(), self.machine.autocast():
-                parts.append(self.network(self._prepare(part, random)[0]).float())
-            yield
+        if len(rows := self.noisy.left_out(epoch)):
+            random = generator(self.seed, "left out", epoch, device=self.machine.device)
+            self.network.eval()
+            size = scoring_rows(self.resident.images.dim() - 2, max(self.resident.images.shape[2:]))
+            for part in torch.split(self._send(torch.from_numpy(rows)), size):
+                with torch.inference_mode(), self.machine.autocast():
+                    parts.append(self.network(self._prepare(part, random)[0]).float())
+                yield
         return np.asarray(torch.cat(parts).cpu().numpy())
 
     def _end(self, epoch: int, left_out: NDArray[np.float32]) -> None:
         assert self._under_way is not None
-        if not self.noisy.is_off:
-            rows, logits = self._under_way.trained()
-            left = self.noisy.left_out(epoch)
-            self.noisy.observe(np.concatenate([rows, left]), np.concatenate([logits, left_out]))
+        self.noisy.end_epoch(epoch, *self._under_way.trained(), left_out)
         self.epochs_done, self._under_way = epoch + 1, None
 
     def _selection_auc(self) -> Generator[None, None, float]:

@@ -59,13 +59,22 @@ class NoisySamples:
         """Return the sample numbers to draw the batches of an epoch from."""
         return self._samples if self.is_off else np.setdiff1d(self._samples, self.left_out(epoch))
 
-    def observe(self, samples: NDArray[np.int64], logits: NDArray[np.float32]) -> None:
+    def end_epoch(
+        self, epoch: int, samples: NDArray[np.int64], logits: NDArray[np.float32], of_left_out: NDArray[np.float32]
+    ) -> None:
         """Take in an epoch.
 
         Args:
-            samples: (m,) sample numbers as they were trained on or scored, with repetitions.
-            logits: (m, L) of each.
+            samples: (m,) sample numbers as they were trained on, with repetitions.
+            logits: (m, L) of each, in training.
+            of_left_out: (k, L) of the samples that were left out.
         """
+        if not self.is_off:
+            left_out = self.left_out(epoch)
+            self.observe(np.concatenate([samples, left_out]), np.concatenate([logits, of_left_out]))
+
+    def observe(self, samples: NDArray[np.int64], logits: NDArray[np.float32]) -> None:
+        """Take in (m, L) logits of (m,) sample numbers, those of one epoch, with repetitions."""
         if self.is_off:
             return
         place = np.searchsorted(self._samples, samples)
