@@ -10,16 +10,17 @@ import numpy as np
 import pytest
 
 from hpo.data.others import check_others, load_others
-from hpo.errors import DataError
+from hpo.errors import DataError, UsageError
 from hpo.outcome.finalization import finalize
 from hpo.outcome.prediction import predict
+from hpo.search.admin.widening import widen
 from hpo.search.database.database import Database
 from hpo.search.queries.trials import read_record, read_trials
 from hpo.search.queue.workers import this_process
 from hpo.search.study import Study, create_or_open
 from hpo.search.worker.loop import run_worker
 from hpo.search.worker.replay import replay
-from hpo.search.worker.trainer import make_trainer
+from hpo.search.worker.trainer import Task, make_trainer
 from hpo.study.catalogue import DATASETS, Dataset
 from hpo.study.space import Choices
 from hpo.study.spec import Budget, Scoring, Search, StudySpec
@@ -142,3 +143,18 @@ def test_final_networks_have_the_head_of_the_studys_dataset_and_score_its_images
     DATASETS.register("friend", made_npz(made_again, folder, (60, 20, 12), seed=9), replace=True)
     train()
     assert len(beats) > steps
+
+
+def test_a_worker_of_a_study_that_is_extended_by_a_dataset_loads_it_or_ends_and_the_trial_is_not_lost(
+    database: Database, folder: Path
+) -> None:
+    study = create_or_open(database, "together", spec_with("none"))
+    trainer = make_trainer(study.spec, folder, "cpu")
+    wider = spec_with("none", "friend", "absent")
+    widen(database, "together", wider)
+    config = wider.config({"co_training": "friend"})
+    assert [report.epoch for report in trainer(Task(config, seed=0, number=0))] == [1, 2]
+    load_others.__globals__["_load"].cache_clear()
+    (folder / "absent.npz").unlink()
+    with pytest.raises(UsageError, match=r"absent\.npz"):
+        next(iter(trainer(Task(wider.config({"co_training": "absent"}), seed=0, number=1))))

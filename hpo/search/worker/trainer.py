@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from hpo.control import Control
+from hpo.errors import DataError, UsageError
+from hpo.study.co_training import other_datasets
 from hpo.study.config import TrainConfig
 from hpo.study.record import Provenance
 from hpo.study.spec import Scoring, StudySpec
@@ -121,7 +123,7 @@ def make_trainer(
     if note := official_crossings(development, spec.scoring):
         _log.info(note)
     others = load_others(spec.other_datasets(), folder)
-    return _StudyTrainer(spec, development, others, device, checkpoints, sharing)
+    return _StudyTrainer(spec, development, others, folder, device, checkpoints, sharing)
 
 
 class _StudyTrainer:
@@ -130,6 +132,7 @@ class _StudyTrainer:
         spec: StudySpec,
         development: Development,
         others: Others,
+        data_dir: Path,
         device: str,
         checkpoints: Path | None,
         sharing: int,
@@ -142,7 +145,7 @@ class _StudyTrainer:
         self.failure: type[Exception] = TrainingFailure
         self.provenance = provenance(device, development.md5, others)
         self._spec, self._development, self._device, self._folder = spec, development, device, checkpoints
-        self._others = others
+        self._others, self._data_dir = others, data_dir
         self._meter, self._sharing = EnergyMeter(choose_device(device)), sharing
 
     @property
@@ -152,7 +155,6 @@ class _StudyTrainer:
 
     def __call__(self, task: Task) -> Iterator[EpochReport]:
         from hpo.data.folds import scoring_folds
-        from hpo.data.others import others_of
         from hpo.training.loop.trial import train_trial
 
         yield from train_trial(
@@ -165,7 +167,7 @@ class _StudyTrainer:
             control=task.control,
             checkpoint=self._checkpoint(task),
             stages=task.stages,
-            others=others_of(task.config, self._development.dataset, self._others),
+            others=self._others_of(task.config),
         )
 
     def kept(self) -> set[int]:
@@ -202,6 +204,23 @@ class _StudyTrainer:
         scoring = self._spec.scoring
         return scoring if task.scoring_seed is None else scoring.model_copy(update={"seed": task.scoring_seed})
 
+    def _others_of(self, config: TrainConfig) -> tuple[Development, ...]:
+        """Return the development sets that a configuration trains on besides.
+
+        Raises:
+            UsageError: if one has been added to the study since this worker began, and cannot be loaded. Not DataError,
+                by which the trial would fail: it is released, and this worker ends.
+        """
+        from hpo.data.others import load_others, others_of
+
+        target = self._development.dataset
+        added = [one for one in other_datasets(config.co_training, target) if one.name not in self._others]
+        try:
+            self._others = {**self._others, **load_others(added, self._data_dir)}
+        except DataError as error:
+            raise UsageError(f"the study has been extended since this worker began, and {error}") from None
+        return others_of(config, target, self._others)
+
     def _checkpoint(self, task: Task) -> Checkpoint | None:
         from hpo.training.loop.checkpoint import Checkpoint
 
@@ -229,5 +248,5 @@ class _StudyTrainer:
             self.provenance.environment.get("libauc"),
         ]
         # Checkpoints of trials without others keep their hashes.
-        shared += [f"{name} {other.md5}" for name, other in sorted(self._others.items())]
+        shared += [f"{other.dataset.name} {other.md5}" for other in self._others_of(task.config)]
         return hashlib.sha256(json.dumps(shared, sort_keys=True, default=str).encode()).hexdigest()
