@@ -15,6 +15,7 @@ from hpo.outcome.report.result.twins import twin_sentences
 from hpo.study.baselines import shown_name
 from hpo.study.catalogue import find_dataset
 from hpo.study.choices import describe_network
+from hpo.study.co_training import names_of_others
 from hpo.study.record import stored_config
 from hpo.study.stored import JsonObject
 from hpo.text import auc
@@ -70,6 +71,8 @@ def _card(final: Final, entry: FinalEntry, judgement: Judgement, networks: int) 
     estimate = judged.interval
     kind = "seeds and test samples" if estimate is judged.over_all else "test samples"
     shape = ", ".join(("N", *map(str, dataset.image_shape)))
+    others = names_of_others(entry.config.get("co_training"), dataset)
+    together = f"In the first epochs also on training and validation samples of {others}. " if others else ""
     twins = "".join(f" {sentence}" for sentence in twin_sentences(judgement, len(final.labels)))
     return f"""# {shown_name(judged.name, result.epochs(judged.name))} on {dataset.official_name}
 
@@ -80,7 +83,7 @@ output{"s" if dataset.labels > 1 else ""}.
 - **Input.** uint8 images of shape ({shape}), greyscale, 0 to 255.
 - **Output.** Scores from 0 to 1, larger meaning label 1.
 - **Training.** {result.epochs(judged.name)} epochs on the {protocol.rows} set of {dataset.official_name}. \
-Settings are in `config.json`.
+{together}Settings are in `config.json`.
 - **Test AUC.** {auc(judged.mean)}, 95 % interval over {kind} {auc(estimate.low)} to {auc(estimate.high)}, on \
 {len(final.labels)} test samples; each network: {", ".join(auc(one.value) for one in judged.aucs)}.{twins}
 - **Code.** {result.code_version}; study `{result.study}`, entry {result.ledger_row} of the test-set access log.

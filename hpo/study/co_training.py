@@ -72,3 +72,17 @@ def datasets_of(values: Iterable[str], target: Dataset) -> tuple[Dataset, ...]:
     """Return the datasets that any of the values adds, each once, by name; raises UsageError as `other_datasets`."""
     found = {one.name: one for value in values for one in other_datasets(value, target)}
     return tuple(found[name] for name in sorted(found))
+
+
+def names_of_others(value: object, target: Dataset) -> str:
+    """Return a stored value of `co_training` for readers, such as `ChestMNIST and PneumoniaMNIST`; "" for none.
+
+    A dataset that is not registered in this process has the name that was stored.
+    """
+    if value in (None, NONE):
+        return ""
+    try:
+        names = [dataset.official_name for dataset in other_datasets(str(value), target)]
+    except UsageError:
+        names = str(value).split(AND)
+    return " and ".join(names)

@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hpo.api import report
 from hpo.data.others import check_others, load_others
 from hpo.errors import DataError, UsageError
+from hpo.outcome.export import export
 from hpo.outcome.finalization import finalize
 from hpo.outcome.prediction import predict
 from hpo.search.admin.widening import widen
@@ -22,6 +24,7 @@ from hpo.search.worker.loop import run_worker
 from hpo.search.worker.replay import replay
 from hpo.search.worker.trainer import Task, make_trainer
 from hpo.study.catalogue import DATASETS, Dataset
+from hpo.study.co_training import names_of_others
 from hpo.study.space import Choices
 from hpo.study.spec import Budget, Scoring, Search, StudySpec
 from hpo.training.loop.model_file import load_model
@@ -158,3 +161,23 @@ def test_a_worker_of_a_study_that_is_extended_by_a_dataset_loads_it_or_ends_and_
     (folder / "absent.npz").unlink()
     with pytest.raises(UsageError, match=r"absent\.npz"):
         next(iter(trainer(Task(wider.config({"co_training": "absent"}), seed=0, number=1))))
+
+
+def test_report_and_model_card_say_which_other_datasets_were_trained_on(
+    database: Database, folder: Path, tmp_path: Path
+) -> None:
+    study = searched(database, folder, "friend+absent")
+    finalize(study, seeds=1, trial=0, results=tmp_path / "results", device="cpu")
+    export(tmp_path / "results", tmp_path / "out")
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "absent and friend" in card
+    pages = [path.read_text() for path in report(study, results=tmp_path / "results") if path.suffix == ".md"]
+    assert [page for page in pages if "absent and friend" in page]
+    images = np.random.default_rng(0).integers(0, 256, (5, 8, 8), dtype=np.uint8)
+    assert predict(tmp_path / "out", images, "cpu").shape == (5, 1)
+
+
+def test_a_stored_name_of_a_dataset_that_is_not_registered_is_shown_as_it_is(folder: Path) -> None:
+    target = DATASETS.find("target")
+    assert names_of_others("gone+friend", target) == "gone and friend"
+    assert names_of_others("none", target) == names_of_others(None, target) == ""

@@ -14,6 +14,7 @@ from hpo.outcome.report.result.twins import twin_blocks
 from hpo.search.queries.ledger import Opening
 from hpo.statistics.intervals import Comparison, Estimate
 from hpo.study.catalogue import Dataset
+from hpo.study.co_training import names_of_others
 from hpo.study.published import published
 from hpo.text import auc, bounds, shell
 
@@ -100,7 +101,19 @@ def _how(dataset: Dataset, judgement: Judgement, final: Final) -> str:
         f"{judgement.shown(winner)} was chosen {final.result.entry(winner).chosen}. It and the others were trained "
         f"on {rows}, with {protocol.seeds} seed{'s' if protocol.seeds > 1 else ''} for {_epochs(final)} epochs; "
         f"then the test set ({len(final.labels)} samples) was opened and each network scored once."
+        f"{_together(dataset, judgement, final)}"
     )
+
+
+def _together(dataset: Dataset, judgement: Judgement, final: Final) -> str:
+    """Return a sentence on what was trained on other datasets too, which a comparison has to take into account."""
+    named = [
+        f"{judgement.shown(entry.name)} on {others}"
+        for entry in final.result.entries
+        if (others := names_of_others(entry.config.get("co_training"), dataset))
+    ]
+    samples = "training and validation samples of other datasets (`co_training`)"
+    return f" In their first epochs networks were also trained on {samples}: {'; '.join(named)}." if named else ""
 
 
 def _epochs(final: Final) -> str:
