@@ -33,7 +33,7 @@ from hpo.training.loop.passes import fixed_statistics
 from hpo.training.loop.refit import refit
 from hpo.training.loop.trial import train_trial
 from hpo.training.machine.device import choose_machine
-from hpo.training.optim.losses import AUCMLoss
+from hpo.training.optim.losses.aucm import AUCMLoss
 from tests.arrays import made_development
 from tests.plugins import kept_registries
 from tests.training.test_resume import Life

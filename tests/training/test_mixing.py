@@ -10,7 +10,8 @@ from torch import Tensor
 
 from hpo.study.config import TrainConfig
 from hpo.training.inputs.augmentation import Policy, augment
-from hpo.training.optim.losses import AUCMLoss, make_loss
+from hpo.training.optim.losses.aucm import AUCMLoss
+from hpo.training.optim.losses.factory import make_loss
 from hpo.training.seeds import generator
 
 PARTS = 4

@@ -103,7 +103,7 @@ def test_statistics_of_normalisation_are_those_of_full_images_when_a_small_epoch
     network = deepcopy(run.scored_network())
     found = [buffer.clone() for name, buffer in network.named_buffers() if "running" in name]
     random = generator(0, "statistics", 0)
-    batches = run._draw_batches("statistics batches", 0)
+    batches = run._draw_batches("statistics batches", 0, run.steps)
     first = network.get_submodule("bn1")
     assert isinstance(first, torch.nn.BatchNorm2d)
     means: list[Tensor] = []

@@ -21,7 +21,7 @@ from hpo.training.loop.class_share import in_epoch
 from hpo.training.loop.passes import fixed_statistics
 from hpo.training.machine.device import Machine
 from hpo.training.model.network import seeded
-from hpo.training.optim.losses import make_loss
+from hpo.training.optim.losses.factory import make_loss
 from hpo.training.optim.pesg import BlockPESG, make_optimizer
 from hpo.training.seeds import derive_seed, generator
 from hpo.training.state import StateDict
