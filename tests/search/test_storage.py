@@ -6,9 +6,11 @@ import os
 import re
 import socket
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
+import optuna
 import pytest
 import sqlalchemy as sa
 from click.testing import CliRunner
@@ -20,13 +22,15 @@ from hpo.errors import OutputError, StorageError
 from hpo.search.database import schema
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import Database, open_database
-from hpo.search.database.optuna_mirror import new_trial
+from hpo.search.database.optuna_mirror import new_trial, optuna_tables
 from hpo.search.queries.status import read_status
 from hpo.search.queue.workers import this_process
 from hpo.search.study import create_or_open, open_study
 from hpo.search.worker.loop import run_worker
 from hpo.testing.trainer import FakeTrainer, make_spec
 from tests.mention import unmentioned
+
+VERSION_TABLES = ("alembic_version", "version_info")
 
 SPECIAL = "p@ss/w:o%r{d} x"
 
@@ -125,6 +129,34 @@ def test_sqlite_is_set_up_for_several_processes(database: Database) -> None:
         read = {name: connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in ("journal_mode", "synchronous")}
         assert read == {"journal_mode": "wal", "synchronous": 1}
         assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar() == 1
+
+
+def test_optunas_tables_of_a_new_file_are_those_that_optuna_makes(tmp_path: Path) -> None:
+    optuna.storages.RDBStorage(f"sqlite:///{tmp_path}/optuna.sqlite3")
+    open_database(_file(tmp_path / "hpo.sqlite3"), create=True).close()
+    found = []
+    for name in ("optuna", "hpo"):
+        with closing(sqlite3.connect(tmp_path / f"{name}.sqlite3")) as connection:
+            tables = connection.execute("SELECT name, sql FROM sqlite_master WHERE tbl_name NOT LIKE 'hpo%'")
+            versions = [connection.execute(f"SELECT * FROM {table}").fetchall() for table in VERSION_TABLES]
+            found.append((sorted(map(repr, tables)), versions))
+    assert found[0] == found[1]
+    assert len(found[0][0]) > len(optuna_tables())
+
+
+def test_a_new_file_whose_tables_could_not_all_be_made_has_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(schema.metadata, "create_all", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            open_database(_file(tmp_path / "hpo.sqlite3"), create=True)
+    with closing(sqlite3.connect(tmp_path / "hpo.sqlite3")) as connection:
+        assert connection.execute("SELECT name FROM sqlite_master").fetchall() == []
+    open_database(_file(tmp_path / "hpo.sqlite3"), create=True).close()
 
 
 def test_a_reader_waits_for_no_writer(database: Database) -> None:

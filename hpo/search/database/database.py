@@ -247,9 +247,16 @@ def _check_alone(database: Database) -> None:
 
 
 def _create_tables(database: Database) -> None:
-    from hpo.search.database.optuna_storage import plain_storage
+    from hpo.search.database.optuna_storage import plain_storage, tables_as_sql
 
-    plain_storage(database.url, create=True).engine.dispose()
+    statements: list[str] = []
+    if database.engine.dialect.name == "sqlite" and not sa.inspect(database.engine).get_table_names():
+        # All or nothing, and one wait for the disk: Optuna would commit each of its tables and indices by itself.
+        statements = tables_as_sql()
+    else:
+        plain_storage(database.url, create=True).engine.dispose()
     with database.engine.begin() as connection:
+        for statement in statements:
+            connection.exec_driver_sql(statement)
         schema.metadata.create_all(connection, tables=schema.own_tables)
         connection.execute(sa.insert(schema.version).values(version=schema.SCHEMA_VERSION))

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import copy
 import functools
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 import optuna
 from optuna.storages import BaseStorage, RDBStorage, get_storage
 from sqlalchemy.engine import URL, Engine
 from sqlalchemy.orm import scoped_session, sessionmaker
-from sqlalchemy.pool import NullPool
+from sqlalchemy.pool import NullPool, StaticPool
 
 from hpo.errors import StorageError
 from hpo.search.database.address import shown
@@ -54,6 +56,14 @@ def _new_storage(url: URL, *, create: bool, check: bool) -> RDBStorage:
         skip_table_creation=not create,
         skip_compatibility_check=not check,
     )
+
+
+def tables_as_sql() -> list[str]:
+    """Return the SQLite statements that create Optuna's tables and note their version, for one transaction."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    with closing(sqlite3.connect(":memory:", check_same_thread=False)) as memory:
+        RDBStorage("sqlite://", engine_kwargs={"poolclass": StaticPool, "creator": lambda: memory})
+        return [line for line in memory.iterdump() if line not in ("BEGIN TRANSACTION;", "COMMIT;")]
 
 
 def _engine_options(url: URL) -> dict[str, Any]:
