@@ -38,6 +38,8 @@ from tests.plugins import kept_registries, write_distribution  # noqa: E402
 
 def pytest_collection_finish() -> None:
     """Take what is loaded by now out of garbage collection, with which every trial begins: .3 s in a test process."""
+    if "sqlalchemy" in sys.modules:
+        importlib.import_module("tests.migration_scripts").keep_scripts()
     gc.collect()
     gc.freeze()
 
