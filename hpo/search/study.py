@@ -30,6 +30,8 @@ LEASE_SECONDS = 180.0
 BudgetRule = Literal["keep", "extend", "set"]
 """For the number of trials of a study that exists: keep it, extend it but refuse to lower it, or set it."""
 
+_SAME = schema.studies.alias("same")
+
 METRIC = "validation AUC"
 MAX_NAME = 200
 
@@ -100,7 +102,7 @@ class Study:
         """
         if connection.dialect.name != "sqlite":
             return ()
-        theirs, own = schema.optuna_studies.c, schema.studies.alias("same").c
+        theirs, own = schema.optuna_studies.c, _SAME.c
         return (
             sa.exists().where(theirs.study_id == self.study_id, theirs.study_name == self.name),
             sa.exists().where(own.study_id == self.study_id, own.created_at == self.created_at),

@@ -7,6 +7,7 @@ budget's slots with their leases and fencing tokens, reports with standard error
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -327,10 +328,16 @@ def upsert_rows(connection: Connection, table: Any, key: tuple[str, ...], rows: 
     if not rows:
         return
     changed = [name for name in rows[0] if name not in key]
+    given = _new_rows(connection.dialect.name, table)
     if connection.dialect.name == "mysql":
-        insert = mysql.insert(table).values(rows)
-        connection.execute(insert.on_duplicate_key_update({name: insert.inserted[name] for name in changed}))
+        replaced = {name: given.inserted[name] for name in changed}
+        connection.execute(given.values(rows).on_duplicate_key_update(replaced))
         return
-    given = (sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert)(table).values(rows)
     replaced = {name: given.excluded[name] for name in changed}
-    connection.execute(given.on_conflict_do_update(index_elements=list(key), set_=replaced))
+    connection.execute(given.values(rows).on_conflict_do_update(index_elements=list(key), set_=replaced))
+
+
+@cache
+def _new_rows(dialect: str, table: Any) -> Any:
+    """Return an INSERT to begin a statement with; its columns of a row that is there are a copy of all of the table."""
+    return {"mysql": mysql.insert, "sqlite": sqlite.insert, "postgresql": postgresql.insert}[dialect](table)
