@@ -121,7 +121,8 @@ class FakeTrainer:
                 task.control.progress((done + step / 10) / len(plan))
                 if task.control.stop.requested:
                     return
-                time.sleep(self._seconds / 10)
+                if self._seconds:
+                    time.sleep(self._seconds / 10)
             if self._fails(config):
                 raise FakeFailure("diverged")
             self._on_epoch(reported.epochs)
