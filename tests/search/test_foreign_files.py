@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 import tempfile
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,14 @@ def studied(path: Path) -> Database:
     database = open_database(address(path), create=True)
     trained(create_or_open(database, "study", make_spec(3)))
     return database
+
+
+@cache
+def studied_file() -> bytes:
+    """The file of such a database, closed."""
+    with tempfile.TemporaryDirectory() as folder:
+        studied(Path(folder) / "hpo.sqlite3").close()
+        return Path(folder, "hpo.sqlite3").read_bytes()
 
 
 @pytest.fixture
@@ -190,7 +199,7 @@ def test_a_version_that_is_none_is_refused(version: object, tmp_path: Path) -> N
 )
 def test_a_study_that_no_hpo_stored_is_refused(column: str, value: object, tmp_path: Path) -> None:
     path = tmp_path / "hpo.sqlite3"
-    studied(path).close()
+    path.write_bytes(studied_file())
     connection = sqlite3.connect(path)
     connection.execute(f"UPDATE hpo_study SET {column} = ?", (value,))
     connection.commit()
@@ -202,8 +211,7 @@ def test_a_study_that_no_hpo_stored_is_refused(column: str, value: object, tmp_p
 @pytest.mark.parametrize("place", range(100, 45_000, 1500))
 def test_damage_to_a_file_is_no_bug(place: int, tmp_path: Path) -> None:
     path = tmp_path / "hpo.sqlite3"
-    studied(path).close()
-    content = bytearray(path.read_bytes())
+    content = bytearray(studied_file())
     for offset in range(40):
         content[(place + offset) % len(content)] ^= 0x5A
     path.write_bytes(content)
