@@ -113,7 +113,7 @@ def test_a_final_result_compares_tuned_entries_on_the_test_set(gain: float, answ
 
 
 def first_words(final: Final | None) -> str:
-    return blocks(build(Evidence(simulated.search(), final=final)).sections[0], Notice)[0].text
+    return blocks(build(Evidence(simulated.search(6), final=final)).sections[0], Notice)[0].text
 
 
 def test_the_report_begins_with_the_answer() -> None:

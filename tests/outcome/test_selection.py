@@ -16,6 +16,7 @@ from hpo.cli.main import cli
 from hpo.outcome.report.build import Evidence, build
 from hpo.outcome.report.document import Notice, Section, Table, to_html
 from hpo.outcome.report.gather import gather
+from hpo.outcome.report.search.selection import selection_bias
 from hpo.outcome.selection import judge_scores, read_scores, with_correction
 from hpo.search.database import schema
 from hpo.search.database.address import resolve_address
@@ -49,7 +50,7 @@ def _forget_scores(study: Study, *numbers: int) -> None:
 
 
 def _section(evidence: Evidence) -> Section:
-    return next(section for section in build(evidence).sections if "reliability" in pictures(section))
+    return selection_bias(evidence.search, evidence.scores)
 
 
 def test_the_best_trial_is_corrected_and_compared_with_both_baselines(study: Study) -> None:
@@ -73,8 +74,11 @@ def test_without_scores_a_ranking_and_a_report_stay_as_they_are(study: Study, tm
     found = gather(study, tmp_path)
     assert found.scores is None
     without = build(found)
-    extra = [section for section in build(with_scores).sections if section not in without.sections]
+    page = build(with_scores)
+    extra = [section for section in page.sections if section not in without.sections]
     assert [pictures(section) for section in extra] == [["reliability"]]
+    assert extra == [_section(with_scores)]
+    assert " nan" not in to_html(page)
 
 
 def test_trials_without_scores_are_counted_and_left_out(study: Study) -> None:
@@ -129,7 +133,6 @@ def test_the_section_says_what_was_measured(study: Study, tmp_path: Path) -> Non
     assert list(rows(section, 1)) == ["MedMNIST recipe", "LibAUC defaults", f"trial {best.number}"]
     assert len(judgement.ensemble) == 5
     assert unmentioned(text, *judgement.ensemble) == []
-    assert " nan" not in to_html(build(evidence))
 
 
 def test_scores_that_are_no_probabilities_are_named(study: Study, tmp_path: Path) -> None:
