@@ -38,31 +38,33 @@ def test_a_console_shows_any_text(text: str) -> None:
         assert file.getvalue().count(text) == 7
 
 
-@pytest.mark.parametrize("text", TEXTS)
-def test_every_command_shows_what_was_stored(text: str, tmp_path: Path) -> None:
+def test_every_command_shows_what_was_stored(tmp_path: Path) -> None:
+    """Each text is in two trials, an even one in its row and an odd one in its record, and a worker."""
     database = open_database(resolve_address(f"sqlite:///{tmp_path}/hpo.sqlite3"), create=True)
-    trained(create_or_open(database, "study", make_spec(4)))
+    numbers = range(2 * len(TEXTS))
+    trained(create_or_open(database, "study", make_spec(len(numbers) + 1)), aucs=(0.7,) * len(numbers))
     with database.engine.begin() as connection:
-        for column in ("reason", "worker", "checkpoint", "reference"):
-            change = sa.update(schema.trials).where(schema.trials.c.place == 0)
-            connection.execute(change.values({column: text[:60]}))
-        record = connection.scalar(sa.select(schema.trials.c.record).where(schema.trials.c.place == 1)) or "{}"
-        stored = json.loads(record) | {"code_version": text, "environment": {"device": text, text: text}}
-        change = sa.update(schema.trials).where(schema.trials.c.place == 1)
-        connection.execute(change.values(record=json.dumps(stored)))
-        worker = {"host": text, "process": 1, "life": "", "device": text, "job": text, "finished": 0, "message": text}
-        times = {"started": 1.0, "seen": schema.database_now(), "ended": 2.0}
-        connection.execute(sa.insert(schema.workers).values(study_id=1, worker=text, **worker, **times))
+        for place, text in enumerate(TEXTS):
+            change = sa.update(schema.trials).where(schema.trials.c.place == 2 * place)
+            connection.execute(change.values(dict.fromkeys(("reason", "worker", "checkpoint", "reference"), text[:60])))
+            here = schema.trials.c.place == 2 * place + 1
+            record = connection.scalar(sa.select(schema.trials.c.record).where(here)) or "{}"
+            stored = json.loads(record) | {"code_version": text, "environment": {"device": text, text: text}}
+            connection.execute(sa.update(schema.trials).where(here).values(record=json.dumps(stored)))
+            worker = dict.fromkeys(("host", "device", "job", "message"), text) | {
+                "process": 1,
+                "life": "",
+                "finished": 0,
+            }
+            times = {"started": 1.0, "seen": schema.database_now(), "ended": 2.0}
+            connection.execute(sa.insert(schema.workers).values(study_id=1, worker=text, **worker, **times))
     database.close()
     for words in (
-        *(["status", "study"], ["trials", "study"], ["trials", "study", "0"], ["trials", "study", "1"]),
-        *(
-            ["best", "study"],
-            ["status", "study", "--json"],
-            ["trials", "study", "--json"],
-            ["trials", "study", "1", "--json"],
-        ),
-        *(["best", "study", "--json"], ["status", "study", "--picture", "picture.svg"]),
+        *(["status", "study"], ["trials", "study"], ["best", "study", "--count", "20"]),
+        *(["trials", "study", str(number)] for number in numbers),
+        *(["trials", "study", str(number), "--json"] for number in numbers),
+        *(["status", "study", "--json"], ["trials", "study", "--json"], ["best", "study", "--json"]),
+        ["status", "study", "--picture", "picture.svg"],
     ):
         run = hpo_here(*words, cwd=tmp_path)
         assert run.returncode == 0, run.stderr

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.run import hpo
+from tests.cli.run import hpo, hpo_here
 from tests.mention import unmentioned
 from tests.slurm.fake import FakeSlurm
 
@@ -21,7 +21,7 @@ SERVER = "postgresql://me:s3cret-w0rd@db1:5432/hpo"
 )
 def test_a_script_is_printed_for_reading_and_nothing_is_stored(tmp_path: Path, arguments: list[str]) -> None:
     options = ["--preset", "grace", "--workers", "3", "--storage", SERVER]
-    run = hpo(*arguments, *options, cwd=tmp_path)
+    run = hpo_here(*arguments, *options, cwd=tmp_path)
     assert run.returncode == 0, run.stderr
     assert "#SBATCH --array=0-2" in run.stdout
     assert "`hpo launch --on slurm`" in run.stderr
@@ -44,7 +44,7 @@ def test_a_script_is_printed_for_reading_and_nothing_is_stored(tmp_path: Path, a
 def test_a_job_that_cannot_be_is_an_error_with_its_code(
     tmp_path: Path, options: list[str], code: int, named: list[str]
 ) -> None:
-    run = hpo("launch", "--dataset", "digits", "--on", "slurm", *options, cwd=tmp_path, PATH="/nowhere")
+    run = hpo_here("launch", "--dataset", "digits", "--on", "slurm", *options, cwd=tmp_path, PATH="/nowhere")
     assert run.returncode == code, run.stderr
     assert "Traceback" not in run.stderr
     assert "s3cret" not in run.stderr
@@ -53,8 +53,8 @@ def test_a_job_that_cannot_be_is_an_error_with_its_code(
 
 
 def test_presets_are_listed_for_people_and_for_programs(tmp_path: Path) -> None:
-    assert "TAMU HPRC FASTER" in hpo("slurm", "presets", cwd=tmp_path).stdout
-    listed = json.loads(hpo("slurm", "presets", "--json", cwd=tmp_path).stdout)
+    assert "TAMU HPRC FASTER" in hpo_here("slurm", "presets", cwd=tmp_path).stdout
+    listed = json.loads(hpo_here("slurm", "presets", "--json", cwd=tmp_path).stdout)
     assert listed["grace"]["partitions"]["gpu"] == {"seconds": 604_800, "gpus": {"a100": 2, "rtx": 2, "t4": 4}}
 
 
