@@ -67,6 +67,8 @@ def test_every_section_is_there_and_every_figure_is_sound_svg_with_a_caption(doc
 
 def test_many_dots_and_curves_are_images_within_their_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     search = simulated.search()
+    spec = search.spec.model_copy(update={"space": dict(list(search.spec.space.items())[:3])})
+    search = dataclasses.replace(search, spec=spec)
     few = [figures.curves(search), figures.slices(search), figures.history(search), figures.overfitting(search)]
     monkeypatch.setattr(drawing, "MANY", 2)
     many = [figures.curves(search), figures.slices(search), figures.history(search), figures.overfitting(search)]
