@@ -41,7 +41,7 @@ test: check
 lock:
 	$(PYTHON) -m venv /tmp/hpo-lock && /tmp/hpo-lock/bin/pip install --quiet uv
 	/tmp/hpo-lock/bin/uv pip compile --quiet pyproject.toml -c requirements.in --universal --python-version 3.11 \
-		--all-extras --upgrade --no-emit-index-url --no-annotate --no-header -o requirements.lock
+		--extra dev --extra postgres --extra mysql --extra server --upgrade --no-emit-index-url --no-annotate --no-header -o requirements.lock
 
 clean:
 	rm -rf $(VENV) demo-run

@@ -130,6 +130,8 @@ def launch(
     device: str = "auto",
     data_dir: str | Path | None = None,
     checkpoint_dir: str | Path | None = None,
+    hours: float | None = None,
+    extend: bool = False,
 ) -> Study:
     """Create or resume a study and start workers for it, as `hpo launch` does.
 
@@ -147,6 +149,8 @@ def launch(
         device: auto, cpu, cuda or cuda:N.
         data_dir: as for `run_worker`.
         checkpoint_dir: as for `run_worker`; on a path that all hosts share.
+        hours: after which local workers end; without `trials`, as many trials as fit by estimate. None for no limit.
+        extend: whether wider ranges and more choices widen a study that exists.
 
     Raises:
         UsageError, StudyFileError, DataError, StorageError, StudyConflictError, DeviceError, OutputError: before
@@ -172,9 +176,12 @@ def launch(
             workers=workers,
             device=device,
             checkpoint_dir=_text(checkpoint_dir),
+            hours=hours,
+            sets_trials=hours is not None and trials is None,
         ),
         on=on,
         budget=_budget_rule(trials),
+        extend=extend,
     )
     return launched.study
 

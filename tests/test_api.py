@@ -166,6 +166,17 @@ def test_the_package_of_launching_is_the_function_of_launching_too(storage: str)
     assert launching.estimate.trained_share is trained_share
 
 
+def test_a_launch_widens_a_space_when_told_to_and_keeps_hours_where_workers_can(storage: str) -> None:
+    wider = hpo.load_spec("digits", {"space.learning_rate.low": 1e-5})
+    hpo.launch("digits", storage, "widened", on="none")
+    with pytest.raises(StudyConflictError):
+        hpo.launch(wider, storage, "widened", on="none")
+    study = hpo.launch(wider, storage, "widened", on="none", extend=True)
+    assert hpo.open_study("widened", storage).spec.space == study.spec.space == wider.space
+    with pytest.raises(UsageError):
+        hpo.launch("digits", storage, "hours", on="none", hours=1)
+
+
 def test_launching_is_callable_before_and_after_its_package_is_imported(tmp_path: Path) -> None:
     for first in ("", "import hpo.launch.estimate", "from hpo import launch"):
         code = f"import hpo\n{first}\nassert callable(hpo.launch)\nfrom hpo.launch.estimate import Estimate"
