@@ -108,7 +108,7 @@ def search_once(name: str, task_name: str, seed: int, budget: int) -> dict[str, 
         "seconds": seconds,
         "incumbents": {str(share): true(_incumbent(found.incumbents, share * budget * FOLDS)) for share in SHARES},
         # At the end, whatever was spent: trials in progress are trained to their end.
-        "chosen": true(found.whole[0]) if found.whole else None,
+        "chosen": true(found.chosen),
     }
 
 

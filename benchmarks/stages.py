@@ -75,9 +75,9 @@ def read_curves_of(path: Path) -> list[Curves]:
     table = []
     for curves_of_one in found.values():
         finals = [float(np.mean(curve[-1])) for curve in curves_of_one]
-        for place, curve in enumerate(curves_of_one):
+        for place, seen in enumerate(curves_of_one):
             others = finals[:place] + finals[place + 1 :]
-            table.append(Curves(curve, float(np.mean(others or finals))))
+            table.append(Curves(seen, float(np.mean(others or finals))))
     return table
 
 

@@ -17,6 +17,7 @@ from hpo.search.strategy.common_rung import RUNG_AUCS, ListedTrials
 from hpo.search.strategy.pruner import Reached, Rung, make_pruner
 from hpo.search.strategy.sampler import make_sampler
 from hpo.search.strategy.seeds import trial_seed
+from hpo.search.strategy.smoothing import smooth
 from hpo.study.spec import Budget, Scoring, Search, StudySpec
 from hpo.study.stages import Stage
 
@@ -30,9 +31,11 @@ class OnOptuna:
     Args:
         spec: of the pruner and its rungs.
         sampler: of each trial; sees the trials of `self.listed`.
+        smooths: whether the best trial is that with the highest smoothed AUC, as in hpo, or the highest AUC.
     """
 
-    def __init__(self, spec: StudySpec, sampler: SamplerOfTrial) -> None:
+    def __init__(self, spec: StudySpec, sampler: SamplerOfTrial, *, smooths: bool = False) -> None:
+        self._smooths = smooths
         self._pruner, self._sampler = make_pruner(spec), sampler
         self.rungs: Sequence[Stage] = self._pruner.stages()
         self._reached: list[list[Reached]] = [[] for _ in self.rungs]
@@ -71,6 +74,13 @@ class OnOptuna:
         self._end(trial, TrialState.PRUNED, own.auc)
         return False
 
+    def choose(self, whole: Sequence[int]) -> int:
+        """Return the whole trial with the highest AUC, smoothed if so asked."""
+        found = smooth(SPACE, self._storage.listed, self.rungs) if self._smooths else None
+        if found is None:
+            return whole[0]
+        return max(found.aucs, key=lambda number: found.aucs[number])
+
     def _end(self, trial: FrozenTrial, state: TrialState, auc: float) -> None:
         trial.state, trial.value = state, auc
 
@@ -108,9 +118,20 @@ def spec_of(seed: int, **search: Any) -> StudySpec:
 
 
 def hpo(seed: int, **search: Any) -> OnOptuna:
-    """hpo as it is: its own sampler and pruner by its own functions."""
+    """hpo as it is: its own sampler, pruner and choice by its own functions."""
     spec = spec_of(seed, **search)
+    return OnOptuna(spec, lambda number: make_sampler(spec, number), smooths=True)
+
+
+def hpo_by_auc(seed: int) -> OnOptuna:
+    """hpo, but the trial with the highest AUC is the best one."""
+    spec = spec_of(seed)
     return OnOptuna(spec, lambda number: make_sampler(spec, number))
+
+
+def hpo_random(seed: int) -> OnOptuna:
+    """hpo with random draws."""
+    return hpo(seed, sampler="random")
 
 
 def hpo_before(seed: int) -> OnOptuna:
@@ -120,7 +141,8 @@ def hpo_before(seed: int) -> OnOptuna:
 
 def random_asha(seed: int) -> OnOptuna:
     """Random draws and asynchronous successive halving over epochs."""
-    return hpo(seed, sampler="random", rungs="epochs")
+    spec = spec_of(seed, sampler="random", rungs="epochs")
+    return OnOptuna(spec, lambda number: make_sampler(spec, number))
 
 
 def optuna_asha(seed: int) -> OnOptuna:
@@ -145,6 +167,8 @@ def _optuna_tpe(spec: StudySpec, **options: Any) -> OnOptuna:
 
 METHODS: dict[str, Callable[[int], OnOptuna]] = {
     "hpo": hpo,
+    "hpo by AUC": hpo_by_auc,
+    "hpo, random draws": hpo_random,
     "hpo 51a1257": hpo_before,
     "random + ASHA": random_asha,
     "Optuna TPE + ASHA": optuna_asha,

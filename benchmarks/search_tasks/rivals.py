@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,15 @@ from hpo.study.stages import Stage
 RUNGS = (Stage(FOLDS, EPOCHS // 9), Stage(FOLDS, EPOCHS // 3), Stage(FOLDS, EPOCHS))
 
 
-class SyneTuneBohb:
+class _ByAuc:
+    """A method whose best trial is the one with the highest AUC."""
+
+    def choose(self, whole: Sequence[int]) -> int:
+        """Return the whole trial with the highest AUC."""
+        return whole[0]
+
+
+class SyneTuneBohb(_ByAuc):
     """Syne Tune's BOHB: kernel densities at the highest rung with enough trials, asynchronous successive halving."""
 
     rungs = RUNGS
@@ -66,7 +75,7 @@ class SyneTuneBohb:
         return bool(decision == SchedulerDecision.CONTINUE and epoch < EPOCHS)
 
 
-class SmacHyperband:
+class SmacHyperband(_ByAuc):
     """SMAC3's multi-fidelity facade: random forests and Hyperband; what is promoted goes on training where it was."""
 
     rungs = RUNGS

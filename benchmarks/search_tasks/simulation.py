@@ -43,6 +43,9 @@ class Method(Protocol):
     def tell(self, job: Job, fold_aucs: tuple[float, ...]) -> bool:
         """Take the AUCs of a rung's folds at its end; return whether the worker goes on with the trial."""
 
+    def choose(self, whole: Sequence[int]) -> int:
+        """Return which of the trials that have been trained whole is the best one; they come by AUC, the best first."""
+
 
 @dataclass
 class Trial:
@@ -58,9 +61,10 @@ class Found:
     """What a search found.
 
     Attributes:
-        incumbents: epochs over single folds that were spent, and the best whole trial then, at each change.
+        incumbents: epochs over single folds that were spent, and the chosen whole trial then, at each change.
         trials: all configurations that were tried, in order.
-        whole: the numbers of the trials that were trained whole, the best first.
+        whole: the numbers of the trials that were trained whole, the best by AUC first.
+        chosen: the number of the one that the method chose; None without a whole trial.
         spent: epochs over single folds.
         seconds: simulated time, in steps.
     """
@@ -68,6 +72,7 @@ class Found:
     incumbents: list[tuple[int, int]]
     trials: list[Config]
     whole: list[int]
+    chosen: int | None
     spent: int
     seconds: float
 
@@ -110,15 +115,18 @@ def simulate(task: Task, method: Method, budget: int, seed: int) -> Found:
         if job.rung == last:
             trial.runs = []
             whole = _whole(trials, last)
-            if not incumbents or incumbents[-1][1] != whole[0]:
-                incumbents.append((spent, whole[0]))
+            chosen = method.choose(whole)
+            if not incumbents or incumbents[-1][1] != chosen:
+                incumbents.append((spent, chosen))
         elif goes_on:
             begin(Job(job.trial, job.config, job.rung + 1))
             continue
         if spent < budget:
             begin(method.ask())
     configs = [trials[number].config for number in sorted(trials)]
-    return Found(incumbents, configs, _whole(trials, last), spent, now)
+    # The trials in progress at the end have been trained on since the last choice.
+    whole = _whole(trials, last)
+    return Found(incumbents, configs, whole, method.choose(whole) if whole else None, spent, now)
 
 
 def _whole(trials: dict[int, Trial], last: int) -> list[int]:

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from hpo.search.queries.scores import OutOfFold, read_out_of_fold
+from hpo.search.queries.smoothing import read_smoothed
 from hpo.search.queries.trials import CorrectedBest, CorrectedDifference, Ranking
+from hpo.search.strategy.smoothing import Smoothed
 from hpo.search.study import Study
-from hpo.statistics.bbc_cv import Corrected, Selection, corrected_selection
+from hpo.statistics.bbc_cv import Corrected, Selection, Smoother, corrected_selection
 from hpo.statistics.delong import difference_of_fixed_networks
 from hpo.statistics.intervals import Comparison
 from hpo.statistics.network_metrics import NetworkMetrics
@@ -61,7 +63,8 @@ def with_correction(study: Study, ranking: Ranking) -> Ranking:
     found = read_scores(study)
     if found is None:
         return ranking
-    return dataclasses.replace(ranking, corrected=_corrected_best(found, _selection(found, ensemble=0, seed=0)))
+    selection = _selection(found, read_smoothed(study), ensemble=0, seed=0)
+    return dataclasses.replace(ranking, corrected=_corrected_best(found, selection))
 
 
 def read_scores(study: Study) -> OutOfFold | None:
@@ -76,26 +79,40 @@ def read_scores(study: Study) -> OutOfFold | None:
     return None if found is None or len(found.numbers) - len(found.baselines) < 2 else found
 
 
-def judge_scores(scores: OutOfFold, seed: int = 0) -> ScoresJudgement:
+def judge_scores(scores: OutOfFold, smoothed: Smoothed | None = None, seed: int = 0) -> ScoresJudgement:
     """Correct the best trial for its selection, and compare the best with the baselines and with an ensemble.
 
     Args:
         scores: of at least two trials that are no baselines.
+        smoothed: the smoothed AUCs of the study, if it ranks trials by them.
         seed: of the resamples.
     """
-    selection = _selection(scores, ENSEMBLE, seed)
+    selection = _selection(scores, smoothed, ENSEMBLE, seed)
     return ScoresJudgement(
         best=_corrected_best(scores, selection),
-        paired=_paired(scores),
+        paired=_paired(scores, selection.place),
         ensemble=tuple(scores.numbers[place] for place in selection.ensemble),
         ensemble_auc=selection.ensemble_auc,
         ensemble_gain=selection.ensemble_gain,
     )
 
 
-def _selection(scores: OutOfFold, ensemble: int, seed: int) -> Selection:
+def _selection(scores: OutOfFold, smoothed: Smoothed | None, ensemble: int, seed: int) -> Selection:
     fixed = [scores.numbers.index(number) for number in scores.baselines.values()]
-    return corrected_selection(scores.folds, _sampled(scores), fixed, ensemble, seed=seed)
+    sampled = _sampled(scores)
+    rule = None if smoothed is None else _smoother(smoothed, [scores.numbers[place] for place in sampled])
+    return corrected_selection(scores.folds, sampled, fixed, ensemble, seed=seed, smoother=rule)
+
+
+def _smoother(smoothed: Smoothed, numbers: Sequence[int]) -> Smoother:
+    """Return the smoother of the trials with these numbers; one that has ended since then keeps its own AUC."""
+    places = {number: place for place, number in enumerate(smoothed.numbers)}
+    known = [place for place, number in enumerate(numbers) if number in places]
+    own = [places[numbers[place]] for place in known]
+    values, derivatives = np.full(len(numbers), np.nan), np.zeros((len(numbers), len(numbers)))
+    values[known] = smoothed.values[own]
+    derivatives[np.ix_(known, known)] = smoothed.derivatives[np.ix_(own, own)]
+    return Smoother(values, derivatives)
 
 
 def _sampled(scores: OutOfFold) -> list[int]:
@@ -124,10 +141,12 @@ def _corrected_best(scores: OutOfFold, selection: Selection) -> CorrectedBest:
     )
 
 
-def _paired(scores: OutOfFold) -> list[Paired]:
+def _paired(scores: OutOfFold, selected: int) -> list[Paired]:
+    """Compare the selected trial, and those with the highest AUCs, with the baselines."""
     places = _sampled(scores)
     values = out_of_fold_aucs([fold.of(places) for fold in scores.folds]).values
-    best = [places[row] for row in np.argsort(-values, kind="stable")[:_BEST]]
+    highest = [places[row] for row in np.argsort(-values, kind="stable")]
+    best = [selected, *(place for place in highest if place != selected)][:_BEST]
     return [
         Paired(scores.numbers[place], name, _difference(scores, (place, scores.numbers.index(number))))
         for place in best

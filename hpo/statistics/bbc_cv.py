@@ -55,9 +55,37 @@ class Corrected:
         return self.naive - self.corrected
 
 
+@dataclass(frozen=True, eq=False)
+class Smoother:
+    """A rule that selects by AUCs smoothed over configurations, as a linear function of the configurations' own AUCs.
+
+    Attributes:
+        values: (C,) smoothed AUCs of the candidates; nan for those that it does not smooth, which keep their own.
+        derivatives: (C, C) of the smoothed AUCs by the candidates' own; those by other values do not matter, since they
+            stay as they are when samples are drawn anew.
+    """
+
+    values: NDArray[np.float64]
+    derivatives: NDArray[np.float64]
+
+    def at(self, aucs: NDArray[np.float64], drawn: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the smoothed AUCs of resamples.
+
+        Args:
+            aucs: (C,) on all samples.
+            drawn: (C, B) on the samples of each resample.
+        """
+        smoothed = self.values[:, None] + self.derivatives @ (drawn - aucs[:, None])
+        return np.where(np.isnan(self.values)[:, None], drawn, smoothed)
+
+    def of(self, places: NDArray[np.int64]) -> Smoother:
+        """Return the rule for some of the candidates, as if the AUCs of the others stayed as they are."""
+        return Smoother(self.values[places], self.derivatives[np.ix_(places, places)])
+
+
 @dataclass(frozen=True)
 class Selection:
-    """The configuration with the highest mean AUC over folds.
+    """The configuration with the highest mean AUC over folds, or the highest smoothed one.
 
     Attributes:
         place: of the selected configuration, among all.
@@ -86,6 +114,7 @@ def corrected_selection(
     resamples: int = RESAMPLES,
     seed: int = 0,
     confidence: float = CONFIDENCE,
+    smoother: Smoother | None = None,
 ) -> Selection:
     """Select the candidate with the highest mean AUC over folds, and correct its AUC for the selection by BBC-CV.
 
@@ -96,6 +125,7 @@ def corrected_selection(
         candidates: places of the configurations that were selected from, at least one.
         references: places of configurations that were fixed before, to compare with.
         ensemble: number of best candidates whose ranks within folds are averaged; 0 for none. Fewer than two are none.
+        smoother: of the candidates, by which they are selected instead; members of the ensemble are the best by AUC.
 
     Raises:
         OneClassError, ValueError: as `out_of_fold_aucs`; ValueError without candidates, or for fewer than MIN_RESAMPLES
@@ -108,15 +138,18 @@ def corrected_selection(
         raise ValueError(f"{len(candidates)} candidates and {resamples} resamples; needed are 1 and {MIN_RESAMPLES}")
     members = min(ensemble, len(candidates)) if ensemble > 1 and len(candidates) > 1 else 0
     own = [fold.of(candidates) for fold in folds]
-    values, within_reach = _contenders(own, max(members, 1))
+    values, within_reach = _contenders(own, max(members, 1), smoother)
     places, values = np.asarray(candidates)[within_reach], values[within_reach]
     own = [fold.of(within_reach) for fold in own]
+    rule = None if smoother is None else smoother.of(within_reach)
     work = sum(fold.scores.size for fold in own)
     draws = _Draws(own, max(MIN_RESAMPLES, min(resamples, MOST_WORK // max(work, 1))), seed)
     drawn = draws.areas(own)
-    chosen = draws.areas_left_out(own, drawn.argmax(axis=0)[:, None])
+    ranked = drawn if rule is None else rule.at(values, drawn)
+    chosen = draws.areas_left_out(own, ranked.argmax(axis=0)[:, None])
     order = np.argsort(-values, kind="stable")
-    best = float(values[order[0]])
+    selected = int(order[0] if rule is None else rule.at(values, values[:, None]).argmax())
+    best = float(values[selected])
     differences = {}
     for reference in references:
         fixed = [fold.of([reference]) for fold in folds]
@@ -129,7 +162,7 @@ def corrected_selection(
         together = _corrected(whole, averaged, confidence)
         gain = _corrected(whole - best, averaged - chosen, confidence)
     return Selection(
-        place=int(places[order[0]]),
+        place=int(places[selected]),
         auc=_corrected(best, chosen, confidence),
         differences=differences,
         ensemble=tuple(int(place) for place in places[order[:members]]),
@@ -162,10 +195,16 @@ def _ensemble(
     return whole, draws.areas_left_out(ranked, teams)
 
 
-def _contenders(folds: Sequence[ScoredFold], count: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+def _contenders(
+    folds: Sequence[ScoredFold], count: int, smoother: Smoother | None
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Return the AUCs of all candidates, and the places of those that may be among the best `count` of a resample."""
     metrics = out_of_fold_aucs(folds)
     last = int(np.argsort(-metrics.values, kind="stable")[count - 1])
+    if smoother is not None:
+        # What is selected may be below the best by AUC.
+        selected = int(smoother.at(metrics.values, metrics.values[:, None]).argmax())
+        last = min(last, selected, key=lambda place: metrics.values[place])
     errors = np.linalg.norm(metrics.influences - metrics.influences[last], axis=1)
     is_near = metrics.values >= metrics.values[last] - _OUT_OF_REACH * errors
     return metrics.values, np.flatnonzero(is_near)

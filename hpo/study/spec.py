@@ -135,6 +135,11 @@ class Confirm(_Section):
     top: int = Field(8, ge=1, le=30)
     """Number of distinct configurations to train again, the best complete ones; the baselines are added to them."""
 
+    ranking: Literal["smoothed", "auc"] = "smoothed"
+    """What ranks the complete trials of the search, and so chooses candidates: the AUC smoothed over similar
+    configurations (docs/statistics.md), which is less a matter of luck; or `auc`, the AUC of the trial alone, as in
+    studies that were created before there was this key."""
+
     per_family: int = Field(2, ge=0, le=10)
     """Number of best configurations of each loss family (those that maximise the AUC: AUCM, joint, compositional,
     pairwise, pauc; cross-entropy and focal loss; each loss of a plug-in that names no family) to train again, where
@@ -152,11 +157,12 @@ class Confirm(_Section):
 _BEFORE: dict[str, JsonObject] = {
     "scoring": {"groups": "none"},
     "search": {"rungs": "epochs"},
-    "confirm": {"per_family": 0},
+    "confirm": {"per_family": 0, "ranking": "auc"},
 }
 """Sections and keys that older stored specs do not have, with what was meant there: samples of one group could be
-separated, all folds were trained together, and a confirmation took the best whatever their loss. With another meaning
-their trials could not be repeated, and a rule that was fixed before the search would change after it."""
+separated, all folds were trained together, and a confirmation took the best by their own AUC, whatever their loss. With
+another meaning their trials could not be repeated, and a rule that was fixed before the search would change after it.
+"""
 
 
 class StudySpec(BaseModel):
@@ -232,7 +238,7 @@ class StudySpec(BaseModel):
         del values["budget"]["trials"]
         # Keys that were added to specs later are left out at their defaults, so that older studies keep fingerprints.
         confirm = self.confirm.model_dump(mode="json", exclude_defaults=True)
-        values["confirm"] = {"per_family": self.confirm.per_family, **confirm}
+        values["confirm"] = {"per_family": self.confirm.per_family, "ranking": self.confirm.ranking, **confirm}
         for number, candidate in enumerate(self.plan.candidates if self.plan else ()):
             values["plan"]["candidates"][number]["config"] = candidate.config.identity()
         # By their places, so that differences are told one by one.

@@ -47,7 +47,7 @@ def test_committed_studies_keep_their_fingerprints_and_have_no_groups(path: Path
     specs = {row.name: open_study(database, row.name).spec for row in list_studies(database)}
     assert {name: spec.fingerprint() for name, spec in specs.items()} == stored_fingerprints(database)
     assert {spec.scoring.groups for spec in specs.values()} == {"none"}
-    assert {spec.confirm.per_family for spec in specs.values()} == {0}
+    assert {(spec.confirm.per_family, spec.confirm.ranking) for spec in specs.values()} == {(0, "auc")}
     database.close()
 
 
@@ -62,11 +62,12 @@ def test_a_study_from_before_groups_is_resumed_from_the_file_that_it_was_made_fr
 def test_a_spec_from_before_loss_families_is_confirmed_without_them_and_resumed_from_its_file() -> None:
     file = make_spec()
     stored = json.loads(file.model_dump_json())
-    del stored["confirm"]["per_family"]
+    del stored["confirm"]["per_family"], stored["confirm"]["ranking"]
     old = StudySpec.from_json(json.dumps(stored))
     del stored["confirm"]
     assert StudySpec.from_json(json.dumps(stored)) == old
     assert (file.confirm.per_family, old.confirm.per_family) == (2, 0)
+    assert (file.confirm.ranking, old.confirm.ranking) == ("smoothed", "auc")
     assert file.fingerprint() != old.fingerprint() == file.like(old).fingerprint()
     assert "per_family" not in json.dumps(old.canonical())
     plan = old.model_copy(update={"plan": make_plan()})

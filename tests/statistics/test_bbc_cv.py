@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks import bbc_cv as simulation
 from hpo.statistics.auc import OneClassError, auc
-from hpo.statistics.bbc_cv import corrected_selection
+from hpo.statistics.bbc_cv import Smoother, corrected_selection
 from hpo.statistics.bootstrap import MIN_RESAMPLES
 from hpo.statistics.out_of_fold import ScoredFold, out_of_fold_aucs
 
@@ -137,3 +137,26 @@ def test_the_corrected_interval_holds_the_truth(noise: float) -> None:
     assert found["holds the networks"][0] >= 0.93
     assert found["holds the difference"][0] >= 0.93
     assert found["holds the networks"][0] > found["DeLong holds the difference"][0]
+
+
+def test_a_rule_that_smooths_nothing_selects_by_auc() -> None:
+    folds = _folds(configurations=8)
+    values = out_of_fold_aucs(folds).values
+    plain = corrected_selection(folds, range(8), [2], 3, resamples=200)
+    for rule in (Smoother(values, np.eye(8)), Smoother(np.full(8, np.nan), np.zeros((8, 8)))):
+        assert corrected_selection(folds, range(8), [2], 3, resamples=200, smoother=rule) == plain
+
+
+def test_a_smoothing_rule_selects_its_own_best_and_averaging_leaves_less_optimism() -> None:
+    folds = _folds(configurations=30)
+    values = out_of_fold_aucs(folds).values
+    averaged = np.full((30, 30), 0.5 / 30) + 0.5 * np.eye(30)
+    worst = int(values.argmin())
+    liked = values.copy()
+    liked[worst] = 1.0
+    fixed = corrected_selection(folds, range(30), resamples=200, smoother=Smoother(liked, 0.1 * averaged))
+    assert fixed.place == worst
+    assert fixed.auc.naive == pytest.approx(values.min())
+    assert abs(fixed.auc.optimism) < 0.01
+    plain = corrected_selection(folds, range(30), resamples=200)
+    assert fixed.auc.optimism < plain.auc.optimism

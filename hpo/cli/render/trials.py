@@ -74,7 +74,9 @@ def record_table(name: str, number: int, record: TrialRecord | None, curve: list
 
 def ranked_table(name: str, ranking: Ranking) -> RenderableType:
     """Tabulate the ranked complete trials, baselines marked, with a note on the optimism of the first."""
-    table = Table("rank", "trial", "AUC", "95 % interval", "configuration", title=f"best of {name}")
+    is_smoothed = any(best.smoothed is not None for best in ranking.trials)
+    columns = ("rank", "trial", "AUC", "95 % interval", *(("smoothed",) if is_smoothed else ()), "configuration")
+    table = Table(*columns, title=f"best of {name}")
     for best in ranking.trials:
         value = best.value
         table.add_row(
@@ -82,6 +84,7 @@ def ranked_table(name: str, ranking: Ranking) -> RenderableType:
             str(value.number),
             with_error(value.auc, value.standard_error),
             "" if value.low is None else f"{auc(value.low)} to {auc(value.high)}",
+            *((auc(best.smoothed),) if is_smoothed else ()),
             _configuration(best),
         )
     lines = [Text(ranking.note, style="dim")]

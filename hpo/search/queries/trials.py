@@ -12,6 +12,7 @@ from hpo.errors import StudyNotFoundError
 from hpo.search.database import schema
 from hpo.search.database.schema import AnyRow, database_now
 from hpo.search.queries.reported import Reported, Reports, read_reported, warning_of
+from hpo.search.queries.smoothing import read_smoothed
 from hpo.search.study import Study, fold_aucs
 from hpo.statistics.intervals import clipped_interval
 from hpo.study.baselines import cut_short, shown_name
@@ -124,6 +125,8 @@ class BestTrial:
 
     Attributes:
         candidate: as in `TrialRow`; `repeat`, `training_auc`, `last_training_auc` and `start` likewise.
+        smoothed: AUC smoothed over similar configurations, by which it is ranked, see `hpo.search.queries.smoothing`;
+            None where trials are ranked by their own AUC, and for baselines, which were not chosen from many.
     """
 
     rank: int
@@ -135,6 +138,7 @@ class BestTrial:
     training_auc: float | None = None
     last_training_auc: float | None = None
     start: str | None = None
+    smoothed: float | None = None
 
     @property
     def label(self) -> str:
@@ -226,26 +230,35 @@ def read_trials(study: Study, numbers: Collection[int] | None = None) -> list[Tr
 
 
 def read_best(study: Study, count: int = 10) -> Ranking:
-    """Return the `count` best complete trials with their configurations, best first, including baselines."""
+    """Return the `count` best complete trials with their configurations, best first, including baselines.
+
+    Ranked by the study's `ranking`.
+    """
     query = sa.select(schema.trials).where(_trials.study_id == study.study_id, _trials.outcome == "complete")
     rows, training = _with_reports(study, query)
-    rows = sorted(rows, key=by_value)
+    found = read_smoothed(study)
+    smoothed = {} if found is None else found.aucs
+    rows = sorted(rows, key=lambda row: (-smoothed.get(row.trial_number, row.auc), row.trial_number))
     best = []
     for rank, row in enumerate(rows[:count], start=1):
         record = _record(study, row)
         config, params = ({}, {}) if record is None else (record.config, record.params)
         learned = training.get(row.trial_number, Reported())
         value, start = value_of(study, row), _start(study, row)
-        best.append(BestTrial(rank, value, config, params, *_planned(study, row), learned.highest, learned.last, start))
+        planned, ranked_by = _planned(study, row), smoothed.get(row.trial_number)
+        best.append(BestTrial(rank, value, config, params, *planned, learned.highest, learned.last, start, ranked_by))
     if study.spec.plan is not None:
         search = study.spec.plan.search
         return Ranking(
             best, len(rows), f"Each is one repeat of a candidate; `hpo confirm {shell(search)}` compares the means."
         )
+    how = "has the highest AUC of" if found is None else "was chosen from"
     note = (
-        f"The first is the highest of {len(rows)} noisy values, so its value is optimistically biased (the winner's "
+        f"The first {how} {len(rows)} trials by noisy values, so its AUC is optimistically biased (the winner's "
         "curse); the expected value of its configuration is lower."
     )
+    if found is not None:
+        note += " Trials are ranked by their AUC smoothed over similar configurations."
     return Ranking(best, len(rows), note if len(rows) > 1 else "")
 
 

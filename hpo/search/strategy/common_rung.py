@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Container, Sequence
 from typing import Any
 
+import optuna
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
 from optuna.storages import InMemoryStorage
@@ -28,6 +29,8 @@ class ListedTrials(InMemoryStorage):
     """A storage of one study whose trials are a list; their numbers are their ids. What samplers store is ignored."""
 
     def __init__(self, name: str, trials: list[FrozenTrial]) -> None:
+        # Optuna announces each study that is created in memory.
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
         super().__init__()
         self.listed = trials
         self.create_new_study([StudyDirection.MAXIMIZE], name)

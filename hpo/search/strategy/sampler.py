@@ -79,19 +79,21 @@ def suggest(study: Study, number: int, given: Mapping[str, SettingValue] | None 
 
 def _history_of(study: Study) -> History:
     """Return this process's history of a study; it is created at the first suggestion."""
-    import optuna
-
-    from hpo.search.strategy.history import History
-
-    spec = study.spec
     known = _histories.setdefault(study.database, {})
     # The id of a deleted study can be reused, but not with the same creation time. A study can be renamed, or extended.
     key = (study.study_id, study.created_at, study.name, study.fingerprint)
     if key not in known:
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
-        space = {name: distribution(entry) for name, entry in spec.space.items()}
-        known[key] = History(study.study_id, study.name, stages_of(spec, planned=False), space, len(baselines(spec)))
+        known[key] = make_history(study)
     return known[key]
+
+
+def make_history(study: Study) -> History:
+    """Make the history of a study, still empty, see `History.refresh`."""
+    from hpo.search.strategy.history import History
+
+    spec = study.spec
+    space = {name: distribution(entry) for name, entry in spec.space.items()}
+    return History(study.study_id, study.name, stages_of(spec, planned=False), space, len(baselines(spec)))
 
 
 def make_sampler(spec: StudySpec, number: int) -> BaseSampler:

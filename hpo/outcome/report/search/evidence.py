@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from hpo.search.queries.smoothing import read_smoothed
 from hpo.search.queries.status import StudyStatus, read_status
 from hpo.search.queries.trials import TrialRow, read_curve, read_curves, read_record, read_records, read_trials
+from hpo.search.strategy.smoothing import Smoothed
 from hpo.search.study import Study
 from hpo.study.baselines import shown_name
 from hpo.study.config import ConfigValues, applies
@@ -57,6 +59,7 @@ class SearchEvidence:
     """The current state of a search.
 
     shared_epoch: the last epoch, from 1, that every finished and not failed trial reached; 0 if there is none.
+    smoothed: the smoothed AUCs by which the study ranks its trials; None if it ranks them by their own.
     """
 
     name: str
@@ -64,12 +67,23 @@ class SearchEvidence:
     status: StudyStatus
     trials: list[TrialEvidence]
     shared_epoch: int
+    smoothed: Smoothed | None = None
 
     @cached_property
     def complete(self) -> list[TrialEvidence]:
-        """Return the trials that trained all their epochs, best first, baselines included."""
+        """Return the trials that trained all their epochs, best first by the study's ranking, baselines included."""
         done = [trial for trial in self.trials if trial.row.state == "complete"]
-        return sorted(done, key=lambda trial: (-(trial.row.auc or 0.0), trial.row.number))
+        smoothed = self.smoothed_aucs
+
+        def key(trial: TrialEvidence) -> tuple[float, int]:
+            return -smoothed.get(trial.row.number, trial.row.auc or 0.0), trial.row.number
+
+        return sorted(done, key=key)
+
+    @cached_property
+    def smoothed_aucs(self) -> dict[int, float]:
+        """Return the smoothed AUC by number of the trial; empty if the study ranks trials by their own AUCs."""
+        return {} if self.smoothed is None else self.smoothed.aucs
 
     @cached_property
     def baselines(self) -> list[TrialEvidence]:
@@ -115,4 +129,5 @@ def gather_search(study: Study) -> SearchEvidence:
     curves, records = read_curves(study), read_records(study)
     trials = [TrialEvidence(row, curves.get(row.number, []), records.get(row.number)) for row in rows]
     lasts = [trial.curve[-1].epoch for trial in trials if trial.curve and trial.row.state != "failed"]
-    return SearchEvidence(study.name, study.spec, read_status(study), trials, min(lasts, default=0))
+    shared = min(lasts, default=0)
+    return SearchEvidence(study.name, study.spec, read_status(study), trials, shared, read_smoothed(study))

@@ -77,8 +77,7 @@ def best(search: SearchEvidence) -> Section:
     )
     blocks: list[Block] = [Text(progress)]
     if search.complete:
-        rows = [_ranked(rank, trial) for rank, trial in enumerate(search.complete[:_MOST_IN_TABLE], 1)]
-        blocks.append(Table(("rank", "which", "validation AUC", "95 % interval"), tuple(rows)))
+        blocks.append(_ranking(search))
         blocks += _winners_curse(search)
         blocks += _that_learned_nothing(search)
         blocks.append(
@@ -185,6 +184,16 @@ def _strategy(search: SearchEvidence) -> str:
     return f"Search: {sampler.description or sampler.name}; {make_pruner(search.spec).describe()}."
 
 
+def _ranking(search: SearchEvidence) -> Table:
+    rows = [_ranked(rank, trial) for rank, trial in enumerate(search.complete[:_MOST_IN_TABLE], 1)]
+    header: tuple[str, ...] = ("rank", "which", "validation AUC", "95 % interval")
+    if smoothed := search.smoothed_aucs:
+        header = (*header, "smoothed AUC")
+        shown = [auc(smoothed.get(trial.row.number)) for trial in search.complete[:_MOST_IN_TABLE]]
+        rows = [(*row, value) for row, value in zip(rows, shown, strict=True)]
+    return Table(header, tuple(rows))
+
+
 def _ranked(rank: int, trial: TrialEvidence) -> tuple[str, ...]:
     row = trial.row
     interval = "-"
@@ -197,10 +206,15 @@ def _winners_curse(search: SearchEvidence) -> list[Block]:
     best = search.best
     if best is None or best.row.auc is None:
         return []
+    highest = f"is the highest of {len(search.complete)} noisy values"
+    if search.smoothed is not None:
+        highest = (
+            f"was chosen from {len(search.complete)} trials by noisy values, smoothed over similar configurations "
+            "(baselines, which nobody chose, stand by their own)"
+        )
     sentence = (
-        f"The best of the search, {best.label}, is the highest of {len(search.complete)} noisy values, so it is "
-        "optimistically biased, and its difference to a baseline with it; a confirmation on new folds gives an "
-        "estimate with less bias."
+        f"The best of the search, {best.label}, {highest}, so its AUC is optimistically biased, and its difference to "
+        "a baseline with it; a confirmation on new folds gives an estimate with less bias."
     )
     return [Text(sentence)]
 

@@ -22,7 +22,7 @@ def selection_bias(search: SearchEvidence, scores: OutOfFold, seed: int = 0) -> 
         scores: of at least two trials that are no baselines.
         seed: of the resamples.
     """
-    judgement = judge_scores(scores, seed)
+    judgement = judge_scores(scores, search.smoothed, seed)
     blocks: list[Block] = [Text(_corrected(judgement.best)), Text(_what_it_corrects(judgement.best))]
     blocks += _differences(judgement)
     blocks += _ensemble(judgement)
