@@ -203,4 +203,4 @@ def _matern_slope(distance: Floats) -> Floats:
 def _raised(aucs: Floats) -> Floats:
     """Raise AUCs far below the median, so that what failed to learn does not stretch the scale."""
     median, high = np.quantile(aucs, [0.5, 0.95])
-    return np.maximum(aucs, median - _FAR_BELOW * max(high - median, 1e-3))
+    return np.asarray(np.maximum(aucs, median - _FAR_BELOW * max(high - median, 1e-3)))
