@@ -222,14 +222,13 @@ def run_worker(
         1
     """
     from hpo.launch.backends.local import checkpoint_folder
+    from hpo.outcome.network_training import trainer_of
     from hpo.search.queue.workers import this_process
     from hpo.search.worker import loop
-    from hpo.search.worker.trainer import make_trainer
 
-    if trainer is None:
-        folder = checkpoint_folder(_text(checkpoint_dir), study.folder)
-        trainer = make_trainer(study.spec, data_dir, device, folder)
-    return loop.run_worker(study, identity=this_process(device=device), train=trainer, limit=limit)
+    folder = checkpoint_folder(_text(checkpoint_dir), study.folder)
+    train = trainer or trainer_of(study, data_dir, device, folder)
+    return loop.run_worker(study, identity=this_process(device=device), train=train, limit=limit)
 
 
 def train_trial(
@@ -409,6 +408,7 @@ def finalize(
 
     The best of each other loss family is trained and scored, too, so that tuned AUCM is tested against tuned
     cross-entropy. The opening is logged in the database before any test sample is read. Called again it continues.
+    Networks are trained in this process; `hpo finalize` and `hpo worker` share the work among several.
 
     Args:
         study: the search, confirmed by `confirm`.
@@ -425,7 +425,8 @@ def finalize(
 
     Raises:
         UsageError: if there is no winner yet, or the test set was opened before and `reopen` is empty.
-        DataError, DeviceError, OutputError, StorageError, StudyNotFoundError, TrainingFailure.
+        StudyStoppedError: if a network cannot be trained.
+        StudyConflictError, DataError, DeviceError, OutputError, StorageError, StudyNotFoundError.
 
     Example:
         >>> import hpo
@@ -433,10 +434,18 @@ def finalize(
         >>> hpo.finalize(study, seeds=5).folder  # doctest: +SKIP
         PosixPath('hpo-results/to-confirm')
     """
+    from hpo.control import StopReason
     from hpo.outcome import finalization
+    from hpo.search.study import open_study as open_planned
+
+    def train(_spec: StudySpec, name: str) -> None:
+        done = run_worker(open_planned(study.database, name), device, data_dir=data_dir)
+        if done.ended is StopReason.SIGNAL:
+            raise KeyboardInterrupt
 
     return finalization.finalize(
         study,
+        train=train,
         seeds=seeds,
         trial=trial,
         baseline_epochs=baseline_epochs,

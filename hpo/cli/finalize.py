@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import click
 
 from hpo.cli.common import (
     confirmation_option,
-    data_dir_option,
-    device_option,
     json_option,
     print_json,
     results_option,
-    storage_option,
     study_argument,
     trial_option,
 )
 from hpo.cli.render.judgement import judgement_table
 from hpo.cli.render.page import page
-from hpo.cli.render.progress import progress
 from hpo.cli.streams import say, show
+from hpo.cli.work import Work, exit_code, network_work_options, start
 from hpo.outcome.families import answer_sentences
 from hpo.outcome.finalization import NETWORKS
 from hpo.outcome.finalization import finalize as finalize_search
@@ -58,10 +56,9 @@ from hpo.search.study import open_named_study
 @click.option("--train-only", is_flag=True, help="Train the networks and leave the test set sealed.")
 @click.option("--reopen", metavar="WHY", default="", help="Reason for opening a test set that was opened before.")
 @confirmation_option
+@click.option("--name", metavar="STUDY", help="Name of the study of the networks.  [default: STUDY-final]")
 @results_option
-@storage_option
-@data_dir_option
-@device_option
+@network_work_options
 @json_option
 def finalize(
     study_name: str,
@@ -72,44 +69,51 @@ def finalize(
     train_only: bool,
     reopen: str,
     confirmation: str | None,
+    name: str | None,
     results: Path | None,
-    storage: str | None,
-    data_dir: str | None,
-    device: str,
+    work: Work,
     as_json: bool,
-) -> None:
+) -> int:
     """Retrain the winner of STUDY, then open the test set once.
 
-    The best of each other loss family and the baselines are retrained and tested, too. Ctrl-C stops cleanly; the same
-    command resumes. The access is recorded in the test-set access log before any test sample is read.
+    The best of each other loss family and the baselines are retrained and tested, too. The networks are a study of
+    their own, which any worker can join that reaches the folder of the result. Ctrl-C stops cleanly; the same command
+    resumes, and opens the test set once all networks are there. The access is recorded in the test-set access log
+    before any test sample is read.
     """
-    study = open_named_study(study_name, storage)
+    study = open_named_study(study_name, work["storage"])
 
     # Imported late: torch takes seconds, which --help, completion and wrong names need not wait for.
     from hpo.training.machine.device import set_up_process
 
     set_up_process(None)
-    with progress() as beat:
-        done = finalize_search(
-            study,
-            seeds=networks,
-            baseline_epochs=baseline_epochs,
-            rows=rows,
-            trial=trial,
-            confirmation=confirmation,
-            train_only=train_only,
-            reopen=reopen,
-            results=results,
-            data_dir=data_dir,
-            device=device,
-            progress=beat,
+    done = finalize_search(
+        study,
+        train=partial(start, work=work, budget="set"),
+        name=name,
+        seeds=networks,
+        baseline_epochs=baseline_epochs,
+        rows=rows,
+        trial=trial,
+        confirmation=confirmation,
+        train_only=train_only,
+        reopen=reopen,
+        results=results,
+        data_dir=work["data_dir"],
+        device=work["device"],
+    )
+    if done.missing:
+        say(
+            f"{done.missing} of {done.missing + len(done.networks)} networks are still to be trained; the test set is "
+            "sealed until the same command finds them all"
         )
+        return exit_code(work, is_done=False)
     if done.judgement is None:
         say(f"{len(done.networks)} networks are in {done.folder / 'models'}; the test set is still sealed")
-        return
+        return 0
     if as_json:
         print_json(done.judgement)
-        return
+        return 0
 
     # Imported late: Matplotlib is needed on this path only.
     from hpo.outcome.report.result.sections import verdicts
@@ -121,3 +125,4 @@ def finalize(
         show(answer_sentences(done.judgement.families, None))
     for sentence in (*verdicts(done.judgement, study.spec.data), *twin_sentences(done.judgement, samples)):
         show(sentence)
+    return 0

@@ -142,6 +142,12 @@ def work_options(command: F) -> F:
     return _collected(command, (_ON, *_WORKER_OPTIONS, *_SLURM_OPTIONS))
 
 
+def network_work_options(command: F) -> F:
+    """Add the same options but that of checkpoints, which final networks have in the folder of the result."""
+    options = (option for option in _WORKER_OPTIONS if option is not checkpoint_dir_option)
+    return _collected(command, (_ON, *options, *_SLURM_OPTIONS))
+
+
 def job_options(command: F) -> F:
     """Add the options of workers and jobs to a command about jobs only; see `work_options`."""
     return _collected(command, (*_WORKER_OPTIONS, *_SLURM_OPTIONS))
@@ -154,7 +160,7 @@ def _collected(command: F, options: tuple[Callable[[Any], Any], ...]) -> F:
             _refuse_slurm_options()
         slurm = SlurmOptions(**{name: arguments.pop(name) for name in _SLURM_NAMES})
         names = Work.__annotations__.keys() - {"slurm"}
-        return command(work={name: arguments.pop(name) for name in names} | {"slurm": slurm}, **arguments)
+        return command(work={name: arguments.pop(name, None) for name in names} | {"slurm": slurm}, **arguments)
 
     decorated: Any = collected
     for option in reversed(options):

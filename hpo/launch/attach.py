@@ -10,13 +10,13 @@ from hpo.control import Stop, StopReason, StopWatch
 from hpo.data.folder import data_folder
 from hpo.launch.allocation import Allocation, current_allocation
 from hpo.launch.backends.local import checkpoint_folder
+from hpo.outcome.network_training import trainer_of
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import open_database
 from hpo.search.queue.workers import this_process
 from hpo.search.study import open_study
 from hpo.search.worker.deadline import Deadline
 from hpo.search.worker.loop import WorkerSummary, run_worker
-from hpo.search.worker.trainer import make_trainer
 from hpo.training.machine.device import choose_device, limit_memory, set_up_process
 from hpo.training.machine.limits import usable_cores
 
@@ -93,7 +93,7 @@ def attach(
         summary = run_worker(
             study,
             identity=identity,
-            train=make_trainer(study.spec, data_folder(data_dir), device, folder, sharing),
+            train=trainer_of(study, data_folder(data_dir), device, folder, sharing),
             stop=stop,
             limit=limit,
             deadline=_deadline(allocation),

@@ -55,6 +55,12 @@ def least_trials(spec: StudySpec) -> int:
     return len(baselines(spec)) + len(spec.start) + 1
 
 
+def mean_epochs(spec: StudySpec) -> int:
+    """Return the epochs of an unpruned trial; of final networks, whose configurations differ in this, the mean."""
+    final = None if spec.plan is None else spec.plan.final
+    return spec.budget.epochs if final is None else max(1, round(sum(final.epochs) / len(final.epochs)))
+
+
 def side_by_side(folds: int, threads: list[int]) -> float:
     """Return how many times as fast workers train `folds` folds as one by one, on average.
 
@@ -92,7 +98,7 @@ def advice(spec: StudySpec, on_gpu: bool) -> list[str]:
     if not on_gpu:
         lines.append("attach workers on a GPU machine: hpo worker STUDY with the same --storage")
     if spec.plan is not None:
-        return [*lines, "fewer candidates: --top"]
+        return [*lines, "fewer candidates: --top" if spec.plan.final is None else "fewer networks: --networks"]
     fixed = int(spec.fixed.get("input_size", 28))
     if spec.data.edge(fixed) > 14 and fixed >= 28:
         saving = round((spec.data.edge(fixed) / 14) ** spec.data.dimensions)

@@ -10,15 +10,27 @@ from pathlib import Path
 from hpo.data.development import load_development
 from hpo.data.folder import data_folder
 from hpo.data.others import load_others
+from hpo.errors import StudyStoppedError
 from hpo.outcome.final import Final, results_folder
 from hpo.outcome.judgement import Judgement, judge_final
-from hpo.outcome.networks import Entry, Network, Protocol, TrainingSamples, train_networks
+from hpo.outcome.network_study import failures, network_spec, network_study_name, prepare_study
+from hpo.outcome.networks import (
+    Entry,
+    Network,
+    Protocol,
+    TrainingSamples,
+    WantedNetwork,
+    clean_up,
+    collect,
+    wanted_networks,
+)
 from hpo.outcome.opening import open_and_score
 from hpo.outcome.winner import choose_entries
 from hpo.revision import code_version
 from hpo.search.study import Study
 from hpo.study.baselines import shown_name
 from hpo.study.co_training import datasets_of
+from hpo.study.spec import StudySpec
 from hpo.text import auc
 
 _log = logging.getLogger(__name__)
@@ -31,18 +43,24 @@ _WIDTHS = {2: 0.305, 3: 0.121, NETWORKS: 0.072}
 of .9: `python -m benchmarks.deciding`, in docs/statistics.md."""
 
 
+Train = Callable[[StudySpec, str], object]
+"""Trains what is left of a study, given its spec and name, as `hpo.launch.session.launch` does."""
+
+
 @dataclass(frozen=True, eq=False)
 class Finalization:
     """The final networks of a study and their evaluation on the test set.
 
     Attributes:
-        networks: in `folder`/models.
+        networks: those that are in `folder`/models.
+        missing: number of networks that are still to be trained; then the test set was left sealed.
         final: None if the test set was left sealed.
         judgement: None if the test set was left sealed.
     """
 
     folder: Path
     networks: tuple[Network, ...]
+    missing: int = 0
     final: Final | None = None
     judgement: Judgement | None = None
 
@@ -50,6 +68,8 @@ class Finalization:
 def finalize(
     study: Study,
     *,
+    train: Train,
+    name: str | None = None,
     seeds: int = NETWORKS,
     baseline_epochs: int | None = None,
     rows: TrainingSamples = "development",
@@ -60,17 +80,19 @@ def finalize(
     results: Path | None = None,
     data_dir: str | None = None,
     device: str = "auto",
-    progress: Callable[[str, float], None] = lambda _name, _share: None,
 ) -> Finalization:
     """Retrain the winner of a search, others and its baselines, then score every network once on the test set.
 
     The others are the best confirmed configuration of each other loss family: tuned AUCM is tested against tuned
     cross-entropy.
 
-    Can be interrupted at any time; a repeated call resumes. The access to the test set is recorded in the database
-    before any sample of it is read.
+    Networks are trained by the workers of a study of their own, which write them to the results folder; this process
+    alone opens the test set. Can be interrupted at any time; a repeated call resumes. The access to the test set is
+    recorded in the database before any sample of it is read.
 
     Args:
+        train: called once, if networks are left to train.
+        name: of the study of the networks; None for NAME-final.
         seeds: networks of each configuration.
         baseline_epochs: epochs of the baselines; None for as many as their authors train them, `OWN_EPOCHS`.
         rows: what networks are trained on, see `Protocol`.
@@ -80,12 +102,16 @@ def finalize(
         reopen: reason for reading a test set again that was already read for other networks.
         results: folder of the result; None for hpo-results/NAME.
         data_dir: folder of the data files; None for $HPO_DATA_DIR, else ~/.medmnist.
-        device: auto, cpu, cuda or cuda:N.
-        progress: called with a network's name and the fraction of its training that is done.
+        device: on which networks are scored: auto, cpu, cuda or cuda:N.
+
+    Returns:
+        With networks `missing` if `train` returns before everything is trained.
 
     Raises:
         UsageError: if there is no winner yet, or the test set was read before and `reopen` is empty.
-        DataError, DeviceError, OutputError, StorageError, StudyNotFoundError, TrainingFailure.
+        StudyStoppedError: if a network cannot be trained.
+        StudyConflictError, DataError, DeviceError, OutputError, StorageError, StudyNotFoundError; and what `train`
+            raises.
     """
     entries = choose_entries(study, trial=trial, confirmation=confirmation)
     if baseline_epochs is not None:
@@ -95,15 +121,36 @@ def finalize(
     for note in training_notes(entries, protocol):
         _log.info(note)
     development = load_development(study.spec.data, data, study.spec.scoring.groups)
-    together = datasets_of([entry.config.co_training for entry in entries], study.spec.data)
-    others = load_others(together, data)
-    networks = train_networks(entries, protocol, development, folder, device, progress, others)
-    if train_only:
-        return Finalization(folder, tuple(networks))
+    others = load_others(datasets_of([entry.config.co_training for entry in entries], study.spec.data), data)
+    wanted = wanted_networks(entries, protocol, development, others)
+    networks = collect(wanted, folder)
+    if len(networks) < len(wanted):
+        spec = network_spec(study, entries, protocol, folder)
+        have = {(network.entry, network.number) for network in networks}
+        lacking = {slot: one.name for slot, one in enumerate(wanted) if (one.entry, one.number) not in have}
+        planned = prepare_study(study, name or network_study_name(study.name), spec, lacking)
+        train(planned.spec, planned.name)
+        networks = collect(wanted, folder)
+        if len(networks) < len(wanted):
+            _check_failures(planned, wanted)
+    missing = len(wanted) - len(networks)
+    if not missing:
+        clean_up(wanted, folder)
+    if train_only or missing:
+        return Finalization(folder, tuple(networks), missing)
     commit, dirty = code_version()
     version = f"{commit}{' with uncommitted changes' if dirty else ''}"
     final = open_and_score(study, entries, protocol, networks, data, folder, version, reopen, device)
-    return Finalization(folder, tuple(networks), final, judge_final(final))
+    return Finalization(folder, tuple(networks), 0, final, judge_final(final))
+
+
+def _check_failures(study: Study, wanted: Sequence[WantedNetwork]) -> None:
+    """Raise StudyStoppedError if networks could not be trained."""
+    if reasons := failures(study, wanted):
+        raise StudyStoppedError(
+            "\n  ".join([f"final networks of study {study.name} could not be trained:", *reasons])
+            + "\nThe others are kept; the same command tries these again."
+        )
 
 
 def training_notes(entries: Sequence[Entry], protocol: Protocol) -> list[str]:

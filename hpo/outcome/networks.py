@@ -1,31 +1,32 @@
-"""Train the final networks: winner and baselines, with new seeds on the development set."""
+"""The final networks: which ones are trained, with which seeds, and the files that hold them."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hpo.data.development import Development
 from hpo.data.others import Others, others_of
-from hpo.errors import DataError, first_line
-from hpo.search.strategy.seeds import trial_seed
-from hpo.statistics.threshold import choose_threshold
+from hpo.errors import DataError, OutputError, first_line
+from hpo.files import move_into_place
+from hpo.search.strategy.seeds import network_seed
 from hpo.study.config import TrainConfig
+from hpo.study.plan import TrainingSamples
 from hpo.study.record import NetworkRecord
 from hpo.study.stored import parse_json
 
-if TYPE_CHECKING:
-    from hpo.training.loop.refit import Refit
+__all__ = ["Entry", "Network", "Protocol", "TrainingSamples", "WantedNetwork", "collect", "wanted_networks"]
 
-TrainingSamples = Literal["development", "training"]
+MODELS, UNDER_WAY = "models", "under-way"
+"""Folders within a results folder: of the networks, and of what workers write until a network is one of them."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class Protocol:
 
     def seed(self, number: int) -> int:
         """Return the seed of network `number`, the same for every entry."""
-        return trial_seed(self.study_seed, number, "final")
+        return network_seed(self.study_seed, number)
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,109 +92,161 @@ class Network:
     record: NetworkRecord | None
 
 
-def train_networks(
-    entries: Sequence[Entry],
-    protocol: Protocol,
-    development: Development,
-    folder: Path,
-    device: str = "auto",
-    progress: Callable[[str, float], None] = lambda _name, _share: None,
-    others: Others | None = None,
-) -> list[Network]:
-    """Train the networks of every entry, seed by seed, and skip those that the folder already holds.
+@dataclass(frozen=True)
+class WantedNetwork:
+    """A network that the final result needs.
 
-    Can be interrupted at any time; a repeated call resumes.
+    Attributes:
+        entry: name of its entry.
+        number: among the networks of its entry, from 0.
+        config: that it is trained with.
+        rows: what it is trained on, see `Protocol`.
+        place: of its entry among all.
+        identity: hash of everything that it is trained with. A file with another one is not this network.
+    """
+
+    entry: str
+    number: int
+    config: TrainConfig
+    rows: TrainingSamples
+    epochs: int
+    seed: int
+    place: int
+    identity: str
+
+    @property
+    def name(self) -> str:
+        """Name of its file, without the suffix."""
+        return f"{_file_name(self.entry)}-{self.number}"
+
+    @property
+    def checkpoint(self) -> int:
+        """Number in the names of its checkpoints."""
+        return self.place * 1000 + self.number
+
+    def path(self, folder: Path) -> Path:
+        """Return its file in a results folder."""
+        return folder / MODELS / f"{self.name}.safetensors"
+
+    def path_of(self, folder: Path, study: str, fence: int) -> Path:
+        """Return the file that the worker with a fencing token writes, which no other worker writes.
+
+        Args:
+            study: folder name of the study of the networks, `Study.folder`.
+        """
+        return folder / UNDER_WAY / study / f"{self.name}.f{fence}.safetensors"
+
+    def is_trained(self, folder: Path) -> bool:
+        """Return whether a results folder has the network: in place, or written by a worker and not yet in place."""
+        written = (_about(path, self.identity) for path in (self.path(folder), *self.unplaced(folder)))
+        return any(about is not None for about in written)
+
+    def unplaced(self, folder: Path) -> list[Path]:
+        """Return the files of the network that workers of any study have written, whole or not, newest token first."""
+        found = [path for path in (folder / UNDER_WAY).glob("*/*.safetensors") if _fence(path, self.name)]
+        return sorted(found, key=lambda path: _fence(path, self.name), reverse=True)
+
+
+def wanted_networks(
+    entries: Sequence[Entry], protocol: Protocol, development: Development, others: Others | None = None
+) -> list[WantedNetwork]:
+    """Return the networks of every entry, seed by seed: the order of the slots of their study.
 
     Args:
-        progress: called with a network's name and the fraction of its training that is done.
         others: the datasets that an entry's `co_training` names.
+    """
+    return [
+        wanted_network(entry, place, number, protocol, development, others or {})
+        for number in range(protocol.seeds)
+        for place, entry in enumerate(entries)
+    ]
+
+
+def wanted_network(
+    entry: Entry, place: int, number: int, protocol: Protocol, development: Development, others: Others
+) -> WantedNetwork:
+    """Return one network of an entry, whose place among the entries is `place`."""
+    together = others_of(entry.config, development.dataset, others)
+    return WantedNetwork(
+        entry=entry.name,
+        number=number,
+        config=protocol.config(entry),
+        rows=protocol.rows,
+        epochs=protocol.epochs_of(entry),
+        seed=protocol.seed(number),
+        place=place,
+        identity=_identity(entry, protocol, number, development, together),
+    )
+
+
+def collect(wanted: Sequence[WantedNetwork], folder: Path) -> list[Network]:
+    """Put networks that workers have written into their places, and read all that are there.
 
     Raises:
-        TrainingFailure, DataError, DeviceError, OutputError.
+        OutputError: if the results folder cannot be written.
+        DataError: if the file in the place of a network cannot be read.
     """
-    from hpo.training.loop.checkpoint import Checkpoint
-    from hpo.training.loop.model_file import load_model
-    from hpo.training.loop.refit import refit
-
-    networks = []
-    under_way = folder / "under-way"
-    for number in range(protocol.seeds):
-        for place, entry in enumerate(entries):
-            name = f"{_file_name(entry.name)}-{number}"
-            path = folder / "models" / f"{name}.safetensors"
-            together = others_of(entry.config, development.dataset, others or {})
-            identity = _identity(entry, protocol, number, development, together)
-            if not path.exists() or load_model(path).about.get("identity") != identity:
-                made = refit(
-                    protocol.config(entry),
-                    development,
-                    protocol.epochs_of(entry),
-                    protocol.seed(number),
-                    device,
-                    lambda share, name=name: progress(name, share),  # type: ignore[misc]
-                    Checkpoint(under_way, place * 1000 + number, 1, identity),
-                    together,
-                )
-                _save(made, path, entry, protocol, number, identity, development, device, together)
-            networks.append(_read_network(entry, number, path))
-    with suppress(OSError):
-        under_way.rmdir()
-    return networks
+    return [_read_network(one, folder, about) for one in wanted if (about := _put_in_place(one, folder)) is not None]
 
 
-def _read_network(entry: Entry, number: int, path: Path) -> Network:
-    """Read what a file says about its network. Raises DataError if it says nothing that can be read."""
+def _put_in_place(wanted: WantedNetwork, folder: Path) -> dict[str, str] | None:
+    """Move a network into its place if a worker has written it; return what its file says, None if there is none."""
     from hpo.training.loop.model_file import load_model
 
-    about = load_model(path).about
+    path = wanted.path(folder)
+    if path.exists() and (about := load_model(path).about).get("identity") == wanted.identity:
+        return about
+    for written in wanted.unplaced(folder):
+        found = _about(written, wanted.identity)
+        if found is None:
+            continue
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            move_into_place(written, path)
+        except FileNotFoundError:
+            # Another `hpo finalize` was faster.
+            return _about(path, wanted.identity)
+        except OSError as error:
+            raise OutputError(f"{path} cannot be written ({error.strerror}); give another --results") from None
+        return found
+    return None
+
+
+def clean_up(wanted: Sequence[WantedNetwork], folder: Path) -> None:
+    """Remove what workers have left of these networks, all of which are in their places."""
+    from hpo.training.loop.checkpoint import remove_checkpoints
+
+    under_way = folder / UNDER_WAY
+    for study in (under_way, *under_way.glob("*/")):
+        for one in wanted:
+            remove_checkpoints(study, one.checkpoint)
+    for path in (path for one in wanted for path in one.unplaced(folder)):
+        path.unlink(missing_ok=True)
+    for empty in (*under_way.glob("*/"), under_way):
+        with suppress(OSError):
+            empty.rmdir()
+
+
+def _about(path: Path, identity: str) -> dict[str, str] | None:
+    """Return what a file says about its network; None unless it is a whole network with this identity."""
+    from hpo.training.loop.model_file import load_model
+
+    try:
+        about = load_model(path).about
+    except DataError:
+        return None
+    return about if about.get("identity") == identity else None
+
+
+def _read_network(wanted: WantedNetwork, folder: Path, about: dict[str, str]) -> Network:
+    """Return a network by what its file says. Raises DataError if that cannot be read."""
+    path = wanted.path(folder)
     try:
         thresholds = np.array(parse_json(about["thresholds"]), dtype=np.float64)
         record = NetworkRecord.model_validate_json(about["record"]) if "record" in about else None
-        return Network(entry.name, number, path, thresholds, about["threshold_rows"], record)
+        return Network(wanted.entry, wanted.number, path, thresholds, about["threshold_rows"], record)
     except (KeyError, ValueError, TypeError) as error:
         raise DataError(f"{path} is not a final network: {first_line(error)}; remove it to train it again") from None
-
-
-def _save(
-    made: Refit,
-    path: Path,
-    entry: Entry,
-    protocol: Protocol,
-    number: int,
-    identity: str,
-    development: Development,
-    device: str,
-    together: Sequence[Development],
-) -> None:
-    """Save a refit's weights with their provenance and score thresholds."""
-    from hpo.training.loop.model_file import save_model
-    from hpo.training.machine.provenance import provenance
-
-    known = {other.dataset.name: other for other in together}
-    record = NetworkRecord(provenance=provenance(device, development.md5, known), usage=made.usage)
-    about = {
-        "identity": identity,
-        "entry": entry.name,
-        "rows": protocol.rows,
-        "epochs": str(protocol.epochs_of(entry)),
-        "seed": str(protocol.seed(number)),
-        "record": json.dumps(record.model_dump(mode="json"), sort_keys=True),
-        **_thresholds(made, development, device),
-    }
-    made.model.about.update(about)
-    save_model(made.model, path)
-
-
-def _thresholds(made: Refit, development: Development, device: str) -> dict[str, str]:
-    """Return Youden's threshold of each label, on the selection set, or without one on the whole development set."""
-    used = made.selection if made.selection is not None else np.arange(len(development))
-    samples = "selection samples" if made.selection is not None else "development samples, used in training too"
-    scores, labels = made.model.scores(development.images[used], device), development.labels[used]
-    found = [
-        choose_threshold(scores[:, label], labels[:, label]) if 0 < labels[:, label].sum() < len(labels) else 0.5
-        for label in range(labels.shape[1])
-    ]
-    return {"thresholds": json.dumps(found), "threshold_rows": f"{len(used)} {samples}"}
 
 
 def _identity(
@@ -209,3 +262,9 @@ def _identity(
 
 def _file_name(entry: str) -> str:
     return "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in entry)
+
+
+def _fence(path: Path, name: str) -> int:
+    """Return the fencing token in the file name of a worker's network; 0 if it is another network's."""
+    found = re.fullmatch(re.escape(name) + r"\.f([1-9]\d{0,8})\.safetensors", path.name)
+    return int(found[1]) if found else 0

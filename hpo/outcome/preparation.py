@@ -47,7 +47,7 @@ def confirmation_name(search: str) -> str:
 def mismatch(search: Study, stored: Study) -> str | None:
     """Return in words why a study is no confirmation or ablation of a search; None if it is one."""
     plan = stored.spec.plan
-    if plan is None:
+    if plan is None or plan.final is not None:
         return f"study {stored.name} is not a confirmation"
     if plan.search != search.name:
         return f"study {stored.name} confirms {plan.search}, not {search.name}"
@@ -71,8 +71,8 @@ def prepare_confirmation(search: Study, name: str, wishes: Wishes) -> Preparatio
         StudyConflictError: if `name` is another study, or was created with other options.
     """
     if search.spec.plan is not None:
-        of = search.spec.plan.search
-        raise UsageError(f"study {search.name} is itself the confirmation of {of}; run `hpo confirm {shell(of)}`")
+        role, of = search.spec.plan.role, search.spec.plan.search
+        raise UsageError(f"study {search.name} is itself the {role} of {of}; run `hpo confirm {shell(of)}`")
     try:
         stored = open_study(search.database, name)
     except StudyNotFoundError:

@@ -105,5 +105,5 @@ def _entry(name: str, config: TrainConfig, chosen: str, *, is_baseline: bool = F
 
 def _require_search(search: Study) -> None:
     if search.spec.plan is not None:
-        of = search.spec.plan.search
-        raise UsageError(f"study {search.name} is the confirmation of {of}; run the command on {of}")
+        role, of = search.spec.plan.role, search.spec.plan.search
+        raise UsageError(f"study {search.name} is the {role} of {of}; run the command on {of}")

@@ -374,6 +374,10 @@ def _resume(database: Database, name: str, spec: StudySpec, budget: BudgetRule, 
     if stored.spec.plan is not None and spec.plan is None:
         search = stored.spec.plan.search
         command = f"hpo confirm {shell(search)}"
+        if stored.spec.plan.final is not None:
+            raise StudyConflictError(
+                f"study {name} holds the final networks of {search}; continue it with `hpo finalize {shell(search)}`"
+            )
         if name == f"{search}-ablation":
             command = f"hpo ablate {shell(search)}"
         elif name != f"{search}-confirm":

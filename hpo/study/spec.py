@@ -166,7 +166,7 @@ another meaning their trials could not be repeated, and a rule that was fixed be
 
 
 class StudySpec(BaseModel):
-    """A validated study file; or a confirmation, which has a plan and no study file."""
+    """A validated study file; or a confirmation, or final networks, which have a plan and no study file."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -219,6 +219,8 @@ class StudySpec(BaseModel):
         Raises:
             UsageError: if one does not suit the dataset of the study.
         """
+        if self.plan is not None and self.plan.final is not None:
+            return datasets_of([candidate.config.co_training for candidate in self.plan.candidates], self.data)
         values = reachable_values("co_training", self.fixed, self.space) or ()
         planned = [candidate.config.co_training for candidate in self.plan.candidates] if self.plan else []
         return datasets_of([*map(str, values), *planned], self.data)
@@ -246,6 +248,8 @@ class StudySpec(BaseModel):
         values["start"] = {str(place): {"name": one.name, **one.values} for place, one in starts}
         if self.plan is not None and not self.plan.per_family:
             del values["plan"]["per_family"]
+        if self.plan is not None and self.plan.final is None:
+            del values["plan"]["final"]
         for section, keys in _BEFORE.items():
             values[section] = {key: value for key, value in values[section].items() if (key, value) not in keys.items()}
         return {key: value for key, value in values.items() if key not in ("confirm", "plan", "start") or value}

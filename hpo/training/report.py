@@ -69,6 +69,19 @@ class EpochReport:
     scores: tuple[FoldScores, ...] = field(default=(), repr=False, compare=False)
 
 
+@dataclass(frozen=True)
+class NetworkEpoch:
+    """One epoch of a final network, which trains on all samples and has no validation AUC.
+
+    Attributes:
+        epoch: from 1.
+        epochs: of its training.
+    """
+
+    epoch: int
+    epochs: int
+
+
 def over_folds(epoch: int, folds: Sequence[FoldReport], seconds: float) -> EpochReport:
     """Combine the folds' reports of one epoch.
 

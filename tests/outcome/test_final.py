@@ -14,7 +14,7 @@ from hpo.data.digits import digit_arrays
 from hpo.errors import StudyNotFoundError, UsageError
 from hpo.outcome.export import export
 from hpo.outcome.final import load, results_folder
-from hpo.outcome.networks import Entry, Network, Protocol, train_networks
+from hpo.outcome.networks import Entry, Network, Protocol
 from hpo.outcome.opening import open_and_score
 from hpo.outcome.report.gather import gather
 from hpo.outcome.winner import confirmed, entries_from_trial
@@ -203,40 +203,3 @@ def test_an_exported_folder_checks_itself_and_notices_other_weights(study: Study
     with pytest.raises(SystemExit) as ended:
         runpy.run_path(check)
     assert ended.value.code == 1
-
-
-@pytest.mark.slow
-def test_networks_are_trained_once_and_anew_when_their_configuration_changes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from hpo.data.development import load_development
-
-    development = load_development(DIGITS, tmp_path)
-    quick = TrainConfig(
-        loss="cross_entropy", optimizer="adam", learning_rate=1e-3, weight_decay=0.0, resplit="official"
-    )
-    entries = [Entry("trial 3", quick, False, "by hand")]
-    protocol = Protocol("development", epochs=1, seeds=1, study_seed=0)
-    told: list[str] = []
-
-    def train(entries: list[Entry]) -> Network:
-        return train_networks(entries, protocol, development, tmp_path, "cpu", lambda name, _: told.append(name))[0]
-
-    where_checkpoints_lay = tmp_path / "under-way"
-    where_checkpoints_lay.mkdir()
-    first = train(entries)
-    assert not where_checkpoints_lay.exists()
-    assert unmentioned(first.threshold_rows, 180, "selection") == []
-    assert 0 < first.thresholds[0] < 1
-    steps = len(told)
-    assert steps > 0
-    content = first.path.read_bytes()
-    train(entries)
-    assert (len(told), first.path.read_bytes()) == (steps, content)
-    changed = Entry("trial 3", quick.model_copy(update={"learning_rate": 2e-3}), False, "by hand")
-    train([changed])
-    assert len(told) > steps
-    assert first.path.read_bytes() != content
-    content = first.path.read_bytes()
-    train([dataclasses.replace(changed, epochs=2)])
-    assert first.path.read_bytes() != content

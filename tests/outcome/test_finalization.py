@@ -9,17 +9,14 @@ import pytest
 from hpo.errors import DataError, UsageError
 from hpo.outcome.access_log import NAME
 from hpo.outcome.final import load
-from hpo.outcome.finalization import NETWORKS, finalize, training_notes
+from hpo.outcome.finalization import NETWORKS, training_notes
 from hpo.outcome.networks import Entry, Protocol
 from hpo.outcome.report.writing import report, report_all
 from hpo.search.database.database import Database
 from hpo.search.queries.ledger import read_openings
-from hpo.search.queue.workers import this_process
-from hpo.search.study import create_or_open
-from hpo.search.worker.loop import run_worker
 from hpo.study.config import TrainConfig
-from hpo.testing.trainer import FakeTrainer, make_spec
 from tests.mention import unmentioned
+from tests.outcome.finalizing import finalizing, searched
 
 
 def test_what_is_trained_is_said_and_what_few_networks_are_worth() -> None:
@@ -40,36 +37,24 @@ def test_what_is_trained_is_said_and_what_few_networks_are_worth() -> None:
 def test_networks_are_trained_with_the_test_set_sealed_and_then_opened_once(
     database: Database, tmp_path: Path, own_data_folder: Path
 ) -> None:
-    spec = make_spec(4, epochs=1, references=True)
-    spec = spec.model_copy(update={"dataset": "digits", "fixed": {**spec.fixed, "network": "linear"}})
-    study = create_or_open(database, "digits", spec)
-    run_worker(study, identity=this_process("w"), train=FakeTrainer())
+    study = searched(database)
     results = tmp_path / "results" / "digits"
+    finalize = finalizing(study, results)
 
-    sealed = finalize(study, seeds=1, baseline_epochs=1, trial=3, results=results, device="cpu", train_only=True)
+    sealed = finalize()
     assert sealed.networks[0].entry == "trial 3"
     assert all(network.path.is_relative_to(results / "models") for network in sealed.networks)
     assert (sealed.final, sealed.judgement) == (None, None)
     assert read_openings(database, "digits") == []
 
-    beats: list[str] = []
-    done = finalize(
-        study,
-        seeds=1,
-        baseline_epochs=1,
-        trial=3,
-        results=results,
-        device="cpu",
-        progress=lambda name, _share: beats.append(name),
-    )
-    assert beats == []
+    done = finalize(train_only=False)
     assert done.judgement is not None
     assert done.judgement.entries[0].name == "trial 3"
     assert load(results) is not None
     assert len(read_openings(database, "digits")) == 1
     assert (own_data_folder / NAME).exists()
     with pytest.raises(UsageError):
-        finalize(study, seeds=1, baseline_epochs=1, trial=2, results=results, device="cpu")
+        finalize(trial=2, train_only=False)
 
     assert all(path.is_file() for path in report(study, results=results))
     with pytest.raises(DataError):  # the digits are an example, not one of the tasks

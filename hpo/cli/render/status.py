@@ -40,7 +40,8 @@ def render_status(
 
     most: running trials to list, None for all.
     """
-    parts = [_progress(status), *_foreign(status), "", _best_so_far(status), "", workers_view(status, state, most)]
+    best = [] if status.of_networks else ["", _best_so_far(status)]
+    parts = [_progress(status), *_foreign(status), *best, "", workers_view(status, state, most)]
     return Panel(
         Group(*parts, "", _latest(recent)),
         title=Text.assemble("study ", (status.name, "bold")),
@@ -50,13 +51,14 @@ def render_status(
 
 def _progress(status: StudyStatus) -> RenderableType:
     parts: list[str | Text] = [
-        Text.assemble((str(status.finished), "bold"), f" of {status.budget} trials"),
-        f"pruned {_share(status.pruned, status.finished)}",
+        Text.assemble((str(status.finished), "bold"), f" of {status.budget} {_unit(status)}"),
     ]
+    if not status.of_networks:
+        parts.append(f"pruned {_share(status.pruned, status.finished)}")
     if status.failed:
         parts.append(Text(f"failed {status.failed}", style="red"))
     if status.trials_per_hour:
-        parts.append(f"{status.trials_per_hour:.1f} trials/h")
+        parts.append(f"{status.trials_per_hour:.1f} {_unit(status)}/h")
     if status.seconds_left:
         parts.append(f"{duration(status.seconds_left)} left")
     grid = Table.grid(padding=(0, 2))
@@ -65,6 +67,10 @@ def _progress(status: StudyStatus) -> RenderableType:
         Text("  ").join(Text(part) if isinstance(part, str) else part for part in parts),
     )
     return grid
+
+
+def _unit(status: StudyStatus) -> str:
+    return "networks" if status.of_networks else "trials"
 
 
 def _foreign(status: StudyStatus) -> list[RenderableType]:
@@ -139,15 +145,17 @@ class PlainView:
         self._reported |= {row.number for row in new}
         self._last = time.monotonic()
         for row in new:
-            value = with_error(row.auc, row.standard_error)
-            self._say(f"trial {row.number} {row.state} after {row.extent}, AUC {value}, {duration(row.seconds)}")
+            value = "" if row.network is not None else f", AUC {with_error(row.auc, row.standard_error)}"
+            name = f" ({row.label})" if row.network is not None else ""
+            self._say(f"trial {row.number}{name} {row.state} after {row.extent}{value}, {duration(row.seconds)}")
         status = read_status(self._study)
         for running in status.running:
-            value = with_error(running.auc, running.standard_error)
-            self._say(f"trial {running.number} runs: epoch {running.epoch} of {running.epochs}, AUC {value}")
-        pace = f", {status.trials_per_hour:.1f} trials/h" if status.trials_per_hour else ""
+            value = "" if status.of_networks else f", AUC {with_error(running.auc, running.standard_error)}"
+            self._say(f"trial {running.number} runs: epoch {running.epoch} of {running.epochs}{value}")
+        pace = f", {status.trials_per_hour:.1f} {_unit(status)}/h" if status.trials_per_hour else ""
         left = f", left {duration(status.seconds_left)}" if status.seconds_left else ""
-        self._say(f"{status.finished} of {status.budget} trials, best {valued(status.best)}{pace}{left}")
+        best = "" if status.of_networks else f", best {valued(status.best)}"
+        self._say(f"{status.finished} of {status.budget} {_unit(status)}{best}{pace}{left}")
 
     def _say(self, line: str) -> None:
         self._console.print(line, soft_wrap=True)

@@ -31,6 +31,7 @@ from hpo.launch.estimate import (
     advice,
     least_trials,
     longest_step,
+    mean_epochs,
     side_by_side,
     trained_share,
 )
@@ -150,7 +151,7 @@ def _estimate(
     estimate = Estimate(
         seconds if gpus else seconds / side_by_side(study.spec.scoring.fold_count, [slot.threads for slot in slots]),
         remaining,
-        study.spec.budget.epochs,
+        mean_epochs(study.spec),
         trained_share(study.spec),
         gpus or len(slots),
     )

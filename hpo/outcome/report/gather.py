@@ -32,8 +32,8 @@ def gather(study: Study, result: Path, confirmation: str | None = None) -> Evide
         StudyNotFoundError: if the named confirmation does not exist.
     """
     if study.spec.plan is not None:
-        of = study.spec.plan.search
-        raise UsageError(f"study {study.name} is the confirmation of {of}; run the command on {of}")
+        role, of = study.spec.plan.role, study.spec.plan.search
+        raise UsageError(f"study {study.name} is the {role} of {of}; run the command on {of}")
     final = load(result)
     ours = final if final is not None and final.result.study in (study.name, *study.former_names) else None
     openings = tuple(read_openings(study.database, study.spec.dataset))

@@ -252,6 +252,16 @@ def write_end(connection: Connection, trial_id: int, state: str, value: float | 
     _write_attributes(connection, trial_id, attributes)
 
 
+def reopen_trials(connection: Connection, trial_ids: Sequence[int]) -> None:
+    """Make finished trials running ones again, without a value."""
+    trials, values = optuna_tables()["trials"], optuna_tables()["trial_values"]
+    for first in range(0, len(trial_ids), _BATCH):
+        batch = trial_ids[first : first + _BATCH]
+        connection.execute(sa.delete(values).where(values.c.trial_id.in_(batch)))
+        change = sa.update(trials).where(trials.c.trial_id.in_(batch))
+        connection.execute(change.values(state="RUNNING", datetime_complete=None))
+
+
 def _write_attributes(connection: Connection, trial_id: int, attributes: dict[str, Any]) -> None:
     rows = [{"trial_id": trial_id, "key": key, "value_json": json.dumps(value)} for key, value in attributes.items()]
     upsert_rows(connection, optuna_tables()["trial_user_attributes"], ("trial_id", "key"), rows)

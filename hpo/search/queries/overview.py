@@ -20,7 +20,7 @@ class StudyOverview:
     """One study of a database.
 
     Attributes:
-        search: name of the search that it confirms or ablates; None for a search.
+        search: name of the search that it confirms, ablates or trains the final networks of; None for a search.
         trials: the budget.
         finished: complete, pruned and failed trials.
         running: trials that workers hold.

@@ -12,6 +12,7 @@ from hpo.search.database import schema
 from hpo.search.database.schema import AnyRow, database_now
 from hpo.search.queries.trials import Value, by_value, is_live, value_of
 from hpo.search.study import Study, hpo_studies
+from hpo.study.planned import epochs_at
 
 _trials = schema.trials.c
 
@@ -44,11 +45,12 @@ class StudyStatus:
     Attributes:
         finished: complete + pruned + failed.
         free: started trials that wait to be resumed: released, or left by a worker that died.
-        best: best of the complete trials, baselines included.
+        best: best of the complete trials, baselines included; None of final networks, which have no validation AUC.
         references: complete baselines.
         trials_per_hour: see `pace`; None if unknown or no trial is running.
         seconds_left: likewise.
         foreign: numbers of trials that other programs added through Optuna; they are no part of the budget.
+        of_networks: whether its trials are final networks.
     """
 
     name: str
@@ -66,6 +68,7 @@ class StudyStatus:
     seconds_left: float | None
     workers: list[str]
     foreign: list[int]
+    of_networks: bool = False
 
     @property
     def is_done(self) -> bool:
@@ -94,7 +97,7 @@ def read_status(study: Study) -> StudyStatus:
     if trials is None:
         raise study.deleted()
     outcomes = [row.outcome for row in rows]
-    complete = sorted((row for row in rows if row.outcome == "complete"), key=by_value)
+    complete = sorted((row for row in rows if row.outcome == "complete" and row.auc is not None), key=by_value)
     running = [_running(study, row) for row in rows if is_live(row)]
     finished = sum(outcome is not None for outcome in outcomes)
     speed = pace(rows) if running else None
@@ -103,7 +106,7 @@ def read_status(study: Study) -> StudyStatus:
         dataset=study.spec.dataset,
         budget=trials,
         finished=finished,
-        complete=len(complete),
+        complete=outcomes.count("complete"),
         pruned=outcomes.count("pruned"),
         failed=outcomes.count("failed"),
         running=running,
@@ -114,6 +117,7 @@ def read_status(study: Study) -> StudyStatus:
         seconds_left=max(trials - finished, 0) / speed if speed else None,
         workers=sorted({trial.worker for trial in running}),
         foreign=foreign,
+        of_networks=study.spec.plan is not None and study.spec.plan.final is not None,
     )
 
 
@@ -128,7 +132,7 @@ def _running(study: Study, row: AnyRow) -> RunningTrial:
         number=row.trial_number,
         worker=row.worker,
         epoch=row.epoch or 0,
-        epochs=study.spec.budget.epochs,
+        epochs=epochs_at(study.spec, row.place),
         progress=row.progress,
         auc=row.auc,
         standard_error=row.standard_error,
@@ -139,7 +143,7 @@ def _running(study: Study, row: AnyRow) -> RunningTrial:
 
 def _latest_references(study: Study, rows: Sequence[AnyRow]) -> list[Value]:
     """Return each baseline once, by its last trial: in a confirmation it has one per repeat."""
-    last = {row.reference: row for row in rows if row.reference and row.outcome == "complete"}
+    last = {row.reference: row for row in rows if row.reference and row.outcome == "complete" and row.auc is not None}
     return [value_of(study, row) for row in last.values()]
 
 

@@ -17,7 +17,7 @@ from hpo.search.study import Study, fold_aucs
 from hpo.statistics.intervals import clipped_interval
 from hpo.study.baselines import cut_short, shown_name
 from hpo.study.config import ConfigValues
-from hpo.study.planned import start_at
+from hpo.study.planned import epochs_at, start_at
 from hpo.study.record import ResourceUsage, TrialRecord
 from hpo.text import shell
 from hpo.training.report import EpochReport
@@ -64,7 +64,7 @@ class TrialRow:
         seconds: training time.
         started: in seconds since 1970.
         ended: in seconds since 1970.
-        candidate: in a confirmation, the name of the candidate.
+        candidate: in a confirmation, the name of the candidate; of a final network, that of its configuration.
         repeat: in a confirmation, the number of the repeat, from 1.
         peak_memory: in bytes; None until an attempt has ended.
         training_auc: highest over its epochs, None if unknown.
@@ -73,6 +73,7 @@ class TrialRow:
         start: name of its start point, None if it has none.
         folds: on which the report of its last epoch rests; 0 without a report.
         all_folds: of a whole trial.
+        network: of a final network, its number among those of its configuration, from 0.
     """
 
     number: int
@@ -96,6 +97,7 @@ class TrialRow:
     start: str | None = None
     folds: int = 0
     all_folds: int = 0
+    network: int | None = None
 
     @property
     def extent(self) -> str:
@@ -111,7 +113,8 @@ class TrialRow:
     @property
     def label(self) -> str:
         """Name of the baseline, of the start point, or of the candidate with its repeat; "" if it has none."""
-        return _label(self.candidate or self.reference, self.cut_short, self.repeat, self.start)
+        name = _label(self.candidate or self.reference, self.cut_short, self.repeat, self.start)
+        return name if self.network is None else f"{name}, network {self.network}"
 
     @property
     def warning(self) -> str:
@@ -235,6 +238,7 @@ def read_best(study: Study, count: int = 10) -> Ranking:
     Ranked by the study's `ranking`.
     """
     query = sa.select(schema.trials).where(_trials.study_id == study.study_id, _trials.outcome == "complete")
+    query = query.where(_trials.auc.is_not(None))
     rows, training = _with_reports(study, query)
     found = read_smoothed(study)
     smoothed = {} if found is None else found.aucs
@@ -245,8 +249,12 @@ def read_best(study: Study, count: int = 10) -> Ranking:
         config, params = ({}, {}) if record is None else (record.config, record.params)
         learned = training.get(row.trial_number, Reported())
         value, start = value_of(study, row), _start(study, row)
-        planned, ranked_by = _planned(study, row), smoothed.get(row.trial_number)
-        best.append(BestTrial(rank, value, config, params, *planned, learned.highest, learned.last, start, ranked_by))
+        (candidate, repeat, _), ranked_by = _planned(study, row), smoothed.get(row.trial_number)
+        reached = (learned.highest, learned.last, start, ranked_by)
+        best.append(BestTrial(rank, value, config, params, candidate, repeat, *reached))
+    if study.spec.plan is not None and study.spec.plan.final is not None:
+        search = shell(study.spec.plan.search)
+        return Ranking([], 0, f"Final networks have no validation AUC; `hpo report {search}` compares them.")
     if study.spec.plan is not None:
         search = study.spec.plan.search
         return Ranking(
@@ -362,12 +370,14 @@ def _marked(name: str, short: str) -> str:
     return f"{name} ({short})" if short else name
 
 
-def _planned(study: Study, row: AnyRow) -> tuple[str | None, int | None]:
-    """Return the candidate and the repeat, from 1, of a trial of a confirmation."""
-    if study.spec.plan is None:
-        return None, None
-    candidate, repeat = study.spec.plan.at(row.place)
-    return study.spec.plan.candidates[candidate].name, repeat + 1
+def _planned(study: Study, row: AnyRow) -> tuple[str | None, int | None, int | None]:
+    """Return the candidate of a planned trial, and its repeat, from 1, or the number of the network, from 0."""
+    plan = study.spec.plan
+    if plan is None:
+        return None, None, None
+    candidate, repeat = plan.at(row.place)
+    name = plan.candidates[candidate].name
+    return (name, repeat + 1, None) if plan.final is None else (name, None, repeat)
 
 
 def _start(study: Study, row: AnyRow) -> str | None:
@@ -378,7 +388,7 @@ def _start(study: Study, row: AnyRow) -> str | None:
 def _trial(study: Study, row: AnyRow, reported: Reported) -> TrialRow:
     record = _record(study, row)
     usage = ResourceUsage() if record is None else record.usage
-    candidate, repeat = _planned(study, row)
+    candidate, repeat, network = _planned(study, row)
     return TrialRow(
         number=row.trial_number,
         state=row.outcome or ("running" if is_live(row) else "free"),
@@ -399,6 +409,7 @@ def _trial(study: Study, row: AnyRow, reported: Reported) -> TrialRow:
         last_training_auc=reported.last,
         folds=reported.folds,
         all_folds=study.spec.scoring.fold_count,
-        cut_short=cut_short(candidate or row.reference or "", study.spec.budget.epochs),
+        cut_short=cut_short(candidate or row.reference or "", epochs_at(study.spec, row.place)),
         start=_start(study, row),
+        network=network,
     )

@@ -19,7 +19,7 @@ from hpo.search.study import fold_aucs
 from hpo.study.record import TrialRecord
 from hpo.study.stages import Stage, trained
 from hpo.text import storable
-from hpo.training.report import EpochReport
+from hpo.training.report import EpochReport, NetworkEpoch
 
 Outcome = Literal["complete", "pruned", "failed"]
 
@@ -30,19 +30,26 @@ class LeaseLost(Exception):  # noqa: N818 - an event, not an error
     """Another worker has claimed the trial; this one may no longer write to it."""
 
 
-def record_report(held: Claim, report: EpochReport) -> bool:
+def record_report(held: Claim, report: EpochReport | NetworkEpoch) -> bool:
     """Store the report of one epoch and renew the lease; return whether the trial continues or is pruned.
 
-    A second report of the same epoch, after a resume or a lost reply, replaces the first.
+    A second report of the same epoch, after a resume or a lost reply, replaces the first. Of a final network, only how
+    far it is.
 
     Raises:
         LeaseLost: if another worker has claimed the trial.
     """
+    if isinstance(report, NetworkEpoch):
+        return held.study.write(lambda connection: _record_network(connection, held, report))
     return held.study.write(lambda connection: _record_report(connection, held, report))
 
 
 def finish(
-    held: Claim, outcome: Outcome, last: EpochReport | None, record: TrialRecord | None = None, reason: str = ""
+    held: Claim,
+    outcome: Outcome,
+    last: EpochReport | NetworkEpoch | None,
+    record: TrialRecord | None = None,
+    reason: str = "",
 ) -> bool:
     """Mark the trial finished in hpo's and in Optuna's tables.
 
@@ -97,6 +104,18 @@ def _record_report(connection: Connection, held: Claim, report: EpochReport) -> 
     _store_scores(connection, held, report)
     # The last stage is the end of the trial.
     return stage == stages[-1] or make_pruner(study.spec).goes_on(_read_rung(connection, held, stage, report))
+
+
+def _record_network(connection: Connection, held: Claim, report: NetworkEpoch) -> bool:
+    values: RowValues = {
+        "epoch": report.epoch,
+        "progress": min(1.0, report.epoch / report.epochs),
+        "lease_until": database_now() + held.study.lease,
+        "lives_lost": 0,
+    }
+    if not update_held(connection, held, values):
+        raise LeaseLost
+    return True
 
 
 def _store_scores(connection: Connection, held: Claim, report: EpochReport) -> None:
@@ -159,7 +178,7 @@ def _finish(
     connection: Connection,
     held: Claim,
     outcome: Outcome,
-    last: EpochReport | None,
+    last: EpochReport | NetworkEpoch | None,
     record: TrialRecord | None,
     reason: str,
 ) -> bool:
@@ -168,7 +187,7 @@ def _finish(
     shown: Attributes = {"reason": reason, "worker": held.worker}
     if record is not None:
         values["record"], shown["seconds"] = record.to_json(), record.usage.seconds
-    if last is not None:
+    if isinstance(last, EpochReport):
         values |= _last_values(last)
         shown["standard_error"] = last.standard_error
     return end_trial(connection, held, outcome, values, shown)

@@ -140,7 +140,7 @@ def planned_template(spec: StudySpec, planned: PlannedTrial) -> FrozenTrial:
             different[key] = values[key]
     label: dict[str, str | int] = {"reference": planned.name} if planned.is_baseline else {"candidate": planned.name}
     if planned.repeat is not None:
-        label["repeat"] = planned.repeat + 1
+        label |= {"network": planned.repeat} if planned.is_network else {"repeat": planned.repeat + 1}
     return create_trial(
         state=TrialState.RUNNING,
         params=params,

@@ -14,10 +14,17 @@ def trial_seed(study_seed: int, number: int, purpose: str = "training") -> int:
     return int.from_bytes(digest[:4], "big") >> 1
 
 
+def network_seed(study_seed: int, number: int) -> int:
+    """Derive the seed of final network `number`, from 0; every configuration has the same ones."""
+    return trial_seed(study_seed, number, "final")
+
+
 def seeds_of(study_seed: int, number: int, planned: PlannedTrial | None) -> Seeds:
     """Derive the seeds of a trial; trials of one repeat of a confirmation share them, for paired differences."""
     if planned is None or planned.repeat is None:
         return Seeds(study_seed=study_seed, trial_seed=trial_seed(study_seed, number))
+    if planned.is_network:
+        return Seeds(study_seed=study_seed, trial_seed=network_seed(study_seed, planned.repeat))
     return Seeds(
         study_seed=study_seed,
         trial_seed=trial_seed(study_seed, planned.repeat, "repeat"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -21,14 +22,14 @@ from hpo.search.strategy.seeds import seeds_of
 from hpo.search.study import Study, open_study, unfinished
 from hpo.search.worker.deadline import Deadline, seconds_to_get_anywhere
 from hpo.search.worker.heartbeat import Heartbeat
-from hpo.search.worker.trainer import Task, Trainer
+from hpo.search.worker.trainer import NetworkTrainer, Task, Trainer
 from hpo.study.baselines import shown_name
 from hpo.study.planned import planned_trial, start_at
 from hpo.study.record import Provenance, ResourceUsage, TrialRecord
 from hpo.study.stages import Stage
 from hpo.training.machine.limits import ProcessTainted
 from hpo.training.machine.usage import UsageMeter
-from hpo.training.report import EpochReport
+from hpo.training.report import EpochReport, NetworkEpoch
 
 POLL_SECONDS = (2.0, 10.0)
 """Shortest and longest interval, in seconds, at which an idle worker polls for a free trial."""
@@ -88,7 +89,7 @@ def run_worker(
     study: Study,
     *,
     identity: WorkerIdentity,
-    train: Trainer,
+    train: Trainer | NetworkTrainer,
     stop: Stop | None = None,
     limit: int | None = None,
     wait: bool = True,
@@ -123,7 +124,7 @@ class _Worker:
         self,
         study: Study,
         identity: WorkerIdentity,
-        train: Trainer,
+        train: Trainer | NetworkTrainer,
         watch: StopWatch,
         deadline: Deadline | None,
         last_stop: float | None,
@@ -200,7 +201,7 @@ class _Worker:
                 record = self._begin_record(held)
                 outcome, last, reason = self._train_trial(held, record, heart, meter)
                 record = record.model_copy(update={"usage": meter.read()})
-                if last is not None and last.roc:
+                if isinstance(last, EpochReport) and last.roc:
                     record = record.model_copy(update={"roc": tuple(round(rate, 4) for rate in last.roc)})
                 if not finish(held, outcome, last, record, reason):
                     raise LeaseLost
@@ -242,7 +243,7 @@ class _Worker:
 
     def _train_trial(
         self, held: Claim, record: TrialRecord, heart: Heartbeat, meter: UsageMeter
-    ) -> tuple[Outcome, EpochReport | None, str]:
+    ) -> tuple[Outcome, EpochReport | NetworkEpoch | None, str]:
         train, spec = self._train, held.study.spec
         stages = stages_of(spec, planned=planned_trial(spec, held.slot) is not None)
         _log.info("%s", _describe_start(held))
@@ -260,8 +261,9 @@ class _Worker:
             kept_at=held.checkpoint,
             scoring_seed=record.seeds.scoring_seed,
             stages=stages,
+            slot=held.slot,
         )
-        last: EpochReport | None = None
+        last: EpochReport | NetworkEpoch | None = None
         try:
             for last in train(task):
                 if not record_report(held, last):
@@ -270,8 +272,7 @@ class _Worker:
         except (train.failure, DataError) as failure:
             # The data have already been validated, so a DataError here is caused by this configuration's resplit.
             return "failed", last, str(failure)
-        is_whole = last is not None and Stage(len(last.fold_aucs), last.epoch) == stages[-1]
-        if self._stop.requested and not is_whole:
+        if self._stop.requested and not _is_whole(last, stages):
             raise _Released
         return "complete", last, ""
 
@@ -285,6 +286,13 @@ class _Worker:
         """Remove the checkpoints of trials that have finished, here or on another host."""
         for number in sorted(self._train.kept() - unfinished(self._study)):
             self._train.forget(number)
+
+
+def _is_whole(last: EpochReport | NetworkEpoch | None, stages: Sequence[Stage]) -> bool:
+    """Return whether a report is the last of a trial, or of a network."""
+    if isinstance(last, NetworkEpoch):
+        return last.epoch == last.epochs
+    return last is not None and Stage(len(last.fold_aucs), last.epoch) == stages[-1]
 
 
 def _new_record(held: Claim, provenance: Provenance, drawn: Drawn) -> TrialRecord:
@@ -317,12 +325,16 @@ def _describe_start(held: Claim) -> str:
         start = start_at(held.study.spec, held.slot)
         return text if start is None else text + f" (start {start.name})"
     name = f"baseline {shown_name(planned.name)}" if planned.is_baseline else planned.name
+    if planned.is_network:
+        return text + f" ({name}, network {planned.repeat})"
     return text + (f" ({name})" if planned.repeat is None else f" ({name}, repeat {planned.repeat + 1})")
 
 
-def _describe_end(held: Claim, outcome: Outcome, last: EpochReport | None, reason: str) -> str:
+def _describe_end(held: Claim, outcome: Outcome, last: EpochReport | NetworkEpoch | None, reason: str) -> str:
     text = f"trial {held.number}: {outcome}"
-    if last is not None:
+    if isinstance(last, NetworkEpoch):
+        text += f" after {last.epoch} of {last.epochs} epochs"
+    elif last is not None:
         spec = held.study.spec
         folds = f" of {len(last.fold_aucs)} of {spec.scoring.fold_count} folds" if spec.scoring.fold_count > 1 else ""
         text += f" after {last.epoch} of {spec.budget.epochs} epochs{folds}, AUC {last.auc:.4f}"

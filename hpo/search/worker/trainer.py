@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from hpo.control import Control
 from hpo.errors import DataError, UsageError
@@ -18,7 +18,7 @@ from hpo.study.config import TrainConfig
 from hpo.study.record import Provenance
 from hpo.study.spec import Scoring, StudySpec
 from hpo.study.stages import Stage
-from hpo.training.report import EpochReport
+from hpo.training.report import EpochReport, NetworkEpoch
 
 if TYPE_CHECKING:
     from hpo.data.development import Development
@@ -42,6 +42,7 @@ class Task:
         kept_at: where the previous worker of the trial keeps its checkpoints, HOST:FOLDER.
         scoring_seed: seed of the folds; None for the study's folds.
         stages: stages in which it is trained; none for all folds in lockstep.
+        slot: of the budget, from 0.
     """
 
     config: TrainConfig
@@ -52,10 +53,15 @@ class Task:
     kept_at: str | None = None
     scoring_seed: int | None = None
     stages: tuple[Stage, ...] = ()
+    slot: int = 0
 
 
-class Trainer(Protocol):
-    """Trains the trials of one study.
+Report_co = TypeVar("Report_co", covariant=True)
+"""What training yields after each epoch."""
+
+
+class Training(Protocol[Report_co]):
+    """Trains the trials, or the final networks, of one study.
 
     Attributes:
         provenance: stored in the record of each trial.
@@ -69,7 +75,7 @@ class Trainer(Protocol):
     @property
     def checkpoints(self) -> str | None: ...
 
-    def __call__(self, task: Task) -> Iterator[EpochReport]:
+    def __call__(self, task: Task) -> Iterator[Report_co]:
         """Train a trial and yield a report after each epoch; epochs before its checkpoint are not reported again."""
         ...
 
@@ -92,6 +98,13 @@ class Trainer(Protocol):
     def energy(self) -> float | None:
         """Return the energy that this worker has used so far in joules, or None if it cannot be measured."""
         ...
+
+
+Trainer = Training[EpochReport]
+"""Trains the trials of a search, a confirmation or an ablation."""
+
+NetworkTrainer = Training[NetworkEpoch]
+"""Trains final networks, whose weights it keeps."""
 
 
 def make_trainer(

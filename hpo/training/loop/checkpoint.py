@@ -159,6 +159,19 @@ def trials_with_checkpoints(folder: Path) -> set[int]:
     return {int(match["trial"]) for match in _matches(folder)}
 
 
+def move_checkpoints(source: Path, target: Path) -> None:
+    """Move the newest checkpoint of each trial in a folder to another, where the first worker of the trial finds it.
+
+    Raises:
+        OSError: if a file cannot be moved.
+    """
+    for trial in sorted(trials_with_checkpoints(source)):
+        whole = [(fence, path) for fence, path in _files(source, trial) if path.suffix == ".pt"]
+        if whole:
+            max(whole)[1].replace(target / f"trial-{trial:05}.f1.pt")
+        remove_checkpoints(source, trial)
+
+
 def _matches(folder: Path) -> list[re.Match[str]]:
     try:
         names = [path.name for path in folder.iterdir()]

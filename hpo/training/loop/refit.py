@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,6 +64,26 @@ def refit(
     Raises:
         TrainingFailure, DeviceError, DataError: as `train_trial`.
     """
+    training = refit_by_epochs(config, development, epochs, seed, device, progress, checkpoint, others)
+    while True:
+        try:
+            next(training)
+        except StopIteration as end:
+            made: Refit = end.value
+            return made
+
+
+def refit_by_epochs(
+    config: TrainConfig,
+    development: Development,
+    epochs: int,
+    seed: int,
+    device: str = "auto",
+    progress: Callable[[float], None] = lambda _share: None,
+    checkpoint: Checkpoint | None = None,
+    others: Sequence[Development] = (),
+) -> Generator[int, None, Refit]:
+    """Train as `refit` does, and yield the number of each epoch, from 1, once it is done; return what `refit` does."""
     with memory_failures():
         start_of_trial(choose_device(device))
         machine = choose_machine(choose_device(device), development.dataset.dimensions, config.precision)
@@ -75,7 +95,7 @@ def refit(
             before = _resume(run, checkpoint)
             energy = EnergyMeter(machine.device)
             meter = UsageMeter(before, energy.joules, lambda: peak_memory_bytes(machine.device) or None)
-            report = _train(run, development, meter, checkpoint, progress)
+            report = yield from _train(run, development, meter, checkpoint, progress)
     network = make_network(config, development.dataset, seed=0)
     network.load_state_dict(run.best_weights())
     if checkpoint is not None:
@@ -90,7 +110,7 @@ def _train(
     meter: UsageMeter,
     checkpoint: Checkpoint | None,
     progress: Callable[[float], None],
-) -> FoldReport:
+) -> Generator[int, None, FoldReport]:
     selection = run.split.selection
     watched = np.flatnonzero(development.is_validation) if selection is None else selection
     report: FoldReport | None = None
@@ -104,6 +124,7 @@ def _train(
                 meter.read()
                 break
             _after_unit(run, meter, checkpoint, progress)
+        yield epoch + 1
     assert report is not None, "a resumed refit has an epoch to finish"
     return report
 

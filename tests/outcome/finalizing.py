@@ -1,0 +1,46 @@
+"""A search on the digits to finalize, and workers of this process that train its networks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from hpo.outcome.finalization import Finalization, finalize
+from hpo.outcome.network_training import trainer_of
+from hpo.search.database.database import Database
+from hpo.search.queue.workers import this_process
+from hpo.search.study import Study, create_or_open, open_study
+from hpo.search.worker.loop import WorkerSummary, run_worker
+from hpo.study.spec import StudySpec
+from hpo.testing.trainer import FakeTrainer, make_spec
+
+
+def searched(database: Database, *, references: bool = True) -> Study:
+    """A finished search of four trials, whose trial 3 is no baseline; networks are linear, for two epochs."""
+    spec = make_spec(4, epochs=2, references=references)
+    spec = spec.model_copy(update={"dataset": "digits", "fixed": {**spec.fixed, "network": "linear"}})
+    study = create_or_open(database, "digits", spec)
+    run_worker(study, identity=this_process("w"), train=FakeTrainer(2))
+    return study
+
+
+def work(database: Database, name: str, limit: int | None = None) -> WorkerSummary:
+    """Train networks of a study in this process."""
+    study = open_study(database, name)
+    return run_worker(study, identity=this_process("w"), train=trainer_of(study, None, "cpu"), limit=limit)
+
+
+def finalizing(study: Study, results: Path, limit: int | None = None) -> Callable[..., Finalization]:
+    """Finalize trial 3 with one network of each configuration, unless said otherwise; the test set stays sealed.
+
+    Args:
+        limit: of the networks that are trained.
+    """
+
+    def train(_spec: StudySpec, name: str) -> None:
+        if limit != 0:
+            work(study.database, name, limit)
+
+    options = {"seeds": 1, "baseline_epochs": 1, "trial": 3, "device": "cpu", "train_only": True}
+    return partial(finalize, study, **{"train": train, "results": results, **options})
