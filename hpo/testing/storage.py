@@ -27,7 +27,8 @@ from hpo.search.queries.status import read_status
 from hpo.search.queries.trials import read_best, read_curve, read_trials
 from hpo.search.queue.claiming import NothingToClaim, claim, release, renew, store_record
 from hpo.search.queue.lease import Claim
-from hpo.search.queue.reporting import LeaseLost, record_report
+from hpo.search.queue.reopening import reopen
+from hpo.search.queue.reporting import LeaseLost, finish, record_report
 from hpo.search.queue.workers import this_process
 from hpo.search.study import create_or_open, list_studies, open_study
 from hpo.search.worker.loop import run_worker
@@ -35,6 +36,7 @@ from hpo.statistics.auc import auc
 from hpo.testing.scores import make_scores
 from hpo.testing.trainer import FakeTrainer, make_record, make_report, make_spec
 from hpo.testing.trials import claimed, ended, expire
+from hpo.training.report import NetworkEpoch
 
 
 class StorageConformance:
@@ -167,6 +169,43 @@ class StorageConformance:
         shown = optuna.load_study(study_name=name, storage=database.optuna).trials
         assert [trial.state.name for trial in shown] == ["RUNNING"]
         assert claimed(study).number == 0
+
+    def test_a_reopened_trial_is_claimed_again_and_counted_once(self, database: Database, name: str) -> None:
+        study = create_or_open(database, name, make_spec(3))
+        for outcome in ("complete", "failed", "complete"):
+            assert ended(claimed(study), outcome)
+        reopen(study, {0, 1, 7})
+        status = read_status(study)
+        assert (status.finished, status.failed, status.free) == (1, 0, 2)
+        shown = optuna.load_study(study_name=name, storage=database.optuna).trials
+        assert [(trial.state.name, trial.values is None) for trial in shown[:2]] == [("RUNNING", True)] * 2
+        again = [claimed(study), claimed(study)]
+        assert [(held.number, held.fence) for held in again] == [(0, 2), (1, 2)]
+        assert all(ended(held, auc=0.75) for held in again)
+        assert claim(study, "w") is NothingToClaim.DONE
+        status = read_status(study)
+        assert (status.finished, status.complete, status.failed) == (3, 3, 0)
+        assert optuna.load_study(study_name=name, storage=database.optuna).trials[1].value == 0.75
+
+    def test_a_final_network_is_reported_and_finished_without_a_validation_auc(
+        self, database: Database, name: str
+    ) -> None:
+        study = create_or_open(database, name, make_spec(1))
+        dead = claimed(study, "dead")
+        assert record_report(dead, NetworkEpoch(1, 4))
+        expire(study)
+        held = claimed(study)
+        assert held.epoch == 1
+        with pytest.raises(LeaseLost):
+            record_report(dead, NetworkEpoch(2, 4))
+        assert record_report(held, NetworkEpoch(3, 4))
+        (running,) = read_status(study).running
+        assert (running.epoch, running.progress, running.auc) == (3, 0.75, None)
+        assert finish(held, "complete", NetworkEpoch(4, 4))
+        status = read_status(study)
+        assert (status.complete, status.best, read_best(study).trials) == (1, None, [])
+        (shown,) = optuna.load_study(study_name=name, storage=database.optuna).trials
+        assert (shown.state.name, shown.values) == ("COMPLETE", None)
 
     def test_a_smaller_budget_leaves_a_free_trial_alone(self, database: Database, name: str) -> None:
         study = create_or_open(database, name, make_spec(2))

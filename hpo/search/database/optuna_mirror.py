@@ -253,11 +253,14 @@ def write_end(connection: Connection, trial_id: int, state: str, value: float | 
 
 
 def reopen_trials(connection: Connection, trial_ids: Sequence[int]) -> None:
-    """Make finished trials running ones again, without a value."""
-    trials, values = optuna_tables()["trials"], optuna_tables()["trial_values"]
+    """Make finished trials running ones again, without a value and a reason."""
+    tables = optuna_tables()
+    trials, values, attributes = tables["trials"], tables["trial_values"], tables["trial_user_attributes"]
     for first in range(0, len(trial_ids), _BATCH):
         batch = trial_ids[first : first + _BATCH]
         connection.execute(sa.delete(values).where(values.c.trial_id.in_(batch)))
+        why = (attributes.c.trial_id.in_(batch)) & (attributes.c.key == "reason")
+        connection.execute(sa.delete(attributes).where(why))
         change = sa.update(trials).where(trials.c.trial_id.in_(batch))
         connection.execute(change.values(state="RUNNING", datetime_complete=None))
 

@@ -9,6 +9,7 @@ from sqlalchemy.engine import Connection
 
 from hpo.search.database import schema
 from hpo.search.database.optuna_mirror import reopen_trials
+from hpo.search.database.schema import RowValues
 from hpo.search.study import Study
 
 _trials = schema.trials.c
@@ -33,7 +34,8 @@ def _reopen(connection: Connection, study: Study, slots: Collection[int]) -> Non
     query = sa.select(_trials.place, _trials.trial_id, _trials.outcome).where(ended).with_for_update()
     rows = [row for row in connection.execute(query) if row.place in slots]
     for row in rows:
-        values = {"state": "free", "outcome": None, "reason": None, "ended": None, "progress": 0.0, "lives_lost": 0}
+        values: RowValues = dict.fromkeys(("outcome", "reason", "ended", "epoch", "auc", "standard_error"))
+        values |= {"state": "free", "progress": 0.0, "lives_lost": 0}
         here = (_trials.study_id == study.study_id) & (_trials.place == row.place)
         connection.execute(sa.update(schema.trials).where(here).values(values))
     reopen_trials(connection, [row.trial_id for row in rows])

@@ -1,0 +1,69 @@
+"""`hpo finalize` as a user runs it: killed on the way, run again, and helped by a worker."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hpo.search.database.address import resolve_address
+from hpo.search.database.database import open_database
+from hpo.search.queries.ledger import read_openings
+from hpo.search.queries.status import StudyStatus, read_status
+from hpo.search.study import open_study
+from tests.cli.run import hpo, hpo_here
+from tests.mention import unmentioned
+from tests.outcome.finalizing import searched
+from tests.wait import until
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("linear_network")]
+
+FINALIZE = ("finalize", "digits", "--trial", "3", "--networks", "2", "--baseline-epochs", "30", "--device", "cpu")
+
+
+def test_killed_finalize_goes_on_and_opens_the_test_set_once(tmp_path: Path) -> None:
+    database = open_database(resolve_address(f"sqlite:///{tmp_path}/hpo.sqlite3"), create=True)
+    searched(database)
+    data = {"HPO_DATA_DIR": str(tmp_path / "data")}
+    waiting = hpo(*FINALIZE, "--on", "none", cwd=tmp_path, **data)
+    assert waiting.returncode == 0, waiting.stderr
+    assert unmentioned(waiting.stderr, "`hpo worker digits-final`", "6 of 6 networks", "sealed") == []
+
+    def status() -> StudyStatus:
+        return read_status(open_study(database, "digits-final"))
+
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("HPO_")} | data
+    command = [sys.executable, "-m", "hpo", *FINALIZE, "--workers", "2"]
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL) as first:
+        try:
+            until(lambda: status().finished >= 1 and any(one.epoch for one in status().running), 300)
+        finally:
+            first.send_signal(signal.SIGKILL)
+    # Its workers end with it, and release what they train.
+    until(lambda: not status().running, 300)
+    assert 1 <= status().finished < 6
+    assert read_openings(database, "digits") == []
+
+    second = hpo(*FINALIZE, "--workers", "1", "--json", cwd=tmp_path, **data)
+    assert second.returncode == 0, second.stderr
+    assert json.loads(second.stdout)["entries"][0]["name"] == "trial 3"
+    assert len(read_openings(database, "digits")) == 1
+    assert (status().complete, status().budget) == (6, 6)
+    results = tmp_path / "hpo-results" / "digits"
+    assert len(list((results / "models").iterdir())) == 6
+    assert {path.name for path in results.iterdir()} == {"final.json", "scores.npz", "models"}
+
+    for arguments in (("status", "digits-final"), ("trials", "digits-final"), ("best", "digits-final")):
+        assert hpo_here(*arguments, cwd=tmp_path, **data).returncode == 0
+    assert hpo_here("export", "digits", cwd=tmp_path, **data).returncode == 0
+    for command_on_it in ("confirm", "finalize", "report"):
+        refused = hpo_here(command_on_it, "digits-final", cwd=tmp_path, **data)
+        assert (refused.returncode, unmentioned(refused.stderr, "final training", "digits")) == (2, [])
+    launched = hpo_here("launch", "--dataset", "digits", "--name", "digits-final", cwd=tmp_path, **data)
+    assert (launched.returncode, unmentioned(launched.stderr, "`hpo finalize digits`")) == (7, [])
+    database.close()

@@ -1,0 +1,62 @@
+"""Worker processes on final networks, and what a kill leaves, on every database."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sqlalchemy.engine import URL
+
+from hpo.data.development import load_development
+from hpo.outcome.networks import Protocol
+from hpo.outcome.winner import choose_entries
+from hpo.search.database.database import open_database
+from hpo.search.queries.status import read_status
+from hpo.search.study import open_study
+from hpo.training.loop.model_file import load_model, weights_digest
+from hpo.training.loop.refit import refit
+from tests.outcome.finalizing import finalizing, searched
+from tests.search.conftest import any_url, mysql, postgresql
+from tests.wait import until
+
+__all__ = ["any_url", "mysql", "postgresql"]
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("linear_network")]
+
+EPOCHS = 40
+
+
+def test_the_network_of_a_killed_worker_is_trained_by_another_bit_for_bit(any_url: URL, tmp_path: Path) -> None:
+    database = open_database(any_url, create=True)
+    search = searched(database)
+    results = tmp_path / "results"
+    finalize = finalizing(search, results, limit=0)
+    assert finalize(baseline_epochs=EPOCHS).missing == 3
+    study = open_study(database, "digits-final")
+    address = any_url.render_as_string(hide_password=False)
+    command = [sys.executable, "-m", "hpo", "worker", "digits-final", "--storage", address, "--device", "cpu"]
+    workers = [
+        subprocess.Popen([*command, "--worker-name", name], cwd=tmp_path, stderr=subprocess.DEVNULL) for name in "ab"
+    ]
+    try:
+        until(lambda: {one.worker for one in read_status(study).running if one.epoch} == {"a", "b"}, 300)
+        os.kill(workers[0].pid, signal.SIGKILL)
+        assert workers[1].wait(timeout=600) == 0
+    finally:
+        for worker in workers:
+            worker.kill()
+            worker.wait()
+    done = finalize(baseline_epochs=EPOCHS)
+    assert done.missing == 0
+    development = load_development(search.spec.data, tmp_path)
+    entries = {entry.name: entry for entry in choose_entries(search, trial=3)}
+    seed = Protocol("development", 2, 1, search.spec.search.seed).seed(0)
+    for network in done.networks:
+        epochs = EPOCHS if entries[network.entry].is_reference else 2
+        alone = refit(entries[network.entry].config, development, epochs, seed, "cpu").model
+        assert weights_digest(load_model(network.path)) == weights_digest(alone)
+    database.close()
