@@ -205,7 +205,8 @@ class StorageConformance:
         status = read_status(study)
         assert (status.complete, status.best, read_best(study).trials) == (1, None, [])
         (shown,) = optuna.load_study(study_name=name, storage=database.optuna).trials
-        assert (shown.state.name, shown.values) == ("COMPLETE", None)
+        # Optuna finds no best trial where a complete one has no value.
+        assert (shown.state.name, shown.values) == ("PRUNED", None)
 
     def test_a_smaller_budget_leaves_a_free_trial_alone(self, database: Database, name: str) -> None:
         study = create_or_open(database, name, make_spec(2))

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import optuna
 import pytest
 
 from hpo.control import Control
@@ -34,6 +35,7 @@ from hpo.training.machine.failure import TrainingFailure
 from hpo.training.report import NetworkEpoch
 from tests.mention import unmentioned
 from tests.outcome.finalizing import finalizing, searched, work
+from tests.search.test_dashboard import dashboard
 
 pytestmark = pytest.mark.usefixtures("linear_network")
 
@@ -280,10 +282,15 @@ def test_queries_show_networks_without_a_validation_auc(search: Study, results: 
     assert all(row.label.endswith("network 0") for row in rows)
 
 
-def test_optuna_reads_the_study_of_networks(search: Study, results: Path) -> None:
+def test_optuna_and_its_dashboard_read_the_study_of_networks(search: Study, results: Path) -> None:
     finalizing(search, results)()
-    trials = search.database.optuna.get_all_trials(networks_of(search).study_id)
-    assert [(trial.state.name, trial.values) for trial in trials] == [("COMPLETE", None)] * 3
+    shown = optuna.load_study(study_name="digits-final", storage=search.database.optuna)
+    assert [(trial.state.name, trial.values) for trial in shown.trials] == [("PRUNED", None)] * 3
+    assert [trial.user_attrs["network"] for trial in shown.trials] == [0, 0, 0]
+    with dashboard(search.database) as client:
+        detail = client.detail(networks_of(search).study_id)
+    assert [trial["state"] for trial in detail["trials"]] == ["Pruned"] * 3
+    assert unmentioned(detail["note"]["body"], "digits-final", "**3 of 3**", "`hpo finalize digits`") == []
 
 
 def test_a_damaged_network_in_its_place_is_not_overwritten(search: Study, results: Path) -> None:

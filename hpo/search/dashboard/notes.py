@@ -23,6 +23,7 @@ from hpo.search.queries.trials import TrialRow, read_trials
 from hpo.search.study import Study, find_name, find_study
 from hpo.statistics.intervals import clipped_interval
 from hpo.study.config import applies
+from hpo.study.plan import Plan
 from hpo.study.spec import StudySpec
 from hpo.text import bounds, duration, memory, setting, shell, with_error
 
@@ -64,7 +65,7 @@ class Notes:
         except HpoError as error:
             _put(detail, f"hpo cannot describe this study: {text(first_line(error))}", None)
             return
-        _put(detail, kept.note, Picture(study_id))
+        _put(detail, kept.note, Picture(study_id) if kept.has_figure else None)
         for trial in trials:
             if (found := kept.trials.get(trial["number"])) is not None:
                 note, has_figure = found
@@ -124,6 +125,7 @@ class _StudyNotes:
 
     Attributes:
         note: of the study.
+        has_figure: whether the study has one; one of final networks has no validation AUC to draw.
         trials: number of a trial to its note, and whether it has a figure.
     """
 
@@ -132,6 +134,7 @@ class _StudyNotes:
         self._made = -_SECONDS
         self._unfinished: set[int] = set()
         self.note = ""
+        self.has_figure = study.spec.plan is None or study.spec.plan.final is None
         self.trials: dict[int, tuple[str, bool]] = {}
 
     def is_of(self, study: Study) -> bool:
@@ -149,7 +152,7 @@ class _StudyNotes:
         if not wanted:
             return
         for row in read_trials(self._study, wanted):
-            self.trials[row.number] = trial_note(self._study.name, row), row.epochs > 0
+            self.trials[row.number] = trial_note(self._study.name, row), row.epochs > 0 and self.has_figure
             (self._unfinished.add if row.ended is None else self._unfinished.discard)(row.number)
 
 
@@ -163,6 +166,8 @@ def _put(detail: Detail, note: str, picture: Picture | None) -> None:
 def study_note(name: str, spec: StudySpec, status: StudyStatus) -> str:
     """Write the protocol and status of a study as Markdown."""
     data, scoring = spec.data, spec.scoring
+    if spec.plan is not None and spec.plan.final is not None:
+        return _networks_note(name, spec, spec.plan, status)
     rows = f"{scoring.folds} folds of the development set" if scoring.rows == "kfold" else f"{scoring.rows} samples"
     lines = [
         f"## {text(name)}: {text(data.official_name)}",
@@ -184,12 +189,27 @@ def study_note(name: str, spec: StudySpec, status: StudyStatus) -> str:
     return "\n\n".join(lines[:3]) + "\n\n" + "\n".join(lines[3:])
 
 
+def _networks_note(name: str, spec: StudySpec, plan: Plan, status: StudyStatus) -> str:
+    """Write the status of a study of final networks as Markdown."""
+    lines = [
+        f"## {text(name)}: {text(spec.data.official_name)}",
+        f"Final networks of {text(plan.search)}, trained on the development set for their weights: they have no "
+        "validation AUC, so Optuna shows those that are done as pruned.",
+        f"**{status.finished} of {status.budget}** networks: {status.complete} complete, {status.failed} failed; "
+        f"{len(status.running)} running.",
+        f"Collect them and open the test set: {code(f'hpo finalize {shell(plan.search)}')}.",
+    ]
+    return "\n\n".join(lines)
+
+
 def trial_note(study: str, row: TrialRow) -> str:
     """Write a summary of a trial as Markdown."""
     what = row.label or "proposed by the search"
     lines = [
         f"## Trial {row.number}: {text(what)}",
-        f"**{text(row.state)}**, AUC **{with_error(row.auc, row.standard_error)}** after {row.extent}"
+        f"**{text(row.state)}**"
+        + ("" if row.network is not None else f", AUC **{with_error(row.auc, row.standard_error)}**")
+        + f" after {row.extent}"
         + (f", {duration(row.seconds)}" if row.seconds else "")
         + (f", {memory(row.peak_memory)}" if row.peak_memory else "")
         + (f"; {text(row.reason)}" if row.reason else ""),
@@ -206,5 +226,5 @@ def trial_note(study: str, row: TrialRow) -> str:
         )
         lines.append(f"| setting | value |\n|---|---|\n{cells}")
     record, again = (code(f"hpo {word} {shell(study)} {row.number}") for word in ("trials", "replay"))
-    lines.append(f"Record: {record}. Reproduce: {again}.")
+    lines.append(f"Record: {record}." + ("" if row.network is not None else f" Reproduce: {again}."))
     return "\n\n".join(lines)

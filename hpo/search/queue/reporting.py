@@ -213,8 +213,12 @@ def end_trial(connection: Connection, held: Claim, outcome: Outcome, values: Row
     if not update_held(connection, held, ended):
         return False
     value = None if outcome == "failed" else _last_auc(connection, held, values)
+    state = _OPTUNA_STATES[outcome]
+    if outcome == "complete" and value is None:
+        # Optuna, and with it the dashboard, fails to find the best trial if a complete one has no value.
+        state, shown = _OPTUNA_STATES["pruned"], {**shown, "outcome": "complete, without a validation AUC"}
     attributes: Attributes = {key: text for key, text in shown.items() if text not in ("", None)}
-    write_end(connection, held.trial_id, _OPTUNA_STATES[outcome], value, attributes)
+    write_end(connection, held.trial_id, state, value, attributes)
     # Last, because every claim locks the row of the study. A claim that takes over this trial locks the two rows in the
     # opposite order; the database detects the deadlock and one transaction is retried.
     count_ended(connection, held.study.study_id, failed=outcome == "failed")
