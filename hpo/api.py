@@ -310,9 +310,9 @@ def trials_dataframe(study: Study) -> DataFrame:
     """Return a pandas table with a row for each trial, by number.
 
     Columns: number, state, auc, standard_error, epochs, folds, training_auc, reference, start, candidate, repeat,
-    started and ended in UTC, seconds, peak_memory in bytes, worker, reason; and params_NAME for each searched setting,
-    empty where it has no effect. `auc` is that of the last report, of so many `epochs` and `folds`: only complete
-    trials compare.
+    network, started and ended in UTC, seconds, peak_memory in bytes, worker, reason; and params_NAME for each searched
+    setting, empty where it has no effect. `auc` is that of the last report, of so many `epochs` and `folds`: only
+    complete trials compare.
 
     Args:
         study: from `create_study` or `open_study`.
@@ -329,7 +329,7 @@ def trials_dataframe(study: Study) -> DataFrame:
     from hpo.search.queries.trials import read_trials
 
     names = ["number", "state", "auc", "standard_error", "epochs", "folds", "training_auc", "reference", "start"]
-    names += ["candidate", "repeat", "started", "ended", "seconds", "peak_memory", "worker", "reason"]
+    names += ["candidate", "repeat", "network", "started", "ended", "seconds", "peak_memory", "worker", "reason"]
     settings = list(study.spec.space)
     rows: list[dict[str, Any]] = [
         {name: getattr(trial, name) for name in names} | {f"params_{name}": trial.params.get(name) for name in settings}

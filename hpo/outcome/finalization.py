@@ -120,9 +120,7 @@ def finalize(
     protocol = Protocol(rows, study.spec.budget.epochs, seeds, study.spec.search.seed)
     for note in training_notes(entries, protocol):
         _log.info(note)
-    development = load_development(study.spec.data, data, study.spec.scoring.groups)
-    others = load_others(datasets_of([entry.config.co_training for entry in entries], study.spec.data), data)
-    wanted = wanted_networks(entries, protocol, development, others)
+    wanted = _wanted_networks(study, entries, protocol, data)
     networks = collect(wanted, folder)
     if len(networks) < len(wanted):
         spec = network_spec(study, entries, protocol, folder)
@@ -142,6 +140,13 @@ def finalize(
     version = f"{commit}{' with uncommitted changes' if dirty else ''}"
     final = open_and_score(study, entries, protocol, networks, data, folder, version, reopen, device)
     return Finalization(folder, tuple(networks), 0, final, judge_final(final))
+
+
+def _wanted_networks(study: Study, entries: Sequence[Entry], protocol: Protocol, data: Path) -> list[WantedNetwork]:
+    """Return the networks that the result needs; the data are not held afterwards, while workers load their own."""
+    development = load_development(study.spec.data, data, study.spec.scoring.groups)
+    others = load_others(datasets_of([entry.config.co_training for entry in entries], study.spec.data), data)
+    return wanted_networks(entries, protocol, development, others)
 
 
 def _check_failures(study: Study, wanted: Sequence[WantedNetwork]) -> None:
