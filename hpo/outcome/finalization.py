@@ -127,8 +127,11 @@ def finalize(
         have = {(network.entry, network.number) for network in networks}
         lacking = {slot: one.name for slot, one in enumerate(wanted) if (one.entry, one.number) not in have}
         planned = prepare_study(study, name or network_study_name(study.name), spec, lacking)
-        train(planned.spec, planned.name)
-        networks = collect(wanted, folder)
+        try:
+            train(planned.spec, planned.name)
+        finally:
+            # Also what was trained before an interruption is in its place afterwards.
+            networks = collect(wanted, folder)
         if len(networks) < len(wanted):
             _check_failures(planned, wanted)
     missing = len(wanted) - len(networks)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from hpo.errors import OutputError, StudyConflictError, StudyNotFoundError
@@ -120,6 +121,9 @@ def _make_folder(study: Study, left_by: Sequence[str]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         for former in (folder.parent, *(folder.parent / name for name in left_by)):
             move_checkpoints(former, folder)
+            with suppress(OSError):
+                # Networks that are not in their places yet stay.
+                former.rmdir()
     except OSError as error:
         raise OutputError(f"{folder} cannot be written ({error.strerror}); give another --results") from None
 

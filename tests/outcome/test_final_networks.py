@@ -27,6 +27,7 @@ from hpo.search.study import Study, open_study
 from hpo.search.worker.trainer import Task
 from hpo.study.config import TrainConfig
 from hpo.study.plan import Plan
+from hpo.study.spec import StudySpec
 from hpo.training.loop import refit as refitting
 from hpo.training.loop.checkpoint import Checkpoint
 from hpo.training.loop.model_file import load_model, weights_digest
@@ -102,6 +103,16 @@ def test_a_network_is_trained_once_and_anew_when_its_configuration_changes(searc
     assert (again.missing, content()) == (0, first)
     finalizing(search, results)(baseline_epochs=2)
     assert {name for name, now in content().items() if now != first[name]} == set(NAMES[1:])
+
+
+def test_what_was_trained_before_an_interruption_is_in_its_place(search: Study, results: Path) -> None:
+    def train(_spec: StudySpec, name: str) -> None:
+        work(search.database, name, limit=2)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        finalizing(search, results)(train=train)
+    assert {path.stem for path in (results / "models").iterdir()} == set(NAMES[:2])
 
 
 def test_the_test_set_stays_sealed_until_every_network_is_there(search: Study, results: Path) -> None:

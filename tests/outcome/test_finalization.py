@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import hpo
 from hpo.errors import DataError, UsageError
 from hpo.outcome.access_log import NAME
 from hpo.outcome.final import load
@@ -47,7 +48,9 @@ def test_networks_are_trained_with_the_test_set_sealed_and_then_opened_once(
     assert (sealed.final, sealed.judgement) == (None, None)
     assert read_openings(database, "digits") == []
 
-    done = finalize(train_only=False)
+    # In this process, as a program does it.
+    sealed.networks[1].path.unlink()
+    done = hpo.finalize(study, 1, trial=3, baseline_epochs=1, results=results, device="cpu")
     assert done.judgement is not None
     assert done.judgement.entries[0].name == "trial 3"
     assert load(results) is not None
