@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -18,6 +19,10 @@ class Candidate(BaseModel):
             did not finish.
         auc: validation AUC of that trial.
         standard_error: of `auc`.
+        base: name of the candidate that this one is compared with, whose settings it has but for one method; None for a
+            candidate that is compared with all.
+        method: name of that method.
+        removes: whether the base has the method, and this candidate does without it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -28,6 +33,23 @@ class Candidate(BaseModel):
     trial: int | None = None
     auc: float | None = None
     standard_error: float | None = None
+    base: str | None = None
+    method: str | None = None
+    removes: bool = False
+
+
+class Addition(BaseModel):
+    """What a plan was when further candidates were added to it.
+
+    Attributes:
+        candidates: number of those that were there; the others come after them.
+        repeats: that were planned then, which the others are trained in first.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    candidates: int = Field(ge=1)
+    repeats: int = Field(ge=1)
 
 
 TrainingSamples = Literal["development", "training"]
@@ -54,13 +76,15 @@ class Plan(BaseModel):
     """The trials of a confirmation: repeat by repeat, each candidate once per repeat, in their order.
 
     Likewise the final networks of a search: a repeat is one network of each candidate.
+    Where candidates were added later, those that were there keep their slots; see `Addition`.
 
     Attributes:
-        search: name of the study that the candidates come from.
+        search: name of the study that the candidates come from; "" if they come from a study file.
         top: requested number of candidates besides the baselines; the search may have had fewer.
         per_family: requested number of the best of each loss family; 0 if families did not count.
         racing_level: as in the section [confirm] of a study file; 0 trains every repeat of every candidate.
         final: how final networks are trained; None for a confirmation or an ablation.
+        added: in their order; of a plan of methods only.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -71,11 +95,36 @@ class Plan(BaseModel):
     per_family: int = Field(0, ge=0)
     racing_level: float = Field(ge=0, lt=1)
     final: FinalTraining | None = None
+    added: tuple[Addition, ...] = ()
+
+    @property
+    def is_of_methods(self) -> bool:
+        """Whether it measures methods, each against its own base."""
+        return any(one.base is not None for one in self.candidates)
 
     def at(self, slot: int) -> tuple[int, int]:
         """Return the candidate and the repeat of a slot of the budget, all numbered from 0."""
+        for candidates, repeats in self._blocks():
+            if slot < len(candidates) * len(repeats):
+                repeat, candidate = divmod(slot, len(candidates))
+                return candidates.start + candidate, repeats.start + repeat
+            slot -= len(candidates) * len(repeats)
         repeat, candidate = divmod(slot, len(self.candidates))
-        return candidate, repeat
+        return candidate, (self.added[-1].repeats if self.added else 0) + repeat
+
+    def with_more(self, candidates: tuple[Candidate, ...], repeats: int) -> Plan:
+        """Return the plan with further candidates, given the number of repeats that are planned by now."""
+        known = Addition(candidates=len(self.candidates), repeats=repeats)
+        return self.model_copy(update={"candidates": (*self.candidates, *candidates), "added": (*self.added, known)})
+
+    def _blocks(self) -> Iterator[tuple[range, range]]:
+        """Yield the candidates and repeats of consecutive slots, up to where all candidates are in step."""
+        done = 0
+        counts = [*(one.candidates for one in self.added), len(self.candidates)]
+        for known, more in zip(self.added, counts[1:], strict=True):
+            yield range(known.candidates), range(done, known.repeats)
+            yield range(known.candidates, more), range(known.repeats)
+            done = known.repeats
 
     @property
     def role(self) -> str:

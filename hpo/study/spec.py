@@ -242,7 +242,10 @@ class StudySpec(BaseModel):
         confirm = self.confirm.model_dump(mode="json", exclude_defaults=True)
         values["confirm"] = {"per_family": self.confirm.per_family, "ranking": self.confirm.ranking, **confirm}
         for number, candidate in enumerate(self.plan.candidates if self.plan else ()):
-            values["plan"]["candidates"][number]["config"] = candidate.config.identity()
+            stored = values["plan"]["candidates"][number]
+            stored["config"] = candidate.config.identity()
+            if candidate.base is None:
+                del stored["base"], stored["method"], stored["removes"]
         # By their places, so that differences are told one by one.
         starts = enumerate(self.start, start=1)
         values["start"] = {str(place): {"name": one.name, **one.values} for place, one in starts}
@@ -250,6 +253,8 @@ class StudySpec(BaseModel):
             del values["plan"]["per_family"]
         if self.plan is not None and self.plan.final is None:
             del values["plan"]["final"]
+        if self.plan is not None and not self.plan.added:
+            del values["plan"]["added"]
         for section, keys in _BEFORE.items():
             values[section] = {key: value for key, value in values[section].items() if (key, value) not in keys.items()}
         return {key: value for key, value in values.items() if key not in ("confirm", "plan", "start") or value}
