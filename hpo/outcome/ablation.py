@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hpo.errors import StudyNotFoundError, UsageError
-from hpo.outcome.candidates import meaning
 from hpo.outcome.networks import Entry
 from hpo.outcome.preparation import planned_spec
 from hpo.search.study import Study, open_study
 from hpo.study.catalogue import Dataset
 from hpo.study.config import TrainConfig, applies, settings
+from hpo.study.meaning import meaning
 from hpo.study.plan import Candidate, Plan
 from hpo.study.spec import StudySpec
 from hpo.text import setting

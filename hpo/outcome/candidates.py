@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from hpo.search.queries.trials import BestTrial, read_best
 from hpo.search.study import Study
 from hpo.study.baselines import baselines
-from hpo.study.catalogue import Dataset
 from hpo.study.choices import loss_family
-from hpo.study.config import ConfigValues, TrainConfig
+from hpo.study.config import TrainConfig
+from hpo.study.meaning import meaning
 from hpo.study.plan import Candidate
 from hpo.study.record import stored_config
 
@@ -59,15 +59,6 @@ def warnings(search: Study, candidates: Sequence[Candidate]) -> list[str]:
     trials = {trial.value.number: trial for trial in read_best(search, count=EVERY).trials}
     found = [(one.name, trials[one.trial].warning) for one in candidates if one.trial in trials]
     return [f"{name} {warning}" for name, warning in found if warning]
-
-
-def meaning(config: TrainConfig, dataset: Dataset) -> ConfigValues:
-    """Return the settings of a configuration that have an effect, resolved for the dataset."""
-    values = config.active()
-    values["input_size"] = dataset.edge(config.input_size)
-    if not dataset.is_mask:
-        del values["shape_multiplier"]
-    return values
 
 
 def _family(trial: BestTrial) -> str:

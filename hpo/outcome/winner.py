@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hpo.errors import StudyNotFoundError, UsageError
-from hpo.outcome.candidates import EVERY, meaning
+from hpo.outcome.candidates import EVERY
 from hpo.outcome.families import best_of_families, losses_of
 from hpo.outcome.leaderboard import read_confirmation
 from hpo.outcome.networks import Entry
@@ -12,6 +12,7 @@ from hpo.search.queries.trials import read_best
 from hpo.search.study import Study, open_study
 from hpo.study.baselines import OWN_EPOCHS, baselines
 from hpo.study.config import TrainConfig
+from hpo.study.meaning import meaning
 from hpo.study.record import stored_config
 from hpo.text import shell
 

@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 
-from hpo.outcome.candidates import choose_candidates, meaning
+from hpo.outcome.candidates import choose_candidates
 from hpo.search.database.database import Database
 from hpo.search.queue.reporting import finish, record_report
 from hpo.search.study import Study, create_or_open
 from hpo.study.baselines import baselines
 from hpo.study.catalogue import find_dataset
 from hpo.study.config import TrainConfig
+from hpo.study.meaning import meaning
 from hpo.testing.trainer import make_record, make_report, make_spec
 from hpo.testing.trials import claimed
 
