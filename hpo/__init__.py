@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         finalize,
         launch,
         load_spec,
+        methods,
         open_study,
         report,
         run_worker,
@@ -93,6 +94,7 @@ __all__ = [
     "finalize",
     "launch",
     "load_spec",
+    "methods",
     "open_study",
     "register_augmentation",
     "register_backend",
@@ -110,7 +112,7 @@ __all__ = [
 _MODULES = {
     "hpo.api": (
         *("load_spec", "create_study", "open_study", "run_worker", "train_trial"),
-        *("best", "trials_dataframe", "confirm", "finalize", "report"),
+        *("best", "trials_dataframe", "confirm", "methods", "finalize", "report"),
     ),
     "hpo.errors": tuple(name for name in __all__ if name.endswith("Error")),
     "hpo.launch.backends.base": (

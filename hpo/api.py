@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from hpo.outcome.finalization import Finalization
     from hpo.outcome.leaderboard import Confirmation
+    from hpo.outcome.method_effects import MethodTable
     from hpo.search.queries.trials import Ranking
     from hpo.search.study import BudgetRule, Study
     from hpo.search.worker.loop import WorkerSummary
@@ -391,6 +392,72 @@ def confirm(
         run_worker(planned, device, data_dir=data_dir, trainer=trainer)
 
     return confirmation.confirm(study, train=train, top=top, seeds=seeds, racing=racing, per_family=per_family)
+
+
+def methods(
+    source: Study | str | Path,
+    names: Sequence[str] = (),
+    seeds: int | None = None,
+    *,
+    epochs: int | None = None,
+    folds: int | None = None,
+    overrides: Mapping[str, object] | None = None,
+    storage: str | None = None,
+    name: str | None = None,
+    device: str = "auto",
+    data_dir: str | Path | None = None,
+    trainer: Trainer | None = None,
+) -> MethodTable:
+    """Measure what each training method does in a good recipe of either loss family.
+
+    The best configuration of each family, or the start point of a study file, is trained with and without each method,
+    in this process; `hpo methods` and `hpo worker` share the work among several. Called again it continues; a larger
+    `seeds` adds repeats, further names are trained in every repeat.
+
+    Args:
+        source: a search, or the name of one in `storage`; or of a dataset; or the path of a study file.
+        names: of the methods, as `hpo methods` lists them; none for all that apply.
+        seeds: repeats of each; None for 3, or as many as were planned before.
+        epochs: of each trial; None as the study says.
+        folds: of each repeat; None as the study says.
+        overrides: of a study file, as for `load_spec`.
+        storage: as for `create_study`; of no meaning for an open study.
+        name: of the study of methods; None for NAME-methods.
+        device: auto, cpu, cuda or cuda:N.
+        data_dir: as for `run_worker`.
+        trainer: as for `run_worker`.
+
+    Returns:
+        For each recipe the effect of each method, with interval and cost.
+
+    Raises:
+        UsageError: for a name that is no method, or one that makes no difference.
+        StudyConflictError, StudyNotFoundError, StudyFileError, DataError, DeviceError, StorageError.
+
+    Example:
+        >>> import hpo
+        >>> table = hpo.methods("digits", ["ema"], seeds=1, storage="sqlite:///example.sqlite3", name="averaged")
+        >>> [(recipe.family, effect.method, effect.in_recipe) for recipe in table.recipes for effect in recipe.effects]
+        [('aucm', 'ema', False), ('cross_entropy', 'ema', True)]
+    """
+    from hpo.outcome import method_study
+    from hpo.outcome.method_plan import MethodWishes, Source
+    from hpo.search.study import Study, create_or_open
+
+    if isinstance(source, Study):
+        if overrides:
+            raise UsageError("an open study stays as it is; leave out overrides, or give a study file")
+        database, found = source.database, Source(source.name, source.spec, source)
+    else:
+        changes = tuple(f"{key}={json.dumps(value)}" for key, value in (overrides or {}).items())
+        database, found = method_study.find_source(str(source), storage, changes)
+
+    def train(spec: StudySpec, name: str) -> None:
+        planned = create_or_open(database, name, spec, code_version=_code_version())
+        run_worker(planned, device, data_dir=data_dir, trainer=trainer)
+
+    wishes = MethodWishes(tuple(names), seeds, epochs, folds, overrides=bool(overrides))
+    return method_study.measure_methods(database, found, wishes, train=train, name=name)
 
 
 def finalize(

@@ -55,6 +55,18 @@ def complete_studies(context: click.Context, _parameter: click.Parameter, start:
     return list(found)
 
 
+def complete_sources(context: click.Context, parameter: click.Parameter, start: str) -> list[CompletionItem[str]]:
+    """Complete names of studies and of datasets."""
+    return [*complete_studies(context, parameter, start), *complete_datasets(context, parameter, start)]
+
+
+def complete_methods(_context: click.Context, _parameter: click.Parameter, start: str) -> list[CompletionItem[str]]:
+    """Complete names of training methods, with what they do."""
+    from hpo.study.methods import METHODS
+
+    return [CompletionItem(one.name, help=one.about) for one in METHODS if one.name.startswith(start)]
+
+
 def complete_settings(_context: click.Context, _parameter: click.Parameter, start: str) -> list[CompletionItem[str]]:
     """Complete keys of `--set` up to the value: `budget.epochs=`, `space.margin.low=`; then choices.
 

@@ -63,6 +63,11 @@ COMMANDS = {
         "Show the effect of each setting of STUDY's winner",
         _RESULT,
     ),
+    "methods": Lazy(
+        "hpo.cli.methods:methods",
+        "Measure what each training METHOD does to NAME",
+        _RESULT,
+    ),
     "finalize": Lazy(
         "hpo.cli.finalize:finalize",
         "Retrain the winner of STUDY, then open the test set once",

@@ -40,7 +40,7 @@ def prepare_ablation(search: Study, entries: Sequence[Entry], seeds: int) -> Stu
         stored = open_study(search.database, name)
     except StudyNotFoundError:
         plan = Plan(search=search.name, candidates=candidates, top=len(candidates) - 1, racing_level=0.0)
-        return planned_spec(search, name, plan, seeds)
+        return planned_spec(search.spec, name, plan, seeds)
     if stored.spec.plan is None or stored.spec.plan.candidates != candidates:
         raise UsageError(
             f"study {name} was created for another winner than {winner.name}; delete or rename it, or keep it"

@@ -49,6 +49,8 @@ def mismatch(search: Study, stored: Study) -> str | None:
     plan = stored.spec.plan
     if plan is None or plan.final is not None:
         return f"study {stored.name} is not a confirmation"
+    if plan.is_of_methods:
+        return f"study {stored.name} measures methods"
     if plan.search != search.name:
         return f"study {stored.name} confirms {plan.search}, not {search.name}"
     if not all(_comes_from(search, candidate) for candidate in plan.candidates):
@@ -71,6 +73,8 @@ def prepare_confirmation(search: Study, name: str, wishes: Wishes) -> Preparatio
         StudyConflictError: if `name` is another study, or was created with other options.
     """
     if search.spec.plan is not None:
+        if search.spec.plan.is_of_methods:
+            raise UsageError(f"study {search.name} measures methods and has no winner; run the command on a search")
         role, of = search.spec.plan.role, search.spec.plan.search
         raise UsageError(f"study {search.name} is itself the {role} of {of}; run `hpo confirm {shell(of)}`")
     try:
@@ -104,12 +108,11 @@ def _made(search: Study, name: str, wishes: Wishes) -> Preparation:
         racing_level=rules.racing_level if wishes.racing else 0.0,
     )
     notes = [*_notes(search, status, wishes, top, found), *_family_notes(search, plan), *warnings(search, candidates)]
-    return Preparation(planned_spec(search, name, plan, seeds), notes)
+    return Preparation(planned_spec(search.spec, name, plan, seeds), notes)
 
 
-def planned_spec(search: Study, name: str, plan: Plan, seeds: int) -> StudySpec:
-    """Return the search's spec without pruning, under another seed, with one split into folds for each repeat."""
-    spec = search.spec
+def planned_spec(spec: StudySpec, name: str, plan: Plan, seeds: int) -> StudySpec:
+    """Return a search's spec without pruning, under another seed, with one split into folds for each repeat."""
     return spec.model_copy(
         update={
             "scoring": spec.scoring.model_copy(update={"repeats": 1}),

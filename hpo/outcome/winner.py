@@ -106,5 +106,7 @@ def _entry(name: str, config: TrainConfig, chosen: str, *, is_baseline: bool = F
 
 def _require_search(search: Study) -> None:
     if search.spec.plan is not None:
+        if search.spec.plan.is_of_methods:
+            raise UsageError(f"study {search.name} measures methods and has no winner; run the command on a search")
         role, of = search.spec.plan.role, search.spec.plan.search
         raise UsageError(f"study {search.name} is the {role} of {of}; run the command on {of}")

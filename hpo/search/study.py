@@ -372,19 +372,11 @@ def _check_distinct(database: Database, name: str) -> None:
 def _resume(database: Database, name: str, spec: StudySpec, budget: BudgetRule, lease: float) -> Study:
     stored = open_study(database, name, lease=lease)
     if stored.spec.plan is not None and spec.plan is None:
-        search = stored.spec.plan.search
-        command = f"hpo confirm {shell(search)}"
-        if stored.spec.plan.final is not None:
-            raise StudyConflictError(
-                f"study {name} holds the final networks of {search}; continue it with `hpo finalize {shell(search)}`"
-            )
-        if name == f"{search}-ablation":
-            command = f"hpo ablate {shell(search)}"
-        elif name != f"{search}-confirm":
-            command += f" --name {shell(name)}"
+        plan = stored.spec.plan
+        of = f"from the search {plan.search}" if plan.search else f"for {stored.spec.dataset}, from a study file"
         raise StudyConflictError(
-            f"study {name} was made from the search {search}; continue it with `{command}`, extend it with a larger "
-            "--seeds"
+            f"study {name} was made {of}; continue it with `{plan.command(stored.spec.dataset, name)}`, extend it with "
+            "a larger --seeds"
         )
     spec = spec.like(stored.spec)
     if lines := differences(stored.spec.canonical(), spec.canonical()):

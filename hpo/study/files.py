@@ -15,7 +15,7 @@ from hpo.errors import StudyFileError, UsageError, did_you_mean
 from hpo.files import read_text
 from hpo.study.catalogue import DATASETS, Dataset, find_dataset
 from hpo.study.co_training import other_datasets
-from hpo.study.config import ConfigValues, problem_of, settings
+from hpo.study.config import ConfigValues, TrainConfig, problem_of, settings
 from hpo.study.space import Space, TomlTable, can_apply, read_range
 from hpo.study.spec import Budget, Confirm, Scoring, Search, StudySpec
 from hpo.study.stages import Stage
@@ -247,6 +247,11 @@ def _check_settings(table: TomlTable, problems: list[str]) -> tuple[ConfigValues
                     space[name] = searched_range
     problems += [f"{name} is in both [fixed] and [space]; keep one" for name in fixed if name in searched]
     return fixed, space
+
+
+def problems_with(config: TrainConfig, spec: StudySpec) -> list[str]:
+    """Return why a study cannot train a configuration on its data and folds, a sentence each; none if it can."""
+    return _cross_section_problems(spec.model_copy(update={"fixed": config.active(), "space": {}}))
 
 
 def _cross_section_problems(spec: StudySpec) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from hpo.study.config import TrainConfig
+from hpo.text import shell
 
 
 class Candidate(BaseModel):
@@ -101,6 +102,18 @@ class Plan(BaseModel):
     def is_of_methods(self) -> bool:
         """Whether it measures methods, each against its own base."""
         return any(one.base is not None for one in self.candidates)
+
+    def command(self, dataset: str, name: str) -> str:
+        """Return the command line that continues the study `name` with this plan, whose data set is `dataset`."""
+        of = self.search or dataset
+        if self.final is not None:
+            return f"hpo finalize {shell(of)}"
+        command, usual = ("confirm", f"{of}-confirm")
+        if self.is_of_methods:
+            command, usual = ("methods", f"{of}-methods")
+        elif name == f"{of}-ablation":
+            command, usual = ("ablate", name)
+        return f"hpo {command} {shell(of)}" + ("" if name == usual else f" --name {shell(name)}")
 
     def at(self, slot: int) -> tuple[int, int]:
         """Return the candidate and the repeat of a slot of the budget, all numbered from 0."""

@@ -93,7 +93,7 @@ def test_a_new_study_stores_its_groups_and_a_file_that_says_none_is_another_stud
 @pytest.mark.parametrize("rule", ["auto", "none"])
 def test_a_confirmation_has_the_groups_of_its_search(database: Database, rule: str) -> None:
     spec = make_spec().model_copy(update={"scoring": Scoring(groups=rule)})
-    assert planned_spec(create_or_open(database, "search", spec), "confirm", make_plan(), 2).scoring.groups == rule
+    assert planned_spec(create_or_open(database, "search", spec).spec, "confirm", make_plan(), 2).scoring.groups == rule
 
 
 @pytest.mark.realdata

@@ -9,21 +9,24 @@ from hpo.outcome.families import answer_sentences
 from hpo.outcome.final import Final
 from hpo.outcome.judgement import judge_final
 from hpo.outcome.leaderboard import Confirmation
+from hpo.outcome.method_effects import MethodTable
 from hpo.outcome.report.document import Document, Notice, Section, code
 from hpo.outcome.report.result import confirmation as of_confirmation
+from hpo.outcome.report.result import methods as of_methods
 from hpo.outcome.report.result import sections as of_result
 from hpo.outcome.report.result.stages import follow, optimism
 from hpo.outcome.report.search import sections as of_search
 from hpo.outcome.report.search.evidence import SearchEvidence
 from hpo.outcome.report.search.selection import selection_bias
-from hpo.outcome.report.work import Work, cost, provenance, work_of_final
+from hpo.outcome.report.work import Work, cost, provenance, stages_table, work_of_final
 from hpo.search.queries.ledger import Opening
 from hpo.search.queries.scores import OutOfFold
+from hpo.study.catalogue import Dataset
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """Everything that a report is built from; confirmation, ablation and final are None if there is none yet.
+    """Everything that a report is built from; confirmation, ablation, final and methods are None if there is none yet.
 
     Attributes:
         elsewhere: accesses to the test set through other databases, as far as they are known.
@@ -39,6 +42,7 @@ class Evidence:
     elsewhere: tuple[Access, ...] = ()
     work: tuple[Work, ...] = ()
     scores: OutOfFold | None = None
+    methods: MethodTable | None = None
 
 
 def build(evidence: Evidence, seed: int = 0) -> Document:
@@ -65,6 +69,7 @@ def build(evidence: Evidence, seed: int = 0) -> Document:
         of_search.space(search, seed),
         of_search.reasons(search),
         *([of_confirmation.ablation(evidence.ablation)] if evidence.ablation is not None else []),
+        *([of_methods.methods(evidence.methods)] if evidence.methods is not None else []),
         of_search.learning(search, optimism(follow(search, evidence.confirmation, judgement))),
         cost(search, later),
         provenance(search, later),
@@ -73,3 +78,10 @@ def build(evidence: Evidence, seed: int = 0) -> Document:
     question = "hyperparameters for Deep AUC Maximization, searched by hpo"
     subtitle = f"Study {code(search.name)} on {data.official_name}: {question}."
     return Document(f"{data.official_name}: technical report", subtitle, sections)
+
+
+def build_methods(data: Dataset, found: MethodTable, work: Work) -> Document:
+    """Build the report of a study of methods."""
+    subtitle = f"Study {code(found.name)} on {data.official_name}: what each training method does, measured by hpo."
+    sections = (of_methods.methods(found), Section("Cost", (stages_table([work]),)))
+    return Document(f"{data.official_name}: methods", subtitle, sections)

@@ -131,9 +131,13 @@ def to_html(document: Document) -> str:
 def to_markdown(document: Document) -> str:
     """Render Markdown; figures are files in figures/."""
     parts = [f"# {_literal(document.title)}", _paragraph(document.subtitle)]
-    for section in document.sections:
-        parts += [f"## {_literal(section.title)}", *(_markdown(block) for block in section.blocks)]
+    parts += [to_markdown_section(section) for section in document.sections]
     return "\n\n".join(parts) + "\n"
+
+
+def to_markdown_section(section: Section) -> str:
+    """Render Markdown of one section."""
+    return "\n\n".join([f"## {_literal(section.title)}", *(_markdown(block) for block in section.blocks)])
 
 
 def _html(block: Block) -> str:

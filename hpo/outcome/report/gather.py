@@ -10,6 +10,8 @@ from hpo.outcome.ablation import ablation_name
 from hpo.outcome.access_log import accesses_elsewhere
 from hpo.outcome.final import load, results_root
 from hpo.outcome.leaderboard import read_confirmation
+from hpo.outcome.method_effects import read_methods
+from hpo.outcome.method_plan import methods_name
 from hpo.outcome.preparation import confirmation_name, mismatch
 from hpo.outcome.report.build import Evidence
 from hpo.outcome.report.search.evidence import gather_search
@@ -39,6 +41,7 @@ def gather(study: Study, result: Path, confirmation: str | None = None) -> Evide
     openings = tuple(read_openings(study.database, study.spec.dataset))
     confirmed = _plan_of(study, confirmation or confirmation_name(study.name), confirmation is not None)
     ablated = _plan_of(study, ablation_name(study.name))
+    measured = _methods_of(study)
     root = results_root(result, (study.name, *study.former_names))
     return Evidence(
         gather_search(study),
@@ -49,11 +52,22 @@ def gather(study: Study, result: Path, confirmation: str | None = None) -> Evide
         tuple(accesses_elsewhere(study.database, study.spec.dataset, data_folder(None), root)),
         tuple(
             Work(stage, tuple(read_records(plan).values()))
-            for stage, plan in (("confirmation", confirmed), ("ablation", ablated))
+            for stage, plan in (("confirmation", confirmed), ("ablation", ablated), ("methods", measured))
             if plan is not None
         ),
         read_scores(study),
+        read_methods(measured) if measured is not None else None,
     )
+
+
+def _methods_of(study: Study) -> Study | None:
+    """Return the study that measures methods in the best of `study`."""
+    try:
+        found = open_study(study.database, methods_name(study.name))
+    except StudyNotFoundError:
+        return None
+    plan = found.spec.plan
+    return found if plan is not None and plan.is_of_methods and plan.search == study.name else None
 
 
 def _plan_of(study: Study, name: str, required: bool = False) -> Study | None:

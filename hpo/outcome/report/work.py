@@ -57,9 +57,14 @@ def cost(search: SearchEvidence, later: Sequence[Work] = ()) -> Section:
     stages = [work, *later]
     if not any(stage.known("energy_joules") for stage in stages):
         notes.append("Energy: the devices used have no readable energy counter.")
-    header = ("stage", "trained", "time, summed", "median of one", "energy by the device", "peak memory", "device")
-    blocks: list[Block] = [Table(header, tuple(_line(stage) for stage in stages)), Listing(tuple(notes))]
+    blocks: list[Block] = [stages_table(stages), Listing(tuple(notes))]
     return Section("Cost", tuple(blocks))
+
+
+def stages_table(stages: Sequence[Work]) -> Table:
+    """Tabulate hours, energy and memory of each stage."""
+    header = ("stage", "trained", "time, summed", "median of one", "energy by the device", "peak memory", "device")
+    return Table(header, tuple(_line(stage) for stage in stages))
 
 
 def provenance(search: SearchEvidence, later: Sequence[Work] = ()) -> Section:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from hpo.outcome.final import DEFAULT_RESULTS, results_folder
-from hpo.outcome.report.build import build
+from hpo.outcome.method_effects import read_methods
+from hpo.outcome.report.build import build, build_methods
 from hpo.outcome.report.document import write
 from hpo.outcome.report.gather import gather
 from hpo.outcome.report.overview import gather_rows, overview
+from hpo.outcome.report.work import Work
+from hpo.search.queries.trials import read_records
 from hpo.search.study import Study
 
 
@@ -16,6 +19,8 @@ def report(
     study: Study, *, results: Path | None = None, out: Path | None = None, confirmation: str | None = None
 ) -> tuple[Path, ...]:
     """Write the technical report of a study as it stands: report.html, and report.md with figures/.
+
+    That of a study of methods has its tables.
 
     Args:
         results: folder of the final result; None for hpo-results/NAME. There need not be one.
@@ -31,6 +36,9 @@ def report(
         DataError, OutputError, StorageError.
     """
     folder = results_folder(study.name, results, study.former_names)
+    if study.spec.plan is not None and study.spec.plan.is_of_methods:
+        work = Work("methods", tuple(read_records(study).values()))
+        return write(build_methods(study.spec.data, read_methods(study), work), out or folder)
     return write(build(gather(study, folder, confirmation)), out or folder)
 
 

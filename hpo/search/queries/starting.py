@@ -30,6 +30,8 @@ def best_as_starts(source: Study, spec: StudySpec, count: int) -> tuple[list[Sta
         StorageError: if a record cannot be read.
     """
     if source.spec.plan is not None:
+        if not source.spec.plan.search:
+            raise UsageError(f"study {source.name} measures methods; --from takes the best of a search")
         search = shell(source.spec.plan.search)
         raise UsageError(f"study {source.name} was made from the search {search}; take the best of it: --from {search}")
     found = [best for best in read_best(source, MOST_TRIALS).trials if best.value.reference is None and best.config]

@@ -253,13 +253,11 @@ def read_best(study: Study, count: int = 10) -> Ranking:
         reached = (learned.highest, learned.last, start, ranked_by)
         best.append(BestTrial(rank, value, config, params, candidate, repeat, *reached))
     if study.spec.plan is not None and study.spec.plan.final is not None:
-        search = shell(study.spec.plan.search)
-        return Ranking([], 0, f"Final networks have no validation AUC; `hpo report {search}` compares them.")
+        report = f"hpo report {shell(study.spec.plan.search)}"
+        return Ranking([], 0, f"Final networks have no validation AUC; `{report}` compares them.")
     if study.spec.plan is not None:
-        search = study.spec.plan.search
-        return Ranking(
-            best, len(rows), f"Each is one repeat of a candidate; `hpo confirm {shell(search)}` compares the means."
-        )
+        command = study.spec.plan.command(study.spec.dataset, study.name)
+        return Ranking(best, len(rows), f"Each is one repeat of a candidate; `{command}` compares the means.")
     how = "has the highest AUC of" if found is None else "was chosen from"
     note = (
         f"The first {how} {len(rows)} trials by noisy values, so its AUC is optimistically biased (the winner's "

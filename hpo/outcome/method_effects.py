@@ -1,0 +1,304 @@
+"""Measure what methods do: each recipe with and without each method, paired over folds and repeats, with its cost."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+from hpo.outcome.candidate_results import CandidateResults, Influences
+from hpo.outcome.influences import read_influences
+from hpo.outcome.leaderboard import Verdict, verdict
+from hpo.outcome.method_costs import CostRatio, Costs, compare_costs, read_costs
+from hpo.outcome.method_plan import command_of
+from hpo.search.queries.status import read_status
+from hpo.search.queries.trials import read_records
+from hpo.search.strategy.racing import Results, read_results
+from hpo.search.study import Study
+from hpo.statistics.intervals import Comparison, simultaneous_confidence, simultaneous_p
+from hpo.statistics.t_intervals import t_comparison
+from hpo.study.choices import loss_family
+from hpo.study.config import settings
+from hpo.study.plan import Candidate, Plan
+from hpo.study.spec import StudySpec
+from hpo.text import setting
+
+
+@dataclass(frozen=True)
+class MethodEffect:
+    """A recipe with a method minus the same recipe without it.
+
+    Attributes:
+        candidate: what was trained besides the recipe.
+        in_recipe: whether the recipe has the method, so that it was taken out.
+        changes: settings of the candidate that differ from the recipe: `optimizer = sgd (adam)`, the recipe's in
+            brackets.
+        repeats: that both finished; the rest is None without any.
+        with_it, without: mean AUC over these repeats.
+        difference: with minus without.
+        low, high: its interval, 95 % for all methods of the recipe together; None without spread, as `p`.
+        p: two-sided, adjusted likewise.
+        detectable: smallest true difference that would have been found four times in five.
+        cost: of a trial with the method, relative to one without it.
+        note: why there is less than was planned; "" if there is not.
+    """
+
+    method: str
+    candidate: str
+    in_recipe: bool
+    changes: tuple[str, ...]
+    repeats: int
+    with_it: float | None = None
+    without: float | None = None
+    difference: float | None = None
+    low: float | None = None
+    high: float | None = None
+    p: float | None = None
+    detectable: float | None = None
+    verdict: Verdict = Verdict.INDISTINGUISHABLE
+    cost: CostRatio = field(default_factory=CostRatio)
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class RecipeEffects:
+    """What each method does in one recipe.
+
+    Attributes:
+        family: of its loss.
+        settings: those that differ from the defaults and have an effect.
+        mean, standard_error: AUC of the recipe itself.
+        effects: largest difference first; methods that are not measured yet come last.
+    """
+
+    recipe: str
+    family: str
+    settings: tuple[str, ...]
+    mean: float | None
+    standard_error: float | None
+    effects: list[MethodEffect]
+
+
+@dataclass(frozen=True)
+class MethodTable:
+    """What a study of methods has measured so far.
+
+    Attributes:
+        search: study whose best are the recipes; "" for start points of a study file.
+        folds: of each repeat.
+        repeats: planned.
+        command: that measures this again.
+        commits, devices: of the trials.
+        notes: how to read it.
+    """
+
+    name: str
+    search: str
+    dataset: str
+    rows: str
+    epochs: int
+    folds: int
+    repeats: int
+    done: bool
+    recipes: list[RecipeEffects]
+    command: str = ""
+    commits: tuple[str, ...] = ()
+    devices: tuple[str, ...] = ()
+    notes: list[str] = field(default_factory=list)
+
+
+def read_methods(study: Study) -> MethodTable:
+    """Read what a study of methods has measured.
+
+    Raises:
+        StorageError: if it cannot be read.
+    """
+    plan = study.spec.plan
+    assert plan is not None, study.name
+    results = study.database.read(lambda connection: read_results(connection, study))
+    records = read_records(study).values()
+    commits = {record.provenance.code_version[:12] + "+" * record.provenance.dirty for record in records}
+    devices = {record.provenance.environment.get("device name", "") for record in records}
+    return judge_methods(
+        study.name,
+        study.spec,
+        plan,
+        results,
+        done=read_status(study).is_done,
+        costs=read_costs(study, plan),
+        influences=read_influences(study, plan),
+        commits=tuple(sorted(commits)),
+        devices=tuple(sorted(devices - {""})),
+    )
+
+
+def judge_methods(
+    name: str,
+    spec: StudySpec,
+    plan: Plan,
+    results: Results,
+    *,
+    done: bool,
+    costs: Costs | None = None,
+    influences: Influences | None = None,
+    commits: tuple[str, ...] = (),
+    devices: tuple[str, ...] = (),
+) -> MethodTable:
+    """Compare each recipe with and without each method.
+
+    Args:
+        done: whether every planned trial has ended.
+        influences: from out-of-fold scores; without them, the corrected resampled t-test takes the place of
+            `repeated_difference`, with longer intervals.
+    """
+    recipes = [number for number, one in enumerate(plan.candidates) if one.base is None]
+    found = [_of_recipe(number, spec, plan, results, costs or {}, influences or {}) for number in recipes]
+    return MethodTable(
+        name=name,
+        search=plan.search,
+        dataset=spec.dataset,
+        rows=spec.scoring.rows,
+        epochs=spec.budget.epochs,
+        folds=spec.scoring.fold_count,
+        repeats=spec.budget.trials // len(plan.candidates),
+        done=done,
+        recipes=[effects for effects, _ in found],
+        command=command_of(spec, plan, name),
+        commits=commits,
+        devices=devices,
+        notes=_notes(spec, plan, [table for _, table in found]),
+    )
+
+
+def _of_recipe(
+    base: int, spec: StudySpec, plan: Plan, results: Results, costs: Costs, influences: Influences
+) -> tuple[RecipeEffects, CandidateResults]:
+    """Compare the candidates of one recipe, as a plan of their own: variances are moderated among these."""
+    recipe = plan.candidates[base]
+    numbers = [base, *(number for number, one in enumerate(plan.candidates) if one.base == recipe.name)]
+    repeats = spec.budget.trials // len(plan.candidates)
+    # Methods that were added later are behind the others, which need not wait for them.
+    ended = {number: _ended(number, repeats, results) for number in numbers}
+    ready = [number for number in numbers if number == base or ended[number] >= max(ended[base], 1)]
+    own = {number: place for place, number in enumerate(ready)}
+    part = plan.model_copy(update={"candidates": tuple(plan.candidates[number] for number in ready), "added": ()})
+    table = CandidateResults(
+        spec.model_copy(update={"budget": spec.budget.model_copy(update={"trials": repeats * len(ready)})}),
+        part,
+        {(own[number], repeat): value for (number, repeat), value in results.items() if number in own},
+        None,
+        {(own[number], repeat): value for (number, repeat), value in influences.items() if number in own},
+    )
+    count = len(numbers) - 1
+    known = {(own[number], repeat): cost for (number, repeat), cost in costs.items() if number in own}
+    effects = [
+        _effect(table, own[number], recipe, plan.candidates[number], count, known)
+        if number in own
+        else _unmeasured(recipe, plan.candidates[number])
+        for number in numbers[1:]
+    ]
+    effects.sort(key=lambda one: -math.inf if one.difference is None else one.difference, reverse=True)
+    mean = table.estimate(0)
+    alone = table.mean(0, table.finished(0)) if table.finished(0) else None
+    return RecipeEffects(
+        recipe=recipe.name,
+        family=loss_family(recipe.config.loss),
+        settings=_settings_of(recipe),
+        mean=alone,
+        standard_error=None if mean is None else mean.error,
+        effects=effects,
+    ), table
+
+
+def _ended(number: int, repeats: int, results: Results) -> int:
+    """Count the first repeats that a candidate has ended, one after the other."""
+    return next((repeat for repeat in range(repeats) if (number, repeat) not in results), repeats)
+
+
+def _unmeasured(recipe: Candidate, candidate: Candidate, note: str = "") -> MethodEffect:
+    changes, note = _changes(recipe, candidate), note or "not measured yet"
+    return MethodEffect(candidate.method or "", candidate.name, candidate.removes, changes, repeats=0, note=note)
+
+
+def _effect(
+    table: CandidateResults,
+    place: int,
+    recipe: Candidate,
+    candidate: Candidate,
+    count: int,
+    costs: Costs,
+) -> MethodEffect:
+    """Compare one candidate with its recipe, whose place is 0; `count` methods of the recipe are compared."""
+    common = table.common(place, 0)
+    if not common:
+        return _unmeasured(recipe, candidate, table.note(place))
+    first, second = (0, place) if candidate.removes else (place, 0)
+    found = table.difference(first, second)
+    together = None if found is None else _together(found, count)
+    cost = compare_costs(costs, first, second, common)
+    means = table.mean(first, common), table.mean(second, common)
+    detectable = math.inf if together is None else together.detectable
+    return MethodEffect(
+        method=candidate.method or "",
+        candidate=candidate.name,
+        in_recipe=candidate.removes,
+        changes=_changes(recipe, candidate),
+        repeats=len(common),
+        with_it=means[0],
+        without=means[1],
+        difference=means[0] - means[1],
+        low=None if together is None else together.low,
+        high=None if together is None else together.high,
+        p=None if together is None or math.isnan(together.p) else together.p,
+        detectable=detectable if math.isfinite(detectable) else None,
+        verdict=Verdict.INDISTINGUISHABLE if together is None else verdict(together),
+        cost=cost,
+        note=table.note(place),
+    )
+
+
+def _together(found: Comparison, count: int) -> Comparison:
+    """Widen one of `count` comparisons with the same recipe so that their intervals hold together."""
+    confidence = simultaneous_confidence(count)
+    wide = t_comparison(found.difference, found.error, confidence, found.degrees, degenerate_half_width=1.0)
+    p = wide.p if math.isnan(wide.p) else simultaneous_p(wide.p, count)
+    return Comparison(wide.difference, wide.error, wide.low, wide.high, p, confidence, wide.degrees)
+
+
+def _changes(recipe: Candidate, candidate: Candidate) -> tuple[str, ...]:
+    before, after = recipe.config.model_dump(), candidate.config.active()
+    return tuple(
+        f"{name} = {setting(value)} ({setting(before[name])})" for name, value in after.items() if value != before[name]
+    )
+
+
+def _settings_of(recipe: Candidate) -> tuple[str, ...]:
+    known = settings()
+    active = recipe.config.active()
+    return tuple(f"{name} = {setting(value)}" for name, value in active.items() if value != known[name].default)
+
+
+def _notes(spec: StudySpec, plan: Plan, tables: list[CandidateResults]) -> list[str]:
+    how = "the corrected resampled t-test"
+    if all(table.knows_samples for table in tables):
+        how = "the spread over repeats and the out-of-fold scores (Obuchowski and Rockette 1995)"
+    if any(table.prior is not None for table in tables):
+        how += ", variances moderated among the candidates of a recipe (Smyth 2004)"
+    notes = [
+        "Differences are paired: both sides of each have the same folds and seeds. Intervals and p-values are by "
+        f"{how}, and hold at 95 % for all methods of one recipe together (Sidak 1967); methods of two recipes are not "
+        "adjusted for each other.",
+        "A method that a recipe has was taken out of it, any other put into it, with the settings that are shown and "
+        "without tuning anything else: a method that needs another learning rate is measured below its worth.",
+        "Times and memory are of whole trials, scoring included, the median of pairs that ran the same code on the "
+        "same kind of device; what else the device did at the time is in them.",
+    ]
+    if plan.search:
+        notes.append(
+            f"The recipes were selected by {plan.search} on these samples, with the methods that they have: that "
+            "favours what they have over what they have not."
+        )
+    if spec.scoring.rows == "official":
+        notes.append(
+            "Every repeat was scored on the same official validation set: the intervals cover seeds, not samples."
+        )
+    return notes

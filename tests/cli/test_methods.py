@@ -1,0 +1,55 @@
+"""`hpo methods` as a user runs it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from hpo.study.methods import METHODS
+from tests.cli.run import hpo, hpo_here
+from tests.mention import unmentioned
+
+SMALL = (
+    *("--set", "fixed.network=linear", "--set", "scoring.rows=kfold", "--folds", "2", "--epochs", "2"),
+    *("--device", "cpu", "--checkpoint-dir", "none"),
+)
+
+
+def test_without_a_name_it_lists_the_methods(tmp_path: Path) -> None:
+    table = hpo_here("methods", cwd=tmp_path).stdout
+    assert unmentioned(table, *(method.name for method in METHODS)) == []
+    listed = json.loads(hpo_here("methods", "--json", cwd=tmp_path).stdout)
+    assert [one["name"] for one in listed] == [method.name for method in METHODS]
+    assert hpo_here("methods", "--markdown", cwd=tmp_path).stdout.count("\n") == len(METHODS) + 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_wrong_name_or_method_is_refused_in_words(tmp_path: Path) -> None:
+    run = hpo_here("methods", "digits", "emma", "--on", "none", cwd=tmp_path)
+    assert run.returncode == 2
+    assert unmentioned(run.stderr, "emma", "ema") == []
+    assert hpo_here("methods", "bread", cwd=tmp_path).returncode in (5, 6)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("linear_network")
+def test_methods_are_measured_resumed_and_printed(tmp_path: Path) -> None:
+    planned = hpo_here("methods", "digits", "ema", "mixup", "--seeds", "1", *SMALL, "--on", "none", cwd=tmp_path)
+    assert planned.returncode == 0, planned.stderr
+    assert unmentioned(planned.stderr, "`hpo worker digits-methods`", 6) == []
+    run = hpo("methods", "digits", "--json", "--device", "cpu", cwd=tmp_path)
+    assert run.returncode == 0, run.stderr
+    found = json.loads(run.stdout)
+    assert (found["done"], found["repeats"], found["folds"], found["epochs"]) == (True, 1, 2, 2)
+    effects = [one for recipe in found["recipes"] for one in recipe["effects"]]
+    assert sorted(one["method"] for one in effects) == ["ema", "ema", "mixup", "mixup"]
+    assert all(one["low"] <= one["difference"] <= one["high"] and one["cost"]["time"] > 0 for one in effects)
+    shown = hpo_here("methods", "digits", cwd=tmp_path)
+    assert shown.returncode == 0, shown.stderr
+    assert unmentioned(shown.stdout, "ema", "mixup", "digits-methods") == []
+    text = hpo_here("methods", "digits", "--markdown", cwd=tmp_path).stdout
+    assert unmentioned(text, "--seeds", "--epochs", "fixed.network=linear", *found["commits"]) == []
+    report = hpo_here("report", "digits-methods", cwd=tmp_path)
+    assert report.returncode == 0, report.stderr

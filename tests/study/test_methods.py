@@ -1,0 +1,99 @@
+"""Training methods: how they are turned on and off, and to which recipes they apply."""
+
+from __future__ import annotations
+
+import pytest
+
+from hpo.errors import UsageError
+from hpo.study.catalogue import find_dataset
+from hpo.study.config import TrainConfig, applies, settings
+from hpo.study.files import default_spec
+from hpo.study.meaning import meaning
+from hpo.study.methods import METHODS, Method, find_methods, markdown_of
+from tests.mention import unmentioned
+
+BREAST, ADRENAL, DIGITS = (find_dataset(name) for name in ("breast", "adrenal3d", "digits"))
+AUCM = TrainConfig(loss="aucm_v2", class_means="running", optimizer="adam", learning_rate=2e-4)
+CROSS_ENTROPY = TrainConfig(loss="cross_entropy", weight_average="ema", ema_decay=0.9)
+
+
+def named(name: str) -> Method:
+    (found,) = find_methods([name])
+    return found
+
+
+def meant_for(config: TrainConfig, dataset: str) -> set[str]:
+    return {method.name for method in METHODS if method.is_meant_for(config, find_dataset(dataset))}
+
+
+@pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
+@pytest.mark.parametrize("recipe", [AUCM, CROSS_ENTROPY], ids=lambda recipe: recipe.loss)
+def test_a_method_is_on_where_it_was_turned_on_and_off_where_it_was_turned_off(
+    method: Method, recipe: TrainConfig
+) -> None:
+    assert method.on.keys() | method.off.keys() <= settings().keys()
+    if method.is_meant_for(recipe, BREAST):
+        assert method.is_on(method.turned(recipe, on=True))
+        assert not method.is_on(method.turned(recipe, on=False))
+        assert method.is_on(method.switched(recipe)) is not method.is_on(recipe)
+
+
+@pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
+def test_every_setting_of_a_method_has_an_effect_together_with_its_others(method: Method) -> None:
+    recipes = (AUCM, CROSS_ENTROPY)
+    turned = [method.turned(recipe, on=True).model_dump() for recipe in recipes]
+    assert any(all(applies(name, values) for name in method.on) for values in turned)
+
+
+def test_every_method_applies_to_a_shipped_recipe() -> None:
+    recipes = [
+        (spec, spec.config(start.values))
+        for spec in map(default_spec, ("breast", "pneumonia", "adrenal3d"))
+        for start in spec.start
+    ]
+    unused = [one.name for one in METHODS if not any(one.is_meant_for(config, spec.data) for spec, config in recipes)]
+    assert unused == []
+
+
+def test_names_are_unique() -> None:
+    assert len({method.name for method in METHODS}) == len(METHODS)
+
+
+def test_another_decay_is_the_same_method_and_a_share_of_nothing_is_none() -> None:
+    assert named("ema").is_on(CROSS_ENTROPY)
+    assert named("ema").switched(CROSS_ENTROPY).weight_average == "none"
+    warm = named("cross-entropy warm start")
+    assert warm.is_on(AUCM.model_copy(update={"cross_entropy_share": 0.07}))
+    assert not warm.is_on(AUCM)
+
+
+def test_a_method_that_is_put_in_takes_the_place_of_another_one() -> None:
+    cropped = AUCM.model_copy(update={"augmentation": "crop"})
+    assert named("mixup").switched(cropped).augmentation == "mixup"
+    assert named("crop").switched(cropped).augmentation == "none"
+
+
+def test_methods_of_a_loss_or_kind_of_data_are_meant_for_these_only() -> None:
+    assert {"running class means", "AUCM without prior", "epoch decay"} <= meant_for(AUCM, "breast")
+    assert not {"running class means", "AUCM without prior", "epoch decay"} & meant_for(CROSS_ENTROPY, "breast")
+    assert "shape multiplier" in meant_for(AUCM, "adrenal3d") - meant_for(AUCM, "breast")
+    assert "14 pixels" in meant_for(AUCM, "breast") - meant_for(AUCM, "digits"), "digits have 8 pixels"
+
+
+def test_switching_changes_what_the_method_names_and_nothing_else() -> None:
+    before, after = meaning(AUCM, BREAST), meaning(named("swa").switched(AUCM), BREAST)
+    assert {name for name in before | after if before.get(name) != after.get(name)} == {"weight_average", "swa_start"}
+
+
+def test_methods_are_found_in_their_order_and_a_wrong_name_is_told_with_the_nearest() -> None:
+    assert find_methods([]) == METHODS
+    assert [method.name for method in find_methods(["mixup", "ema"])] == ["ema", "mixup"]
+    with pytest.raises(UsageError) as refused:
+        find_methods(["mixupp"])
+    assert unmentioned(refused.value, "mixupp", "mixup") == []
+
+
+def test_the_table_of_documents_has_every_method_with_its_settings() -> None:
+    lines = markdown_of(METHODS).splitlines()[2:]
+    assert [line.split(" | ")[0].removeprefix("| ") for line in lines] == [method.name for method in METHODS]
+    assert all(f"`{name} =" in line for line, method in zip(lines, METHODS, strict=True) for name in method.on)
