@@ -108,11 +108,11 @@ class Plan(BaseModel):
         of = self.search or dataset
         if self.final is not None:
             return f"hpo finalize {shell(of)}"
-        command, usual = ("confirm", f"{of}-confirm")
+        command, usual = "confirm", f"{of}-confirm"
         if self.is_of_methods:
-            command, usual = ("methods", f"{of}-methods")
+            command, usual = "methods", f"{of}-methods"
         elif name == f"{of}-ablation":
-            command, usual = ("ablate", name)
+            command, usual = "ablate", name
         return f"hpo {command} {shell(of)}" + ("" if name == usual else f" --name {shell(name)}")
 
     def at(self, slot: int) -> tuple[int, int]:

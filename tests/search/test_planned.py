@@ -88,7 +88,7 @@ def test_readers_see_which_candidate_and_repeat_a_trial_is(database: Database) -
     assert unmentioned(rows[2].label, "reference 0", 2) == []
     ranking = read_best(study)
     assert unmentioned(ranking.trials[0].label, "trial 0", 1) == []
-    assert "`hpo confirm search`" in ranking.note
+    assert "`hpo confirm search --name c`" in ranking.note
     assert [value.number for value in read_status(study).references] == [2]
     shown = optuna.load_study(study_name="c", storage=database.optuna).trials
     assert [trial.user_attrs["repeat"] for trial in shown] == [1, 1, 2]
