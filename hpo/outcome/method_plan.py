@@ -18,7 +18,8 @@ from hpo.search.study import Study, open_study
 from hpo.study.choices import AUCM, CROSS_ENTROPY, loss_family
 from hpo.study.config import SettingValue, TrainConfig
 from hpo.study.files import default_spec, problems_with
-from hpo.study.methods import METHODS, Method, find_methods
+from hpo.study.method import Method
+from hpo.study.methods import METHODS, find_methods
 from hpo.study.plan import Candidate, Plan
 from hpo.study.record import stored_config
 from hpo.study.spec import StudySpec, differences

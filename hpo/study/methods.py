@@ -1,78 +1,18 @@
-"""Training methods: the changes of settings that turn each one on and off, for `hpo methods`.
+"""The training methods that `hpo methods` measures.
 
 A method is one entry of `METHODS`. Everything else is generic: to which recipes it applies follows from the conditions
-of the settings, and its entry in docs/methods.md is made from it (`hpo methods --markdown`).
+of the settings, and its line in docs/methods.md is made from it (`hpo methods --markdown`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Literal
 
 from hpo.errors import UsageError, did_you_mean
-from hpo.study.catalogue import Dataset
-from hpo.study.choices import AUCM, loss_family
-from hpo.study.config import ConfigValues, SettingValue, TrainConfig
-from hpo.study.meaning import meaning
+from hpo.study.choices import AUCM, CROSS_ENTROPY
+from hpo.study.config import ConfigValues
+from hpo.study.method import Method
 from hpo.text import setting
-
-DataKind = Literal["any", "2D", "3D", "masks"]
-
-
-@dataclass(frozen=True)
-class Method:
-    """A training method.
-
-    Attributes:
-        name: a word or a few.
-        on: settings that turn it on in a recipe that does not have it.
-        off: settings that turn it off in a recipe that has it.
-        about: what it does, a sentence.
-        source: where it is from; "" if it is our own.
-        families: loss families for which it is meant; empty for all whose losses use its settings.
-        data: kind of data sets for which it is meant.
-    """
-
-    name: str
-    on: ConfigValues
-    off: ConfigValues
-    about: str
-    source: str = ""
-    families: tuple[str, ...] = ()
-    data: DataKind = "any"
-
-    def is_on(self, config: TrainConfig) -> bool:
-        """Return whether a configuration has the method.
-
-        It has if its choices are those of `on`, and no number that `off` names is at its value there: another decay of
-        a moving average is the same method, a decay of 0 is none.
-        """
-        values = config.active()
-        return all(
-            values[name] != self.off.get(name) if _is_amount(value) else values[name] == value
-            for name, value in self.on.items()
-            if name in values
-        )
-
-    def switched(self, config: TrainConfig) -> TrainConfig:
-        """Return a configuration with the method if it has not, and without it if it has."""
-        return self.turned(config, on=not self.is_on(config))
-
-    def turned(self, config: TrainConfig, *, on: bool) -> TrainConfig:
-        """Return a configuration with the method or without it.
-
-        Raises:
-            ValidationError: if its settings are not legal.
-        """
-        return TrainConfig.model_validate({**config.model_dump(), **(self.on if on else self.off)})
-
-    def is_meant_for(self, config: TrainConfig, dataset: Dataset) -> bool:
-        """Return whether it makes a difference to a configuration on a data set."""
-        kinds = {"any", f"{dataset.dimensions}D", *(["masks"] if dataset.is_mask else [])}
-        if self.data not in kinds or (self.families and loss_family(config.loss) not in self.families):
-            return False
-        return meaning(self.switched(config), dataset) != meaning(config, dataset)
 
 
 def find_methods(names: Iterable[str]) -> tuple[Method, ...]:
@@ -103,10 +43,6 @@ def _shown(values: ConfigValues) -> str:
     return ", ".join(f"`{name} = {setting(value)}`" for name, value in values.items())
 
 
-def _is_amount(value: SettingValue) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
 def _augmentation(policy: str, about: str, source: str = "") -> Method:
     on: ConfigValues = {"augmentation": policy, "augmentation_strength": 0.5}
     return Method(policy, on, {"augmentation": "none"}, about, source)
@@ -120,7 +56,7 @@ METHODS: tuple[Method, ...] = (
         "running class means",
         {"class_means": "running"},
         {"class_means": "learned"},
-        "Class means of scores are running means instead of parameters that PESG learns at the learning rate.",
+        "Class means of scores are running means, not parameters that PESG learns at the learning rate.",
     ),
     Method(
         "AUCM without prior",
@@ -129,6 +65,72 @@ METHODS: tuple[Method, ...] = (
         "The corrected AUCM loss, in place of the one that weighs by the share of positives in the batch.",
         "Yuan et al. 2021, arXiv 2012.03173; LibAUC",
         families=(AUCM,),
+    ),
+    Method(
+        "AUCM",
+        {"loss": "aucm_v2", "class_means": "running"},
+        {"loss": "cross_entropy"},
+        "AUCM with running class means in place of cross-entropy, all else being equal.",
+        "Yuan et al. 2021, arXiv 2012.03173",
+    ),
+    Method(
+        "joint loss",
+        {"loss": "joint", "cross_entropy_weight": 0.5},
+        {"loss": "aucm_v2"},
+        "Half cross-entropy and half AUCM throughout.",
+        "Yuan et al. 2022, ICLR, section 3",
+        families=(AUCM,),
+    ),
+    Method(
+        "compositional",
+        {"loss": "compositional", "inner_learning_rate": 0.01},
+        {"loss": "aucm_v2"},
+        "AUCM at the weights after a step on cross-entropy.",
+        "Yuan et al. 2022, ICLR (PDSCA)",
+        families=(AUCM,),
+    ),
+    Method(
+        "pairwise",
+        {"loss": "pairwise"},
+        {"loss": "aucm_v2"},
+        "Squared hinge over the pairs of a batch.",
+        "Gao and Zhou 2015, arXiv 1208.0645",
+        families=(AUCM,),
+    ),
+    Method(
+        "partial AUC",
+        {"loss": "pauc", "pauc_form": "cvar", "pauc_share": 0.2},
+        {"loss": "aucm_v2"},
+        "Squared hinge over pairs with the hardest fifth of the negatives.",
+        "Zhu et al. 2022, ICML (SOPA)",
+        families=(AUCM,),
+    ),
+    Method(
+        "tanh scores",
+        {"score_scale": "tanh"},
+        {"score_scale": "sigmoid"},
+        "The margin refers to tanh of the logit, whose range is twice as wide.",
+    ),
+    Method(
+        "standardised scores",
+        {"score_scale": "standardised"},
+        {"score_scale": "sigmoid"},
+        "The margin refers to logits by running mean and deviation, which have no bound.",
+    ),
+    Method(
+        "focal loss",
+        {"loss": "focal", "focal_gamma": 2.0},
+        {"loss": "cross_entropy"},
+        "Cross-entropy in which samples that are ranked well count less.",
+        "Lin et al. 2017, arXiv 1708.02002",
+        families=(CROSS_ENTROPY,),
+    ),
+    Method(
+        "label smoothing",
+        {"label_smoothing": 0.1},
+        {"label_smoothing": 0.0},
+        "A tenth of each label is spread over both classes.",
+        "Szegedy et al. 2016, arXiv 1512.00567",
     ),
     Method(
         "cross-entropy warm start",
@@ -159,6 +161,20 @@ METHODS: tuple[Method, ...] = (
         "Kingma and Ba 2015, arXiv 1412.6980",
     ),
     Method(
+        "adamw",
+        {"optimizer": "adamw", "weight_decay": 0.05},
+        {"optimizer": "adam", "weight_decay": 1e-4},
+        "Adam with weight decay apart from the gradient, in place of Adam at the same learning rate.",
+        "Loshchilov and Hutter 2019, arXiv 1711.05101",
+    ),
+    Method(
+        "lion",
+        {"optimizer": "lion", "learning_rate": 3e-5, "weight_decay": 0.5},
+        {"optimizer": "adam", "learning_rate": 3e-4, "weight_decay": 1e-4},
+        "Steps of equal size by the sign of a running mean, at a tenth of Adam's learning rate.",
+        "Chen et al. 2023, arXiv 2302.06675",
+    ),
+    Method(
         "step decay",
         {"schedule": "step"},
         {"schedule": "constant"},
@@ -171,6 +187,34 @@ METHODS: tuple[Method, ...] = (
         {"schedule": "constant"},
         "The learning rate follows half a cosine to 0.",
         "Loshchilov and Hutter 2017, arXiv 1608.03983",
+    ),
+    Method(
+        "one cycle",
+        {"schedule": "one_cycle"},
+        {"schedule": "constant"},
+        "The learning rate rises and falls once.",
+        "Smith and Topin 2018, arXiv 1708.07120",
+    ),
+    Method(
+        "cyclic",
+        {"schedule": "cyclic", "cycles": 4},
+        {"schedule": "constant"},
+        "Four times half a cosine to 0.",
+        "Loshchilov and Hutter 2017, arXiv 1608.03983",
+    ),
+    Method(
+        "mean over cycles",
+        {"schedule": "cyclic", "cycles": 4, "weight_average": "cycles"},
+        {"schedule": "constant", "weight_average": "none"},
+        "The same, and the network that is scored has the mean weights of the ends of later cycles.",
+        "Izmailov et al. 2018, arXiv 1803.05407",
+    ),
+    Method(
+        "warm-up",
+        {"warmup": 0.1},
+        {"warmup": 0.0},
+        "The learning rate rises in a line over the first tenth of the epochs.",
+        "Goyal et al. 2017, arXiv 1706.02677",
     ),
     Method(
         "weight decay",
@@ -199,6 +243,20 @@ METHODS: tuple[Method, ...] = (
         {"weight_average": "none"},
         "The network that is scored has the mean weights of the last epochs.",
         "Izmailov et al. 2018, arXiv 1803.05407",
+    ),
+    Method(
+        "tta flips",
+        {"tta": "flips"},
+        {"tta": "none"},
+        "Each image is scored with its mirror images, 2 in all in 2D and 8 in 3D, also where the epoch is picked.",
+        "Shanmugam et al. 2021, arXiv 2011.11156",
+    ),
+    Method(
+        "tta shifts",
+        {"tta": "shifts"},
+        {"tta": "none"},
+        "Each image is scored with its shifts by a pixel, 5 in all in 2D and 7 in 3D.",
+        "Shanmugam et al. 2021, arXiv 2011.11156",
     ),
     # Batches and samples.
     Method(
@@ -239,6 +297,17 @@ METHODS: tuple[Method, ...] = (
     _augmentation("cutout", "A part of the image hidden.", "DeVries and Taylor 2017, arXiv 1708.04552"),
     _augmentation("full", "All of these together."),
     _augmentation("mixup", "Mixtures of two images and their labels.", "Zhang et al. 2018, arXiv 1710.09412"),
+    _augmentation(
+        "cutmix", "A part of each image is that of another, labels mixed by area.", "Yun et al. 2019, arXiv 1905.04899"
+    ),
+    _augmentation("elastic", "Smooth bending, which keeps sizes.", "Simard et al. 2003"),
+    _augmentation("morphology", "Smooth bending, thicker and thinner shapes, smoother surfaces."),
+    _augmentation("randaugment", "Two operations drawn for each image.", "Cubuk et al. 2020, arXiv 1909.13719"),
+    _augmentation(
+        "randaugment_rigid",
+        "Two operations drawn for each image, of those that keep sizes.",
+        "Cubuk et al. 2020, arXiv 1909.13719",
+    ),
     Method(
         "shape multiplier",
         {"shape_multiplier": True},
@@ -247,12 +316,34 @@ METHODS: tuple[Method, ...] = (
         "MedMNIST's recipe for 3D, Yang et al. 2023, arXiv 2110.14795",
         data="masks",
     ),
-    # Cost.
+    # Size of the images.
     Method(
         "14 pixels",
         {"input_size": 14},
         {"input_size": 28},
-        "Images of half the edge length, by area averaging: a quarter of the work in 2D, an eighth in 3D.",
+        "Images of half the edge, by area averaging: a quarter of the work in 2D, an eighth in 3D.",
+    ),
+    Method(
+        "42 pixels",
+        {"input_size": 42},
+        {"input_size": 28},
+        "Images of one and a half times the edge, by interpolation: feature maps are larger, no detail is added.",
+        "Touvron et al. 2019, arXiv 1906.06423",
+    ),
+    Method(
+        "56 pixels",
+        {"input_size": 56},
+        {"input_size": 28},
+        "Images of twice the edge, by interpolation.",
+        "Touvron et al. 2019, arXiv 1906.06423",
+        data="2D",
+    ),
+    Method(
+        "progressive",
+        {"progressive": 0.5},
+        {"progressive": 1.0},
+        "Training begins with images of half the edge, which grow until half of the epochs.",
+        "Tan and Le 2021, arXiv 2104.00298; Karras et al. 2018, arXiv 1710.10196",
     ),
 )
 """Every method that `hpo methods` measures. A new one is one entry here."""

@@ -9,7 +9,8 @@ from hpo.study.catalogue import find_dataset
 from hpo.study.config import TrainConfig, applies, settings
 from hpo.study.files import default_spec
 from hpo.study.meaning import meaning
-from hpo.study.methods import METHODS, Method, find_methods, markdown_of
+from hpo.study.method import Method
+from hpo.study.methods import METHODS, find_methods, markdown_of
 from tests.mention import unmentioned
 
 BREAST, ADRENAL, DIGITS = (find_dataset(name) for name in ("breast", "adrenal3d", "digits"))
@@ -65,6 +66,12 @@ def test_another_decay_is_the_same_method_and_a_share_of_nothing_is_none() -> No
     warm = named("cross-entropy warm start")
     assert warm.is_on(AUCM.model_copy(update={"cross_entropy_share": 0.07}))
     assert not warm.is_on(AUCM)
+
+
+def test_a_number_counts_for_the_method_on_whose_side_it_lies() -> None:
+    small = AUCM.model_copy(update={"input_size": 14})
+    assert named("14 pixels").switched(small).input_size == 28
+    assert named("42 pixels").switched(small).input_size == 42
 
 
 def test_a_method_that_is_put_in_takes_the_place_of_another_one() -> None:

@@ -11,7 +11,7 @@ from rich.text import Text
 from hpo.cli.render.leaderboard import signed
 from hpo.outcome.leaderboard import Verdict
 from hpo.outcome.method_effects import MethodEffect, MethodTable, RecipeEffects
-from hpo.study.methods import Method
+from hpo.study.method import Method
 from hpo.text import setting, with_error
 
 _STYLES = {Verdict.BETTER: "green", Verdict.WORSE: "red"}
