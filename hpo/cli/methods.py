@@ -12,7 +12,7 @@ from hpo.cli.render.page import page
 from hpo.cli.streams import show
 from hpo.cli.work import Work, exit_code, start, work_options
 from hpo.errors import UsageError
-from hpo.study.methods import METHODS, markdown_of
+from hpo.study.methods import METHODS
 
 
 @click.command()
@@ -73,7 +73,7 @@ def methods(
 
 
 def _list(markdown: bool, as_json: bool) -> int:
-    from hpo.cli.render.methods import methods_table
+    from hpo.cli.render.methods import markdown_of, methods_table
 
     if as_json:
         print_json(list(METHODS))

@@ -141,7 +141,7 @@ def command_of(spec: StudySpec, plan: Plan, name: str) -> str:
     """Return the command that measures what the study `name` measures, in a database that has no such study."""
     measured = {one.method for one in plan.candidates if one.method is not None}
     recipes = [one for one in plan.candidates if one.base is None]
-    possible = {one.method for recipe in recipes for one in candidates_with(recipe, METHODS, spec)}
+    possible = {one.method for recipe in recipes for one in candidates_with(recipe, find_methods(()), spec)}
     words = [plan.command(spec.dataset, name)]
     words += [shlex.quote(one.name) for one in METHODS if one.name in measured] if measured != possible else []
     words += ["--seeds", str(spec.budget.trials // len(plan.candidates)), "--epochs", str(spec.budget.epochs)]

@@ -25,6 +25,7 @@ class Method:
         source: where it is from; "" if it is our own.
         families: loss families for which it is meant; empty for all whose losses use its settings.
         data: kind of data sets for which it is meant.
+        needs_files: whether it needs files of other data sets, so that it is measured only if it is named.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Method:
     source: str = ""
     families: tuple[str, ...] = ()
     data: DataKind = "any"
+    needs_files: bool = False
 
     def is_on(self, config: TrainConfig) -> bool:
         """Return whether a configuration has the method.

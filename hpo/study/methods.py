@@ -12,11 +12,10 @@ from hpo.errors import UsageError, did_you_mean
 from hpo.study.choices import AUCM, CROSS_ENTROPY
 from hpo.study.config import ConfigValues
 from hpo.study.method import Method
-from hpo.text import setting
 
 
 def find_methods(names: Iterable[str]) -> tuple[Method, ...]:
-    """Return the methods of these names, in the order of `METHODS`; all of them for none.
+    """Return the methods of these names, in the order of `METHODS`; for none all that need no other files.
 
     Raises:
         UsageError: for a name that there is not.
@@ -26,21 +25,7 @@ def find_methods(names: Iterable[str]) -> tuple[Method, ...]:
     for name in asked:
         if name not in known:
             raise UsageError(f"unknown method {name!r}{did_you_mean(name, known)}; `hpo methods` lists them all")
-    return tuple(method for method in METHODS if method.name in asked or not asked)
-
-
-def markdown_of(methods: Iterable[Method]) -> str:
-    """Return a Markdown table of methods, as in docs/methods.md."""
-    lines = ["| method | on | off | what it does | source |", "|---|---|---|---|---|"]
-    for one in methods:
-        about = one.about + (f" For {one.data} data sets." if one.data != "any" else "")
-        cells = (one.name, _shown(one.on), _shown(one.off), about, one.source or "our own")
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
-
-
-def _shown(values: ConfigValues) -> str:
-    return ", ".join(f"`{name} = {setting(value)}`" for name, value in values.items())
+    return tuple(one for one in METHODS if (one.name in asked if asked else not one.needs_files))
 
 
 def _augmentation(policy: str, about: str, source: str = "") -> Method:
@@ -267,6 +252,42 @@ METHODS: tuple[Method, ...] = (
         "LibAUC's DualSampler, Yuan et al. 2023, arXiv 2306.03065",
     ),
     Method(
+        "falling share",
+        {"batching": "fixed_share", "positive_share": 0.5, "positive_share_schedule": "linear"},
+        {"batching": "random"},
+        "Half of each batch is positive at first; the share goes in a line to that of the data.",
+        "Cao et al. 2019, arXiv 1906.07413, the other way round",
+    ),
+    Method(
+        "no duplicates",
+        {"duplicates": "remove"},
+        {"duplicates": "keep"},
+        "Of near-duplicates with equal labels the first alone is trained on; the number of steps stays.",
+        "Lee et al. 2022, arXiv 2107.06499",
+    ),
+    Method(
+        "small loss",
+        {"noisy_samples": "loss", "noisy_share": 0.1},
+        {"noisy_samples": "none"},
+        "After a quarter of the epochs the tenth of each class with the largest cross-entropy is left out.",
+        "Han et al. 2018, arXiv 1804.06872, by epoch",
+    ),
+    Method(
+        "large margin",
+        {"noisy_samples": "margin", "noisy_share": 0.1},
+        {"noisy_samples": "none"},
+        "After a quarter of the epochs the tenth of each class with the smallest area under the margin is left out.",
+        "Pleiss et al. 2020, arXiv 2001.10528",
+    ),
+    Method(
+        "co-training",
+        {"co_training": "all", "co_training_share": 0.5, "co_training_epochs": 0.5},
+        {"co_training": "none"},
+        "In the first half of the epochs half of the batches are of the other MedMNIST sets of this format.",
+        "Caruana 1997",
+        needs_files=True,
+    ),
+    Method(
         "holdout selection",
         {"resplit": "holdout", "resplit_share": 0.15},
         {"resplit": "none"},
@@ -284,6 +305,18 @@ METHODS: tuple[Method, ...] = (
         {"resplit": "none"},
         "MedMNIST's own validation samples, where they are in the training part, pick the epoch.",
         "Yang et al. 2023, arXiv 2110.14795",
+    ),
+    Method(
+        "grouped selection",
+        {"resplit": "grouped"},
+        {"resplit": "none"},
+        "The official validation samples, and their near-duplicates, pick the epoch.",
+    ),
+    Method(
+        "importance selection",
+        {"resplit": "importance", "resplit_share": 0.15},
+        {"resplit": "none"},
+        "A stratified share picks the epoch, by an AUC in which each group of near-duplicates counts once.",
     ),
     # Augmentation, each at half of its strength.
     _augmentation("flip", "Mirror images."),

@@ -9,6 +9,7 @@ import pytest
 
 from hpo.study.methods import METHODS
 from tests.cli.run import hpo, hpo_here
+from tests.conftest import REPOSITORY
 from tests.mention import unmentioned
 
 SMALL = (
@@ -22,8 +23,13 @@ def test_without_a_name_it_lists_the_methods(tmp_path: Path) -> None:
     assert unmentioned(table, *(method.name for method in METHODS)) == []
     listed = json.loads(hpo_here("methods", "--json", cwd=tmp_path).stdout)
     assert [one["name"] for one in listed] == [method.name for method in METHODS]
-    assert hpo_here("methods", "--markdown", cwd=tmp_path).stdout.count("\n") == len(METHODS) + 2
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_document_of_methods_has_the_table_that_is_made(tmp_path: Path) -> None:
+    made = hpo_here("methods", "--markdown", cwd=tmp_path).stdout
+    assert made.count("\n") == len(METHODS) + 2
+    assert made in (REPOSITORY / "docs" / "methods.md").read_text()
 
 
 def test_a_wrong_name_or_method_is_refused_in_words(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from rich.text import Text
 from hpo.cli.render.leaderboard import signed
 from hpo.outcome.leaderboard import Verdict
 from hpo.outcome.method_effects import MethodEffect, MethodTable, RecipeEffects
+from hpo.study.config import ConfigValues
 from hpo.study.method import Method
 from hpo.text import setting, with_error
 
@@ -32,7 +33,22 @@ def methods_table(methods: Sequence[Method]) -> Table:
     return table
 
 
-def _values(values: dict[str, bool | int | float | str]) -> str:
+def markdown_of(methods: Sequence[Method]) -> str:
+    """Return a Markdown table of methods, as in docs/methods.md."""
+    lines = ["| method | on | off | what it does | source |", "|---|---|---|---|---|"]
+    for one in methods:
+        about = one.about + (f" For {one.data} data sets." if one.data != "any" else "")
+        about += " Measured only if it is named." if one.needs_files else ""
+        cells = (one.name, _in_code(one.on), _in_code(one.off), about, one.source or "our own")
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _in_code(values: ConfigValues) -> str:
+    return ", ".join(f"`{name} = {setting(value)}`" for name, value in values.items())
+
+
+def _values(values: ConfigValues) -> str:
     return "\n".join(f"{name} = {setting(value)}" for name, value in values.items())
 
 
