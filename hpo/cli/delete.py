@@ -20,7 +20,7 @@ from hpo.search.admin.studies import Deletion, delete_study, read_deletion
 @storage_option
 @json_option
 def delete(study_name: str, yes: bool, force: bool, storage: str | None, as_json: bool) -> int:
-    """Delete STUDY, with its confirmation and ablation.
+    """Delete STUDY, with what was made from it.
 
     Its trials and reports are lost. Files stay: checkpoints, final results, exported networks. The test-set access log
     stays, too.

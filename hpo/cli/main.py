@@ -88,8 +88,8 @@ COMMANDS = {
         "Score images with the networks of `hpo export`",
         _RESULT,
     ),
-    "rename": Lazy("hpo.cli.rename:rename", "Rename STUDY to NEW, with its confirmation and ablation", _SET_UP),
-    "delete": Lazy("hpo.cli.delete:delete", "Delete STUDY, with its confirmation and ablation", _SET_UP),
+    "rename": Lazy("hpo.cli.rename:rename", "Rename STUDY to NEW, with what was made from it", _SET_UP),
+    "delete": Lazy("hpo.cli.delete:delete", "Delete STUDY, with what was made from it", _SET_UP),
     "check": Lazy("hpo.cli.check:check", "Check study files, and report all errors of all files at once", _SET_UP),
     "settings": Lazy(
         "hpo.cli.settings:settings",

@@ -17,7 +17,7 @@ from hpo.text import shell
 @click.argument("new_name", metavar="NEW")
 @storage_option
 def rename(study_name: str, new_name: str, storage: str | None) -> None:
-    """Rename STUDY to NEW, with its confirmation and ablation.
+    """Rename STUDY to NEW, with what was made from it.
 
     Final results and checkpoints of the old name are still found. Workers must have ended (`hpo stop`).
     """

@@ -98,7 +98,8 @@ def advice(spec: StudySpec, on_gpu: bool) -> list[str]:
     if not on_gpu:
         lines.append("attach workers on a GPU machine: hpo worker STUDY with the same --storage")
     if spec.plan is not None:
-        return [*lines, "fewer candidates: --top" if spec.plan.final is None else "fewer networks: --networks"]
+        fewer = "fewer candidates: --top" if spec.plan.final is None else "fewer networks: --networks"
+        return [*lines, "name fewer methods" if spec.plan.is_of_methods else fewer]
     fixed = int(spec.fixed.get("input_size", 28))
     if spec.data.edge(fixed) > 14 and fixed >= 28:
         saving = round((spec.data.edge(fixed) / 14) ** spec.data.dimensions)

@@ -18,6 +18,7 @@ from hpo.launch.sizing.worker_pool import Crowd, Pace, WorkerPool
 from hpo.study.baselines import baselines
 from hpo.study.config import TrainConfig
 from hpo.study.files import builtin_study_file, load_spec
+from hpo.study.plan import Candidate, Plan
 from hpo.training.probe.peak import Peak
 from tests.mention import numbers_in, unmentioned
 
@@ -304,6 +305,14 @@ def test_a_crowd_waits_no_longer_than_its_patience(monkeypatch: pytest.MonkeyPat
     here, _there = multiprocessing.Pipe()
     with pytest.raises(MeasurementError):
         worker_pool._answer(here, "warm")
+
+
+def test_the_candidates_of_a_plan_count_among_the_heaviest() -> None:
+    spec = load_spec(builtin_study_file("breast"))
+    large = Candidate(name="large", config=TrainConfig(input_size=56, co_training="chest"), base="r", method="m")
+    planned = Plan(search="", candidates=(Candidate(name="r", config=TrainConfig()), large), top=1, racing_level=0)
+    found = heaviest(spec.model_copy(update={"plan": planned}))
+    assert (found.input_size, found.co_training) == (56, "chest")
 
 
 def test_the_heaviest_configuration_trains_on_the_largest_other_datasets() -> None:

@@ -33,17 +33,21 @@ def timed(spec: StudySpec) -> TrainConfig:
 
 
 def heaviest(spec: StudySpec) -> TrainConfig:
-    """Return the largest batch and input of the space and the baselines, with all other memory-hungry choices."""
+    """Return the largest batch and input of space, baselines and plan, with all other memory-hungry choices."""
     values = {name: _middle(entry) for name, entry in spec.space.items()}
     values |= {name: _largest(spec.space[name]) for name in _GROWING if name in spec.space}
     for name, wanted in _HEAVY.items():
         entry = spec.space.get(name)
         if isinstance(entry, Choices) and wanted in entry.choices:
             values[name] = wanted
+    planned = [candidate.config for candidate in spec.plan.candidates] if spec.plan is not None else []
+    others = [one.co_training for one in planned]
     if isinstance(entry := spec.space.get("co_training"), Choices):
-        values["co_training"] = max(map(str, entry.choices), key=lambda one: _samples(one, spec.data))
+        others += map(str, entry.choices)
+    if others:
+        values["co_training"] = max(others, key=lambda one: _samples(one, spec.data))
     config = spec.config(values)
-    compared = [config, *baselines(spec).values()]
+    compared = [config, *baselines(spec).values(), *planned]
     largest = {name: max(getattr(other, name) for other in compared) for name in _GROWING}
     return config.model_copy(update=largest)
 
