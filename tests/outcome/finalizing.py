@@ -25,10 +25,10 @@ def searched(database: Database, *, references: bool = True) -> Study:
     return study
 
 
-def work(database: Database, name: str, limit: int | None = None) -> WorkerSummary:
+def work(database: Database, name: str, limit: int | None = None, data_dir: Path | None = None) -> WorkerSummary:
     """Train networks of a study in this process."""
     study = open_study(database, name)
-    return run_worker(study, identity=this_process("w"), train=trainer_of(study, None, "cpu"), limit=limit)
+    return run_worker(study, identity=this_process("w"), train=trainer_of(study, data_dir, "cpu"), limit=limit)
 
 
 def finalizing(study: Study, results: Path, limit: int | None = None) -> Callable[..., Finalization]:

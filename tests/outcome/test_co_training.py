@@ -13,7 +13,6 @@ from hpo.api import report
 from hpo.data.others import check_others, load_others
 from hpo.errors import DataError, UsageError
 from hpo.outcome.export import export
-from hpo.outcome.finalization import finalize
 from hpo.outcome.prediction import predict
 from hpo.search.admin.widening import widen
 from hpo.search.database.database import Database
@@ -29,6 +28,7 @@ from hpo.study.space import Choices
 from hpo.study.spec import Budget, Scoring, Search, StudySpec
 from hpo.training.loop.model_file import load_model
 from tests.arrays import made_npz
+from tests.outcome.finalizing import finalizing, work
 from tests.plugins import kept_registries
 
 NAMES = ("target", "friend", "absent")
@@ -118,24 +118,19 @@ def test_final_networks_have_the_head_of_the_studys_dataset_and_score_its_images
     database: Database, folder: Path, tmp_path: Path
 ) -> None:
     study = searched(database, folder, "friend+absent")
-    beats: list[str] = []
+    trained: list[int] = []
+
+    def train_networks(_spec: StudySpec, name: str) -> None:
+        trained.append(work(database, name, data_dir=folder).finished)
 
     def train() -> Path:
-        done = finalize(
-            study,
-            seeds=1,
-            trial=0,
-            results=tmp_path / "results",
-            device="cpu",
-            train_only=True,
-            progress=lambda name, _: beats.append(name),
-        )
-        return done.networks[0].path
+        made = finalizing(study, tmp_path / "results")
+        return made(trial=0, train=train_networks, data_dir=str(folder)).networks[0].path
 
     path = train()
-    steps = len(beats)
+    assert sum(trained) == 1
     assert train() == path
-    assert len(beats) == steps > 0
+    assert sum(trained) == 1
     model = load_model(path)
     assert (model.dataset.name, model.config.co_training) == ("target", "friend+absent")
     assert not [name for name in model.network.state_dict() if "friend" in name or "absent" in name]
@@ -145,7 +140,7 @@ def test_final_networks_have_the_head_of_the_studys_dataset_and_score_its_images
     made_again = dataclasses.replace(DATASETS.find("friend"))
     DATASETS.register("friend", made_npz(made_again, folder, (60, 20, 12), seed=9), replace=True)
     train()
-    assert len(beats) > steps
+    assert sum(trained) == 2
 
 
 def test_a_worker_of_a_study_that_is_extended_by_a_dataset_loads_it_or_ends_and_the_trial_is_not_lost(
@@ -167,7 +162,12 @@ def test_report_and_model_card_say_which_other_datasets_were_trained_on(
     database: Database, folder: Path, tmp_path: Path
 ) -> None:
     study = searched(database, folder, "friend+absent")
-    finalize(study, seeds=1, trial=0, results=tmp_path / "results", device="cpu")
+
+    def train_networks(_spec: StudySpec, name: str) -> None:
+        work(database, name, data_dir=folder)
+
+    made = finalizing(study, tmp_path / "results")
+    made(trial=0, train=train_networks, train_only=False, data_dir=str(folder))
     export(tmp_path / "results", tmp_path / "out")
     card = (tmp_path / "out" / "README.md").read_text()
     assert "absent and friend" in card
