@@ -161,6 +161,10 @@ class TrainConfig(BaseModel):
     clip: Annotated[float, Domain(0.0, 1000.0, "gradient")] = 1.0
     """Elementwise bound on gradients, LibAUC's `clip_value`; 0 disables clipping."""
 
+    sam: Annotated[float, Domain(0.0, 1.0, "norm of weights", is_later=True)] = 0.0
+    """Radius rho of sharpness-aware minimisation: gradients are taken at the worst weights within that distance, which
+    doubles the cost of a step; 0 is off, .05 usual. Foret et al. 2021, arXiv 2010.01412."""
+
     schedule: Annotated[ScheduleName, Domain()] = "step"
     """Learning rate schedule: constant, x0.1 at half and three quarters of the epochs, or cosine annealing; a rise and
     a fall (one_cycle; Smith and Topin 2018, arXiv 1708.07120); or cosine annealing that starts again (cyclic;
@@ -185,6 +189,10 @@ class TrainConfig(BaseModel):
 
     batch_size: Annotated[int, Domain(4, 1024, "samples")] = 128
     """Number of samples in a batch."""
+
+    ghost_batch: Annotated[int, Domain(0, 512, "samples", is_later=True)] = 0
+    """Samples of the parts of a batch that BatchNorm normalises by themselves in training, for the noise of small
+    batches at the cost of large ones; 0 is off. Hoffer et al. 2017, arXiv 1705.08741."""
 
     batching: Annotated[Literal["random", "fixed_share"], Domain()] = "random"
     """Batches sampled at random without replacement, or with a fixed share of positives in each."""

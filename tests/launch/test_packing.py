@@ -103,6 +103,18 @@ def test_the_typical_configuration_is_in_the_middle_and_the_heaviest_at_the_end_
     assert middle.learning_rate == pytest.approx((1e-4 * 0.3) ** 0.5)
 
 
+def test_what_takes_as_much_memory_as_another_choice_stands_for_it() -> None:
+    changes = (
+        'space.optimizer.choices=["sgd", "lion", "adamw"]',
+        'space.weight_average.choices=["none", "cycles"]',
+        'space.loss.choices=["aucm_v2", "compositional"]',
+        "space.sam.low=0.0",
+        "space.sam.high=0.2",
+    )
+    end = heaviest(load_spec(builtin_study_file("breast"), changes))
+    assert (end.optimizer, end.weight_average, end.loss, end.sam) == ("adamw", "cycles", "compositional", 0.2)
+
+
 def test_the_references_count_among_the_heaviest() -> None:
     spec = load_spec(builtin_study_file("breast"), ("space.batch_size.choices=[16,32]",))
     assert heaviest(spec).batch_size == 128

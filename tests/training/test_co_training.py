@@ -312,3 +312,18 @@ def test_volumes_are_trained_together(development_3d: Development) -> None:
     folds = scoring_folds(development_3d, Scoring(rows="official"), 0)
     reports = list(train_trial(config, development_3d, folds, 2, 0, "cpu", others=(other,)))
     assert [report.epoch for report in reports] == [1, 2]
+
+
+@pytest.mark.parametrize("settings", [{"loss": "compositional", "epoch_decay": 0.01}, {"sam": 0.1, "ghost_batch": 4}])
+def test_steps_of_several_passes_are_the_studys_own_and_the_reference_is_a_mean_over_all(
+    development: Development, settings: dict[str, Any]
+) -> None:
+    """A compositional step sums the weights twice, one of another dataset once, and so do the own layers' always."""
+    run = make_run(development, others=(ONE,), co_training_share=0.5, **settings)
+    train(run, 1)
+    turns = run.together.draw(0, run.steps)
+    assert turns is not None
+    own, others = turns.own_steps, run.steps - turns.own_steps
+    assert others > 0
+    assert (2 if "loss" in settings else 1) * own + others == run.optimizer.T
+    assert [optimizer.T for optimizer in run.together.optimizers] == [others]

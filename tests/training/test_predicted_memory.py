@@ -22,7 +22,16 @@ def test_each_fold_adds_its_network_and_what_the_optimizer_keeps(development: De
 
 
 @pytest.mark.parametrize(
-    "settings", [{"optimizer": "adam"}, {"weight_average": "ema"}, {"resplit": "holdout"}, {"batch_size": 256}]
+    "settings",
+    [
+        {"optimizer": "adam"},
+        {"optimizer": "adamw"},
+        {"loss": "compositional"},
+        {"weight_average": "ema"},
+        {"weight_average": "cycles"},
+        {"resplit": "holdout"},
+        {"batch_size": 256},
+    ],
 )
 def test_what_keeps_more_or_computes_more_at_a_time_needs_more(
     development: Development, settings: dict[str, object]

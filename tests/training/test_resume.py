@@ -72,6 +72,12 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "swa_start": 0.0,
         "warmup": 0.5,
     },
+    "sharpness-aware, compositional, ghost batches": {
+        "sam": 0.1,
+        "loss": "compositional",
+        "ghost_batch": 4,
+        "class_means": "running",
+    },
     "AUCM v1 in bf16, official selection samples": {"precision": "bf16", "resplit": "official", "momentum": 0.9},
 }
 
@@ -189,7 +195,7 @@ def bit_equal(one: list[torch.Tensor], other: list[torch.Tensor]) -> bool:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "cores"), list(zip(SETTINGS, (2, 1, 2, 1, 2, 2, 2), strict=True)))
+@pytest.mark.parametrize(("name", "cores"), list(zip(SETTINGS, (2, 1, 2, 1, 2, 2, 2, 2), strict=True)))
 def test_a_trial_stopped_at_any_step_ends_as_if_it_never_was(
     name: str,
     cores: int,

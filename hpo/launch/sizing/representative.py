@@ -14,7 +14,14 @@ from hpo.study.spec import StudySpec
 
 _GROWING = ("batch_size", "input_size")
 _COSTLY = ("input_size", "tta")
-_HEAVY = {"optimizer": "adam", "weight_average": "ema", "precision": "fp32", "augmentation": "full"}
+_HEAVY: dict[str, tuple[str, ...]] = {
+    "optimizer": ("adam", "adamw"),
+    "weight_average": ("ema", "swa", "cycles"),
+    "loss": ("compositional",),
+    "precision": ("fp32",),
+    "augmentation": ("full",),
+}
+"""Choices that take most memory; of one setting equally much, and more than its other choices."""
 
 
 def typical(spec: StudySpec) -> TrainConfig:
@@ -35,11 +42,11 @@ def timed(spec: StudySpec) -> TrainConfig:
 def heaviest(spec: StudySpec) -> TrainConfig:
     """Return the largest batch and input of space, baselines and plan, with all other memory-hungry choices."""
     values = {name: _middle(entry) for name, entry in spec.space.items()}
-    values |= {name: _largest(spec.space[name]) for name in _GROWING if name in spec.space}
-    for name, wanted in _HEAVY.items():
+    values |= {name: _largest(spec.space[name]) for name in (*_GROWING, "sam") if name in spec.space}
+    for name, heavy in _HEAVY.items():
         entry = spec.space.get(name)
-        if isinstance(entry, Choices) and wanted in entry.choices:
-            values[name] = wanted
+        if isinstance(entry, Choices):
+            values[name] = next((choice for choice in heavy if choice in entry.choices), values[name])
     planned = [candidate.config for candidate in spec.plan.candidates] if spec.plan is not None else []
     others = [one.co_training for one in planned]
     if isinstance(entry := spec.space.get("co_training"), Choices):

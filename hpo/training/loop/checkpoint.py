@@ -208,7 +208,8 @@ def _require_space(folder: Path, content: StateDict) -> None:
 def largest_bytes(run: StateDict, config: TrainConfig) -> int:
     """Return the size that the state of a run may grow to under `config`, within a few percent."""
     # The optimizer's buffers come with its first step, the best weights with the first epoch that is selected by.
-    later = (2 if config.optimizer == "adam" else 1) + (config.resplit != "none")
+    buffers = (2 if config.optimizer in ("adam", "adamw") else 1) + (config.loss == "compositional")
+    later = buffers + (config.resplit != "none")
     return tensor_bytes(run) + later * tensor_bytes(run["network"])
 
 

@@ -89,7 +89,8 @@ class CoTraining:
     to a layer of its own, and the loss of the configuration with class means and alpha of its own. The step then
     updates the trunk by the run's optimizer and the own layer by another of the same configuration; it leaves what has
     no gradient, the study's own layer and its class means, as it was, and does not enter BatchNorm's running
-    statistics: networks are scored with those of the study's images.
+    statistics: networks are scored with those of the study's images. It has one pass: the inner step of a compositional
+    loss and the second pass of sharpness-aware steps are for the study's own batches.
     """
 
     def __init__(

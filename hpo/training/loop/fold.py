@@ -30,6 +30,7 @@ from hpo.training.loop.passes import Passes
 from hpo.training.loop.scoring import score_batch, scoring_rows
 from hpo.training.machine.device import Machine
 from hpo.training.machine.failure import TrainingFailure
+from hpo.training.model.ghost_batch import use_ghost_batches
 from hpo.training.model.network import make_network
 from hpo.training.optim.losses.factory import make_loss
 from hpo.training.optim.lr_schedule import Schedule, updates_reference
@@ -96,6 +97,7 @@ class Run:
         self._schedule = Schedule.of(config, epochs, self.steps)
         self.inputs = make_inputs(config, dataset)
         self.network = make_network(config, dataset, derive_seed(seed, "weights"))
+        use_ghost_batches(self.network, config.ghost_batch)
         machine.place(self.network)
         self.together = CoTraining(config, others, self.network, dataset.labels, epochs, seed, machine)
         self.average = WeightAverage(config, self.network, epochs, capturable=self._on_cuda)
@@ -153,7 +155,7 @@ class Run:
         factor = self._schedule.factor(self._under_way.number, self._under_way.steps_done)
         for optimizer in (self.optimizer, *self.together.optimizers):
             optimizer.set_learning_rate(factor * self.config.learning_rate, factor * self.config.inner_learning_rate)
-        self.optimizer.count()
+        self.optimizer.count(has_inner=not isinstance(batch, OtherBatch))
         self.average.count_step()
         if isinstance(batch, OtherBatch):
             self._under_way.other_losses.append(self.together.step(batch, self.optimizer, self._random, self._edge))
@@ -335,7 +337,7 @@ class Run:
         noise = generator(self.seed, "reference")
         self.optimizer = make_optimizer(config, self.network.parameters(), self.loss, noise, capturable=self._on_cuda)
         self._loss_name = config.loss
-        self._passes = Passes(self.network, self.loss, self.optimizer, self.machine.autocast)
+        self._passes = Passes(self.network, self.loss, self.optimizer, self.machine.autocast, config.sam)
         self.together.start_loss(config)
         self._graph = StepGraph(self._subject(config.loss)) if self._on_cuda else None
 

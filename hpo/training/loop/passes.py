@@ -10,6 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from hpo.training.optim.losses.compositional import CompositionalLoss
 from hpo.training.optim.pesg import BlockPESG
+from hpo.training.optim.sharpness import Neighbour
 
 
 class Passes:
@@ -19,7 +20,11 @@ class Passes:
     (`BlockPESG.update_inner`), and the outer one at the moved weights. BatchNorm statistics are updated once a step, in
     the outer pass, whose weights are nearer to those that will be scored.
 
-    autocast: the context of each forward pass.
+    Sharpness-aware steps have one more pass, at a neighbour of the weights, whose gradients count (`Neighbour`). Loss
+    and scores are those at the weights themselves, and so are the statistics of BatchNorm and of the loss: the pass at
+    the neighbour changes none of them.
+
+    autocast: the context of each forward pass. radius: of the neighbourhood; 0 is no sharpness-aware step.
     """
 
     def __init__(
@@ -28,9 +33,11 @@ class Passes:
         loss: nn.Module,
         optimizer: BlockPESG,
         autocast: Callable[[], AbstractContextManager[object]],
+        radius: float = 0.0,
     ) -> None:
         self._network, self._loss, self._optimizer, self._autocast = network, loss, optimizer, autocast
         self._inner = loss.inner_loss() if isinstance(loss, CompositionalLoss) else None
+        self._neighbour = Neighbour(network.parameters(), radius) if radius > 0 else None
 
     def compute(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Return loss and logits of a batch, detached, whose gradients it leaves; never synchronises."""
@@ -38,7 +45,11 @@ class Passes:
             with fixed_statistics(self._network):
                 self._backward(images, targets, self._inner)
             self._optimizer.update_inner()
-        return self._backward(images, targets, self._loss)
+        found = self._backward(images, targets, self._loss)
+        if self._neighbour is not None:
+            with self._neighbour.reached(), fixed_statistics(self._network), _in_evaluation(self._loss):
+                self._backward(images, targets, self._loss)
+        return found
 
     def forget_gradients(self) -> None:
         """Drop the gradients of network and loss."""
@@ -66,3 +77,13 @@ def fixed_statistics(network: nn.Module) -> Iterator[None]:
     finally:
         for norm in norms:
             norm.track_running_stats = True
+
+
+@contextmanager
+def _in_evaluation(loss: nn.Module) -> Iterator[None]:
+    """Let the running statistics of a loss stay as they are inside the context."""
+    loss.eval()
+    try:
+        yield
+    finally:
+        loss.train()

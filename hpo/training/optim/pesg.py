@@ -118,15 +118,18 @@ class BlockPESG(PESG):  # type: ignore[misc]
         group["model_ref"], group["model_acc"] = self.model_ref, self.model_acc
 
     def step(self) -> None:
-        """Update weights, a, b and alpha once from their gradients, which it overwrites."""
-        self.count()
+        """Update weights, a, b and alpha once from their gradients, which it overwrites, without an inner step."""
+        self.count(has_inner=False)
         self.update()
 
-    def count(self) -> None:
-        """Do the host's part of a step: count it, and set the scalars that `update` uses."""
+    def count(self, has_inner: bool = True) -> None:
+        """Do the host's part of a step: count it, and set the scalars that `update` and `update_inner` use.
+
+        has_inner: whether the step of a compositional loss has its inner one.
+        """
         self.steps += 1
         # Weights are summed for the reference after the inner step, too.
-        self.T += 1 if self._inner_momentum is None else 2
+        self.T += 2 if has_inner and self._inner_momentum is not None else 1
         group = self.param_groups[0]
         learning_rate = group["lr"]
         if self._inner_momentum is not None:

@@ -8,6 +8,7 @@ from copy import deepcopy
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from hpo.study.config import TrainConfig
 from hpo.training.optim.device_scalars import DeviceScalars, Number
@@ -101,7 +102,7 @@ def refresh_statistics(
 
     autocast: the context of each forward pass.
     """
-    norms = [m for m in network.modules() if isinstance(m, (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d))]
+    norms = [module for module in network.modules() if isinstance(module, _BatchNorm)]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
