@@ -7,6 +7,7 @@
     python benchmarks/training.py hours --data-dir DIR       hours of the AdrenalMNIST3D study on this device
     python benchmarks/training.py threads --data-dir DIR     one core for one network, against two threads for one
     python benchmarks/training.py threads --dataset adrenal3d --input-size 14 --data-dir DIR       the same in 3D
+    python benchmarks/training.py methods --data-dir DIR     each loss, optimizer, method beside the default
 
 Beside hpo: `medmnist`, its recipe as a plain PyTorch loop (DataLoader, fp32, default memory format, cross-entropy, Adam
 1e-3), and `libauc`, a loop as LibAUC's examples write it (DualSampler, shipped AUCMLoss and PESG, fp32). hpo trains the
@@ -31,12 +32,13 @@ from benchmarks.beside.compare import PAIRS, compare, machine_rates, shares_of_m
 from benchmarks.beside.folds import compare_ways, pack
 from benchmarks.beside.hours import predict
 from benchmarks.beside.job import BATCH, Job, k_folds, load_rows, official_fold
+from benchmarks.beside.methods import METHODS, compare_methods
 from hpo.revision import code_version
 from hpo.study.catalogue import find_dataset
 from hpo.study.files import builtin_study_file, load_spec
 from hpo.training.machine.device import choose_device, choose_machine, describe_device
 
-KINDS = ("2d", "3d", "folds", "packed", "hours", "threads")
+KINDS = ("2d", "3d", "folds", "packed", "hours", "threads", "methods")
 ROWS_3D = 64
 SCORED_3D = 16
 
@@ -81,6 +83,8 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
         found = compare_ways(job, "aucm", given.seeds or 1, trial_epochs)
     elif given.kind == "packed":
         found = pack(job, "aucm", given.at_once, trial_epochs)
+    elif given.kind == "methods":
+        found = {"methods": compare_methods(job, given.methods, given.pairs)}
     elif given.kind == "threads":
         found = compare_commits(job, "aucm", given.before, given.seeds or 3, given.busy)
     else:
@@ -113,6 +117,10 @@ def main() -> None:
     parser.add_argument("--at-once", nargs="+", type=int, default=[1, 2], help="packed: processes on the device")
     parser.add_argument("--before", default=BEFORE_ONE_CORE_FOR_ONE_NETWORK, help="threads: the commit to compare with")
     parser.add_argument("--busy", type=int, default=1, help="threads: processes that compute beside")
+    parser.add_argument(
+        "--methods", nargs="+", choices=list(METHODS), default=list(METHODS), help="methods: which ones"
+    )
+    parser.add_argument("--pairs", type=int, default=10, help="methods: pairs of steps of each")
     parser.add_argument("--drawn", type=int, default=3, help="hours: configurations to measure")
     parser.add_argument("--finished", type=Path, help="hours: a list of finished trials, for the share of epochs")
     parser.add_argument("--workers", type=int, default=1, help="hours: workers that shared the device for --finished")

@@ -139,7 +139,8 @@ def test_class_means_and_alpha_stay_where_they_are_at_the_neighbour() -> None:
     other = make_loss(TrainConfig(), 1)
     other(twin(batch[0]), batch[1]).backward()
     with Neighbour(twin.parameters(), 0.5).reached():
-        twin.zero_grad(), other.zero_grad()
+        twin.zero_grad()
+        other.zero_grad()
         other(twin(batch[0]), batch[1]).backward()
     assert torch.equal(loss.a.grad, other.a.grad)
     for found, expected in zip(network.parameters(), twin.parameters(), strict=True):
