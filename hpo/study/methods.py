@@ -202,6 +202,20 @@ METHODS: tuple[Method, ...] = (
         "Goyal et al. 2017, arXiv 1706.02677",
     ),
     Method(
+        "sharpness-aware steps",
+        {"sam": 0.05},
+        {"sam": 0.0},
+        "Gradients are taken at the worst weights within a distance of .05, at two passes a step.",
+        "Foret et al. 2021, arXiv 2010.01412",
+    ),
+    Method(
+        "ghost batches",
+        {"ghost_batch": 16},
+        {"ghost_batch": 0},
+        "BatchNorm normalises parts of 16 samples by themselves in training.",
+        "Hoffer et al. 2017, arXiv 1705.08741",
+    ),
+    Method(
         "weight decay",
         {"weight_decay": 1e-3},
         {"weight_decay": 0.0},
