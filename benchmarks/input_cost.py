@@ -89,9 +89,11 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
     clock = time.process_time if given.device == "cpu" else time.perf_counter
     rates: dict[str, list[float]] = {name: [] for name in works}
     for number in range(1 + given.rounds):
-        for name, work in works.items():
+        # Begin with another setting in each round, so that none always comes after the same one.
+        names = [*works][number % len(works) :] + [*works][: number % len(works)]
+        for name in names:
             start = clock()
-            images = work()
+            images = works[name]()
             if number:
                 rates[name].append(images / (clock() - start))
     default = np.array(rates.pop(DEFAULT))

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from hpo.study.choices import LOSSES
 from hpo.study.config import TrainConfig
 from hpo.training.inputs.augmentation import Policy, augment
 from hpo.training.optim.losses.aucm import AUCMLoss
@@ -17,9 +18,9 @@ from hpo.training.seeds import generator
 PARTS = 4
 SOFT = torch.tensor([[0.25], [1.0], [0.0], [0.75], [0.5]])
 LOGITS = torch.tensor([[0.3], [1.2], [-0.7], [0.1], [-1.5]])
-LOSSES: list[dict[str, Any]] = [
-    {"loss": "cross_entropy"},
-    *({"loss": loss, "class_means": means} for loss in ("aucm_v1", "aucm_v2") for means in ("learned", "running")),
+CASES: list[dict[str, Any]] = [
+    *({"loss": loss} for loss in LOSSES.names()),
+    *({"loss": loss, "class_means": "running"} for loss in ("aucm_v1", "aucm_v2")),
 ]
 
 
@@ -29,7 +30,7 @@ def hard_copies() -> tuple[Tensor, Tensor]:
     return LOGITS.repeat_interleave(PARTS, dim=0), hard
 
 
-@pytest.mark.parametrize("settings", LOSSES, ids=lambda settings: "-".join(settings.values()))
+@pytest.mark.parametrize("settings", CASES, ids=lambda settings: "-".join(settings.values()))
 def test_a_soft_label_counts_as_copies_with_hard_labels_in_those_shares(settings: dict[str, Any]) -> None:
     config = TrainConfig(**settings)
     values, gradients, means = [], [], []
