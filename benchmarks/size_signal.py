@@ -45,6 +45,7 @@ def main() -> None:
     parser.add_argument("--dataset", default="adrenal3d")
     parser.add_argument("--data-dir")
     parser.add_argument("--draws", type=int, default=3)
+    parser.add_argument("--policies", nargs="+", default=[name for name in AUGMENTATIONS.names() if name != "none"])
     options = parser.parse_args()
     development = load_development(find_dataset(options.dataset), data_folder(options.data_dir), "none")
     if development.labels.shape[1] != 1:
@@ -59,9 +60,7 @@ def main() -> None:
         "rows": len(development),
         "as they are": figure("none", 0.0),
         "augmented": {
-            policy: {strength: figure(policy, strength) for strength in STRENGTHS}
-            for policy in AUGMENTATIONS.names()
-            if policy != "none"
+            policy: {strength: figure(policy, strength) for strength in STRENGTHS} for policy in options.policies
         },
         "code": code_version(),
     }
