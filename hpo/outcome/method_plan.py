@@ -96,6 +96,10 @@ def prepare_methods(database: Database, source: Source, name: str, wishes: Metho
         stored = open_study(database, name)
     except StudyNotFoundError:
         return _new(source, asked, name, methods, wishes)
+    if stored.spec.dataset != source.spec.dataset:
+        raise StudyConflictError(
+            f"study {name} is of {stored.spec.dataset}, not of {source.spec.dataset}; give another --name"
+        )
     return _continued(stored, asked, methods, wishes)
 
 

@@ -202,6 +202,8 @@ def test_other_options_than_before_and_fewer_seeds_are_refused(database: Databas
         with pytest.raises(StudyConflictError):
             measured(database, **options)
     address = f"sqlite:///{database.engine.url.database}"
+    with pytest.raises(StudyConflictError):
+        hpo.methods("breast", storage=address, name="digits-methods")
     with pytest.raises(StudyNotFoundError):
         hpo.methods("no-such", storage=address)
     with pytest.raises(UsageError) as refused:
