@@ -117,6 +117,23 @@ def test_samples_with_a_wrong_label_are_left_out_of_batches(rule: str) -> None:
 
 
 @pytest.mark.usefixtures("thin")
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"progressive": 0.5, "weight_average": "ema"},
+        {"augmentation": "cutmix", "loss": "compositional", "tta": "flips"},
+        {"batch_size": 64, "noisy_share": 0.4},
+        {"weight_average": "swa", "swa_start": 0.0, "duplicates": "remove", "resplit": "grouped"},
+    ],
+)
+def test_samples_are_left_out_with_whatever_else_is_set(development: Development, settings: dict[str, Any]) -> None:
+    run = make_run(development, **({"noisy_samples": "loss", "noisy_start": 0.0} | settings))
+    reports = train(run)
+    assert len(reports) == 3
+    assert run.noisy.left_out(2).size > 0
+
+
+@pytest.mark.usefixtures("thin")
 @pytest.mark.parametrize("rule", ["loss", "margin"])
 def test_a_run_resumed_within_an_epoch_leaves_the_same_samples_out_bit_equal(
     development: Development, rule: str

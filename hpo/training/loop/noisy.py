@@ -18,8 +18,8 @@ class NoisySamples:
 
     After each epoch a sample has a margin, its logit towards its own label, z for 1 and -z for 0, in the batches of
     that epoch, the mean over labels and occurrences; its cross-entropy is that of the same logits. A loss that has no
-    value for one sample, such as AUCM, thus needs none. What was left out is scored once after the epoch, so that it
-    can come back.
+    value for one sample, such as AUCM, thus needs none. Under mixup and cutmix a logit is of the mixture that
+    the sample was trained in. What was left out is scored once after the epoch, so that it can come back.
 
     - loss: running mean of the cross-entropy, from the first value on. Han et al. 2018, arXiv 1804.06872, which keeps
       the samples of small loss in each batch, not epoch.
