@@ -135,7 +135,7 @@ def test_without_co_training_a_run_is_what_it_was(development: Development) -> N
 
 
 @pytest.mark.parametrize("class_means", ["learned", "running"])
-@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw", "lion"])
 def test_a_step_on_another_set_trains_the_trunk_and_its_layer_and_nothing_of_the_target(
     development: Development, optimizer: str, class_means: str
 ) -> None:
@@ -222,10 +222,13 @@ def test_update_leaves_the_momentum_of_idle_weights(development: Development) ->
     for parameter in run.network.parameters():
         parameter.grad = None if parameter is linear else torch.ones_like(parameter)
     before = linear.clone()
+    place = next(number for number, one in enumerate(run.network.parameters()) if one is linear)
+    total = run.optimizer.model_acc[place].clone()
     run.optimizer.count()
     update_what_has_gradients(run.optimizer)
     assert torch.equal(linear, before)
     assert torch.equal(run.optimizer.state[linear]["momentum_buffer"], momentum)
+    assert torch.equal(run.optimizer.model_acc[place], total + linear)
     assert linear.grad is None
 
 
@@ -235,6 +238,8 @@ def test_update_leaves_the_momentum_of_idle_weights(development: Development) ->
         {"weight_average": "ema", "augmentation": "full", "class_means": "running"},
         {"optimizer": "adam", "cross_entropy_share": 0.5, "weight_average": "swa", "swa_start": 0.0},
         {"resplit": "holdout", "noisy_samples": "loss", "noisy_start": 0.0, "batching": "fixed_share"},
+        {"loss": "joint", "optimizer": "adamw", "schedule": "one_cycle"},
+        {"loss": "pauc", "optimizer": "lion", "progressive": 0.5, "weight_average": "ema"},
     ],
 )
 def test_a_run_resumed_within_the_joint_phase_ends_bit_equal(
@@ -301,6 +306,23 @@ def test_the_exported_network_is_the_targets_alone(development: Development, tmp
         loaded = load_model(tmp_path / "one.safetensors")
     scores = made.model.scores(development.images[:5], "cpu")
     assert np.array_equal(loaded.scores(development.images[:5], "cpu"), scores)
+
+
+@pytest.mark.parametrize("loss", ["joint", "compositional", "pairwise", "pauc", "focal", "cross_entropy", "aucm_v1"])
+def test_every_loss_trains_several_sets(development: Development, loss: str) -> None:
+    reports = train(make_run(development, epochs=2, loss=loss))
+    assert all(np.isfinite(report.training_loss) for report in reports)
+
+
+def test_learning_rates_of_the_others_follow_the_schedule(development: Development) -> None:
+    run = make_run(development, epochs=4, schedule="one_cycle", co_training_epochs=0.9)
+    rates = []
+    for epoch in range(2):
+        train(run, 1)
+        found = {optimizer.param_groups[0]["lr"] for optimizer in (run.optimizer, *run.together.optimizers)}
+        assert len(found) == 1, epoch
+        rates += found
+    assert rates[0] != rates[1]
 
 
 def test_volumes_are_trained_together(development_3d: Development) -> None:

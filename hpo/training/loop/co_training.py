@@ -241,16 +241,22 @@ def features_of(network: nn.Module, output: nn.Linear, images: Tensor) -> Tensor
 def update_what_has_gradients(optimizer: BlockPESG) -> None:
     """Do the update of a counted step, but leave parameters without a gradient, their buffers and alpha as they are.
 
-    PESG updates all parameters at once, in blocks; what must stay, a layer of a few hundred weights, is copied back.
+    PESG updates all parameters at once, in blocks; what must stay, a layer of a few hundred weights, is copied back. It
+    still counts in the mean of the weights from which the reference is made, as it is.
     """
-    idle = [parameter for parameter in optimizer.param_groups[0]["params"] if parameter.grad is None]
-    for parameter in idle:
+    parameters = optimizer.param_groups[0]["params"]
+    idle = {place: parameter for place, parameter in enumerate(parameters) if parameter.grad is None}
+    for parameter in idle.values():
         parameter.grad = torch.zeros_like(parameter)
-    kept = [*idle, *([] if optimizer.alpha is None else [optimizer.alpha])]
-    kept += [buffer for one in idle for buffer in optimizer.state[one].values() if isinstance(buffer, Tensor)]
+    kept = [*idle.values(), *([] if optimizer.alpha is None else [optimizer.alpha])]
+    kept += [buffer for one in idle.values() for buffer in optimizer.state[one].values() if isinstance(buffer, Tensor)]
+    sums = {} if optimizer.model_acc is None else {place: optimizer.model_acc[place] for place in idle}
+    kept += sums.values()
     before = [tensor.clone() for tensor in kept]
     optimizer.update()
     for tensor, value in zip(kept, before, strict=True):
         tensor.copy_(value)
-    for parameter in idle:
+    for place, total in sums.items():
+        total.add_(idle[place])
+    for parameter in idle.values():
         parameter.grad = None
