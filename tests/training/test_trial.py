@@ -187,7 +187,7 @@ def test_what_progress_raises_ends_the_trial(development: Development) -> None:
 
 def test_a_loss_that_is_not_finite_ends_in_diverged(development: Development, monkeypatch: pytest.MonkeyPatch) -> None:
     """A learning rate of 1e30, which no study file can ask for, overflows the weights in a step."""
-    monkeypatch.setattr("hpo.training.loop.fold.learning_rate_factor", lambda *_: 1e30)
+    monkeypatch.setattr("hpo.training.optim.lr_schedule.learning_rate_factor", lambda *_: 1e30)
     with pytest.raises(TrainingFailure) as failure:
         train(development, learning_rate=1.0, clip=0.0, loss="cross_entropy")
     assert failure.value.reason == "diverged"
