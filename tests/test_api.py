@@ -137,7 +137,14 @@ def test_the_table_of_a_study_without_trials_has_all_columns(storage: str) -> No
 
 
 @pytest.mark.usefixtures("_quick_training")
-@pytest.mark.parametrize("module", ["hpo.api", "hpo.study.registration", "hpo.study.catalogue"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        *(f"hpo.api.{name}" for name in ("studies", "training", "results")),
+        "hpo.study.registration",
+        "hpo.study.catalogue",
+    ],
+)
 def test_the_examples_of_the_docstrings_work(storage: str, module: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def reports(*_: object, **__: object) -> Iterator[hpo.EpochReport]:
         return (hpo.EpochReport(epoch, 0.5, 0.1, (0.5,), 0.5, 0.1, 0.1) for epoch in (1, 2))

@@ -1,0 +1,192 @@
+"""Create, open and launch studies."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from hpo.api.arguments import as_text, running_code
+from hpo.errors import UsageError
+from hpo.study import files
+from hpo.study.spec import StudySpec
+
+if TYPE_CHECKING:
+    from hpo.search.study import BudgetRule, Study
+
+
+def load_spec(source: str | Path, overrides: Mapping[str, object] | None = None) -> StudySpec:
+    """Read and check a study file, or the one that ships for a dataset.
+
+    Args:
+        source: name of a dataset, or path of a study file; a text that ends in .toml is a path.
+        overrides: entries to change first, by their keys as `--set` takes them.
+
+    Raises:
+        StudyFileError: with every fault at once.
+        UsageError: for a dataset or a key that there is not.
+
+    Example:
+        >>> import hpo
+        >>> spec = hpo.load_spec("digits", {"budget.epochs": 3, "fixed.loss": "aucm_v2"})
+        >>> spec.budget.epochs, spec.fixed["loss"]
+        (3, 'aucm_v2')
+    """
+    # JSON's numbers, texts, truth values and lists are TOML's.
+    changes = tuple(f"{key}={json.dumps(value)}" for key, value in (overrides or {}).items())
+    if isinstance(source, Path) or source.endswith(".toml"):
+        return files.load_spec(Path(source), changes)
+    return files.default_spec(source, changes)
+
+
+def create_study(
+    spec: StudySpec | str | Path,
+    storage: str | None = None,
+    name: str | None = None,
+    trials: int | None = None,
+    *,
+    start_from: Study | str | Sequence[Study | str] = (),
+    start_top: int = 3,
+) -> Study:
+    """Create a study, or open it if it exists with the same spec.
+
+    Args:
+        spec: from `load_spec`, or what `load_spec` takes.
+        storage: address of the database, `sqlite:///FILE` or of a PostgreSQL or MySQL server; None for $HPO_STORAGE,
+            else hpo.sqlite3 in the current folder.
+        name: of the study; None for that of the dataset.
+        trials: number of trials to finish; a larger one extends a study that exists. None as the spec says, or as
+            stored.
+        start_from: a study or its name, or several, whose best trials a new study starts from; of any dataset and
+            space. Values are moved to the nearest ones that this space has. A study that exists keeps its start points.
+        start_top: number of trials of each of them.
+
+    Raises:
+        StudyConflictError: if the study exists with another spec, or with more trials.
+        StudyNotFoundError: if there is no study in `start_from` of that name.
+        StudyFileError, UsageError, StorageError, OutputError.
+
+    Example:
+        >>> import hpo
+        >>> study = hpo.create_study("digits", storage="sqlite:///example.sqlite3", name="first", trials=4)
+        >>> study.name, study.spec.budget.trials
+        ('first', 4)
+    """
+    from hpo.launch.starting import with_starts_from
+    from hpo.search.database.address import resolve_address
+    from hpo.search.database.database import open_database
+    from hpo.search.study import Study, create_or_open
+
+    spec = _whole_spec(spec, trials)
+    name = spec.data.name if name is None else name
+    if start_from:
+        sources = [start_from] if isinstance(start_from, (Study, str)) else start_from
+        spec = with_starts_from(spec, sources, name=name, storage=storage, count=start_top)
+    database = open_database(resolve_address(storage), create=True)
+    return create_or_open(database, name, spec, budget=_budget_rule(trials), code_version=running_code())
+
+
+def open_study(name: str, storage: str | None = None) -> Study:
+    """Open a study that exists.
+
+    Args:
+        name: of the study.
+        storage: as for `create_study`.
+
+    Raises:
+        StudyNotFoundError: with the nearest name.
+        UsageError: if a plug-in that the study uses is neither installed nor imported.
+        StorageError: if the database is not there.
+
+    Example:
+        >>> import hpo
+        >>> _ = hpo.create_study("digits", storage="sqlite:///example.sqlite3", name="first")
+        >>> hpo.open_study("first", storage="sqlite:///example.sqlite3").spec.dataset
+        'digits'
+    """
+    from hpo.search.study import open_named_study
+
+    return open_named_study(name, storage)
+
+
+def launch(
+    spec: StudySpec | str | Path,
+    storage: str | None = None,
+    name: str | None = None,
+    trials: int | None = None,
+    *,
+    on: str = "local",
+    workers: int | Literal["auto"] | None = None,
+    device: str = "auto",
+    data_dir: str | Path | None = None,
+    checkpoint_dir: str | Path | None = None,
+    hours: float | None = None,
+    extend: bool = False,
+) -> Study:
+    """Create or resume a study and start workers for it, as `hpo launch` does.
+
+    Workers are processes of their own: what they need of this program's registrations has to be a plug-in by entry
+    point. `run_worker` trains in this process.
+
+    Args:
+        spec: as for `create_study`.
+        storage: as for `create_study`.
+        name: as for `create_study`.
+        trials: as for `create_study`.
+        on: local: processes of this machine, which have ended when this returns; slurm: jobs of a cluster; none: the
+            study only, once its data have been checked; or a backend of `register_backend`.
+        workers: how many in all; None for one on each GPU, or one on the CPU; auto measures how many are fastest.
+        device: auto, cpu, cuda or cuda:N.
+        data_dir: as for `run_worker`.
+        checkpoint_dir: as for `run_worker`; on a path that all hosts share.
+        hours: after which local workers end; without `trials`, as many trials as fit by estimate. None for no limit.
+        extend: whether wider ranges and more choices widen a study that exists.
+
+    Raises:
+        UsageError, StudyFileError, DataError, StorageError, StudyConflictError, DeviceError, OutputError: before
+            anything is trained.
+        WorkersFailedError: if local workers ended with an error.
+
+    Example:
+        >>> import hpo
+        >>> hpo.launch("digits", storage="sqlite:///example.sqlite3", name="launched", on="none").spec.budget.trials
+        12
+    """
+    from hpo.data.folder import data_folder
+    from hpo.launch import session
+    from hpo.launch.backends.base import LaunchRequest
+
+    spec = _whole_spec(spec, trials)
+    launched = session.launch(
+        spec,
+        LaunchRequest(
+            study=spec.data.name if name is None else name,
+            storage=storage,
+            data_dir=data_folder(as_text(data_dir)),
+            workers=workers,
+            device=device,
+            checkpoint_dir=as_text(checkpoint_dir),
+            hours=hours,
+            sets_trials=hours is not None and trials is None,
+        ),
+        on=on,
+        budget=_budget_rule(trials),
+        extend=extend,
+    )
+    return launched.study
+
+
+def _whole_spec(spec: StudySpec | str | Path, trials: int | None) -> StudySpec:
+    """Return the spec itself, or that of a dataset or study file; with another number of trials if one is given."""
+    if not isinstance(spec, StudySpec):
+        spec = load_spec(spec)
+    if trials is None:
+        return spec
+    if trials < 1:
+        raise UsageError(f"trials = {trials}: give a number from 1")
+    return spec.model_copy(update={"budget": spec.budget.model_copy(update={"trials": trials})})
+
+
+def _budget_rule(trials: int | None) -> BudgetRule:
+    return "keep" if trials is None else "extend"

@@ -1,0 +1,114 @@
+"""Train: trials of a study in this process, or one configuration without a study."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hpo.api.arguments import as_text
+from hpo.study.catalogue import Dataset, find_dataset
+from hpo.study.config import TrainConfig
+from hpo.study.spec import Scoring
+
+if TYPE_CHECKING:
+    from hpo.search.study import Study
+    from hpo.search.worker.loop import WorkerSummary
+    from hpo.search.worker.trainer import Trainer
+    from hpo.training.report import EpochReport
+
+
+def run_worker(
+    study: Study,
+    device: str = "auto",
+    limit: int | None = None,
+    *,
+    data_dir: str | Path | None = None,
+    checkpoint_dir: str | Path | None = None,
+    trainer: Trainer | None = None,
+) -> WorkerSummary:
+    """Train trials of a study in this process until none is left; any number of processes may do so at once.
+
+    An interruption from the keyboard gives the trial back with its checkpoint.
+
+    Args:
+        study: from `create_study` or `open_study`.
+        device: auto, cpu, cuda or cuda:N.
+        limit: number of trials after which to end.
+        data_dir: folder of the data files; None for $HPO_DATA_DIR, else ~/.medmnist.
+        checkpoint_dir: folder of checkpoints; "none" keeps none; None for $HPO_CHECKPOINT_DIR, else hpo-checkpoints in
+            the current folder.
+        trainer: what trains the trials, instead of networks on the data of the study.
+
+    Returns:
+        What the worker did, and why it ended.
+
+    Raises:
+        StudyStoppedError: if too many trials failed by their own fault.
+        DataError, DeviceError, StorageError.
+
+    Example:
+        >>> import hpo
+        >>> study = hpo.create_study("digits", storage="sqlite:///example.sqlite3", name="first")
+        >>> hpo.run_worker(study, limit=1).finished
+        1
+    """
+    from hpo.launch.backends.local import checkpoint_folder
+    from hpo.outcome.network_training import trainer_of
+    from hpo.search.queue.workers import this_process
+    from hpo.search.worker import loop
+
+    folder = checkpoint_folder(as_text(checkpoint_dir), study.folder)
+    train = trainer or trainer_of(study, data_dir, device, folder)
+    return loop.run_worker(study, identity=this_process(device=device), train=train, limit=limit)
+
+
+def train_trial(
+    config: TrainConfig,
+    dataset: str | Dataset,
+    *,
+    epochs: int = 10,
+    scoring: Scoring | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    data_dir: str | Path | None = None,
+) -> Iterator[EpochReport]:
+    """Train one configuration on every fold, without a study; stop by leaving the iterator.
+
+    Args:
+        config: the settings; those that are not given have LibAUC's defaults.
+        dataset: its name, or a `Dataset`.
+        epochs: number of epochs.
+        scoring: which samples of the development set are scored; None for five folds.
+        seed: of weights, batches and augmentation; equal arguments give equal reports on a CPU.
+        device: auto, cpu, cuda or cuda:N.
+        data_dir: as for `run_worker`.
+
+    Returns:
+        A report after each epoch: mean AUC with its standard error, AUC of each fold, loss.
+
+    Raises:
+        TrainingFailure: if the configuration diverges or asks for more memory than there is.
+        DataError, DeviceError.
+
+    Example:
+        >>> import hpo
+        >>> config = hpo.TrainConfig(loss="cross_entropy", optimizer="adam", learning_rate=1e-3)
+        >>> scoring = hpo.Scoring(rows="holdout", share=0.25)
+        >>> [report.epoch for report in hpo.train_trial(config, "digits", epochs=2, scoring=scoring)]
+        [1, 2]
+    """
+    from hpo.data.development import load_development
+    from hpo.data.folder import data_folder
+    from hpo.data.folds import scoring_folds
+    from hpo.data.others import load_others, others_of
+    from hpo.study.co_training import other_datasets
+    from hpo.training.loop import trial
+
+    found = find_dataset(dataset) if isinstance(dataset, str) else dataset
+    scoring = scoring or Scoring()
+    folder = data_folder(as_text(data_dir))
+    development = load_development(found, folder, scoring.groups)
+    others = others_of(config, found, load_others(other_datasets(config.co_training, found), folder))
+    folds = scoring_folds(development, scoring, seed)
+    return trial.train_trial(config, development, folds, epochs, seed, device, others=others)
