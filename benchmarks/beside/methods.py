@@ -42,7 +42,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "lion": {"optimizer": "lion", "learning_rate": 1e-4, "weight_decay": 0.1},
     "sam": {"sam": 0.05},
     "ghost batches of 8": {"ghost_batch": 8},
-    "ghost batches of 32": {"ghost_batch": 32},
+    "ghost batches of 16": {"ghost_batch": 16},
     "warm-up, cyclic": {"warmup": 0.1, "schedule": "cyclic"},
     "mean over cycles": {"schedule": "cyclic", "weight_average": "cycles"},
 }
