@@ -10,6 +10,7 @@ import torch
 
 from hpo.data.development import Development
 from hpo.data.folds import scoring_folds
+from hpo.study.choices import AUGMENTATIONS
 from hpo.study.config import TrainConfig
 from hpo.study.spec import Scoring
 from hpo.training.inputs.device_dataset import make_device_dataset
@@ -83,6 +84,26 @@ def test_a_graph_can_be_recorded_and_computes_what_the_step_does(
     train(make_run(development, loss=loss, optimizer=optimizer), 3)
     assert len(log) == 1
     assert "ms" in log[0], log
+
+
+@pytest.mark.parametrize("augmentation", AUGMENTATIONS.names())
+def test_a_step_with_any_augmentation_can_be_recorded(
+    development: Development, no_verdicts: dict[Any, bool], augmentation: str, log: list[str]
+) -> None:
+    train(make_run(development, augmentation=augmentation), 3)
+    assert len(log) == 1
+    assert "ms" in log[0], log
+
+
+def test_each_size_of_small_images_is_recorded_by_itself(
+    development: Development, no_verdicts: dict[Any, bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {"progressive": 0.5, "progressive_growth": "staged", "precision": "fp32", "learning_rate": 0.01}
+    monkeypatch.setattr(cuda_graph.StepGraph, "_is_worth_it", lambda *_: True)
+    replayed = train(make_run(development, **settings), 12)
+    assert list(no_verdicts.values()) == [True, True]
+    no_verdicts.update(dict.fromkeys(no_verdicts, False))
+    assert replayed == pytest.approx(train(make_run(development, **settings), 12), rel=0.05)
 
 
 @pytest.mark.parametrize("class_means", ["learned", "running"])
