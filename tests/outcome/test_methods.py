@@ -254,6 +254,7 @@ def test_a_study_of_methods_has_a_report_and_is_part_of_that_of_its_search(datab
     for number, study in enumerate((search, open_study(database, "breast-methods"))):
         pages = hpo.report(study, out=tmp_path / str(number))
         assert unmentioned(pages[1].read_text(), "Methods on breast", *FEW) == []
+        assert (tmp_path / str(number) / "figures" / "methods-2.svg").exists()
 
 
 def test_it_is_no_search_and_has_no_winner(database: Database) -> None:

@@ -69,7 +69,7 @@ def build(evidence: Evidence, seed: int = 0) -> Document:
         of_search.space(search, seed),
         of_search.reasons(search),
         *([of_confirmation.ablation(evidence.ablation)] if evidence.ablation is not None else []),
-        *([of_methods.methods(evidence.methods)] if evidence.methods is not None else []),
+        *([of_methods.methods(evidence.methods, pictures=True)] if evidence.methods is not None else []),
         of_search.learning(search, optimism(follow(search, evidence.confirmation, judgement))),
         cost(search, later),
         provenance(search, later),
@@ -83,5 +83,5 @@ def build(evidence: Evidence, seed: int = 0) -> Document:
 def build_methods(data: Dataset, found: MethodTable, work: Work) -> Document:
     """Build the report of a study of methods."""
     subtitle = f"Study {code(found.name)} on {data.official_name}: what each training method does, measured by hpo."
-    sections = (of_methods.methods(found), Section("Cost", (stages_table([work]),)))
+    sections = (of_methods.methods(found, pictures=True), Section("Cost", (stages_table([work]),)))
     return Document(f"{data.official_name}: methods", subtitle, sections)

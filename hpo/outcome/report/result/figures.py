@@ -10,8 +10,9 @@ from sklearn.metrics import average_precision_score, precision_recall_curve, roc
 
 from hpo.outcome.final import Final
 from hpo.outcome.judgement import Judgement
-from hpo.outcome.leaderboard import Confirmation
-from hpo.outcome.report.drawing import BLACK, BLUE, COLOURS, GREY, ORANGE, canvas, drawn
+from hpo.outcome.leaderboard import Confirmation, Verdict
+from hpo.outcome.method_effects import RecipeEffects
+from hpo.outcome.report.drawing import BLACK, BLUE, COLOURS, GREY, ORANGE, RED, canvas, drawn
 from hpo.study.baselines import shown_name
 from hpo.study.published import Published
 from hpo.text import auc
@@ -76,6 +77,23 @@ def changes(ablation: Confirmation) -> Figure:
     axes.axvline(0.0, c=BLACK, lw=0.8, ls="--")
     axes.set_yticks(range(len(found)), [name for name, _ in reversed(found)])
     axes.set_xlabel("difference of validation AUC to the winner")
+    axes.grid(axis="y", visible=False)
+    return figure
+
+
+@drawn
+def methods(recipe: RecipeEffects) -> Figure:
+    """Plot the difference that each method makes to one recipe, with its interval."""
+    found = [(one, one.difference) for one in recipe.effects if one.difference is not None]
+    figure, axes = canvas(7.2, 0.9 + 0.3 * len(found))
+    for place, (one, difference) in enumerate(reversed(found)):
+        colour = BLUE if one.verdict == Verdict.INDISTINGUISHABLE else RED
+        if one.low is not None and one.high is not None:
+            axes.plot([one.low, one.high], [place, place], c=colour, lw=2)
+        axes.plot(difference, place, "o", c=colour)
+    axes.axvline(0.0, c=BLACK, lw=0.8, ls="--")
+    axes.set_yticks(range(len(found)), [one.method for one, _ in reversed(found)])
+    axes.set_xlabel("validation AUC with the method minus without it")
     axes.grid(axis="y", visible=False)
     return figure
 

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from hpo.outcome.leaderboard import Verdict
 from hpo.outcome.method_effects import MethodEffect, MethodTable, RecipeEffects
-from hpo.outcome.report.document import Block, Listing, Section, Table, Text, code
+from hpo.outcome.report.document import Block, Listing, Picture, Section, Table, Text, code
+from hpo.outcome.report.result import figures
 from hpo.text import bounds, with_error
 
 _SAME = 0.005
 """A difference of training AUC below this is called none."""
 
 
-def methods(found: MethodTable) -> Section:
-    """Report each recipe with and without each method."""
+def methods(found: MethodTable, *, pictures: bool = False) -> Section:
+    """Report each recipe with and without each method.
+
+    Args:
+        pictures: whether to draw the differences, for a report, whose figures are files.
+    """
     split = f"{found.folds} folds" if found.rows == "kfold" else f"scoring {found.rows}"
     lead = (
         f"Each method was put into a good recipe of its loss family, or taken out of it, and nothing else was changed: "
@@ -22,8 +27,11 @@ def methods(found: MethodTable) -> Section:
     if not found.done:
         lead += " Not everything that was planned has been trained yet."
     blocks: list[Block] = [Text(lead)]
-    for recipe in found.recipes:
+    for number, recipe in enumerate(found.recipes, start=1):
         blocks += _of_recipe(recipe)
+        if pictures and any(one.difference is not None for one in recipe.effects):
+            caption = f"What each method does in {recipe.recipe}; 95 % intervals hold together. Red: apart from none."
+            blocks.append(Picture(f"methods-{number}", figures.methods(recipe), caption))
     return Section(f"Methods on {found.dataset}", (*blocks, Listing(tuple(found.notes))))
 
 
