@@ -15,10 +15,8 @@ from hpo.outcome.method_effects import MethodEffect, MethodTable, judge_methods
 from hpo.outcome.method_plan import Source, candidates_with, command_of, recipes_of
 from hpo.outcome.report.document import Table, to_markdown_section
 from hpo.outcome.report.result.methods import methods as section_of
-from hpo.search.admin.extension import extend_plan
 from hpo.search.database.database import Database
 from hpo.search.queries.trials import read_trials
-from hpo.search.queue.claiming import NothingToClaim, claim
 from hpo.search.queue.workers import this_process
 from hpo.search.study import create_or_open, open_study
 from hpo.search.worker.loop import run_worker
@@ -225,26 +223,6 @@ def test_the_command_of_a_table_measures_the_same_again(database: Database) -> N
     }
     spec = open_study(database, "digits-methods").spec
     assert command_of(spec, spec.plan, "other").split()[3:5] == ["--name", "other"]
-
-
-def test_a_study_that_others_extended_meanwhile_is_not_changed(database: Database) -> None:
-    measured(database, seeds=1)
-    seen = open_study(database, "digits-methods")
-    more = candidates_with(seen.spec.plan.candidates[0], find_methods(["swa"]), seen.spec)
-    measured(database, ("noise",))
-    with pytest.raises(StudyConflictError):
-        extend_plan(seen, seen.spec.plan.with_more(more, 1))
-
-
-def test_a_worker_that_is_at_it_notices_further_methods_at_its_next_trial(database: Database) -> None:
-    measured(database, seeds=1)
-    seen = open_study(database, "digits-methods")
-    more = candidates_with(seen.spec.plan.candidates[0], find_methods(["swa"]), seen.spec)
-    extend_plan(seen, seen.spec.plan.with_more(more, 1))
-    assert claim(seen, "w") is NothingToClaim.CHANGED
-    summary = run_worker(seen, identity=this_process("w"), train=FakeTrainer())
-    assert summary.finished == 1
-    assert read_trials(open_study(database, seen.name))[-1].candidate == more[0].name
 
 
 def test_a_study_of_methods_has_a_report_and_is_part_of_that_of_its_search(database: Database, tmp_path: Path) -> None:
