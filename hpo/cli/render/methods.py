@@ -15,6 +15,8 @@ from hpo.study.config import ConfigValues
 from hpo.study.method import Method
 from hpo.text import setting, with_error
 
+_KINDS = {"any": "", "2D": " For 2D only.", "3D": " For 3D only.", "masks": " For masks only."}
+
 _STYLES = {Verdict.BETTER: "green", Verdict.WORSE: "red"}
 
 
@@ -37,7 +39,7 @@ def markdown_of(methods: Sequence[Method]) -> str:
     """Return a Markdown table of methods, as in docs/methods.md."""
     lines = ["| method | on | off | what it does | source |", "|---|---|---|---|---|"]
     for one in methods:
-        about = one.about + (f" For {one.data} data sets." if one.data != "any" else "")
+        about = one.about + (_KINDS[one.data])
         about += " Measured only if it is named." if one.needs_files else ""
         cells = (one.name, _in_code(one.on), _in_code(one.off), about, one.source or "our own")
         lines.append(f"| {' | '.join(cells)} |")
