@@ -101,16 +101,16 @@ def test_the_weights_of_the_epoch_that_counts_are_kept_where_asked_also_over_a_r
     run = make_run(development, epochs=5, keep_weights=True, **settings)
     kept: dict[str, torch.Tensor] = {}
     for epoch in run.remaining_epochs():
-        before = run._best_selection
+        before = run.best.selection_auc
         complete(run.work(epoch, SCORING))
-        if run._best_selection > before:
+        if run.best.selection_auc > before:
             kept = deepcopy(run.scored_network().state_dict())
     resumed = make_run(development, epochs=5, keep_weights=True, **settings)
     resumed.load_state_dict(run.state_dict())
-    for found in (run.best_weights(), resumed.best_weights()):
+    for found in (run.best.weights, resumed.best.weights):
         assert kept.keys() == found.keys()
         assert all(torch.equal(found[name], tensor) for name, tensor in kept.items())
-    assert make_run(development).best_weights() == {}
+    assert make_run(development).best.weights == {}
 
 
 def test_training_never_sees_selection_or_validation_samples(development: Development) -> None:

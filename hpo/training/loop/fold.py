@@ -21,15 +21,15 @@ from hpo.training.inputs.batches import epoch_batches
 from hpo.training.inputs.device_dataset import DeviceDataset
 from hpo.training.inputs.preprocessing import make_inputs
 from hpo.training.inputs.progressive import TrainingSizes
+from hpo.training.loop.best_epoch import BestEpoch
 from hpo.training.loop.class_share import in_epoch
 from hpo.training.loop.co_training import CoTraining, OtherBatch, OtherSet
 from hpo.training.loop.cuda_graph import GraphableStep, StepGraph
 from hpo.training.loop.epoch import Epoch
 from hpo.training.loop.noisy import NoisySamples
 from hpo.training.loop.passes import Passes
-from hpo.training.loop.scoring import score_batch, scoring_rows
+from hpo.training.loop.scoring import logits_of, score_images, scoring_rows
 from hpo.training.machine.device import Machine
-from hpo.training.machine.failure import TrainingFailure
 from hpo.training.model.ghost_batch import use_ghost_batches
 from hpo.training.model.network import make_network
 from hpo.training.optim.losses.factory import make_loss
@@ -104,9 +104,7 @@ class Run:
         self._random = torch.Generator(machine.device)
         self.epochs_done = 0
         self._under_way: Epoch | None = None
-        self._best_selection = -math.inf
-        self._kept: NDArray[np.float32] | None = None
-        self._keeps_weights, self._best_weights = keep_weights, dict[str, Tensor]()
+        self.best = BestEpoch(keep_weights)
         share = config.cross_entropy_share if config.has_effect("cross_entropy_share") else 0.0
         self._switch = min(round(share * epochs), epochs - 1)
         self._sizes = TrainingSizes(config, max(resident.images.shape[2:]), epochs)
@@ -178,21 +176,20 @@ class Run:
         under_way = yield from self._take_into_average(epoch)
         left_out = yield from self._left_out_logits(epoch)
         selection = yield from self._selection_auc()
-        if selection > self._best_selection or self._kept is None:
-            self._kept = yield from self._scoring(self._images(rows))
-            self._best_selection = selection if self.split.selection is not None else -math.inf
-            if self._keeps_weights:
-                scored = self.scored_network().state_dict()
-                self._best_weights = {name: tensor.clone() for name, tensor in scored.items()}
-        area, error = mean_auc_with_error(self._kept, self.resident.host_labels[rows])
+        if self.best.is_beaten_by(selection):
+            scores = yield from self._scoring(self._images(rows))
+            self.best.replace(selection, scores, self.scored_network())
+        assert self.best.scores is not None
+        area, error = mean_auc_with_error(self.best.scores, self.resident.host_labels[rows])
         training_auc = under_way.training_auc(self.resident.host_labels)
         self._end(epoch, left_out)
-        roc = mean_roc(self._kept, self.resident.host_labels[rows])
+        roc = mean_roc(self.best.scores, self.resident.host_labels[rows])
         return FoldReport(area, error, training_auc, self.training_loss, roc, self.kept_scores(rows))
 
     def kept_scores(self, rows: NDArray[np.int64]) -> FoldScores | None:
         """Return the scores of the last report, which were of the samples `rows`; None before the first."""
-        return None if self._kept is None else FoldScores(rows, self.resident.host_labels[rows], self._kept)
+        scores = self.best.scores
+        return None if scores is None else FoldScores(rows, self.resident.host_labels[rows], scores)
 
     def scores(self, images: Tensor) -> NDArray[np.float32]:
         """Return the logits, (N, L), of (N, 1, ...) uint8 images on the device by the weights in use for scoring.
@@ -205,10 +202,6 @@ class Run:
         """Return the network in use for scoring: the last weights or their average."""
         return self.average.choose(self.network)
 
-    def best_weights(self) -> dict[str, Tensor]:
-        """Return the state of the best network so far, on the device; empty before scoring or unless `keep_weights`."""
-        return self._best_weights
-
     def state_dict(self) -> StateDict:
         """Return everything that a run needs to resume from its last step; tensors are shared with the run."""
         return {
@@ -218,9 +211,7 @@ class Run:
             "loss": self.loss.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "average": self.average.state_dict(),
-            "best_selection": self._best_selection,
-            "kept": None if self._kept is None else torch.from_numpy(self._kept),
-            "best_weights": self._best_weights,
+            **self.best.state_dict(),
             "noisy": self.noisy.state_dict(),
             "together": self.together.state_dict(),
         }
@@ -241,10 +232,7 @@ class Run:
         self.optimizer.load_state_dict(state["optimizer"])
         self.average.load_state_dict(state["average"])
         self.together.load_state_dict(state.get("together", {}))
-        self._best_selection = state["best_selection"]
-        self._kept = None if state["kept"] is None else state["kept"].numpy().copy()
-        best = state["best_weights"]
-        self._best_weights = {name: tensor.clone().to(self.machine.device) for name, tensor in best.items()}
+        self.best.load_state_dict(state, self.machine.device)
 
     def _begin(self, epoch: int) -> Epoch:
         if epoch == self._switch and epoch > 0:
@@ -278,14 +266,7 @@ class Run:
         return loss, logits
 
     def _scoring(self, images: Tensor) -> Generator[None, None, NDArray[np.float32]]:
-        network = self.scored_network().eval()
-        parts = []
-        for part in torch.split(images, scoring_rows(images.dim() - 2, max(images.shape[2:]))):
-            parts.append((yield from score_batch(network, part, self.inputs, self.machine.autocast)))
-        scores: NDArray[np.float32] = torch.cat(parts).cpu().numpy()
-        if not np.isfinite(scores).all():
-            raise TrainingFailure("diverged", f"{int((~np.isfinite(scores)).sum())} of {scores.size} scores not finite")
-        return scores
+        return score_images(self.scored_network(), images, self.inputs, self.machine.autocast)
 
     def _take_into_average(self, epoch: int) -> Generator[None, None, Epoch]:
         assert self._under_way is not None
@@ -299,16 +280,12 @@ class Run:
 
     def _left_out_logits(self, epoch: int) -> Generator[None, None, NDArray[np.float32]]:
         """Return the logits, (n, L), of the samples left out of an epoch, augmented as in training."""
-        parts = [self.resident.labels[:0]]
-        if len(rows := self.noisy.left_out(epoch)):
-            random = generator(self.seed, "left out", epoch, device=self.machine.device)
-            self.network.eval()
-            size = scoring_rows(self.resident.images.dim() - 2, max(self.resident.images.shape[2:]))
-            for part in torch.split(self._send(torch.from_numpy(rows)), size):
-                with torch.inference_mode(), self.machine.autocast():
-                    parts.append(self.network(self._prepare(part, random)[0]).float())
-                yield
-        return np.asarray(torch.cat(parts).cpu().numpy())
+        rows = self.noisy.left_out(epoch)
+        random = generator(self.seed, "left out", epoch, device=self.machine.device)
+        size = scoring_rows(self.inputs.dimensions, max(self.resident.images.shape[2:]))
+        parts = torch.split(self._send(torch.from_numpy(rows)), size) if len(rows) else ()
+        prepared = (self._prepare(part, random)[0] for part in parts)
+        return logits_of(self.network, prepared, self.resident.labels.shape[1], self.machine.autocast)
 
     def _end(self, epoch: int, left_out: NDArray[np.float32]) -> None:
         assert self._under_way is not None

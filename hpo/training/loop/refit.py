@@ -97,7 +97,7 @@ def refit_by_epochs(
             meter = UsageMeter(before, energy.joules, lambda: peak_memory_bytes(machine.device) or None)
             report = yield from _train(run, development, meter, checkpoint, progress)
     network = make_network(config, development.dataset, seed=0)
-    network.load_state_dict(run.best_weights())
+    network.load_state_dict(run.best.weights)
     if checkpoint is not None:
         checkpoint.remove()
     model = Model(development.dataset, config, network, {})
