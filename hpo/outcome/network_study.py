@@ -42,14 +42,24 @@ def network_spec(search: Study, entries: Sequence[Entry], protocol: Protocol, fo
     plan = Plan(search=search.name, candidates=candidates, top=len(entries), racing_level=0.0, final=final)
     return spec.model_copy(
         update={
-            # A worker trains one network at a time: for sizing and estimates, a trial of one fold with many samples.
-            "scoring": Scoring(rows="holdout", share=0.05, groups=spec.scoring.groups),
+            "scoring": _one_fold(spec.scoring),
             "search": spec.search.model_copy(update={"pruner": "none", "max_failed_share": 1.0}),
             "budget": spec.budget.model_copy(update={"trials": protocol.seeds * len(entries)}),
             "start": (),
             "plan": plan,
         }
     )
+
+
+def _one_fold(scoring: Scoring) -> Scoring:
+    """Return the scoring with a single fold of the same size.
+
+    Nothing is scored on it: a worker trains one network at a time, and as a trial of one fold its memory and time are
+    measured.
+    """
+    if scoring.rows != "kfold":
+        return scoring
+    return Scoring(rows="holdout", share=1 / scoring.folds, seed=scoring.seed, groups=scoring.groups)
 
 
 def prepare_study(search: Study, name: str, spec: StudySpec, missing: Mapping[int, str]) -> Study:

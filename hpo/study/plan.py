@@ -106,10 +106,10 @@ class Plan(BaseModel):
     def command(self, dataset: str, name: str) -> str:
         """Return the command line that continues the study `name` with this plan, whose data set is `dataset`."""
         of = self.search or dataset
-        if self.final is not None:
-            return f"hpo finalize {shell(of)}"
         command, usual = "confirm", f"{of}-confirm"
-        if self.is_of_methods:
+        if self.final is not None:
+            command, usual = "finalize", f"{of}-final"
+        elif self.is_of_methods:
             command, usual = "methods", f"{of}-methods"
         elif name == f"{of}-ablation":
             command, usual = "ablate", name

@@ -281,6 +281,13 @@ def test_a_study_of_something_else_is_not_touched(search: Study, results: Path) 
     assert read_status(open_study(search.database, "mine")).finished == 3
 
 
+def test_a_network_is_sized_as_one_fold_as_large_as_those_of_the_search(search: Study, results: Path) -> None:
+    finalizing(search, results, limit=0)()
+    scoring = networks_of(search).spec.scoring
+    assert (scoring.fold_count, scoring.rows, scoring.share) == (1, "holdout", 1 / search.spec.scoring.folds)
+    assert scoring.groups == search.spec.scoring.groups
+
+
 def test_queries_show_networks_without_a_validation_auc(search: Study, results: Path) -> None:
     finalizing(search, results)()
     study = networks_of(search)
