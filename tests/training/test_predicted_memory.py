@@ -27,6 +27,7 @@ def test_each_fold_adds_its_network_and_what_the_optimizer_keeps(development: De
         {"optimizer": "adam"},
         {"optimizer": "adamw"},
         {"loss": "compositional"},
+        {"sam": 0.05},
         {"weight_average": "ema"},
         {"weight_average": "cycles"},
         {"resplit": "holdout"},

@@ -11,12 +11,14 @@ import torch
 
 from hpo.data.development import Development
 from hpo.statistics.auc import mean_auc_with_error
+from hpo.study.choices import LOSSES
 from hpo.study.config import TrainConfig
 from hpo.training.inputs.device_dataset import make_device_dataset
 from hpo.training.loop.fold import Run, complete
 from hpo.training.machine.device import choose_machine
 from hpo.training.optim.losses.aucm import AUCMLoss
 from hpo.training.optim.losses.cross_entropy import CrossEntropyLoss
+from tests.arrays import made_development
 
 pytestmark = pytest.mark.usefixtures("thin")
 
@@ -152,3 +154,12 @@ def test_a_run_needs_no_validation_part(development: Development) -> None:
             run.step(batch)
         run.finish(epoch)
     assert run.scores(run.resident.images[:3]).shape == (3, 1)
+
+
+@pytest.mark.parametrize("loss", LOSSES.names())
+def test_every_loss_trains_several_labels_with_soft_targets_and_several_passes(loss: str) -> None:
+    """Labels so rare that batches lack a class, as in ChestMNIST."""
+    development = made_development(labels=14, share=0.1)
+    settings = {"loss": loss, "augmentation": "mixup", "sam": 0.05, "batch_size": 8}
+    reports = train(make_run(development, epochs=2, **settings))
+    assert all(np.isfinite([report.training_loss, report.auc]).all() for report in reports)

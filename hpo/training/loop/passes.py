@@ -45,6 +45,8 @@ class Passes:
             with fixed_statistics(self._network):
                 self._backward(images, targets, self._inner)
             self._optimizer.update_inner()
+            # Their memory is needed for the activations of the next pass.
+            self.forget_gradients()
         found = self._backward(images, targets, self._loss)
         if self._neighbour is not None:
             with self._neighbour.reached(), fixed_statistics(self._network), _in_evaluation(self._loss):

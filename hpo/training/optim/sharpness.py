@@ -26,16 +26,19 @@ class Neighbour:
 
     @contextmanager
     def reached(self) -> Iterator[None]:
-        """Move the weights there by their gradients, and back to where they were, bit for bit, at the end."""
+        """Move the weights there by their gradients, which it uses up; back, bit for bit, at the end."""
         weights = [parameter.detach() for parameter in self._parameters]
         kept = [weight.clone() for weight in weights]
         with torch.no_grad():
             gradients = [parameter.grad for parameter in self._parameters if parameter.grad is not None]
             assert len(gradients) == len(weights), "every weight has a gradient"
             norm = torch.stack(torch._foreach_norm(gradients)).norm()
-            steps = torch._foreach_mul(gradients, self._radius / (norm + _LEAST_NORM))
-            torch._foreach_add_(weights, steps)
-            del steps
+            torch._foreach_mul_(gradients, self._radius / (norm + _LEAST_NORM))
+            torch._foreach_add_(weights, gradients)
+            # Their memory is needed for the activations of the next pass.
+            del gradients
+            for parameter in self._parameters:
+                parameter.grad = None
         try:
             yield
         finally:

@@ -16,7 +16,7 @@ from hpo.study.catalogue import Dataset
 from hpo.study.co_training import other_datasets
 from hpo.study.config import TrainConfig
 from hpo.training.inputs.device_dataset import make_device_dataset
-from hpo.training.loop.checkpoint import largest_bytes
+from hpo.training.loop.checkpoint import largest_bytes, tensor_bytes
 from hpo.training.loop.fold import Run
 from hpo.training.loop.fold_parallel import step_bytes
 from hpo.training.loop.scoring import scoring_rows
@@ -101,6 +101,8 @@ def predicted_peak(config: TrainConfig, development: Development, folds: int) ->
     edge = dataset.edge(config.input_size)
     scored = scoring_rows(dataset.dimensions, edge) // _SCORED_AS_TRAINED
     step = step_bytes(config.model_copy(update={"batch_size": max(config.batch_size, scored)}), dataset)
+    if config.sam > 0:
+        step += tensor_bytes(run.state_dict()["network"])
     # Data once as they are read and once as they are trained on, which is no less while they are shrunk.
     data = (1 + max(1.0, (edge / dataset.size) ** dataset.dimensions)) * development.images.nbytes
     data += sum(_bytes_of_others(config, dataset))
