@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ from torch import nn
 
 from hpo.data.development import Development
 from hpo.data.folds import scoring_folds
-from hpo.errors import UsageError
+from hpo.errors import DataError
+from hpo.study.choices import NETWORKS
 from hpo.study.config import TrainConfig
 from hpo.study.spec import Scoring
 from hpo.training.inputs.device_dataset import make_device_dataset
@@ -183,7 +185,7 @@ def test_features_are_the_input_of_the_output_layer(development: Development) ->
 
 @pytest.mark.parametrize("network", [nn.Conv2d(1, 1, 1), nn.Sequential(nn.Linear(3, 1), nn.Linear(1, 5))])
 def test_a_network_without_a_linear_layer_at_its_end_is_refused(network: nn.Module) -> None:
-    with pytest.raises(UsageError):
+    with pytest.raises(DataError):
         output_layer(network, 1, "mine")
 
 
@@ -323,6 +325,24 @@ def test_learning_rates_of_the_others_follow_the_schedule(development: Developme
         assert len(found) == 1, epoch
         rates += found
     assert rates[0] != rates[1]
+
+
+def test_networks_of_plug_ins_take_part(development: Development) -> None:
+    def small(shape: tuple[int, ...], labels: int) -> nn.Module:
+        return nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(16, labels))
+
+    def flat(shape: tuple[int, ...], labels: int) -> nn.Module:
+        return nn.Sequential(nn.Flatten(), nn.Linear(math.prod(shape), labels))
+
+    NETWORKS.register("small", small)
+    NETWORKS.register("flat", flat)
+    for name in ("small", "flat"):
+        run = make_run(development, epochs=2, network=name)
+        batch = first_other_step(run)
+        layer = run.together._members[batch.place].layer.weight.clone()
+        run.step(batch)
+        assert not torch.equal(run.together._members[batch.place].layer.weight, layer)
+        assert len(train(run)) == 2
 
 
 def test_volumes_are_trained_together(development_3d: Development) -> None:

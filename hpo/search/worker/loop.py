@@ -270,7 +270,7 @@ class _Worker:
                     return "pruned", last, ""
                 meter.read()
         except (train.failure, DataError) as failure:
-            # The data have already been validated, so a DataError here is caused by this configuration's resplit.
+            # The data have already been validated, so a DataError is caused by this configuration: resplit, network.
             return "failed", last, str(failure)
         if self._stop.requested and not _is_whole(last, stages):
             raise _Released

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from hpo.data.development import Development
-from hpo.errors import UsageError
+from hpo.errors import DataError
 from hpo.study.catalogue import Dataset
 from hpo.study.co_training import NONE
 from hpo.study.config import TrainConfig
@@ -218,11 +218,11 @@ def output_layer(network: nn.Module, labels: int, name: str) -> nn.Linear:
     """Return the last linear layer of a network, which must have an output for each label.
 
     Raises:
-        UsageError: if it has none.
+        DataError: if it has none; by it the trial fails and not the worker, as by a resplit that cannot be made.
     """
     linear = [module for module in network.modules() if isinstance(module, nn.Linear)]
     if not linear or linear[-1].out_features != labels:
-        raise UsageError(f"co_training needs a network that ends in a linear layer, which {name} does not: choose one")
+        raise DataError(f"co_training needs a network that ends in a linear layer, which {name} does not: choose one")
     return linear[-1]
 
 
