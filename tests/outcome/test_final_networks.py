@@ -15,7 +15,7 @@ from hpo.errors import DataError, OutputError, StudyConflictError, StudyStoppedE
 from hpo.outcome.network_training import trainer_of
 from hpo.outcome.networks import Entry, Protocol, collect, wanted_networks
 from hpo.outcome.winner import choose_entries
-from hpo.search.admin.studies import delete_study
+from hpo.search.admin.studies import delete_study, rename_study
 from hpo.search.database.database import Database
 from hpo.search.queries.ledger import read_openings
 from hpo.search.queries.status import read_status
@@ -271,6 +271,17 @@ def test_a_study_of_other_networks_gives_way_but_not_under_its_workers(search: S
     finish(held, "failed", None)
     assert finalizing(search, results)(baseline_epochs=2).missing == 0
     assert [row.epochs for row in rows_of(search)] == [2, 2, 2]
+
+
+def test_a_search_that_is_renamed_goes_on_with_its_networks(search: Study, results: Path) -> None:
+    finalizing(search, results, limit=1)()
+    before = networks_of(search)
+    rename_study(search.database, "digits", "renamed")
+    renamed = open_study(search.database, "renamed")
+    assert finalizing(renamed, results)().missing == 0
+    study = open_study(search.database, "renamed-final")
+    assert (study.study_id, study.created_at) == (before.study_id, before.created_at)
+    assert [row.state for row in read_trials(study)] == ["complete"] * 3
 
 
 def test_a_study_of_something_else_is_not_touched(search: Study, results: Path) -> None:
