@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Everything that needs a GPU, from the repository's root, in the order of what must be known first: the tests for GPU,
-# training beside plain loops, what each training method does on three data sets, folds, packing, predicted hours, fidelity
-# of a smaller input, and as much of the AdrenalMNIST3D study as the time allows, with its measured hours. Each part has a limit, and nothing is begun after
-# SECONDS_IN_ALL. Run it again with the same OUT until it says that all is done: what is done or has failed is left out
-# (OUT/NAME.failed; remove it to try again), what ran out of time is begun anew, save that methods, fidelity and study go on.
+# training beside plain loops, what each training method does on three data sets, folds, packing, predicted hours,
+# fidelity of a smaller input, and as much of the AdrenalMNIST3D study as the time allows, with its measured hours. Each
+# part has a limit, and nothing is begun after SECONDS_IN_ALL. Run it again with the same OUT until it says that all is
+# done: what is done or has failed is left out (OUT/NAME.failed; remove it to try again), what ran out of time is begun
+# anew, save that methods, fidelity and study go on.
 #
 #   OUT=run SECONDS_IN_ALL=570 HPO_DATA_DIR=data benchmarks/gpu.sh
 #
@@ -59,8 +60,9 @@ training training-3d 150 3d --epochs 3 --seeds 1 --rows 1188
 training folds-2d 60 folds --dataset breast --epochs 4
 training folds-3d 90 folds --dataset adrenal3d --batch 32 --epochs 3 --rows 640
 for dataset in breast pneumonia adrenal3d; do
-    part "methods-$dataset" 180 "$PYTHON" -m hpo methods "$dataset" --seeds 3 --folds 3 --workers "$WORKERS" --device cuda \
-        --storage "sqlite:///$OUT/methods.sqlite3" --log-dir "$OUT/logs" --checkpoint-dir "$OUT/checkpoints" --markdown
+    part "methods-$dataset" 180 "$PYTHON" -m hpo methods "$dataset" --seeds 3 --folds 3 --workers "$WORKERS" \
+        --device cuda --storage "sqlite:///$OUT/methods.sqlite3" --log-dir "$OUT/logs" \
+        --checkpoint-dir "$OUT/checkpoints" --markdown
 done
 part alternatives-2d 120 "$PYTHON" benchmarks/alternatives.py 2d --device cuda --folds 5 --rounds 20
 part alternatives-3d 120 "$PYTHON" benchmarks/alternatives.py 3d --device cuda --folds 5 --batch 32 --rounds 10
