@@ -23,7 +23,7 @@ def load_others(datasets: Iterable[Dataset], folder: Path) -> Others:
     Raises:
         DataError: if one is missing or altered, saying what to put where.
     """
-    return {dataset.name: _load(dataset, folder) for dataset in datasets}
+    return {dataset.name: _load_once(dataset, folder) for dataset in datasets}
 
 
 def check_others(datasets: Iterable[Dataset], folder: Path) -> None:
@@ -41,7 +41,7 @@ def others_of(config: TrainConfig, target: Dataset, loaded: Others) -> tuple[Dev
 
 
 @cache
-def _load(dataset: Dataset, folder: Path) -> Development:
+def _load_once(dataset: Dataset, folder: Path) -> Development:
     try:
         return load_development(dataset, folder, "none")
     except DataError as error:

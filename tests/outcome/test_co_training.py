@@ -81,7 +81,7 @@ def test_a_worker_without_a_file_that_the_study_may_use_says_what_to_put_where_b
     folder: Path, values: tuple[str, ...]
 ) -> None:
     (folder / "friend.npz").unlink()
-    load_others.__globals__["_load"].cache_clear()
+    load_others.__globals__["_load_once"].cache_clear()
     with pytest.raises(DataError) as caught:
         make_trainer(spec_with(*values), folder, "cpu")
     message = str(caught.value)
@@ -107,7 +107,7 @@ def test_other_datasets_are_loaded_once_per_process_without_their_test_sets(fold
 
 
 def test_a_file_that_changed_is_refused(folder: Path) -> None:
-    load_others.__globals__["_load"].cache_clear()
+    load_others.__globals__["_load_once"].cache_clear()
     content = dict(np.load(folder / "friend.npz"))
     np.savez_compressed(folder / "friend.npz", **{**content, "train_images": content["train_images"][::-1]})
     with pytest.raises(DataError, match="MD5"):
@@ -152,7 +152,7 @@ def test_a_worker_of_a_study_that_is_extended_by_a_dataset_loads_it_or_ends_and_
     widen(database, "together", wider)
     config = wider.config({"co_training": "friend"})
     assert [report.epoch for report in trainer(Task(config, seed=0, number=0))] == [1, 2]
-    load_others.__globals__["_load"].cache_clear()
+    load_others.__globals__["_load_once"].cache_clear()
     (folder / "absent.npz").unlink()
     with pytest.raises(UsageError, match=r"absent\.npz"):
         next(iter(trainer(Task(wider.config({"co_training": "absent"}), seed=0, number=1))))
