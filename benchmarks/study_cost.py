@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import open_database
 from hpo.search.queries.overview import read_overview
-from hpo.search.queries.trials import TrialRow, read_trials
+from hpo.search.queries.trial_rows import TrialRow
+from hpo.search.queries.trials import read_trials
 from hpo.search.study import open_study
 
 SHARES = (0.25, 0.5, 0.75, 1.0)

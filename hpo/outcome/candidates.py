@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from hpo.search.queries.trials import BestTrial, read_best
+from hpo.search.queries.trial_rows import BestTrial
+from hpo.search.queries.trials import read_best
 from hpo.search.study import Study
 from hpo.study.baselines import baselines
 from hpo.study.choices import loss_family

@@ -10,7 +10,7 @@ import numpy as np
 
 from hpo.search.queries.scores import OutOfFold, read_out_of_fold
 from hpo.search.queries.smoothing import read_smoothed
-from hpo.search.queries.trials import CorrectedBest, CorrectedDifference, Ranking
+from hpo.search.queries.trial_rows import CorrectedBest, CorrectedDifference, Ranking
 from hpo.search.strategy.smoothing import Smoothed
 from hpo.search.study import Study
 from hpo.statistics.bbc_cv import Corrected, Selection, Smoother, corrected_selection

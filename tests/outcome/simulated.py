@@ -11,7 +11,7 @@ from hpo.outcome.final import Final, FinalEntry, FinalNetwork, FinalResult
 from hpo.outcome.networks import Protocol
 from hpo.outcome.report.search.evidence import SearchEvidence, TrialEvidence
 from hpo.search.queries.status import StudyStatus
-from hpo.search.queries.trials import TrialRow
+from hpo.search.queries.trial_rows import TrialRow
 from hpo.study.config import ConfigValues, TrainConfig, applies
 from hpo.study.files import builtin_study_file, load_spec
 from hpo.study.record import Provenance, ResourceUsage, Seeds, TrialRecord

@@ -19,7 +19,8 @@ from hpo.search.admin.studies import delete_study, rename_study
 from hpo.search.database.database import Database
 from hpo.search.queries.ledger import read_openings
 from hpo.search.queries.status import read_status
-from hpo.search.queries.trials import TrialRow, read_best, read_trials
+from hpo.search.queries.trial_rows import TrialRow
+from hpo.search.queries.trials import read_best, read_trials
 from hpo.search.queue.claiming import claim
 from hpo.search.queue.lease import Claim
 from hpo.search.queue.reporting import finish

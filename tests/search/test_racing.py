@@ -7,7 +7,8 @@ import pytest
 
 from hpo.search.database.database import Database
 from hpo.search.queries.status import read_status
-from hpo.search.queries.trials import TrialRow, read_trials
+from hpo.search.queries.trial_rows import TrialRow
+from hpo.search.queries.trials import read_trials
 from hpo.search.queue.claiming import claim, release
 from hpo.search.queue.lease import Claim
 from hpo.search.queue.reporting import finish, record_report

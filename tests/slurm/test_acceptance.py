@@ -19,7 +19,8 @@ from sqlalchemy.engine import URL
 
 from hpo.search.database.database import open_database
 from hpo.search.queries.status import read_status
-from hpo.search.queries.trials import TrialRow, read_trials
+from hpo.search.queries.trial_rows import TrialRow
+from hpo.search.queries.trials import read_trials
 from hpo.search.queue.workers import read_jobs, read_workers
 from hpo.search.study import Study, open_study
 from hpo.testing.trials import recorded

@@ -21,7 +21,8 @@ from hpo.cli.render.trials import STYLES, brief, cells, valued
 from hpo.cli.render.workers import MOST_ROWS, WorkersAndJobs, read_workers_and_jobs, workers_view
 from hpo.launch.jobs import JobWatch
 from hpo.search.queries.status import StudyStatus, read_status
-from hpo.search.queries.trials import TrialRow, read_trials
+from hpo.search.queries.trial_rows import TrialRow
+from hpo.search.queries.trials import read_trials
 from hpo.search.study import Study
 from hpo.text import duration, with_error
 

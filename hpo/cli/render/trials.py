@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hpo.cli.render.listing import Listing
-from hpo.search.queries.trials import BestTrial, CorrectedBest, Ranking, TrialRow, Value
+from hpo.search.queries.trial_rows import BestTrial, CorrectedBest, Ranking, TrialRow, Value
 from hpo.study.config import ConfigValues
 from hpo.study.record import TrialRecord
 from hpo.text import auc, bounds, duration, memory, setting, with_error

@@ -19,7 +19,8 @@ from hpo.search.dashboard.pictures import Picture
 from hpo.search.database import schema
 from hpo.search.database.database import Database
 from hpo.search.queries.status import StudyStatus, read_status
-from hpo.search.queries.trials import TrialRow, read_trials
+from hpo.search.queries.trial_rows import TrialRow
+from hpo.search.queries.trials import read_trials
 from hpo.search.study import Study, find_name, find_study
 from hpo.statistics.intervals import clipped_interval
 from hpo.study.config import applies

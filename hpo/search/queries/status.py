@@ -10,7 +10,8 @@ import sqlalchemy as sa
 
 from hpo.search.database import schema
 from hpo.search.database.schema import AnyRow, database_now
-from hpo.search.queries.trials import Value, by_value, is_live, value_of
+from hpo.search.queries.trial_rows import Value
+from hpo.search.queries.trials import by_value, is_live, value_of
 from hpo.search.study import Study, hpo_studies
 from hpo.study.planned import epochs_at
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from hpo.search.queries.smoothing import read_smoothed
 from hpo.search.queries.status import StudyStatus, read_status
-from hpo.search.queries.trials import TrialRow, read_curve, read_curves, read_record, read_records, read_trials
+from hpo.search.queries.trial_rows import TrialRow
+from hpo.search.queries.trials import read_curve, read_curves, read_record, read_records, read_trials
 from hpo.search.strategy.smoothing import Smoothed
 from hpo.search.study import Study
 from hpo.study.baselines import shown_name

@@ -9,7 +9,7 @@ from hpo.outcome.report.search import figures
 from hpo.outcome.report.search.evidence import SearchEvidence
 from hpo.outcome.selection import ScoresJudgement, judge_scores
 from hpo.search.queries.scores import OutOfFold
-from hpo.search.queries.trials import CorrectedBest
+from hpo.search.queries.trial_rows import CorrectedBest
 from hpo.statistics.calibration import Calibration, calibration
 from hpo.study.baselines import shown_name
 from hpo.text import auc, bounds
