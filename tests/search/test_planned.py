@@ -152,7 +152,7 @@ def _before(spec: StudySpec) -> StudySpec:
     older = {
         "scoring": Scoring(groups="none"),
         "search": spec.search.model_copy(update={"rungs": "epochs"}),
-        "confirm": spec.confirm.model_copy(update={"per_family": 0}),
+        "confirm": spec.confirm.model_copy(update={"per_family": 0, "ranking": "auc"}),
     }
     return spec.model_copy(update=older)
 
