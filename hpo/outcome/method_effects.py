@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from hpo.outcome.candidate_results import CandidateResults, Influences
+from hpo.outcome.candidate_results import LEAST_REPEATS, CandidateResults, Influences
 from hpo.outcome.influences import read_influences
 from hpo.outcome.leaderboard import Verdict, verdict
 from hpo.outcome.method_costs import CostRatio, Costs, compare_costs, read_costs
@@ -291,7 +291,14 @@ def _notes(spec: StudySpec, plan: Plan, tables: list[CandidateResults]) -> list[
         "without tuning anything else: a method that needs another learning rate is measured below its worth.",
         "Times and memory are of whole trials, scoring included, the median of pairs that ran the same code on the "
         "same kind of device; what else the device did at the time is in them.",
+        "Training AUC is of the batches of the last epoch as they were trained on, augmented and without averages of "
+        "weights: of methods that change batches it says nothing.",
     ]
+    if spec.budget.trials < LEAST_REPEATS * len(plan.candidates):
+        notes.append(
+            f"With fewer than {LEAST_REPEATS} repeats the spread is that of few folds, which may agree by chance: the "
+            "smallest detectable differences are themselves uncertain."
+        )
     if plan.search:
         notes.append(
             f"The recipes were selected by {plan.search} on these samples, with the methods that they have: that "

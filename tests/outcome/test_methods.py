@@ -15,6 +15,7 @@ from hpo.outcome.method_effects import MethodEffect, MethodTable, judge_methods
 from hpo.outcome.method_plan import Source, candidates_with, command_of, recipes_of
 from hpo.outcome.report.document import Table, to_markdown_section
 from hpo.outcome.report.result.methods import methods as section_of
+from hpo.outcome.report.result.methods import sentence
 from hpo.search.database.database import Database
 from hpo.search.queries.trials import read_trials
 from hpo.search.queue.workers import this_process
@@ -126,6 +127,26 @@ def test_the_section_of_a_report_has_a_table_for_each_recipe_and_sentences_on_wh
     text = to_markdown_section(section)
     assert unmentioned(text, "one", "other", "abc", "a CPU", "hpo methods breast") == []
     assert "**a** is better" in text
+
+
+@pytest.mark.parametrize(
+    ("difference", "training", "changes", "said"),
+    [
+        (0.05, 0.02, ("weight_decay = 0 (1)",), "learns more"),
+        (0.05, -0.02, ("weight_decay = 0 (1)",), "overfits less"),
+        (-0.05, 0.02, ("weight_decay = 0 (1)",), "overfits more"),
+        (-0.05, -0.02, ("weight_decay = 0 (1)",), "learns less"),
+        (-0.05, 0.001, ("weight_decay = 0 (1)",), "as well"),
+        (-0.05, -0.02, ("augmentation = mixup (crop)",), "other batches"),
+    ],
+)
+def test_why_is_said_by_the_training_auc_unless_the_method_changes_what_is_trained_on(
+    difference: float, training: float, changes: tuple[str, ...], said: str
+) -> None:
+    verdict = Verdict.BETTER if difference > 0 else Verdict.WORSE
+    cost = CostRatio(training=training)
+    made = MethodEffect("a", "one with a", False, changes, 3, difference=difference, verdict=verdict, cost=cost)
+    assert said in sentence(made)
 
 
 @pytest.mark.parametrize("dataset", ["breast", "pneumonia", "adrenal3d", "digits"])

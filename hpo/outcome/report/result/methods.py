@@ -11,6 +11,18 @@ from hpo.text import bounds, with_error
 _SAME = 0.005
 """A difference of training AUC below this is called none."""
 
+_OF_BATCHES = (
+    "augmentation",
+    "batching",
+    "positive_share",
+    "noisy",
+    "duplicates",
+    "co_training",
+    "progressive",
+    "shape",
+)
+"""How the names of settings begin that change what is in a training batch, on which the training AUC is measured."""
+
 
 def methods(found: MethodTable, *, pictures: bool = False) -> Section:
     """Report each recipe with and without each method.
@@ -43,6 +55,8 @@ def sentence(effect: MethodEffect) -> str:
     trained = effect.cost.training
     if trained is None:
         return f"{said}."
+    if any(change.startswith(_OF_BATCHES) for change in effect.changes):
+        return f"{said}; its training AUC ({trained:+.3f}) is of other batches, which it changes."
     if abs(trained) < _SAME:
         return f"{said}, while it ranks its training set as well ({trained:+.3f})."
     better = effect.difference > 0
