@@ -134,6 +134,11 @@ def hpo_random(seed: int) -> OnOptuna:
     return hpo(seed, sampler="random")
 
 
+def hpo_together(seed: int) -> OnOptuna:
+    """hpo, but all folds of a trial are trained together."""
+    return hpo(seed, rungs="epochs")
+
+
 def hpo_before(seed: int) -> OnOptuna:
     """hpo at 51a1257: all folds together, TPE in Optuna's order of complete and pruned trials."""
     return _optuna_tpe(spec_of(seed, rungs="epochs"), multivariate=True, group=True)
@@ -169,6 +174,7 @@ METHODS: dict[str, Callable[[int], OnOptuna]] = {
     "hpo": hpo,
     "hpo by AUC": hpo_by_auc,
     "hpo, random draws": hpo_random,
+    "hpo, all folds together": hpo_together,
     "hpo 51a1257": hpo_before,
     "random + ASHA": random_asha,
     "Optuna TPE + ASHA": optuna_asha,
