@@ -86,8 +86,8 @@ def kinds(folds: int, epochs: int) -> dict[str, StudySpec]:
     scoring, budget, first = Scoring(folds=folds), Budget(epochs=epochs), max(1, epochs // 9)
     whole_first_fold = [RungSpec(folds=1, epochs=epochs), RungSpec(folds=2, epochs=epochs)]
     searches = {
-        "one fold, two, half, all (the default)": Search(first_rung=first),
-        "all folds together": Search(first_rung=first, rungs="epochs"),
+        "all folds together (the default)": Search(first_rung=first, rungs="epochs"),
+        "one fold, two, half, all": Search(first_rung=first, rungs="folds"),
         "one fold to its last epoch, two, all": Search(first_rung=first, rungs=tuple(whole_first_fold)),
         "no pruning": Search(first_rung=first, pruner="none"),
     }

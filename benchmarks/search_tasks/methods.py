@@ -123,20 +123,20 @@ def hpo(seed: int, **search: Any) -> OnOptuna:
     return OnOptuna(spec, lambda number: make_sampler(spec, number), smooths=True)
 
 
-def hpo_by_auc(seed: int) -> OnOptuna:
+def hpo_by_auc(seed: int, **search: Any) -> OnOptuna:
     """hpo, but the trial with the highest AUC is the best one."""
-    spec = spec_of(seed)
+    spec = spec_of(seed, **search)
     return OnOptuna(spec, lambda number: make_sampler(spec, number))
 
 
-def hpo_random(seed: int) -> OnOptuna:
-    """hpo with random draws."""
-    return hpo(seed, sampler="random")
+def hpo_folds(seed: int) -> OnOptuna:
+    """hpo, but a trial trains one fold first."""
+    return hpo(seed, rungs="folds")
 
 
-def hpo_together(seed: int) -> OnOptuna:
-    """hpo, but all folds of a trial are trained together."""
-    return hpo(seed, rungs="epochs")
+def hpo_folds_by_auc(seed: int) -> OnOptuna:
+    """Both."""
+    return hpo_by_auc(seed, rungs="folds")
 
 
 def hpo_before(seed: int) -> OnOptuna:
@@ -173,8 +173,8 @@ def _optuna_tpe(spec: StudySpec, **options: Any) -> OnOptuna:
 METHODS: dict[str, Callable[[int], OnOptuna]] = {
     "hpo": hpo,
     "hpo by AUC": hpo_by_auc,
-    "hpo, random draws": hpo_random,
-    "hpo, all folds together": hpo_together,
+    "hpo, one fold first": hpo_folds,
+    "hpo, one fold first, by AUC": hpo_folds_by_auc,
     "hpo 51a1257": hpo_before,
     "random + ASHA": random_asha,
     "Optuna TPE + ASHA": optuna_asha,

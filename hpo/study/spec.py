@@ -96,7 +96,7 @@ class Search(_Section):
     """`asha`, asynchronous successive halving (Li et al. 2020, arXiv 1810.05934); `hyperband`, the same in brackets
     that begin at different rungs; `median`, not below a rung's median; `wilcoxon`, a paired test over folds; `none`."""
 
-    rungs: Rungs = "folds"
+    rungs: Rungs = "epochs"
     """Where trials are compared: `epochs`, all folds together after first_rung * reduction^i epochs; `folds`, one fold
     at the first of these epochs, two at the others, then half of the folds after all epochs, of which the better half
     trains the other folds; or a list of {folds, epochs, keep} in the order of training."""
