@@ -117,26 +117,25 @@ def spec_of(seed: int, **search: Any) -> StudySpec:
     )
 
 
-def hpo(seed: int, **search: Any) -> OnOptuna:
+def hpo(seed: int, *, smooths: bool = False, **search: Any) -> OnOptuna:
     """hpo as it is: its own sampler, pruner and choice by its own functions."""
     spec = spec_of(seed, **search)
-    return OnOptuna(spec, lambda number: make_sampler(spec, number), smooths=True)
+    return OnOptuna(spec, lambda number: make_sampler(spec, number), smooths=smooths)
 
 
-def hpo_by_auc(seed: int, **search: Any) -> OnOptuna:
-    """hpo, but the trial with the highest AUC is the best one."""
-    spec = spec_of(seed, **search)
-    return OnOptuna(spec, lambda number: make_sampler(spec, number))
+def hpo_smoothed(seed: int) -> OnOptuna:
+    """hpo with the best trial by smoothed AUC."""
+    return hpo(seed, smooths=True)
 
 
 def hpo_folds(seed: int) -> OnOptuna:
-    """hpo, but a trial trains one fold first."""
+    """hpo whose trials train one fold first."""
     return hpo(seed, rungs="folds")
 
 
-def hpo_folds_by_auc(seed: int) -> OnOptuna:
+def hpo_folds_smoothed(seed: int) -> OnOptuna:
     """Both."""
-    return hpo_by_auc(seed, rungs="folds")
+    return hpo(seed, rungs="folds", smooths=True)
 
 
 def hpo_before(seed: int) -> OnOptuna:
@@ -146,8 +145,7 @@ def hpo_before(seed: int) -> OnOptuna:
 
 def random_asha(seed: int) -> OnOptuna:
     """Random draws and asynchronous successive halving over epochs."""
-    spec = spec_of(seed, sampler="random", rungs="epochs")
-    return OnOptuna(spec, lambda number: make_sampler(spec, number))
+    return hpo(seed, sampler="random", rungs="epochs")
 
 
 def optuna_asha(seed: int) -> OnOptuna:
@@ -172,9 +170,9 @@ def _optuna_tpe(spec: StudySpec, **options: Any) -> OnOptuna:
 
 METHODS: dict[str, Callable[[int], OnOptuna]] = {
     "hpo": hpo,
-    "hpo by AUC": hpo_by_auc,
+    "hpo, smoothed": hpo_smoothed,
     "hpo, one fold first": hpo_folds,
-    "hpo, one fold first, by AUC": hpo_folds_by_auc,
+    "hpo, one fold first, smoothed": hpo_folds_smoothed,
     "hpo 51a1257": hpo_before,
     "random + ASHA": random_asha,
     "Optuna TPE + ASHA": optuna_asha,

@@ -135,10 +135,9 @@ class Confirm(_Section):
     top: int = Field(8, ge=1, le=30)
     """Number of distinct configurations to train again, the best complete ones; the baselines are added to them."""
 
-    ranking: Literal["smoothed", "auc"] = "smoothed"
-    """What ranks the complete trials of the search, and so chooses candidates: the AUC smoothed over similar
-    configurations (docs/statistics.md), which is less a matter of luck; or `auc`, the AUC of the trial alone, as in
-    studies that were created before there was this key."""
+    ranking: Literal["auc", "smoothed"] = "auc"
+    """What ranks the complete trials of the search, and so chooses candidates: the trial's own AUC; or `smoothed`, the
+    AUC smoothed over similar configurations, which is better where the sampler draws at random (docs/statistics.md)."""
 
     per_family: int = Field(2, ge=0, le=10)
     """Number of best configurations of each loss family (those that maximise the AUC: AUCM, joint, compositional,
