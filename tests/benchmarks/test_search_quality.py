@@ -9,7 +9,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from benchmarks.search_tasks.evaluation import SHARES, evaluate, table
-from benchmarks.search_tasks.methods import METHODS, hpo
+from benchmarks.search_tasks.methods import METHODS, hpo_folds
 from benchmarks.search_tasks.networks import auc
 from benchmarks.search_tasks.simulation import simulate
 from benchmarks.search_tasks.tasks import FOLDS, draw, make_task
@@ -40,8 +40,8 @@ def test_every_method_spends_its_budget_and_names_a_whole_trial(name: str) -> No
     assert found.incumbents[-1][1] == found.whole[0]
 
 
-def test_hpo_trains_most_trials_on_one_fold_only() -> None:
-    method = hpo(0)
+def test_with_one_fold_first_most_trials_are_trained_on_that_only() -> None:
+    method = hpo_folds(0)
     found = simulate(make_task("diabetes", 0), method, 60 * FOLDS, 0)
     assert method.rungs[0].folds == 1
     # With all folds together, 60 whole epochs are at most 20 trials up to the first rung.
