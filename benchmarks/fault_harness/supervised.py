@@ -29,7 +29,7 @@ def main() -> None:
     changes: dict[str, Any] = {
         "set_up_process": lambda *_: None,
         "limit_memory": lambda *_: None,
-        "make_trainer": lambda *_: StandIn(orders.epochs, orders.epoch_seconds, Path(orders.checkpoints)),
+        "trainer_of": lambda *_: StandIn(orders.epochs, orders.epoch_seconds, Path(orders.checkpoints)),
         "open_study": functools.partial(open_study, lease=orders.lease),
         "open_database": functools.partial(open_database, outage=float(os.environ[PATIENCE])),
     }

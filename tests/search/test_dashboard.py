@@ -275,7 +275,7 @@ class TestChanges:
             good = {"version": 2, "body": "x"}
             assert client.ask("PUT", f"/api/studies/{other.study_id}/1/note", good).status == 404
             assert client.ask("PUT", f"{path}/99/note", good).status == 404
-            assert client.ask("PUT", "/api/studies/99/note", good).status == 404
+            assert client.ask("PUT", "/api/studies/999999/note", good).status == 404
 
 
 def delete_leases(study: Study) -> None:
@@ -447,7 +447,8 @@ class TestErrors:
             ):
                 answer = client.ask("GET", path)
                 assert (answer.status, bool(answer.reason)) == (400, True), path
-            for path in ("/api/studies/99", "/artifacts/99/1", "/csv/99", "/api/studies/99/plot/edf", "/nothing"):
+            nobody = ("/api/studies/999999", "/artifacts/999999/1", "/csv/999999", "/api/studies/999999/plot/edf")
+            for path in (*nobody, "/nothing"):
                 assert client.ask("GET", path).status == 404, path
             assert client.ask("DELETE", f"/api/studies/{large}").status == 400
             assert client.ask("GET", f"{here}?after=2").status == 200
