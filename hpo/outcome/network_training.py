@@ -18,7 +18,7 @@ from hpo.errors import OutputError
 from hpo.outcome.networks import UNDER_WAY, Entry, Protocol, WantedNetwork, wanted_network
 from hpo.search.queries.status import read_status
 from hpo.search.study import Study
-from hpo.search.worker.trainer import NetworkTrainer, Task, Trainer, make_trainer
+from hpo.search.worker.trainer import NetworkTrainer, OnDevice, Task, Trainer, make_trainer
 from hpo.statistics.threshold import choose_threshold
 from hpo.study.plan import FinalTraining, Plan
 from hpo.study.record import NetworkRecord, Provenance
@@ -89,7 +89,7 @@ def _check_folder(study: Study, final: FinalTraining) -> None:
         ) from None
 
 
-class _NetworkTrainer:
+class _NetworkTrainer(OnDevice):
     def __init__(
         self,
         study: Study,
@@ -100,16 +100,14 @@ class _NetworkTrainer:
         device: str,
         sharing: int,
     ) -> None:
-        from hpo.training.machine.device import choose_device
-        from hpo.training.machine.energy import EnergyMeter
         from hpo.training.machine.failure import TrainingFailure
         from hpo.training.machine.provenance import provenance
 
+        super().__init__(device, sharing)
         self.failure: type[Exception] = TrainingFailure
         self.provenance: Provenance = provenance(device, development.md5, others)
         self._study, self._plan, self._final = study, plan, final
-        self._development, self._others, self._device = development, others, device
-        self._meter, self._sharing = EnergyMeter(choose_device(device)), sharing
+        self._development, self._others = development, others
 
     @property
     def checkpoints(self) -> str:
@@ -120,7 +118,7 @@ class _NetworkTrainer:
         """Train a network, unless the results folder has it, and write it under the fencing token of the task."""
         from hpo.training.loop.checkpoint import Checkpoint
         from hpo.training.loop.model_file import save_model
-        from hpo.training.loop.refit import refit_by_epochs
+        from hpo.training.loop.refit import refit
         from hpo.training.machine.failure import memory_failures
 
         wanted, results = self._wanted(task.slot), Path(self._final.folder)
@@ -134,7 +132,7 @@ class _NetworkTrainer:
 
         folder = shared_folder(self._study, self._final)
         checkpoint = Checkpoint(folder, wanted.checkpoint, task.fence, wanted.identity)
-        training = refit_by_epochs(
+        training = refit(
             wanted.config,
             self._development,
             wanted.epochs,
@@ -162,23 +160,6 @@ class _NetworkTrainer:
 
     def forget(self, number: int) -> None:
         """Do nothing, see `kept`."""
-
-    def peak_memory(self) -> int | None:
-        """Return the peak device memory so far in bytes, or None if it cannot be measured."""
-        from hpo.training.machine.device import choose_device, peak_memory_bytes
-
-        return peak_memory_bytes(choose_device(self._device)) or None
-
-    def needs_restart(self) -> bool:
-        """Return whether this process ran out of memory, see `hpo.training.machine.limits`."""
-        from hpo.training.machine.limits import process_is_tainted
-
-        return process_is_tainted()
-
-    def energy(self) -> float | None:
-        """Return this worker's share of the device's energy so far in joules, or None if it cannot be measured."""
-        joules = self._meter.joules()
-        return None if joules is None else joules / self._sharing
 
     def _wanted(self, slot: int) -> WantedNetwork:
         """Return the network of a slot of the budget, the same as `hpo finalize` waits for."""

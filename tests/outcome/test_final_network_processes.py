@@ -18,8 +18,8 @@ from hpo.search.database.database import open_database
 from hpo.search.queries.status import read_status
 from hpo.search.study import open_study
 from hpo.training.loop.model_file import load_model, weights_digest
-from hpo.training.loop.refit import refit
 from tests.outcome.finalizing import finalizing, searched
+from tests.refitting import refitted
 from tests.search.conftest import any_url, mysql, postgresql
 from tests.wait import until
 
@@ -57,6 +57,6 @@ def test_the_network_of_a_killed_worker_is_trained_by_another_bit_for_bit(any_ur
     seed = Protocol("development", 2, 1, search.spec.search.seed).seed(0)
     for network in done.networks:
         epochs = EPOCHS if entries[network.entry].is_reference else 2
-        alone = refit(entries[network.entry].config, development, epochs, seed, "cpu").model
+        alone = refitted(entries[network.entry].config, development, epochs, seed, "cpu").model
         assert weights_digest(load_model(network.path)) == weights_digest(alone)
     database.close()

@@ -32,11 +32,11 @@ from hpo.study.spec import StudySpec
 from hpo.training.loop import refit as refitting
 from hpo.training.loop.checkpoint import Checkpoint
 from hpo.training.loop.model_file import load_model, weights_digest
-from hpo.training.loop.refit import refit
 from hpo.training.machine.failure import TrainingFailure
 from hpo.training.report import NetworkEpoch
 from tests.mention import unmentioned
 from tests.outcome.finalizing import finalizing, searched, work
+from tests.refitting import refitted
 from tests.search.test_dashboard import dashboard
 
 pytestmark = pytest.mark.usefixtures("linear_network")
@@ -89,7 +89,7 @@ def test_workers_train_what_a_single_process_trains_bit_for_bit(search: Study, r
     for network in done.networks:
         epochs = 1 if entries[network.entry].is_reference else 2
         config, seed = entries[network.entry].config, protocol.seed(network.number)
-        alone = refit(config, development, epochs, seed, "cpu").model
+        alone = refitted(config, development, epochs, seed, "cpu").model
         assert weights_digest(load_model(network.path)) == weights_digest(alone)
     assert not (results / "under-way").exists()
 
@@ -190,7 +190,7 @@ def test_a_network_that_cannot_be_trained_is_named_and_tried_again(
         yield 1
 
     with monkeypatch.context() as patch:
-        patch.setattr(refitting, "refit_by_epochs", diverges)
+        patch.setattr(refitting, "refit", diverges)
         with pytest.raises(StudyStoppedError) as failed:
             finalizing(search, results)()
     assert unmentioned(str(failed.value), *NAMES, "diverged", "epoch 1") == []
@@ -233,7 +233,7 @@ def _interrupt(search: Study, entries: list[Entry], folder: Path) -> None:
 
     checkpoint = Checkpoint(folder, 1000, 1, wanted.identity)
     with pytest.raises(KeyboardInterrupt):
-        refit(wanted.config, development, 4, wanted.seed, "cpu", stop, checkpoint)
+        refitted(wanted.config, development, 4, wanted.seed, "cpu", stop, checkpoint)
     assert checkpoint.exists()
 
 

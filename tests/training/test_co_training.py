@@ -32,12 +32,12 @@ from hpo.training.loop.co_training import (
 from hpo.training.loop.fold import Run
 from hpo.training.loop.model_file import load_model, save_model
 from hpo.training.loop.passes import fixed_statistics
-from hpo.training.loop.refit import refit
 from hpo.training.loop.trial import train_trial
 from hpo.training.machine.device import choose_machine
 from hpo.training.optim.losses.aucm import AUCMLoss
 from tests.arrays import made_development
 from tests.plugins import kept_registries
+from tests.refitting import refitted
 from tests.training.test_resume import Life
 from tests.training.test_run import CPU, FIT, train
 
@@ -295,8 +295,8 @@ def test_a_loss_that_is_not_finite_on_another_set_fails_the_trial(development: D
 
 def test_the_exported_network_is_the_targets_alone(development: Development, tmp_path: Path) -> None:
     config = TrainConfig(co_training="one+two", batch_size=8, input_size=4, precision="fp32")
-    plain = refit(config.model_copy(update={"co_training": "none"}), development, 2, 0, "cpu")
-    made = refit(config, development, 2, 0, "cpu", others=(ONE, TWO))
+    plain = refitted(config.model_copy(update={"co_training": "none"}), development, 2, 0, "cpu")
+    made = refitted(config, development, 2, 0, "cpu", others=(ONE, TWO))
     shapes = [{name: value.shape for name, value in one.model.network.state_dict().items()} for one in (made, plain)]
     assert shapes[0] == shapes[1]
     assert made.model.dataset is development.dataset

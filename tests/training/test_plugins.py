@@ -17,12 +17,12 @@ from hpo.study import choices
 from hpo.study.config import TrainConfig
 from hpo.study.spec import Scoring
 from hpo.training.loop.checkpoint import Checkpoint
-from hpo.training.loop.refit import refit
 from hpo.training.loop.trial import train_trial
 from hpo.training.optim.losses.aucm import AUCMLoss
 from hpo.training.optim.losses.minmax import DualVariables
 from hpo.training.report import EpochReport
 from tests.plugins import kept_registries
+from tests.refitting import refitted
 
 EPOCHS = 3
 
@@ -147,6 +147,6 @@ def test_a_trial_with_them_resumes_bit_equal(development: Development, tmp_path:
 
 
 def test_a_network_of_ones_own_is_trained_for_a_final_result(development: Development) -> None:
-    made = refit(TrainConfig(network="thin", loss="cross_entropy", batch_size=16), development, EPOCHS, 0, "cpu")
+    made = refitted(TrainConfig(network="thin", loss="cross_entropy", batch_size=16), development, EPOCHS, 0, "cpu")
     assert isinstance(made.model.network, Thin)
     assert made.model.scores(np.asarray(development.images), "cpu").shape == (len(development), 1)

@@ -11,7 +11,7 @@ from hpo.data.development import Development
 from hpo.statistics.auc import auc
 from hpo.study.config import TrainConfig
 from hpo.training.loop.checkpoint import Checkpoint
-from hpo.training.loop.refit import refit
+from tests.refitting import refitted
 
 pytestmark = pytest.mark.usefixtures("thin")
 
@@ -23,19 +23,19 @@ class Left(Exception):  # noqa: N818
 
 
 def test_without_a_selection_set_the_last_weights_are_kept(development: Development) -> None:
-    made = refit(TrainConfig(**QUICK | {"learning_rate": 3e-3}), development, 8, seed=1, device="cpu")
+    made = refitted(TrainConfig(**QUICK | {"learning_rate": 3e-3}), development, 8, seed=1, device="cpu")
     assert made.selection is None
     scores = made.model.scores(development.images, "cpu")[:, 0]
     assert auc(scores, development.labels[:, 0]) > 0.8
 
 
 def test_with_a_selection_set_its_indices_are_returned(development: Development) -> None:
-    made = refit(TrainConfig(**QUICK, resplit="official"), development, 2, seed=1, device="cpu")
+    made = refitted(TrainConfig(**QUICK, resplit="official"), development, 2, seed=1, device="cpu")
     np.testing.assert_array_equal(made.selection, np.flatnonzero(development.is_validation))
 
 
 def test_equal_seeds_give_equal_networks_and_others_do_not(development: Development) -> None:
-    first, again, other = (refit(TrainConfig(**QUICK), development, 1, seed, "cpu").model for seed in (1, 1, 2))
+    first, again, other = (refitted(TrainConfig(**QUICK), development, 1, seed, "cpu").model for seed in (1, 1, 2))
     images = development.images[:8]
     np.testing.assert_array_equal(first.scores(images, "cpu"), again.scores(images, "cpu"))
     assert np.abs(first.scores(images, "cpu") - other.scores(images, "cpu")).max() > 0
@@ -47,7 +47,7 @@ def test_one_that_was_left_goes_on_and_ends_as_if_it_had_not_been(
     development: Development, tmp_path: Path, resplit: str
 ) -> None:
     config = TrainConfig(**QUICK, resplit=resplit, resplit_share=0.3, weight_average="ema")
-    whole = refit(config, development, 3, seed=5, device="cpu").model.scores(development.images, "cpu")
+    whole = refitted(config, development, 3, seed=5, device="cpu").model.scores(development.images, "cpu")
 
     def leave(share: float) -> None:
         if share > 0.5:
@@ -55,14 +55,14 @@ def test_one_that_was_left_goes_on_and_ends_as_if_it_had_not_been(
 
     checkpoint = Checkpoint(tmp_path, 0, 1, "same")
     with pytest.raises(Left):
-        refit(config, development, 3, 5, "cpu", leave, checkpoint)
+        refitted(config, development, 3, 5, "cpu", leave, checkpoint)
     assert checkpoint.exists()
     kept = checkpoint.load()
     assert kept is not None
     before = kept[0]["seconds"]
     assert before > 0
     shares: list[float] = []
-    made = refit(config, development, 3, 5, "cpu", shares.append, checkpoint)
+    made = refitted(config, development, 3, 5, "cpu", shares.append, checkpoint)
     assert shares[0] > 0.5
     np.testing.assert_array_equal(made.model.scores(development.images, "cpu"), whole)
     assert not checkpoint.exists()

@@ -15,9 +15,9 @@ from hpo.study.config import TrainConfig
 from hpo.training.inputs import device_dataset
 from hpo.training.inputs.device_dataset import make_device_dataset, place_images, resize
 from hpo.training.loop.model_file import Model
-from hpo.training.loop.refit import refit
 from hpo.training.loop.scoring import scoring_rows
 from hpo.training.probe.memory import predicted_peak
+from tests.refitting import refitted
 
 CPU = torch.device("cpu")
 
@@ -77,7 +77,7 @@ def test_up_to_28_no_image_is_enlarged_and_above_every_one_is(size: int, input_s
 def test_a_network_trains_at_a_larger_size_and_scores_images_as_stored(development: Development) -> None:
     config = TrainConfig(input_size=42, batch_size=16, precision="fp32")
     assert max(make_device_dataset(development, 42, CPU).images.shape[2:]) == 42
-    made = refit(config, development, epochs=1, seed=0, device="cpu")
+    made = refitted(config, development, epochs=1, seed=0, device="cpu")
     scores = made.model.scores(development.images, "cpu")
     larger = place_images(development.images, 42, CPU)[:, 0].numpy()
     dataset = replace(development.dataset, size=42)

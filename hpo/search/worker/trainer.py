@@ -139,7 +139,39 @@ def make_trainer(
     return _StudyTrainer(spec, development, others, folder, device, checkpoints, sharing)
 
 
-class _StudyTrainer:
+class OnDevice:
+    """What trainers say of their device and process.
+
+    Args:
+        sharing: number of workers on the device.
+    """
+
+    def __init__(self, device: str, sharing: int) -> None:
+        from hpo.training.machine.device import choose_device
+        from hpo.training.machine.energy import EnergyMeter
+
+        self._device, self._sharing = device, sharing
+        self._meter = EnergyMeter(choose_device(device))
+
+    def peak_memory(self) -> int | None:
+        """Return the peak device memory so far in bytes, or None if it cannot be measured."""
+        from hpo.training.machine.device import choose_device, peak_memory_bytes
+
+        return peak_memory_bytes(choose_device(self._device)) or None
+
+    def needs_restart(self) -> bool:
+        """Return whether this process ran out of memory, see `hpo.training.machine.limits`."""
+        from hpo.training.machine.limits import process_is_tainted
+
+        return process_is_tainted()
+
+    def energy(self) -> float | None:
+        """Return this worker's share of the device's energy so far in joules, or None if it cannot be measured."""
+        joules = self._meter.joules()
+        return None if joules is None else joules / self._sharing
+
+
+class _StudyTrainer(OnDevice):
     def __init__(
         self,
         spec: StudySpec,
@@ -150,16 +182,14 @@ class _StudyTrainer:
         checkpoints: Path | None,
         sharing: int,
     ) -> None:
-        from hpo.training.machine.device import choose_device
-        from hpo.training.machine.energy import EnergyMeter
         from hpo.training.machine.failure import TrainingFailure
         from hpo.training.machine.provenance import provenance
 
+        super().__init__(device, sharing)
         self.failure: type[Exception] = TrainingFailure
         self.provenance = provenance(device, development.md5, others)
-        self._spec, self._development, self._device, self._folder = spec, development, device, checkpoints
+        self._spec, self._development, self._folder = spec, development, checkpoints
         self._others, self._data_dir = others, data_dir
-        self._meter, self._sharing = EnergyMeter(choose_device(device)), sharing
 
     @property
     def checkpoints(self) -> str | None:
@@ -195,23 +225,6 @@ class _StudyTrainer:
 
         if self._folder is not None:
             remove_checkpoints(self._folder, number)
-
-    def peak_memory(self) -> int | None:
-        """Return the peak device memory so far in bytes, or None if it cannot be measured."""
-        from hpo.training.machine.device import choose_device, peak_memory_bytes
-
-        return peak_memory_bytes(choose_device(self._device)) or None
-
-    def needs_restart(self) -> bool:
-        """Return whether this process ran out of memory, see `hpo.training.machine.limits`."""
-        from hpo.training.machine.limits import process_is_tainted
-
-        return process_is_tainted()
-
-    def energy(self) -> float | None:
-        """Return this worker's share of the device's energy so far in joules, or None if it cannot be measured."""
-        joules = self._meter.joules()
-        return None if joules is None else joules / self._sharing
 
     def _scoring(self, task: Task) -> Scoring:
         scoring = self._spec.scoring

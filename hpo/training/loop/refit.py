@@ -52,8 +52,10 @@ def refit(
     progress: Callable[[float], None] = lambda _share: None,
     checkpoint: Checkpoint | None = None,
     others: Sequence[Development] = (),
-) -> Refit:
+) -> Generator[int, None, Refit]:
     """Train a configuration on the whole development set, divided by its `resplit` into training and selection set.
+
+    Yields the number of each epoch, from 1, once it is done; the generator returns the trained model.
 
     Args:
         progress: called with the fraction of steps done after each step; an exception that it raises ends the training
@@ -64,26 +66,6 @@ def refit(
     Raises:
         TrainingFailure, DeviceError, DataError: as `train_trial`.
     """
-    training = refit_by_epochs(config, development, epochs, seed, device, progress, checkpoint, others)
-    while True:
-        try:
-            next(training)
-        except StopIteration as end:
-            made: Refit = end.value
-            return made
-
-
-def refit_by_epochs(
-    config: TrainConfig,
-    development: Development,
-    epochs: int,
-    seed: int,
-    device: str = "auto",
-    progress: Callable[[float], None] = lambda _share: None,
-    checkpoint: Checkpoint | None = None,
-    others: Sequence[Development] = (),
-) -> Generator[int, None, Refit]:
-    """Train as `refit` does, and yield the number of each epoch, from 1, once it is done; return what `refit` does."""
     with memory_failures():
         start_of_trial(choose_device(device))
         machine = choose_machine(choose_device(device), development.dataset.dimensions, config.precision)
