@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import time
 import tempfile
 from collections.abc import Iterator
 from functools import cache
@@ -27,7 +28,7 @@ def throw_away(server: str, word: str = "test") -> Iterator[URL]:
     """A database of its own on a server, dropped afterwards; skips the test where no such server can be had."""
     url = resolve_address(_server_address(server))
     admin = sa.create_engine(url, isolation_level="AUTOCOMMIT", connect_args={"connect_timeout": 30})
-    name = f"hpo_{word}_{os.getpid()}"
+    name = f"hpo_{word}_{os.getpid()}_{time.time_ns()}"
     with admin.connect() as connection:
         connection.exec_driver_sql(f"CREATE DATABASE {name}")
     try:
