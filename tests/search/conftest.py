@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import time
 import tempfile
+import time
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
