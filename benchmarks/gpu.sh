@@ -8,7 +8,8 @@
 #
 #   OUT=run SECONDS_IN_ALL=570 HPO_DATA_DIR=data benchmarks/gpu.sh
 #
-# OUT: folder for results. SECONDS_IN_ALL: of this call. WORKERS: workers of the study on the GPU.
+# OUT: folder for results. SECONDS_IN_ALL: of this call. WORKERS: workers of the study on the GPU. PARTS: the parts to
+# run, such as "tests methods-breast"; all, if it is not set.
 set -uo pipefail
 OUT=${OUT:-gpu-run}
 SECONDS_IN_ALL=${SECONDS_IN_ALL:-570}
@@ -27,6 +28,7 @@ part() {
     local name=$1 limit=$2 left
     shift 2
     [ -e "$OUT/$name.done" ] && return
+    if [ -n "${PARTS:-}" ] && [[ " $PARTS " != *" $name "* ]]; then return; fi
     if [ -e "$OUT/$name.failed" ]; then
         echo "$name: has failed; see $OUT/$name.log"
         FAILED=$((FAILED + 1))
@@ -54,9 +56,10 @@ training() {
     part "$name" "$limit" "$PYTHON" benchmarks/training.py "$@" --device cuda --out "$OUT/$name.json"
 }
 
-part tests 150 "$PYTHON" -m pytest -m gpu tests
-training training-2d 90 2d --epochs 6 --seeds 2
-training training-3d 150 3d --epochs 3 --seeds 1 --rows 1188
+mapfile -t TESTS < <(grep -rlE 'mark\.gpu' tests)
+part tests 150 "$PYTHON" -m pytest -m gpu -rs --durations=10 "${TESTS[@]}"
+training training-2d 60 2d --epochs 6 --seeds 2
+training training-3d 60 3d --epochs 3 --seeds 1 --rows 1188
 training folds-2d 60 folds --dataset breast --epochs 4
 training folds-3d 90 folds --dataset adrenal3d --batch 32 --epochs 3 --rows 640
 for dataset in breast pneumonia adrenal3d; do
@@ -66,7 +69,7 @@ for dataset in breast pneumonia adrenal3d; do
 done
 part alternatives-2d 120 "$PYTHON" benchmarks/alternatives.py 2d --device cuda --folds 5 --rounds 20
 part alternatives-3d 120 "$PYTHON" benchmarks/alternatives.py 3d --device cuda --folds 5 --batch 32 --rounds 10
-training packed-2d 120 packed --dataset breast --epochs 4 --at-once 1 2 4 8
+training packed-2d 90 packed --dataset breast --epochs 4 --at-once 1 2 4 8
 training packed-3d 120 packed --dataset adrenal3d --batch 32 --epochs 3 --rows 320 --at-once 1 2 4
 training hours 60 hours --dataset adrenal3d --drawn 6
 part overhead 90 "$PYTHON" benchmarks/overhead.py --device cuda --epochs 10 --out "$OUT/overhead.json"

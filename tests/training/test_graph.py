@@ -110,7 +110,7 @@ def test_a_faster_recording_replaces_the_step_after_the_first_ones_and_changes_n
     assert_as_plain(outcome(StepGraph(toy.subject, honest(replays))), toy)
     rehearsed = 1 + 5
     assert len(replays) == rehearsed + 8 - FIRST_STEPS
-    assert [numbers_in(line) for line in log] == [[2.0, 4.0]]
+    assert [numbers_in(line) for line in log] == [[2.0, 4.0, 0.0]]
     assert no_verdicts == {"toy": True}
 
 
@@ -119,7 +119,7 @@ def test_a_recording_that_is_no_faster_is_not_used(times: Any, no_verdicts: dict
     toy, replays = Toy(), list[int]()
     assert_as_plain(outcome(StepGraph(toy.subject, honest(replays))), toy)
     assert len(replays) == 1 + 5
-    assert [numbers_in(line) for line in log] == [[4.0, 2.0]]
+    assert [numbers_in(line) for line in log] == [[4.0, 2.0, 0.0]]
     assert no_verdicts == {"toy": False}
 
 

@@ -55,14 +55,25 @@ def record(step: Step, rows: Tensor, random: torch.Generator) -> Replay:
     graph = torch.cuda.CUDAGraph()
     graph.register_generator_state(random)
     stream = torch.cuda.current_stream(rows.device)
-    with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
-        loss, logits = step(rows)
+    try:
+        with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
+            loss, logits = step(rows)
+    except RuntimeError:
+        _forget_recording(random)
+        raise
 
     def replay() -> tuple[Tensor, Tensor]:
         graph.replay()
         return loss.clone(), logits.clone()
 
     return replay
+
+
+def _forget_recording(random: torch.Generator) -> None:
+    """Give a generator a state of its own again: after a failed recording it refuses to draw outside of one."""
+    fresh = torch.Generator(random.device)
+    fresh.set_state(random.get_state())
+    random.graphsafe_set_state(fresh.graphsafe_get_state())
 
 
 class StepGraph:
@@ -113,8 +124,11 @@ class StepGraph:
         rows, subject = self._rows, self._subject
         eager = _try(lambda: subject.step(rows), kept)
         replayed = _try(replay, kept)
-        times = f"{replayed.seconds * 1e3:.2f} ms a step, {eager.seconds * 1e3:.2f} ms eager"
         difference = replayed.difference(eager)
+        times = (
+            f"{replayed.seconds * 1e3:.2f} ms a step, {eager.seconds * 1e3:.2f} ms eager; "
+            f"they differ by {difference:.1g} of an update"
+        )
         if not difference <= _TOLERANCE:
             _log.warning("steps are not replayed as a CUDA graph, which differs by %.2g of an update", difference)
             return False

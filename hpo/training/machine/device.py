@@ -226,6 +226,7 @@ def start_of_trial(device: torch.device) -> None:
     begin_trial()
     gc.collect()
     if device.type == "cuda":
+        torch.cuda.init()  # type: ignore[no-untyped-call]  # resetting the peak needs it, and does not do it itself
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
         return

@@ -46,7 +46,7 @@ def descend_adam(
     torch._foreach_addcmul_(block.second, grads, grads, 1 - beta2)
     sizes = torch._foreach_sqrt(block.second)
     torch._foreach_mul_(sizes, size)
-    torch._foreach_add_(sizes, least_size)
+    _add_number(sizes, least_size)
     torch._foreach_addcdiv_(block.parameters, block.first, sizes)
 
 
@@ -63,3 +63,11 @@ def descend_lion(grads: list[Tensor], block: Block, betas: tuple[float, float], 
 def shrink(block: Block, kept: Number) -> None:
     """Apply w *= kept: weight decay apart from the gradient. Loshchilov and Hutter 2019, arXiv 1711.05101."""
     torch._foreach_mul_(block.parameters, kept)
+
+
+def _add_number(tensors: list[Tensor], number: Number) -> None:
+    # Without `alpha` PyTorch takes a tensor for a scalar and waits for the device to read it: _foreach_add_.Scalar.
+    if isinstance(number, Tensor):
+        torch._foreach_add_(tensors, number, alpha=1.0)
+    else:
+        torch._foreach_add_(tensors, number)
