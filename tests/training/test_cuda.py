@@ -108,7 +108,7 @@ def test_each_size_of_small_images_is_recorded_by_itself(
 
 @pytest.fixture
 def deterministic(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same algorithms in every run, each of full float32 precision; else small differences grow from step to step."""
+    """The same algorithms in every run, of full float32 precision; else small differences grow from step to step."""
     monkeypatch.setattr(torch.backends.cudnn, "deterministic", True)
     monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)

@@ -342,7 +342,7 @@ def test_a_trial_goes_on_on_cuda(development: Development, tmp_path: Path) -> No
     folds = scoring_folds(development, Scoring(rows="kfold", folds=2), 0)
     config = TrainConfig(augmentation="full", weight_average="ema", optimizer="adam", batch_size=16, input_size=8)
     whole = list(train_trial(config, development, folds, 2, 0, "cuda"))
-    stopped, resumed = Life(4), Life()
+    stopped, resumed = Life(5), Life()
     for fence, life in enumerate((stopped, resumed), start=1):
         checkpoint = Checkpoint(tmp_path, 7, fence, "same")
         reports = list(train_trial(config, development, folds, 2, 0, "cuda", life.control, checkpoint))
