@@ -152,6 +152,7 @@ def set_up_process(cores: int | None = None) -> None:
         libc = ctypes.CDLL(None)
         libc.mallopt(_M_MMAP_MAX, 0)
         libc.mallopt(_M_TRIM_THRESHOLD, _NEVER_TRIM)
+    # Trying kernels costs 5 s of each process on an H200 and brings nothing there: benchmarks/cudnn_choice.py.
     torch.backends.cudnn.benchmark = False
 
 

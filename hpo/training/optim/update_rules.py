@@ -65,7 +65,7 @@ def shrink(block: Block, kept: Number) -> None:
     torch._foreach_mul_(block.parameters, kept)
 
 
-def _add_number(tensors: list[Tensor], number: Number) -> None:
+def _add_number(tensors: tuple[Tensor, ...] | list[Tensor], number: Number) -> None:
     # Without `alpha` PyTorch takes a tensor for a scalar and waits for the device to read it: _foreach_add_.Scalar.
     if isinstance(number, Tensor):
         torch._foreach_add_(tensors, number, alpha=1.0)

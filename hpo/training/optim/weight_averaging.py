@@ -106,10 +106,12 @@ def refresh_statistics(
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
-        norm.momentum = None
     network.train()
     try:
-        for batch in batches:
+        for number, batch in enumerate(batches, start=1):
+            # As momentum None, for which BatchNorm reads its count from the device, layer by layer.
+            for norm in norms:
+                norm.momentum = 1 / number
             with torch.no_grad(), autocast():
                 network(batch)
             yield
