@@ -192,7 +192,7 @@ def test_conditions_hold_through_chains_and_defaults() -> None:
 
 def test_settings_are_suggested_after_those_they_depend_on() -> None:
     order = suggestion_order(load_spec(builtin_study_file("breast")).space)
-    assert order.index("batching") < order.index("positive_share")
+    assert order.index("augmentation") < order.index("augmentation_strength")
     assert order.index("loss") < order.index("margin")
     assert len(order) == len(set(order))
 
