@@ -1,25 +1,28 @@
 #!/usr/bin/env bash
 # Everything that needs a GPU, from the repository's root, in the order of what must be known first: the tests for GPU,
-# training beside plain loops, what each training method does on three data sets, folds, packing, predicted hours,
-# fidelity of a smaller input, and as much of the AdrenalMNIST3D study as the time allows, with its measured hours. Each
+# training beside plain loops, folds, what training methods do on three data sets and stages on one, packing, predicted
+# hours, fidelity of a smaller input, and as much of the AdrenalMNIST3D study as the time allows, with its measured hours. Each
 # part has a limit, and nothing is begun after SECONDS_IN_ALL. Run it again with the same OUT until it says that all is
 # done: what is done or has failed is left out (OUT/NAME.failed; remove it to try again), what ran out of time is begun
-# anew, save that methods, fidelity and study go on.
+# anew, save that studies, fidelity and study go on; OUT/studies.sqlite3 belongs into docs/results/methods afterwards.
 #
 #   OUT=run SECONDS_IN_ALL=570 HPO_DATA_DIR=data benchmarks/gpu.sh
 #
 # OUT: folder for results. SECONDS_IN_ALL: of this call. WORKERS: workers of the study on the GPU. PARTS: the parts to
-# run, such as "tests methods-breast"; all, if it is not set.
+# run, such as "tests studies"; all, if it is not set. CREATE_ONLY: set, the part studies creates them and trains nothing.
 set -uo pipefail
 OUT=${OUT:-gpu-run}
 SECONDS_IN_ALL=${SECONDS_IN_ALL:-570}
 WORKERS=${WORKERS:-4}
 PYTHON=${PYTHON:-python3}
 STORAGE="sqlite:///$OUT/adrenal3d.sqlite3"
+STUDIES="sqlite:///$OUT/studies.sqlite3"
 LEAST_SECONDS=20
 MISSING=0
 FAILED=0
 mkdir -p "$OUT"
+# Goes on from what was measured before and is in the repository.
+[ -e "$OUT/studies.sqlite3" ] || cp docs/results/methods/studies.sqlite3 "$OUT/studies.sqlite3"
 export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}"
 END=$(($(date +%s) + SECONDS_IN_ALL))
 
@@ -42,12 +45,42 @@ part() {
         return
     fi
     echo "$name: at most $limit s"
-    timeout --signal=INT --kill-after=20 "$limit" "$@" >>"$OUT/$name.log" 2>&1
+    if [ "$(type -t "$1")" = function ]; then
+        "$@" >>"$OUT/$name.log" 2>&1
+    else
+        timeout --signal=INT --kill-after=20 "$limit" "$@" >>"$OUT/$name.log" 2>&1
+    fi
     case $? in
     0) touch "$OUT/$name.done" && echo "$name: done" ;;
     124 | 130 | 137) echo "$name: out of time" && MISSING=$((MISSING + 1)) ;;
     *) touch "$OUT/$name.failed" && FAILED=$((FAILED + 1)) && echo "$name: failed; see $OUT/$name.log" ;;
     esac
+}
+
+# study NAME COMMAND...: created by the command, if it is not there.
+study() {
+    local name=$1
+    shift
+    [[ "$KNOWN" == *"\"$name\""* ]] || "$@" --on none --storage "$STUDIES"
+}
+
+# What training methods do, and what it brings to train one fold first: workers go from one study to the next.
+studies() {
+    KNOWN=$("$PYTHON" -m hpo studies --json --storage "$STUDIES")
+    local methods=("$PYTHON" -m hpo methods) search=("$PYTHON" -m hpo launch --dataset breast --trials 60)
+    study breast-methods "${methods[@]}" breast --seeds 1 --folds 3
+    study breast-useful "${methods[@]}" breast geometric rigid full "sharpness-aware steps" adamw warm-up ema lion \
+        AUCM "running class means" adam --seeds 3 --folds 3 --name breast-useful
+    study breast-by-epochs "${search[@]}" --name breast-by-epochs --set search.rungs=epochs
+    study breast-by-folds "${search[@]}" --name breast-by-folds --set search.rungs=folds
+    study pneumonia-methods "${methods[@]}" pneumonia --seeds 1 --folds 3 --epochs 10
+    study adrenal3d-methods "${methods[@]}" adrenal3d "running class means" AUCM adam ema flip rigid affine geometric \
+        morphology elastic "tta flips" "14 pixels" progressive "sharpness-aware steps" "official selection" \
+        --seeds 1 --folds 3 --epochs 10
+    [ -n "${CREATE_ONLY:-}" ] && return
+    HPO_STORAGE=$STUDIES OUT=$OUT WORKERS=8 PYTHON=$PYTHON SECONDS_IN_ALL=$((END - $(date +%s) - 10)) \
+        benchmarks/gpu_workers.sh breast-methods breast-useful breast-by-epochs breast-by-folds pneumonia-methods \
+        adrenal3d-methods
 }
 
 training() {
@@ -62,11 +95,7 @@ training training-2d 60 2d --epochs 6 --seeds 2
 training training-3d 60 3d --epochs 3 --seeds 1 --rows 1188
 training folds-2d 60 folds --dataset breast --epochs 4
 training folds-3d 90 folds --dataset adrenal3d --batch 32 --epochs 3 --rows 640
-for dataset in breast pneumonia adrenal3d; do
-    part "methods-$dataset" 180 "$PYTHON" -m hpo methods "$dataset" --seeds 3 --folds 3 --workers "$WORKERS" \
-        --device cuda --storage "sqlite:///$OUT/methods.sqlite3" --log-dir "$OUT/logs" \
-        --checkpoint-dir "$OUT/checkpoints" --markdown
-done
+part studies "$SECONDS_IN_ALL" studies
 part alternatives-2d 120 "$PYTHON" benchmarks/alternatives.py 2d --device cuda --folds 5 --rounds 20
 part alternatives-3d 120 "$PYTHON" benchmarks/alternatives.py 3d --device cuda --folds 5 --batch 32 --rounds 10
 training packed-2d 90 packed --dataset breast --epochs 4 --at-once 1 2 4 8

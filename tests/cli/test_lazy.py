@@ -59,7 +59,7 @@ def test_every_file_of_a_command_is_in_a_table() -> None:
 
 
 def test_help_of_a_group_has_a_line_for_each_command_under_its_section() -> None:
-    text = cli.get_help(click.Context(cli, info_name="hpo"))
+    text = cli.get_help(click.Context(cli, info_name="hpo", **cli.context_settings))
     lines = [line.split() for line in text[text.index("Options:") :].splitlines()]
     named = [words[0] for words in lines if words and words[0] in cli.table]
     assert named == list(cli.table)

@@ -72,7 +72,7 @@ def command_of(words: list[str]) -> tuple[click.Command, click.Context, list[str
         click.UsageError: if there is no such command.
     """
     command: click.Command = cli
-    context = click.Context(cli)
+    context = click.Context(cli, **cli.context_settings)
     while isinstance(command, click.Group) and words and not words[0].startswith("-"):
         found = command.get_command(context, words[0])
         if found is None:
@@ -104,7 +104,7 @@ def options_of(command: click.Command) -> set[str]:
 
 def _below(command: click.Command) -> Iterator[click.Command]:
     if isinstance(command, click.Group):
-        context = click.Context(command)
+        context = click.Context(command, **cli.context_settings)
         for name in command.list_commands(context):
             if (found := command.get_command(context, name)) is not None:
                 yield found
