@@ -17,6 +17,10 @@ import pytest
 # Before torch is loaded: threads that spin at a barrier slow each other down where tests share the cores.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
+# Before scipy is loaded: on matrices of a few rows, with which tests work, its threads only wait for each other, and a
+# logistic regression takes ten times as long. What hpo trains has its own threads, one for each core.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 # pytest-xdist sets it for its processes, and pages would be as narrow as that.
 os.environ.pop("COLUMNS", None)
 
