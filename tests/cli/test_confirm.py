@@ -58,7 +58,7 @@ def _kill_a_worker(folder: Path) -> None:
     try:
         while (seen := _status(folder))["finished"] < 1 or not seen["running"]:
             assert time.monotonic() < deadline
-            time.sleep(0.1)
+            time.sleep(0.2)
     finally:
         worker.kill()
         worker.wait()

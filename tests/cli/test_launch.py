@@ -56,7 +56,7 @@ def test_people_get_tables_on_stdout(study: Path) -> None:
 
 
 def test_a_relaunch_of_a_finished_study_adds_none_and_more_trials_extend_it(study: Path) -> None:
-    again = hpo("launch", "--dataset", "digits", "--trials", "4", *SMALL, cwd=study)
+    again = hpo_here("launch", "--dataset", "digits", "--trials", "4", *SMALL, cwd=study)
     assert again.returncode == 0
     assert finished(study) == 4
     assert hpo("launch", "--dataset", "digits", "--trials", "5", *SMALL, "--workers", "1", cwd=study).returncode == 0
@@ -65,7 +65,7 @@ def test_a_relaunch_of_a_finished_study_adds_none_and_more_trials_extend_it(stud
 
 def test_a_launch_without_trials_keeps_the_number_of_the_study(study: Path) -> None:
     before = json.loads(hpo_here("status", "digits", "--json", cwd=study).stdout)["budget"]
-    assert hpo("launch", "--dataset", "digits", *SMALL, cwd=study).returncode == 0
+    assert hpo_here("launch", "--dataset", "digits", *SMALL, cwd=study).returncode == 0
     assert json.loads(hpo_here("status", "digits", "--json", cwd=study).stdout)["budget"] == before
 
 
@@ -98,7 +98,7 @@ def test_an_interrupted_launch_stops_cleanly_and_the_same_command_goes_on(tmp_pa
         text=True,
         env={key: value for key, value in os.environ.items() if not key.startswith("HPO_")},
     )
-    until(lambda: _training(tmp_path), 1800)
+    until(lambda: _training(tmp_path), 1800, pause=0.2)
     process.send_signal(signal.SIGINT)
     _, talk = process.communicate(timeout=1800)
     assert process.returncode == 130, talk
@@ -131,7 +131,7 @@ def test_a_launch_that_hpo_stop_ended_is_not_a_success(tmp_path: Path) -> None:
         text=True,
         env={key: value for key, value in os.environ.items() if not key.startswith("HPO_")},
     )
-    until(lambda: _training(tmp_path), 1800)
+    until(lambda: _training(tmp_path), 1800, pause=0.2)
     assert hpo_here("stop", "digits", "--now", cwd=tmp_path).returncode == 0
     _, talk = process.communicate(timeout=1800)
     assert process.returncode == 130, talk
