@@ -17,8 +17,11 @@ from hpo.cli.common import (
 )
 from hpo.cli.render.judgement import judgement_table
 from hpo.cli.render.page import page
+from hpo.cli.render.progress import download_bar
 from hpo.cli.streams import say, show
 from hpo.cli.work import Work, exit_code, network_work_options, start
+from hpo.data.folder import data_folder
+from hpo.data.missing import fetch_missing
 from hpo.outcome.families import answer_sentences
 from hpo.outcome.finalization import NETWORKS
 from hpo.outcome.finalization import finalize as finalize_search
@@ -82,6 +85,7 @@ def finalize(
     before any test sample is read.
     """
     study = open_named_study(study_name, work["storage"])
+    fetch_missing((study.spec.data, *study.spec.other_datasets()), data_folder(work["data_dir"]), download_bar)
 
     # Imported late: torch takes seconds, which --help, completion and wrong names need not wait for.
     from hpo.training.machine.device import set_up_process

@@ -24,13 +24,19 @@ from hpo.text import shell
 
 
 @click.command()
+@click.argument("source", metavar="[DATASET|FILE.toml]", required=False, shell_complete=complete_datasets)
 @click.option(
     "--dataset",
     metavar="NAME",
     shell_complete=complete_datasets,
-    help="One of the eight datasets; its study file ships with hpo.",
+    help="The same as DATASET: one of the eight; its study file ships with hpo.",
 )
-@click.option("--study-file", metavar="FILE", type=click.Path(path_type=Path), help="A study file of your own.")
+@click.option(
+    "--study-file",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="The same as FILE.toml: a study file of your own.",
+)
 @click.option("--name", metavar="STUDY", help="Name of the study.  [default: the dataset's short name]")
 @click.option(
     "--trials", metavar="N", type=click.IntRange(min=1), help="Finished trials in all.  [default: the file's]"
@@ -64,6 +70,7 @@ from hpo.text import shell
 @click.option("--test-only", is_flag=True, help="With --on slurm: ask the cluster about the job, submit nothing.")
 @click.option("--dry-run", is_flag=True, help="With --on slurm: print the script, submit and store nothing.")
 def launch(
+    source: str | None,
     dataset: str | None,
     study_file: Path | None,
     name: str | None,
@@ -80,10 +87,10 @@ def launch(
 ) -> int:
     """Create or resume a study and train until its trials are finished.
 
-    Ctrl-C stops cleanly; the same command resumes. A larger --trials extends a finished study. With --on slurm the
-    workers are jobs, which outlive this command.
+    Data that are not there are downloaded. Ctrl-C stops cleanly; the same command resumes. A larger --trials extends a
+    finished study. With --on slurm the workers are jobs, which outlive this command.
     """
-    spec = _spec(dataset, study_file, (*overrides, *((f"budget.trials={trials}",) if trials else ())))
+    spec = _spec(source, dataset, study_file, (*overrides, *((f"budget.trials={trials}",) if trials else ())))
     name = spec.dataset if name is None else name
     if hours is not None:
         check_hours(work["on"])
@@ -106,7 +113,9 @@ def launch(
     return exit_code(work, is_done=launched.is_done)
 
 
-def _spec(dataset: str | None, study_file: Path | None, overrides: tuple[str, ...]) -> StudySpec:
-    if (dataset is None) == (study_file is None):
-        raise UsageError("give --dataset NAME or --study-file FILE, one of the two")
-    return load_spec(study_file, overrides) if study_file else default_spec(dataset or "", overrides)
+def _spec(source: str | None, dataset: str | None, study_file: Path | None, overrides: tuple[str, ...]) -> StudySpec:
+    if sum(given is not None for given in (source, dataset, study_file)) != 1:
+        raise UsageError("give one of DATASET (or --dataset NAME) and FILE.toml (or --study-file FILE)")
+    if study_file is None and source is not None and source.endswith(".toml"):
+        study_file = Path(source)
+    return load_spec(study_file, overrides) if study_file else default_spec(source or dataset or "", overrides)

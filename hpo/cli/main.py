@@ -146,15 +146,14 @@ def cli() -> None:
     """Search hyperparameters for Deep AUC Maximization on MedMNIST.
 
     \b
-    hpo data fetch adrenal3d                        get the data
-    hpo launch --dataset adrenal3d --trials 200     create or resume the study, and train
-    hpo worker adrenal3d                            attach one more worker
-    hpo launch --dataset adrenal3d --on slurm       workers as jobs of a cluster
-    hpo status adrenal3d --watch                    watch
-    hpo best adrenal3d                              the ranked list
-    hpo confirm adrenal3d                           retrain the best, on new seeds and folds
-    hpo finalize adrenal3d                          open the test set, once
-    hpo report adrenal3d                            write the report
+    hpo launch adrenal3d --trials 200     get the data, create or resume the study, and train
+    hpo launch adrenal3d --on slurm       workers as jobs of a cluster
+    hpo worker adrenal3d                  attach one more worker
+    hpo status adrenal3d --watch          watch
+    hpo best adrenal3d                    the ranked list
+    hpo confirm adrenal3d                 retrain the best, on new seeds and folds
+    hpo finalize adrenal3d                open the test set, once
+    hpo report adrenal3d                  write the report
     """
     log_to_stderr()
 

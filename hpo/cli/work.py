@@ -22,6 +22,7 @@ from hpo.cli.common import (
     storage_option,
 )
 from hpo.cli.completers import complete_backends
+from hpo.cli.render.progress import download_bar
 from hpo.cli.render.status import watching
 from hpo.cli.streams import say, show
 from hpo.data.folder import data_folder
@@ -231,6 +232,7 @@ def _request(name: str, work: Work) -> LaunchRequest:
         checkpoint_dir=work["checkpoint_dir"],
         options=work["slurm"] if work["on"] == "slurm" else None,
         watching=watching,
+        downloading=download_bar,
     )
 
 

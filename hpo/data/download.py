@@ -7,9 +7,9 @@ import errno
 import fcntl
 import hashlib
 import http.client
+import logging
 import os
 import re
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -18,6 +18,7 @@ from io import FileIO
 from pathlib import Path
 
 from hpo.data.files import has_right_checksum, md5
+from hpo.data.reach import unreachable
 from hpo.errors import DataError, OutputError
 from hpo.files import move_into_place
 from hpo.study.catalogue import Dataset
@@ -25,10 +26,21 @@ from hpo.study.catalogue import Dataset
 Progress = Callable[[int, int | None], None]
 """Called with the bytes received so far and the total, which is None if the server does not state it."""
 
+SOURCE = "https://zenodo.org/records/10519652"
+"""MedMNIST's page with the files, the one that the package medmnist downloads from."""
+
+MIRROR_VARIABLE = "HPO_DATA_URL"
+"""Web address of a folder that has the files, to be used instead of SOURCE."""
+
 PAUSES = (1.0, 2.0, 4.0, 8.0)
 _TIMEOUT_S = 30.0
+_CONNECT_S, _SLOW_S = 10.0, 1.5
+_OFFICIAL_NAME = re.compile(r"[a-z]+mnist(3d)?(_\d+)?")
 _CHUNK = 1 << 18
 _WORTH_ANOTHER_TRY = (408, 425, 429, 500, 502, 503, 504)
+
+
+_log = logging.getLogger(__name__)
 
 
 class _InterruptedTransferError(Exception):
@@ -55,7 +67,8 @@ def fetch(
         Path of the file, or the folder if the dataset has no file.
 
     Raises:
-        DataError: if the file cannot be downloaded, has the wrong checksum, or is being fetched by another process.
+        DataError: if the file cannot be downloaded, has the wrong checksum, or is being fetched by another process;
+            says what to put where by hand.
         OutputError: if it cannot be written.
     """
     target = folder / dataset.file_name
@@ -63,16 +76,21 @@ def fetch(
         return folder
     if has_right_checksum(dataset, target):
         return target
-    address = url or _official_address(dataset)
+    address = url or address_of(dataset)
+    if address is None:
+        raise DataError(f"{dataset.name} is not among the files at {SOURCE}; put {dataset.file_name} into {folder}")
     if not address.lower().startswith(("http://", "https://")):
         raise DataError(f"{address} is not a web address; give one that begins with http:// or https://")
     if target.is_dir():
         raise OutputError(f"{target} is a folder, not a file; remove it, then fetch again")
+    by_hand = _by_hand(dataset, folder)
     part = target.with_name(f"{target.name}.part")
     with _locked(part) as file:
         if has_right_checksum(dataset, target):
             part.unlink()
             return target
+        if problem := unreachable(address, _CONNECT_S, _SLOW_S, lambda: _log.info(f"no answer yet. {by_hand}")):
+            raise DataError(f"{address} cannot be reached ({problem}). {by_hand}")
         was_continued = _transfer(address, file, part, progress, pauses)
         if was_continued and _checksum(file) != dataset.md5:
             # The existing part belongs to another file, or the file on the server has changed since.
@@ -82,7 +100,7 @@ def fetch(
         if found != dataset.md5:
             part.unlink()
             problem = f"MD5 of its {file.tell():,} bytes is {found}, not {dataset.md5}"
-            raise DataError(f"{address} is not {dataset.file_name}: {problem}; nothing was kept, try another --url")
+            raise DataError(f"{address} is not {dataset.file_name}: {problem}; nothing was kept. {by_hand}")
         with _as_output_error(target):
             move_into_place(part, target)
     return target
@@ -133,7 +151,9 @@ def _attempt(url: str, file: FileIO, path: Path, progress: Progress) -> None:
             return
         if error.code in _WORTH_ANOTHER_TRY:
             raise _InterruptedTransferError(f"HTTP {error.code} {error.reason}") from None
-        raise DataError(f"{url} answers HTTP {error.code} {error.reason}; try another --url") from None
+        raise DataError(
+            f"{url} answers HTTP {error.code} {error.reason}; another address may be given as {MIRROR_VARIABLE}"
+        ) from None
     except urllib.error.URLError:
         raise
     except (OSError, http.client.HTTPException) as error:
@@ -242,9 +262,17 @@ def _as_output_error(path: Path) -> Iterator[None]:
         raise OutputError(f"{path} cannot be written: {error.strerror}; give another --data-dir") from None
 
 
-def _official_address(dataset: Dataset) -> str:
-    # medmnist prints to stdout if torchvision fails to load, but stdout is reserved for results.
-    with contextlib.redirect_stdout(sys.stderr):
-        from medmnist import INFO
+def address_of(dataset: Dataset) -> str | None:
+    """Return the web address of a dataset's file: on the mirror, if there is one, else of MedMNIST; None if neither."""
+    if mirror := os.environ.get(MIRROR_VARIABLE):
+        return f"{mirror.rstrip('/')}/{dataset.file_name}"
+    if not _OFFICIAL_NAME.fullmatch(dataset.official_name):
+        return None
+    return f"{SOURCE}/files/{dataset.file_name}?download=1"
 
-    return str(INFO[dataset.official_name]["url"])
+
+def _by_hand(dataset: Dataset, folder: Path) -> str:
+    return (
+        f"Without a network: put {dataset.file_name} (MD5 {dataset.md5}), from {SOURCE}, into {folder.absolute()}, or "
+        f"name the folder that has it by --data-dir; a mirror by {MIRROR_VARIABLE}; check proxy settings, too."
+    )

@@ -28,14 +28,17 @@ def refused(run: subprocess.CompletedProcess[str], code: int, *facts: object) ->
     ("arguments", "code", "facts"),
     [
         (["launch"], 2, ["--dataset", "--study-file"]),
+        (["launch", "digits", "--dataset", "digits"], 2, ["--dataset", "--study-file"]),
         (["launch", "--dataset", "brest"], 2, ["brest", "breast"]),
+        (["launch", "brest"], 2, ["brest", "breast"]),
+        (["launch", "none.toml"], 3, ["none.toml"]),
         (["launch", "--dataset", "digits", "--trials", "0"], 2, ["--trials"]),
         (["launch", "--dataset", "digits", "--workers", "0"], 2, ["--workers"]),
         (["launch", "--study-file", "none.toml"], 3, ["none.toml"]),
         (["launch", "--dataset", "digits", "--set", "space.margn.low=0.5"], 3, ["margn", "margin"]),
         (["launch", "--dataset", "digits", "--set", "space.margin.low=7"], 3, ["margin", 7, 0, 1]),
         (["launch", "--dataset", "digits", "--set", "budget.epochs"], 2, ["--set", "budget.epochs"]),
-        (["launch", "--dataset", "breast", "--data-dir", "empty"], 4, ["breastmnist.npz", "`hpo data fetch breast`"]),
+        (["launch", "--dataset", "breast", "--data-dir", "empty"], 4, ["breastmnist.npz", "--data-dir"]),
         (["launch", "--dataset", "digits", "--storage", "no url"], 5, ["--storage", "sqlite:///FILE"]),
         (["launch", "--dataset", "digits", "--on", "none", "--storage", "orakel://x/y"], 5, ["orakel"]),
         (["launch", "--dataset", "digits", "--on", "none", "--storage", NOBODY_LISTENS], 5, ["127.0.0.1"]),
@@ -56,7 +59,8 @@ def test_a_wrong_call_is_one_sentence_and_an_exit_code(
     tmp_path: Path, arguments: list[str], code: int, facts: list[object]
 ) -> None:
     (tmp_path / "empty").mkdir()
-    refused(hpo_here(*arguments, cwd=tmp_path), code, *facts)
+    away = {"HPO_DATA_URL": "http://127.0.0.1:9", "no_proxy": "127.0.0.1"}
+    refused(hpo_here(*arguments, cwd=tmp_path, **away), code, *facts)
     assert [path.name for path in tmp_path.iterdir() if path.name != "empty"] in ([], ["hpo.sqlite3"])
 
 

@@ -11,11 +11,13 @@ import socket
 import tempfile
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
-from hpo.data.download import fetch
+from hpo.data.download import SOURCE, fetch
+from hpo.data.reach import unreachable
 from hpo.errors import DataError, OutputError
 from hpo.study.catalogue import Dataset, find_dataset
 from tests.data.server import Faults, serving
@@ -178,7 +180,7 @@ def test_a_file_of_unnamed_length_is_fetched(dataset: Dataset, tmp_path: Path) -
 def test_a_wrong_file_is_refused_and_nothing_of_it_is_kept(dataset: Dataset, tmp_path: Path) -> None:
     with serving(bytes(1000)) as server, pytest.raises(DataError) as refused:
         fetch(dataset, tmp_path, server.url)
-    assert unmentioned(refused.value, server.url, "breastmnist.npz", "MD5", 1_000, dataset.md5, "--url") == []
+    assert unmentioned(refused.value, server.url, "breastmnist.npz", "MD5", 1_000, dataset.md5, "HPO_DATA_URL") == []
     assert files_in(tmp_path) == []
 
 
@@ -195,7 +197,7 @@ def test_a_refusal_is_reported_at_once_with_its_number(dataset: Dataset, tmp_pat
         pytest.raises(DataError) as refused,
     ):
         fetch(dataset, tmp_path, server.url)
-    assert unmentioned(refused.value, server.url, 404, "--url") == []
+    assert unmentioned(refused.value, server.url, 404, "HPO_DATA_URL") == []
     assert len(server.ranges) == 1
     assert files_in(tmp_path) == []
 
@@ -213,6 +215,47 @@ def test_a_server_that_is_not_there_is_reported_at_once(dataset: Dataset, tmp_pa
     with pytest.raises(DataError) as refused:
         fetch(dataset, tmp_path, url)
     assert unmentioned(refused.value, url, os.strerror(errno.ECONNREFUSED), "proxy") == []
+
+
+def test_a_server_that_is_not_there_is_answered_with_what_to_put_where(dataset: Dataset, tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}/file.npz"
+        with pytest.raises(DataError) as refused:
+            fetch(dataset, tmp_path, url)
+    wanted = (dataset.file_name, dataset.md5, SOURCE, tmp_path, "--data-dir", "HPO_DATA_URL")
+    assert unmentioned(refused.value, *wanted) == []
+
+
+@contextmanager
+def silent_server() -> Iterator[str]:
+    """A server that answers no connection, as behind a firewall that drops packets: its queue is full."""
+    with socket.socket() as server, ExitStack() as waiting:
+        server.bind(("127.0.0.1", 0))
+        server.listen(0)
+        for _ in range(4):
+            client = waiting.enter_context(socket.socket())
+            client.setblocking(False)
+            client.connect_ex(server.getsockname())
+        yield f"http://127.0.0.1:{server.getsockname()[1]}/file.npz"
+
+
+def test_a_server_that_is_silent_is_given_up_and_the_user_hears_before_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    said: list[str] = []
+    with silent_server() as url:
+        problem = unreachable(url, seconds=0.2, slow=0.1, say_slow=lambda: said.append("slow"))
+    assert said == ["slow"]
+    assert unmentioned(problem, "127.0.0.1", 0.2) == []
+
+
+def test_a_name_that_nobody_knows_is_unreachable(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "not known")
+
+    monkeypatch.setenv("no_proxy", "*")
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    assert unmentioned(unreachable("https://a.invalid/x", 9.0, 9.0, lambda: None), "a.invalid", "not known") == []
 
 
 def test_proxies_of_the_environment_are_used(dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

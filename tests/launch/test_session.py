@@ -43,7 +43,11 @@ def test_a_study_is_created_and_resumed_without_workers(tmp_path: Path, log: lis
         launch(digits(7, "budget.epochs=1"), request(storage), on="none")
 
 
-def test_data_that_are_not_there_are_noticed_before_a_database_is_made(tmp_path: Path) -> None:
+def test_data_that_cannot_be_had_are_noticed_before_a_database_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HPO_DATA_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
     spec = load_spec(builtin_study_file("breast"), ())
     with pytest.raises(DataError):
         launch(spec, request(f"sqlite:///{tmp_path}/s.db", data_dir=tmp_path), on="none")

@@ -63,6 +63,10 @@ def table_bars() -> Iterator[Callable[[str, int, int], None]]:
 @contextmanager
 def download_bars() -> Iterator[Callable[[str], AbstractContextManager[Callable[[int, int | None], None]]]]:
     """Yield a function that opens a bar for a download, updated with the bytes done and in all, None if unknown."""
+    console = messages()
+    if not console.is_terminal:
+        yield _download_lines
+        return
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(),
@@ -70,7 +74,7 @@ def download_bars() -> Iterator[Callable[[str], AbstractContextManager[Callable[
         TransferSpeedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=messages()) as bars:
+    with Progress(*columns, console=console) as bars:
 
         @contextmanager
         def bar(name: str) -> Iterator[Callable[[int, int | None], None]]:
@@ -79,6 +83,28 @@ def download_bars() -> Iterator[Callable[[str], AbstractContextManager[Callable[
             bars.update(task, description=f"{name} ok")
 
         yield bar
+
+
+@contextmanager
+def download_bar(name: str) -> Iterator[Callable[[int, int | None], None]]:
+    """Open a bar for one download; as `download_bars`."""
+    with download_bars() as bars, bars(name) as bar:
+        yield bar
+
+
+@contextmanager
+def _download_lines(name: str) -> Iterator[Callable[[int, int | None], None]]:
+    beat, last = _plain(), 0
+
+    def downloaded(done: int, total: int | None) -> None:
+        nonlocal last
+        last = done
+        if total:
+            beat(name, done / total)
+
+    yield downloaded
+    if last:
+        say(f"{name}: {last:,} bytes, MD5 as it should be")
 
 
 def _plain() -> Beat:

@@ -17,6 +17,7 @@ from hpo.registry import Registry
 
 if TYPE_CHECKING:
     from hpo.data.development import Development
+    from hpo.data.missing import Downloading
     from hpo.search.study import Study
     from hpo.study.spec import StudySpec
 
@@ -30,6 +31,11 @@ _log = logging.getLogger(__name__)
 def unwatched(_study: Study) -> AbstractContextManager[Callable[[], None]]:
     """Return a context that does nothing."""
     return nullcontext(lambda: None)
+
+
+def unseen_download(_name: str) -> AbstractContextManager[Callable[[int, int | None], None]]:
+    """Return a context that shows nothing of a download."""
+    return nullcontext(lambda _had, _total: None)
 
 
 @dataclass(frozen=True)
@@ -49,6 +55,7 @@ class LaunchRequest:
         sets_trials: whether the number of trials follows from `hours`.
         options: what only one backend understands: `SlurmOptions` for slurm.
         watching: see `Watching`; for a backend that waits for its workers.
+        downloading: a context around the download of a dataset of that name, for data that are not there yet.
     """
 
     study: str
@@ -63,6 +70,7 @@ class LaunchRequest:
     sets_trials: bool = False
     options: object = None
     watching: Watching = field(default=unwatched, repr=False)
+    downloading: Downloading = field(default=unseen_download, repr=False)
 
     def address(self) -> str:
         """Return the database URL, with its password; raises StorageError if it is malformed."""
@@ -179,15 +187,18 @@ class Backend(ABC):
 
 
 def load_data(spec: StudySpec, request: LaunchRequest) -> Development:
-    """Load the development set of a study, and say what is amiss with how it is divided.
+    """Load the development set of a study, downloaded if it is not there; say what is amiss with how it is divided.
 
     Raises:
         DataError: if the data are missing, altered, misshapen or unreachable.
+        OutputError: if they cannot be written.
     """
     from hpo.data.development import load_development
     from hpo.data.folds import official_crossings
+    from hpo.data.missing import fetch_missing
     from hpo.data.others import check_others
 
+    fetch_missing((spec.data, *spec.other_datasets()), request.data_dir, request.downloading)
     check_others(spec.other_datasets(), request.data_dir)
     development = load_development(spec.data, request.data_dir, spec.scoring.groups)
     if note := official_crossings(development, spec.scoring):
