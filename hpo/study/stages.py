@@ -63,3 +63,22 @@ def trained(stages: tuple[Stage, ...], reported: Stage) -> int:
     """Return the epochs over single folds that a trial has trained at a report."""
     before = max((stage for stage in stages if stage.folds < reported.folds), default=Stage(0, 0))
     return before.folds * max(before.epochs, reported.epochs) + (reported.folds - before.folds) * reported.epochs
+
+
+def share_of_next(stages: tuple[Stage, ...], epoch: int, progress: float) -> float:
+    """Return which share of the report that comes next has been trained, 0 to 1.
+
+    Args:
+        epoch: of the last report, 0 before the first.
+        progress: share of the epochs over single folds of the whole trial that has been trained.
+    """
+    done, shares = progress * stages[-1].cost, []
+    last, had = 0, 0
+    for step in steps(stages):
+        reaches = trained(stages, step)
+        # An epoch is reported once more when further folds come to it, so a trial may be at several places.
+        if last == epoch:
+            shares.append((done - had) / (reaches - had))
+        last, had = step.epochs, reaches
+    share = min(shares, key=lambda one: abs(one - min(1.0, max(0.0, one))), default=0.0)
+    return min(1.0, max(0.0, share))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import threading
 import urllib.error
@@ -15,6 +16,8 @@ import optuna
 import pytest
 import sqlalchemy as sa
 
+from hpo.cli.render.page import PlainConsole
+from hpo.cli.render.status import read_view, render_status
 from hpo.errors import StudyNotFoundError
 from hpo.outcome.candidates import choose_candidates, warnings
 from hpo.search.dashboard.notes import trial_note
@@ -23,6 +26,7 @@ from hpo.search.database import schema
 from hpo.search.database.database import Database
 from hpo.search.queries.status import read_status
 from hpo.search.queries.trials import read_best, read_curve, read_record, read_trials
+from hpo.search.queue.claiming import renew
 from hpo.search.queue.reporting import finish, record_report
 from hpo.search.queue.workers import this_process
 from hpo.search.study import Study, create_or_open, open_study
@@ -59,6 +63,19 @@ def test_a_study_with_nothing_running_promises_no_end(database: Database) -> Non
     study = create_or_open(database, "empty", make_spec(8))
     status = read_status(study)
     assert (status.best, status.trials_per_hour, status.seconds_left) == (None, None, None)
+
+
+def test_a_running_trial_moves_within_an_epoch(database: Database) -> None:
+    study = create_or_open(database, "breast", make_spec(1, epochs=4))
+    held = claimed(study)
+    record_report(held, make_report(1, 0.7))
+    assert renew(held, 0.25 + 0.25 * 0.4).held
+    (running,) = read_status(study).running
+    assert (running.epoch, running.epochs) == (1, 4)
+    assert running.epoch_share == pytest.approx(0.4)
+    shown = PlainConsole(width=200, file=io.StringIO())
+    shown.print(render_status(*read_view(study)))
+    assert unmentioned(shown.file.getvalue(), "1/4 +40.0 %") == []
 
 
 def test_the_pace_forgets_what_was_before_a_pause(study: Study) -> None:

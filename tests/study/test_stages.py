@@ -6,7 +6,7 @@ import pytest
 
 from hpo.errors import StudyFileError
 from hpo.study.files import check_spec
-from hpo.study.stages import Stage, make_stages, steps, trained
+from hpo.study.stages import Stage, make_stages, share_of_next, steps, trained
 
 
 def stages(*pairs: tuple[int, int]) -> tuple[Stage, ...]:
@@ -39,6 +39,24 @@ def test_folds_together_are_reported_once_an_epoch() -> None:
 def test_folds_that_come_later_catch_up_together() -> None:
     expected = stages((1, 1), (1, 2), (3, 1), (3, 2), (3, 3))
     assert steps(stages((1, 2), (3, 2), (3, 3))) == list(expected)
+
+
+@pytest.mark.parametrize("each", [stages((5, 9)), stages((1, 3), (1, 9), (3, 9), (5, 9))])
+def test_the_share_of_the_next_report_follows_from_what_is_trained(each: tuple[Stage, ...]) -> None:
+    before, had = 0, 0
+    for step in steps(each):
+        reaches = trained(each, step)
+        for share in (0.1, 0.5, 0.9):
+            progress = (had + share * (reaches - had)) / each[-1].cost
+            assert share_of_next(each, before, progress) == pytest.approx(share)
+        before, had = step.epochs, reaches
+
+
+def test_the_share_of_the_next_report_stays_within_bounds() -> None:
+    assert share_of_next(stages((2, 4)), 1, 0.25) == 0.0
+    # All its steps are done, but it is being scored.
+    assert share_of_next(stages((2, 4)), 0, 0.25 + 1e-9) == 1.0
+    assert share_of_next(stages((2, 4)), 4, 1.0) == 0.0
 
 
 def test_what_is_trained_at_a_report_counts_each_epoch_of_each_fold_once() -> None:

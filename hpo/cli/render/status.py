@@ -152,7 +152,8 @@ class PlainView:
         status = read_status(self._study)
         for running in status.running:
             value = "" if status.of_networks else f", AUC {with_error(running.auc, running.standard_error)}"
-            self._say(f"trial {running.number} runs: epoch {running.epoch} of {running.epochs}{value}")
+            share = f" and {100 * running.epoch_share:.1f} % of the next"
+            self._say(f"trial {running.number} runs: epoch {running.epoch} of {running.epochs}{share}{value}")
         pace = f", {status.trials_per_hour:.1f} {_unit(status)}/h" if status.trials_per_hour else ""
         left = f", left {duration(status.seconds_left)}" if status.seconds_left else ""
         best = "" if status.of_networks else f", best {valued(status.best)}"

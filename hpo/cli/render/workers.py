@@ -74,7 +74,7 @@ def _cells(running: RunningTrial, worker: WorkerRow | None) -> tuple[RenderableT
         running.worker,
         worker.device if worker else "",
         str(running.number) + (f" {shown_name(running.reference, running.epochs)}" if running.reference else ""),
-        f"{running.epoch}/{running.epochs}",
+        f"{running.epoch}/{running.epochs} +{100 * running.epoch_share:.1f} %",
         ProgressBar(total=1.0, completed=running.progress, width=20),
         with_error(running.auc, running.standard_error),
         f"{duration(running.seconds)} ago",

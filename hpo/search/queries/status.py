@@ -12,8 +12,10 @@ from hpo.search.database import schema
 from hpo.search.database.schema import AnyRow, database_now
 from hpo.search.queries.trial_rows import Value
 from hpo.search.queries.trials import by_value, is_live, value_of
+from hpo.search.strategy.pruner import stages_of
 from hpo.search.study import Study, hpo_studies
-from hpo.study.planned import epochs_at
+from hpo.study.planned import epochs_at, planned_trial
+from hpo.study.stages import make_stages, share_of_next
 
 _trials = schema.trials.c
 
@@ -24,6 +26,7 @@ class RunningTrial:
 
     Attributes:
         progress: share of the trial that is done, 0 to 1.
+        epoch_share: share of the epoch in progress that is done, 0 to 1, over all folds that take part in it.
         reference: name of the baseline, None if it is not one.
         seconds: since its lease was last renewed.
     """
@@ -33,6 +36,7 @@ class RunningTrial:
     epoch: int
     epochs: int
     progress: float
+    epoch_share: float
     auc: float | None
     standard_error: float | None
     reference: str | None
@@ -129,12 +133,17 @@ def _added_through_optuna(study: Study) -> sa.Select[Any]:
 
 
 def _running(study: Study, row: AnyRow) -> RunningTrial:
+    planned, epochs = planned_trial(study.spec, row.place), epochs_at(study.spec, row.place)
+    stages = stages_of(study.spec, planned=planned is not None)
+    if planned is not None and planned.is_network:
+        stages = make_stages((), 1, epochs)
     return RunningTrial(
         number=row.trial_number,
         worker=row.worker,
         epoch=row.epoch or 0,
-        epochs=epochs_at(study.spec, row.place),
+        epochs=epochs,
         progress=row.progress,
+        epoch_share=share_of_next(stages, row.epoch or 0, row.progress),
         auc=row.auc,
         standard_error=row.standard_error,
         reference=row.reference,
