@@ -9,6 +9,7 @@ HpoError                    base class                                          
     StudyConflictError      the study exists with a different spec               7
     DeviceError             the requested device is missing or too small         8
     OutputError             a file or folder cannot be written, or disk full     9
+    DeclinedError           somebody was asked, and said no                    130
     StudyStoppedError       too many trials failed because of their settings    10
     WorkersFailedError      local workers failed or were killed                  that of the worker; 8 if killed
 
@@ -84,6 +85,12 @@ class OutputError(HpoError):
     """A file or folder cannot be written, or the disk is full."""
 
     exit_code = 9
+
+
+class DeclinedError(HpoError):
+    """Somebody was asked whether something long should begin, and said no."""
+
+    exit_code = 130
 
 
 class StudyStoppedError(HpoError):

@@ -12,6 +12,7 @@ from typing import Any, TypedDict
 import click
 from click.core import ParameterSource
 
+from hpo.cli.asking import agrees
 from hpo.cli.common import (
     CountOrAuto,
     F,
@@ -49,6 +50,7 @@ class Work(TypedDict):
     device: str
     log_dir: Path
     checkpoint_dir: str | None
+    yes: bool
     slurm: SlurmOptions
 
 
@@ -99,6 +101,8 @@ _WORKER_OPTIONS: tuple[Callable[[Any], Any], ...] = (
     ),
 )
 
+_YES = click.option("--yes", "-y", is_flag=True, help="Start without asking, even what takes days.")
+
 _SLURM_OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option(
         "--preset", type=click.Choice(tuple(PRESETS)), default="generic", help="The cluster; see hpo slurm presets."
@@ -140,13 +144,13 @@ _ONLY_WITH_SLURM = {*_SLURM_NAMES, "test_only", "dry_run"}
 
 def work_options(command: F) -> F:
     """Add `--on` and the options of workers and jobs; the command gets them as one argument, `work`."""
-    return _collected(command, (_ON, *_WORKER_OPTIONS, *_SLURM_OPTIONS))
+    return _collected(command, (_ON, *_WORKER_OPTIONS, _YES, *_SLURM_OPTIONS))
 
 
 def network_work_options(command: F) -> F:
     """Add the same options but that of checkpoints, which final networks have in the folder of the result."""
     options = (option for option in _WORKER_OPTIONS if option is not checkpoint_dir_option)
-    return _collected(command, (_ON, *options, *_SLURM_OPTIONS))
+    return _collected(command, (_ON, *options, _YES, *_SLURM_OPTIONS))
 
 
 def job_options(command: F) -> F:
@@ -232,6 +236,7 @@ def _request(name: str, work: Work) -> LaunchRequest:
         checkpoint_dir=work["checkpoint_dir"],
         options=work["slurm"] if work["on"] == "slurm" else None,
         watching=watching,
+        agrees=(lambda _hours: True) if work["yes"] else agrees,
         downloading=download_bar,
     )
 

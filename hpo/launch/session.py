@@ -5,14 +5,15 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
-from hpo.errors import UsageError
+from hpo.errors import DeclinedError, StorageError, StudyNotFoundError, UsageError
 from hpo.launch.backends.base import BACKENDS, LaunchRequest, Submission
 from hpo.revision import code_version
+from hpo.search.admin.studies import delete_study
 from hpo.search.admin.widening import widen
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import open_database
 from hpo.search.queries.status import read_status
-from hpo.search.study import BudgetRule, Study, create_or_open
+from hpo.search.study import BudgetRule, Study, create_or_open, open_named_study
 from hpo.study.spec import StudySpec
 from hpo.text import shell
 
@@ -56,12 +57,14 @@ def launch(
 
     Raises:
         UsageError, DataError, StorageError, StudyConflictError, DeviceError, OutputError: before anything is trained.
+        DeclinedError: if `request.agrees` says no; a study that was created for this launch is deleted again.
         WorkersFailedError: if local workers ended with an error.
     """
     with BACKENDS.find(on)() as backend:
         if request.hours is not None:
             check_hours(on)
         backend.check(spec, request)
+        is_new = not _exists(request)
         study = create_or_resume(spec, name=request.study, storage=request.storage, budget=budget, extend=extend)
         if spec.data.caution and spec.scoring.rows != "official":
             _log.info(f"caution: {spec.data.caution}")
@@ -69,13 +72,28 @@ def launch(
         if status.is_done and not request.sets_trials:
             _log.info(f"nothing is left to do; more trials: a larger --trials; hpo best {shell(study.name)}")
             return Launched(study, is_done=True)
-        submission = backend.submit(study, request)
+        try:
+            submission = backend.submit(study, request)
+        except DeclinedError:
+            # It would refuse the cheaper settings that were advised.
+            if is_new:
+                delete_study(study.database, study.name, alone=True)
+            raise
         if not backend.waits:
             return Launched(study, submission)
         status = read_status(study)
         if not status.is_done:
             _log.info(f"stopped: {status.finished} of {status.budget} trials finished; the same command continues")
         return Launched(study, submission, is_done=status.is_done)
+
+
+def _exists(request: LaunchRequest) -> bool:
+    try:
+        open_named_study(request.study, request.storage)
+    except (StudyNotFoundError, StorageError):
+        # If there is more to it, the creation of the study tells.
+        return False
+    return True
 
 
 def check_hours(on: str) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from hpo.errors import DataError, StudyConflictError, UsageError
-from hpo.launch.backends.base import LaunchRequest, Submission
+from hpo.errors import DataError, DeclinedError, StudyConflictError, StudyNotFoundError, UsageError
+from hpo.launch.backends.base import BACKENDS, LaunchRequest, Submission
 from hpo.launch.backends.local import WorkerEnd
-from hpo.launch.backends.local_launch import _fit_trials, workers_failed
+from hpo.launch.backends.local_launch import _ask, _fit_trials, workers_failed
+from hpo.launch.backends.nowhere import NoWorkers
 from hpo.launch.estimate import Estimate, least_trials
 from hpo.launch.session import launch
 from hpo.search.queries.status import read_status
@@ -20,6 +23,8 @@ from hpo.search.worker.loop import run_worker
 from hpo.study.files import builtin_study_file, load_spec
 from hpo.study.spec import StudySpec
 from hpo.testing.trainer import FakeTrainer
+from hpo.testing.trials import claimed
+from tests.plugins import kept_registries
 
 
 def digits(trials: int, *overrides: str) -> StudySpec:
@@ -113,3 +118,50 @@ def test_a_study_is_widened_by_the_option_only_and_what_changed_is_told(tmp_path
     assert "extended: space.learning_rate.low: stored 0.0001, asked 1e-05" in log
     with pytest.raises(StudyConflictError, match="epochs"):
         launch(digits(5, "budget.epochs=1"), request(storage), on="none", extend=True)
+
+
+class Declining(NoWorkers):
+    """A backend whose user, who is asked, says no."""
+
+    def submit(self, study: Study, request: LaunchRequest) -> Submission:
+        status = read_status(study)
+        _ask(study, request, status, Estimate(9 * 3600, trials=5, epochs=1, trained_share=1.0, parallel=1))
+        return super().submit(study, request)
+
+
+@pytest.fixture
+def declining() -> Iterator[str]:
+    with kept_registries():
+        BACKENDS.register("declining", Declining)
+        yield "declining"
+
+
+def test_a_study_of_days_that_somebody_declines_leaves_nothing_behind(tmp_path: Path, declining: str) -> None:
+    storage = f"sqlite:///{tmp_path}/s.db"
+    asked: list[float] = []
+
+    def say_no(hours: float) -> bool:
+        asked.append(hours)
+        return False
+
+    with pytest.raises(DeclinedError):
+        launch(digits(5), request(storage, agrees=say_no), on=declining)
+    assert asked == [45]
+    with pytest.raises(StudyNotFoundError):
+        open_named_study("s", storage)
+    launch(digits(5), request(storage), on="none")
+    with pytest.raises(DeclinedError):
+        launch(digits(5), request(storage, agrees=say_no), on=declining)
+    assert open_named_study("s", storage).spec.budget.trials == 5
+
+
+def test_nobody_is_asked_about_a_short_study_or_one_that_was_begun(tmp_path: Path, declining: str) -> None:
+    storage = f"sqlite:///{tmp_path}/s.db"
+    study = launch(digits(5), request(storage), on=declining).study
+    never = request(storage, agrees=lambda _hours: False)
+    short = Estimate(3600, trials=5, epochs=1, trained_share=1.0, parallel=1)
+    _ask(study, never, read_status(study), short)
+    days = dataclasses.replace(short, trials=50)
+    _ask(study, dataclasses.replace(never, hours=3.0), read_status(study), days)
+    claimed(study)
+    _ask(study, never, read_status(study), days)

@@ -55,6 +55,7 @@ class LaunchRequest:
         sets_trials: whether the number of trials follows from `hours`.
         options: what only one backend understands: `SlurmOptions` for slurm.
         watching: see `Watching`; for a backend that waits for its workers.
+        agrees: called with the estimated hours of a study that takes days, for a backend that estimates; False ends it.
         downloading: a context around the download of a dataset of that name, for data that are not there yet.
     """
 
@@ -70,6 +71,7 @@ class LaunchRequest:
     sets_trials: bool = False
     options: object = None
     watching: Watching = field(default=unwatched, repr=False)
+    agrees: Callable[[float], bool] = field(default=lambda _hours: True, repr=False)
     downloading: Downloading = field(default=unseen_download, repr=False)
 
     def address(self) -> str:

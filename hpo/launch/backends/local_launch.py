@@ -10,7 +10,7 @@ from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from hpo.errors import DeviceError, UsageError, WorkersFailedError
+from hpo.errors import DeclinedError, DeviceError, UsageError, WorkersFailedError
 from hpo.launch.backends.base import Backend, LaunchRequest, Submission, load_data
 from hpo.launch.backends.local import (
     AUTO,
@@ -77,7 +77,12 @@ class LocalBackend(Backend):
         self._probe.gpus(request.device)
 
     def submit(self, study: Study, request: LaunchRequest) -> Submission:
-        """Run workers until the trials are finished or the hours over; raises WorkersFailedError if some failed."""
+        """Run workers until the trials are finished or the hours over.
+
+        Raises:
+            DeclinedError: if `agrees` says no.
+            WorkersFailedError: if some failed.
+        """
         from hpo.search.queries.status import read_status
         from hpo.search.queue.workers import read_last_stop
 
@@ -95,6 +100,7 @@ class LocalBackend(Backend):
             if request.hours is not None and request.sets_trials:
                 study, estimate = _fit_trials(study, status, estimate, request.hours)
             _log_estimate(study, estimate, slots)
+            _ask(study, request, status, estimate)
             step_seconds = longest_step(study.spec, epoch_seconds, len(self._development))
         # Not held while workers load their own.
         self._development = None
@@ -184,6 +190,14 @@ def _log_estimate(study: Study, estimate: Estimate, slots: tuple[WorkerSlot, ...
         _log.info("that is long; Ctrl-C stops it without loss. Faster options:")
         for line in advice(study.spec, on_gpu=on_gpu):
             _log.info(f"  - {line.replace('STUDY', study.name)}")
+
+
+def _ask(study: Study, request: LaunchRequest, status: StudyStatus, estimate: Estimate) -> None:
+    """Ask before a study that takes days begins, unless its hours are limited or some of its trials have begun."""
+    is_begun = status.free or status.running
+    if estimate.hours <= LONG_HOURS or request.hours is not None or is_begun or request.agrees(estimate.hours):
+        return
+    raise DeclinedError(f"study {study.name} was not started")
 
 
 def _sentence(estimate: Estimate, device: str, workers: int) -> str:
