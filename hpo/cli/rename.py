@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 import click
 
 from hpo.cli.common import storage_option, study_argument
@@ -28,4 +30,5 @@ def rename(study_name: str, new_name: str, storage: str | None) -> None:
         show(f"renamed: {old} is {new}")
         folder = results_folder(old)
         if folder.exists():
-            say(f"its final result stays in {folder}; without the database: hpo export {shell(new)} --results {folder}")
+            command = f"hpo export {shell(new)} --results {shlex.quote(str(folder))}"
+            say(f"its final result stays in {folder}; without the database: {command}")

@@ -6,16 +6,18 @@ import copy
 import itertools
 import logging
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from hpo.errors import StudyFileError, UsageError, did_you_mean
+from hpo.errors import StudyFileError, UsageError
 from hpo.files import read_text
 from hpo.study.catalogue import DATASETS, Dataset, find_dataset
 from hpo.study.co_training import other_datasets
 from hpo.study.config import ConfigValues, TrainConfig, problem_of, settings
+from hpo.study.keys import meant
 from hpo.study.space import Space, TomlTable, can_apply, read_range
 from hpo.study.spec import Budget, Confirm, Scoring, Search, StudySpec
 from hpo.study.stages import Stage
@@ -172,7 +174,7 @@ def check_spec(table: TomlTable, source: str) -> StudySpec:
     Raises:
         StudyFileError: with all errors, each with the closest legal name.
     """
-    problems = [f"{key} is not a section{did_you_mean(key, _TOP)}" for key in table if key not in _TOP]
+    problems = [f"{key} is not a section{_meant(key, _TOP)}" for key in table if key not in _TOP]
     dataset = _check_dataset(table, problems)
     sections = {name: _check_section(model, name, table.get(name, {}), problems) for name, model in SECTIONS.items()}
     fixed, space = _check_settings(table, problems)
@@ -205,7 +207,7 @@ def _check_section(model: type[BaseModel], name: str, table: Any, problems: list
         problems.append(f"{name} is a value; make it a section [{name}]")
         return None
     legal = model.model_fields
-    problems += [f"[{name}] {key} is not a key{did_you_mean(key, legal)}" for key in table if key not in legal]
+    problems += [f"[{name}] {key} is not a key{_meant(key, legal, f'{name}.')}" for key in table if key not in legal]
     try:
         return model.model_validate({key: value for key, value in table.items() if key in legal})
     except ValidationError as error:
@@ -213,6 +215,10 @@ def _check_section(model: type[BaseModel], name: str, table: Any, problems: list
             key = ".".join(map(str, detail["loc"]))
             problems.append(f"[{name}] {key} = {brief(detail['input'])}: {_plain(detail['msg'])}")
         return None
+
+
+def _meant(key: str, legal: Iterable[str], prefix: str = "") -> str:
+    return meant(key, legal, settings(), {name: model.model_fields for name, model in SECTIONS.items()}, prefix)
 
 
 def _plain(message: str) -> str:
@@ -232,7 +238,7 @@ def _check_settings(table: TomlTable, problems: list[str]) -> tuple[ConfigValues
         for name, entry in entries.items():
             label = f"[fixed] {name}" if section == "fixed" else f"[space.{name}]"
             if name not in known:
-                problems.append(f"{label} is not a setting{did_you_mean(name, known)}")
+                problems.append(f"{label} is not a setting{_meant(name, known, f'{section}.')}")
             elif section == "fixed":
                 if problem := problem_of(name, entry):
                     problems.append(f"[fixed] {problem}")

@@ -9,6 +9,7 @@ import pytest
 from hpo.cli.words import check_words
 from hpo.errors import UsageError
 from tests.cli.run import hpo_here
+from tests.mention import unmentioned
 
 
 @pytest.mark.parametrize("words", [["status", ""], ["--name", ""], ["launch", "--name="], ["status", "\udcff"]])
@@ -21,6 +22,14 @@ def test_a_variable_that_is_no_text_is_refused_by_its_name() -> None:
     with pytest.raises(UsageError, match="HPO_DATA_DIR"):
         check_words([], {"HPO_DATA_DIR": "\udcff", "OTHER": "\udcff"})
     check_words(["launch", "--set", "fixed.loss=", "--", "x"], {"HPO_STORAGE": ""})
+
+
+@pytest.mark.parametrize("words", [["budget.epochs", "=", "3"], ["budget.epochs=", "3"], ["budget.epochs", "=3"]])
+def test_blanks_around_the_equals_sign_are_named(words: list[str]) -> None:
+    with pytest.raises(UsageError) as refused:
+        check_words(["launch", "digits", "--set", *words], {})
+    assert unmentioned(refused.value, "--set budget.epochs=3") == []
+    check_words(["launch", "--set", "fixed.loss=", "--set", "a=3", "x"], {})
 
 
 @pytest.mark.parametrize("option", ["--name", "--data-dir", "--checkpoint-dir", "--log-dir", "--storage"])

@@ -38,7 +38,7 @@ from hpo.launch.estimate import (
 from hpo.launch.probe import Probe
 from hpo.launch.sizing.measure import workers_per_device
 from hpo.launch.sizing.representative import timed
-from hpo.text import duration
+from hpo.text import duration, shell
 
 if TYPE_CHECKING:
     from hpo.data.development import Development
@@ -72,6 +72,7 @@ class LocalBackend(Backend):
         if request.workers is not None and request.workers_per_gpu is not None:
             raise UsageError("give --workers, all of them, or --workers-per-gpu, those on each GPU, one of the two")
         request.address()
+        _log.info("looking at data and device")
         self._development = load_data(spec, request)
         self._probe = Probe()
         self._probe.gpus(request.device)
@@ -189,7 +190,7 @@ def _log_estimate(study: Study, estimate: Estimate, slots: tuple[WorkerSlot, ...
     if estimate.hours > LONG_HOURS:
         _log.info("that is long; Ctrl-C stops it without loss. Faster options:")
         for line in advice(study.spec, on_gpu=on_gpu):
-            _log.info(f"  - {line.replace('STUDY', study.name)}")
+            _log.info(f"  - {line.replace('STUDY', shell(study.name))}")
 
 
 def _ask(study: Study, request: LaunchRequest, status: StudyStatus, estimate: Estimate) -> None:

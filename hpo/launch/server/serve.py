@@ -6,6 +6,7 @@ import ctypes
 import json
 import logging
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -258,7 +259,7 @@ def check_left(folder: Path, found: Server, *, take_over: bool = False) -> None:
         if found.process != os.getpid() and start_time(found.process) is not None:
             raise StorageError(
                 f"the database in {folder} is being served by process {found.process}; its address is in "
-                f"{folder / 'address'}, and `hpo db serve --stop {folder}` ends it"
+                f"{folder / 'address'}, and `hpo db serve --stop {shlex.quote(str(folder))}` ends it"
             )
         return
     if not take_over:
