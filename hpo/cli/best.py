@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from hpo.cli.common import json_option, print_json, storage_option, study_argument
+from hpo.cli.common import json_option, optional_study_argument, print_json, storage_option
 from hpo.cli.looking import look_at_study
 from hpo.cli.render.page import page
 from hpo.cli.render.trials import ranked_table
@@ -12,11 +12,11 @@ from hpo.search.queries.trials import read_best
 
 
 @click.command()
-@study_argument
+@optional_study_argument
 @click.option("--count", metavar="N", default=10, show_default=True, type=click.IntRange(min=1), help="How many.")
 @storage_option
 @json_option
-def best(study_name: str, count: int, storage: str | None, as_json: bool) -> None:
+def best(study_name: str | None, count: int, storage: str | None, as_json: bool) -> None:
     """Rank the complete trials of STUDY by validation AUC. Baselines are marked.
 
     Where the scores of its trials are kept, also says what the best is worth: corrected for having been selected.
@@ -29,4 +29,4 @@ def best(study_name: str, count: int, storage: str | None, as_json: bool) -> Non
     if as_json:
         print_json(ranking)
     else:
-        page().print(ranked_table(study_name, ranking))
+        page().print(ranked_table(study.name, ranking))

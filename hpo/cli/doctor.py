@@ -35,6 +35,7 @@ _COLOURS = {"ok": "green", "warning": "yellow", "fault": "red"}
     shell_complete=complete_studies,
     help="Check this study, too: it and its data must exist.",
 )
+@click.option("--all", "of_all", is_flag=True, help="Check the files of all datasets, also those that no study needs.")
 @log_dir_option
 @checkpoint_dir_option
 @storage_option
@@ -43,6 +44,7 @@ _COLOURS = {"ok": "green", "warning": "yellow", "fault": "red"}
 @json_option
 def doctor(
     study_name: str | None,
+    of_all: bool,
     log_dir: Path,
     checkpoint_dir: str | None,
     storage: str | None,
@@ -61,6 +63,7 @@ def doctor(
         data_dir=data_folder(data_dir),
         device=device,
         log_dir=log_dir,
+        all_data=of_all,
         checkpoint_dir=checkpoint_folder(checkpoint_dir, study_name or ""),
     )
     findings = []

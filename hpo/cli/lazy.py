@@ -9,10 +9,22 @@ from __future__ import annotations
 import pkgutil
 from collections.abc import Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
+
+_MEANT = {
+    **dict.fromkeys(("list", "ls", "show"), "studies"),
+    **dict.fromkeys(("run", "start", "train", "search", "resume", "continue"), "launch"),
+    **dict.fromkeys(("kill", "cancel", "quit"), "stop"),
+    **dict.fromkeys(("fetch", "download"), "data fetch"),
+    **dict.fromkeys(("rm", "remove"), "delete"),
+    **dict.fromkeys(("logs", "watch", "progress"), "status"),
+    **dict.fromkeys(("test", "evaluate"), "finalize"),
+}
+"""Commands that people try, with those of hpo that do it."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +68,18 @@ class LazyGroup(click.Group):
             ]
             with formatter.section(section):
                 formatter.write_dl(rows)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that the first word names; fail with the one that was meant."""
+        if args[0] not in self.table and not args[0].startswith("-"):
+            meant = _MEANT.get(args[0]) if ctx.parent is None else None
+            known = list(self.table)
+            near = meant or next(iter(get_close_matches(args[0], known, n=1, cutoff=0.6)), None)
+            hint = f"; did you mean `{ctx.command_path} {near}`?" if near else f"; commands: {', '.join(known)}"
+            ctx.fail(f"No such command {args[0]!r}{hint}")
+        return super().resolve_command(ctx, args)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Complete command names; complete options as for any command."""

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from hpo.errors import StudyNotFoundError, UsageError
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import Database, open_database
 from hpo.search.database.retry import LOOKING_SECONDS
-from hpo.search.study import Study, open_named_study
+from hpo.search.study import Study, list_studies, open_named_study, open_study
+from hpo.text import shell
+
+_MOST = 20
+"""Names in a message."""
 
 
 def look_into_database(storage: str | None) -> Database:
@@ -17,10 +22,20 @@ def look_into_database(storage: str | None) -> Database:
     return open_database(resolve_address(storage), create=False, outage=LOOKING_SECONDS)
 
 
-def look_at_study(name: str, storage: str | None) -> Study:
-    """Open the study `name`.
+def look_at_study(name: str | None, storage: str | None, *, outage: float = LOOKING_SECONDS) -> Study:
+    """Open the study `name`; without a name, the only one of the database.
 
     Raises:
-        StudyNotFoundError, StorageError: as `open_named_study` does.
+        UsageError: without a name, if there are several, with their names.
+        StudyNotFoundError, StorageError: as `open_named_study` does; also without a name, if there is no study.
     """
-    return open_named_study(name, storage, outage=LOOKING_SECONDS)
+    if name is not None:
+        return open_named_study(name, storage, outage=outage)
+    database = open_database(resolve_address(storage), create=False, outage=outage)
+    names = [row.name for row in list_studies(database)]
+    if not names:
+        raise StudyNotFoundError(f"{database.address} has no study yet; create the first with `hpo launch`")
+    if len(names) > 1:
+        shown = ", ".join(map(shell, names[:_MOST])) + (", ..." if len(names) > _MOST else "")
+        raise UsageError(f"there are {len(names)} studies, give the name of one: {shown}; `hpo studies` lists them")
+    return open_study(database, names[0])

@@ -108,6 +108,7 @@ COMMANDS = {
         "Check everything that a study needs here, and say what to do",
         _SET_UP,
     ),
+    "help": Lazy("hpo.cli.help:help_", "Show the help of hpo, or of a COMMAND", _SET_UP),
     "completion": Lazy(
         "hpo.cli.completion:completion",
         "Print the script that completes command lines in SHELL",

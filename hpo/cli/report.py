@@ -34,14 +34,14 @@ def report(
     It can be written at any time, and covers what exists so far. With --all: one page over datasets, from the final
     results in the folders below --results, by default hpo-results.
     """
-    if of_all == (study_name is not None):
-        raise UsageError("give a STUDY, or --all for one page over all datasets")
+    if of_all and study_name is not None:
+        raise UsageError("give a STUDY, or --all for one page over all datasets, one of the two")
 
     # Imported late: Matplotlib takes a second, which --help and completion need not wait for.
     from hpo.outcome.report.writing import report as report_study
     from hpo.outcome.report.writing import report_all
 
-    if study_name is None:
+    if of_all:
         paths = report_all(results=results, out=out)
     else:
         study = look_at_study(study_name, storage)

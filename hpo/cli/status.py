@@ -8,29 +8,32 @@ from pathlib import Path
 
 import click
 
-from hpo.cli.common import json_option, print_json, storage_option, study_argument
+from hpo.cli.common import json_option, optional_study_argument, print_json, storage_option
 from hpo.cli.looking import look_at_study
 from hpo.cli.render.page import draw, page
 from hpo.cli.render.status import LiveView, read_view, render_status
 from hpo.cli.render.workers import read_workers_and_jobs
+from hpo.search.database.retry import LOOKING_SECONDS, OUTAGE_SECONDS
 from hpo.search.queries.status import read_status
-from hpo.search.study import open_named_study
+from hpo.text import shell
 
 
 @click.command()
-@study_argument
+@optional_study_argument
 @click.option("--watch", is_flag=True, help="Refresh every second, until the trials are finished or Ctrl-C.")
 @click.option("--picture", metavar="FILE.svg", type=click.Path(path_type=Path), help="Draw it into an SVG file.")
 @storage_option
 @json_option
-def status(study_name: str, watch: bool, picture: Path | None, storage: str | None, as_json: bool) -> None:
+def status(study_name: str | None, watch: bool, picture: Path | None, storage: str | None, as_json: bool) -> None:
     """Show the status of STUDY: progress, best value, workers, jobs.
+
+    STUDY may be left out where the database has one only.
 
     Read-only: it marks no worker as dead, and a slow or silent Slurm affects only the display of its jobs.
     """
-    study = open_named_study(study_name, storage) if watch else look_at_study(study_name, storage)
+    study = look_at_study(study_name, storage, outage=OUTAGE_SECONDS if watch else LOOKING_SECONDS)
     if picture is not None:
-        draw(render_status(*read_view(study)), picture, title=f"hpo status {study_name} --watch")
+        draw(render_status(*read_view(study)), picture, title=f"hpo status {shell(study.name)} --watch")
     if as_json:
         print_json(dataclasses.asdict(read_status(study)) | read_workers_and_jobs(study).as_json())
     elif watch:

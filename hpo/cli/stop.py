@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import click
 
-from hpo.cli.common import json_option, print_json, storage_option, study_argument
+from hpo.cli.common import json_option, optional_study_argument, print_json, storage_option
+from hpo.cli.looking import look_at_study
 from hpo.cli.streams import say, show
 from hpo.launch.stop import stop_study
-from hpo.search.study import open_named_study
+from hpo.search.database.retry import OUTAGE_SECONDS
 
 
 @click.command()
-@study_argument
+@optional_study_argument
 @click.option("--now", is_flag=True, help="Release trials at once, with their checkpoints, instead of finishing them.")
 @click.option("--cancel", is_flag=True, help="Cancel the jobs that run, too, instead of waiting for their workers.")
 @storage_option
 @json_option
-def stop(study_name: str, now: bool, cancel: bool, storage: str | None, as_json: bool) -> int:
+def stop(study_name: str | None, now: bool, cancel: bool, storage: str | None, as_json: bool) -> int:
     """Ask the workers of STUDY to end, and cancel its waiting jobs.
 
     A worker finishes its trial first. No trial is lost either way, and `hpo launch` or `hpo worker` continues later.
     """
-    done = stop_study(open_named_study(study_name, storage), at_once=now, cancel_running=cancel)
+    done = stop_study(look_at_study(study_name, storage, outage=OUTAGE_SECONDS), at_once=now, cancel_running=cancel)
     if as_json:
         print_json(done)
     else:

@@ -51,7 +51,9 @@ def refused(run: subprocess.CompletedProcess[str], code: int, *facts: object) ->
             ["empty/adrenalmnist3d.npz", "`hpo data fetch adrenal3d`"],
         ),
         (["data", "fetch", "brest"], 2, ["brest", "breast"]),
-        (["lunch"], 2, ["lunch"]),
+        (["lunch"], 2, ["lunch", "launch"]),
+        (["list"], 2, ["list", "hpo studies"]),
+        (["data", "fetsh"], 2, ["hpo data fetch"]),
     ],
     ids=lambda value: " ".join(map(str, value))[:60] if isinstance(value, list) else str(value),
 )

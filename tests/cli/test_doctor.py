@@ -17,13 +17,18 @@ CHECKS = {"database", "data", "device", "disk", "slurm", "proxy", "packages"}
 
 
 def test_a_fresh_machine_has_no_fault_and_every_check_is_told(tmp_path: Path) -> None:
-    run = hpo_here("doctor", "--device", "cpu", "--data-dir", "data", "--json", cwd=tmp_path)
+    run = hpo_here("doctor", "--device", "cpu", "--data-dir", "data", "--all", "--json", cwd=tmp_path)
     assert run.returncode == 0, run.stdout
     findings = json.loads(run.stdout)
     assert {finding["check"] for finding in findings} == CHECKS
     assert list(tmp_path.iterdir()) == [], "looking made something"
     missing = next(f for f in findings if f["check"] == "data" and f["verdict"] == "warning")
     assert unmentioned(missing["cure"], "hpo data fetch breast") == []
+
+
+def test_data_that_nobody_asked_for_are_no_warning(tmp_path: Path) -> None:
+    run = hpo_here("doctor", "--device", "cpu", "--data-dir", "data", "--json", cwd=tmp_path)
+    assert {finding["verdict"] for finding in json.loads(run.stdout) if finding["check"] == "data"} == {"ok"}
 
 
 def test_a_study_in_order_is_told_with_its_trials(tmp_path: Path) -> None:

@@ -107,3 +107,22 @@ def test_what_cannot_be_done_changes_nothing(folder: Path, arguments: tuple[str,
     assert run.returncode == code, run.stderr
     assert "Traceback" not in run.stderr
     assert names(folder) == ["first", "first-confirm", "second"]
+
+
+def test_a_name_may_be_left_out_where_there_is_one_study(tmp_path: Path) -> None:
+    made = ["launch", "digits", "--on", "none"]
+    assert hpo_here(*made, cwd=tmp_path).returncode == 0
+    for command in ("status", "trials", "best", "stop"):
+        run = hpo_here(command, "--json", cwd=tmp_path)
+        assert (run.returncode, run.stderr) == (0, "")
+    assert json.loads(hpo_here("status", "--json", cwd=tmp_path).stdout)["name"] == "digits"
+    assert hpo_here(*made, "--name", "two words", cwd=tmp_path).returncode == 0
+    several = hpo_here("status", cwd=tmp_path)
+    assert several.returncode == 2
+    assert unmentioned(several.stderr, "digits", "'two words'", "hpo studies") == []
+
+
+def test_help_is_a_command_too(tmp_path: Path) -> None:
+    run = hpo_here("help", "data", "fetch", cwd=tmp_path)
+    assert (run.returncode, run.stdout) == (0, hpo_here("data", "fetch", "--help", cwd=tmp_path).stdout)
+    assert hpo_here("help", cwd=tmp_path).stdout == hpo_here("--help", cwd=tmp_path).stdout

@@ -10,8 +10,11 @@ from hpo.launch.doctor.finding import Finding, fault, ok, warning
 from hpo.study.catalogue import DATASETS, find_dataset
 
 
-def look_at_data(folder: Path, needed: Callable[[], Collection[str]]) -> Iterator[Finding]:
-    """Check the files of the datasets that are `needed`, or of every dataset if none; only needed files must exist."""
+def look_at_data(folder: Path, needed: Callable[[], Collection[str]], misses_all: bool = False) -> Iterator[Finding]:
+    """Check the files of the datasets that are `needed`, or of every dataset if none; only needed files must exist.
+
+    misses_all: whether there is a warning of files that are not needed and do not exist.
+    """
     from hpo.data.files import file_state
 
     names = needed()
@@ -23,6 +26,8 @@ def look_at_data(folder: Path, needed: Callable[[], Collection[str]]) -> Iterato
             yield Finding("data", "fault", state.detail, "", DataError.exit_code)
     if good:
         yield ok("data", f"{', '.join(good)}: present and unaltered, in {folder}")
-    if missing:
+    if missing and not names and not misses_all:
+        yield ok("data", f"{len(missing)} other datasets are downloaded once a study needs them; --all lists them")
+    elif missing:
         text, cure = f"{', '.join(missing)}: not in {folder}", f"run `hpo data fetch {' '.join(missing)}`"
         yield fault("data", text, cure, DataError) if names else warning("data", text, cure)

@@ -17,7 +17,10 @@ from hpo.launch.doctor.surroundings import look_at_proxy, look_at_slurm
 
 @dataclass(frozen=True)
 class CheckContext:
-    """What to check. storage: as for --storage. checkpoint_dir: None if none is used."""
+    """What to check. storage: as for --storage. checkpoint_dir: None if none is used.
+
+    all_data: whether datasets that no study needs are missed, too.
+    """
 
     storage: str | None
     study: str | None
@@ -25,6 +28,7 @@ class CheckContext:
     device: str
     log_dir: Path
     checkpoint_dir: Path | None
+    all_data: bool = False
 
 
 def examine(context: CheckContext) -> Iterator[Finding]:
@@ -48,7 +52,7 @@ def examine(context: CheckContext) -> Iterator[Finding]:
     return run_checks(
         [
             Check("database", database.look, StorageError, 40.0),
-            Check("data", lambda: look_at_data(context.data_dir, needed), DataError, 60.0),
+            Check("data", lambda: look_at_data(context.data_dir, needed, context.all_data), DataError, 60.0),
             Check("device", lambda: look_at_device(context.device), DeviceError, DEVICE_SECONDS),
             Check("disk", lambda: look_at_disk(folders()), OutputError),
             Check("slurm", look_at_slurm, UsageError),
