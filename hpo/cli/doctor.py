@@ -17,7 +17,7 @@ from hpo.cli.common import (
     storage_option,
 )
 from hpo.cli.completers import complete_studies
-from hpo.cli.streams import say
+from hpo.cli.streams import note_output, say
 from hpo.data.folder import data_folder
 from hpo.launch.backends.local import checkpoint_folder
 from hpo.launch.doctor.examination import CheckContext, examine
@@ -82,6 +82,7 @@ def doctor(
 def print_finding(finding: Finding) -> None:
     """Print a finding and what to do about it."""
     verdict = click.style(f"{finding.verdict:<8}", fg=_COLOURS[finding.verdict])
+    note_output()
     click.echo(f"{verdict} {finding.check:<9} {visible(finding.text)}")
     if finding.cure:
         click.echo(f"{'':18} {visible(finding.cure)}")

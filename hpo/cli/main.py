@@ -13,6 +13,7 @@ import click
 from click.shell_completion import shell_complete
 
 from hpo import __version__
+from hpo.cli.first_sign import first_sign
 from hpo.cli.lazy import Lazy, LazyGroup
 from hpo.cli.logs import log_to_stderr
 from hpo.cli.streams import discard_output, finish_messages, is_output_read, prepare_streams, say
@@ -202,7 +203,7 @@ def _call() -> int:
     if instruction:
         return shell_complete(cli, {}, "hpo", COMPLETE_VARIABLE, instruction)
     try:
-        with cli.make_context("hpo", sys.argv[1:]) as context:
+        with first_sign(" ".join(["hpo", *sys.argv[1:2]])), cli.make_context("hpo", sys.argv[1:]) as context:
             return int(cli.invoke(context) or 0)
     except click.exceptions.Exit as end:
         return end.exit_code

@@ -6,10 +6,13 @@ import io
 import os
 import select
 import sys
+import threading
 
 from hpo.text import visible
 
 _INPUT, _OUTPUT, _ERROR = 0, 1, 2
+
+_printed = threading.Event()
 
 
 def prepare_streams() -> None:
@@ -28,8 +31,24 @@ def prepare_streams() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
+def note_output() -> None:
+    """Note that this process prints something by other ways than `say` and `show`."""
+    _printed.set()
+
+
+def forget_output() -> None:
+    """Forget what was printed so far."""
+    _printed.clear()
+
+
+def has_printed() -> bool:
+    """Return whether anything was printed since."""
+    return _printed.is_set()
+
+
 def say(line: str) -> None:
     """Print a message to stderr; control characters of stored text are shown, not sent. Never fails."""
+    note_output()
     try:
         print(visible(line), file=sys.stderr, flush=True)
     except BrokenPipeError:
@@ -41,6 +60,7 @@ def say(line: str) -> None:
 
 def show(result: object, end: str = "\n") -> None:
     """Print a result to stdout, with control characters as `say` does."""
+    note_output()
     print(visible(str(result)), end=end, flush=True)
 
 

@@ -12,6 +12,7 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.text import Text
 
+from hpo.cli.streams import note_output
 from hpo.errors import OutputError
 from hpo.text import visible
 
@@ -45,12 +46,14 @@ class PlainConsole(Console):
 
 def page() -> Console:
     """Return a console on standard output; if not a terminal, wide enough that a program or a pager loses nothing."""
+    note_output()
     console = PlainConsole()
     return console if console.is_terminal or "COLUMNS" in os.environ else PlainConsole(width=200)
 
 
 def messages() -> Console:
     """Return a console on standard error."""
+    note_output()
     return PlainConsole(stderr=True, highlight=False)
 
 
