@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hpo.api.arguments import as_text, running_code
 from hpo.api.training import run_worker
@@ -67,17 +67,10 @@ def trials_dataframe(study: Study) -> DataFrame:
     """
     import pandas as pd
 
-    from hpo.search.queries.trials import read_trials
+    from hpo.search.queries.tables import TIMES, trial_columns, trial_rows
 
-    names = ["number", "state", "auc", "standard_error", "epochs", "folds", "training_auc", "reference", "start"]
-    names += ["candidate", "repeat", "network", "started", "ended", "seconds", "peak_memory", "worker", "reason"]
-    settings = list(study.spec.space)
-    rows: list[dict[str, Any]] = [
-        {name: getattr(trial, name) for name in names} | {f"params_{name}": trial.params.get(name) for name in settings}
-        for trial in read_trials(study)
-    ]
-    table = pd.DataFrame(rows, columns=[*names, *(f"params_{name}" for name in settings)])
-    for name in ("started", "ended"):
+    table = pd.DataFrame(trial_rows(study), columns=list(trial_columns(study)))
+    for name in TIMES:
         table[name] = pd.to_datetime(table[name], unit="s", utc=True)
     return table
 

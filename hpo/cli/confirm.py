@@ -7,12 +7,14 @@ from functools import partial
 import click
 
 from hpo.cli.common import json_option, print_json, study_argument
+from hpo.cli.csv_file import check_formats, csv_option, write_csv
 from hpo.cli.render.leaderboard import leaderboard_table
 from hpo.cli.render.page import page
 from hpo.cli.streams import show
 from hpo.cli.work import Work, exit_code, start, work_options
 from hpo.outcome.confirmation import confirm as confirm_search
 from hpo.outcome.families import answer_sentences
+from hpo.outcome.leaderboard import LEADERBOARD_COLUMNS, leaderboard_rows
 from hpo.search.study import open_named_study
 
 
@@ -35,6 +37,7 @@ from hpo.search.study import open_named_study
 @click.option("--name", metavar="STUDY", help="Name of the confirmation.  [default: STUDY-confirm]")
 @work_options
 @json_option
+@csv_option
 def confirm(
     study_name: str,
     top: int | None,
@@ -44,6 +47,7 @@ def confirm(
     name: str | None,
     work: Work,
     as_json: bool,
+    csv_file: str | None,
 ) -> int:
     """Retrain the best configurations of STUDY, and name the winner.
 
@@ -52,6 +56,7 @@ def confirm(
     is a study of its own, which any worker can join. Ctrl-C stops cleanly; the same command resumes, and prints the
     result once all is done. A larger --seeds adds repeats.
     """
+    check_formats(as_json=as_json, csv_file=csv_file)
     found = confirm_search(
         open_named_study(study_name, work["storage"]),
         train=partial(start, work=work),
@@ -61,7 +66,9 @@ def confirm(
         racing=not no_racing,
         per_family=per_family,
     )
-    if as_json:
+    if csv_file is not None:
+        write_csv(csv_file, leaderboard_rows(found), LEADERBOARD_COLUMNS)
+    elif as_json:
         print_json(found)
     elif found.whole:
         page().print(leaderboard_table(found))

@@ -9,12 +9,14 @@ from pathlib import Path
 import click
 
 from hpo.cli.common import json_option, optional_study_argument, print_json, storage_option
+from hpo.cli.csv_file import check_formats, csv_option, write_csv
 from hpo.cli.looking import look_at_study
 from hpo.cli.render.page import draw, page
 from hpo.cli.render.status import LiveView, read_view, render_status
 from hpo.cli.render.workers import read_workers_and_jobs
 from hpo.search.database.retry import LOOKING_SECONDS, OUTAGE_SECONDS
 from hpo.search.queries.status import read_status
+from hpo.search.queries.tables import status_row
 from hpo.text import shell
 
 
@@ -24,17 +26,23 @@ from hpo.text import shell
 @click.option("--picture", metavar="FILE.svg", type=click.Path(path_type=Path), help="Draw it into an SVG file.")
 @storage_option
 @json_option
-def status(study_name: str | None, watch: bool, picture: Path | None, storage: str | None, as_json: bool) -> None:
+@csv_option
+def status(
+    study_name: str | None, watch: bool, picture: Path | None, storage: str | None, as_json: bool, csv_file: str | None
+) -> None:
     """Show the status of STUDY: progress, best value, workers, jobs.
 
     STUDY may be left out where the database has one only.
 
     Read-only: it marks no worker as dead, and a slow or silent Slurm affects only the display of its jobs.
     """
+    check_formats(as_json=as_json, csv_file=csv_file)
     study = look_at_study(study_name, storage, outage=OUTAGE_SECONDS if watch else LOOKING_SECONDS)
     if picture is not None:
         draw(render_status(*read_view(study)), picture, title=f"hpo status {shell(study.name)} --watch")
-    if as_json:
+    if csv_file is not None:
+        write_csv(csv_file, [status_row(read_status(study))])
+    elif as_json:
         print_json(dataclasses.asdict(read_status(study)) | read_workers_and_jobs(study).as_json())
     elif watch:
         with LiveView(study, page(), hint="Ctrl-C closes the view; the study continues") as view:

@@ -8,6 +8,7 @@ import click
 from rich.table import Table
 
 from hpo.cli.common import json_option, print_json, storage_option
+from hpo.cli.csv_file import check_formats, csv_option, write_csv
 from hpo.cli.looking import look_into_database
 from hpo.cli.render.page import page
 from hpo.cli.streams import say
@@ -20,12 +21,19 @@ _STYLES = {"running": "cyan", "done": "green"}
 @click.command()
 @storage_option
 @json_option
-def studies(storage: str | None, as_json: bool) -> None:
+@csv_option
+def studies(storage: str | None, as_json: bool, csv_file: str | None) -> None:
     """List the studies of the database, with their states."""
+    check_formats(as_json=as_json, csv_file=csv_file)
     database = look_into_database(storage)
     overview = read_overview(database)
+    rows = [dataclasses.asdict(study) | {"state": study.state} for study in overview.studies]
+    if csv_file is not None:
+        columns = [*(field.name for field in dataclasses.fields(StudyOverview)), "state"]
+        write_csv(csv_file, rows, columns, times=("created_at",))
+        return
     if as_json:
-        print_json([dataclasses.asdict(study) | {"state": study.state} for study in overview.studies])
+        print_json(rows)
         return
     page().print(_table(overview, database.address))
     if overview.others:

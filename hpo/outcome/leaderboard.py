@@ -79,6 +79,13 @@ class LeaderboardRow:
     note: str
 
 
+LEADERBOARD_COLUMNS = (
+    *("rank", "candidate", "is_reference", "trial", "search_auc", "search_error"),
+    *("repeats", "mean", "standard_error", "low", "high", "optimism", "note"),
+)
+"""What of a `LeaderboardRow` is a column of a table; differences, of which a row has several, are left out."""
+
+
 @dataclass(frozen=True)
 class Confirmation:
     """The state and the results of a confirmation.
@@ -113,6 +120,11 @@ class Confirmation:
     tried: int | None = None
     remaining: Optimism | None = None
     families: FamilyComparison | None = None
+
+
+def leaderboard_rows(found: Confirmation) -> list[dict[str, object]]:
+    """Return a row for each candidate, by `LEADERBOARD_COLUMNS`."""
+    return [{name: getattr(row, name) for name in LEADERBOARD_COLUMNS} for row in found.leaderboard]
 
 
 def read_confirmation(study: Study) -> Confirmation:
