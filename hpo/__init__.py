@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         train_trial,
         trials_dataframe,
     )
+    from hpo.api.study import Study
     from hpo.errors import (
         DataError,
         DeviceError,
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
     )
     from hpo.launch.backends.base import Backend, Cancelled, Jobs, JobState, LaunchRequest, Submission, register_backend
     from hpo.search.strategy.pruner import Pruner, Reached, Rung
-    from hpo.search.study import Study
     from hpo.study.catalogue import Dataset, register_dataset
     from hpo.study.config import TrainConfig
     from hpo.study.registration import (
@@ -114,6 +114,7 @@ _MODULES = {
         *("load_spec", "create_study", "open_study", "run_worker", "train_trial"),
         *("best", "trials_dataframe", "confirm", "methods", "finalize", "report"),
     ),
+    "hpo.api.study": ("Study",),
     "hpo.errors": tuple(name for name in __all__ if name.endswith("Error")),
     "hpo.launch.backends.base": (
         *("Backend", "Cancelled", "JobState", "Jobs", "LaunchRequest", "Submission"),
@@ -121,7 +122,6 @@ _MODULES = {
     ),
     "hpo.search.strategy.pruner": ("Pruner", "Reached", "Rung"),
     "hpo.study.stages": ("Stage",),
-    "hpo.search.study": ("Study",),
     "hpo.study.catalogue": ("Dataset", "register_dataset"),
     "hpo.study.config": ("TrainConfig",),
     "hpo.study.registration": (

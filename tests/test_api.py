@@ -140,7 +140,7 @@ def test_the_table_of_a_study_without_trials_has_all_columns(storage: str) -> No
 @pytest.mark.parametrize(
     "module",
     [
-        *(f"hpo.api.{name}" for name in ("studies", "training", "results")),
+        *(f"hpo.api.{name}" for name in ("studies", "study", "training", "results")),
         "hpo.study.registration",
         "hpo.study.catalogue",
     ],

@@ -13,7 +13,9 @@ from hpo.study import files
 from hpo.study.spec import StudySpec
 
 if TYPE_CHECKING:
-    from hpo.search.study import BudgetRule, Study
+    from hpo.api.study import Study
+    from hpo.search.study import BudgetRule
+    from hpo.search.study import Study as SearchStudy
 
 
 def load_spec(source: str | Path, overrides: Mapping[str, object] | None = None) -> StudySpec:
@@ -46,7 +48,7 @@ def create_study(
     name: str | None = None,
     trials: int | None = None,
     *,
-    start_from: Study | str | Sequence[Study | str] = (),
+    start_from: SearchStudy | str | Sequence[SearchStudy | str] = (),
     start_top: int = 3,
 ) -> Study:
     """Create a study, or open it if it exists with the same spec.
@@ -73,18 +75,21 @@ def create_study(
         >>> study.name, study.spec.budget.trials
         ('first', 4)
     """
+    from hpo.api.study import Study
     from hpo.launch.starting import with_starts_from
     from hpo.search.database.address import resolve_address
     from hpo.search.database.database import open_database
-    from hpo.search.study import Study, create_or_open
+    from hpo.search.study import Study as SearchStudy
+    from hpo.search.study import create_or_open
 
     spec = _whole_spec(spec, trials)
     name = spec.data.name if name is None else name
     if start_from:
-        sources = [start_from] if isinstance(start_from, (Study, str)) else start_from
+        sources = [start_from] if isinstance(start_from, (SearchStudy, str)) else start_from
         spec = with_starts_from(spec, sources, name=name, storage=storage, count=start_top)
     database = open_database(resolve_address(storage), create=True)
-    return create_or_open(database, name, spec, budget=_budget_rule(trials), code_version=running_code())
+    found = create_or_open(database, name, spec, budget=_budget_rule(trials), code_version=running_code())
+    return Study.of(found)
 
 
 def open_study(name: str, storage: str | None = None) -> Study:
@@ -105,9 +110,10 @@ def open_study(name: str, storage: str | None = None) -> Study:
         >>> hpo.open_study("first", storage="sqlite:///example.sqlite3").spec.dataset
         'digits'
     """
+    from hpo.api.study import Study
     from hpo.search.study import open_named_study
 
-    return open_named_study(name, storage)
+    return Study.of(open_named_study(name, storage))
 
 
 def launch(
@@ -153,6 +159,7 @@ def launch(
         >>> hpo.launch("digits", storage="sqlite:///example.sqlite3", name="launched", on="none").spec.budget.trials
         12
     """
+    from hpo.api.study import Study
     from hpo.data.folder import data_folder
     from hpo.launch import session
     from hpo.launch.backends.base import LaunchRequest
@@ -174,7 +181,7 @@ def launch(
         budget=_budget_rule(trials),
         extend=extend,
     )
-    return launched.study
+    return Study.of(launched.study)
 
 
 def _whole_spec(spec: StudySpec | str | Path, trials: int | None) -> StudySpec:

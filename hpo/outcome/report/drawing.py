@@ -1,11 +1,11 @@
-"""Define the style of the report's figures, and render them as SVG text."""
+"""Define the style of the report's figures, render them as SVG text, and show them in notebooks."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Callable, Sized
-from functools import wraps
-from typing import Any, ParamSpec
+from functools import update_wrapper
+from typing import Any, Generic, ParamSpec
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -38,27 +38,48 @@ MANY = 500
 _DPI = 200
 """Resolution of these images."""
 
+_SCREEN_DPI = 90
+"""Resolution of a figure in a notebook: 30 kB each, and sharp enough."""
+
 
 def is_many(elements: Sized) -> bool:
     """Return whether so many elements of a figure should be drawn as an image."""
     return len(elements) >= MANY
 
 
-def drawn(draw: Callable[P, Figure]) -> Callable[P, str]:
-    """Decorate a function that returns a figure: return its SVG text, in the report's style."""
+class ReportFigure(Figure):
+    """A figure that a notebook shows by itself; none of pyplot's, so it is shown once, and freed when unused."""
 
-    @wraps(draw)
-    def to_svg(*args: P.args, **kwargs: P.kwargs) -> str:
+    def _repr_png_(self) -> bytes:
+        buffer = io.BytesIO()
+        self.savefig(buffer, format="png", dpi=_SCREEN_DPI)
+        return buffer.getvalue()
+
+
+class drawn(Generic[P]):  # noqa: N801 - a decorator
+    """Decorate a function that returns a figure: called, it returns SVG text in the report's style."""
+
+    def __init__(self, draw: Callable[P, ReportFigure]) -> None:
+        self._draw = draw
+        update_wrapper(self, draw)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> str:
+        """Return the figure as SVG text."""
         buffer = io.StringIO()
+        # Also while it is rendered: the style says how ids of the SVG are made.
         with mpl.rc_context(_STYLE):
-            draw(*args, **kwargs).savefig(buffer, format="svg", dpi=_DPI, metadata={"Date": None, "Creator": None})
+            figure = self._draw(*args, **kwargs)
+            figure.savefig(buffer, format="svg", dpi=_DPI, metadata={"Date": None, "Creator": None})
         text = buffer.getvalue()
         return text[text.index("<svg") :]
 
-    return to_svg
+    def figure(self, *args: P.args, **kwargs: P.kwargs) -> ReportFigure:
+        """Return the figure itself, in the same style."""
+        with mpl.rc_context(_STYLE):
+            return self._draw(*args, **kwargs)
 
 
-def canvas(width: float, height: float) -> tuple[Figure, Axes]:
+def canvas(width: float, height: float) -> tuple[ReportFigure, Axes]:
     """Create a figure of that size in inches, with one panel."""
-    figure = Figure(figsize=(width, height))
+    figure = ReportFigure(figsize=(width, height))
     return figure, figure.subplots()

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from matplotlib.figure import Figure
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_curve
 
 from hpo.outcome.final import Final
 from hpo.outcome.judgement import Judgement
 from hpo.outcome.leaderboard import Confirmation, Verdict
 from hpo.outcome.method_effects import RecipeEffects
-from hpo.outcome.report.drawing import BLACK, BLUE, COLOURS, GREY, ORANGE, RED, canvas, drawn
+from hpo.outcome.report.drawing import BLACK, BLUE, COLOURS, GREY, ORANGE, RED, ReportFigure, canvas, drawn
 from hpo.study.baselines import shown_name
 from hpo.study.published import Published
 from hpo.text import auc
@@ -21,7 +20,7 @@ _GRID = np.linspace(0, 1, 201)
 
 
 @drawn
-def forest(judgement: Judgement, published: Sequence[Published]) -> Figure:
+def forest(judgement: Judgement, published: Sequence[Published]) -> ReportFigure:
     """Plot each entry's test AUC with interval and single networks, with the published values."""
     names = [judgement.shown(entry.name) for entry in judgement.entries] + [one.method for one in published]
     figure, axes = canvas(7.2, 0.8 + 0.3 * len(names))
@@ -40,7 +39,7 @@ def forest(judgement: Judgement, published: Sequence[Published]) -> Figure:
 
 
 @drawn
-def optimism(confirmation: Confirmation) -> Figure:
+def optimism(confirmation: Confirmation) -> ReportFigure:
     """Plot each candidate's search AUC against its confirmed mean."""
     found = [one for one in confirmation.leaderboard if one.mean is not None]
     figure, axes = canvas(7.2, 0.9 + 0.3 * len(found))
@@ -62,7 +61,7 @@ def optimism(confirmation: Confirmation) -> Figure:
 
 
 @drawn
-def changes(ablation: Confirmation) -> Figure:
+def changes(ablation: Confirmation) -> ReportFigure:
     """Plot the difference that each change makes to the winner, with its interval."""
     found = [
         (shown_name(one.candidate, ablation.epochs), one.differences[0])
@@ -82,7 +81,7 @@ def changes(ablation: Confirmation) -> Figure:
 
 
 @drawn
-def methods(recipe: RecipeEffects) -> Figure:
+def methods(recipe: RecipeEffects) -> ReportFigure:
     """Plot the difference that each method makes to one recipe, with its interval."""
     found = [(one, one.difference) for one in recipe.effects if one.difference is not None]
     figure, axes = canvas(7.2, 0.9 + 0.3 * len(found))
@@ -99,9 +98,9 @@ def methods(recipe: RecipeEffects) -> Figure:
 
 
 @drawn
-def curves(final: Final, label: int = 0) -> Figure:
+def curves(final: Final, label: int = 0) -> ReportFigure:
     """Plot ROC and precision-recall on the test set for one label: networks thin, their mean thick."""
-    figure = Figure(figsize=(8.4, 4.4))
+    figure = ReportFigure(figsize=(8.4, 4.4))
     left, right = figure.subplots(1, 2)
     truth = final.labels[:, label]
     for (name, scores), colour in zip(final.scores.items(), COLOURS, strict=False):

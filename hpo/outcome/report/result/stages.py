@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from matplotlib.figure import Figure
-
 from hpo.outcome.judgement import Judgement
 from hpo.outcome.leaderboard import Confirmation
 from hpo.outcome.report.document import Block, Listing, Picture, Table
-from hpo.outcome.report.drawing import COLOURS, canvas, drawn
+from hpo.outcome.report.drawing import COLOURS, ReportFigure, canvas, drawn
 from hpo.outcome.report.search.evidence import SearchEvidence
 from hpo.statistics.intervals import clipped_interval
 from hpo.study.baselines import shown_name
@@ -84,7 +82,7 @@ def optimism(found: Sequence[StageSeries]) -> list[Block]:
 
 
 @drawn
-def drawn_stages(found: Sequence[StageSeries], reached: Sequence[int]) -> Figure:
+def drawn_stages(found: Sequence[StageSeries], reached: Sequence[int]) -> ReportFigure:
     """Plot AUC by stage, one line per configuration."""
     figure, axes = canvas(6.4, 3.2)
     for number, (one, colour) in enumerate(zip(found, COLOURS, strict=False)):

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from hpo.outcome.report.drawing import BLACK, BLUE, GREEN, GREY, ORANGE, RED, canvas, drawn, is_many
+from hpo.outcome.report.drawing import BLACK, BLUE, GREEN, GREY, ORANGE, RED, ReportFigure, canvas, drawn, is_many
 from hpo.outcome.report.search.effects import ChoiceEffect
 from hpo.outcome.report.search.evidence import SearchEvidence, TrialEvidence
 from hpo.search.queries.importance import Importance
@@ -29,7 +28,7 @@ _LEAST_FOR_CONTOUR = 10
 
 
 @drawn
-def history(search: SearchEvidence) -> Figure:
+def history(search: SearchEvidence) -> ReportFigure:
     """Plot each trial's AUC by trial number, the best so far, and the baselines."""
     figure, axes = canvas(7.2, 3.0)
     groups = (("complete", BLUE, "o"), ("pruned", GREY, "x"))
@@ -57,7 +56,7 @@ def history(search: SearchEvidence) -> Figure:
 
 
 @drawn
-def importance_bars(found: Sequence[Importance]) -> Figure:
+def importance_bars(found: Sequence[Importance]) -> ReportFigure:
     """Plot each setting's share of the variance of AUC, with standard errors."""
     figure, axes = canvas(6.4, 0.6 + 0.27 * len(found))
     places = np.arange(len(found))[::-1]
@@ -72,11 +71,11 @@ def importance_bars(found: Sequence[Importance]) -> Figure:
 
 
 @drawn
-def slices(search: SearchEvidence) -> Figure:
+def slices(search: SearchEvidence) -> ReportFigure:
     """Plot AUC at the shared epoch against each searched setting, one panel each, best trial and medians marked."""
     space = search.spec.space
     rows = math.ceil(len(space) / _COLUMNS)
-    figure = Figure(figsize=(8.4, 2.1 * rows))
+    figure = ReportFigure(figsize=(8.4, 2.1 * rows))
     panels = np.atleast_1d(figure.subplots(rows, _COLUMNS, sharey=True, squeeze=False)).ravel()
     for axes, (name, entry) in zip(panels, space.items(), strict=False):
         _slice(axes, name, entry, search.points[name])
@@ -88,7 +87,7 @@ def slices(search: SearchEvidence) -> Figure:
 
 
 @drawn
-def contour(search: SearchEvidence, first: str, second: str) -> Figure:
+def contour(search: SearchEvidence, first: str, second: str) -> ReportFigure:
     """Plot AUC at the shared epoch over two searched ranges; the surface is interpolated between trials."""
     figure, axes = canvas(5.6, 4.0)
     pairs = [
@@ -107,10 +106,10 @@ def contour(search: SearchEvidence, first: str, second: str) -> Figure:
 
 
 @drawn
-def choices(effects: Sequence[ChoiceEffect], epoch: int) -> Figure:
+def choices(effects: Sequence[ChoiceEffect], epoch: int) -> ReportFigure:
     """Plot mean AUC with standard error for each choice of each setting, and a dot for each trial."""
     heights = [0.5 + 0.22 * len(effect.levels) for effect in effects]
-    figure = Figure(figsize=(6.8, sum(heights) + 0.4))
+    figure = ReportFigure(figsize=(6.8, sum(heights) + 0.4))
     panels = np.atleast_1d(figure.subplots(len(effects), 1, sharex=True, height_ratios=heights))
     for axes, effect in zip(panels, effects, strict=True):
         for place, level in enumerate(reversed(effect.levels)):
@@ -125,7 +124,7 @@ def choices(effects: Sequence[ChoiceEffect], epoch: int) -> Figure:
 
 
 @drawn
-def curves(search: SearchEvidence) -> Figure:
+def curves(search: SearchEvidence) -> ReportFigure:
     """Plot every trial's validation AUC by epoch; best trial and baselines with standard errors."""
     figure, axes = canvas(7.2, 3.6)
     named = {trial.row.number for trial in search.named}
@@ -140,9 +139,9 @@ def curves(search: SearchEvidence) -> Figure:
 
 
 @drawn
-def overfitting(search: SearchEvidence) -> Figure:
+def overfitting(search: SearchEvidence) -> ReportFigure:
     """Plot training and validation AUC: by epoch for best trial and baselines, and at the end for all trials."""
-    figure = Figure(figsize=(8.4, 3.4))
+    figure = ReportFigure(figsize=(8.4, 3.4))
     left, right = figure.subplots(1, 2)
     for trial, colour in zip(search.named, _colours_of(search, search.named), strict=True):
         epochs, aucs = _curve(trial)
@@ -167,7 +166,7 @@ def overfitting(search: SearchEvidence) -> Figure:
 
 
 @drawn
-def rocs(search: SearchEvidence) -> Figure:
+def rocs(search: SearchEvidence) -> ReportFigure:
     """Plot the ROC of best trial and baselines on their validation parts, mean over folds."""
     figure, axes = canvas(4.4, 4.0)
     _rocs(axes, search.named, _colours_of(search, search.named))
@@ -175,9 +174,9 @@ def rocs(search: SearchEvidence) -> Figure:
 
 
 @drawn
-def reliability(found: Mapping[str, Calibration]) -> Figure:
+def reliability(found: Mapping[str, Calibration]) -> ReportFigure:
     """Plot the reliability curves of several trials by their names, before and after Platt scaling, a panel each."""
-    figure = Figure(figsize=(2.9 * len(found) + 0.4, 3.5))
+    figure = ReportFigure(figsize=(2.9 * len(found) + 0.4, 3.5))
     panels = np.atleast_1d(figure.subplots(1, len(found), sharey=True))
     for axes, (name, one) in zip(panels, found.items(), strict=True):
         axes.plot([0, 1], [0, 1], c=GREY, lw=0.8, ls="--")
@@ -198,9 +197,9 @@ def reliability(found: Mapping[str, Calibration]) -> Figure:
 
 
 @drawn
-def search_overview(search: SearchEvidence) -> Figure:
+def search_overview(search: SearchEvidence) -> ReportFigure:
     """Plot AUC by epoch and ROC of best trial and baselines."""
-    figure = Figure(figsize=(8.4, 3.6))
+    figure = ReportFigure(figsize=(8.4, 3.6))
     left, right = figure.subplots(1, 2)
     _named_curves(left, search)
     _rocs(right, search.named, _colours_of(search, search.named))
@@ -208,9 +207,9 @@ def search_overview(search: SearchEvidence) -> Figure:
 
 
 @drawn
-def trial_overview(trial: TrialEvidence) -> Figure:
+def trial_overview(trial: TrialEvidence) -> ReportFigure:
     """Plot one trial's validation and training AUC by epoch, and its final ROC if stored."""
-    figure = Figure(figsize=(8.4, 3.6))
+    figure = ReportFigure(figsize=(8.4, 3.6))
     left, right = figure.subplots(1, 2)
     _curve_with_errors(left, trial, BLUE, "validation part")
     left.plot(

@@ -1,0 +1,86 @@
+"""What a notebook shows of a study: itself, its tables and its figures."""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from matplotlib.figure import Figure
+
+import hpo
+from hpo.outcome.report.drawing import ReportFigure
+from hpo.search import study as search
+from hpo.testing.trainer import FakeTrainer, make_spec
+
+PLOTS = ("history", "curves", "importances", "slices", "choices", "overfitting", "rocs")
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> hpo.Study:
+    """A study of 20 trials, of which 18 are finished."""
+    folder = tmp_path_factory.mktemp("notebook")
+    study = hpo.create_study(make_spec(20), f"sqlite:///{folder}/hpo.sqlite3", "<b>bold</b>")
+    hpo.run_worker(study, trainer=FakeTrainer(), limit=18)
+    return study
+
+
+def test_a_study_is_a_table_of_its_state_without_markup_of_others(study: hpo.Study) -> None:
+    html = study._repr_html_()
+    assert "<b>" not in html
+    assert "&lt;b&gt;bold&lt;/b&gt;" in html
+    best = study.best(1).trials[0].value
+    for part in ("breast", "18 of 20 finished", "18 complete", f"trial {best.number}", f"{best.auc:.3f}"[1:], "["):
+        assert part in html
+    assert html.count("<tr>") == html.count("</tr>") == 5
+
+
+def test_a_study_without_trials_or_without_its_database_shows_itself_too(tmp_path: Path) -> None:
+    study = hpo.create_study(make_spec(3), f"sqlite:///{tmp_path}/hpo.sqlite3", "empty")
+    assert "0 of 3 finished" in study._repr_html_()
+    assert repr(study) == f"Study('empty', 'sqlite:///{tmp_path}/hpo.sqlite3')"
+    other = dataclasses.replace(study, study_id=99)
+    assert isinstance(other, hpo.Study)
+    assert "deleted" in other._repr_html_()
+
+
+def test_every_way_to_a_study_returns_one_with_tables_and_every_function_takes_it(study: hpo.Study) -> None:
+    storage = str(study.database.address)
+    assert isinstance(hpo.open_study(study.name, storage), hpo.Study)
+    assert isinstance(hpo.launch(study.spec, storage, "launched", trials=20, on="none"), hpo.Study)
+    assert isinstance(study, search.Study)
+    assert study.trials_dataframe().equals(hpo.trials_dataframe(study))
+    assert study.best(2) == hpo.best(study, 2)
+
+
+@pytest.mark.parametrize("name", PLOTS)
+def test_a_figure_is_matplotlibs_and_a_picture_in_a_notebook(study: hpo.Study, name: str) -> None:
+    figure = getattr(study, f"plot_{name}")()
+    assert issubclass(ReportFigure, Figure)
+    assert isinstance(figure, ReportFigure)
+    assert figure.axes[0].has_data()
+    assert figure._repr_png_().startswith(b"\x89PNG")
+
+
+def test_a_trial_is_drawn_by_its_number(study: hpo.Study) -> None:
+    figure = study.plot_trial(3)
+    epochs = figure.axes[0].lines[0].get_xdata()
+    assert list(epochs) == [1, 2, 3, 4]
+    with pytest.raises(hpo.StudyNotFoundError):
+        study.plot_trial(99)
+
+
+@pytest.mark.parametrize("name", PLOTS)
+def test_too_few_trials_for_a_figure_are_said_in_words(tmp_path: Path, name: str) -> None:
+    study = hpo.create_study(make_spec(3), f"sqlite:///{tmp_path}/hpo.sqlite3", "empty")
+    with pytest.raises(hpo.UsageError, match="study empty"):
+        getattr(study, f"plot_{name}")()
+
+
+def test_opening_a_study_does_not_load_matplotlib(study: hpo.Study) -> None:
+    code = f"import hpo, sys; hpo.open_study({study.name!r}, {str(study.database.address)!r})"
+    code += "; print('matplotlib' in sys.modules, 'torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False"]
