@@ -1,8 +1,8 @@
 """Hyperparameter optimization for Deep AUC Maximization on MedMNIST.
 
 The names of `__all__` are the public interface, which stays: docs/python-api.md shows them at work, docs/extending.md
-how to add a dataset, network, loss, augmentation, sampler, pruner or launch backend. Each is loaded when it is first
-asked for, so `import hpo` loads neither torch nor optuna.
+how to add a dataset, network, loss, augmentation, sampler, pruner, launch backend or reporter. Each is loaded when it
+is first asked for, so `import hpo` loads neither torch nor optuna.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     )
     from hpo.launch.backends.base import Backend, Cancelled, Jobs, JobState, LaunchRequest, Submission, register_backend
     from hpo.search.strategy.pruner import Pruner, Reached, Rung
+    from hpo.search.worker.reporter import ReportedTrial, Reporter, TrialEnd, register_reporter
     from hpo.study.catalogue import Dataset, register_dataset
     from hpo.study.config import TrainConfig
     from hpo.study.registration import (
@@ -72,6 +73,8 @@ __all__ = [
     "OutputError",
     "Pruner",
     "Reached",
+    "ReportedTrial",
+    "Reporter",
     "Rung",
     "Scoring",
     "Stage",
@@ -85,6 +88,7 @@ __all__ = [
     "Submission",
     "TrainConfig",
     "TrainingFailure",
+    "TrialEnd",
     "UsageError",
     "WorkersFailedError",
     "__version__",
@@ -102,6 +106,7 @@ __all__ = [
     "register_loss",
     "register_network",
     "register_pruner",
+    "register_reporter",
     "register_sampler",
     "report",
     "run_worker",
@@ -121,6 +126,7 @@ _MODULES = {
         "register_backend",
     ),
     "hpo.search.strategy.pruner": ("Pruner", "Reached", "Rung"),
+    "hpo.search.worker.reporter": ("ReportedTrial", "Reporter", "TrialEnd", "register_reporter"),
     "hpo.study.stages": ("Stage",),
     "hpo.study.catalogue": ("Dataset", "register_dataset"),
     "hpo.study.config": ("TrainConfig",),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from hpo.launch.backends.base import BACKENDS
 from hpo.registry import Registry
+from hpo.search.worker.reporter import REPORTERS
 from hpo.study import choices
 from hpo.study.catalogue import DATASETS
 from hpo.study.sealed_loaders import TEST_LOADERS
@@ -43,7 +44,7 @@ def write_distribution(folder: Path, points: dict[str, str], **modules: str) -> 
 def kept_registries() -> Iterator[None]:
     """Context at whose end the built-in registries hold what they held before."""
     registries = [value for value in vars(choices).values() if isinstance(value, Registry)]
-    registries += [BACKENDS, DATASETS, TEST_LOADERS]
+    registries += [BACKENDS, REPORTERS, DATASETS, TEST_LOADERS]
     before = [dict(registry._entries) for registry in registries]
     try:
         yield

@@ -141,6 +141,7 @@ def test_the_table_of_a_study_without_trials_has_all_columns(storage: str) -> No
     "module",
     [
         *(f"hpo.api.{name}" for name in ("studies", "study", "training", "results")),
+        "hpo.search.worker.reporter",
         "hpo.study.registration",
         "hpo.study.catalogue",
     ],

@@ -129,6 +129,7 @@ def launch(
     checkpoint_dir: str | Path | None = None,
     hours: float | None = None,
     extend: bool = False,
+    reporters: Sequence[str] = (),
 ) -> Study:
     """Create or resume a study and start workers for it, as `hpo launch` does.
 
@@ -148,6 +149,7 @@ def launch(
         checkpoint_dir: as for `run_worker`; on a path that all hosts share.
         hours: after which local workers end; without `trials`, as many trials as fit by estimate. None for no limit.
         extend: whether wider ranges and more choices widen a study that exists.
+        reporters: told of every trial and epoch, as `--reporter` takes them: "tensorboard=/DIR".
 
     Raises:
         UsageError, StudyFileError, DataError, StorageError, StudyConflictError, DeviceError, OutputError: before
@@ -175,6 +177,7 @@ def launch(
             device=device,
             checkpoint_dir=as_text(checkpoint_dir),
             hours=hours,
+            reporters=tuple(reporters),
             sets_trials=hours is not None and trials is None,
         ),
         on=on,

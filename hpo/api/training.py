@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from hpo.study.spec import Scoring
 if TYPE_CHECKING:
     from hpo.search.study import Study
     from hpo.search.worker.loop import WorkerSummary
+    from hpo.search.worker.reporter import Reporter
     from hpo.search.worker.trainer import Trainer
     from hpo.training.report import EpochReport
 
@@ -26,6 +27,8 @@ def run_worker(
     data_dir: str | Path | None = None,
     checkpoint_dir: str | Path | None = None,
     trainer: Trainer | None = None,
+    progress: bool | None = None,
+    reporters: Sequence[Reporter | str] = (),
 ) -> WorkerSummary:
     """Train trials of a study in this process until none is left; any number of processes may do so at once.
 
@@ -39,6 +42,8 @@ def run_worker(
         checkpoint_dir: folder of checkpoints; "none" keeps none; None for $HPO_CHECKPOINT_DIR, else hpo-checkpoints in
             the current folder.
         trainer: what trains the trials, instead of networks on the data of the study.
+        progress: whether to show a bar; None for one in a notebook or a terminal.
+        reporters: told of every trial and epoch: objects, or names as `--reporter` takes them.
 
     Returns:
         What the worker did, and why it ended.
@@ -57,10 +62,18 @@ def run_worker(
     from hpo.outcome.network_training import trainer_of
     from hpo.search.queue.workers import this_process
     from hpo.search.worker import loop
+    from hpo.search.worker.reporter import all_reporters
 
     folder = checkpoint_folder(as_text(checkpoint_dir), study.folder)
     train = trainer or trainer_of(study, data_dir, device, folder)
-    return loop.run_worker(study, identity=this_process(device=device), train=train, limit=limit)
+    told = [*all_reporters(reporters), *_bars(study, progress)]
+    return loop.run_worker(study, identity=this_process(device=device), train=train, limit=limit, reporters=told)
+
+
+def _bars(study: Study, progress: bool | None) -> list[Reporter]:
+    from hpo.api.progress import ProgressBar, is_watched
+
+    return [ProgressBar(study)] if progress or (progress is None and is_watched()) else []
 
 
 def train_trial(

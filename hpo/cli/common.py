@@ -15,7 +15,8 @@ from typing import Any, TypeVar
 
 import click
 
-from hpo.cli.completers import complete_datasets, complete_settings, complete_studies
+from hpo.cli.completers import complete_datasets, complete_reporters, complete_settings, complete_studies
+from hpo.files import expanded
 from hpo.launch.backends.local import AUTO, Count
 from hpo.study.stored import JSON_KEY
 from hpo.text import brief
@@ -79,6 +80,16 @@ log_dir_option = click.option(
     help="Folder of the workers' logs.",
 )
 device_option = click.option("--device", metavar="NAME", default="auto", help="auto, cpu, cuda or cuda:N.")
+reporter_option = click.option(
+    "--reporter",
+    metavar="NAME[=TARGET]",
+    multiple=True,
+    shell_complete=complete_reporters,
+    help="Tell a reporter, perhaps of a plug-in, of every trial and epoch; may be repeated.",
+)
+tensorboard_option = click.option(
+    "--tensorboard", metavar="DIR", help="Write event files for TensorBoard into DIR/STUDY, on a path that hosts share."
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
 set_option = click.option(
     "--set",
@@ -101,6 +112,12 @@ results_option = click.option(
     help="Folder of the final result.  [default: hpo-results/STUDY]",
 )
 backup_argument = click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+
+
+def reporter_texts(reporters: tuple[str, ...], tensorboard: str | None) -> tuple[str, ...]:
+    """Return the reporters of `--reporter` and `--tensorboard`, as `--reporter` takes them."""
+    # Absolute, since workers and jobs may start in another folder than this process.
+    return (*reporters, *([f"tensorboard={expanded(tensorboard).absolute()}"] if tensorboard is not None else []))
 
 
 def print_json(value: Any) -> None:

@@ -37,6 +37,15 @@ def complete_backends(_context: click.Context, _parameter: click.Parameter, star
     return [CompletionItem(entry.name, help=entry.description) for entry in entries]
 
 
+def complete_reporters(_context: click.Context, _parameter: click.Parameter, start: str) -> list[CompletionItem[str]]:
+    """Complete names of reporters, with where they report to."""
+    from hpo.search.worker.reporter import REPORTERS
+
+    with _without_warnings():
+        entries = [REPORTERS.entry(name) for name in REPORTERS.names() if name.startswith(start)]
+    return [CompletionItem(entry.name, help=entry.description) for entry in entries]
+
+
 def complete_studies(context: click.Context, _parameter: click.Parameter, start: str) -> list[CompletionItem[str]]:
     """Complete names of studies in the command line's database, if it answers within ANSWER_SECONDS; else none."""
     # Import before the clock starts: loading SQLAlchemy from a slow disk says nothing about the database.

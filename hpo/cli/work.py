@@ -20,7 +20,10 @@ from hpo.cli.common import (
     data_dir_option,
     device_option,
     log_dir_option,
+    reporter_option,
+    reporter_texts,
     storage_option,
+    tensorboard_option,
 )
 from hpo.cli.completers import complete_backends
 from hpo.cli.render.progress import download_bar
@@ -51,6 +54,7 @@ class Work(TypedDict):
     log_dir: Path
     checkpoint_dir: str | None
     yes: bool
+    reporters: tuple[str, ...]
     slurm: SlurmOptions
 
 
@@ -92,6 +96,8 @@ _WORKER_OPTIONS: tuple[Callable[[Any], Any], ...] = (
     storage_option,
     data_dir_option,
     device_option,
+    reporter_option,
+    tensorboard_option,
     click.option(
         "--workers-per-gpu",
         metavar="N|auto",
@@ -164,6 +170,7 @@ def _collected(command: F, options: tuple[Callable[[Any], Any], ...]) -> F:
         if arguments.setdefault("on", "slurm") != "slurm":
             _refuse_slurm_options()
         slurm = SlurmOptions(**{name: arguments.pop(name) for name in _SLURM_NAMES})
+        arguments["reporters"] = reporter_texts(arguments.pop("reporter"), arguments.pop("tensorboard"))
         names = Work.__annotations__.keys() - {"slurm"}
         return command(work={name: arguments.pop(name, None) for name in names} | {"slurm": slurm}, **arguments)
 
@@ -234,6 +241,7 @@ def _request(name: str, work: Work) -> LaunchRequest:
         workers_per_gpu=work["workers_per_gpu"],
         device=work["device"],
         checkpoint_dir=work["checkpoint_dir"],
+        reporters=work["reporters"],
         options=work["slurm"] if work["on"] == "slurm" else None,
         watching=watching,
         agrees=(lambda _hours: True) if work["yes"] else agrees,

@@ -15,8 +15,11 @@ from hpo.cli.common import (
     checkpoint_dir_option,
     data_dir_option,
     device_option,
+    reporter_option,
+    reporter_texts,
     storage_option,
     study_argument,
+    tensorboard_option,
 )
 from hpo.cli.logs import log_to_stderr
 from hpo.control import Stop, StopReason
@@ -41,6 +44,8 @@ from hpo.control import Stop, StopReason
 @click.option("--limit", metavar="N", type=click.IntRange(min=1), help="Stop after N trials.")
 @click.option("--parent", type=int, hidden=True, help="Stop when this process has ended.")
 @click.option("--last-stop", type=float, hidden=True, help="Stop at any request to stop after this one.")
+@reporter_option
+@tensorboard_option
 @checkpoint_dir_option
 @storage_option
 @data_dir_option
@@ -53,6 +58,8 @@ def worker(
     limit: int | None,
     parent: int | None,
     last_stop: float | None,
+    reporter: tuple[str, ...],
+    tensorboard: str | None,
     checkpoint_dir: str | None,
     storage: str | None,
     data_dir: str | None,
@@ -68,6 +75,7 @@ def worker(
     stop_at_signals(stop)
     log_to_stderr(timestamps=True)
 
+    reporters = reporter_texts(reporter, tensorboard)
     # Torch and the database take seconds to load; a signal during that time must stop the worker, too.
     from hpo.launch.attach import attach
 
@@ -84,6 +92,7 @@ def worker(
         stop=stop,
         parent=parent,
         last_stop=last_stop,
+        reporters=reporters,
     )
     if done.needs_restart:
         options = {
@@ -98,14 +107,17 @@ def worker(
             "--data-dir": data_dir,
             "--device": device,
         }
-        _restart(study_name, options, done.address)
+        _restart(study_name, options, reporters, done.address)
     # At 130 a job goes back into the queue and a container is restarted, which `hpo stop` must not cause.
     return 130 if done.summary.interrupted and not done.summary.drained else 0
 
 
-def _restart(study_name: str, options: dict[str, str | int | None], address: str) -> NoReturn:
+def _restart(
+    study_name: str, options: dict[str, str | int | None], reporters: tuple[str, ...], address: str
+) -> NoReturn:
     """Replace this process by a new worker with the same PID, which reads the address from its standard input."""
     given = [text for name, value in options.items() if value is not None for text in (name, str(value))]
+    given += [text for reporter in reporters for text in ("--reporter", reporter)]
     readable, writable = os.pipe()
     with os.fdopen(writable, "w") as pipe:
         pipe.write(address + "\n")

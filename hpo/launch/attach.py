@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from hpo.control import Stop, StopReason, StopWatch
@@ -17,6 +18,7 @@ from hpo.search.queue.workers import this_process
 from hpo.search.study import open_study
 from hpo.search.worker.deadline import Deadline
 from hpo.search.worker.loop import WorkerSummary, run_worker
+from hpo.search.worker.reporter import make_reporters
 from hpo.training.machine.device import choose_device, limit_memory, set_up_process
 from hpo.training.machine.limits import usable_cores
 
@@ -55,6 +57,7 @@ def attach(
     stop: Stop | None = None,
     parent: int | None = None,
     last_stop: float | None = None,
+    reporters: Sequence[str] = (),
 ) -> Attached:
     """Train trials of a study in this process until none is left, a stop is requested, or its job is about to end.
 
@@ -72,6 +75,7 @@ def attach(
         stop: once requested, the trial is released with its checkpoint.
         parent: PID of the process that started this one; when it has ended, a stop is requested.
         last_stop: the study's last stop request when that process began, see `read_last_stop`.
+        reporters: NAME or NAME=TARGET of each that is told of the trials; one that cannot be made is a warning.
 
     Raises:
         StudyStoppedError, StudyNotFoundError, StorageError, DataError, DeviceError.
@@ -98,6 +102,7 @@ def attach(
             limit=limit,
             deadline=_deadline(allocation),
             last_stop=last_stop,
+            reporters=make_reporters(reporters),
         )
     counts = f"{summary.finished} trials finished, {summary.pruned} pruned, {summary.failed} failed"
     _log.info("%s; %s", counts, summary.description)

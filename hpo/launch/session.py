@@ -14,6 +14,7 @@ from hpo.search.database.address import resolve_address
 from hpo.search.database.database import open_database
 from hpo.search.queries.status import read_status
 from hpo.search.study import BudgetRule, Study, create_or_open, open_named_study
+from hpo.search.worker.reporter import check_reporters
 from hpo.study.spec import StudySpec
 from hpo.text import shell
 
@@ -60,6 +61,7 @@ def launch(
         DeclinedError: if `request.agrees` says no; a study that was created for this launch is deleted again.
         WorkersFailedError: if local workers ended with an error.
     """
+    check_reporters(request.reporters)
     with BACKENDS.find(on)() as backend:
         if request.hours is not None:
             check_hours(on)

@@ -68,6 +68,11 @@ class EpochReport:
     roc: tuple[float, ...] = ()
     scores: tuple[FoldScores, ...] = field(default=(), repr=False, compare=False)
 
+    def scalars(self) -> dict[str, float]:
+        """Return the numbers that are known, by name: auc, standard_error, training_auc, training_loss, seconds."""
+        names = ("auc", "standard_error", "training_auc", "training_loss", "seconds")
+        return {name: value for name in names if (value := getattr(self, name)) is not None}
+
 
 @dataclass(frozen=True)
 class NetworkEpoch:
@@ -80,6 +85,10 @@ class NetworkEpoch:
 
     epoch: int
     epochs: int
+
+    def scalars(self) -> dict[str, float]:
+        """Return its numbers: there are none."""
+        return {}
 
 
 def over_folds(epoch: int, folds: Sequence[FoldReport], seconds: float) -> EpochReport:

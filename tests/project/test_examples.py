@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import types
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -50,8 +52,23 @@ def test_the_examples_of_the_interface_train(monkeypatch: pytest.MonkeyPatch) ->
     run_blocks(INTERFACE)
 
 
-def test_the_examples_of_extending_run_and_train() -> None:
+def test_the_examples_of_extending_run_and_train(monkeypatch: pytest.MonkeyPatch) -> None:
+    mlflow = types.ModuleType("mlflow")
+    calls: list[tuple[str, tuple[object, ...], dict[str, object]]] = []
+    for name in ("set_experiment", "start_run", "log_params", "log_metrics", "end_run"):
+        setattr(mlflow, name, lambda *given, name=name, **named: calls.append((name, given, named)))
+    monkeypatch.setitem(sys.modules, "mlflow", mlflow)
     run_blocks(EXTENDING)
+    assert [name for name, *_ in calls] == [
+        "set_experiment",
+        "start_run",
+        "log_params",
+        *["log_metrics"] * 3,
+        "end_run",
+    ]
+    assert calls[0][1] == ("rings",)
+    assert [named["step"] for name, _, named in calls if name == "log_metrics"] == [1, 2, 3]
+    assert calls[-1][1] == ("FINISHED",)
 
 
 def test_every_public_name_is_on_one_of_the_pages() -> None:

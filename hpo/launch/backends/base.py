@@ -53,6 +53,7 @@ class LaunchRequest:
         log_dir: folder of all logs.
         hours: after which workers release their trials and end; None for no limit. See `Backend.keeps_hours`.
         sets_trials: whether the number of trials follows from `hours`.
+        reporters: NAME or NAME=TARGET of each, as `--reporter` takes it.
         options: what only one backend understands: `SlurmOptions` for slurm.
         watching: see `Watching`; for a backend that waits for its workers.
         agrees: called with the estimated hours of a study that takes days, for a backend that estimates; False ends it.
@@ -69,6 +70,7 @@ class LaunchRequest:
     checkpoint_dir: str | None = None
     hours: float | None = None
     sets_trials: bool = False
+    reporters: tuple[str, ...] = ()
     options: object = None
     watching: Watching = field(default=unwatched, repr=False)
     agrees: Callable[[float], bool] = field(default=lambda _hours: True, repr=False)
@@ -88,6 +90,7 @@ class LaunchRequest:
         words = [sys.executable, "-m", "hpo", "worker", "--storage", "-", "--device", self.device]
         words += ["--data-dir", str(self.data_dir)]
         words += ["--checkpoint-dir", self.checkpoint_dir] if self.checkpoint_dir is not None else []
+        words += [word for reporter in self.reporters for word in ("--reporter", reporter)]
         return [*words, "--", self.study]
 
 

@@ -72,7 +72,8 @@ class LocalPlan:
     """What each local worker is started with.
 
     address: database URL with its password, handed on by standard input, so that no list of processes or of their
-    environments shows it. checkpoint_dir: as on the command line. last_stop: see `read_last_stop`.
+    environments shows it. checkpoint_dir: as on the command line. last_stop: see `read_last_stop`. reporters: as
+    `LaunchRequest` has them.
     """
 
     study: str
@@ -83,6 +84,7 @@ class LocalPlan:
     log_dir: Path
     grace: float = GRACE_SECONDS
     last_stop: float | None = None
+    reporters: tuple[str, ...] = ()
 
 
 def worker_slots(
@@ -141,6 +143,7 @@ class LocalWorkers:
             command += ["--last-stop", repr(plan.last_stop)]
         if plan.checkpoint_dir is not None:
             command += ["--checkpoint-dir", plan.checkpoint_dir]
+        command += [word for reporter in plan.reporters for word in ("--reporter", reporter)]
         # A study of an earlier hpo may have a name with a leading dash.
         command += ["--", plan.study]
         with self.log_of(name).open("ab") as log:

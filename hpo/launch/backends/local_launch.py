@@ -114,6 +114,7 @@ class LocalBackend(Backend):
             log_dir=request.log_dir / study.folder,
             grace=max(GRACE_SECONDS, 3 * step_seconds),
             last_stop=last_stop,
+            reporters=request.reporters,
         )
         try:
             with request.watching(study) as look:

@@ -22,9 +22,10 @@ from hpo.search.strategy.seeds import seeds_of
 from hpo.search.study import Study, open_study, unfinished
 from hpo.search.worker.deadline import Deadline, seconds_to_get_anywhere
 from hpo.search.worker.heartbeat import Heartbeat
+from hpo.search.worker.reporter import ReportedTrial, Reporter, Reporters
 from hpo.search.worker.trainer import NetworkTrainer, Task, Trainer
 from hpo.study.baselines import shown_name
-from hpo.study.planned import planned_trial, start_at
+from hpo.study.planned import epochs_at, planned_trial, start_at
 from hpo.study.record import Provenance, ResourceUsage, TrialRecord
 from hpo.study.stages import Stage
 from hpo.training.machine.limits import ProcessTainted
@@ -95,6 +96,7 @@ def run_worker(
     wait: bool = True,
     deadline: Deadline | None = None,
     last_stop: float | None = None,
+    reporters: Sequence[Reporter] = (),
 ) -> WorkerSummary:
     """Train trials until the budget is spent, `limit` trials are done, or a stop is requested.
 
@@ -107,6 +109,7 @@ def run_worker(
         wait: whether to wait while other workers hold the rest of the budget, to resume a trial whose worker dies.
         deadline: end of the job that this worker runs in.
         last_stop: as for `register_worker`.
+        reporters: told of every trial; they are closed at the end.
 
     Raises:
         StudyStoppedError: if too many trials failed.
@@ -115,8 +118,12 @@ def run_worker(
     """
     stop = stop or Stop()
     conditions = {} if deadline is None else {StopReason.DEADLINE: lambda: deadline.seconds_left() <= 0}
-    with StopWatch(stop, conditions) as watch:
-        return _Worker(study, identity, train, watch, deadline, last_stop).run(limit, wait)
+    told = Reporters(reporters)
+    try:
+        with StopWatch(stop, conditions) as watch:
+            return _Worker(study, identity, train, watch, deadline, last_stop, told).run(limit, wait)
+    finally:
+        told.close()
 
 
 class _Worker:
@@ -128,7 +135,9 @@ class _Worker:
         watch: StopWatch,
         deadline: Deadline | None,
         last_stop: float | None,
+        told: Reporters,
     ) -> None:
+        self._told = told
         self._study, self._name, self._train = study, identity.name, train
         self._watch, self._stop, self._deadline = watch, watch.stop, deadline
         self._outcomes: list[Outcome] = []
@@ -176,8 +185,10 @@ class _Worker:
             try:
                 self._outcomes.append(self._run_trial(held))
             except LeaseLost:
+                self._told.end("lost")
                 _log.warning("trial %d: lease lost to another worker; dropped here", held.number)
             except _Released:
+                self._told.end("released")
                 _log.info("trial %d: released", held.number)
         return "limit"
 
@@ -199,6 +210,7 @@ class _Worker:
         try:
             with Heartbeat(held, self._started, self._stop) as heart:
                 record = self._begin_record(held)
+                self._told.begin(_reported(held, record, self._name))
                 outcome, last, reason = self._train_trial(held, record, heart, meter)
                 record = record.model_copy(update={"usage": meter.read()})
                 if isinstance(last, EpochReport) and last.roc:
@@ -219,6 +231,7 @@ class _Worker:
                 raise _Released from None
             raise
         _log.info("%s", _describe_end(held, outcome, last, reason))
+        self._told.end(outcome, reason)
         self._tidy()
         return outcome
 
@@ -266,7 +279,9 @@ class _Worker:
         last: EpochReport | NetworkEpoch | None = None
         try:
             for last in train(task):
-                if not record_report(held, last):
+                goes_on = record_report(held, last)
+                self._told.epoch(last)
+                if not goes_on:
                     return "pruned", last, ""
                 meter.read()
         except (train.failure, DataError) as failure:
@@ -318,16 +333,36 @@ def _new_record(held: Claim, provenance: Provenance, drawn: Drawn) -> TrialRecor
     )
 
 
+def _reported(held: Claim, record: TrialRecord, worker: str) -> ReportedTrial:
+    spec = held.study.spec
+    return ReportedTrial(
+        study=held.study.name,
+        dataset=spec.dataset,
+        number=held.number,
+        label=_label(held),
+        params=record.params,
+        config=record.train_config(held.study.trial_name(held.number)).active(),
+        epochs=epochs_at(spec, held.slot),
+        attempt=held.fence,
+        worker=worker,
+    )
+
+
 def _describe_start(held: Claim) -> str:
-    text = f"trial {held.number}: " + ("starts" if held.fence == 1 else "resumes")
+    text, label = f"trial {held.number}: " + ("starts" if held.fence == 1 else "resumes"), _label(held)
+    return f"{text} ({label})" if label else text
+
+
+def _label(held: Claim) -> str:
+    """Return the name of the baseline, start point or candidate that a trial is of; "" if it is none."""
     planned = planned_trial(held.study.spec, held.slot)
     if planned is None:
         start = start_at(held.study.spec, held.slot)
-        return text if start is None else text + f" (start {start.name})"
+        return "" if start is None else f"start {start.name}"
     name = f"baseline {shown_name(planned.name)}" if planned.is_baseline else planned.name
     if planned.is_network:
-        return text + f" ({name}, network {planned.repeat})"
-    return text + (f" ({name})" if planned.repeat is None else f" ({name}, repeat {planned.repeat + 1})")
+        return f"{name}, network {planned.repeat}"
+    return name if planned.repeat is None else f"{name}, repeat {planned.repeat + 1}"
 
 
 def _describe_end(held: Claim, outcome: Outcome, last: EpochReport | NetworkEpoch | None, reason: str) -> str:

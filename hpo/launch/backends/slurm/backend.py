@@ -36,6 +36,7 @@ def prepare_request(request: LaunchRequest) -> Prepared:
         checkpoint_dir=request.checkpoint_dir,
         log_dir=request.log_dir,
         device=request.device,
+        reporters=request.reporters,
     )
 
 

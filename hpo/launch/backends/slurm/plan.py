@@ -61,7 +61,7 @@ class WorkerCommand:
     """What each worker is started with.
 
     address_file: the 0600 file with the database's address; database_host: the host in it, None for a file;
-    checkpoint_dir: a folder that all hosts share, or `none`.
+    checkpoint_dir: a folder that all hosts share, or `none`; reporters: as `LaunchRequest` has them.
     """
 
     study: str
@@ -71,6 +71,7 @@ class WorkerCommand:
     checkpoint_dir: str
     log_dir: Path
     device: str = "auto"
+    reporters: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

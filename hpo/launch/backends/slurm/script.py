@@ -94,10 +94,11 @@ def _worker(plan: SlurmPlan) -> list[str]:
     several = devices > 1 and command.device == "auto"
     device = f'"cuda:$(( $1 % {devices} ))"' if several else quote(command.device)
     sharing = '"$per_device"' if several else '"$workers"'
+    reporters = "".join(f"--reporter {quote(reporter)} " for reporter in command.reporters)
     return [
         "worker() {",
         f"    exec {quote(plan.python)} -m hpo worker --device {device} --sharing {sharing} \\",
-        f'        --threads "$threads" --worker-name "$job-$1" -- {quote(command.study)}',
+        f'        --threads "$threads" --worker-name "$job-$1" {reporters}-- {quote(command.study)}',
         "}",
         "measure() {",
         f"    exec {quote(plan.python)} -m hpo slurm measure --device {quote(command.device)} \\",

@@ -53,11 +53,13 @@ def prepare(
     checkpoint_dir: str | None,
     log_dir: Path,
     device: str,
+    reporters: tuple[str, ...] = (),
 ) -> Prepared:
     """Check everything that can be checked without Slurm and the database, and write nothing.
 
     Args:
         checkpoint_dir: as on the command line.
+        reporters: as `LaunchRequest` has them.
         log_dir: folder of all logs; those of jobs go to its subfolder `slurm`.
 
     Raises:
@@ -75,6 +77,7 @@ def prepare(
         checkpoint_dir=_checkpoints(checkpoint_dir),
         log_dir=folder,
         device=device,
+        reporters=reporters,
     )
     plan = make_plan(options, command)
     return Prepared(plan, address, render(plan))
