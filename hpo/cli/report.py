@@ -18,6 +18,12 @@ from hpo.errors import UsageError
 @click.option(
     "--out", metavar="DIR", type=click.Path(path_type=Path), help="Output folder.  [default: that of the results]"
 )
+@click.option(
+    "--latex",
+    metavar="FILE.tex",
+    type=click.Path(path_type=Path),
+    help="Write the final result as a LaTeX table too, with intervals, baselines and published values.",
+)
 @confirmation_option
 @results_option
 @storage_option
@@ -25,6 +31,7 @@ def report(
     study_name: str | None,
     of_all: bool,
     out: Path | None,
+    latex: Path | None,
     confirmation: str | None,
     results: Path | None,
     storage: str | None,
@@ -37,14 +44,19 @@ def report(
     if of_all and study_name is not None:
         raise UsageError("give a STUDY, or --all for one page over all datasets, one of the two")
 
+    if latex is not None and study_name is None:
+        raise UsageError("--latex is the table of one study; give a STUDY with it")
+
     # Imported late: Matplotlib takes a second, which --help and completion need not wait for.
     from hpo.outcome.report.writing import report as report_study
-    from hpo.outcome.report.writing import report_all
+    from hpo.outcome.report.writing import report_all, write_latex
 
     if of_all:
         paths = report_all(results=results, out=out)
     else:
         study = look_at_study(study_name, storage)
-        paths = report_study(study, results=results, out=out, confirmation=confirmation)
+        # The table first: without a final result nothing is written.
+        table = () if latex is None else (write_latex(study, latex, results=results),)
+        paths = (*report_study(study, results=results, out=out, confirmation=confirmation), *table)
     for path in paths:
         show(path)

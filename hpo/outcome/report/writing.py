@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hpo.outcome.final import DEFAULT_RESULTS, results_folder
+from hpo.errors import OutputError, UsageError
+from hpo.files import atomic_write
+from hpo.outcome.final import DEFAULT_RESULTS, load, results_folder
+from hpo.outcome.judgement import judge_final
 from hpo.outcome.method_effects import read_methods
 from hpo.outcome.report.build import build, build_methods
 from hpo.outcome.report.document import write
 from hpo.outcome.report.gather import gather
 from hpo.outcome.report.overview import gather_rows, overview
+from hpo.outcome.report.result import latex
 from hpo.outcome.report.work import Work
 from hpo.search.queries.trials import read_records
 from hpo.search.study import Study
+from hpo.text import shell
 
 
 def report(
@@ -40,6 +45,35 @@ def report(
         work = Work("methods", tuple(read_records(study).values()))
         return write(build_methods(study.spec.data, read_methods(study), work), out or folder)
     return write(build(gather(study, folder, confirmation)), out or folder)
+
+
+def write_latex(study: Study, file: Path, *, results: Path | None = None) -> Path:
+    """Write the final result of a study as a LaTeX table.
+
+    Args:
+        file: replaced whole.
+        results: folder of the final result; None for hpo-results/NAME.
+
+    Returns:
+        The file.
+
+    Raises:
+        UsageError: if the study has no final result yet.
+        DataError, OutputError.
+    """
+    folder = results_folder(study.name, results, study.former_names)
+    final = load(folder)
+    if final is None or final.result.study not in (study.name, *study.former_names):
+        raise UsageError(
+            f"there is no final result of {study.name} in {folder}; run `hpo finalize {shell(study.name)}`"
+        )
+    text = latex.table(study.spec.data, judge_final(final), final)
+    try:
+        with atomic_write(file) as part:
+            part.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"{file} cannot be written ({error.strerror}); give another file to --latex") from None
+    return file
 
 
 def report_all(*, results: Path | None = None, out: Path | None = None) -> tuple[Path, ...]:
