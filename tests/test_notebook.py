@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
+import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from matplotlib.figure import Figure
@@ -14,6 +18,11 @@ import hpo
 from hpo.outcome.report.drawing import ReportFigure
 from hpo.search import study as search
 from hpo.testing.trainer import FakeTrainer, make_spec
+from hpo.testing.trials import claimed
+from tests.cli.run import hpo_here
+
+NOTEBOOK = Path(__file__).parent.parent / "docs" / "notebooks" / "first_study.ipynb"
+MOST_BYTES = 300_000
 
 PLOTS = ("history", "curves", "importances", "slices", "choices", "overfitting", "rocs")
 
@@ -84,3 +93,71 @@ def test_opening_a_study_does_not_load_matplotlib(study: hpo.Study) -> None:
     code += "; print('matplotlib' in sys.modules, 'torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]
+
+
+def cells() -> list[dict[str, Any]]:
+    return [cell for cell in json.loads(NOTEBOOK.read_text())["cells"] if cell["cell_type"] == "code"]
+
+
+def test_the_notebook_is_small_and_has_the_output_of_every_cell() -> None:
+    assert NOTEBOOK.stat().st_size < MOST_BYTES
+    assert [cell["execution_count"] for cell in cells()] == list(range(1, len(cells()) + 1))
+    assert [number for number, cell in enumerate(cells()) if not cell["outputs"]] == []
+    assert [output for cell in cells() for output in cell["outputs"] if output["output_type"] == "error"] == []
+
+
+@pytest.mark.slow
+def test_the_notebook_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its cells one after the other, and what each shows, without Jupyter and with a narrow network."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("hpo.training.model.resnet._WIDTHS", (8, 8, 8, 8))
+    for name in ("HPO_STORAGE", "HPO_CHECKPOINT_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    namespace: dict[str, Any] = {"__name__": "__main__"}
+    shown = []
+    for cell in cells():
+        *body, last = ast.parse("".join(cell["source"])).body
+        exec(compile(ast.Module(body, []), NOTEBOOK.name, "exec"), namespace)
+        if isinstance(last, ast.Expr):
+            shown.append(eval(compile(ast.Expression(last.value), NOTEBOOK.name, "eval"), namespace))
+    assert shown[1].finished == 12
+    assert "12 of 12 finished" in shown[2]._repr_html_()
+    assert sum(isinstance(one, ReportFigure) for one in shown) == 3
+
+
+def test_the_bar_follows_trials_and_is_text_where_there_is_no_widget(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study = hpo.create_study(make_spec(3), f"sqlite:///{tmp_path}/hpo.sqlite3", "barred")
+    hpo.run_worker(study, trainer=FakeTrainer(), limit=1)
+    assert capsys.readouterr().err == ""
+    hpo.run_worker(study, trainer=FakeTrainer(), progress=True)
+    states = capsys.readouterr().err.replace("\n", "\r").split("\r")
+    shown = [state.rpartition("| ")[2].partition(" trials")[0] for state in states if "trials" in state]
+    assert shown[0] == "1.0 of 3"
+    assert shown[-1] == "3.0 of 3"
+    assert "1.2 of 3" in shown
+    assert "best AUC" in states[-2] + states[-1]
+
+
+def test_a_session_of_colab_that_ends_goes_on_from_the_copy_of_its_database(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loop of docs/colab.md, in folders."""
+    copy = tmp_path / "drive.sqlite3"
+    for session, limit in enumerate((2, 9)):
+        content = tmp_path / f"content-{session}"
+        content.mkdir()
+        monkeypatch.chdir(content)
+        if copy.exists():
+            shutil.copy(copy, content / "hpo.sqlite3")
+        study = hpo.create_study(make_spec(4), "sqlite:///hpo.sqlite3", "breast")
+        for _ in range(limit):
+            if not hpo.run_worker(study, trainer=FakeTrainer(), limit=1).finished:
+                break
+            assert hpo_here("db", "backup", "new.sqlite3", cwd=content).returncode == 0
+            shutil.move(content / "new.sqlite3", copy)
+        # What the session began after its last copy is lost with it.
+        if session == 0:
+            claimed(study)
+    assert list(study.trials_dataframe()["state"]) == ["complete"] * 4

@@ -28,8 +28,7 @@ class ProgressBar(Reporter):
         self._study = study
         status = read_status(study)
         self._finished = status.finished
-        self._bar: Any = _make_bar(study.name, status.budget)
-        self._show(0.0)
+        self._bar: Any = _make_bar(study.name, status.finished, status.budget)
 
     def trial_started(self, trial: ReportedTrial) -> None:
         """Count again what others have finished."""
@@ -72,10 +71,10 @@ def in_notebook() -> bool:
     return shell is not None and "IPKernelApp" in shell.config
 
 
-def _make_bar(name: str, total: int) -> Any:
+def _make_bar(name: str, finished: int, total: int) -> Any:
     with warnings.catch_warnings():
         # Without ipywidgets it is text, which needs no advice to install them.
         warnings.simplefilter("ignore")
         from tqdm.auto import tqdm
     form = "{desc}: {percentage:3.0f}%|{bar:30}| {n:.1f} of {total} trials [{elapsed}{postfix}]"
-    return tqdm(total=total, desc=name, bar_format=form, mininterval=0.2, file=sys.stderr)
+    return tqdm(initial=finished, total=total, desc=name, bar_format=form, mininterval=0.2, file=sys.stderr)
