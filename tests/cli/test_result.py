@@ -15,7 +15,7 @@ from tests.outcome import simulated
 @pytest.mark.parametrize(
     ("arguments", "code", "facts"),
     [
-        (("report",), 2, ("STUDY", "--all")),
+        (("report",), 5, ("hpo.sqlite3",)),
         (("report", "x", "--all"), 2, ("STUDY", "--all")),
         (("report", "--all"), 4, ("hpo-results", "`hpo finalize STUDY`", "--results")),
         (("export", "x"), 4, ("hpo-results/x", "`hpo finalize`")),
