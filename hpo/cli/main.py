@@ -97,7 +97,7 @@ COMMANDS = {
         "List every setting of a training run with its domain and default",
         _SET_UP,
     ),
-    "data": Lazy("hpo.cli.data:data", "Fetch, verify and list MedMNIST files; find near-duplicates", _SET_UP),
+    "data": Lazy("hpo.cli.data:data", "Fetch and check MedMNIST files; import your own images", _SET_UP),
     "db": Lazy("hpo.cli.db:db", "Create, maintain and serve the database of studies", _SET_UP),
     "slurm": Lazy(
         "hpo.cli.slurm:slurm",

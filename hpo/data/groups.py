@@ -53,17 +53,24 @@ def duplicate_groups(images: NDArray[np.uint8], threshold: float, key: str) -> t
     return groups, used
 
 
-def group_pairs(pairs: Pairs, count: int) -> tuple[Groups, float]:
+def group_pairs(pairs: Pairs, count: int, given: Groups | None = None) -> tuple[Groups, float]:
     """Return the connected components of pairs among `count` samples, and the threshold that was used.
 
     Where the pictures of a data set all look alike, pairs chain different ones into one large group that no fold could
     hold. The threshold is therefore raised, to the next of `LEVELS`, until no group has more than 20 samples and 1 % of
     all; at 1 exact duplicates are left, whose groups may have any size.
+
+    Args:
+        given: groups to which the pairs are added, such as patients; the limit is then at least twice the largest.
     """
     most = max(_MOST_MEMBERS, int(_MOST_SHARE * count))
+    edges = []
+    if given is not None:
+        most = max(most, 2 * int(np.bincount(given).max(initial=0)))
+        edges.append((np.arange(count), given))
     for level in (pairs.threshold, *(level for level in LEVELS if level > pairs.threshold)):
         kept = pairs.above(level)
-        groups = connected(count, [(kept.first, kept.second)])
+        groups = connected(count, [(kept.first, kept.second), *edges])
         if level >= LEVELS[-1] or np.bincount(groups).max(initial=0) <= most:
             break
     return groups, level

@@ -10,10 +10,11 @@ _COMMANDS = {
     "fetch": Lazy("hpo.cli.data.fetch:fetch", "Download datasets, all seven if none is named"),
     "verify": Lazy("hpo.cli.data.verify:verify", "Check MD5 and form of the files of datasets"),
     "duplicates": Lazy("hpo.cli.data.duplicates:duplicates", "Find near-duplicate samples of DATASET, with pictures"),
+    "import": Lazy("hpo.cli.data.import_:import_", "Make a dataset of FOLDER's images and a table of labels"),
     "list": Lazy("hpo.cli.data.list:list_", "Show every dataset with its size and the state of its file"),
 }
 
 
 @click.group(cls=LazyGroup, table=_COMMANDS)
 def data() -> None:
-    """Fetch, verify and list MedMNIST files; find near-duplicates."""
+    """Fetch and check MedMNIST files; import your own images."""

@@ -1,0 +1,228 @@
+"""Make a data set of a folder of images and a table of their labels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpo.data.duplicates import near_duplicates, unseen
+from hpo.data.groups import given_groups, group_pairs, has_groups
+from hpo.data.importing.labels import label_names, read_labels
+from hpo.data.importing.parts import Parts, drawn_parts, given_parts, groups_in_several_parts, require_parts
+from hpo.data.importing.pictures import Form, Read, read_pictures, to_bytes
+from hpo.data.importing.problems import Problems
+from hpo.data.importing.resampling import thumbnails
+from hpo.data.importing.table import Columns, Row, Table
+from hpo.errors import DataError, UsageError
+from hpo.study.catalogue import NEAR_DUPLICATE
+
+SPLIT_COLUMN = "split"
+"""Column that divides the samples, if there is one and no other is named."""
+
+DEFAULT_TEST_SHARE = 0.2
+
+PERCENTILES = (0.5, 99.5)
+"""Of the pixels of train and val, after shrinking: what becomes 0 and 255 if pixels have more than 8 bits."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What is to be imported, and how.
+
+    Attributes:
+        columns: its `part` names a column that must be there; None takes the column `split` if there is one.
+        positive: values of the label columns that are 1; none if they hold 0 and 1.
+        draw: draw the parts, whatever columns there are.
+        val_share, test_share: of all samples; None is 0 and .2 for parts that are drawn.
+        near_duplicates: correlation from which images stay in one part; None if similarity says nothing.
+    """
+
+    folder: Path
+    table: Path
+    name: str
+    columns: Columns = field(default_factory=Columns)
+    positive: tuple[str, ...] = ()
+    form: Form = field(default_factory=Form)
+    draw: bool = False
+    val_share: float | None = None
+    test_share: float | None = None
+    seed: int = 0
+    near_duplicates: float | None = NEAR_DUPLICATE
+
+
+@dataclass(frozen=True)
+class PartCount:
+    """How many samples a part has; of the test part nothing else is told.
+
+    Attributes:
+        positives: for each label; None for the test part.
+    """
+
+    part: str
+    samples: int
+    positives: tuple[int, ...] | None
+
+
+@dataclass(frozen=True)
+class Alike:
+    """Samples that have a near-duplicate of at least this correlation, which is in the same part."""
+
+    correlation: float
+    samples: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Imported:
+    """What was made.
+
+    Attributes:
+        are_drawn: whether the parts were drawn, and not given by the table.
+        window: what became 0 and 255; None if 8 bits were kept as they were.
+        groups: number of groups of the table; None if it has none.
+        largest_group: its number of samples.
+        ungrouped: samples whose group is not known.
+        in_several_parts: groups with samples in more than one part.
+        near_duplicates: what was kept in one part when parts were drawn; None if that was not looked for.
+    """
+
+    name: str
+    label_names: tuple[str, ...]
+    channels: int
+    read: Read
+    parts: tuple[PartCount, ...]
+    are_drawn: bool
+    window: tuple[float, float] | None
+    groups: int | None
+    largest_group: int
+    ungrouped: int
+    in_several_parts: int
+    near_duplicates: Alike | None
+
+
+def import_folder(
+    request: Request, progress: Callable[[float], None] = unseen
+) -> tuple[dict[str, NDArray[Any]], Imported]:
+    """Read a table and its images, and return the arrays of the file to write, and what to tell of them.
+
+    Raises:
+        DataError: with everything that is wrong with the table, its labels and its images.
+        UsageError: if shares are given beside a column of parts.
+    """
+    problems = Problems()
+    if not request.folder.is_dir():
+        raise DataError(f"{request.folder} is not a folder of images")
+    table = Table(request.table)
+    columns = _columns(request, table)
+    rows = table.rows(columns, problems)
+    labels = read_labels(rows, columns.labels, request.positive, problems)
+    if labels is None:
+        # The command has to be another one: reading thousands of images first would only take time.
+        problems.refuse(table.path)
+    pictures = read_pictures(request.folder, rows, request.form, problems, progress)
+    problems.refuse(table.path)
+    assert labels is not None
+    assert pictures is not None
+    return _assembled(request, columns, rows, labels, *pictures)
+
+
+def _columns(request: Request, table: Table) -> Columns:
+    """Return the columns, with that of the parts if the table has one and it is wanted."""
+    columns = request.columns
+    if request.draw:
+        return replace(columns, part=None)
+    if columns.part is None and SPLIT_COLUMN in table.header:
+        columns = replace(columns, part=SPLIT_COLUMN)
+    if columns.part is not None and (request.val_share, request.test_share) != (None, None):
+        raise UsageError(
+            f"{table.path} says by its column {columns.part!r} what is train, val and test: leave out --test-share and "
+            "--val-share, or draw new parts with --split-column none"
+        )
+    return columns
+
+
+def _assembled(
+    request: Request, columns: Columns, rows: list[Row], labels: NDArray[np.uint8], images: NDArray[Any], read: Read
+) -> tuple[dict[str, NDArray[Any]], Imported]:
+    ids = np.array([row.group for row in rows])
+    groups = given_groups(ids)
+    alike = None
+    if columns.part is None:
+        together = groups
+        if request.near_duplicates is not None:
+            together, alike = _with_near_duplicates(groups, images, read, request.near_duplicates)
+        test_share = DEFAULT_TEST_SHARE if request.test_share is None else request.test_share
+        parts = drawn_parts(labels, together, request.val_share or 0.0, test_share, request.seed)
+        require_parts(parts, labels, "give another share or --seed, or more samples")
+    else:
+        parts = given_parts([row.part or "" for row in rows])
+        require_parts(parts, labels, f"change the column {columns.part!r}, or draw parts with --split-column none")
+    window = request.form.window
+    if read.is_deep:
+        window = _window(images[np.concatenate([parts[part] for part in parts if part != "test"])])
+        images = to_bytes(images, *window)
+    names = label_names(columns.labels, request.positive)
+    numbers = _numbered(ids)
+    arrays = _arrays(parts, images, labels, numbers if columns.group is not None else None)
+    arrays |= {"label_names": np.array(names), "name": np.array(request.name)}
+    return arrays, Imported(
+        name=request.name,
+        label_names=tuple(names),
+        channels=3 if images.ndim - 1 > read.dimensions else 1,
+        read=read,
+        parts=tuple(_count(part, labels[samples]) for part, samples in parts.items()),
+        are_drawn=columns.part is None,
+        window=window,
+        groups=int(numbers.max(initial=-1)) + 1 if columns.group is not None else None,
+        largest_group=int(np.bincount(numbers[numbers >= 0]).max(initial=0)),
+        ungrouped=int((numbers < 0).sum()) if columns.group is not None else 0,
+        in_several_parts=groups_in_several_parts(parts, groups) if has_groups(groups) else 0,
+        near_duplicates=alike,
+    )
+
+
+def _with_near_duplicates(
+    groups: NDArray[np.int64], images: NDArray[Any], read: Read, threshold: float
+) -> tuple[NDArray[np.int64], Alike]:
+    """Return groups in which near-duplicates are together, too."""
+    whole = to_bytes(images, *_window(images)) if read.is_deep else images
+    pairs = near_duplicates(thumbnails(whole, read.dimensions), threshold)
+    together, used = group_pairs(pairs, len(whole), groups)
+    kept = pairs.above(used)
+    return together, Alike(used, np.unique(np.concatenate([kept.first, kept.second])).size)
+
+
+def _window(images: NDArray[np.float32]) -> tuple[float, float]:
+    low, high = (float(value) for value in np.nanpercentile(images, PERCENTILES))
+    if low >= high:
+        raise DataError(
+            f"nearly all pixels have the value {low:g}: say with --window LOW HIGH which values become black and white"
+        )
+    return low, high
+
+
+def _numbered(ids: NDArray[np.str_]) -> NDArray[np.int64]:
+    """Return the groups as numbers by first appearance, -1 for unknown ones: names of patients stay in the table."""
+    known = dict.fromkeys(text for text in ids.tolist() if text)
+    number_of = {text: number for number, text in enumerate(known)}
+    return np.array([number_of.get(text, -1) for text in ids.tolist()], dtype=np.int64)
+
+
+def _arrays(
+    parts: Parts, images: NDArray[np.uint8], labels: NDArray[np.uint8], groups: NDArray[np.int64] | None
+) -> dict[str, NDArray[Any]]:
+    arrays: dict[str, NDArray[Any]] = {}
+    for part, samples in parts.items():
+        arrays |= {f"{part}_images": images[samples], f"{part}_labels": labels[samples]}
+        if groups is not None:
+            arrays[f"{part}_groups"] = groups[samples]
+    return arrays
+
+
+def _count(part: str, labels: NDArray[np.uint8]) -> PartCount:
+    positives = None if part == "test" else tuple(int(count) for count in labels.sum(axis=0, dtype=np.int64))
+    return PartCount(part, len(labels), positives)

@@ -1,0 +1,155 @@
+"""Read one picture: PNG, JPEG, TIFF or BMP by Pillow, NIfTI by nibabel."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpo.errors import first_line
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".nii.gz", ".nii")
+"""What file names may end with; a name without one of them is tried with each."""
+
+NEEDS_NIBABEL = 'NIfTI files need nibabel: pip install "hpo-dam[nifti]"'
+
+_FORMATS = ("PNG", "JPEG", "TIFF", "BMP")
+_GREY, _DEEP = ("1", "L"), ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
+_TRANSPARENT = ("LA", "La", "PA", "RGBA", "RGBa")
+
+
+class UnreadableError(ValueError):
+    """A picture that cannot be read; the message says why."""
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """An image or a volume as its file has it.
+
+    Attributes:
+        pixels: uint8, or float32 for more than 8 bits: (H, W), (H, W, 3) or (D, H, W).
+        dimensions: 2 for an image, 3 for a volume.
+        spacing: of pixels along each of these axes, in one unit (NIfTI: millimetres).
+    """
+
+    pixels: NDArray[Any]
+    dimensions: int
+    spacing: tuple[float, ...]
+
+    @property
+    def is_deep(self) -> bool:
+        """Whether a pixel has more than 8 bits."""
+        return self.pixels.dtype != np.uint8
+
+    @property
+    def is_coloured(self) -> bool:
+        """Whether there are three channels."""
+        return self.pixels.ndim > self.dimensions
+
+
+def find_file(folder: Path, name: str) -> Path | None:
+    """Return the file of a name in a folder, with a known ending if the name has none; None if there is none."""
+    whole = folder / name
+    if whole.is_file():
+        return whole
+    if name.lower().endswith(ENDINGS):
+        return None
+    candidates = [folder / f"{name}{ending}" for ending in ENDINGS]
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def read_picture(path: Path) -> Picture:
+    """Read one picture.
+
+    Colours that are all grey become one channel. Palettes and transparency become colours, on black. Photographs are
+    turned as their EXIF data say. A TIFF file of several pages is a volume of them. Volumes of NIfTI files become
+    (inferior to superior, anterior to posterior, right to left), with slope and intercept applied.
+
+    Raises:
+        UnreadableError: with the reason, for whatever the file holds.
+    """
+    if path.name.lower().endswith((".nii", ".nii.gz")):
+        read = _read_nifti
+    elif path.suffix.lower() in (".dcm", ".dicom"):
+        raise UnreadableError("DICOM is not read: convert it to NIfTI (dcm2niix), PNG or TIFF")
+    else:
+        read = _read_image
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            picture = read(path)
+    except (UnreadableError, MemoryError):
+        raise
+    # Decoders raise whatever a damaged file leads them to.
+    except Exception as error:
+        raise UnreadableError(first_line(error)) from None
+    if picture.pixels.size == 0:
+        raise UnreadableError("has no pixels")
+    if picture.is_deep and not np.isfinite(picture.pixels).all():
+        raise UnreadableError("has pixels that are not finite numbers")
+    return picture
+
+
+def _read_image(path: Path) -> Picture:
+    # Imported late, like nibabel: a help text needs neither.
+    from PIL import Image, ImageSequence, UnidentifiedImageError
+
+    try:
+        image = Image.open(path, formats=_FORMATS)
+    except UnidentifiedImageError:
+        raise UnreadableError("is not a PNG, JPEG, TIFF or BMP image") from None
+    with image:
+        if image.format != "TIFF" or getattr(image, "n_frames", 1) == 1:
+            return Picture(_pixels(image), 2, (1.0, 1.0))
+        pages = [_pixels(page) for page in ImageSequence.Iterator(image)]
+    if len({(page.shape, page.dtype) for page in pages}) > 1:
+        raise UnreadableError("has pages of different size or kind: give one file for each")
+    if pages[0].ndim == 3:
+        raise UnreadableError("has several pages in colour; volumes are grey")
+    return Picture(np.stack(pages), 3, (1.0, 1.0, 1.0))
+
+
+def _pixels(image: Image) -> NDArray[Any]:
+    """Return uint8 (H, W) or (H, W, 3), or float32 (H, W)."""
+    from PIL import Image as Images
+    from PIL import ImageOps
+
+    turned = ImageOps.exif_transpose(image)
+    if turned.mode in _GREY:
+        return np.array(turned.convert("L"))
+    if turned.mode in _DEEP:
+        return np.array(turned).astype(np.float32)
+    if turned.mode in _TRANSPARENT or "transparency" in turned.info:
+        coloured = turned.convert("RGBA")
+        turned = Images.alpha_composite(Images.new("RGBA", coloured.size, (0, 0, 0, 255)), coloured)
+    colours = np.array(turned.convert("RGB"))
+    is_grey = (colours[..., :1] == colours).all()
+    return np.ascontiguousarray(colours[..., 0]) if is_grey else colours
+
+
+def _read_nifti(path: Path) -> Picture:
+    try:
+        import nibabel
+    except ImportError:
+        raise UnreadableError(NEEDS_NIBABEL) from None
+    loaded = nibabel.load(path)
+    if not isinstance(loaded, nibabel.Nifti1Pair):
+        raise UnreadableError("is not a NIfTI file")
+    while loaded.ndim > 3 and loaded.shape[-1] == 1:
+        loaded = loaded.slicer[..., 0]
+    if loaded.ndim != 3 or loaded.get_data_dtype().fields is not None:
+        raise UnreadableError(f"has the shape {loaded.shape}; one volume of grey values is expected")
+    # From right-anterior-superior to left-posterior-superior, so that slices appear as radiologists look at them.
+    turned = nibabel.as_closest_canonical(loaded)
+    values = np.asanyarray(turned.dataobj)[::-1, ::-1, :].transpose(2, 1, 0)
+    right, front, up = (float(size) for size in turned.header.get_zooms()[:3])
+    spacing = tuple(size if size > 0 else 1.0 for size in (up, front, right))
+    pixels = np.ascontiguousarray(values, dtype=np.uint8 if values.dtype == np.uint8 else np.float32)
+    return Picture(pixels[0], 2, spacing[1:]) if len(pixels) == 1 else Picture(pixels, 3, spacing)

@@ -1,0 +1,156 @@
+"""Read the table of an import: a CSV file with a row for each image."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+from hpo.data.importing.problems import Problems
+from hpo.data.loaders import SPLITS
+from hpo.errors import DataError, did_you_mean
+from hpo.files import read_text
+from hpo.text import brief
+
+MOST_BYTES = 2**28
+"""Largest table that is read."""
+
+_DELIMITERS = ",;\t"
+
+_PARTS = {
+    **{name: name for name in SPLITS},
+    "training": "train",
+    "valid": "val",
+    "validation": "val",
+    "testing": "test",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Columns:
+    """Which columns hold what.
+
+    Attributes:
+        part: column of the division into train, val and test; None if there is none.
+        group: column of the groups, such as patients; None if there is none.
+    """
+
+    file: str = "file"
+    labels: tuple[str, ...] = ("label",)
+    part: str | None = None
+    group: str | None = None
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """All that must be there."""
+        return (self.file, *self.labels, *(name for name in (self.part, self.group) if name is not None))
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the table.
+
+    Attributes:
+        line: its line in the file, from 1.
+        part: train, val or test; None if the table does not say.
+        group: "" if it is not known.
+    """
+
+    line: int
+    file: str
+    labels: tuple[str, ...]
+    part: str | None
+    group: str
+
+    @property
+    def place(self) -> str:
+        """The file and its line, for a message."""
+        return f"{self.file} (line {self.line})"
+
+
+class Table:
+    """The header and the cells of a CSV file in UTF-8, divided by commas, semicolons or tabs.
+
+    Raises:
+        DataError: if it cannot be read, or is no table.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        text = _text(path)
+        self.lines: list[tuple[int, list[str]]] = []
+        first = text.partition("\n")[0]
+        delimiter = max(_DELIMITERS, key=first.count)
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+        try:
+            for cells in reader:
+                if any(cell.strip() for cell in cells):
+                    self.lines.append((reader.line_num, [cell.strip() for cell in cells]))
+        except csv.Error as error:
+            raise DataError(f"{path}, line {reader.line_num}: not a CSV file ({error})") from None
+        if len(self.lines) < 2:
+            raise DataError(f"{path} has no rows; it needs a header and a row for each image")
+        self.header = self.lines.pop(0)[1]
+
+    def rows(self, columns: Columns, problems: Problems) -> list[Row]:
+        """Return the rows; those that cannot be read, or repeat a file, are problems.
+
+        Raises:
+            DataError: if a column is missing or there twice.
+        """
+        places = self._places(columns)
+        found: list[Row] = []
+        first_line: dict[str, int] = {}
+        for line, cells in self.lines:
+            if len(cells) != len(self.header):
+                problems.add(f"rows that do not have the {len(self.header)} cells of the header", f"line {line}")
+                continue
+            row = Row(
+                line,
+                cells[places[columns.file]],
+                tuple(cells[places[name]] for name in columns.labels),
+                _part(cells[places[columns.part]], line, problems) if columns.part is not None else None,
+                cells[places[columns.group]] if columns.group is not None else "",
+            )
+            if not row.file:
+                problems.add(f"rows without a file (column {columns.file!r})", f"line {line}")
+            elif row.file in first_line:
+                problems.add("files with more than one row", f"{row.file} (lines {first_line[row.file]} and {line})")
+            else:
+                first_line[row.file] = line
+                found.append(row)
+        return found
+
+    def _places(self, columns: Columns) -> dict[str, int]:
+        missing = [name for name in dict.fromkeys(columns.named) if name not in self.header]
+        if missing:
+            options = {columns.file: "--file-column", columns.part: "--split-column", columns.group: "--group"}
+            told = "; ".join(
+                f"no column {brief(name)}{did_you_mean(name, self.header)} "
+                f"({options.get(name, '--label-column')} names another)"
+                for name in missing
+            )
+            raise DataError(f"{self.path} has {told}")
+        for name in columns.named:
+            if self.header.count(name) > 1:
+                raise DataError(f"{self.path} has {self.header.count(name)} columns {brief(name)}; rename all but one")
+        return {name: self.header.index(name) for name in columns.named}
+
+
+def _text(path: Path) -> str:
+    try:
+        return read_text(path, MOST_BYTES).removeprefix("\ufeff")
+    except UnicodeDecodeError:
+        raise DataError(f"{path} is not text in UTF-8; save it as CSV in UTF-8") from None
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise DataError(f"{path} cannot be read: {error}") from None
+
+
+def _part(text: str, line: int, problems: Problems) -> str:
+    part = _PARTS.get(text.lower())
+    if part is None:
+        problems.add("parts other than train, val and test", f"{brief(text)} (line {line})")
+    return part or "train"
