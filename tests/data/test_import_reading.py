@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -108,10 +109,10 @@ class TestNifti:
     VALUES = np.arange(60, dtype=np.int16).reshape(3, 4, 5) - 30
 
     @pytest.fixture
-    def nibabel(self) -> object:
+    def nibabel(self) -> Any:
         return pytest.importorskip("nibabel")
 
-    def test_axes_go_up_back_and_left(self, nibabel: object, tmp_path: Path) -> None:
+    def test_axes_go_up_back_and_left(self, nibabel: Any, tmp_path: Path) -> None:
         image = nibabel.Nifti1Image(self.VALUES, np.diag([2.0, 3.0, 4.0, 1.0]))
         nibabel.save(image, tmp_path / "a.nii.gz")
         picture = read_picture(tmp_path / "a.nii.gz")
@@ -119,7 +120,7 @@ class TestNifti:
         assert picture.spacing == (4.0, 3.0, 2.0)
         assert picture.is_deep
 
-    def test_the_same_body_stored_along_other_axes_is_the_same(self, nibabel: object, tmp_path: Path) -> None:
+    def test_the_same_body_stored_along_other_axes_is_the_same(self, nibabel: Any, tmp_path: Path) -> None:
         straight = nibabel.Nifti1Image(self.VALUES, np.diag([2.0, 3.0, 4.0, 1.0]))
         turned = straight.as_reoriented(np.array([[1, -1], [2, 1], [0, -1]]))
         for name, image in (("a.nii", straight), ("b.nii", turned)):
@@ -128,9 +129,7 @@ class TestNifti:
         np.testing.assert_array_equal(first.pixels, second.pixels)
         assert first.spacing == second.spacing
 
-    def test_slope_and_intercept_are_applied_and_single_slices_are_images(
-        self, nibabel: object, tmp_path: Path
-    ) -> None:
+    def test_slope_and_intercept_are_applied_and_single_slices_are_images(self, nibabel: Any, tmp_path: Path) -> None:
         image = nibabel.Nifti1Image(self.VALUES[:, :, :1, None], np.eye(4))
         image.header.set_slope_inter(2.0, -1024.0)
         nibabel.save(image, tmp_path / "a.nii")
@@ -138,7 +137,7 @@ class TestNifti:
         assert picture.dimensions == 2
         np.testing.assert_allclose(picture.pixels, nibabel.load(tmp_path / "a.nii").get_fdata()[::-1, ::-1, 0, 0].T)
 
-    def test_sequences_and_damaged_files_are_refused(self, nibabel: object, tmp_path: Path) -> None:
+    def test_sequences_and_damaged_files_are_refused(self, nibabel: Any, tmp_path: Path) -> None:
         nibabel.save(nibabel.Nifti1Image(np.zeros((3, 3, 3, 2), np.uint8), np.eye(4)), tmp_path / "four.nii")
         nibabel.save(nibabel.Nifti1Image(np.full((3, 3, 3), np.nan, np.float32), np.eye(4)), tmp_path / "nan.nii")
         (tmp_path / "cut.nii.gz").write_bytes(b"\x1f\x8b\x08")

@@ -1,0 +1,186 @@
+"""Describe a development set: counts, pixels, groups, near-duplicates, and what may go wrong with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from hpo.data.described import Described
+from hpo.data.duplicates import Pairs, Progress, near_duplicates, unseen
+from hpo.data.groups import members
+from hpo.data.importing.resampling import thumbnails
+from hpo.study.spec import Scoring
+
+FEW_PER_FOLD = 10
+"""Samples of the rarer class in a fold below which its AUC says little: with 10, its standard error is about .08."""
+
+RARE = 0.01
+"""Share of the rarer class below which a label is almost constant."""
+
+_DARK = 32
+"""Largest pixel of a data set that uses little of the range to 255."""
+
+
+@dataclass(frozen=True)
+class PartCount:
+    """Samples of a part, and of each label the positives; None for the test part, which is sealed."""
+
+    part: str
+    samples: int
+    positives: tuple[int, ...] | None
+
+
+@dataclass(frozen=True)
+class Twins:
+    """Near-duplicates of train and val.
+
+    Attributes:
+        correlation: from which on; higher than asked if there were too many pairs to keep them all.
+        pairs, exact: pairs, and those that are equal in every pixel.
+        samples: samples in any pair.
+        across: pairs of a train and a val sample.
+        conflicts, exact_conflicts: pairs that differ in a label.
+    """
+
+    correlation: float
+    pairs: int
+    exact: int
+    samples: int
+    across: int
+    conflicts: int
+    exact_conflicts: int
+
+
+@dataclass(frozen=True)
+class Description:
+    """What is in a data set; everything but the number of test samples is of train and val.
+
+    Attributes:
+        shape: of one image.
+        lowest, highest, mean: of all pixels.
+        constant_images: images of one value.
+        groups: None if the data bring none.
+        largest_group: its samples.
+        near_duplicates: None if they were not looked for.
+    """
+
+    name: str
+    dimensions: int
+    shape: tuple[int, ...]
+    label_names: tuple[str, ...]
+    parts: tuple[PartCount, ...]
+    lowest: int
+    highest: int
+    mean: float
+    constant_images: int
+    groups: int | None
+    largest_group: int
+    near_duplicates: Twins | None
+    warnings: tuple[str, ...]
+
+
+def describe(data: Described, look_for_duplicates: bool = True, progress: Progress = unseen) -> Description:
+    """Describe a data set.
+
+    Args:
+        look_for_duplicates: near-duplicates take minutes for 90,000 images; they are compared at 28 pixels an edge.
+    """
+    twins = None
+    if look_for_duplicates and data.near_duplicates is not None:
+        twins = _twins(data, data.near_duplicates, progress)
+    flat = data.images.reshape(len(data.images), -1)
+    lows, highs = flat.min(axis=1), flat.max(axis=1)
+    found = Description(
+        name=data.name,
+        dimensions=data.dimensions,
+        shape=data.images.shape[1:],
+        label_names=data.label_names,
+        parts=_parts(data),
+        lowest=int(lows.min()),
+        highest=int(highs.max()),
+        mean=float(flat.mean(dtype=np.float64)),
+        constant_images=int((lows == highs).sum()),
+        groups=None if data.groups is None else int(np.unique(data.groups).size),
+        largest_group=0 if data.groups is None else int(np.bincount(data.groups).max()),
+        near_duplicates=twins,
+        warnings=(),
+    )
+    return replace(found, warnings=(*_label_warnings(data), *_group_warnings(data), *_image_warnings(found)))
+
+
+def _parts(data: Described) -> tuple[PartCount, ...]:
+    parts = []
+    for part, chosen in (("train", ~data.is_validation), ("val", data.is_validation)):
+        if chosen.any():
+            positives = data.labels[chosen].sum(axis=0, dtype=np.int64)
+            parts.append(PartCount(part, int(chosen.sum()), tuple(map(int, positives))))
+    if data.test_samples is not None:
+        parts.append(PartCount("test", data.test_samples, None))
+    return tuple(parts)
+
+
+def _twins(data: Described, threshold: float, progress: Progress) -> Twins:
+    pairs: Pairs = near_duplicates(thumbnails(data.images, data.dimensions), threshold, progress)
+    differ = (data.labels[pairs.first] != data.labels[pairs.second]).any(axis=1)
+    is_exact = pairs.is_exact.copy()
+    # Equal thumbnails may be of different images.
+    for place in np.flatnonzero(is_exact):
+        is_exact[place] = np.array_equal(data.images[pairs.first[place]], data.images[pairs.second[place]])
+    return Twins(
+        correlation=pairs.threshold,
+        pairs=len(pairs),
+        exact=int(is_exact.sum()),
+        samples=int(np.unique(np.concatenate([pairs.first, pairs.second])).size),
+        across=int((data.is_validation[pairs.first] != data.is_validation[pairs.second]).sum()),
+        conflicts=int(differ.sum()),
+        exact_conflicts=int((differ & is_exact).sum()),
+    )
+
+
+def _label_warnings(data: Described) -> list[str]:
+    lines, count, folds = [], len(data.labels), Scoring().folds
+    for name, positives in zip(data.label_names, data.labels.sum(axis=0, dtype=np.int64), strict=True):
+        rarer = min(int(positives), count - int(positives))
+        kind = "positives" if rarer == positives else "negatives"
+        if rarer == 0:
+            lines.append(f"{name}: all samples of train and val have one class, so there is no AUC of it")
+        elif rarer / count < RARE:
+            lines.append(f"{name}: almost constant, {rarer:,} {kind} among {count:,} samples ({rarer / count:.2%})")
+        if 0 < rarer / folds < FEW_PER_FOLD:
+            lines.append(
+                f"{name}: {rarer:,} {kind}, about {rarer / folds:.0f} in each of {folds} folds: the AUC of a fold "
+                "says little; repeat the folds, or add samples"
+            )
+    return lines
+
+
+def _group_warnings(data: Described) -> list[str]:
+    if data.groups is None:
+        return []
+    lines = []
+    several = list(members(data.groups))
+    for number, name in enumerate(data.label_names):
+        mixed = sum(0 < data.labels[group, number].sum() < group.size for group in several)
+        if mixed:
+            lines.append(f"{name}: {mixed:,} of {len(several):,} groups with several samples have both classes")
+    crossing = sum(0 < data.is_validation[group].sum() < group.size for group in several)
+    if crossing:
+        lines.append(f"{crossing:,} groups have samples in train and in val: a score on val will be too high")
+    return lines
+
+
+def _image_warnings(found: Description) -> list[str]:
+    lines = []
+    if found.highest < _DARK:
+        lines.append(f"pixels are at most {found.highest} of 255: `hpo data import --window` stretches them")
+    if found.constant_images:
+        lines.append(f"{found.constant_images:,} images have one value in all pixels")
+    twins = found.near_duplicates
+    if twins is not None and twins.exact_conflicts:
+        lines.append(f"{twins.exact_conflicts:,} pairs of identical images have different labels: one of two is wrong")
+    if twins is not None and twins.across:
+        lines.append(
+            f"{twins.across:,} pairs of near-duplicates lie across train and val: a score on val will be too high"
+        )
+    return lines
