@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from hpo.api.arguments import as_text, running_code
 from hpo.errors import UsageError
 from hpo.study import files
+from hpo.study.own import SUFFIX
 from hpo.study.spec import StudySpec
 
 if TYPE_CHECKING:
@@ -22,7 +23,8 @@ def load_spec(source: str | Path, overrides: Mapping[str, object] | None = None)
     """Read and check a study file, or the one that ships for a dataset.
 
     Args:
-        source: name of a dataset, or path of a study file; a text that ends in .toml is a path.
+        source: name of a dataset, path of a data file of your own that ends in .npz, or path of a study file; a text
+            that ends in .toml is a path.
         overrides: entries to change first, by their keys as `--set` takes them.
 
     Raises:
@@ -37,6 +39,8 @@ def load_spec(source: str | Path, overrides: Mapping[str, object] | None = None)
     """
     # JSON's numbers, texts, truth values and lists are TOML's.
     changes = tuple(f"{key}={json.dumps(value)}" for key, value in (overrides or {}).items())
+    if isinstance(source, Path) and source.suffix == SUFFIX:
+        return files.default_spec(str(source), changes)
     if isinstance(source, Path) or source.endswith(".toml"):
         return files.load_spec(Path(source), changes)
     return files.default_spec(source, changes)
@@ -83,7 +87,7 @@ def create_study(
     from hpo.search.study import create_or_open
 
     spec = _whole_spec(spec, trials)
-    name = spec.data.name if name is None else name
+    name = spec.data.study_name if name is None else name
     if start_from:
         sources = [start_from] if isinstance(start_from, (SearchStudy, str)) else start_from
         spec = with_starts_from(spec, sources, name=name, storage=storage, count=start_top)
@@ -170,7 +174,7 @@ def launch(
     launched = session.launch(
         spec,
         LaunchRequest(
-            study=spec.data.name if name is None else name,
+            study=spec.data.study_name if name is None else name,
             storage=storage,
             data_dir=data_folder(as_text(data_dir)),
             workers=workers,

@@ -24,12 +24,12 @@ from hpo.text import shell
 
 
 @click.command()
-@click.argument("source", metavar="[DATASET|FILE.toml]", required=False, shell_complete=complete_datasets)
+@click.argument("source", metavar="[DATASET|FILE.npz|FILE.toml]", required=False, shell_complete=complete_datasets)
 @click.option(
     "--dataset",
-    metavar="NAME",
+    metavar="NAME|FILE.npz",
     shell_complete=complete_datasets,
-    help="The same as DATASET: one of the eight; its study file ships with hpo.",
+    help="The same as DATASET: one of the eight, whose study file ships with hpo, or a data file of your own.",
 )
 @click.option(
     "--study-file",
@@ -37,7 +37,7 @@ from hpo.text import shell
     type=click.Path(path_type=Path),
     help="The same as FILE.toml: a study file of your own.",
 )
-@click.option("--name", metavar="STUDY", help="Name of the study.  [default: the dataset's short name]")
+@click.option("--name", metavar="STUDY", help="Name of the study.  [default: that of the dataset or file]")
 @click.option(
     "--trials", metavar="N", type=click.IntRange(min=1), help="Finished trials in all.  [default: the file's]"
 )
@@ -91,7 +91,7 @@ def launch(
     finished study. With --on slurm the workers are jobs, which outlive this command.
     """
     spec = _spec(source, dataset, study_file, (*overrides, *((f"budget.trials={trials}",) if trials else ())))
-    name = spec.dataset if name is None else name
+    name = spec.data.study_name if name is None else name
     if hours is not None:
         check_hours(work["on"])
     if dry_run:

@@ -19,7 +19,7 @@ class Development:
     """The development set of a dataset as read-only arrays: train samples first, then validation samples.
 
     Attributes:
-        images: uint8, (N, H, W) or (N, D, H, W).
+        images: uint8, (N, H, W), (N, H, W, 3) or (N, D, H, W).
         labels: uint8, (N, L), 0 or 1.
         is_validation: bool, (N,).
         md5: MD5 of the data file, or of these arrays if there is no file.
@@ -63,10 +63,10 @@ def load_development(dataset: Dataset, folder: Path, groups: GroupRule = "auto")
         DataError: if the data are missing, altered, misshapen or unreachable.
     """
     arrays = load_arrays(dataset, folder, ("train", "val"))
-    train, validation = len(arrays["train_labels"]), len(arrays["val_labels"])
-    images = np.concatenate([arrays.pop("train_images"), arrays.pop("val_images")])
-    labels = np.concatenate([arrays["train_labels"], arrays["val_labels"]])
-    is_validation = np.repeat([False, True], [train, validation])
+    splits = [split for split in ("train", "val") if f"{split}_labels" in arrays]
+    images = np.concatenate([arrays.pop(f"{split}_images") for split in splits])
+    labels = np.concatenate([arrays[f"{split}_labels"] for split in splits])
+    is_validation = np.repeat([False, True], [dataset.rows[0], dataset.rows[1]])
     checksum = dataset.md5 or md5(images.tobytes() + labels.tobytes()).hexdigest()
     if groups == "none":
         return Development(dataset, images, labels, is_validation, checksum)
@@ -74,6 +74,6 @@ def load_development(dataset: Dataset, folder: Path, groups: GroupRule = "auto")
     if threshold is not None:
         found, threshold = duplicate_groups(images, threshold, checksum)
     if "train_groups" in arrays:
-        found = merged(found, given_groups(arrays["train_groups"], arrays["val_groups"]))
+        found = merged(found, given_groups(*(arrays[f"{split}_groups"] for split in splits)))
     kept = found if has_groups(found) else None
     return Development(dataset, images, labels, is_validation, checksum, kept, threshold)

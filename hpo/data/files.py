@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from hpo.data.loaders import SPLITS, Loader, as_ids, group_arrays, load_by, problem_of_groups
 from hpo.data.npz import Npz, NpzError, open_npz
+from hpo.data.own import trained_labels
 from hpo.errors import DataError
 from hpo.registry import resolve
 from hpo.study.catalogue import Dataset
@@ -50,14 +51,26 @@ def verify(dataset: Dataset, folder: Path) -> None:
         DataError: with what is wrong and what to do.
     """
     if dataset.development is None:
-        _check_form(dataset, folder / dataset.file_name, _read_checked(dataset, folder), SPLITS)
+        _check_form(dataset, data_path(dataset, folder), _read_checked(dataset, folder), SPLITS)
+
+
+def data_path(dataset: Dataset, folder: Path) -> Path:
+    """Return the path of a dataset's file: in the data folder, or, of a user's own, where it was.
+
+    If that is gone or has another size, as on another host, it is looked for in the data folder.
+    """
+    if dataset.own is None:
+        return folder / dataset.file_name
+    places = (Path(dataset.own.path), folder / Path(dataset.own.path).name)
+    same = (path for path in places if _size(path) == dataset.own.bytes)
+    return next(same, next((path for path in places if path.exists()), places[1]))
 
 
 def file_state(dataset: Dataset, folder: Path) -> FileState:
     """Return the state of a dataset's file by the checks of `verify`."""
     if dataset.development is not None:
         return FileState(dataset.name, None, "built in", None)
-    path = folder / dataset.file_name
+    path = data_path(dataset, folder)
     try:
         verify(dataset, folder)
     except _FileError as error:
@@ -66,9 +79,10 @@ def file_state(dataset: Dataset, folder: Path) -> FileState:
 
 
 def load_arrays(dataset: Dataset, folder: Path, splits: tuple[str, ...]) -> dict[str, NDArray[Any]]:
-    """Load SPLIT_images (N, H, W) or (N, D, H, W) and SPLIT_labels (N, L), uint8, for the splits train and val.
+    """Load SPLIT_images (N, H, W), (N, H, W, 3) or (N, D, H, W) and SPLIT_labels (N, L), uint8, for train and val.
 
-    Where the data have groups, SPLIT_groups (N,) too, integers or text; MedMNIST's files have none.
+    Of a split without samples nothing is loaded. Where the data have groups, SPLIT_groups (N,) too, integers or text;
+    MedMNIST's files have none.
 
     Raises:
         DataError: as `verify`, and for labels other than 0 and 1.
@@ -86,7 +100,8 @@ def load_arrays(dataset: Dataset, folder: Path, splits: tuple[str, ...]) -> dict
 
 def _load(dataset: Dataset, folder: Path, splits: tuple[str, ...]) -> dict[str, NDArray[Any]]:
     """Load any splits, the test set too; only `hpo.data.sealed` may import this, which a test checks."""
-    path = folder / dataset.file_name
+    path = data_path(dataset, folder)
+    splits = present(dataset, splits)
     # Read once, so that the bytes whose MD5 was checked are those that are decoded.
     content = _read_checked(dataset, folder)
     _check_form(dataset, path, content, splits)
@@ -95,7 +110,7 @@ def _load(dataset: Dataset, folder: Path, splits: tuple[str, ...]) -> dict[str, 
         with open_npz(content) as archive:
             for split in splits:
                 arrays[f"{split}_images"] = archive.read(f"{split}_images")
-                labels = archive.read(f"{split}_labels")
+                labels = trained_labels(archive.read(f"{split}_labels"), dataset.own)
                 if not ((labels == 0) | (labels == 1)).all():
                     raise _altered(dataset, path, f"{split}_labels has values other than 0 and 1")
                 arrays[f"{split}_labels"] = labels.astype(np.uint8, copy=False)
@@ -104,6 +119,12 @@ def _load(dataset: Dataset, folder: Path, splits: tuple[str, ...]) -> dict[str, 
     except NpzError as error:
         raise _altered(dataset, path, f"it {error}") from None
     return arrays
+
+
+def present(dataset: Dataset, splits: tuple[str, ...]) -> tuple[str, ...]:
+    """Return those of some splits that have samples."""
+    counts = dict(zip(SPLITS, dataset.rows, strict=True))
+    return tuple(split for split in splits if counts[split])
 
 
 def has_right_checksum(dataset: Dataset, path: Path) -> bool:
@@ -122,14 +143,19 @@ def md5(content: bytes = b"") -> hashlib._Hash:
 
 def remedy(dataset: Dataset) -> str:
     """Return what a user whose file is missing or invalid should do."""
+    if dataset.own is not None:
+        return f"put the file of the study (MD5 {dataset.own.md5}) back, or give --data-dir with a folder that has it"
     return f"run `hpo data fetch {dataset.name}` or give --data-dir"
 
 
 def _read_checked(dataset: Dataset, folder: Path) -> bytes:
-    path = folder / dataset.file_name
+    path = data_path(dataset, folder)
     try:
         content = _read_bytes(dataset, path)
     except (FileNotFoundError, NotADirectoryError):
+        if dataset.own is not None:
+            places = f"{dataset.own.path} does not exist, nor {path}"
+            raise _FileError("missing", f"{places}; {remedy(dataset)}") from None
         if not folder.exists():
             raise _FileError("missing", f"the data folder {folder} does not exist; {remedy(dataset)}") from None
         if not folder.is_dir():
@@ -144,6 +170,9 @@ def _read_checked(dataset: Dataset, folder: Path) -> bytes:
     except OSError as error:
         raise _FileError("unreadable", f"{path} cannot be read: {error.strerror}; {remedy(dataset)}") from None
     checksum = md5(content).hexdigest()
+    if checksum != dataset.md5 and dataset.own is not None:
+        problem = f"has changed since the study was created: MD5 {checksum}, not {dataset.md5}"
+        raise _FileError("altered", f"{path} {problem}; {remedy(dataset)}, or begin a new study with another --name")
     if checksum != dataset.md5:
         problem = f"is truncated or altered: MD5 of its {len(content):,} bytes is {checksum}, not {dataset.md5}"
         raise _FileError("altered", f"{path} {problem}; {remedy(dataset)}")
@@ -153,12 +182,13 @@ def _read_checked(dataset: Dataset, folder: Path) -> bytes:
 def _read_bytes(dataset: Dataset, path: Path) -> bytes:
     """Read a whole file, but not one that is larger than its arrays could be."""
     values = sum(dataset.rows) * (math.prod(dataset.image_shape) + 8 * dataset.labels)
-    most = 2 * values + 2**20
+    # A user's own file may have any further arrays; its size is known.
+    most = 2 * values + 2**20 if dataset.own is None else dataset.own.bytes
     if path.exists() and not path.is_file() and not path.is_dir():
         raise OSError(errno.EINVAL, "it is not a file", str(path))
     with path.open("rb") as file:
         content = file.read(most + 1)
-    if len(content) > most:
+    if len(content) > most and dataset.own is None:
         raise _altered(dataset, path, f"it has more than {most:,} bytes")
     return content
 
@@ -167,12 +197,14 @@ def _check_form(dataset: Dataset, path: Path, content: bytes, splits: tuple[str,
     counts = dict(zip(SPLITS, dataset.rows, strict=True))
     try:
         with open_npz(content) as archive:
-            for split in splits:
-                for kind, one in (("images", dataset.image_shape), ("labels", (dataset.labels,))):
+            for split in present(dataset, splits):
+                # The form of a user's own file was checked when it became a dataset, and its checksum is the same.
+                kinds = (("images", dataset.image_shape), ("labels", (dataset.labels,)))
+                for kind, one in kinds if dataset.own is None else ():
                     name = f"{split}_{kind}"
                     if problem := _problem_of_member(archive, name, (counts[split], *one)):
                         raise _altered(dataset, path, problem)
-            for name in group_arrays(archive.names, splits):
+            for name in group_arrays(archive.names, present(dataset, splits)):
                 if problem := _problem_of_groups(archive, name, counts[name.removesuffix("_groups")]):
                     raise _altered(dataset, path, problem)
     except NpzError as error:

@@ -83,8 +83,13 @@ class Npz:
             )
         return found
 
+    def checksum(self, name: str) -> tuple[int, int]:
+        """Return CRC-32 and bytes of an array's file as the archive states them; raises KeyError if there is none."""
+        member = self._archive.getinfo(f"{name}.npy")
+        return member.CRC, member.file_size
+
     def read(self, name: str) -> NDArray[Any]:
-        """Read an array of numbers.
+        """Read an array of numbers, or text.
 
         Raises:
             KeyError: if there is no such array.

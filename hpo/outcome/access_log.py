@@ -20,6 +20,7 @@ from hpo.outcome.final import MOST_BYTES as MOST_OF_A_RESULT
 from hpo.outcome.final import RESULT, FinalResult
 from hpo.search.database.database import Database
 from hpo.search.queries.ledger import Opening, read_openings
+from hpo.study.catalogue import key_of_test_set
 from hpo.study.stored import JsonObject, parse_object
 from hpo.text import brief, timestamp
 
@@ -116,7 +117,7 @@ def accesses_elsewhere(
     found: dict[str, Access] = {}
     of_results = _of_results(results, openings) if results is not None else []
     for access in (*_noted(data / NAME), *of_results):
-        same = access.dataset == dataset or (data_md5 and access.data_md5 == data_md5)
+        same = key_of_test_set(access.dataset) == key_of_test_set(dataset) or (data_md5 and access.data_md5 == data_md5)
         if same and access.key not in known:
             found.setdefault(access.key, access)
     return sorted(found.values(), key=lambda access: access.seconds)

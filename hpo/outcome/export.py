@@ -13,7 +13,7 @@ from hpo.outcome.final import Final, FinalEntry, FinalResult, load
 from hpo.outcome.judgement import Judgement, judge_final
 from hpo.outcome.report.result.twins import twin_sentences
 from hpo.study.baselines import shown_name
-from hpo.study.catalogue import find_dataset
+from hpo.study.catalogue import Dataset
 from hpo.study.choices import describe_network
 from hpo.study.co_training import names_of_others
 from hpo.study.record import stored_config
@@ -42,7 +42,7 @@ def export(result: Path, out: Path) -> list[Path]:
     entry = final.result.entry(final.result.winner)
     sources = [result / "models" / network.file for network in entry.networks]
     models = [load_model(source) for source in sources]
-    dataset = find_dataset(final.result.dataset)
+    dataset = models[0].dataset
     images = np.random.default_rng(0).integers(0, 256, (_CHECK_IMAGES, *dataset.image_shape), dtype=np.uint8)
     paths = [out / f"model-{number}.safetensors" for number in range(len(sources))]
     try:
@@ -52,7 +52,7 @@ def export(result: Path, out: Path) -> list[Path]:
         expected = np.stack([model.scores(images, "cpu") for model in models])
         np.savez_compressed(out / "check.npz", images=images, scores=expected)
         (out / "config.json").write_text(json.dumps(_config(final.result, entry), indent=2, sort_keys=True) + "\n")
-        (out / "README.md").write_text(_card(final, entry, judge_final(final), len(paths)), encoding="utf-8")
+        (out / "README.md").write_text(_card(final, entry, judge_final(final), len(paths), dataset), encoding="utf-8")
         (out / "check.py").write_text(_CHECK, encoding="utf-8")
     except OSError as error:
         raise OutputError(f"{out} cannot be written ({error.strerror}); give --out with another folder") from None
@@ -64,9 +64,9 @@ def _config(result: FinalResult, entry: FinalEntry) -> JsonObject:
     return of_result | entry.model_dump(mode="json", exclude={"is_reference"})
 
 
-def _card(final: Final, entry: FinalEntry, judgement: Judgement, networks: int) -> str:
+def _card(final: Final, entry: FinalEntry, judgement: Judgement, networks: int, dataset: Dataset) -> str:
     result, judged = final.result, judgement.entries[0]
-    dataset, protocol = find_dataset(result.dataset), result.protocol
+    protocol = result.protocol
     config = stored_config(entry.config, f"{entry.name} of the final result of study {result.study}")
     estimate = judged.interval
     kind = "seeds and test samples" if estimate is judged.over_all else "test samples"
@@ -80,8 +80,8 @@ def _card(final: Final, entry: FinalEntry, judgement: Judgement, networks: int) 
 
 - **Network.** {describe_network(config.network, dataset.dimensions)}, {dataset.labels} \
 output{"s" if dataset.labels > 1 else ""}.
-- **Input.** uint8 images of shape ({shape}), greyscale, 0 to 255.
-- **Output.** Scores from 0 to 1, larger meaning label 1.
+- **Input.** uint8 images of shape ({shape}), {"RGB" if dataset.channels == 3 else "greyscale"}, 0 to 255.
+- **Output.** {_output(dataset)}
 - **Training.** {result.epochs(judged.name)} epochs on the {protocol.rows} set of {dataset.official_name}. \
 {together}Settings are in `config.json`.
 - **Test AUC.** {auc(judged.mean)}, 95 % interval over {kind} {auc(estimate.low)} to {auc(estimate.high)}, on \
@@ -99,9 +99,16 @@ python check.py
 
 ## Limits
 
-Trained on one public dataset of small images, without information on patients, scanners or hospitals. Scores are not
+Trained on one {"public " if dataset.own is None else ""}dataset of small images, without information on patients, scanners or hospitals. Scores are not
 calibrated and are not probabilities of disease. **Not for medical use.** {_caution(dataset.caution)}
 """
+
+
+def _output(dataset: Dataset) -> str:
+    """Say what scores mean; a user's own labels may have names."""
+    names = dataset.own.label_names if dataset.own is not None else ()
+    of = f", of these labels in their order: {', '.join(names)}" if names else ""
+    return f"Scores from 0 to 1, larger meaning label 1{of}."
 
 
 def _caution(text: str) -> str:

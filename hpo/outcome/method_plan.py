@@ -88,7 +88,7 @@ def prepare_methods(database: Database, source: Source, name: str, wishes: Metho
         StudyConflictError: if `name` is another study, or was created with other options.
     """
     if source.spec.plan is not None:
-        of = source.spec.plan.search or source.spec.dataset
+        of = source.spec.plan.search or source.spec.data.source
         raise UsageError(f"study {source.name} was itself made from {of}; run the command on {of}")
     methods = find_methods(wishes.methods)
     asked = _asked_spec(source.spec, wishes)
@@ -146,7 +146,7 @@ def command_of(spec: StudySpec, plan: Plan, name: str) -> str:
     measured = {one.method for one in plan.candidates if one.method is not None}
     recipes = [one for one in plan.candidates if one.base is None]
     possible = {one.method for recipe in recipes for one in candidates_with(recipe, find_methods(()), spec)}
-    words = [plan.command(spec.dataset, name)]
+    words = [plan.command(spec.data.source, name)]
     words += [shlex.quote(one.name) for one in METHODS if one.name in measured] if measured != possible else []
     words += ["--seeds", str(spec.budget.trials // len(plan.candidates)), "--epochs", str(spec.budget.epochs)]
     words += ["--folds", str(spec.scoring.folds)] if spec.scoring.rows == "kfold" else []
@@ -157,7 +157,7 @@ def command_of(spec: StudySpec, plan: Plan, name: str) -> str:
 
 def _set_apart(spec: StudySpec) -> list[tuple[str, str]]:
     """Return keys and values of folds and fixed settings that are not those of the shipped study file."""
-    shipped = default_spec(spec.dataset)
+    shipped = default_spec(spec.data)
     own, known = _entries(spec), _entries(shipped)
     return [(key, json.dumps(value).strip('"')) for key, value in own.items() if known.get(key) != value]
 

@@ -16,6 +16,7 @@ from hpo.search.queries.status import read_status
 from hpo.search.study import open_study
 from hpo.study.catalogue import is_dataset
 from hpo.study.files import default_spec, load_spec
+from hpo.study.own import split_source
 from hpo.study.spec import StudySpec
 
 _log = logging.getLogger(__name__)
@@ -28,7 +29,7 @@ def find_source(name: str, storage: str | None, overrides: tuple[str, ...] = ())
     """Return the study of that name, else the study file of the data set of that name, else the study file itself.
 
     Args:
-        name: of a study or data set; or the path of a study file, which ends in .toml.
+        name: of a study or data set; or the path of a study file, which ends in .toml, or of a data file, in .npz.
         storage: as for `--storage`.
         overrides: of the study file, as for `--set`.
 
@@ -39,7 +40,7 @@ def find_source(name: str, storage: str | None, overrides: tuple[str, ...] = ())
     """
     is_file = name.endswith(".toml")
     database = open_database(resolve_address(storage), create=is_file or is_dataset(name))
-    if not is_file:
+    if not is_file and split_source(name) is None:
         try:
             study = open_study(database, name)
         except StudyNotFoundError:
@@ -50,7 +51,7 @@ def find_source(name: str, storage: str | None, overrides: tuple[str, ...] = ())
                 raise UsageError(f"{name} is a study, whose settings stay; leave out --set, or give a study file")
             return database, Source(name, study.spec, study)
     spec = load_spec(Path(name), overrides) if is_file else default_spec(name, overrides)
-    return database, Source(spec.dataset, spec)
+    return database, Source(spec.data.study_name, spec)
 
 
 def measure_methods(

@@ -43,7 +43,7 @@ def find_twins(test: TestSet, dataset: Dataset, folder: Path) -> Twins | None:
         has_twin |= have_near_duplicates(test.images, development.images, threshold)
     ids = load_arrays(dataset, folder, ("train", "val")) if test.groups is not None else {}
     if test.groups is not None and "train_groups" in ids:
-        has_twin |= shared_ids(test.groups, [ids["train_groups"], ids["val_groups"]])
+        has_twin |= shared_ids(test.groups, [ids[name] for name in ("train_groups", "val_groups") if name in ids])
     elif threshold is None:
         return None
     return Twins(has_twin, threshold)

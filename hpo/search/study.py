@@ -375,8 +375,8 @@ def _resume(database: Database, name: str, spec: StudySpec, budget: BudgetRule, 
         plan = stored.spec.plan
         of = f"from the search {plan.search}" if plan.search else f"for {stored.spec.dataset}, from a study file"
         raise StudyConflictError(
-            f"study {name} was made {of}; continue it with `{plan.command(stored.spec.dataset, name)}`, extend it with "
-            "a larger --seeds"
+            f"study {name} was made {of}; continue it with `{plan.command(stored.spec.data.source, name)}`, extend it "
+            "with a larger --seeds"
         )
     spec = spec.like(stored.spec)
     if lines := differences(stored.spec.canonical(), spec.canonical()):

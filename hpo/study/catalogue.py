@@ -1,4 +1,4 @@
-"""The datasets: seven MedMNIST tasks, scikit-learn's digits, and those that plug-ins register."""
+"""The datasets: seven MedMNIST tasks, scikit-learn's digits, those that plug-ins register, and a user's own files."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from hpo.registry import Registry
+from hpo.registry import Registry, resolve
+from hpo.study.own import OwnFile, split_source
 from hpo.study.sealed_loaders import TEST_LOADERS
 
 NEAR_DUPLICATE = 0.95
@@ -34,8 +35,10 @@ class Dataset:
     The arrays come from a file in the data folder, or from functions.
 
     Attributes:
-        rows: numbers of (train, val, test) samples, each at least 1; the first two are the development set.
+        rows: numbers of (train, val, test) samples, each at least 1; the first two are the development set. In a file
+            of the user's own, val and test may be 0.
         size: edge length of an image in pixels or voxels.
+        channels: 1 for grey images, 3 for RGB, in 2D only.
         official_name: name in tables and of the file; `name` if it is empty.
         md5: MD5 of the file in the data folder, OFFICIAL_NAME.npz with MedMNIST's six arrays.
         development: if there is no file, the function that returns train and val arrays, or "module:function"; see
@@ -45,6 +48,7 @@ class Dataset:
             None if images of different origin may be that similar, so that no split keeps them together.
         published_auc: test AUC of ResNet-18 (28) or ResNet-18 + 3D, Yang et al. 2023, Sci. Data 10:41, tables 3 and 4.
         caution: a caveat for reports, without a full stop.
+        own: the user's own file that it was made from, see `own_dataset`; `md5` is then that of this file.
     """
 
     name: str
@@ -52,6 +56,7 @@ class Dataset:
     labels: int
     rows: tuple[int, int, int]
     size: int = 28
+    channels: Literal[1, 3] = 1
     official_name: str = ""
     md5: str | None = None
     development: Callable[[Path], Any] | str | None = None
@@ -59,14 +64,18 @@ class Dataset:
     near_duplicates: float | None = NEAR_DUPLICATE
     published_auc: float | None = None
     caution: str = ""
+    own: OwnFile | None = None
 
     def __post_init__(self) -> None:
         if (self.md5 is None) == (self.development is None):
             raise ValueError(f"dataset {self.name}: give exactly one of md5 (of its file) and development (a function)")
-        if self.dimensions not in (2, 3) or self.labels < 1 or self.size < 1 or min(self.rows) < 1:
+        rows = self.rows if self.own is None else self.rows[:1]
+        if self.dimensions not in (2, 3) or self.labels < 1 or self.size < 1 or min(rows) < 1:
             raise ValueError(
                 f"dataset {self.name}: dimensions must be 2 or 3; labels, size and all three rows must be at least 1"
             )
+        if self.channels not in (1, 3) or (self.channels == 3 and self.dimensions == 3):
+            raise ValueError(f"dataset {self.name}: channels must be 1, or 3 for RGB images in 2D")
         if self.near_duplicates is not None and not 0 < self.near_duplicates <= 1:
             raise ValueError(f"dataset {self.name}: near_duplicates must be a correlation above 0, at most 1, or None")
         if not self.official_name:
@@ -78,9 +87,36 @@ class Dataset:
         return f"{self.official_name}.npz"
 
     @property
+    def study_name(self) -> str:
+        """Default name of a study of it."""
+        return self.name if self.own is None else self.own.name
+
+    @property
+    def source(self) -> str:
+        """What `--dataset` takes for it."""
+        if self.own is None:
+            return self.name
+        return self.own.path + ("" if self.own.label is None else f":{self.own.label}")
+
+    @property
     def image_shape(self) -> tuple[int, ...]:
-        """Shape of one image: (H, W) or (D, H, W)."""
-        return (self.size,) * self.dimensions
+        """Shape of one image as stored: (H, W), (H, W, 3) or (D, H, W)."""
+        return (self.size,) * self.dimensions + ((3,) if self.channels == 3 else ())
+
+    @property
+    def test_set(self) -> str:
+        """What identifies its test set: samples in another size, or under another file name, are the same ones."""
+        return key_of_test_set(self.name)
+
+    @property
+    def has_validation(self) -> bool:
+        """Whether some samples of the development set are official validation samples."""
+        return self.rows[1] > 0
+
+    @property
+    def has_test(self) -> bool:
+        """Whether there is a test set."""
+        return self.rows[2] > 0
 
     def edge(self, input_size: int) -> int:
         """Return the edge of the images that a network sees under the setting `input_size`."""
@@ -206,18 +242,43 @@ register_dataset(
 )
 
 
+def own_dataset(own: OwnFile) -> Dataset:
+    """Return the dataset of a user's own file."""
+    return Dataset(
+        name=own.identity,
+        official_name=own.name,
+        dimensions=own.dimensions,
+        labels=own.labels,
+        rows=own.rows,
+        size=own.size,
+        channels=own.channels,
+        md5=own.md5,
+        is_mask=own.is_mask,
+        own=own,
+    )
+
+
 def find_dataset(name: str) -> Dataset:
-    """Return the dataset of a short or official name, ignoring case.
+    """Return the dataset of a short or official name, ignoring case, or of a file FILE.npz or FILE.npz:LABEL.
 
     Raises:
         UsageError: with the closest legal name, if there is none.
+        DataError: if the file is missing, or not of MedMNIST's form.
     """
+    if split_source(name) is not None:
+        read: Callable[[str], OwnFile] = resolve("hpo.data.own:read_own")
+        return own_dataset(read(name))
     return _look_up(name.lower()) or DATASETS.find(name.lower())
 
 
 def is_dataset(name: str) -> bool:
-    """Return whether `find_dataset` knows the name."""
-    return _look_up(name.lower()) is not None
+    """Return whether `find_dataset` knows the name; any path of a file that ends in .npz counts as one."""
+    return split_source(name) is not None or _look_up(name.lower()) is not None
+
+
+def key_of_test_set(name: str) -> str:
+    """Return what identifies the test set of a dataset, given its name as access logs have it."""
+    return name.rpartition(":")[2]
 
 
 def _look_up(lowered: str) -> Dataset | None:

@@ -18,6 +18,7 @@ from hpo.study.catalogue import DATASETS, Dataset, find_dataset
 from hpo.study.co_training import other_datasets
 from hpo.study.config import ConfigValues, TrainConfig, problem_of, settings
 from hpo.study.keys import meant
+from hpo.study.own import split_source
 from hpo.study.space import Space, TomlTable, can_apply, read_range
 from hpo.study.spec import Budget, Confirm, Scoring, Search, StudySpec
 from hpo.study.stages import Stage
@@ -30,6 +31,9 @@ SECTIONS: dict[str, type[BaseModel]] = {"scoring": Scoring, "search": Search, "b
 MOST_BYTES = 2**24
 """Largest size of a study file."""
 
+NEED_VALIDATION = ("official", "grouped")
+"""Values of `resplit` that use the official validation samples."""
+
 MOST_PARTS = 10
 """Largest number of parts of a key of `--set`."""
 
@@ -38,9 +42,9 @@ _TOP = ("dataset", *SECTIONS, "fixed", "space", "start")
 _log = logging.getLogger(__name__)
 
 
-def builtin_study_file(dataset: str) -> Path:
+def builtin_study_file(dataset: str | Dataset) -> Path:
     """Return the path of the study file shipped for a dataset, or else for the most similar one."""
-    known = find_dataset(dataset)
+    known = find_dataset(dataset) if isinstance(dataset, str) else dataset
     here = Path(__file__).parent
     # In a wheel, and in a checkout.
     folders = (here / "shipped", here.parent.parent / "studies")
@@ -57,38 +61,75 @@ def _similar(dataset: Dataset) -> str:
     return "adrenal3d" if dataset.is_mask else "nodule3d"
 
 
-def default_spec(dataset: str, overrides: tuple[str, ...] = ()) -> StudySpec:
+def default_spec(dataset: str | Dataset, overrides: tuple[str, ...] = ()) -> StudySpec:
     """Return the spec of `builtin_study_file` for a dataset, with `--set` overrides.
+
+    Args:
+        dataset: as `--dataset` takes it, or itself, which needs no file to be there.
 
     Raises:
         UsageError: if the dataset is unknown.
+        DataError: if it is a file that is missing or of another form.
         StudyFileError: as `load_spec`.
     """
-    return load_spec(builtin_study_file(dataset), (f'dataset="{find_dataset(dataset).name}"', *overrides))
+    known = find_dataset(dataset) if isinstance(dataset, str) else dataset
+    path = builtin_study_file(known)
+    table = _read_toml(path)
+    table["dataset"] = known.source
+    suit(table, known)
+    return _overridden(table, path, overrides, known)
+
+
+def suit(table: TomlTable, dataset: Dataset) -> None:
+    """Change a study file that was written for a similar dataset so that it suits this one.
+
+    Without official validation samples no resplit can use them.
+    """
+    resplit = table.get("space", {}).get("resplit")
+    if resplit is not None and not dataset.has_validation:
+        before = copy.deepcopy(table)
+        resplit["choices"] = [choice for choice in resplit["choices"] if choice not in NEED_VALIDATION]
+        if table.get("start"):
+            _fit_starts(table, before, logging.DEBUG)
 
 
 def load_spec(path: Path, overrides: tuple[str, ...] = ()) -> StudySpec:
     """Read a study file, apply `--set` overrides and validate the result.
 
+    A data file in it is looked for beside the study file, then from the current folder.
+
     Raises:
         StudyFileError: with all errors, or if the file cannot be read or is not TOML.
+        DataError: if its data file is missing or of another form.
     """
+    table = _read_toml(path)
+    source = split_source(str(table.get("dataset")))
+    if source is not None and (path.parent / source[0]).exists():
+        # An absolute path stays as it is.
+        table["dataset"] = str(path.parent.absolute() / table["dataset"])
+    return _overridden(table, path, overrides)
+
+
+def _read_toml(path: Path) -> TomlTable:
     try:
-        table = _parse_toml(read_text(path, MOST_BYTES))
+        return _parse_toml(read_text(path, MOST_BYTES))
     except OSError as error:
         raise StudyFileError(str(path), [f"cannot be read: {error.strerror}"]) from None
     except UnicodeDecodeError:
         raise StudyFileError(str(path), ["is not text in UTF-8"]) from None
     except ValueError as error:
         raise StudyFileError(str(path), [f"is not TOML: {error}"]) from None
+
+
+def _overridden(table: TomlTable, path: Path, overrides: tuple[str, ...], known: Dataset | None = None) -> StudySpec:
     before = copy.deepcopy(table)
     apply_overrides(table, overrides)
     if table.get("start") and table["start"] == before.get("start"):
         _fit_starts(table, before)
-    return check_spec(table, str(path))
+    return check_spec(table, str(path), known)
 
 
-def _fit_starts(table: TomlTable, before: TomlTable) -> None:
+def _fit_starts(table: TomlTable, before: TomlTable, level: int = logging.INFO) -> None:
     """Fit the start points of a file into its space after `--set`; where they are wrong before it they are left."""
     problems: list[str] = []
     starts = read_starts(before["start"], *_check_settings(before, problems), problems)
@@ -100,7 +141,7 @@ def _fit_starts(table: TomlTable, before: TomlTable) -> None:
         one, notes = fitted(start, fixed, space)
         kept += [one] if one is not None else []
         for note in notes:
-            _log.info(note)
+            _log.log(level, note)
     table["start"] = [{"name": start.name, **start.values} for start in kept]
 
 
@@ -168,38 +209,41 @@ def _toml_value(text: str) -> Any:
     return found.get("value", text)
 
 
-def check_spec(table: TomlTable, source: str) -> StudySpec:
+def check_spec(table: TomlTable, source: str, known: Dataset | None = None) -> StudySpec:
     """Validate a parsed study file.
+
+    Args:
+        known: the dataset that it names, if its source is this one's.
 
     Raises:
         StudyFileError: with all errors, each with the closest legal name.
     """
     problems = [f"{key} is not a section{_meant(key, _TOP)}" for key in table if key not in _TOP]
-    dataset = _check_dataset(table, problems)
+    is_known = known is not None and table.get("dataset") == known.source
+    data = known if is_known else _check_dataset(table, problems)
     sections = {name: _check_section(model, name, table.get(name, {}), problems) for name, model in SECTIONS.items()}
     fixed, space = _check_settings(table, problems)
     # A problem of the space would be told once more for each start point.
     start = () if problems else read_starts(table.get("start", []), fixed, space, problems)
     if not problems:
-        spec = StudySpec(dataset=dataset, fixed=fixed, space=space, start=start, **sections)
+        assert data is not None
+        spec = StudySpec(dataset=data.name, own=data.own, fixed=fixed, space=space, start=start, **sections)
         problems += _cross_section_problems(spec)
         if not problems:
             return spec
     raise StudyFileError(source, problems)
 
 
-def _check_dataset(table: TomlTable, problems: list[str]) -> str:
+def _check_dataset(table: TomlTable, problems: list[str]) -> Dataset | None:
     name = table.get("dataset")
+    if not isinstance(name, str):
+        problems.append(f"dataset is missing; give FILE.npz, or one of: {', '.join(DATASETS.names())}")
+        return None
     try:
-        return find_dataset(name).name if isinstance(name, str) else _missing_dataset(problems)
+        return find_dataset(name)
     except UsageError as error:
         problems.append(f"dataset: {error}")
-        return ""
-
-
-def _missing_dataset(problems: list[str]) -> str:
-    problems.append(f"dataset is missing; give one of: {', '.join(DATASETS.names())}")
-    return ""
+        return None
 
 
 def _check_section(model: type[BaseModel], name: str, table: Any, problems: list[str]) -> Any:
@@ -277,12 +321,26 @@ def _cross_section_problems(spec: StudySpec) -> list[str]:
             other_datasets(value, spec.data)
         except UsageError as error:
             problems.append(str(error))
-    for rule in ("official", "grouped"):
+    if not spec.data.has_validation:
+        problems += _problems_without_validation(spec)
+    for rule in NEED_VALIDATION:
         if spec.scoring.rows == "official" and rule in _values("resplit", spec):
             problems.append(
                 f"resplit = {rule} requires official validation samples in the training part of the folds, but "
                 "[scoring] rows = official validates on all of them"
             )
+    return problems
+
+
+def _problems_without_validation(spec: StudySpec) -> list[str]:
+    why = f"official validation samples, but {spec.data.official_name} has no val_images"
+    problems = [
+        f"resplit = {rule} requires {why}; leave it out of the choices"
+        for rule in NEED_VALIDATION
+        if rule in _values("resplit", spec)
+    ]
+    if spec.scoring.rows == "official":
+        problems.append(f"[scoring] rows = official requires {why}; use kfold or holdout, which draw them")
     return problems
 
 

@@ -9,10 +9,11 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
 from hpo.registry import Registry
-from hpo.study.catalogue import Dataset, find_dataset, is_dataset
+from hpo.study.catalogue import Dataset, find_dataset, is_dataset, own_dataset
 from hpo.study.choices import PRUNERS, SAMPLERS, OneOf
 from hpo.study.co_training import datasets_of
 from hpo.study.config import ConfigValues, TrainConfig, settings
+from hpo.study.own import OwnFile
 from hpo.study.plan import Plan
 from hpo.study.space import Space, reachable_values
 from hpo.study.starts import Start
@@ -165,11 +166,16 @@ another meaning their trials could not be repeated, and a rule that was fixed be
 
 
 class StudySpec(BaseModel):
-    """A validated study file; or a confirmation, or final networks, which have a plan and no study file."""
+    """A validated study file; or a confirmation, or final networks, which have a plan and no study file.
+
+    Attributes:
+        own: the file of `dataset` if that is a user's own.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     dataset: str
+    own: OwnFile | None = None
     scoring: Scoring = Scoring()
     search: Search = Search()
     budget: Budget = Budget()
@@ -210,7 +216,7 @@ class StudySpec(BaseModel):
     @property
     def data(self) -> Dataset:
         """The dataset of the study."""
-        return find_dataset(self.dataset)
+        return find_dataset(self.dataset) if self.own is None else own_dataset(self.own)
 
     def other_datasets(self) -> tuple[Dataset, ...]:
         """Return the datasets that any of its trials may train on besides its own, see `co_training`.
@@ -237,6 +243,11 @@ class StudySpec(BaseModel):
         """Return what identifies the study, as plain values; the number of trials is not part of it."""
         values = self.model_dump(mode="json")
         del values["budget"]["trials"]
+        if self.own is None:
+            del values["own"]
+        else:
+            # Where the file is may differ between hosts, and change; the checksum says what it is.
+            del values["own"]["path"]
         # Keys that were added to specs later are left out at their defaults, so that older studies keep fingerprints.
         confirm = self.confirm.model_dump(mode="json", exclude_defaults=True)
         values["confirm"] = {"per_family": self.confirm.per_family, "ranking": self.confirm.ranking, **confirm}
@@ -276,7 +287,8 @@ def unregistered(stored: dict[str, Any]) -> list[str]:
             chosen += [(registry, value) for value in (*searched, *(given.get(setting.name) for given in values))]
     missing = [f"{registry.kind} {name!r}" for registry, name in chosen if name is not None and name not in registry]
     dataset = stored["dataset"]
-    return [*([] if is_dataset(dataset) else [f"dataset {dataset!r}"]), *dict.fromkeys(missing)]
+    is_known = stored.get("own") is not None or is_dataset(dataset)
+    return [*([] if is_known else [f"dataset {dataset!r}"]), *dict.fromkeys(missing)]
 
 
 def differences(stored: JsonObject, asked: JsonObject, prefix: str = "") -> list[str]:

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from hpo.errors import StorageError
 from hpo.search.database import schema
 from hpo.search.database.database import Database
+from hpo.study.catalogue import key_of_test_set
 from hpo.study.stored import JsonObject, parse_object
 from hpo.text import timestamp
 
@@ -96,4 +97,5 @@ def read_openings(database: Database, dataset: str) -> list[Opening]:
         )
         for row in rows
     ]
-    return [opening for opening in openings if opening.configuration.get("dataset") == dataset]
+    wanted = key_of_test_set(dataset)
+    return [one for one in openings if key_of_test_set(str(one.configuration.get("dataset"))) == wanted]

@@ -70,7 +70,7 @@ def read_best(study: Study, count: int = 10) -> Ranking:
         report = f"hpo report {shell(study.spec.plan.search)}"
         return Ranking([], 0, f"Final networks have no validation AUC; `{report}` compares them.")
     if study.spec.plan is not None:
-        command = study.spec.plan.command(study.spec.dataset, study.name)
+        command = study.spec.plan.command(study.spec.data.source, study.name)
         return Ranking(best, len(rows), f"Each is one repeat of a candidate; `{command}` compares the means.")
     how = "has the highest AUC of" if found is None else "was chosen from"
     note = (

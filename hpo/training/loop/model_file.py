@@ -18,8 +18,9 @@ from torch import nn
 
 from hpo.errors import DataError, HpoError, OutputError, first_line
 from hpo.files import atomic_write
-from hpo.study.catalogue import Dataset, find_dataset
+from hpo.study.catalogue import Dataset, find_dataset, own_dataset
 from hpo.study.config import TrainConfig
+from hpo.study.own import OwnFile
 from hpo.study.stored import parse_object
 from hpo.text import brief
 from hpo.training.inputs.device_dataset import place_images
@@ -95,6 +96,11 @@ def save_model(model: Model, path: Path) -> None:
         "config": model.config.model_dump_json(),
         "about": json.dumps(model.about, sort_keys=True),
     }
+    if model.dataset.own is not None:
+        # Whoever scores images with the network has the file no more; where it was is nobody's business.
+        description["own"] = model.dataset.own.model_copy(
+            update={"path": f"{model.dataset.own.name}.npz"}
+        ).model_dump_json()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(path) as part:
@@ -129,7 +135,8 @@ def _read_model(file: Any) -> Model:
     about = parse_object(description.get("about", "{}"))
     if not all(isinstance(text, str) for text in about.values()):
         raise ValueError("its description is not text")
-    dataset = find_dataset(description["dataset"])
+    own = description.get("own")
+    dataset = find_dataset(description["dataset"]) if own is None else own_dataset(OwnFile.model_validate_json(own))
     config = TrainConfig.model_validate_json(description["config"])
     network = make_network(config, dataset, seed=0)
     # From the header, before any weight is read: torch would convert weights of another type without a word.

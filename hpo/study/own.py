@@ -1,0 +1,67 @@
+"""`OwnFile`: what a study keeps of a user's own data file, so that every host reads the same one."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SUFFIX = ".npz"
+
+MOST_EDGE = 224
+"""Largest edge of an image, that of MedMNIST's largest files."""
+
+_FORM = re.compile(r"(?P<path>.*\.npz)(?::(?P<label>[^/:]+))?", re.DOTALL)
+
+
+class OwnFile(BaseModel):
+    """A data file of MedMNIST's form, as it was when its study was created.
+
+    Attributes:
+        path: absolute path; a host where it is not there looks for the file's name in its data folder.
+        name: for people: of the study, if no other is given.
+        md5: of the whole file.
+        bytes: size of the file.
+        test: digest of the stored test arrays, 8 hexadecimal digits; "" if there are none.
+        size: edge of an image.
+        channels: 1 for grey images, 3 for RGB.
+        columns: of its label arrays.
+        label: the one that is trained against the rest: a column, or a value if there is one column; None for all.
+        label_names: of the labels that are trained, () if the file has none.
+        rows: numbers of (train, val, test) samples; the last two may be 0.
+        is_mask: whether pixels of train and val are only 0 or 255.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    path: str
+    name: str = Field(min_length=1)
+    md5: str
+    bytes: int = Field(ge=0)
+    test: str = ""
+    dimensions: Literal[2, 3]
+    size: int = Field(ge=1, le=MOST_EDGE)
+    channels: Literal[1, 3] = 1
+    columns: int = Field(ge=1)
+    label: int | None = None
+    label_names: tuple[str, ...] = ()
+    rows: tuple[int, int, int]
+    is_mask: bool = False
+
+    @property
+    def labels(self) -> int:
+        """Number of labels that are trained."""
+        return self.columns if self.label is None else 1
+
+    @property
+    def identity(self) -> str:
+        """Name of the dataset in logs and tables: two files of one name with different test sets differ in it."""
+        chosen = "" if self.label is None else f"{self.label}-"
+        return f"{self.name}:{chosen}{self.test or self.md5[:8]}"
+
+
+def split_source(text: str) -> tuple[str, str | None] | None:
+    """Return path and label of `FILE.npz` or `FILE.npz:LABEL`; None if the text is the name of a dataset."""
+    found = _FORM.fullmatch(text)
+    return None if found is None else (found["path"], found["label"])
