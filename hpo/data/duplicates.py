@@ -29,6 +29,9 @@ LEVELS = (0.95, 0.96, 0.97, 0.98, 0.99, 0.995, 0.999, 1.0)
 _BLOCK_BYTES = 2**25
 _MOST_BLOCK_ROWS = 2048
 
+_EDGE = 28
+"""Edge to which larger images are shrunk first, as MedMNIST's are: from there similar scans are almost equal."""
+
 _SLACK = 1e-6
 """How far below the threshold candidates are taken from rounded values, before their exact correlation decides."""
 
@@ -85,11 +88,12 @@ def near_duplicates(
 ) -> Pairs:
     """Find all pairs of images whose pixels have a Pearson correlation of at least `threshold`.
 
-    Takes N^2 P / 2 multiplications for N images of P pixels, and some 200 MB beside the images. A constant image has no
-    correlation: it is paired with the next constant image of the same value only.
+    Takes N^2 P / 2 multiplications for N images of P pixels, and some 200 MB beside the images; larger images are
+    shrunk to an edge of 28 first. A constant image has no correlation: it is paired with the next constant image of the
+    same value only.
 
     Args:
-        images: (N, H, W) or (N, D, H, W).
+        images: (N, H, W), (N, H, W, 3) or (N, D, H, W).
         threshold: above 0, at most 1.
         most_pairs: where there are more, the threshold is raised, see `Pairs.threshold`.
     """
@@ -137,7 +141,7 @@ class _Pixels:
     """
 
     def __init__(self, images: NDArray[np.uint8]) -> None:
-        self._rows = images.reshape(len(images), -1)
+        self._rows = _shrunk(images).reshape(len(images), -1)
         self.count = self._rows.shape[1]
         self.sums = np.zeros(len(images), dtype=np.int64)
         squares = np.zeros(len(images), dtype=np.int64)
@@ -164,6 +168,18 @@ class _Pixels:
         order = constant[np.argsort(self.sums[constant], kind="stable")]
         is_same = self.sums[order][:-1] == self.sums[order][1:]
         return order[:-1][is_same], order[1:][is_same], np.ones(int(is_same.sum()))
+
+
+def _shrunk(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Shrink every edge above 28 to 28, axis by axis, to means over areas; in whole numbers, so alike everywhere."""
+    for axis in range(1, images.ndim):
+        edge = images.shape[axis]
+        if edge > _EDGE:
+            starts = np.arange(_EDGE) * edge // _EDGE
+            counts = np.diff([*starts, edge]).reshape([-1 if other == axis else 1 for other in range(images.ndim)])
+            sums = np.add.reduceat(images, starts, axis=axis, dtype=np.int32)
+            images = ((sums + counts // 2) // counts).astype(np.uint8)
+    return images
 
 
 def _correlated(

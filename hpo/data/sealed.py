@@ -56,7 +56,7 @@ class TestSet:
 
     Attributes:
         unsealing: the permission by which it was loaded.
-        images: uint8, (N, H, W) or (N, D, H, W).
+        images: uint8, (N, H, W), (N, H, W, 3) or (N, D, H, W).
         labels: uint8, (N, L), 0 or 1.
         groups: (N,) integers or text that name the group of each sample; None if the data have none.
     """

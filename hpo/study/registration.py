@@ -18,9 +18,9 @@ def register_network(
 
     Args:
         name: lower-case letters, digits, "-" and "_".
-        target: called with the shape of an image, (1, H, W) or (1, D, H, W), and the number of labels; returns an
-            `nn.Module` that maps (B, 1, ...) float images to (B, labels) logits. Initialise weights with PyTorch's
-            default generator, which is seeded for the call.
+        target: called with the shape of an image, (1, H, W), (3, H, W) in RGB or (1, D, H, W), and the number of
+            labels; returns an `nn.Module` that maps (B, C, ...) float images to (B, labels) logits. Initialise weights
+            with PyTorch's default generator, which is seeded for the call.
         description: short noun phrase for reports.
         replace: whether to replace an existing network of that name.
 
@@ -82,8 +82,8 @@ def register_augmentation(
 
     Args:
         name: lower-case letters, digits, "-" and "_".
-        target: called with (B, 1, ...) float images from 0 to 1, (B, L) targets, a strength from 0 to 1 and a
-            `torch.Generator` on their device, which must be the only source of randomness, so that trials are
+        target: called with (B, C, ...) float images from 0 to 1, C = 1 or 3, (B, L) targets, a strength from 0 to 1 and
+            a `torch.Generator` on their device, which must be the only source of randomness, so that trials are
             reproducible; returns images and targets. A `Policy` is such a function.
         uses: () if it ignores the strength.
         description: short noun phrase for reports.

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from hpo.data import duplicates
 from hpo.data.development import load_development
-from hpo.data.duplicates import have_near_duplicates, near_duplicates
+from hpo.data.duplicates import _shrunk, have_near_duplicates, near_duplicates
 from hpo.data.files import _load
 from hpo.study.catalogue import find_dataset
 
@@ -140,3 +140,24 @@ def test_63_of_156_real_breast_test_samples_have_a_near_duplicate_in_development
 @pytest.mark.realdata
 def test_real_adrenal_masks_have_no_near_duplicates(data_dir: Path) -> None:
     assert len(near_duplicates(load_development(find_dataset("adrenal3d"), data_dir, "none").images)) == 0
+
+
+def test_large_images_are_compared_as_if_they_were_small_ones() -> None:
+    random = np.random.default_rng(0)
+    small = random.integers(0, 256, (6, 28, 28), dtype=np.uint8)
+    large = small.repeat(2, axis=1).repeat(2, axis=2)
+    assert np.array_equal(_shrunk(large), small)
+    large[5] = large[0]
+    large[5, 0, 0] ^= 1
+    pairs = near_duplicates(large)
+    assert [*pairs.first, *pairs.second] == [0, 5]
+    assert not pairs.is_exact[0]
+
+
+def test_an_edge_that_is_no_multiple_is_shrunk_by_means_over_areas() -> None:
+    images = np.arange(64, dtype=np.uint8)[None, :, None].repeat(3, axis=2)
+    shrunk = _shrunk(images)
+    assert shrunk.shape == (1, 28, 3)
+    # 64 / 28 = 2.29: the first area has rows 0 and 1, whose mean .5 is rounded up; the last one rows 61 to 63.
+    assert shrunk[0, 0, 0] == 1
+    assert shrunk[0, -1, 0] == 62

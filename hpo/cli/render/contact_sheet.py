@@ -65,6 +65,7 @@ def _choose(is_conflict: NDArray[np.bool_], most: int) -> NDArray[np.int64]:
 
 
 def _side_by_side(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    flat = [image[len(image) // 2] if image.ndim == 3 else image for image in (first, second)]
-    gap = np.full((flat[0].shape[0], 2), 255, dtype=np.uint8)
+    is_volume = first.ndim == 3 and first.shape[0] == first.shape[2]
+    flat = [image[len(image) // 2] if is_volume else image for image in (first, second)]
+    gap = np.full((flat[0].shape[0], 2, *flat[0].shape[2:]), 255, dtype=np.uint8)
     return np.concatenate([flat[0], gap, flat[1]], axis=1)

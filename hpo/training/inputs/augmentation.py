@@ -21,7 +21,7 @@ from hpo.training.inputs.pixels import add_noise, blur, change_intensity, cut_ou
 _ASPECT = 0.1
 
 AugmentationFunction = Callable[[Tensor, Tensor, float, torch.Generator], tuple[Tensor, Tensor]]
-"""Augments a batch: (B, 1, ...) float images from 0 to 1, (B, L) targets, the strength from 0 to 1, and the generator,
+"""Augments a batch: (B, C, ...) float images from 0 to 1, (B, L) targets, the strength from 0 to 1, and the generator,
 on their device, that all draws must use, so that a trial can be replayed and resumed."""
 
 
@@ -91,7 +91,7 @@ def augment(images: Tensor, targets: Tensor, policy: Policy, random: torch.Gener
     padding. Order: geometry, thickness, smoothing, intensity, blur, noise, cutout, mixup, cutmix.
 
     Args:
-        images: (B, 1, H, W) or (B, 1, D, H, W) float from 0 to 1.
+        images: (B, C, H, W) or (B, C, D, H, W) float from 0 to 1.
         targets: (B, L); changed by mixup and cutmix only.
         random: a generator on the images' device.
     """

@@ -39,7 +39,7 @@ class Inputs:
     def for_training(
         self, images: Tensor, targets: Tensor, random: torch.Generator, edge: int | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Convert (B, 1, ...) uint8 and (B, L) targets to an augmented float32 batch; `random` is on their device.
+        """Convert (B, C, ...) uint8 and (B, L) targets to an augmented float32 batch; `random` is on their device.
 
         edge: to which the augmented images are shrunk; None for their own.
         """
@@ -52,7 +52,7 @@ class Inputs:
         return self._normalise(batch), targets
 
     def for_scoring(self, images: Tensor) -> Tensor:
-        """Convert (B, 1, ...) uint8 to a float32 batch."""
+        """Convert (B, C, ...) uint8 to a float32 batch."""
         batch = images.float() / 255
         return self._normalise(batch * _SCORING_MULTIPLIER if self.multiplies else batch)
 

@@ -22,7 +22,7 @@ class View:
     """One view: mirrored along some axes, then shifted. Without any, the images themselves.
 
     Attributes:
-        mirrored: axes of the (B, 1, ...) tensor.
+        mirrored: axes of the (B, C, ...) tensor.
         shift: axis and direction, 1 or -1; the edge is repeated where pixels are missing.
     """
 
@@ -30,7 +30,7 @@ class View:
     shift: tuple[int, int] | None = None
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Return the view of (B, 1, ...) images of any type."""
+        """Return the view of (B, C, ...) images of any type."""
         if self.mirrored:
             images = images.flip(self.mirrored)
         if self.shift is None:

@@ -57,7 +57,7 @@ class Model:
     def scores(
         self, images: NDArray[np.uint8], device: str = "auto", progress: Callable[[float], None] = lambda _share: None
     ) -> NDArray[np.float32]:
-        """Score (N, H, W) or (N, D, H, W) uint8 images: (N, L) from 0 to 1, larger meaning more positive.
+        """Score (N, H, W), (N, H, W, 3) or (N, D, H, W) uint8 images: (N, L) from 0 to 1, larger meaning more positive.
 
         Computes in float32 whatever the training precision, so that machines agree; images are resized to
         `input_size` as in training, and scored by the views of `tta`.
@@ -69,10 +69,11 @@ class Model:
         self.network.eval()
         inputs = make_inputs(self.config, self.dataset)
         rows = scoring_rows(self.dataset.dimensions, self.dataset.edge(self.config.input_size))
+        channels = self.dataset.channels
         parts = []
         with torch.inference_mode(), one_thread():
             for low in range(0, len(images), rows):
-                part = place_images(images[low : low + rows], self.config.input_size, machine.device)
+                part = place_images(images[low : low + rows], self.config.input_size, machine.device, channels)
                 logits = complete(score_batch(self.network, part, inputs, machine.autocast))
                 parts.append(torch.sigmoid(logits).cpu())
                 progress(min(low + rows, len(images)) / len(images))
@@ -83,7 +84,8 @@ def check_images(images: NDArray[Any], dataset: Dataset) -> None:
     """Raise DataError unless `images` are a batch that a network for `dataset` can score."""
     if images.dtype != np.uint8 or images.shape[1:] != dataset.image_shape or not images.size:
         given = f"{images.dtype} of shape {images.shape}"
-        form = f"uint8 of shape (N, {', '.join(map(str, dataset.image_shape))}), grey, 0 to 255"
+        colour = "RGB" if dataset.channels == 3 else "grey"
+        form = f"uint8 of shape (N, {', '.join(map(str, dataset.image_shape))}), {colour}, 0 to 255"
         raise DataError(f"images are {given}; a model for {dataset.name} scores {form}")
 
 
@@ -97,10 +99,9 @@ def save_model(model: Model, path: Path) -> None:
         "about": json.dumps(model.about, sort_keys=True),
     }
     if model.dataset.own is not None:
-        # Whoever scores images with the network has the file no more; where it was is nobody's business.
-        description["own"] = model.dataset.own.model_copy(
-            update={"path": f"{model.dataset.own.name}.npz"}
-        ).model_dump_json()
+        # A network is passed on without its data: where they were is nobody's business.
+        own = model.dataset.own.model_copy(update={"path": f"{model.dataset.own.name}.npz"})
+        description["own"] = own.model_dump_json()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(path) as part:

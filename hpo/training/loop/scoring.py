@@ -28,7 +28,7 @@ def scoring_rows(dimensions: int, edge: int) -> int:
 def score_images(
     network: nn.Module, images: Tensor, inputs: Inputs, autocast: Callable[[], AbstractContextManager[object]]
 ) -> Generator[None, None, NDArray[np.float32]]:
-    """Return the logits, (N, L), of (N, 1, ...) uint8 images on the network's device, in evaluation mode.
+    """Return the logits, (N, L), of (N, C, ...) uint8 images on the network's device, in evaluation mode.
 
     Raises TrainingFailure if one is not finite.
     """
@@ -64,7 +64,7 @@ def score_batch(
 
     Args:
         network: in evaluation mode.
-        images: (B, 1, ...) uint8 on the network's device.
+        images: (B, C, ...) uint8 on the network's device.
         autocast: the context of each forward pass.
     """
     logits = []

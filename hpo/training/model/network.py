@@ -13,8 +13,9 @@ from hpo.study.choices import NETWORKS
 from hpo.study.config import TrainConfig
 
 NetworkFactory = Callable[[tuple[int, ...], int], nn.Module]
-"""Makes a network for images of one shape, (1, H, W) or (1, D, H, W), and a number of labels: (B, 1, ...) float images
-to (B, labels) logits. Weights are drawn from PyTorch's default generator, which is seeded around the call."""
+"""Makes a network for images of one shape, (1, H, W), (3, H, W) for RGB or (1, D, H, W), and a number of labels:
+(B, C, ...) float images to (B, labels) logits. Weights are drawn from PyTorch's default generator, which is seeded
+around the call."""
 
 
 def make_network(config: TrainConfig, dataset: Dataset, seed: int) -> nn.Module:
@@ -22,7 +23,7 @@ def make_network(config: TrainConfig, dataset: Dataset, seed: int) -> nn.Module:
     factory: NetworkFactory = NETWORKS.find(config.network)
     edge = dataset.edge(config.input_size)
     with seeded(seed):
-        return factory((1, *(edge,) * dataset.dimensions), dataset.labels)
+        return factory((dataset.channels, *(edge,) * dataset.dimensions), dataset.labels)
 
 
 @contextmanager

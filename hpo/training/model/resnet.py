@@ -19,8 +19,8 @@ _NORM: dict[int, type[nn.BatchNorm2d] | type[nn.BatchNorm3d]] = {2: nn.BatchNorm
 def resnet18(dimensions: Literal[2, 3], labels: int, seed: int) -> ResNet18:
     """Make the network, with PyTorch's default initial weights drawn from `seed`; global generators are unchanged.
 
-    Takes (B, 1, H, W) or (B, 1, D, H, W) float, of any edge from 1; returns (B, labels) float32 logits. With one label
-    it has 11,169,345 weights in 2D and 33,143,745 in 3D, in 62 tensors.
+    Takes (B, 1, H, W), (B, 3, H, W) or (B, 1, D, H, W) float, of any edge from 1; returns (B, labels) float32 logits.
+    With one label it has 11,169,345 weights in 2D and 33,143,745 in 3D, in 62 tensors.
 
     Source: MedMNIST/experiments, models.py (kuangliu/pytorch-cifar); in 3D every convolution, norm and pooling is 3D,
     as by its `Conv3dConverter` without inflation.
@@ -50,11 +50,11 @@ class ResNet18(nn.Module):
 
     @classmethod
     def for_images(cls, shape: tuple[int, ...], labels: int) -> ResNet18:
-        """Make one for (1, H, W) or (1, D, H, W) images; see `NetworkFactory`."""
+        """Make one for (1, H, W), (3, H, W) or (1, D, H, W) images; see `NetworkFactory`."""
         return cls(2 if len(shape) == 3 else 3, labels)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Map (B, 1, ...) images to (B, labels) logits; greyscale counts as three equal channels."""
+        """Map (B, C, ...) images to (B, labels) logits; greyscale counts as three equal channels."""
         features = self.blocks(F.relu(self.bn1(self._stem(images)), inplace=True))
         with torch.autocast(features.device.type, enabled=False):
             pooled: Tensor = features.float().flatten(2).mean(2)

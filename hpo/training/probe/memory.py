@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -115,8 +116,9 @@ def _bytes_of_others(config: TrainConfig, target: Dataset) -> tuple[int, int]:
     Steps on them take what steps on the target do: batches and images have the same size.
     """
     others = other_datasets(config.co_training, target)
-    read = sum(one.development_rows * one.size**one.dimensions for one in others)
-    return read, sum(one.development_rows * one.edge(config.input_size) ** one.dimensions for one in others)
+    read = sum(one.development_rows * math.prod(one.image_shape) for one in others)
+    placed = (one.channels * one.edge(config.input_size) ** one.dimensions for one in others)
+    return read, sum(one.development_rows * pixels for one, pixels in zip(others, placed, strict=True))
 
 
 def _plain(config: TrainConfig) -> TrainConfig:
