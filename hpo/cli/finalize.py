@@ -82,7 +82,7 @@ def finalize(
     The best of each other loss family and the baselines are retrained and tested, too. The networks are a study of
     their own, which any worker can join that reaches the folder of the result. Ctrl-C stops cleanly; the same command
     resumes, and opens the test set once all networks are there. The access is recorded in the test-set access log
-    before any test sample is read.
+    before any test sample is read. If the data have no test set, the winner alone is retrained.
     """
     study = open_named_study(study_name, work["storage"])
     fetch_missing((study.spec.data, *study.spec.other_datasets()), data_folder(work["data_dir"]), download_bar)
@@ -106,14 +106,16 @@ def finalize(
         data_dir=work["data_dir"],
         device=work["device"],
     )
+    has_test = study.spec.data.has_test
     if done.missing:
-        say(
-            f"{done.missing} of {done.missing + len(done.networks)} networks are still to be trained; the test set is "
-            "sealed until the same command finds them all"
-        )
+        sealed = "; the test set is sealed until the same command finds them all" if has_test else ""
+        say(f"{done.missing} of {done.missing + len(done.networks)} networks are still to be trained{sealed}")
         return exit_code(work, is_done=False)
     if done.judgement is None:
-        say(f"{len(done.networks)} networks are in {done.folder / 'models'}; the test set is still sealed")
+        models = done.folder / "models"
+        untested = "there is no test set, so the estimate is that of the confirmation; `hpo predict` takes this folder"
+        state = "the test set is still sealed" if has_test else untested
+        say(f"{len(done.networks)} networks are in {models}; {state}")
         return 0
     if as_json:
         print_json(done.judgement)

@@ -74,6 +74,8 @@ def fetch(
     target = folder / dataset.file_name
     if dataset.development is not None:
         return folder
+    if dataset.own is not None:
+        raise DataError(f"{dataset.own.path} is a file of your own, which cannot be downloaded")
     if has_right_checksum(dataset, target):
         return target
     address = url or address_of(dataset)
@@ -264,6 +266,8 @@ def _as_output_error(path: Path) -> Iterator[None]:
 
 def address_of(dataset: Dataset) -> str | None:
     """Return the web address of a dataset's file: on the mirror, if there is one, else of MedMNIST; None if neither."""
+    if dataset.own is not None:
+        return None
     if mirror := os.environ.get(MIRROR_VARIABLE):
         return f"{mirror.rstrip('/')}/{dataset.file_name}"
     if not _OFFICIAL_NAME.fullmatch(dataset.official_name):

@@ -11,6 +11,7 @@ import numpy as np
 from hpo.errors import DataError, OutputError
 from hpo.outcome.final import Final, FinalEntry, FinalResult, load
 from hpo.outcome.judgement import Judgement, judge_final
+from hpo.outcome.networks import MODELS
 from hpo.outcome.report.result.twins import twin_sentences
 from hpo.study.baselines import shown_name
 from hpo.study.catalogue import Dataset
@@ -38,6 +39,11 @@ def export(result: Path, out: Path) -> list[Path]:
 
     final = load(result)
     if final is None:
+        if any((result / MODELS).glob("*.safetensors")):
+            raise DataError(
+                f"{result} holds networks that were not tested, and no final result: run `hpo finalize`; where the "
+                f"data have no test set, use them as they are: `hpo predict {result / MODELS} IMAGES.npz --out FILE.csv`"
+            )
         raise DataError(f"{result} holds no final result; run `hpo finalize` first")
     entry = final.result.entry(final.result.winner)
     sources = [result / "models" / network.file for network in entry.networks]

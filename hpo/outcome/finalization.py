@@ -10,7 +10,7 @@ from pathlib import Path
 from hpo.data.development import load_development
 from hpo.data.folder import data_folder
 from hpo.data.others import load_others
-from hpo.errors import StudyStoppedError
+from hpo.errors import StudyStoppedError, UsageError
 from hpo.outcome.final import Final, results_folder
 from hpo.outcome.judgement import Judgement, judge_final
 from hpo.outcome.network_study import failures, network_spec, network_study_name, prepare_study
@@ -83,6 +83,8 @@ def finalize(
 ) -> Finalization:
     """Retrain the winner of a search, others and its baselines, then score every network once on the test set.
 
+    If the data have no test set, the winner alone is retrained: there is nothing to compare it on.
+
     The others are the best confirmed configuration of each other loss family: tuned AUCM is tested against tuned
     cross-entropy.
 
@@ -108,12 +110,22 @@ def finalize(
         With networks `missing` if `train` returns before everything is trained.
 
     Raises:
-        UsageError: if there is no winner yet, or the test set was read before and `reopen` is empty.
+        UsageError: if there is no winner yet, the test set was read before and `reopen` is empty, or `rows` asks for
+            official validation samples that the data do not have.
         StudyStoppedError: if a network cannot be trained.
         StudyConflictError, DataError, DeviceError, OutputError, StorageError, StudyNotFoundError; and what `train`
             raises.
     """
+    dataset = study.spec.data
+    if rows == "training" and not dataset.has_validation:
+        raise UsageError(
+            f"--rows training chooses epochs on official validation samples, but {dataset.official_name} has no "
+            "val_images; leave it out"
+        )
     entries = choose_entries(study, trial=trial, confirmation=confirmation)
+    if not dataset.has_test:
+        _log.info(f"{dataset.official_name} has no test set: the winner alone is trained, and nothing is tested")
+        entries = entries[:1]
     if baseline_epochs is not None:
         entries = [replace(entry, epochs=baseline_epochs) if entry.is_reference else entry for entry in entries]
     folder, data = results_folder(study.name, results, study.former_names), data_folder(data_dir)
@@ -137,7 +149,7 @@ def finalize(
     missing = len(wanted) - len(networks)
     if not missing:
         clean_up(wanted, folder)
-    if train_only or missing:
+    if train_only or missing or not dataset.has_test:
         return Finalization(folder, tuple(networks), missing)
     commit, dirty = code_version()
     version = f"{commit}{' with uncommitted changes' if dirty else ''}"

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import sqlalchemy as sa
@@ -385,7 +387,29 @@ def _resume(database: Database, name: str, spec: StudySpec, budget: BudgetRule, 
             + "\nGive another --name for a new study, or resume this one with its stored settings."
             + ("" if obstacles(stored.spec, spec) else " Its space would only become wider: --extend does that.")
         )
+    stored, spec = _with_own_file(stored, spec)
     return stored if budget == "keep" else _with_trials(stored, spec, budget)
+
+
+def _with_own_file(study: Study, spec: StudySpec) -> tuple[Study, StudySpec]:
+    """Store where a user's own data file is now, if it is gone from where it was; return study and spec with its place.
+
+    The file is the same, since its checksum is part of the fingerprint.
+    """
+    old, new = study.spec.own, spec.own
+    if old is None or new is None or old.path == new.path:
+        return study, spec
+    if Path(old.path).exists() or not Path(new.path).exists():
+        return study, spec.model_copy(update={"own": old})
+
+    def write(connection: Connection) -> None:
+        here = schema.studies.c
+        stored = parse_object(str(connection.scalar(sa.select(here.spec).where(*study.is_there()).with_for_update())))
+        text = json.dumps({**stored, "own": new.model_dump(mode="json")})
+        connection.execute(sa.update(schema.studies).where(here.study_id == study.study_id).values(spec=text))
+
+    study.write(write)
+    return dataclasses.replace(study, spec=study.spec.model_copy(update={"own": new})), spec
 
 
 def set_trials(study: Study, trials: int) -> Study:

@@ -29,8 +29,9 @@ def baselines(spec: StudySpec) -> dict[str, TrainConfig]:
         return {}
     shared: dict[str, Any] = {
         "batch_size": 128 if spec.data.dimensions == 2 else 32,
-        # Both pick the epoch on the official validation samples; if these validate the trial, on a share of the others.
-        "resplit": "holdout" if spec.scoring.rows == "official" else "official",
+        # Both pick the epoch on the official validation samples; if these validate the trial, or there are none, on a
+        # share of the others.
+        "resplit": "holdout" if spec.scoring.rows == "official" or not spec.data.has_validation else "official",
         **{name: spec.fixed[name] for name in _SHARED_WITH_THE_STUDY if name in spec.fixed},
     }
     return {

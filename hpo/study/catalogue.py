@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from hpo.errors import UsageError
 from hpo.registry import Registry, resolve
 from hpo.study.own import OwnFile, split_source
 from hpo.study.sealed_loaders import TEST_LOADERS
+from hpo.text import brief
 
 NEAR_DUPLICATE = 0.95
 """Correlation of all pixels from which two images count as near-duplicates.
@@ -89,7 +91,8 @@ class Dataset:
     @property
     def study_name(self) -> str:
         """Default name of a study of it."""
-        return self.name if self.own is None else self.own.name
+        # --from STUDY@STORAGE would take what follows an @ for an address.
+        return self.name.replace(AT, "-") if self.own is None else self.own.name
 
     @property
     def source(self) -> str:
@@ -242,6 +245,39 @@ register_dataset(
 )
 
 
+_LARGER: dict[str, dict[int, str]] = {
+    "breast": {
+        64: "742edef2a1fd1524b2efff4bd7ba9364",
+        128: "363e4b3f8d712e9b5de15470a2aaadf1",
+        224: "b56378a6eefa9fed602bb16d192d4c8b",
+    },
+    "pneumonia": {
+        64: "8f4eceb4ccffa70c672198ea285246c6",
+        128: "05b46931834c231683c68f40c47b2971",
+        224: "d6a3c71de1b945ea11211b03746c1fe1",
+    },
+    "chest": {
+        64: "9de6cd0b934ebb5b7426cfba5efbae16",
+        128: "db107e5590b27930b62dbaf558aebee3",
+        224: "45bd33e6f06c3e8cdb481c74a89152aa",
+    },
+    "nodule3d": {64: "c47c5b7d457bf6332200d2ea6d64ecd8"},
+    "adrenal3d": {64: "17721accfe9fb005146a47d33bc54b2f"},
+    "vessel3d": {64: "6bb274a8846e1097066dcd64e2c4520f"},
+    "synapse3d": {64: "43bd14ebf3af9d3dd072446fedc14d5e"},
+}
+"""MD5 of MedMNIST's files of larger images, by dataset and edge: those of medmnist 3.0.2, which a test compares."""
+
+AT = "@"
+"""Joins the name of a MedMNIST dataset and another size of its images: `breast@64`."""
+
+_MANY_CLASSES = (
+    *("pathmnist", "dermamnist", "octmnist", "retinamnist", "bloodmnist", "tissuemnist", "organamnist", "organcmnist"),
+    *("organsmnist", "organmnist3d", "fracturemnist3d"),
+)
+"""MedMNIST's datasets whose labels are one of several classes."""
+
+
 def own_dataset(own: OwnFile) -> Dataset:
     """Return the dataset of a user's own file."""
     return Dataset(
@@ -261,6 +297,8 @@ def own_dataset(own: OwnFile) -> Dataset:
 def find_dataset(name: str) -> Dataset:
     """Return the dataset of a short or official name, ignoring case, or of a file FILE.npz or FILE.npz:LABEL.
 
+    MedMNIST's larger images are NAME@EDGE, such as breast@64, or have their official name, breastmnist_64.
+
     Raises:
         UsageError: with the closest legal name, if there is none.
         DataError: if the file is missing, or not of MedMNIST's form.
@@ -268,7 +306,19 @@ def find_dataset(name: str) -> Dataset:
     if split_source(name) is not None:
         read: Callable[[str], OwnFile] = resolve("hpo.data.own:read_own")
         return own_dataset(read(name))
-    return _look_up(name.lower()) or DATASETS.find(name.lower())
+    lowered = name.lower()
+    if (found := _look_up(lowered)) is not None:
+        return found
+    if lowered in _MANY_CLASSES:
+        raise UsageError(
+            f"{lowered} has several classes, and hpo trains on labels of 0 and 1: take one class against the rest from "
+            f"MedMNIST's file, --dataset {lowered}.npz:0"
+        )
+    base, at, size = lowered.partition(AT)
+    if at and base in _LARGER:
+        sizes = ", ".join(f"{base}{AT}{edge}" for edge in _LARGER[base])
+        raise UsageError(f"MedMNIST has no {base} with images of edge {brief(size)}; legal: {base}, {sizes}")
+    return DATASETS.find(lowered)
 
 
 def is_dataset(name: str) -> bool:
@@ -278,10 +328,25 @@ def is_dataset(name: str) -> bool:
 
 def key_of_test_set(name: str) -> str:
     """Return what identifies the test set of a dataset, given its name as access logs have it."""
-    return name.rpartition(":")[2]
+    return name.rpartition(":")[2].partition(AT)[0]
 
 
 def _look_up(lowered: str) -> Dataset | None:
     if lowered in DATASETS:
         return DATASETS.find(lowered)
-    return next((dataset for dataset in DATASETS if dataset.official_name.lower() == lowered), None)
+    found = next((dataset for dataset in DATASETS if dataset.official_name.lower() == lowered), None)
+    return found or _larger(lowered)
+
+
+def _larger(lowered: str) -> Dataset | None:
+    """Return a MedMNIST dataset with larger images; None if it has none under this name."""
+    for name, sizes in _LARGER.items():
+        base = DATASETS.find(name)
+        for edge, md5 in sizes.items():
+            official = f"{base.official_name}_{edge}"
+            if lowered in (f"{name}{AT}{edge}", official):
+                # The published AUCs are those of 28 pixels.
+                return replace(
+                    base, name=f"{name}{AT}{edge}", official_name=official, size=edge, md5=md5, published_auc=None
+                )
+    return None

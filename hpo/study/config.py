@@ -281,7 +281,7 @@ class TrainConfig(BaseModel):
     ] = 0.15
     """Size of the selection set as a share of the training part of a fold."""
 
-    input_size: Annotated[int, Domain(4, 128, "pixels or voxels")] = 28
+    input_size: Annotated[int, Domain(4, 224, "pixels or voxels")] = 28
     """Edge to which images are resized: up to 28 by area averaging, or the dataset's own size if that is smaller; above
     28 by linear interpolation, for which time and memory grow with the number of pixels. Touvron et al. 2019, arXiv
     1906.06423."""

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from hpo.errors import StudyFileError, UsageError
 from hpo.files import read_text
-from hpo.study.catalogue import DATASETS, Dataset, find_dataset
+from hpo.study.catalogue import AT, DATASETS, Dataset, find_dataset
 from hpo.study.co_training import other_datasets
 from hpo.study.config import ConfigValues, TrainConfig, problem_of, settings
 from hpo.study.keys import meant
@@ -48,7 +48,7 @@ def builtin_study_file(dataset: str | Dataset) -> Path:
     here = Path(__file__).parent
     # In a wheel, and in a checkout.
     folders = (here / "shipped", here.parent.parent / "studies")
-    names = (f"{known.name}.toml", f"{_similar(known)}.toml")
+    names = (f"{known.name.partition(AT)[0]}.toml", f"{_similar(known)}.toml")
     return next(path for name in names for folder in folders if (path := folder / name).exists())
 
 

@@ -52,7 +52,8 @@ def build(evidence: Evidence, seed: int = 0) -> Document:
     if evidence.final is not None and judgement is not None:
         result = of_result.result(data, judgement, evidence.final, evidence.openings, evidence.elsewhere)
     else:
-        result = of_result.no_result(search.name, evidence.confirmation is not None and evidence.confirmation.done)
+        is_confirmed = evidence.confirmation is not None and evidence.confirmation.done
+        result = of_result.no_result(search.name, is_confirmed, data)
     later = (*evidence.work, *([work_of_final(evidence.final)] if evidence.final is not None else []))
     confirmed = [of_confirmation.confirmation(evidence.confirmation)] if evidence.confirmation is not None else []
     asked = of_search.question(search)

@@ -123,9 +123,12 @@ def _epochs(final: Final) -> str:
     return f"{result.protocol.epochs}{''.join(f' (baselines {epochs})' for epochs in sorted(own))}"
 
 
-def no_result(study: str, confirmed: bool) -> Section:
+def no_result(study: str, confirmed: bool, dataset: Dataset) -> Section:
     """Report that there is no final result yet, and which commands are missing."""
     named = shell(study)
+    if not dataset.has_test:
+        absent = f"{dataset.official_name} has no test set: the estimate is that of the confirmation, on new folds."
+        return Section("Result on the test set", (Text(absent),))
     steps = [f"hpo confirm {named}"] * (not confirmed) + [f"hpo finalize {named}"]
     missing = ", then ".join(map(code, steps))
     absent = f"No result yet: the test set has not been opened for this study. Run {missing}."
@@ -168,6 +171,8 @@ def ledger(dataset: Dataset, openings: Sequence[Opening], elsewhere: Sequence[Ac
     if elsewhere:
         lines = tuple((one.when, one.study, one.database, one.reason or "first access") for one in elsewhere)
         others = [Notice(_elsewhere(elsewhere)), Table(("time", "study", "database", "reason"), lines), *others]
+    if not openings and not dataset.has_test:
+        return Section("Test-set access log", (Text(f"{dataset.official_name} has no test set."),))
     if not openings:
         unopened = f"The test set of {dataset.official_name} has never been opened through this database."
         return Section("Test-set access log", (Text(unopened), *others))

@@ -21,6 +21,7 @@ from hpo.search.queries.reported import LEARNED
 from hpo.search.strategy.pruner import make_pruner
 from hpo.statistics.intervals import clipped_interval
 from hpo.study.baselines import OWN_EPOCHS, shown_name
+from hpo.study.catalogue import Dataset
 from hpo.study.choices import SAMPLERS, describe_network
 from hpo.study.config import settings
 from hpo.study.space import Choices, Range, reachable_values
@@ -39,12 +40,11 @@ def question(search: SearchEvidence) -> Section:
     kind = "a label" if data.labels == 1 else f"{data.labels} labels"
     asked = (
         f"Does Deep AUC Maximization, with its hyperparameters searched, beat the baselines on {data.official_name} "
-        f"({kind}, {data.rows[0]:,} training, {data.rows[1]:,} validation and {data.rows[2]:,} test samples), with "
+        f"({kind}, {_samples(data)}), with "
         f"{network} trained from scratch{resized and f' on {resized}'}?{published}"
     )
     protocol = [
-        f"Development set: training and validation samples together, {data.development_rows:,}. The test set stays "
-        "sealed until one configuration has been chosen.",
+        _division(data),
         _scoring(search),
         f"Budget: {spec.budget.trials} finished trials of at most {spec.budget.epochs} epochs of the training "
         "part, the same for every configuration.",
@@ -66,6 +66,20 @@ def question(search: SearchEvidence) -> Section:
     if data.caution and spec.scoring.rows != "official":
         blocks.append(Notice(f"{data.caution[0].upper()}{data.caution[1:]}."))
     return Section("Question and protocol", tuple(blocks))
+
+
+def _samples(data: Dataset) -> str:
+    """Return the numbers of samples of each split that there is."""
+    kinds = zip(data.rows, ("training", "validation", "test"), strict=True)
+    *first, last = [f"{rows:,} {kind}" for rows, kind in kinds if rows]
+    return f"{', '.join(first)} and {last} samples" if first else f"{last} samples"
+
+
+def _division(data: Dataset) -> str:
+    both = "training and validation samples together" if data.has_validation else "all training samples"
+    sealed = "The test set stays sealed until one configuration has been chosen."
+    none = "There is no test set: the confirmation, on new folds, is the last estimate."
+    return f"Development set: {both}, {data.development_rows:,}. {sealed if data.has_test else none}"
 
 
 def best(search: SearchEvidence) -> Section:
