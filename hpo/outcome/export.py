@@ -42,7 +42,7 @@ def export(result: Path, out: Path) -> list[Path]:
         if any((result / MODELS).glob("*.safetensors")):
             raise DataError(
                 f"{result} holds networks that were not tested, and no final result: run `hpo finalize`; where the "
-                f"data have no test set, use them as they are: `hpo predict {result / MODELS} IMAGES.npz --out FILE.csv`"
+                f"data have no test set, use them as they are: `hpo predict {result / MODELS} FILE.npz --out FILE.csv`"
             )
         raise DataError(f"{result} holds no final result; run `hpo finalize` first")
     entry = final.result.entry(final.result.winner)
