@@ -91,6 +91,7 @@ COMMANDS = {
     ),
     "rename": Lazy("hpo.cli.rename:rename", "Rename STUDY to NEW, with what was made from it", _SET_UP),
     "delete": Lazy("hpo.cli.delete:delete", "Delete STUDY, with what was made from it", _SET_UP),
+    "init": Lazy("hpo.cli.init:init", "Write a study file for a data file of your own, or a dataset", _SET_UP),
     "check": Lazy("hpo.cli.check:check", "Check study files, and report all errors of all files at once", _SET_UP),
     "settings": Lazy(
         "hpo.cli.settings:settings",
