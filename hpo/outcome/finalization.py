@@ -130,7 +130,7 @@ def finalize(
         entries = [replace(entry, epochs=baseline_epochs) if entry.is_reference else entry for entry in entries]
     folder, data = results_folder(study.name, results, study.former_names), data_folder(data_dir)
     protocol = Protocol(rows, study.spec.budget.epochs, seeds, study.spec.search.seed)
-    for note in training_notes(entries, protocol):
+    for note in training_notes(entries, protocol, tested=dataset.has_test):
         _log.info(note)
     wanted = _wanted_networks(study, entries, protocol, data)
     networks = collect(wanted, folder)
@@ -173,10 +173,12 @@ def _check_failures(study: Study, wanted: Sequence[WantedNetwork]) -> None:
         )
 
 
-def training_notes(entries: Sequence[Entry], protocol: Protocol) -> list[str]:
-    """Say what is trained, and what few networks are worth, a sentence each."""
+def training_notes(entries: Sequence[Entry], protocol: Protocol, *, tested: bool = True) -> list[str]:
+    """Say what is trained, and, if they will be tested, what few networks are worth, a sentence each."""
     trained = ", ".join(f"{shown_name(entry.name)} {protocol.epochs_of(entry)}" for entry in entries)
     notes = [f"networks of each configuration: {protocol.seeds}; epochs: {trained}"]
+    if not tested:
+        return notes
     if protocol.seeds == 1:
         notes.append("with one network the spread over seeds is unknown: verdicts cover new test samples alone")
     if protocol.seeds in _WIDTHS and protocol.seeds < NETWORKS:

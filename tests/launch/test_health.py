@@ -12,11 +12,17 @@ import pytest
 
 from hpo.errors import DataError, OutputError, StorageError
 from hpo.launch.doctor.data import look_at_data
+from hpo.launch.doctor.database import DatabaseCheck
 from hpo.launch.doctor.disk import Folder, look_at_disk
 from hpo.launch.doctor.finding import Check, Finding, ok, run_checks
 from hpo.launch.doctor.machine import look_at_device, look_at_packages
 from hpo.launch.doctor.surroundings import look_at_proxy, look_at_slurm
+from hpo.search.database.address import resolve_address
+from hpo.search.database.database import open_database
+from hpo.search.study import create_or_open
+from hpo.study.files import default_spec
 from tests.mention import unmentioned
+from tests.own_files import own_file
 from tests.wait import LIMIT
 
 
@@ -163,3 +169,20 @@ def test_packages_are_named_with_their_versions() -> None:
     (finding,) = list(look_at_packages())
     assert finding.verdict == "ok"
     assert "optuna 5." in finding.text
+
+
+def test_the_own_data_file_of_a_study_is_looked_for(tmp_path: Path) -> None:
+    spec = default_spec(str(own_file(tmp_path / "mine.npz")))
+    address = f"sqlite:///{tmp_path}/own.sqlite3"
+    create_or_open(open_database(resolve_address(address), create=True), "mine", spec)
+    check = DatabaseCheck(address, "mine")
+    list(check.look())
+    assert check.own == spec.own
+    (tmp_path / "empty").mkdir()
+
+    def found() -> list[str]:
+        return [finding.verdict for finding in look_at_data(tmp_path / "empty", lambda: (spec.data,))]
+
+    assert found() == ["ok"]
+    (tmp_path / "mine.npz").unlink()
+    assert found() == ["fault"]

@@ -7,10 +7,12 @@ from pathlib import Path
 
 from hpo.errors import DataError
 from hpo.launch.doctor.finding import Finding, fault, ok, warning
-from hpo.study.catalogue import DATASETS, find_dataset
+from hpo.study.catalogue import DATASETS, Dataset, find_dataset
 
 
-def look_at_data(folder: Path, needed: Callable[[], Collection[str]], misses_all: bool = False) -> Iterator[Finding]:
+def look_at_data(
+    folder: Path, needed: Callable[[], Collection[str | Dataset]], misses_all: bool = False
+) -> Iterator[Finding]:
     """Check the files of the datasets that are `needed`, or of every dataset if none; only needed files must exist.
 
     misses_all: whether there is a warning of files that are not needed and do not exist.
@@ -18,11 +20,13 @@ def look_at_data(folder: Path, needed: Callable[[], Collection[str]], misses_all
     from hpo.data.files import file_state
 
     names = needed()
-    states = [file_state(dataset, folder) for dataset in (map(find_dataset, names) if names else DATASETS)]
+    known = [find_dataset(name) if isinstance(name, str) else name for name in names] or list(DATASETS)
+    own = [dataset.name for dataset in known if dataset.own is not None]
+    states = [file_state(dataset, folder) for dataset in known]
     good = [state.dataset for state in states if state.state in ("ok", "built in")]
-    missing = [state.dataset for state in states if state.state == "missing"]
+    missing = [state.dataset for state in states if state.state == "missing" and state.dataset not in own]
     for state in states:
-        if state.state in ("altered", "unreadable"):
+        if state.state in ("altered", "unreadable") or (state.state == "missing" and state.dataset in own):
             yield Finding("data", "fault", state.detail, "", DataError.exit_code)
     if good:
         yield ok("data", f"{', '.join(good)}: present and unaltered, in {folder}")

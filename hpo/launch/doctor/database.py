@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from hpo.errors import OutputError, StorageError, StudyNotFoundError
 from hpo.launch.doctor.finding import Finding, fault, ok, warning
+from hpo.study.own import OwnFile
 
 if TYPE_CHECKING:
     from hpo.search.admin.health import DatabaseFacts, DatabaseLocation
@@ -25,7 +26,9 @@ class DatabaseCheck:
     """Check of the database at an address, and of a study in it.
 
     Attributes:
-        location, dataset, others: address of the database, and datasets of the study, once looked up.
+        location: address of the database, once looked up.
+        dataset, others: names of the datasets of the study, once looked up.
+        own: the file of the dataset if that is a user's own.
         slow: seconds to connect above which it is a warning.
     """
 
@@ -35,6 +38,7 @@ class DatabaseCheck:
         self._slow = slow
         self.dataset: str | None = None
         self.others: tuple[str, ...] = ()
+        self.own: OwnFile | None = None
         self.location: DatabaseLocation | None = None
 
     def look(self) -> Iterator[Finding]:
@@ -50,6 +54,7 @@ class DatabaseCheck:
         facts = examine(location.url, self._study)
         self.dataset = facts.study.dataset if facts.study is not None else None
         self.others = facts.study.others if facts.study is not None else ()
+        self.own = facts.study.own if facts.study is not None else None
         yield from judge(facts, self._study, slow=self._slow)
 
 

@@ -13,6 +13,7 @@ from hpo.launch.doctor.disk import Folder, look_at_disk
 from hpo.launch.doctor.finding import Check, Finding, run_checks
 from hpo.launch.doctor.machine import DEVICE_SECONDS, look_at_device, look_at_packages
 from hpo.launch.doctor.surroundings import look_at_proxy, look_at_slurm
+from hpo.study.catalogue import Dataset, own_dataset
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,10 @@ def examine(context: CheckContext) -> Iterator[Finding]:
     def host() -> str | None:
         return database.location.host if database.location is not None else None
 
-    def needed() -> tuple[str, ...]:
-        return () if database.dataset is None else (database.dataset, *database.others)
+    def needed() -> tuple[str | Dataset, ...]:
+        if database.dataset is None:
+            return ()
+        return (own_dataset(database.own) if database.own is not None else database.dataset, *database.others)
 
     def folders() -> list[Folder]:
         chosen = [Folder("logs", context.log_dir)]

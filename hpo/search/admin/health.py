@@ -20,6 +20,7 @@ from hpo.search.database.filesystem import check_local
 from hpo.search.database.optuna_mirror import optuna_revision
 from hpo.search.database.sqlite import open_file
 from hpo.search.study import dataset_of, hpo_studies, is_text
+from hpo.study.own import OwnFile
 from hpo.study.spec import StudySpec
 
 _SQLITE_TIMEOUT = 5
@@ -35,6 +36,7 @@ class StudyFacts:
         trials: the budget.
         workers: number of workers with a heartbeat in the last two minutes.
         others: datasets that its trials may train on besides.
+        own: the file of its dataset if that is a user's own.
     """
 
     dataset: str
@@ -42,6 +44,7 @@ class StudyFacts:
     finished: int
     workers: int
     others: tuple[str, ...] = ()
+    own: OwnFile | None = None
 
 
 @dataclass(frozen=True)
@@ -232,6 +235,7 @@ def _study(connection: Connection, name: str) -> StudyFacts | None:
         connection.scalar(finished) or 0,
         connection.scalar(alive) or 0,
         _others_of(row.spec),
+        _own_of(row.spec),
     )
 
 
@@ -241,6 +245,14 @@ def _others_of(spec: str) -> tuple[str, ...]:
         return tuple(dataset.name for dataset in StudySpec.from_json(spec).other_datasets())
     except (ValueError, HpoError):
         return ()
+
+
+def _own_of(spec: str) -> OwnFile | None:
+    """Return the user's own data file of a stored spec; None if it has none, or cannot be read."""
+    try:
+        return StudySpec.from_json(spec).own
+    except ValueError:
+        return None
 
 
 def _plain_engine(url: URL) -> sa.Engine:
