@@ -56,5 +56,5 @@ def init(name: str, out: Path | None, hours: float, force: bool, device: str, da
         raise OutputError(f"{path} cannot be written: {error.strerror}; give --out with another file") from None
     for reason in made.reasons:
         say(reason)
-    say(f"next: hpo launch --study-file {shell(str(path))}")
+    say(f"next: hpo launch {shell(str(path))}")
     show(path)

@@ -29,7 +29,6 @@ MOST_FOLDED = 6000
 
 _LEAST_OF_A_CLASS = 10
 _TRIALS, _ENOUGH_TRIALS, _LEAST_EPOCHS = 200, 40, 15
-_NOT_SEARCHED = ("momentum", "resplit_share")
 _SHARE = 0.2
 _WIDTH = 110
 
@@ -78,8 +77,6 @@ def suited_table(development: Development) -> tuple[TomlTable, list[str]]:
     shipped = builtin_study_file(dataset)
     table = tomllib.loads(read_text(shipped, MOST_BYTES))
     table["dataset"] = dataset.source
-    for name in _NOT_SEARCHED:
-        table["space"].pop(name, None)
     suit(table, dataset)
     reasons = [f"space and start points are those of {shipped.name}, the most similar data set"]
     table["scoring"], reason = _scoring(development)
