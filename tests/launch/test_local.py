@@ -182,3 +182,13 @@ def test_a_log_folder_that_cannot_be_made_is_a_sentence(stand_in: Path) -> None:
     with pytest.raises(OutputError) as caught:
         started(stand_in, "exit 0")
     assert unmentioned(caught.value, stand_in.parent / "logs", "--log-dir") == []
+
+
+def test_a_worker_is_told_its_reporters(stand_in: Path) -> None:
+    stand_in.write_text('#!/bin/sh\necho "arguments $*"\n')
+    stand_in.chmod(0o700)
+    logs = stand_in.parent / "logs"
+    plan = LocalPlan("s", "sqlite:///s.db", "data", None, (WorkerSlot("cpu", 1),), logs, reporters=("a=/x y", "b"))
+    assert watch(LocalWorkers(plan), lambda: None, seconds=0.05) == []
+    (log,) = logs.iterdir()
+    assert log.read_text().strip().endswith("--reporter a=/x y --reporter b -- s")

@@ -79,3 +79,10 @@ def test_a_study_is_launched_looked_at_and_stopped(tmp_path: Path) -> None:
     done = json.loads(stop.stdout)
     assert (done["asked"], done["waiting"], done["running"]) == (0, 1, 1)
     assert hpo("stop", "digits", cwd=work, PATH="/nowhere").returncode == 2
+
+
+def test_workers_of_a_job_are_told_their_reporters_with_whole_paths(tmp_path: Path) -> None:
+    arguments = ["--storage", SERVER, "--reporter", "mlflow=a b", "--tensorboard", "events"]
+    done = hpo_here("launch", "--dataset", "digits", "--on", "slurm", "--dry-run", *arguments, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert f"--reporter 'mlflow=a b' --reporter tensorboard={tmp_path}/events -- digits" in done.stdout
