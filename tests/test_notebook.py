@@ -58,7 +58,7 @@ def test_a_study_without_trials_or_without_its_database_shows_itself_too(tmp_pat
 def test_every_way_to_a_study_returns_one_with_tables_and_every_function_takes_it(study: hpo.Study) -> None:
     storage = str(study.database.address)
     assert isinstance(hpo.open_study(study.name, storage), hpo.Study)
-    assert isinstance(hpo.launch(study.spec, storage, "launched", trials=20, on="none"), hpo.Study)
+    assert isinstance(hpo.launch("digits", storage, "launched", on="none"), hpo.Study)
     assert isinstance(study, search.Study)
     assert study.trials_dataframe().equals(hpo.trials_dataframe(study))
     assert study.best(2) == hpo.best(study, 2)
