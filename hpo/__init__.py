@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from hpo.api.study import Study
     from hpo.errors import (
         DataError,
+        DeclinedError,
         DeviceError,
         HpoError,
         OutputError,
@@ -64,6 +65,7 @@ __all__ = [
     "Cancelled",
     "DataError",
     "Dataset",
+    "DeclinedError",
     "DeviceError",
     "EpochReport",
     "HpoError",
