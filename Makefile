@@ -12,7 +12,7 @@ $(VENV)/.installed: pyproject.toml requirements.lock
 	$(PYTHON) -c 'import sys; sys.exit(0 if (3,11) <= sys.version_info[:2] <= (3,13) else "hpo needs Python 3.11, 3.12 or 3.13; run make PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --progress-bar off -c requirements.lock -e '.[dev,postgres,mysql,server,nifti]'
+	$(BIN)/python -m pip install --quiet --progress-bar off -c requirements.lock -e '.[dev,postgres,mysql,server,nifti,tensorboard]'
 	touch $@
 
 demo: setup
@@ -41,7 +41,7 @@ test: check
 lock:
 	$(PYTHON) -m venv /tmp/hpo-lock && /tmp/hpo-lock/bin/pip install --quiet uv
 	/tmp/hpo-lock/bin/uv pip compile --quiet pyproject.toml -c requirements.in --universal --python-version 3.11 \
-		--extra dev --extra postgres --extra mysql --extra server --extra nifti --upgrade --no-emit-index-url --no-annotate --no-header -o requirements.lock
+		--extra dev --extra postgres --extra mysql --extra server --extra nifti --extra tensorboard --upgrade --no-emit-index-url --no-annotate --no-header -o requirements.lock
 
 clean:
 	rm -rf $(VENV) demo-run
