@@ -170,7 +170,12 @@ def _check_groups(archive: Npz, rows: list[int], path: Path) -> None:
 
 
 def _choose(label: str, form: _Form, names: tuple[str, ...], path: Path) -> int:
-    """Return the number of a label, given by number or name."""
+    """Return the number of a label, given by number or name.
+
+    Of one column with one name, the name is that of the value 1.
+    """
+    if form.columns == 1 and names == (label,):
+        return 1
     if label in names:
         return names.index(label)
     if not re.fullmatch(r"\d{1,3}", label):
@@ -222,9 +227,9 @@ def _two_dimensional(labels: NDArray[Any]) -> NDArray[Any]:
 
 
 def _names_of(names: tuple[str, ...], columns: int, chosen: int | None) -> tuple[str, ...]:
-    if chosen is not None:
-        return names[chosen : chosen + 1]
-    return names if len(names) == columns else ()
+    if chosen is None or (columns == len(names) == 1 and chosen == 1):
+        return names if len(names) == columns else ()
+    return () if len(names) == 1 else names[chosen : chosen + 1]
 
 
 def _texts(archive: Npz, name: str) -> tuple[str, ...]:

@@ -190,3 +190,12 @@ def test_a_changed_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="has changed since the study was created"):
         load_development(own_dataset(own), tmp_path)
     assert file_state(own_dataset(own), tmp_path).state == "altered"
+
+
+def test_the_one_name_of_one_column_is_that_of_its_positives(tmp_path: Path) -> None:
+    path = own_file(tmp_path / "mine.npz", label_names=np.array(["malignant"]))
+    every, named, rest = (find_dataset(f"{path}{label}") for label in ("", ":malignant", ":0"))
+    labels = [load_development(one, tmp_path).labels for one in (every, named, rest)]
+    assert np.array_equal(labels[0], labels[1])
+    assert np.array_equal(labels[0], 1 - labels[2])
+    assert [one.own.label_names for one in (every, named, rest) if one.own] == [("malignant",), ("malignant",), ()]

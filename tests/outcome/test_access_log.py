@@ -118,3 +118,15 @@ def test_the_report_shows_accesses_through_other_databases_and_the_limit_of_what
     assert unmentioned(notice.text, "once", "breast") == []
     (table,) = blocks(section, Table)
     assert table.rows[0][2:] == ("sqlite:///other.db", "why not")
+
+
+def test_the_test_set_of_larger_images_is_that_of_the_small_ones(tmp_path: Path) -> None:
+    database = _database(tmp_path, "one")
+    StudyLedger(database).write("small", CONFIGURATION, "abc", "")
+    StudyLedger(database).write("own", CONFIGURATION | {"dataset": "mine:4f3a9c21"}, "abc", "")
+    assert [one.study for one in read_openings(database, "breast@64")] == ["small"]
+    assert [one.study for one in read_openings(database, "renamed:4f3a9c21")] == ["own"]
+    assert read_openings(database, "mine:00000000") == []
+    note_access(tmp_path, CONFIGURATION, "", "elsewhere", "sqlite:///other.db", "abc", "")
+    other = _database(tmp_path, "two")
+    assert [one.study for one in accesses_elsewhere(other, "breast@224", tmp_path, None)] == ["elsewhere"]

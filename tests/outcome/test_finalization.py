@@ -62,3 +62,9 @@ def test_networks_are_trained_with_the_test_set_sealed_and_then_opened_once(
     assert all(path.is_file() for path in report(study, results=results))
     with pytest.raises(DataError):  # the digits are an example, not one of the tasks
         report_all(results=results.parent)
+
+
+def test_what_few_networks_are_worth_is_not_said_of_those_that_are_not_tested() -> None:
+    entries = [Entry("trial 3", TrainConfig(), False, "")]
+    assert len(training_notes(entries, Protocol("development", 20, 2, 0), tested=False)) == 1
+    assert len(training_notes(entries, Protocol("development", 20, 2, 0))) == 2

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from hpo.errors import StudyConflictError, StudyFileError
+from hpo.outcome.report.result.sections import ledger, no_result
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import open_database
 from hpo.search.study import create_or_open, open_study
@@ -82,3 +83,12 @@ def test_without_val_nothing_needs_official_validation_samples(tmp_path: Path) -
     for wrong in ("scoring.rows=official", "fixed.resplit=official", 'space.resplit.choices=["none", "grouped"]'):
         with pytest.raises(StudyFileError, match="has no val_images"):
             default_spec(path, (wrong,))
+
+
+def test_a_report_of_data_without_a_test_set_promises_none(tmp_path: Path) -> None:
+    without = default_spec(str(own_file(tmp_path / "mine.npz", rows=(30, 0, 0)))).data
+    with_test = default_spec(str(own_file(tmp_path / "other.npz"))).data
+    assert without.study_name == "mine"
+    for section in (no_result("mine", confirmed=True, dataset=without), ledger(without, ())):
+        assert "has no test set" in str(section)
+    assert "hpo finalize" in str(no_result("mine", confirmed=True, dataset=with_test))
