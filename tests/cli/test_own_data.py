@@ -8,7 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from hpo.data.development import load_development
+from hpo.study.files import default_spec
 from tests.cli.run import hpo, hpo_here
 from tests.own_files import own_file
 
@@ -36,6 +39,27 @@ def test_data_commands_take_a_file(tmp_path: Path) -> None:
     found = hpo_here("data", "duplicates", "mine.npz", "--json", "--picture", "pairs.png", cwd=tmp_path)
     assert found.returncode == 0
     assert json.loads(found.stdout)["samples"] == 28
+
+
+def test_what_import_writes_is_a_dataset(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    lines = ["file,label,patient"]
+    for number in range(40):
+        pixels = random.integers(0, 256, (9, 9, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"{number}.png")
+        lines.append(f"{number}.png,{'mole' if number % 4 < 2 else 'melanoma'},p{number // 2}")
+    (tmp_path / "labels.csv").write_text("\n".join(lines) + "\n")
+    made = ("--labels", "labels.csv", "--group", "patient", "--positive", "melanoma", "--out", "skin.npz")
+    found = hpo_here("data", "import", ".", *made, cwd=tmp_path)
+    assert found.returncode == 0, found.stderr
+    spec = default_spec(str(tmp_path / "skin.npz"))
+    assert spec.data.study_name == "skin"
+    assert spec.data.channels == 3
+    assert spec.own is not None
+    assert spec.own.label_names == ("melanoma",)
+    development = load_development(spec.data, tmp_path)
+    assert development.groups is not None
+    assert default_spec(f"{tmp_path}/skin.npz:melanoma").data.labels == 1
 
 
 @pytest.mark.slow
