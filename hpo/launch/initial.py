@@ -28,6 +28,10 @@ MOST_FOLDED = 6000
 """Samples up to which five folds are worth their cost: above, one validation part is precise enough."""
 
 _LEAST_OF_A_CLASS = 10
+
+_EPOCHS_OF_FEW = 45
+"""Least epochs up to `MOST_FOLDED` samples: the shipped file for several labels is for 90,000, and has 16."""
+
 _TRIALS, _ENOUGH_TRIALS, _LEAST_EPOCHS = 200, 40, 15
 _SHARE = 0.2
 _WIDTH = 110
@@ -93,6 +97,8 @@ def suited_table(development: Development) -> tuple[TomlTable, list[str]]:
         table["space"]["batch_size"]["choices"] = fitting
         for start in table.get("start", []):
             start["batch_size"] = min(fitting, key=lambda size: abs(size - start["batch_size"]))
+    if count <= MOST_FOLDED:
+        table["budget"]["epochs"] = max(_EPOCHS_OF_FEW, table["budget"]["epochs"])
     if development.groups is not None:
         several = [len(group) for group in members(development.groups)]
         what = f"{len(several)} groups, of near-duplicates or of the file"

@@ -101,3 +101,10 @@ def test_a_gpu_trains_all_folds_one_by_one(tmp_path: Path) -> None:
     fit_budget(one, development, 3.0, 1, 8, 8.0)
     fit_budget(four, development, 3.0, 4, 8, 8.0)
     assert (four["budget"]["epochs"], four["budget"]["trials"]) > (one["budget"]["epochs"], one["budget"]["trials"])
+
+
+def test_few_samples_of_several_labels_are_trained_as_long_as_those_of_one(tmp_path: Path) -> None:
+    several, one = (suited_table(_development(tmp_path, labels=labels))[0] for labels in (3, 1))
+    assert several["budget"]["epochs"] == one["budget"]["epochs"]
+    many = suited_table(_development(tmp_path, (6000, 100, 0), shape=(2, 2), labels=3))[0]
+    assert many["budget"]["epochs"] < one["budget"]["epochs"]
