@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpo.data.files import load_arrays, md5
-from hpo.data.groups import duplicate_groups, given_groups, has_groups, merged
+from hpo.data.groups import duplicate_groups, given_groups, has_groups
 from hpo.study.catalogue import Dataset
 from hpo.study.spec import GroupRule
 
@@ -70,10 +70,10 @@ def load_development(dataset: Dataset, folder: Path, groups: GroupRule = "auto")
     checksum = dataset.md5 or md5(images.tobytes() + labels.tobytes()).hexdigest()
     if groups == "none":
         return Development(dataset, images, labels, is_validation, checksum)
-    found, threshold = np.arange(len(labels)), dataset.near_duplicates
+    has_given = "train_groups" in arrays
+    given = given_groups(*(arrays[f"{split}_groups"] for split in splits)) if has_given else None
+    found, threshold = np.arange(len(labels)) if given is None else given, dataset.near_duplicates
     if threshold is not None:
-        found, threshold = duplicate_groups(images, threshold, checksum)
-    if "train_groups" in arrays:
-        found = merged(found, given_groups(*(arrays[f"{split}_groups"] for split in splits)))
+        found, threshold = duplicate_groups(images, threshold, checksum, given)
     kept = found if has_groups(found) else None
     return Development(dataset, images, labels, is_validation, checksum, kept, threshold)

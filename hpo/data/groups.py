@@ -31,8 +31,10 @@ Groups = NDArray[np.int64]
 """(N,), for each sample the number of the first sample of its group."""
 
 
-def duplicate_groups(images: NDArray[np.uint8], threshold: float, key: str) -> tuple[Groups, float]:
-    """Return the groups of near-duplicates, and the threshold that they were found with.
+def duplicate_groups(
+    images: NDArray[np.uint8], threshold: float, key: str, given: Groups | None = None
+) -> tuple[Groups, float]:
+    """Return the groups of near-duplicates, merged with given ones, and the threshold that they were found with.
 
     They are computed once and stored in the user's cache folder, since every worker needs them.
 
@@ -40,15 +42,18 @@ def duplicate_groups(images: NDArray[np.uint8], threshold: float, key: str) -> t
         images: (N, ...).
         threshold: least correlation of a pair; see `group_pairs`, which may raise it.
         key: identifies the images, such as their MD5.
+        given: see `group_pairs`.
     """
     count, pixels = len(images), images[:1].size
+    if given is not None:
+        key = f"{key} {hashlib.sha256(given.tobytes()).hexdigest()}"
     path = _place(key, threshold, count)
     if path is None or count * count * pixels < _WORTH_STORING:
-        return group_pairs(near_duplicates(images, threshold), count)
+        return group_pairs(near_duplicates(images, threshold), count, given)
     if (stored := _read(path, count)) is not None:
         return stored
     _log.info(f"looking for near-duplicates among {count:,} samples, once for this user")
-    groups, used = group_pairs(near_duplicates(images, threshold), count)
+    groups, used = group_pairs(near_duplicates(images, threshold), count, given)
     _write(path, groups, used)
     return groups, used
 
@@ -92,12 +97,6 @@ def given_groups(*ids: NDArray[Any]) -> Groups:
 def shared_ids(ids: NDArray[Any], others: Iterable[NDArray[Any]]) -> NDArray[np.bool_]:
     """Return for each sample, by its id, whether one of `others` has the same, known one."""
     return _is_known(ids) & np.isin(ids.astype(str), np.concatenate([part.astype(str) for part in others]))
-
-
-def merged(first: Groups, second: Groups) -> Groups:
-    """Return groups in which samples are together that are together in either."""
-    samples = np.arange(first.size)
-    return connected(first.size, [(samples, first), (samples, second)])
 
 
 def connected(count: int, edges: Iterable[tuple[NDArray[np.int64], NDArray[np.int64]]]) -> Groups:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from hpo.data import groups as room
 from hpo.data.development import load_development
 from hpo.data.duplicates import near_duplicates
-from hpo.data.groups import connected, duplicate_groups, given_groups, group_pairs, has_groups, members, merged
+from hpo.data.groups import connected, duplicate_groups, given_groups, group_pairs, has_groups, members
 from hpo.study.catalogue import Dataset, find_dataset
 from tests.arrays import FEW_ROWS, made_arrays, written
 from tests.data.test_duplicates import alike
@@ -77,8 +77,15 @@ def test_groups_of_a_file_are_equal_ids_of_any_type_and_unknown_ones_stand_alone
     assert given_groups(np.array(["a", "b", "a"]), np.array(["", "", "b"])).tolist() == wanted
 
 
-def test_merged_groups_are_the_components_of_both() -> None:
-    assert merged(np.array([0, 0, 2, 3, 4]), np.array([0, 1, 1, 3, 3])).tolist() == [0, 0, 0, 3, 3]
+def test_given_groups_are_not_chained_by_images_that_all_look_alike() -> None:
+    """Sixty images that correlate by .96, of twelve patients: together they were one group that no fold can hold."""
+    random = np.random.default_rng(0)
+    images = 128 + 40 * random.normal(size=(1, 20, 20)) + 8 * random.normal(size=(60, 20, 20))
+    patients = np.repeat(np.arange(12) * 5, 5)
+    groups, threshold = duplicate_groups(images.clip(0, 255).astype(np.uint8), 0.95, "alike", patients)
+    assert np.bincount(groups).max() <= 20
+    assert (groups == groups[patients]).all(), "a patient is whole"
+    assert threshold > 0.95
 
 
 def test_members_come_largest_first_and_singles_do_not() -> None:
