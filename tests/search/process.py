@@ -1,8 +1,8 @@
-"""A worker with a fake trainer as a process: python -m tests.search.process ADDRESS STUDY WORKER LEASE SECONDS."""
+"""A worker with a fake trainer, for a process of its own."""
 
 from __future__ import annotations
 
-import sys
+from multiprocessing.connection import Connection
 
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import open_database
@@ -12,12 +12,8 @@ from hpo.search.worker.loop import run_worker
 from hpo.testing.trainer import FakeTrainer
 
 
-def main(address: str, name: str, worker: str, lease: str, seconds: str) -> None:
-    """Works until the study is finished, and says how many trials it finished."""
-    study = open_study(open_database(resolve_address(address), create=True), name, lease=float(lease))
-    train = FakeTrainer(study.spec.budget.epochs, float(seconds))
-    print(run_worker(study, identity=this_process(worker), train=train).finished)
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+def work(address: str, name: str, worker: str, lease: float, seconds: float, answer: Connection) -> None:
+    """Works until the study is finished, and sends how many trials it finished."""
+    study = open_study(open_database(resolve_address(address), create=True), name, lease=lease)
+    train = FakeTrainer(study.spec.budget.epochs, seconds)
+    answer.send(run_worker(study, identity=this_process(worker), train=train).finished)
