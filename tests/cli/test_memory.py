@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import os
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ from hpo.search.database.database import open_database
 from hpo.search.queue.workers import read_workers
 from hpo.search.study import open_study
 from tests.cli.run import hpo, hpo_here
+from tests.plugins import kept_registries, write_distribution
 
 pytestmark = pytest.mark.slow
 
@@ -33,6 +37,37 @@ SETTINGS = (
 """Drawn by this seed: 32, 32, 1,024, 32, 1,024."""
 
 STUDY = ["--dataset", "digits", "--trials", "5", *(word for entry in SETTINGS for word in ("--set", entry))]
+
+HUNGRY = """
+import hpo
+
+def register():
+    hpo.register_network("hungry", hungry, description="a linear model that asks for 4 MiB for each image")
+
+def hungry(shape, labels):
+    import math
+    import torch
+
+    class Hungry(torch.nn.Sequential):
+        def forward(self, images):
+            room = torch.empty(len(images) if self.training else 0, 2**20)
+            return super().forward(images)
+
+    return Hungry(torch.nn.Flatten(), torch.nn.Linear(math.prod(shape), labels))
+"""
+
+
+@pytest.fixture
+def hungry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Settings of a network that trains at once on 32 images and is refused memory for 1,024, as a large one is."""
+    folder = tmp_path / "plugin"
+    folder.mkdir()
+    write_distribution(folder, {"hungry": "hungry:register"}, hungry=HUNGRY)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(folder), *sys.path]))
+    with kept_registries():
+        monkeypatch.syspath_prepend(folder)
+        importlib.import_module("hungry").register()
+        yield ["--set", "fixed.network=hungry"]
 
 
 def limited(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -67,8 +102,8 @@ def finished_in_last_lives(folder: Path) -> int:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits of Linux")
-def test_of_two_workers_only_the_trials_that_are_too_large_fail(tmp_path: Path) -> None:
-    run = limited("launch", *STUDY, "--device", "cpu", "--workers", "2", folder=tmp_path)
+def test_of_two_workers_only_the_trials_that_are_too_large_fail(tmp_path: Path, hungry: list[str]) -> None:
+    run = limited("launch", *STUDY, *hungry, "--device", "cpu", "--workers", "2", folder=tmp_path)
     assert run.returncode == 0, run.stderr
     shown = trials(tmp_path)
     assert len(shown) == 5
@@ -84,8 +119,8 @@ def test_of_two_workers_only_the_trials_that_are_too_large_fail(tmp_path: Path) 
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits of Linux")
-def test_a_worker_that_goes_on_as_a_new_process_keeps_its_limit_of_trials(tmp_path: Path) -> None:
-    assert hpo_here("launch", *STUDY, "--on", "none", cwd=tmp_path).returncode == 0
+def test_a_worker_that_goes_on_as_a_new_process_keeps_its_limit_of_trials(tmp_path: Path, hungry: list[str]) -> None:
+    assert hpo_here("launch", *STUDY, *hungry, "--on", "none", cwd=tmp_path).returncode == 0
     run = limited("worker", "digits", "--limit", "4", "--worker-name", "w", "--threads", "1", folder=tmp_path)
     assert run.returncode == 0, run.stderr
     assert finished_in_last_lives(tmp_path) < 4
