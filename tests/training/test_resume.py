@@ -81,6 +81,9 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "AUCM v1 in bf16, official selection samples": {"precision": "bf16", "resplit": "official", "momentum": 0.9},
 }
 
+AT_ANY_BEAT = (0, 4)
+"""Places of the settings whose trials are stopped at each beat: staged, and with inner steps."""
+
 STAGED = next(iter(SETTINGS))
 """The name of the settings whose trials train one fold to the end before they begin the other."""
 
@@ -210,8 +213,11 @@ def test_a_trial_stopped_at_any_step_ends_as_if_it_never_was(
     expected, final = comparable(list(trial(SETTINGS[name], whole))), weights(runs)
     rounds_of_an_epoch = 2 + 4
     assert whole.beats >= 2 * rounds_of_an_epoch * (2 // cores)
-    # One fold after the other has twice the beats; every third of them meets each kind of step in one of the folds.
-    for last_beat in range(1, whole.beats + 1, 1 if cores == 2 else 3):
+    # At each beat for two of the settings; else at every third, from another one on each time, which meets each kind of
+    # step in one of the epochs and folds.
+    place = list(SETTINGS).index(name)
+    every, first = (1, 1) if place in AT_ANY_BEAT else (3, 1 + place % 3)
+    for last_beat in range(first, whole.beats + 1, every):
         stopped, resumed = Life(last_beat), Life()
         reports = list(trial(SETTINGS[name], stopped, 1))
         assert stopped.beats == last_beat
