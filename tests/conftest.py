@@ -27,6 +27,9 @@ os.environ.pop("COLUMNS", None)
 # A shell starts what it puts in the background with Ctrl-C ignored, and processes of tests would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# While packages are loaded and tests are collected there is no garbage, only more and more to look through.
+gc.disable()
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 # `from tests.arrays import ...` works too where pytest starts without the repository on its path.
@@ -42,6 +45,7 @@ from tests.plugins import kept_registries, write_distribution  # noqa: E402
 
 def pytest_collection_finish() -> None:
     """Take what is loaded by now out of garbage collection, with which every trial begins: .3 s in a test process."""
+    gc.enable()
     if "sqlalchemy" in sys.modules:
         importlib.import_module("tests.migration_scripts").keep_scripts()
     gc.collect()
