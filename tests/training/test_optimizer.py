@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable
 from copy import deepcopy
 from functools import cache
@@ -17,6 +18,7 @@ from hpo.study.config import TrainConfig
 from hpo.training.optim import blocks
 from hpo.training.optim.losses.aucm import AUCMLoss
 from hpo.training.optim.losses.cross_entropy import CrossEntropyLoss
+from hpo.training.optim.losses.factory import make_loss
 from hpo.training.optim.pesg import BlockPESG, make_optimizer
 
 MODES = ("sgd", "adam", "adamw", "lion")
@@ -304,3 +306,18 @@ def test_running_class_means_are_left_to_the_loss(mode: str) -> None:
     optimizer.step()
     assert all(torch.equal(now, before) for now, before in zip((loss.a, loss.b, loss.alpha), means, strict=True))
     assert not any(torch.equal(now, before) for now, before in zip(network.parameters(), weights, strict=True))
+
+
+def test_it_is_made_cleared_and_stored_without_what_loads_pytorchs_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(*_: object, **__: object) -> None:
+        raise AssertionError("TorchDynamo would be loaded, which takes a second of each process")
+
+    for name in ("add_param_group", "zero_grad", "state_dict"):
+        method = inspect.unwrap(getattr(torch.optim.Optimizer, name))
+        monkeypatch.setattr(method, "__dynamo_disable", load, raising=False)
+    with pytest.raises(AssertionError):
+        torch.optim.SGD([torch.zeros(1)])
+    weights = torch.nn.Parameter(torch.zeros(3))
+    optimizer = make_optimizer(TrainConfig(), [weights], make_loss(TrainConfig(), 1), torch.Generator())
+    optimizer.zero_grad()
+    assert len(optimizer.state_dict()["param_groups"][0]["params"]) == 3, "the weights, a and b"

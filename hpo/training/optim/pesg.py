@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Iterable, Sequence
 from types import SimpleNamespace
@@ -52,7 +53,17 @@ def make_optimizer(
     )
 
 
-class BlockPESG(PESG):  # type: ignore[misc]
+class _Uncompiled:
+    """Methods of optimizers as they are written: PyTorch's wrappers around them load TorchDynamo, a second a process.
+
+    The wrappers keep the methods out of code that `torch.compile` makes, and nothing is compiled here.
+    """
+
+    add_param_group = inspect.unwrap(PESG.add_param_group)
+    zero_grad = inspect.unwrap(PESG.zero_grad)
+
+
+class BlockPESG(_Uncompiled, PESG):  # type: ignore[misc]
     """LibAUC's PESG with another `step`: the same update within float error, by `torch._foreach_*` in place.
 
     Deliberate differences: clip_value 0 is off; a, b and alpha have shape (L,) and their gradients are expected as
@@ -219,7 +230,9 @@ class BlockPESG(PESG):  # type: ignore[misc]
 
     def state_dict(self) -> StateDict:
         """Return the state of the update: buffers, reference, weight sum, counts; a, b and alpha are in the loss's."""
-        state: StateDict = super().state_dict()
+        # LibAUC's, on PyTorch's method as it is written, see _Uncompiled.
+        state: StateDict = inspect.unwrap(torch.optim.Optimizer.state_dict)(self)
+        state |= {"model_ref": self.model_ref, "model_acc": self.model_acc, "T": self.T, "steps": self.steps}
         own = ("a", "b", "alpha", "model_ref", "model_acc")
         state["param_groups"] = [
             {key: value for key, value in group.items() if key not in own} for group in state["param_groups"]
