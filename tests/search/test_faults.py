@@ -55,7 +55,7 @@ def test_a_study_under_faults_ends_with_exactly_its_budget_and_nothing_lost(back
 @pytest.mark.slow
 def test_setting_a_clock_takes_no_trial_from_a_live_worker() -> None:
     # A lease that no worker overruns because the machine is busy.
-    plan = Plan("sqlite", workers=3, trials=20, epochs=10, epoch_seconds=0.3, lease=4.0, limit=600.0)
+    plan = Plan("sqlite", workers=3, trials=12, epochs=10, epoch_seconds=0.3, lease=4.0, limit=600.0)
     result = clock_campaign.run(plan)
     assert _broken(result) == {}
     phases = result["phases"].values()
