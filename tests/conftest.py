@@ -48,6 +48,21 @@ def pytest_collection_finish() -> None:
     gc.enable()
     if "sqlalchemy" in sys.modules:
         importlib.import_module("tests.migration_scripts").keep_scripts()
+    _freeze()
+
+
+def pytest_runtest_teardown() -> None:
+    """Do so again where tests have loaded much more."""
+    if len(sys.modules) > _frozen_modules + 100:
+        _freeze()
+
+
+_frozen_modules = 0
+
+
+def _freeze() -> None:
+    global _frozen_modules
+    _frozen_modules = len(sys.modules)
     gc.collect()
     gc.freeze()
 
