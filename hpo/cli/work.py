@@ -34,7 +34,7 @@ from hpo.errors import UsageError
 from hpo.launch.backends.base import BACKENDS, LaunchRequest
 from hpo.launch.backends.local import INTERRUPTED, Count
 from hpo.launch.backends.slurm.backend import prepare_request
-from hpo.launch.backends.slurm.plan import SlurmOptions
+from hpo.launch.backends.slurm.plan import MAIL_ON, SlurmOptions
 from hpo.launch.backends.slurm.presets import PRESETS
 from hpo.launch.backends.slurm.submit import Prepared
 from hpo.launch.session import Launched, launch
@@ -142,6 +142,15 @@ _SLURM_OPTIONS: tuple[Callable[[Any], Any], ...] = (
         help="Whether a job that was interrupted goes back into the queue.  [default: requeue]",
     ),
     click.option("--one-node", is_flag=True, help="Keep all jobs on this host, where a SQLite file may serve them."),
+    click.option(
+        "--mail", metavar="USER", help="Let Slurm send USER, or an address, a mail when the jobs end or fail."
+    ),
+    click.option(
+        "--mail-type",
+        metavar="TYPE[,TYPE]...",
+        default=MAIL_ON,
+        help="When Slurm sends a mail, as sbatch takes it.  [default: END,FAIL]",
+    ),
 )
 
 _SLURM_NAMES = {field.name for field in fields(SlurmOptions)} - {"workers", "workers_per_gpu"}

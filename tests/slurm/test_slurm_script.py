@@ -116,6 +116,19 @@ def test_the_script_asks_for_an_array_that_is_warned_and_goes_back_into_the_queu
     ]
 
 
+@pytest.mark.parametrize(
+    ("wishes", "asked"),
+    [
+        ({}, []),
+        ({"mail": "me"}, ["--mail-user=me", "--mail-type=END,FAIL"]),
+        ({"mail": "a.b+c@tamu.edu", "mail_type": "all"}, ["--mail-user=a.b+c@tamu.edu", "--mail-type=ALL"]),
+    ],
+)
+def test_slurm_sends_mails_only_to_whom_was_asked_for(batch: Batch, wishes: dict[str, str], asked: list[str]) -> None:
+    script = render(batch.plan("", **wishes))
+    assert [line for line in directives(script) if line.startswith("--mail")] == asked
+
+
 def test_a_percent_in_the_name_of_the_log_folder_is_no_pattern(batch: Batch) -> None:
     plan = batch.plan("")
     plan = dataclasses.replace(plan, command=dataclasses.replace(plan.command, log_dir=Path("/logs/50%a")))

@@ -29,6 +29,14 @@ MEMORY_GB = 8
 CORES = 4
 """Default number of cores per worker with a GPU."""
 
+MAIL_ON = "END,FAIL"
+"""When Slurm sends a mail if nothing else is asked for; of an array, one for all of its jobs."""
+
+_MAIL_TYPES = (
+    *("NONE", "ALL", "BEGIN", "END", "FAIL", "REQUEUE", "INVALID_DEPEND", "STAGE_OUT", "ARRAY_TASKS"),
+    *("TIME_LIMIT", "TIME_LIMIT_90", "TIME_LIMIT_80", "TIME_LIMIT_50"),
+)
+
 AUTO_WORKERS = 4
 """Workers on each GPU, or in a job without, for which a job asks cores and memory if it is to measure their number."""
 
@@ -54,6 +62,8 @@ class SlurmOptions:
     warn: int = WARN_SECONDS
     requeue: bool = True
     one_node: bool = False
+    mail: str | None = None
+    mail_type: str = MAIL_ON
 
 
 @dataclass(frozen=True)
@@ -79,7 +89,8 @@ class SlurmPlan:
     """An array of jobs, each with some workers, as its script asks for it. seconds, memory: None for the cluster's own.
 
     tasks: jobs of the array; workers: in each job, for `auto` those that it asks cores and memory for; per_device: on
-    each GPU, or in a job without; node: the only host that may run them, None for any.
+    each GPU, or in a job without; node: the only host that may run them, None for any; mail: who gets a mail of Slurm,
+    None for nobody; mail_type: when.
     """
 
     preset: Preset
@@ -99,6 +110,8 @@ class SlurmPlan:
     warn: int
     requeue: bool
     node: str | None
+    mail: str | None
+    mail_type: str
 
     @property
     def log_dir(self) -> Path:
@@ -151,6 +164,8 @@ class _OptionReader:
             warn=self._warn(seconds),
             requeue=options.requeue,
             node=self._node(),
+            mail=self._mail(),
+            mail_type=self._mail_type(),
         )
 
     def _tasks(self) -> int:
@@ -258,6 +273,20 @@ class _OptionReader:
         if self.preset.name != "generic":
             self.problems.append("--one-node: jobs of this cluster run elsewhere than on this host; leave it out")
         return os.uname().nodename.partition(".")[0]
+
+    def _mail(self) -> str | None:
+        # sbatch takes a comma for the next address, and a directive ends at a blank.
+        self._match("--mail", self.options.mail, r"[\w.+-]+(@[\w.-]+)?", "a user of the cluster, or one mail address")
+        return self.options.mail
+
+    def _mail_type(self) -> str:
+        kinds = self.options.mail_type.upper().split(",")
+        if unknown := [kind for kind in kinds if kind not in _MAIL_TYPES]:
+            meant = did_you_mean(unknown[0], _MAIL_TYPES)
+            self.problems.append(f"--mail-type {unknown[0]!r}: give some of {', '.join(_MAIL_TYPES)}{meant}")
+        if self.options.mail is None and self.options.mail_type != MAIL_ON:
+            self.problems.append(f"--mail-type {self.options.mail_type}: give --mail with it, who gets the mails")
+        return ",".join(kinds)
 
     def _read(self, option: str, text: str, read: Callable[[str], T]) -> T | None:
         try:

@@ -62,6 +62,8 @@ def _directives(plan: SlurmPlan) -> list[tuple[str, str | None]]:
         "mem": plan.memory,
         "time": write_time(plan.seconds) if plan.seconds is not None else None,
         "nodelist": plan.node,
+        "mail-user": plan.mail,
+        "mail-type": plan.mail_type if plan.mail else None,
     }
     return wanted + [(name, value) for name, value in asked.items() if value is not None]
 
