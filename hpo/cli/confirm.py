@@ -12,9 +12,10 @@ from hpo.cli.render.leaderboard import leaderboard_table
 from hpo.cli.render.page import page
 from hpo.cli.streams import show
 from hpo.cli.work import Work, exit_code, start, work_options
+from hpo.launch.notify import Event, Notifier
 from hpo.outcome.confirmation import confirm as confirm_search
 from hpo.outcome.families import answer_sentences
-from hpo.outcome.leaderboard import LEADERBOARD_COLUMNS, leaderboard_rows
+from hpo.outcome.leaderboard import LEADERBOARD_COLUMNS, Confirmation, leaderboard_rows
 from hpo.search.study import open_named_study
 
 
@@ -66,6 +67,7 @@ def confirm(
         racing=not no_racing,
         per_family=per_family,
     )
+    _tell_of_winner(found, work["notifier"])
     if csv_file is not None:
         write_csv(csv_file, leaderboard_rows(found), LEADERBOARD_COLUMNS)
     elif as_json:
@@ -75,3 +77,23 @@ def confirm(
         if found.done:
             show(answer_sentences(None, found.families))
     return exit_code(work, is_done=found.done)
+
+
+def _tell_of_winner(found: Confirmation, notifier: Notifier) -> None:
+    """Tell whom `--notify` names of a winner that is none of the baselines."""
+    row = next((row for row in found.leaderboard if found.winner is not None and row.candidate == found.winner), None)
+    if row is None or row.is_reference or row.mean is None:
+        return
+    between = "" if row.low is None or row.high is None else f" ({row.low:.3f} to {row.high:.3f})"
+    result = f"{row.candidate}, validation AUC {row.mean:.3f}{between}"
+    notifier.tell(
+        found.search,
+        Event.BEST,
+        f"study {found.search} has a new best after {found.name}: {result}",
+        confirmation=found.name,
+        candidate=row.candidate,
+        trial=row.trial,
+        auc=row.mean,
+        low=row.low,
+        high=row.high,
+    )

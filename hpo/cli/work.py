@@ -37,7 +37,9 @@ from hpo.launch.backends.slurm.backend import prepare_request
 from hpo.launch.backends.slurm.plan import MAIL_ON, SlurmOptions
 from hpo.launch.backends.slurm.presets import PRESETS
 from hpo.launch.backends.slurm.submit import Prepared
+from hpo.launch.notify import Event, Notifier, check_target
 from hpo.launch.session import Launched, launch
+from hpo.search.queries.status import read_status
 from hpo.search.study import BudgetRule
 from hpo.study.spec import StudySpec
 
@@ -56,6 +58,7 @@ class Work(TypedDict):
     yes: bool
     reporters: tuple[str, ...]
     slurm: SlurmOptions
+    notifier: Notifier
 
 
 class BackendName(click.ParamType):  # type: ignore[type-arg]
@@ -107,6 +110,13 @@ _WORKER_OPTIONS: tuple[Callable[[Any], Any], ...] = (
     ),
 )
 
+_NOTIFY = click.option(
+    "--notify",
+    metavar="COMMAND|URL",
+    multiple=True,
+    help="Tell a shell command or an HTTP address when the study ends or fails, or has a new best after its "
+    "confirmation; may be repeated.",
+)
 _YES = click.option("--yes", "-y", is_flag=True, help="Start without asking, even what takes days.")
 
 _SLURM_OPTIONS: tuple[Callable[[Any], Any], ...] = (
@@ -159,13 +169,13 @@ _ONLY_WITH_SLURM = {*_SLURM_NAMES, "test_only", "dry_run"}
 
 def work_options(command: F) -> F:
     """Add `--on` and the options of workers and jobs; the command gets them as one argument, `work`."""
-    return _collected(command, (_ON, *_WORKER_OPTIONS, _YES, *_SLURM_OPTIONS))
+    return _collected(command, (_ON, *_WORKER_OPTIONS, _NOTIFY, _YES, *_SLURM_OPTIONS))
 
 
 def network_work_options(command: F) -> F:
     """Add the same options but that of checkpoints, which final networks have in the folder of the result."""
     options = (option for option in _WORKER_OPTIONS if option is not checkpoint_dir_option)
-    return _collected(command, (_ON, *options, _YES, *_SLURM_OPTIONS))
+    return _collected(command, (_ON, *options, _NOTIFY, _YES, *_SLURM_OPTIONS))
 
 
 def job_options(command: F) -> F:
@@ -180,8 +190,14 @@ def _collected(command: F, options: tuple[Callable[[Any], Any], ...]) -> F:
             _refuse_slurm_options()
         slurm = SlurmOptions(**{name: arguments.pop(name) for name in _SLURM_NAMES})
         arguments["reporters"] = reporter_texts(arguments.pop("reporter"), arguments.pop("tensorboard"))
-        names = Work.__annotations__.keys() - {"slurm"}
-        return command(work={name: arguments.pop(name, None) for name in names} | {"slurm": slurm}, **arguments)
+        targets = arguments.pop("notify", ())
+        for target in targets:
+            check_target(target)
+        notifier = Notifier(targets, arguments.get("study_name"))
+        names = Work.__annotations__.keys() - {"slurm", "notifier"}
+        work = {name: arguments.pop(name, None) for name in names} | {"slurm": slurm, "notifier": notifier}
+        with notifier.told_of_failure():
+            return command(work=work, **arguments)
 
     decorated: Any = collected
     for option in reversed(options):
@@ -218,11 +234,30 @@ def start(
     if waits(work):
         # SIGTERM ends this process as Ctrl-C does, after its workers.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
+    work["notifier"].study = name
     request = replace(_request(name, work), hours=hours, sets_trials=sets_trials)
     launched = launch(spec, request, on=work["on"], budget=budget, extend=extend)
+    _tell(launched, work)
     if launched.submission is not None and launched.submission.job is not None:
         show(launched.submission.job)
     return launched
+
+
+def _tell(launched: Launched, work: Work) -> None:
+    """Tell whom `--notify` names that the workers of a study have ended, if this command started any."""
+    notifier = work["notifier"]
+    if launched.submission is None or not notifier.targets:
+        return
+    name = launched.study.name
+    if not waits(work):
+        say(f"--notify: with --on {work['on']} nobody is told when workers end, since this command does not wait")
+        return
+    status = read_status(launched.study)
+    event = Event.ENDED if status.is_done else Event.STOPPED
+    text = f"study {name} {event}: {status.finished} of {status.budget} trials finished"
+    auc = status.best.auc if status.best is not None else None
+    best = "" if auc is None else f", best validation AUC {auc:.3f}"
+    notifier.tell(name, event, text + best, finished=status.finished, trials=status.budget, auc=auc)
 
 
 def prepare_job(name: str, work: Work) -> Prepared:
