@@ -73,9 +73,9 @@ def test_a_running_trial_moves_within_an_epoch(database: Database) -> None:
     (running,) = read_status(study).running
     assert (running.epoch, running.epochs) == (1, 4)
     assert running.epoch_share == pytest.approx(0.4)
-    shown = PlainConsole(width=200, file=io.StringIO())
-    shown.print(render_status(*read_view(study)))
-    assert unmentioned(shown.file.getvalue(), "1/4 +40.0 %") == []
+    text = io.StringIO()
+    PlainConsole(width=200, file=text).print(render_status(*read_view(study)))
+    assert unmentioned(text.getvalue(), "1/4 +40.0 %") == []
 
 
 def test_the_pace_forgets_what_was_before_a_pause(study: Study) -> None:

@@ -119,13 +119,15 @@ def test_nothing_else(development: Development, settings: dict[str, Any]) -> Non
 
 
 def test_nor_do_the_statistics_of_averaged_weights() -> None:
-    """Momentum None would read the count of every layer and batch: 15 times the epoch on a shared GPU."""
+    """BatchNorm reads its count in each layer, for each batch: 15 times the epoch on a shared GPU."""
     network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.BatchNorm2d(4))
-    batches = torch.randn(3, 8, 1, 8, 8)
-    with Waits() as waits:
-        for _ in refresh_statistics(network, batches, nullcontext):
-            pass
-    assert waits.seen == []
+    norms = [module for module in network if isinstance(module, nn.BatchNorm2d)]
+    counts = [norm.num_batches_tracked for norm in norms]
+    for _ in refresh_statistics(network, torch.randn(3, 8, 1, 8, 8), nullcontext):
+        assert all(norm.num_batches_tracked is not count for norm, count in zip(norms, counts, strict=True))
+        assert all(norm.num_batches_tracked.device == CPU for norm in norms)
+    assert all(norm.num_batches_tracked is count for norm, count in zip(norms, counts, strict=True))
+    assert [int(count) for count in counts] == [3, 3]
 
 
 def test_a_wait_is_seen() -> None:

@@ -102,22 +102,25 @@ def refresh_statistics(
 
     autocast: the context of each forward pass.
     """
-    norms = [module for module in network.modules() if isinstance(module, _BatchNorm)]
+    norms = [module for module in network.modules() if isinstance(module, _BatchNorm) and module.track_running_stats]
     momenta = [norm.momentum for norm in norms]
+    counts = [norm.num_batches_tracked for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
+        norm.momentum = None
+        # BatchNorm reads the count of a plain mean in each layer, for each batch: on the host, where nothing waits.
+        norm.num_batches_tracked = torch.zeros((), dtype=torch.long)
     network.train()
     try:
-        for number, batch in enumerate(batches, start=1):
-            # As momentum None, for which BatchNorm reads its count from the device, layer by layer.
-            for norm in norms:
-                norm.momentum = 1 / number
+        for batch in batches:
             with torch.no_grad(), autocast():
                 network(batch)
             yield
     finally:
-        for norm, momentum in zip(norms, momenta, strict=True):
+        for norm, momentum, count in zip(norms, momenta, counts, strict=True):
             norm.momentum = momentum
+            if count is not None and norm.num_batches_tracked is not None:
+                norm.num_batches_tracked = count.fill_(int(norm.num_batches_tracked))
 
 
 def _tensors(network: nn.Module) -> list[Tensor]:
