@@ -19,13 +19,10 @@ from hpo.launch.probe import Probe
 from hpo.launch.sizing.representative import timed
 from hpo.study.catalogue import Dataset
 from hpo.study.config import settings
-from hpo.study.files import MOST_BYTES, builtin_study_file, check_spec, suit
+from hpo.study.files import MOST_BYTES, MOST_FOLDED, builtin_study_file, check_spec, suit
 from hpo.study.space import TomlTable
 from hpo.study.spec import StudySpec
 from hpo.text import duration
-
-MOST_FOLDED = 6000
-"""Samples up to which five folds are worth their cost: above, one validation part is precise enough."""
 
 _LEAST_OF_A_CLASS = 10
 

@@ -34,6 +34,9 @@ MOST_BYTES = 2**24
 NEED_VALIDATION = ("official", "grouped")
 """Values of `resplit` that use the official validation samples."""
 
+MOST_FOLDED = 6000
+"""Samples up to which five folds are worth their cost: above, one validation part is precise enough."""
+
 MOST_PARTS = 10
 """Largest number of parts of a key of `--set`."""
 
@@ -83,8 +86,11 @@ def default_spec(dataset: str | Dataset, overrides: tuple[str, ...] = ()) -> Stu
 def suit(table: TomlTable, dataset: Dataset) -> None:
     """Change a study file that was written for a similar dataset so that it suits this one.
 
-    Without official validation samples no resplit can use them.
+    Without official validation samples no resplit can use them, nor can trials be scored on them.
     """
+    scoring = table.get("scoring", {})
+    if scoring.get("rows") == "official" and not dataset.has_validation:
+        scoring["rows"] = "kfold" if dataset.development_rows <= MOST_FOLDED else "holdout"
     resplit = table.get("space", {}).get("resplit")
     if resplit is not None and not dataset.has_validation:
         before = copy.deepcopy(table)

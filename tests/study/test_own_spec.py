@@ -92,3 +92,10 @@ def test_a_report_of_data_without_a_test_set_promises_none(tmp_path: Path) -> No
     for section in (no_result("mine", confirmed=True, dataset=without), ledger(without, ())):
         assert "has no test set" in str(section)
     assert "hpo finalize" in str(no_result("mine", confirmed=True, dataset=with_test))
+
+
+@pytest.mark.parametrize(("rows", "how"), [((30, 0, 0), "kfold"), ((6001, 0, 0), "holdout"), ((20, 8, 8), "official")])
+def test_several_labels_without_val_are_scored_on_parts_that_are_drawn(
+    rows: tuple[int, int, int], how: str, tmp_path: Path
+) -> None:
+    assert default_spec(str(own_file(tmp_path / "mine.npz", rows=rows, labels=3))).scoring.rows == how
