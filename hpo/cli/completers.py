@@ -37,6 +37,13 @@ def complete_backends(_context: click.Context, _parameter: click.Parameter, star
     return [CompletionItem(entry.name, help=entry.description) for entry in entries]
 
 
+def complete_presets(_context: click.Context, _parameter: click.Parameter, start: str) -> list[CompletionItem[str]]:
+    """Complete names of clusters, the user's own included."""
+    from hpo.launch.backends.slurm.own_presets import preset_names
+
+    return [CompletionItem(name) for name in preset_names() if name.startswith(start)]
+
+
 def complete_reporters(_context: click.Context, _parameter: click.Parameter, start: str) -> list[CompletionItem[str]]:
     """Complete names of reporters, with where they report to."""
     from hpo.search.worker.reporter import REPORTERS

@@ -100,6 +100,7 @@ COMMANDS = {
     ),
     "data": Lazy("hpo.cli.data:data", "Fetch and check MedMNIST files; import your own images", _SET_UP),
     "db": Lazy("hpo.cli.db:db", "Create, maintain and serve the database of studies", _SET_UP),
+    "cluster": Lazy("hpo.cli.cluster:cluster", "Make this cluster known to `hpo launch --on slurm`", _SET_UP),
     "slurm": Lazy(
         "hpo.cli.slurm:slurm",
         "Show what `hpo launch --on slurm` would submit, and where",

@@ -25,7 +25,7 @@ from hpo.cli.common import (
     storage_option,
     tensorboard_option,
 )
-from hpo.cli.completers import complete_backends
+from hpo.cli.completers import complete_backends, complete_presets
 from hpo.cli.render.progress import download_bar
 from hpo.cli.render.status import watching
 from hpo.cli.streams import say, show
@@ -35,7 +35,7 @@ from hpo.launch.backends.base import BACKENDS, LaunchRequest
 from hpo.launch.backends.local import INTERRUPTED, Count
 from hpo.launch.backends.slurm.backend import prepare_request
 from hpo.launch.backends.slurm.plan import MAIL_ON, SlurmOptions
-from hpo.launch.backends.slurm.presets import PRESETS
+from hpo.launch.backends.slurm.presets import GENERIC
 from hpo.launch.backends.slurm.submit import Prepared
 from hpo.launch.notify import Event, Notifier, check_target
 from hpo.launch.session import Launched, launch
@@ -121,7 +121,11 @@ _YES = click.option("--yes", "-y", is_flag=True, help="Start without asking, eve
 
 _SLURM_OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option(
-        "--preset", type=click.Choice(tuple(PRESETS)), default="generic", help="The cluster; see hpo slurm presets."
+        "--preset",
+        metavar="NAME",
+        default=GENERIC,
+        shell_complete=complete_presets,
+        help="The cluster, or one of your own; see hpo slurm presets, hpo cluster init.  [default: generic]",
     ),
     click.option("--account", metavar="NAME", help="Account that pays for the jobs."),
     click.option("--partition", metavar="NAME", help="Partition.  [default: the preset's]"),

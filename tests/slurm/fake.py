@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-COMMANDS = ("sbatch", "squeue", "scancel", "scontrol")
+COMMANDS = ("sbatch", "squeue", "scancel", "scontrol", "sinfo", "sacctmgr")
 
 _SCRIPT = """\
 #!/bin/sh

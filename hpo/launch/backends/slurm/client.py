@@ -19,6 +19,7 @@ LOOK_SECONDS = 5.0
 _SECRET_NAMES = ("HPO_STORAGE", "PGPASSWORD", "MYSQL_PWD")
 _KEPT_SLURM_NAMES = ("SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_CLUSTERS")
 _FORM = "%F|%K|%T|%r|%M|%L|%N"
+_NODE_SEPARATORS = 3
 _WAITING = ("PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT", "RESV_DEL_HOLD")
 _ENDED = (
     *("COMPLETED", "CANCELLED", "FAILED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED", "DEADLINE"),
@@ -108,6 +109,36 @@ def cluster_name(seconds: float = SECONDS) -> str:
     return match[1]
 
 
+def partition_lines() -> list[str]:
+    """Return a line of NAME=VALUE for each partition that this user sees."""
+    return _lines(["scontrol", "--oneliner", "show", "partition"])
+
+
+def node_lines() -> list[str]:
+    """Return `PARTITION|CORES|MEGABYTES|GRES` for each node in each partition that this user sees."""
+    lines = _lines(["sinfo", "--noheader", "--Node", "--format=%R|%c|%m|%G"])
+    return [line for line in lines if line.count("|") >= _NODE_SEPARATORS]
+
+
+def accounts(user: str) -> list[str]:
+    """Return the accounts that a user may charge; empty if Slurm keeps none or does not tell."""
+    command = ["sacctmgr", "--noheader", "--parsable2", "show", "associations", f"user={user}", "format=account"]
+    try:
+        return sorted({line.strip() for line in _lines(command) if line.strip()})
+    except SlurmSilentError:
+        return []
+
+
+def module_names() -> list[str]:
+    """Return the names that `module avail` shows in a login shell; empty without a module system."""
+    try:
+        # Lmod prints to stderr, Environment Modules to either, by version.
+        answer = _ask(["bash", "-lc", "module -t avail 2>&1"], SECONDS)
+    except SlurmSilentError:
+        return []
+    return [] if answer.returncode else [line.strip() for line in answer.stdout.splitlines()]
+
+
 def job_environment(environment: Mapping[str, str] = os.environ, secret: str | None = None) -> dict[str, str]:
     """Return the environment for a job: without database address or password, and without that of an outer job."""
     return {
@@ -117,6 +148,13 @@ def job_environment(environment: Mapping[str, str] = os.environ, secret: str | N
         and not (secret and len(secret) > 3 and secret in value)
         and (not name.startswith("SLURM_") or name in _KEPT_SLURM_NAMES)
     }
+
+
+def _lines(command: list[str]) -> list[str]:
+    answer = _ask(command, SECONDS)
+    if answer.returncode:
+        raise SlurmSilentError(f"{command[0]}: {_output_of(answer)}")
+    return [line for line in answer.stdout.splitlines() if line.strip()]
 
 
 def _task(line: str) -> Task:

@@ -14,7 +14,8 @@ from typing import TypeVar
 from hpo.errors import UsageError, did_you_mean
 from hpo.files import expanded
 from hpo.launch.backends.local import AUTO, Count
-from hpo.launch.backends.slurm.presets import PRESETS, Partition, Preset
+from hpo.launch.backends.slurm.own_presets import find_preset
+from hpo.launch.backends.slurm.presets import ANY_GPU, GENERIC, PRESETS, Partition, Preset
 from hpo.launch.backends.slurm.units import Gpus, read_gres, read_memory, read_time, write_time
 
 WARN_SECONDS = 120
@@ -121,9 +122,7 @@ class SlurmPlan:
 
 def make_plan(options: SlurmOptions, command: WorkerCommand) -> SlurmPlan:
     """Make the plan for these options; raises UsageError with everything that the cluster would refuse."""
-    if options.preset not in PRESETS:
-        raise UsageError(f"--preset {options.preset} is not a known cluster{did_you_mean(options.preset, PRESETS)}")
-    reader = _OptionReader(options, PRESETS[options.preset])
+    reader = _OptionReader(options, find_preset(options.preset))
     plan = reader.plan(command)
     if reader.problems:
         raise UsageError("\n  ".join([f"the job cannot run on {reader.preset.title}:", *reader.problems]))
@@ -179,18 +178,21 @@ class _OptionReader:
     def _gpus(self, partition: Partition | None, name: str | None) -> Gpus | None:
         if self.options.gres is None:
             kind = next(iter(partition.gpus), None) if partition else None
-            return Gpus(kind, 1) if kind else None
+            return Gpus(None if kind == ANY_GPU else kind, 1) if kind else None
         gpus = self._read("--gres", self.options.gres, read_gres)
         if gpus is None or partition is None:
             return gpus
+        key = gpus.kind or ANY_GPU
         if not partition.gpus:
             self.problems.append(f"--gres {gpus}: partition {name} has no GPU; leave --gres out or choose another")
-        elif gpus.kind is None:
+        elif gpus.kind is None and ANY_GPU not in partition.gpus:
             self.problems.append(f"--gres {gpus}: name the type of GPU, one of {', '.join(partition.gpus)}")
-        elif gpus.kind not in partition.gpus:
+        elif key not in partition.gpus:
             self.problems.append(f"--gres {gpus}: partition {name} has no {gpus.kind}; it has {self._kinds(partition)}")
-        elif (most := partition.gpus[gpus.kind]) is not None and gpus.count > most:
-            self.problems.append(f"--gres {gpus}: a node has {most} {gpus.kind}; ask for at most {most} in each job")
+        elif (most := partition.gpus[key]) is not None and gpus.count > most:
+            self.problems.append(
+                f"--gres {gpus}: a node has {most} {gpus.kind or 'GPUs'}; ask for at most {most} in each job"
+            )
         return gpus
 
     def _kinds(self, partition: Partition) -> str:
@@ -242,7 +244,7 @@ class _OptionReader:
         return self.options.memory.strip().upper().removesuffix("B")
 
     def _account(self) -> str | None:
-        digits, account = self.preset.account_digits, self.options.account
+        digits, account = self.preset.account_digits, self.options.account or self.preset.account
         if digits is not None:
             self._match("--account", account, rf"\d{{{digits}}}", f"an account of {digits} digits")
         else:
@@ -270,7 +272,7 @@ class _OptionReader:
     def _node(self) -> str | None:
         if not self.options.one_node:
             return None
-        if self.preset.name != "generic":
+        if self.preset.name in PRESETS and self.preset.name != GENERIC:
             self.problems.append("--one-node: jobs of this cluster run elsewhere than on this host; leave it out")
         return os.uname().nodename.partition(".")[0]
 

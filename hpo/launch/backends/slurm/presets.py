@@ -12,6 +12,12 @@ from types import MappingProxyType
 
 HOUR = 3600
 DAY = 24 * HOUR
+GENERIC = "generic"
+"""Name of the preset that checks and asks for nothing."""
+
+ANY_GPU = "any"
+"""Stands for the type of GPUs where a cluster names none."""
+
 TAMU_MODULES = ("GCCcore/13.2.0", "Python/3.11.5", "WebProxy")
 
 
@@ -19,10 +25,11 @@ TAMU_MODULES = ("GCCcore/13.2.0", "Python/3.11.5", "WebProxy")
 class Partition:
     """What a job may ask for in a partition.
 
-    seconds: longest walltime. gpus: types of GPU and how many of each one node has; None for a number not known.
+    seconds: longest walltime, None for no limit. gpus: types of GPU and how many of each one node has; None for a
+    number not known.
     """
 
-    seconds: int
+    seconds: int | None
     gpus: Mapping[str, int | None] = field(default_factory=lambda: MappingProxyType({}))
 
 
@@ -31,6 +38,7 @@ class Preset:
     """A cluster. cores, memory_gb: of one node, None if not known; seconds: walltime asked for by default.
 
     partitions: those whose limits are known, the default first; with none, nothing is checked and nothing asked for.
+    account: pays for jobs if nothing else is said; account_digits: how many digits an account has there.
     """
 
     name: str
@@ -41,6 +49,7 @@ class Preset:
     partitions: Mapping[str, Partition] = field(default_factory=lambda: MappingProxyType({}))
     modules: tuple[str, ...] = ()
     account_digits: int | None = None
+    account: str | None = None
 
 
 _TAMU_GPU = {"a100": None, "a40": None, "a30": None, "a10": None, "t4": None}
@@ -95,7 +104,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
                 modules=TAMU_MODULES,
                 account_digits=12,
             ),
-            Preset("generic", "any cluster: its own defaults, nothing checked"),
+            Preset(GENERIC, "any cluster: its own defaults, nothing checked"),
         )
     }
 )
