@@ -24,13 +24,14 @@ FORM = "the arrays of MedMNIST's files: train_images, train_labels, and the same
 _MOST_NAME = 60
 _MOST_SHOWN = 12
 _MASK = (0, 255)
+_CHANNELS = (1, 3, 4)
 
 
 def read_own(source: str) -> OwnFile:
     """Read `FILE.npz`, or `FILE.npz:LABEL` for one label against the rest, and return what a study keeps of it.
 
     Images and labels of train and val are read. Of the test set, the form and the checksums that are in the archive
-    are; its labels are only asked whether they are legal, so that no study fails at its end because they are not.
+    are; its labels are only asked whether they are legal and of both classes, so that no study fails at its end.
 
     Args:
         source: LABEL is a column of the labels, or a value where they have one column; by number or name.
@@ -65,7 +66,9 @@ def _read(path: Path, label: str | None, _changed: int, size: int) -> OwnFile:
         chosen = None if label is None else _choose(label, form, names, path)
         given = _texts(archive, "name")
         for split in (split for split, rows in zip(SPLITS, form.rows, strict=True) if rows):
-            _check_values(_two_dimensional(archive.read(f"{split}_labels")), split, chosen, form.columns, names, path)
+            labels = _two_dimensional(archive.read(f"{split}_labels"))
+            _check_values(labels, split, chosen, form.columns, names, path)
+            _check_classes(labels, split, chosen, path)
         return OwnFile(
             path=str(path),
             name=_as_name(given[0] if given else path.stem),
@@ -112,12 +115,17 @@ def _form(archive: Npz, path: Path) -> _Form:
             missing = next(name for name in names if name not in present)
             raise DataError(f"{path} has no {missing}; a data file has {FORM}")
         images, labels = (archive.header(name) for name in names)
+        if images.dtype.hasobject:
+            cure = "images of one shape make an array of numbers, np.stack(images)"
+            raise DataError(f"{path}: {names[0]} holds Python objects, which are not read; {cure}")
         if images.dtype != np.uint8:
-            cure = "scale the values to 0 to 255 and store them as uint8; `hpo data import` does so"
+            cure = "scale the values to 0 to 255 and store them as uint8; `hpo data import` does so for image files"
             raise DataError(f"{path}: {names[0]} has type {images.dtype}, not uint8; {cure}")
         if labels.dtype.kind not in "bui" or len(labels.shape) not in (1, 2):
             given = f"has type {labels.dtype} and shape {labels.shape}"
-            raise DataError(f"{path}: {names[1]} {given}; labels are integers of shape (N, L), L labels of each image")
+            cure = "leave out images without a label, write 1 where one has it, else 0, and store them as uint8"
+            form = "labels are integers of shape (N, L), L labels of each image"
+            raise DataError(f"{path}: {names[1]} {given}; {form}: {cure}")
         if not images.shape or images.shape[0] != labels.shape[0]:
             raise DataError(f"{path}: {names[0]} has shape {images.shape}, but {names[1]} {labels.shape}")
         if split == "train" and not images.shape[0]:
@@ -140,6 +148,8 @@ def _shape(shape: tuple[int, ...], path: Path) -> tuple[Literal[2, 3], int, Lite
         raise DataError(
             f"{path}: one image has shape {shape}; legal: (H, W) grey, (H, W, 3) RGB, (D, H, W) a volume in grey"
         )
+    if len(shape) == 3 and len({*shape}) > 1 and (shape[2] in (1, 4) or (shape[0] in _CHANNELS and shape[2] != 3)):
+        raise DataError(f"{path}: one image has shape {shape}; {_cure_of_channels(shape)}")
     is_rgb = len(shape) == 3 and shape[2] == 3 and shape != (3, 3, 3)
     edges = shape[:2] if is_rgb else shape
     if len({*edges}) > 1 or not edges[0]:
@@ -153,6 +163,15 @@ def _shape(shape: tuple[int, ...], path: Path) -> tuple[Literal[2, 3], int, Lite
             "`hpo data import --size` does"
         )
     return (3 if len(edges) == 3 else 2), edges[0], (3 if is_rgb else 1)
+
+
+def _cure_of_channels(shape: tuple[int, ...]) -> str:
+    """Say what to do with one, three or four channels that are not (H, W, 3)."""
+    is_last = shape[2] in _CHANNELS
+    if shape[2 if is_last else 0] == 1:
+        return f"grey images have shape (H, W): store images{'[..., 0]' if is_last else '[:, 0]'}"
+    order = "" if is_last else ".transpose(0, 2, 3, 1)"
+    return f"RGB images have shape (H, W, 3), and no other channels are read: store images{order}[..., :3]"
 
 
 def _check_groups(archive: Npz, rows: list[int], path: Path) -> None:
@@ -207,6 +226,16 @@ def _check_values(
         f"{problem}. Train one label against the rest: --dataset {path.name}:{example}; or write 0 and 1, as "
         "`hpo data import --positive` does"
     )
+
+
+def _check_classes(labels: NDArray[Any], split: str, chosen: int | None, path: Path) -> None:
+    """Check that at least one trained label has both classes: without, a study would fail where it scores the split."""
+    trained = labels if chosen is None else labels == chosen if labels.shape[1] == 1 else labels[:, [chosen]]
+    if (trained == trained[0]).all():
+        raise DataError(
+            f"{path}: all {len(labels):,} samples of {split} have the same labels, and an AUC needs both classes; "
+            "divide the samples so that each part has some of both, or leave this part out where it is val or test"
+        )
 
 
 def _listed(values: NDArray[Any]) -> str:

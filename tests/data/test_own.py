@@ -126,6 +126,11 @@ def test_one_of_several_labels(tmp_path: Path) -> None:
         ({"test_labels": np.arange(8)[:, None]}, "against the rest"),
         ({"val_labels": np.zeros((8, 2), np.uint8)}, "labels; make them equal"),
         ({"train_labels": np.full((20, 1), -1)}, "write 1 where"),
+        ({"train_labels": np.array([[None]] * 20)}, "labels are integers"),
+        ({"train_images": np.array([None] * 20)}, r"np\.stack"),
+        ({"train_labels": np.zeros((20, 1), np.uint8)}, "20 samples of train have the same labels"),
+        ({"val_labels": np.ones((8, 1), np.uint8)}, "8 samples of val have the same labels"),
+        ({"test_labels": np.zeros((8, 1), np.uint8)}, "8 samples of test have the same labels"),
         ({"train_groups": np.arange(20)}, "has no val_groups"),
         ({"train_groups": np.arange(19), "val_groups": np.arange(8)}, "train_groups has shape"),
     ],
@@ -137,9 +142,15 @@ def test_another_form_is_refused_with_what_to_do(changes: dict[str, Any], said: 
 
 @pytest.mark.parametrize(
     ("shape", "said"),
-    [((6, 8), "not a square"), ((6, 8, 3), "not a square"), ((6, 6, 4), "not a cube"), ((225, 225), "--size")],
+    [
+        *[((6, 8), "not a square"), ((6, 8, 3), "not a square"), ((6, 6, 8), "not a cube"), ((225, 225), "--size")],
+        *[((6, 6, 1), r"images\[\.\.\., 0\]"), ((1, 6, 6), r"images\[:, 0\]")],
+        *[((6, 6, 4), r"images\[\.\.\., :3\]"), ((3, 6, 6), r"images\.transpose\(0, 2, 3, 1\)")],
+    ],
 )
-def test_images_that_are_not_square_or_too_large_are_refused(shape: tuple[int, ...], said: str, tmp_path: Path) -> None:
+def test_images_of_another_shape_or_too_large_are_refused_with_what_to_do(
+    shape: tuple[int, ...], said: str, tmp_path: Path
+) -> None:
     with pytest.raises(DataError, match=said):
         read_own(str(own_file(tmp_path / "mine.npz", rows=(2, 0, 0), shape=shape)))
 
@@ -150,6 +161,14 @@ def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "text.npz").write_text("no archive")
     with pytest.raises(DataError, match="not an npz archive"):
         read_own(str(tmp_path / "text.npz"))
+
+
+def test_one_label_of_several_may_have_one_class(tmp_path: Path) -> None:
+    labels = np.stack([np.arange(20) % 2, np.zeros(20, int)], axis=1)
+    path = own_file(tmp_path / "mine.npz", rows=(20, 0, 0), train_labels=labels)
+    assert read_own(str(path)).columns == 2
+    with pytest.raises(DataError, match="the same labels"):
+        read_own(f"{path}:1")
 
 
 def test_the_name_is_that_of_the_file_unless_it_has_one(tmp_path: Path) -> None:
