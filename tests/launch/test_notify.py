@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -91,13 +92,12 @@ def test_a_target_that_fails_is_one_warning_without_its_secret_and_the_others_ar
     assert (tmp_path / "out").exists()
 
 
-def test_a_command_that_hangs_is_ended_with_its_children(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_command_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.setattr(notify, "COMMAND_SECONDS", 0.1)
-    send([f"sleep 600; echo late > {tmp_path}/late"], NOTICE)
+    begin = time.monotonic()
+    send(["sleep 600; true"], NOTICE)
+    assert time.monotonic() - begin < 300
     assert unmentioned(caplog.text, "0.1 s") == []
-    assert not (tmp_path / "late").exists()
 
 
 def test_a_server_that_does_not_answer_is_not_waited_for(

@@ -89,6 +89,22 @@ def trained(study: Study) -> list[int]:
     return [worker.process for worker in read_workers(study) if worker.alive and worker.trial in begun]
 
 
+def test_slurm_takes_a_job_of_the_preset_that_it_described(slurm: Cluster, tmp_path: Path) -> None:
+    around = {"SLURM_CONF": str(slurm.conf), "XDG_CONFIG_HOME": str(tmp_path / "config")}
+    made = hpo("cluster", "init", "--name", "mine", cwd=tmp_path, timeout=120, **around)
+    assert made.returncode == 0, made.stderr
+    presets = json.loads(hpo("slurm", "presets", "--json", cwd=tmp_path, timeout=120, **around).stdout)
+    assert presets["mine"]["cores"] == 8
+    limits = {"seconds": 3600, "gpus": {"any": 2}}
+    assert presets["mine"]["partitions"] == {"main": limits, "urgent": limits}
+    job = ("launch", "digits", "--on", "slurm", "--preset", "mine", "--one-node", "--test-only", "--mail", "root")
+    taken = hpo(*job, "--memory", "4G", cwd=tmp_path, timeout=120, **around)
+    assert (taken.returncode, unmentioned(taken.stdout, "main")) == (0, []), taken.stderr
+    refused = hpo(*job, "--gres", "gpu:3", cwd=tmp_path, timeout=120, **around)
+    assert (refused.returncode, unmentioned(refused.stderr, "gpu:3", 2)) == (2, [])
+    assert slurm.run("squeue", "-h") == ""
+
+
 def test_a_search_survives_walltimes_a_preemption_and_a_kill_and_ends_with_its_exact_budget(
     slurm: Cluster, tmp_path: Path, address: URL
 ) -> None:
