@@ -117,6 +117,10 @@ def _load(dataset: Dataset, folder: Path, splits: tuple[str, ...]) -> dict[str, 
             for name in group_arrays(archive.names, splits):
                 arrays[name] = as_ids(archive.read(name))
     except NpzError as error:
+        if dataset.own is not None:
+            # Its checksum is right, so the file of the study is the damaged one, and no copy of it helps.
+            cure = "write it anew, and begin a new study with another --name"
+            raise _FileError("altered", f"{path} {error}, as it was when the study was created; {cure}") from None
         raise _altered(dataset, path, f"it {error}") from None
     return arrays
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from hpo.errors import UsageError
 from hpo.registry import Registry, resolve
-from hpo.study.own import OwnFile, split_source
+from hpo.study.own import SUFFIX, OwnFile, split_source
 from hpo.study.sealed_loaders import TEST_LOADERS
 from hpo.text import brief
 
@@ -309,6 +309,12 @@ def find_dataset(name: str) -> Dataset:
     lowered = name.lower()
     if (found := _look_up(lowered)) is not None:
         return found
+    if _is_folder(name):
+        raise UsageError(
+            f"{brief(name)} is a folder; give a data file FILE.npz, which `hpo data import` makes of a folder of images"
+        )
+    if lowered.endswith(SUFFIX):
+        raise UsageError(f"{brief(name)}: the name of a data file ends in {SUFFIX}, in small letters; rename it")
     if lowered in _MANY_CLASSES:
         raise UsageError(
             f"{lowered} has several classes, and hpo trains on labels of 0 and 1: take one class against the rest from "
@@ -319,6 +325,14 @@ def find_dataset(name: str) -> Dataset:
         sizes = ", ".join(f"{base}{AT}{edge}" for edge in _LARGER[base])
         raise UsageError(f"MedMNIST has no {base} with images of edge {brief(size)}; legal: {base}, {sizes}")
     return DATASETS.find(lowered)
+
+
+def _is_folder(name: str) -> bool:
+    try:
+        return bool(name) and Path(name).is_dir()
+    except OSError:
+        # Too long for a path, for example.
+        return False
 
 
 def is_dataset(name: str) -> bool:

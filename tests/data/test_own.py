@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from hpo.data.development import load_development
-from hpo.data.files import file_state, verify
+from hpo.data.files import _load, file_state, verify
 from hpo.data.folds import scoring_folds
 from hpo.data.groups import has_groups
 from hpo.data.own import read_own
@@ -158,6 +158,13 @@ def test_images_of_another_shape_or_too_large_are_refused_with_what_to_do(
 def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="does not exist"):
         read_own(str(tmp_path / "gone.npz"))
+    with pytest.raises(UsageError, match="is a folder"):
+        find_dataset(str(tmp_path))
+    with pytest.raises(UsageError, match="rename it"):
+        find_dataset("MINE.NPZ")
+    for name in ("", "x" * 5000):
+        with pytest.raises(UsageError, match="unknown dataset"):
+            find_dataset(name)
     (tmp_path / "text.npz").write_text("no archive")
     with pytest.raises(DataError, match="not an npz archive"):
         read_own(str(tmp_path / "text.npz"))
@@ -201,6 +208,20 @@ def test_on_another_host_the_file_is_found_by_its_name_in_the_data_folder(tmp_pa
     assert len(load_development(own_dataset(own), tmp_path / "there")) == 28
     with pytest.raises(DataError, match="--data-dir"):
         load_development(own_dataset(own), tmp_path)
+
+
+def test_a_file_that_was_damaged_from_the_start_is_not_asked_for_again(tmp_path: Path) -> None:
+    path = own_file(tmp_path / "mine.npz", rows=(20, 8, 400))
+    with np.load(path) as arrays:
+        stored = dict(arrays)
+    np.savez(path, **stored)
+    content = path.read_bytes()
+    images = content.index(b"test_images.npy")
+    path.write_bytes(content[: images + 200] + bytes([content[images + 200] ^ 1]) + content[images + 201 :])
+    dataset = find_dataset(str(path))
+    assert len(load_development(dataset, tmp_path)) == 28
+    with pytest.raises(DataError, match="as it was when the study was created"):
+        _load(dataset, tmp_path, ("test",))
 
 
 def test_a_changed_file_is_refused(tmp_path: Path) -> None:
