@@ -24,7 +24,7 @@ from hpo.outcome.networks import (
     collect,
     wanted_networks,
 )
-from hpo.outcome.opening import open_and_score
+from hpo.outcome.opening import earlier_access, open_and_score
 from hpo.outcome.winner import choose_entries
 from hpo.revision import code_version
 from hpo.search.study import Study
@@ -135,6 +135,11 @@ def finalize(
     wanted = _wanted_networks(study, entries, protocol, data)
     networks = collect(wanted, folder)
     if len(networks) < len(wanted):
+        if dataset.has_test and not train_only and not reopen and (earlier := earlier_access(study, data, folder)):
+            _log.warning(
+                f'{earlier}: unless it was for these networks, it is not opened again without --reopen "why"; '
+                "--train-only trains them alone"
+            )
         spec = network_spec(study, entries, protocol, folder)
         have = {(network.entry, network.number) for network in networks}
         lacking = {slot: one.name for slot, one in enumerate(wanted) if (one.entry, one.number) not in have}

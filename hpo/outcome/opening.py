@@ -22,6 +22,23 @@ from hpo.search.study import Study
 from hpo.study.stored import JsonObject
 
 
+def earlier_access(study: Study, data_folder: Path, folder: Path, data_md5: str = "") -> str:
+    """Say when and for which study a test set was last opened, as far as is known here; "" if it never was.
+
+    Args:
+        folder: of the final result.
+        data_md5: of the data file, if known.
+    """
+    dataset = study.spec.data.name
+    openings = read_openings(study.database, dataset)
+    root = results_root(folder, (study.name, *study.former_names))
+    elsewhere = accesses_elsewhere(study.database, dataset, data_folder, root, data_md5)
+    if not openings and not elsewhere:
+        return ""
+    last, where = (openings[-1], "") if openings else (elsewhere[-1], f" through {elsewhere[-1].database}")
+    return f"the test set of {dataset} was already opened for study {last.study} at {last.when}{where}"
+
+
 def open_and_score(
     study: Study,
     entries: Sequence[Entry],
@@ -53,13 +70,10 @@ def open_and_score(
     again = next((one for one in openings if _same_networks(one.configuration, configuration)), None)
     data_md5 = next((network.record.provenance.data_md5 for network in networks if network.record is not None), "")
     if again is None and not reopen:
-        root = results_root(folder, (study.name, *study.former_names))
-        elsewhere = accesses_elsewhere(study.database, dataset.name, data_folder, root, data_md5)
-        if openings or elsewhere:
-            last, where = (openings[-1], "") if openings else (elsewhere[-1], f" through {elsewhere[-1].database}")
+        earlier = earlier_access(study, data_folder, folder, data_md5)
+        if earlier:
             raise UsageError(
-                f"the test set of {dataset.name} was already opened for study {last.study} at {last.when}{where}; "
-                "another access weakens every result on it. To open it again, give the reason: --reopen "
+                f"{earlier}; another access weakens every result on it. To open it again, give the reason: --reopen "
                 '"why"; every report will show it'
             )
     noted: Ledger = _Noted(study.database, data_folder, data_md5)

@@ -12,6 +12,7 @@ import pytest
 from hpo.errors import UsageError
 from hpo.outcome.access_log import NAME, access_key, accesses_elsewhere, note_access
 from hpo.outcome.final import store
+from hpo.outcome.opening import earlier_access
 from hpo.outcome.report.document import Notice, Table
 from hpo.outcome.report.result.sections import ledger
 from hpo.search.database.address import resolve_address
@@ -45,6 +46,9 @@ def test_a_test_set_that_was_opened_through_another_database_is_refused(tmp_path
     opened(_study(tmp_path, "one"), data)
     other = _study(tmp_path, "two")
     (data / "final.json").unlink()
+    # Known before networks are trained for it.
+    assert other.database.address.replace("two", "one") in earlier_access(other, data, data)
+    assert earlier_access(other, tmp_path / "no data", tmp_path / "none" / "digits") == ""
     with pytest.raises(UsageError) as refused:
         opened(other, data, seed=50)
     assert unmentioned(refused.value, "digits", "--reopen", other.database.address.replace("two", "one")) == []
