@@ -29,7 +29,7 @@ from hpo.text import shell
     "--dataset",
     metavar="NAME|FILE.npz",
     shell_complete=complete_datasets,
-    help="The same as DATASET: one of the eight, whose study file ships with hpo, or a data file of your own.",
+    help="The same as DATASET: one of the nine, whose study file ships with hpo, or a data file of your own.",
 )
 @click.option(
     "--study-file",

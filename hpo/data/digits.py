@@ -1,4 +1,4 @@
-"""scikit-learn's bundled digits as a dataset that needs no download: the digit 8 versus the rest."""
+"""scikit-learn's digits, which need no download: the digit 8 versus the rest, and a harder task of few samples."""
 
 from __future__ import annotations
 
@@ -15,6 +15,11 @@ _BRIGHTEST = 16
 _SEED = 20410
 _ROWS = {"train": 1257, "val": 180, "test": 360}
 
+_LOOK_ALIKES = (1, 3, 9)
+_HARD_SEED = 20411
+_HARD_COUNTS = {"train": (6, 60), "val": (3, 30)}
+"""Numbers of eights and of look-alikes; of the test part all are taken."""
+
 
 def development(_folder: Path) -> dict[str, NDArray[np.uint8]]:
     """Return the training and validation arrays; needs no folder."""
@@ -26,6 +31,16 @@ def test(_folder: Path) -> dict[str, NDArray[np.uint8]]:
     return digit_arrays(("test",))
 
 
+def hard_development(_folder: Path) -> dict[str, NDArray[np.uint8]]:
+    """Return the training and validation arrays of the harder task; needs no folder."""
+    return hard_arrays(("train", "val"))
+
+
+def hard_test(_folder: Path) -> dict[str, NDArray[np.uint8]]:
+    """Return the test arrays of the harder task; needs no folder."""
+    return hard_arrays(("test",))
+
+
 def digit_arrays(splits: tuple[str, ...]) -> dict[str, NDArray[np.uint8]]:
     """Return the arrays of some splits under MedMNIST's names: SPLIT_images (N, 8, 8), SPLIT_labels (N, 1); both uint8.
 
@@ -34,6 +49,35 @@ def digit_arrays(splits: tuple[str, ...]) -> dict[str, NDArray[np.uint8]]:
 
     Source: Alpaydin and Kaynak 1998, UCI, test part, as in `sklearn.datasets.load_digits`.
     """
+    images, digits, parts = _split_digits()
+    arrays: dict[str, NDArray[np.uint8]] = {}
+    for split in splits:
+        arrays |= _named(split, images, digits, parts[split])
+    return arrays
+
+
+def hard_arrays(splits: tuple[str, ...]) -> dict[str, NDArray[np.uint8]]:
+    """Return the arrays of some splits of the harder task: eights versus 1, 3 and 9, in the form of `digit_arrays`.
+
+    Few, imbalanced samples, as medical sets have them: 6 eights of 66 train, 3 of 33 val. Each part is drawn from the
+    same part of `digit_arrays`, so that no task trains on a sample that the other tests on.
+    """
+    images, digits, parts = _split_digits()
+    random = np.random.default_rng(_HARD_SEED)
+    arrays: dict[str, NDArray[np.uint8]] = {}
+    for split in _SPLITS:
+        samples = random.permutation(parts[split])
+        eights = samples[digits[samples] == _POSITIVE_DIGIT]
+        others = samples[np.isin(digits[samples], _LOOK_ALIKES)]
+        if split in _HARD_COUNTS:
+            eights, others = eights[: _HARD_COUNTS[split][0]], others[: _HARD_COUNTS[split][1]]
+        if split in splits:
+            arrays |= _named(split, images, digits, np.sort(np.concatenate([eights, others])))
+    return arrays
+
+
+def _split_digits() -> tuple[NDArray[np.uint8], NDArray[np.int_], dict[str, NDArray[np.intp]]]:
+    """Return the images (1797, 8, 8), their digits (1797,), and the samples of train, val and test."""
     from sklearn.datasets import load_digits
 
     bundled = load_digits()
@@ -41,9 +85,11 @@ def digit_arrays(splits: tuple[str, ...]) -> dict[str, NDArray[np.uint8]]:
     labels = (bundled.target == _POSITIVE_DIGIT).astype(np.uint8)[:, None]
     shares = [_ROWS[split] / len(labels) for split in _SPLITS]
     parts = stratified_split(labels, shares, np.random.default_rng(_SEED))
-    arrays: dict[str, NDArray[np.uint8]] = {}
-    for split, samples in zip(_SPLITS, parts, strict=True):
-        if split in splits:
-            arrays[f"{split}_images"] = images[samples]
-            arrays[f"{split}_labels"] = labels[samples]
-    return arrays
+    return images, bundled.target, dict(zip(_SPLITS, parts, strict=True))
+
+
+def _named(
+    split: str, images: NDArray[np.uint8], digits: NDArray[np.int_], samples: NDArray[np.intp]
+) -> dict[str, NDArray[np.uint8]]:
+    labels = (digits[samples] == _POSITIVE_DIGIT).astype(np.uint8)[:, None]
+    return {f"{split}_images": images[samples], f"{split}_labels": labels}

@@ -1,4 +1,4 @@
-"""The datasets: seven MedMNIST tasks, scikit-learn's digits, those that plug-ins register, and a user's own files."""
+"""The datasets: seven MedMNIST tasks, two of digits, those that plug-ins register, and a user's own files."""
 
 from __future__ import annotations
 
@@ -242,6 +242,19 @@ register_dataset(
         development="hpo.data.digits:development",
     ),
     test="hpo.data.digits:test",
+)
+register_dataset(
+    Dataset(
+        name="digits-hard",
+        dimensions=2,
+        labels=1,
+        rows=(66, 33, 142),
+        size=8,
+        near_duplicates=None,
+        development="hpo.data.digits:hard_development",
+        caution="its test samples are those of digits with an 8, 1, 3 or 9",
+    ),
+    test="hpo.data.digits:hard_test",
 )
 
 

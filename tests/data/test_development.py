@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from hpo.data.development import Development, load_development
-from hpo.data.digits import digit_arrays
+from hpo.data.digits import digit_arrays, hard_arrays
 from hpo.study.catalogue import DATASETS, Dataset, find_dataset
 from tests.arrays import FEW_ROWS, made_arrays, made_npz, written
 
 DIGITS = find_dataset("digits")
+HARD = find_dataset("digits-hard")
 
 
 @pytest.mark.parametrize("dataset", [d for d in DATASETS if d.md5], ids=lambda dataset: dataset.name)
@@ -83,6 +84,29 @@ def test_splits_of_digits_have_the_rows_of_the_catalogue_and_equal_shares_of_eig
 
 def test_development_code_does_not_get_the_test_set_of_digits() -> None:
     assert sorted(digit_arrays(("train", "val"))) == ["train_images", "train_labels", "val_images", "val_labels"]
+
+
+def test_hard_digits_have_the_rows_of_the_catalogue_and_one_in_eleven_positive() -> None:
+    arrays = hard_arrays(("train", "val", "test"))
+    assert tuple(len(arrays[f"{split}_labels"]) for split in ("train", "val", "test")) == HARD.rows
+    assert [int(arrays[f"{split}_labels"].sum()) for split in ("train", "val", "test")] == [6, 3, 35]
+
+
+def test_hard_digits_have_a_checksum_that_stays_the_same() -> None:
+    development = load_development(HARD, Path("/nowhere"))
+    assert development.images.shape == (99, 8, 8)
+    assert development.md5 == "1159616ce4c1e6ed3a0aeb67e4711776"
+
+
+def test_no_task_of_digits_trains_on_what_the_other_tests_on() -> None:
+    def images(arrays: dict[str, np.ndarray], split: str) -> set[bytes]:
+        return {image.tobytes() for image in arrays[f"{split}_images"]}
+
+    splits = ("train", "val", "test")
+    easy, hard = digit_arrays(splits), hard_arrays(splits)
+    for split in splits:
+        assert images(hard, split) <= images(easy, split)
+    assert sorted(hard_arrays(("train", "val"))) == ["train_images", "train_labels", "val_images", "val_labels"]
 
 
 @pytest.mark.realdata

@@ -119,5 +119,6 @@ def test_test_sets_cannot_be_written_to(made: Dataset, tmp_path: Path) -> None:
         rows.labels[0] = 1
 
 
-def test_the_test_set_of_digits_open_the_same_way() -> None:
-    assert len(opened(ListLedger(), find_dataset("digits"), Path("/nowhere"))) == 360
+@pytest.mark.parametrize(("name", "rows"), [("digits", 360), ("digits-hard", 142)])
+def test_the_test_sets_of_digits_open_the_same_way(name: str, rows: int) -> None:
+    assert len(opened(ListLedger(), find_dataset(name), Path("/nowhere"))) == rows

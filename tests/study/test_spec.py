@@ -35,7 +35,9 @@ def the_problem_of(table: dict) -> str:
 def test_every_dataset_has_a_study_file_that_is_right(dataset: str) -> None:
     spec = load_spec(builtin_study_file(dataset))
     assert spec.dataset == dataset
-    searched = {"margin", "learning_rate", "epoch_decay", "weight_decay", "augmentation", "resplit"}
+    searched = {"margin", "learning_rate", "augmentation"}
+    if dataset != "digits-hard":  # Twelve trials cannot tell as many settings apart.
+        searched |= {"epoch_decay", "weight_decay", "resplit"}
     assert searched <= spec.space.keys()
 
 
