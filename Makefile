@@ -17,8 +17,13 @@ $(VENV)/.installed: pyproject.toml requirements.lock
 
 demo: setup
 	rm -rf demo-run && mkdir demo-run
-	cd demo-run && ../$(BIN)/hpo launch --dataset digits --trials 12
-	cd demo-run && ../$(BIN)/hpo best digits
+	cd demo-run && ../$(BIN)/hpo launch digits-hard
+	cd demo-run && ../$(BIN)/hpo finalize digits-hard --networks 4 --baseline-epochs 50 \
+		--trial $$(../$(BIN)/hpo best digits-hard --count 1 --csv - | tail -n 1 | cut -d , -f 2)
+	cd demo-run && ../$(BIN)/hpo report digits-hard
+	@printf '%s\n' '' 'report      open demo-run/hpo-results/digits-hard/report.html in a browser' \
+		'dashboard   cd demo-run && ../$(BIN)/hpo dashboard digits-hard' \
+		'all trials  cd demo-run && ../$(BIN)/hpo trials digits-hard'
 
 check: lint types imports fast
 

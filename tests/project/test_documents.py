@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import tomllib
 from itertools import pairwise
 from pathlib import Path
@@ -68,6 +69,16 @@ def test_a_command_within_a_sentence_exists_with_its_options(page: Path) -> None
         command, _, rest = command_of(words)
         options = options_of(command)
         assert [word for word in rest if word.startswith("--") and word not in options] == []
+
+
+def test_make_demo_runs_and_shows_commands_that_hpo_takes() -> None:
+    recipe = (ROOT / "Makefile").read_text().replace("\\\n", " ").replace("../$(BIN)/hpo", "hpo")
+    within = re.findall(r"\$\$\((hpo [^|)]+)", recipe)
+    lines = re.findall(r"(?<=&& )hpo [^'\n]+", re.sub(r"\$\$\([^)]*\)", "0", recipe))
+    commands = [shlex.split(line)[1:] for line in (*within, *lines)]
+    for words in commands:
+        parse(words)
+    assert {words[0] for words in commands} == {"launch", "best", "finalize", "report", "dashboard", "trials"}
 
 
 @pytest.mark.parametrize("page", [ROOT / "README.md", *(ROOT / "docs").glob("*.md")], ids=name_of)
