@@ -128,6 +128,11 @@ def test_a_file_is_read_but_not_its_test_part(tmp_path: Path) -> None:
     assert (len(data.images), data.test_samples, data.label_names) == (40, 4000, ("tumour",))
 
 
+def test_a_val_part_without_samples_is_none(tmp_path: Path) -> None:
+    none = {"val_images": np.zeros((0, 8, 8), np.uint8), "val_labels": np.zeros((0, 1), np.uint8)}
+    assert not read_described(str(file(tmp_path / "mine.npz", **none)), tmp_path).is_validation.any()
+
+
 def test_nothing_of_the_test_part_but_its_size_is_told(tmp_path: Path) -> None:
     ones = file(tmp_path / "a.npz", test_labels=np.ones((12, 1), np.uint8))
     told = [json.loads(hpo_here("data", "describe", "a.npz", "--json", cwd=tmp_path).stdout)]

@@ -115,7 +115,7 @@ def test_a_positive_number_is_a_number() -> None:
         (("1", "0", "-1"), [], ("'-1' (1)", "--positive '-1'")),
         (("mel", "nv"), ["akiec"], ("'mel' (1)", "'akiec'")),
         (("1", "1"), [], ("'1' (2)", "both classes")),
-        (("nan", "1"), [], ("'nan' (1)",)),
+        (("nan", "1"), [], ("both classes",)),
     ],
 )
 def test_a_column_that_is_no_label_is_refused_with_its_values(
@@ -133,6 +133,12 @@ def test_empty_labels_are_told_with_file_and_line() -> None:
     told = problems_of(problems)
     assert "3.png (line 3)" in told
     assert "5.png (line 5)" in told
+
+
+def test_a_label_that_is_nan_is_empty_and_not_negative() -> None:
+    problems = Problems()
+    read_labels(rows_of("mel", "nv", "NaN"), ["label"], ["mel"], problems)
+    assert "4.png (line 4)" in problems_of(problems)
 
 
 def test_several_columns_are_several_labels() -> None:

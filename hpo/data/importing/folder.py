@@ -157,7 +157,8 @@ def _assembled(
             together, alike = _with_near_duplicates(groups, images, read, request.near_duplicates)
         test_share = DEFAULT_TEST_SHARE if request.test_share is None else request.test_share
         parts = drawn_parts(labels, together, request.val_share or 0.0, test_share, request.seed)
-        require_parts(parts, labels, "give another share or --seed, or more samples")
+        whole = "" if together is None else "; groups and near-duplicates stay whole"
+        require_parts(parts, labels, f"give another share or --seed, or more samples{whole}")
     else:
         parts = given_parts([row.part or "" for row in rows])
         require_parts(parts, labels, f"change the column {columns.part!r}, or draw parts with --split-column none")

@@ -23,15 +23,16 @@ def read_labels(
     Args:
         columns: names of the L columns.
         positive: values that are 1, all others are 0; none if the columns have 0 and 1.
-        problems: gets such columns, and empty cells.
+        problems: gets such columns, and cells that are empty or nan.
     """
     is_legal = True
     labels = np.zeros((len(rows), len(columns)), dtype=np.uint8)
     for number, column in enumerate(columns):
-        cells = [row.labels[number] for row in rows]
+        # NumPy and others write "nan" for a label that is not there, which must not become a negative one.
+        cells = ["" if row.labels[number].casefold() == "nan" else row.labels[number] for row in rows]
         for row, cell in zip(rows, cells, strict=True):
             if not cell:
-                problems.add("labels that are empty", f"{row.place}, column {column!r}")
+                problems.add("labels that are empty, or nan", f"{row.place}, column {column!r}")
         seen = Counter(cell for cell in cells if cell)
         value_of = _positives(seen, positive) if positive else _numbers(seen)
         if value_of is None:
