@@ -16,6 +16,8 @@ $(VENV)/.installed: pyproject.toml requirements.lock
 	$(BIN)/python -m pip install --quiet --no-compile --progress-bar off -c requirements.lock -e '.[dev,postgres,mysql,server,nifti,tensorboard]'
 	touch $@
 
+# Its own data folder, so that the log of test set accesses of an earlier demo does not stop this one.
+demo: export HPO_DATA_DIR := $(CURDIR)/demo-run
 demo: setup
 	rm -rf demo-run && mkdir demo-run
 	cd demo-run && ../$(BIN)/hpo launch digits-hard

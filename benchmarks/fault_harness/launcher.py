@@ -35,6 +35,6 @@ def _pretend(module: Any, **names: object) -> None:
 
 if __name__ == "__main__":
     _pretend(local_launch, load_data=lambda *_: range(500), Probe=_NoProbe)
-    _pretend(local_launch, _estimate=lambda *_: (None, 0.01), _log_estimate=lambda *_: None)
+    _pretend(local_launch, _estimate=lambda *_: (None, 0.01), _log_estimate=lambda *_: None, _ask=lambda *_: None)
     sys.executable = sys.argv.pop(1)
     main()

@@ -32,7 +32,7 @@ A build of PyTorch for CUDA has 560 MB more once it is loaded.
 
 SETTINGS = (
     *("scoring.rows=holdout", "budget.epochs=1", "search.first_rung=1"),
-    *("search.references=false", "search.sampler=random", "search.seed=6", "space.batch_size.choices=[32,1024]"),
+    *("search.references=false", "search.sampler=random", "search.seed=15", "space.batch_size.choices=[32,1024]"),
 )
 """Drawn by this seed: 32, 32, 1,024, 32, 1,024."""
 
