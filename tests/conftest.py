@@ -67,6 +67,16 @@ def _freeze() -> None:
     gc.freeze()
 
 
+@pytest.fixture(autouse=True)
+def no_log_handler_stays() -> Iterator[None]:
+    """A command that a test runs in this process logs to stderr, where the next test would see lines of its own."""
+    log = logging.getLogger("hpo")
+    handlers, level = log.handlers[:], log.level
+    yield
+    log.handlers[:] = handlers
+    log.setLevel(level)
+
+
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
     """The folder of real MedMNIST files: HPO_DATA_DIR, else shared/data beside the repository; else skips the test."""

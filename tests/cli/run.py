@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import logging
 import os
 import signal
 import subprocess
@@ -67,8 +66,6 @@ def _as_a_process(words: tuple[str, ...], cwd: Path, environment: dict[str, str]
     """What a process has and may change: its arguments, environment, folder and signals, and no program but hpo."""
     before = dict(os.environ), Path.cwd(), sys.argv, sys.modules["__main__"]
     handlers = {number: signal.getsignal(number) for number in SIGNALS}
-    log = logging.getLogger("hpo")
-    logs, level = log.handlers[:], log.level
     wanted = {**_kept(), **environment}
     os.environ.clear()
     os.environ.update(wanted)
@@ -84,8 +81,6 @@ def _as_a_process(words: tuple[str, ...], cwd: Path, environment: dict[str, str]
         sys.argv, sys.modules["__main__"] = before[2:]
         for number, handler in handlers.items():
             signal.signal(number, handler)
-        log.handlers[:] = logs
-        log.setLevel(level)
 
 
 def _kept() -> dict[str, str]:
