@@ -141,16 +141,7 @@ def finalize(
                 "--train-only trains them alone"
             )
         spec = network_spec(study, entries, protocol, folder)
-        have = {(network.entry, network.number) for network in networks}
-        lacking = {slot: one.name for slot, one in enumerate(wanted) if (one.entry, one.number) not in have}
-        planned = prepare_study(study, name or network_study_name(study.name), spec, lacking)
-        try:
-            train(planned.spec, planned.name)
-        finally:
-            # Also what was trained before an interruption is in its place afterwards.
-            networks = collect(wanted, folder)
-        if len(networks) < len(wanted):
-            _check_failures(planned, wanted)
+        networks = _train_lacking(study, name or network_study_name(study.name), spec, wanted, networks, train, folder)
     missing = len(wanted) - len(networks)
     if not missing:
         clean_up(wanted, folder)
@@ -160,6 +151,29 @@ def finalize(
     version = f"{commit}{' with uncommitted changes' if dirty else ''}"
     final = open_and_score(study, entries, protocol, networks, data, folder, version, reopen, device)
     return Finalization(folder, tuple(networks), 0, final, judge_final(final))
+
+
+def _train_lacking(
+    study: Study,
+    name: str,
+    spec: StudySpec,
+    wanted: Sequence[WantedNetwork],
+    networks: Sequence[Network],
+    train: Train,
+    folder: Path,
+) -> list[Network]:
+    """Have the networks that are not there yet trained by the workers of the study `name`, and return all there are."""
+    have = {(network.entry, network.number) for network in networks}
+    lacking = {slot: one.name for slot, one in enumerate(wanted) if (one.entry, one.number) not in have}
+    planned = prepare_study(study, name, spec, lacking)
+    try:
+        train(planned.spec, planned.name)
+    finally:
+        # Also what was trained before an interruption is in its place afterwards.
+        found = collect(wanted, folder)
+    if len(found) < len(wanted):
+        _check_failures(planned, wanted)
+    return found
 
 
 def _wanted_networks(study: Study, entries: Sequence[Entry], protocol: Protocol, data: Path) -> list[WantedNetwork]:
