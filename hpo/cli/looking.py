@@ -23,7 +23,7 @@ def look_into_database(storage: str | None) -> Database:
 
 
 def look_at_study(name: str | None, storage: str | None, *, outage: float = LOOKING_SECONDS) -> Study:
-    """Open the study `name`; without a name, the only one of the database.
+    """Open the study `name`; without a name, the only one of the database, beside its confirmation and other plans.
 
     Raises:
         UsageError: without a name, if there are several, with their names.
@@ -32,7 +32,9 @@ def look_at_study(name: str | None, storage: str | None, *, outage: float = LOOK
     if name is not None:
         return open_named_study(name, storage, outage=outage)
     database = open_database(resolve_address(storage), create=False, outage=outage)
-    names = [row.name for row in list_studies(database)]
+    rows = list_studies(database)
+    found = {row.name for row in rows}
+    names = [row.name for row in rows if row.search not in found]
     if not names:
         raise StudyNotFoundError(f"{database.address} has no study yet; create the first with `hpo launch`")
     if len(names) > 1:

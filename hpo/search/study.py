@@ -120,12 +120,14 @@ class StudyRow:
     """One line of the list of studies.
 
     Attributes:
+        search: see `planned_search`.
         trials: the budget.
         created_at: seconds since 1970.
     """
 
     name: str
     dataset: str
+    search: str | None
     trials: int
     finished: int
     created_at: float
@@ -258,7 +260,10 @@ def list_studies(database: Database) -> list[StudyRow]:
     """Return all studies of hpo in the database, oldest first."""
     query = hpo_studies(schema.studies).order_by(schema.studies.c.study_id)
     rows = database.read(lambda connection: connection.execute(query).all())
-    return [StudyRow(row.name, dataset_of(row.spec), row.trials, row.finished, row.created_at) for row in rows]
+    return [
+        StudyRow(row.name, dataset_of(row.spec), planned_search(row.spec), row.trials, row.finished, row.created_at)
+        for row in rows
+    ]
 
 
 def find_study(database: Database, study_id: int) -> Study:

@@ -116,6 +116,11 @@ def test_a_name_may_be_left_out_where_there_is_one_study(tmp_path: Path) -> None
         run = hpo_here(command, "--json", cwd=tmp_path)
         assert (run.returncode, run.stderr) == (0, "")
     assert json.loads(hpo_here("status", "--json", cwd=tmp_path).stdout)["name"] == "digits"
+    database = open_database(resolve_address(f"sqlite:///{tmp_path}/hpo.sqlite3"), create=False)
+    plan = make_plan().model_copy(update={"search": "digits"})
+    create_or_open(database, "digits-confirm", make_confirmation(plan))
+    database.close()
+    assert json.loads(hpo_here("status", "--json", cwd=tmp_path).stdout)["name"] == "digits", "of a search and its own"
     assert hpo_here(*made, "--name", "two words", cwd=tmp_path).returncode == 0
     several = hpo_here("status", cwd=tmp_path)
     assert several.returncode == 2
