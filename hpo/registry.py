@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Any, Generic, TypeVar, overload
 
 from hpo.errors import UsageError, did_you_mean
+from hpo.text import brief
 
 GROUP = "hpo.plugins"
 """Entry points of this group name a module that registers when it is imported, or a function that registers."""
@@ -163,7 +164,7 @@ class Registry(Generic[T]):
         if (member := self._member(name)) is not None:
             return Entry(name, member, name)
         if name not in self:
-            raise UsageError(f"unknown {self.kind} {name!r}{did_you_mean(name, self._entries)}")
+            raise UsageError(f"unknown {self.kind} {brief(name)}{did_you_mean(name, self._entries)}")
         return self._entries[name]
 
     def find(self, name: str) -> T:

@@ -17,6 +17,7 @@ from hpo.data.own import read_own
 from hpo.errors import DataError, UsageError
 from hpo.study.catalogue import find_dataset, is_dataset, own_dataset
 from hpo.study.spec import Scoring
+from tests.mention import unmentioned
 from tests.own_files import own_file
 
 
@@ -98,8 +99,9 @@ def test_one_label_of_many_classes_is_trained_against_the_rest(tmp_path: Path) -
         assert dataset.own is not None
         assert dataset.own.label_names == ("c",)
         assert np.array_equal(development.labels[:20, 0], np.arange(20) % 4 == 2)
-    with pytest.raises(UsageError, match="there are 0, 1, 2, 3"):
+    with pytest.raises(UsageError) as error:
         read_own(f"{path}:7")
+    assert unmentioned(error.value, 0, 1, 2, 3) == []
 
 
 def test_one_of_several_labels(tmp_path: Path) -> None:
@@ -109,8 +111,9 @@ def test_one_of_several_labels(tmp_path: Path) -> None:
     assert np.array_equal(load_development(one, tmp_path).labels[:, 0], load_development(every, tmp_path).labels[:, 1])
     with pytest.raises(UsageError):
         read_own(f"{path}:3")
-    with pytest.raises(UsageError, match="did you mean"):
+    with pytest.raises(UsageError) as error:
         read_own(f"{path}:zz")
+    assert unmentioned(error.value, "zz", "z") == []
 
 
 @pytest.mark.parametrize(
@@ -156,25 +159,26 @@ def test_images_of_another_shape_or_too_large_are_refused_with_what_to_do(
 
 
 def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="does not exist"):
-        read_own(str(tmp_path / "gone.npz"))
-    with pytest.raises(UsageError, match="is a folder"):
-        find_dataset(str(tmp_path))
-    with pytest.raises(UsageError, match="rename it"):
-        find_dataset("MINE.NPZ")
-    for name in ("", "x" * 5000):
-        with pytest.raises(UsageError, match="unknown dataset"):
-            find_dataset(name)
     (tmp_path / "text.npz").write_text("no archive")
-    with pytest.raises(DataError, match="not an npz archive"):
-        read_own(str(tmp_path / "text.npz"))
+    for name in ("gone.npz", "text.npz"):
+        with pytest.raises(DataError) as error:
+            read_own(str(tmp_path / name))
+        assert unmentioned(error.value, tmp_path / name) == []
+    for name, fact in ((str(tmp_path), tmp_path), ("MINE.NPZ", ".npz")):
+        with pytest.raises(UsageError) as wrong:
+            find_dataset(name)
+        assert unmentioned(wrong.value, fact) == []
+    for name in ("", "x" * 5000):
+        with pytest.raises(UsageError) as wrong:
+            find_dataset(name)
+        assert len(str(wrong.value)) < 1000
 
 
 def test_one_label_of_several_may_have_one_class(tmp_path: Path) -> None:
     labels = np.stack([np.arange(20) % 2, np.zeros(20, int)], axis=1)
     path = own_file(tmp_path / "mine.npz", rows=(20, 0, 0), train_labels=labels)
     assert read_own(str(path)).columns == 2
-    with pytest.raises(DataError, match="the same labels"):
+    with pytest.raises(DataError):
         read_own(f"{path}:1")
 
 
@@ -220,14 +224,16 @@ def test_a_file_that_was_damaged_from_the_start_is_not_asked_for_again(tmp_path:
     path.write_bytes(content[: images + 200] + bytes([content[images + 200] ^ 1]) + content[images + 201 :])
     dataset = find_dataset(str(path))
     assert len(load_development(dataset, tmp_path)) == 28
-    with pytest.raises(DataError, match="as it was when the study was created"):
+    with pytest.raises(DataError) as error:
         _load(dataset, tmp_path, ("test",))
+    assert unmentioned(error.value, "test_images") == []
+    assert unmentioned(error.value, "--data-dir") == ["--data-dir"], "no other file would be right"
 
 
 def test_a_changed_file_is_refused(tmp_path: Path) -> None:
     own = read_own(str(own_file(tmp_path / "mine.npz")))
     own_file(tmp_path / "mine.npz", seed=1)
-    with pytest.raises(DataError, match="has changed since the study was created"):
+    with pytest.raises(DataError):
         load_development(own_dataset(own), tmp_path)
     assert file_state(own_dataset(own), tmp_path).state == "altered"
 

@@ -81,7 +81,7 @@ def test_without_val_nothing_needs_official_validation_samples(tmp_path: Path) -
     assert all(start.values.get("resplit") != "official" for start in spec.start)
     assert {config.resplit for config in baselines(spec).values()} == {"holdout"}
     for wrong in ("scoring.rows=official", "fixed.resplit=official", 'space.resplit.choices=["none", "grouped"]'):
-        with pytest.raises(StudyFileError, match="has no val_images"):
+        with pytest.raises(StudyFileError, match="val_images"):
             default_spec(path, (wrong,))
 
 
