@@ -118,7 +118,8 @@ def test_images_of_equal_thumbnails_are_not_identical() -> None:
 def test_a_file_is_read_but_not_its_test_part(tmp_path: Path) -> None:
     """Images of the test part are damaged here, which only a reader of them would notice."""
     many = RANDOM.integers(0, 256, (4000, 8, 8), dtype=np.uint8)
-    path = file(tmp_path / "mine.npz", label_names=np.array(["tumour"]), test_images=many)
+    labels = np.arange(4000, dtype=np.uint8)[:, None] % 2
+    path = file(tmp_path / "mine.npz", label_names=np.array(["tumour"]), test_images=many, test_labels=labels)
     content = bytearray(path.read_bytes())
     whole = many.tobytes()
     place = bytes(content).index(whole)
@@ -134,10 +135,11 @@ def test_a_val_part_without_samples_is_none(tmp_path: Path) -> None:
 
 
 def test_nothing_of_the_test_part_but_its_size_is_told(tmp_path: Path) -> None:
-    ones = file(tmp_path / "a.npz", test_labels=np.ones((12, 1), np.uint8))
+    few = (np.arange(12) < 2).astype(np.uint8)[:, None]
+    ones = file(tmp_path / "a.npz", test_labels=1 - few)
     told = [json.loads(hpo_here("data", "describe", "a.npz", "--json", cwd=tmp_path).stdout)]
     with np.load(ones) as arrays:
-        others = {**arrays, "test_labels": np.zeros((12, 1), np.uint8), "test_images": 255 - arrays["test_images"]}
+        others = {**arrays, "test_labels": few, "test_images": 255 - arrays["test_images"]}
     np.savez(ones, **others)
     told.append(json.loads(hpo_here("data", "describe", "a.npz", "--json", cwd=tmp_path).stdout))
     assert told[0] == told[1]
