@@ -39,11 +39,17 @@ def test_the_network_of_a_killed_worker_is_trained_by_another_bit_for_bit(any_ur
     study = open_study(database, "digits-final")
     address = any_url.render_as_string(hide_password=False)
     command = [sys.executable, "-m", "hpo", "worker", "digits-final", "--storage", address, "--device", "cpu"]
-    workers = [
-        subprocess.Popen([*command, "--worker-name", name], cwd=tmp_path, stderr=subprocess.DEVNULL) for name in "ab"
-    ]
+    environment = {"a": os.environ | {"HOLD_FOLDER": str(tmp_path), "HOLD_NETWORK": "0"}, "b": dict(os.environ)}
+
+    def start(name: str) -> subprocess.Popen[bytes]:
+        arguments = [*command, "--worker-name", name]
+        return subprocess.Popen(arguments, cwd=tmp_path, env=environment[name], stderr=subprocess.DEVNULL)
+
+    workers = [start("a")]
     try:
-        until(lambda: {one.worker for one in read_status(study).running if one.epoch} == {"a", "b"}, 300)
+        until(lambda: any(tmp_path.glob("held-*")), 300)
+        workers.append(start("b"))
+        until(lambda: read_status(study).finished or len(read_status(study).running) == 2, 300)
         os.kill(workers[0].pid, signal.SIGKILL)
         assert workers[1].wait(timeout=600) == 0
     finally:
