@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: setup demo check test lint types imports fast lock clean
+.PHONY: setup demo campaign check test lint types imports fast lock clean
 
 setup: $(VENV)/.installed
 
@@ -27,6 +27,11 @@ demo: setup
 	@printf '%s\n' '' 'report      open demo-run/hpo-results/digits-hard/report.html in a browser' \
 		'dashboard   cd demo-run && ../$(BIN)/hpo dashboard digits-hard' \
 		'all trials  cd demo-run && ../$(BIN)/hpo trials digits-hard'
+
+# Goes on with a data set's whole study where it was stopped: `make campaign HOURS=8 DATASET=pneumonia ARGS='--trials 60'`.
+campaign: DATASET ?= breast
+campaign: setup
+	benchmarks/campaign.sh $(DATASET) $(ARGS)
 
 check: lint types imports fast
 
@@ -52,4 +57,4 @@ lock:
 		--extra dev --extra postgres --extra mysql --extra server --extra nifti --extra tensorboard --upgrade --no-emit-index-url --no-annotate --no-header -o requirements.lock
 
 clean:
-	rm -rf $(VENV) demo-run
+	rm -rf $(VENV) demo-run campaign-run

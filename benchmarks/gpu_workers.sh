@@ -5,7 +5,7 @@
 #
 #   HPO_STORAGE=sqlite:///run/gpu.sqlite3 OUT=run SECONDS_IN_ALL=300 HPO_DATA_DIR=data benchmarks/gpu_workers.sh STUDY...
 #
-# WORKERS: 8 unless given. DEVICE: cuda unless given. OUT/logs has the workers' logs.
+# WORKERS: 8 unless given; behind with_mps.sh their kernels run at the same time. DEVICE: cuda unless given. OUT/logs has the workers' logs.
 set -uo pipefail
 WORKERS=${WORKERS:-8}
 PYTHON=${PYTHON:-python3}

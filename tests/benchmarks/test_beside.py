@@ -94,6 +94,6 @@ def test_share_and_hours_are_those_of_the_finished_trials() -> None:
 
 def test_the_script_for_a_gpu_calls_commands_that_exist() -> None:
     script = Path("benchmarks/gpu.sh").read_text()
-    names = {word for word in script.split() if word.startswith("benchmarks/") and word.endswith(".py")}
+    names = {word for word in script.split() if word.startswith("benchmarks/") and word.endswith((".py", ".sh"))}
     assert names
     assert all(Path(name).exists() for name in names)

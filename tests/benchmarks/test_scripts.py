@@ -1,0 +1,115 @@
+"""The shell scripts around the product, with a Python and a service of the tests' own in place of what they start."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.wait import until
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+PYTHON = f"""#!/bin/bash
+[ "$1" = -c ] && exec {sys.executable} "$@"
+shift 2
+echo "$1" >>"$LOG"
+file=${{HPO_STORAGE#sqlite:///}}
+case $1 in
+launch) cat "$file" >>"$LOG" 2>/dev/null; echo trials >>"$file" ;;
+confirm) [ -z "$HANG" ] || sleep 1000 ;;
+finalize) mkdir -p "$WORK/results/models"; touch "$WORK/results/final.json" ;;
+esac
+if [ "$1 $2" = "db backup" ]; then cp "$file" "$3"; fi
+[ "$1" != "$FAILS" ] || exit 7
+"""
+
+
+def script(folder: Path, name: str, text: str) -> Path:
+    path = folder / name
+    path.write_text(text)
+    path.chmod(0o755)
+    return path
+
+
+def campaign(folder: Path, **environment: str) -> tuple[int, list[str]]:
+    """Run it on made-up commands of hpo; return its exit code, and the commands with what the first read."""
+    log = folder / "log"
+    log.unlink(missing_ok=True)
+    own = {"PYTHON": str(script(folder, "python", PYTHON)), "WORK": str(folder / "work"), "KEEP": str(folder / "keep")}
+    command = [str(BENCHMARKS / "campaign.sh"), "digits"]
+    done = subprocess.run(command, env=os.environ | own | {"LOG": str(log)} | environment, timeout=300, check=False)
+    return done.returncode, log.read_text().split()
+
+
+def test_a_campaign_goes_from_the_search_to_sealed_networks_and_saves_its_database(tmp_path: Path) -> None:
+    assert campaign(tmp_path) == (0, ["launch", "confirm", "finalize", "db", "status"])
+    assert (tmp_path / "keep" / "campaign.sqlite3").read_text() == "trials\n"
+    assert not (tmp_path / "keep" / "campaign").exists()
+
+
+def test_a_reason_opens_the_test_set_and_keeps_the_result_without_networks(tmp_path: Path) -> None:
+    code, commands = campaign(tmp_path, OPEN="the first one")
+    assert (code, commands[3:5]) == (0, ["finalize", "report"])
+    assert [path.name for path in (tmp_path / "keep" / "campaign").iterdir()] == ["final.json"]
+
+
+def test_a_campaign_goes_on_from_what_was_kept_on_another_machine(tmp_path: Path) -> None:
+    (tmp_path / "keep").mkdir()
+    (tmp_path / "keep" / "campaign.sqlite3").write_text("kept\n")
+    assert campaign(tmp_path)[1][:2] == ["launch", "kept"]
+    assert campaign(tmp_path)[1][:3] == ["launch", "kept", "trials"]
+
+
+def test_a_command_that_fails_ends_a_campaign_with_its_code(tmp_path: Path) -> None:
+    assert campaign(tmp_path, FAILS="confirm") == (7, ["launch", "confirm", "db", "status"])
+
+
+def test_a_campaign_whose_time_is_over_saves_and_says_that_something_is_left(tmp_path: Path) -> None:
+    code, commands = campaign(tmp_path, HANG="yes", HOURS=str(12 / 3600))
+    assert (code, commands[0], commands[-2:]) == (124, "launch", ["db", "status"])
+    assert "finalize" not in commands
+    assert (tmp_path / "keep" / "campaign.sqlite3").exists()
+
+
+SERVICE = """#!/bin/bash
+if [ "$1" = -d ]; then touch "$CUDA_MPS_PIPE_DIRECTORY/runs"; exit "$BROKEN"; fi
+read -r said; echo "$said" >>"$LOG"
+"""
+
+
+@pytest.mark.parametrize("broken", ["0", "1"])
+def test_the_service_of_a_command_runs_no_longer_than_it(tmp_path: Path, broken: str) -> None:
+    script(tmp_path, "nvidia-cuda-mps-control", SERVICE)
+    log = tmp_path / "log"
+    environment = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}", "BROKEN": broken, "LOG": str(log)}
+    environment |= {"PYTHON": "true", "FOUND": str(tmp_path / "found")}
+    command = [str(BENCHMARKS / "with_mps.sh"), "bash", "-c", 'echo "$CUDA_MPS_PIPE_DIRECTORY" >"$FOUND"; exit 5']
+    assert subprocess.run(command, env=environment, timeout=300, check=False).returncode == 5
+    folder = (tmp_path / "found").read_text().strip()
+    assert bool(folder) is (broken == "0")
+    assert not folder or not Path(folder).exists()
+    assert set(log.read_text().split()) == {"quit"}
+
+
+def test_without_the_service_a_command_runs_by_itself(tmp_path: Path) -> None:
+    environment = os.environ | {"PATH": "/usr/bin:/bin"}
+    command = [str(BENCHMARKS / "with_mps.sh"), "bash", "-c", 'exit "${CUDA_MPS_PIPE_DIRECTORY:-4}"']
+    assert subprocess.run(command, env=environment, timeout=300, check=False).returncode == 4
+
+
+def test_a_signal_reaches_the_command_under_the_service(tmp_path: Path) -> None:
+    script(tmp_path, "nvidia-cuda-mps-control", SERVICE)
+    environment = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}", "BROKEN": "0", "LOG": str(tmp_path / "log")}
+    ready = tmp_path / "ready"
+    waits = f'trap "exit 6" TERM; touch {ready}; while :; do sleep 0.01; done'
+    with subprocess.Popen(
+        [str(BENCHMARKS / "with_mps.sh"), "bash", "-c", waits], env=environment | {"PYTHON": "true"}
+    ) as started:
+        until(ready.exists)
+        started.send_signal(signal.SIGTERM)
+        assert started.wait(timeout=300) == 6
