@@ -48,7 +48,13 @@ stage() {
     local left=$((END - $(date +%s)))
     [ "$left" -lt "$LEAST_SECONDS" ] && exit 124
     echo "campaign: hpo $1, at most $left s"
-    timeout --signal=INT --kill-after=60 "$left" nice -n 19 "$PYTHON" -m hpo "$@" || exit $?
+    timeout --signal=INT --kill-after=180 "$left" nice -n 19 "$PYTHON" -m hpo "$@"
+    code=$?
+    case $code in
+    0) ;;
+    124 | 130 | 137) exit 124 ;;
+    *) exit "$code" ;;
+    esac
 }
 
 common=(--workers "${WORKERS:-1}" --device "$DEVICE" --log-dir "$WORK/logs" --yes)
