@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from hpo.data.files import load_arrays
 from hpo.data.groups import Groups, given_groups
-from hpo.study.catalogue import find_dataset
+from hpo.study.catalogue import Dataset, find_dataset
 
 _DEVELOPMENT = ("train", "val")
 
@@ -56,16 +56,20 @@ def read_described(name: str, folder: Path) -> Described:
     parts = [part for part in _DEVELOPMENT if f"{part}_images" in arrays]
     counts = [len(arrays[f"{part}_labels"]) for part in parts]
     has_groups = all(f"{part}_groups" in arrays for part in parts)
-    names = dataset.own.label_names if dataset.own is not None else ()
-    numbered = tuple(f"label {number}" for number in range(dataset.labels)) if dataset.labels > 1 else ("label",)
     return Described(
         name=dataset.name if dataset.own is None else dataset.own.name,
         images=np.concatenate([arrays[f"{part}_images"] for part in parts]),
         labels=np.concatenate([arrays[f"{part}_labels"] for part in parts]),
         is_validation=np.repeat([part == "val" for part in parts], counts),
         dimensions=dataset.dimensions,
-        label_names=names or numbered,
+        label_names=shown_labels(dataset),
         groups=given_groups(*(arrays[f"{part}_groups"] for part in parts)) if has_groups else None,
         near_duplicates=dataset.near_duplicates,
         test_samples=dataset.rows[2] or None,
     )
+
+
+def shown_labels(dataset: Dataset) -> tuple[str, ...]:
+    """Return a name of each label, for people: that of the file, or its number."""
+    numbered = tuple(f"label {number}" for number in range(dataset.labels)) if dataset.labels > 1 else ("label",)
+    return (dataset.own.label_names if dataset.own is not None else ()) or numbered

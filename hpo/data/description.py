@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hpo.data.described import Described
 from hpo.data.duplicates import Pairs, Progress, near_duplicates, unseen
@@ -106,7 +108,10 @@ def describe(data: Described, look_for_duplicates: bool = True, progress: Progre
         near_duplicates=twins,
         warnings=(),
     )
-    return replace(found, warnings=(*_label_warnings(data), *_group_warnings(data), *_image_warnings(found)))
+    labels = label_warnings(data.labels, data.label_names, Scoring().folds)
+    return replace(
+        found, warnings=(*labels, *_group_warnings(data), *pixel_warnings(lows, highs), *_pair_warnings(twins))
+    )
 
 
 def _parts(data: Described) -> tuple[PartCount, ...]:
@@ -138,9 +143,10 @@ def _twins(data: Described, threshold: float, progress: Progress) -> Twins:
     )
 
 
-def _label_warnings(data: Described) -> list[str]:
-    lines, count, folds = [], len(data.labels), Scoring().folds
-    for name, positives in zip(data.label_names, data.labels.sum(axis=0, dtype=np.int64), strict=True):
+def label_warnings(labels: NDArray[np.uint8], names: Sequence[str], folds: int) -> list[str]:
+    """Return what may go wrong with the labels, (N, L), of a development set that is scored on so many folds."""
+    lines, count = [], len(labels)
+    for name, positives in zip(names, labels.sum(axis=0, dtype=np.int64), strict=True):
         rarer = min(int(positives), count - int(positives))
         kind = "positives" if rarer == positives else "negatives"
         if rarer == 0:
@@ -170,13 +176,18 @@ def _group_warnings(data: Described) -> list[str]:
     return lines
 
 
-def _image_warnings(found: Description) -> list[str]:
+def pixel_warnings(lows: NDArray[np.uint8], highs: NDArray[np.uint8]) -> list[str]:
+    """Return what may go wrong with images whose lowest and highest pixels, (N,) each, are these."""
+    lines, constant = [], int((lows == highs).sum())
+    if highs.max() < _DARK:
+        lines.append(f"pixels are at most {highs.max()} of 255: `hpo data import --window` stretches them")
+    if constant:
+        lines.append(f"{constant:,} of {lows.size:,} images have one value in all pixels")
+    return lines
+
+
+def _pair_warnings(twins: Twins | None) -> list[str]:
     lines = []
-    if found.highest < _DARK:
-        lines.append(f"pixels are at most {found.highest} of 255: `hpo data import --window` stretches them")
-    if found.constant_images:
-        lines.append(f"{found.constant_images:,} images have one value in all pixels")
-    twins = found.near_duplicates
     if twins is not None and twins.exact_conflicts:
         lines.append(f"{twins.exact_conflicts:,} pairs of identical images have different labels: one of two is wrong")
     if twins is not None and twins.across:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
-from hpo.errors import DeclinedError, StorageError, StudyNotFoundError, UsageError
+from hpo.errors import DataError, DeclinedError, StorageError, StudyNotFoundError, UsageError
 from hpo.launch.backends.base import BACKENDS, LaunchRequest, Submission
 from hpo.revision import code_version
 from hpo.search.admin.studies import delete_study
@@ -57,8 +57,9 @@ def launch(
         extend: whether the space of a study that exists becomes that of `spec`, if that is wider.
 
     Raises:
-        UsageError, DataError, StorageError, StudyConflictError, DeviceError, OutputError: before anything is trained.
-        DeclinedError: if `request.agrees` says no; a study that was created for this launch is deleted again.
+        UsageError, DataError, StorageError, StudyConflictError, DeviceError, OutputError: before anything is trained;
+            after a DataError or DeclinedError no study is left that was created for this launch.
+        DeclinedError: if `request.agrees` says no.
         WorkersFailedError: if local workers ended with an error.
     """
     check_reporters(request.reporters)
@@ -76,8 +77,8 @@ def launch(
             return Launched(study, is_done=True)
         try:
             submission = backend.submit(study, request)
-        except DeclinedError:
-            # It would refuse the cheaper settings that were advised.
+        except (DeclinedError, DataError):
+            # It would refuse the cheaper settings, or the other file, that were advised.
             if is_new:
                 delete_study(study.database, study.name, alone=True)
             raise

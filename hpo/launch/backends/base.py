@@ -192,22 +192,25 @@ class Backend(ABC):
 
 
 def load_data(spec: StudySpec, request: LaunchRequest) -> Development:
-    """Load the development set of a study, downloaded if it is not there; say what is amiss with how it is divided.
+    """Load the development set of a study, downloaded if it is not there; say what is amiss with it.
 
     Raises:
-        DataError: if the data are missing, altered, misshapen or unreachable.
+        DataError: if the data are missing, altered, misshapen or unreachable, or cannot train and score the study.
         OutputError: if they cannot be written.
     """
     from hpo.data.development import load_development
     from hpo.data.folds import official_crossings
     from hpo.data.missing import fetch_missing
     from hpo.data.others import check_others
+    from hpo.launch.suitability import check_suitability
 
     fetch_missing((spec.data, *spec.other_datasets()), request.data_dir, request.downloading)
     check_others(spec.other_datasets(), request.data_dir)
     development = load_development(spec.data, request.data_dir, spec.scoring.groups)
     if note := official_crossings(development, spec.scoring):
         _log.info(note)
+    for note in check_suitability(development, spec):
+        _log.info(f"caution: {note}")
     return development
 
 
