@@ -10,7 +10,7 @@ HpoError                    base class                                          
     DeviceError             the requested device is missing or too small         8
     OutputError             a file or folder cannot be written, or disk full     9
     DeclinedError           somebody was asked, and said no                    130
-    StudyStoppedError       too many trials failed because of their settings    10
+    StudyStoppedError       too many trials, or all, failed by their settings   10
     WorkersFailedError      local workers failed or were killed                  that of the worker; 8 if killed
 
 Exit code 0 means success, 1 an internal error (a bug), 130 interrupted.
@@ -94,7 +94,7 @@ class DeclinedError(HpoError):
 
 
 class StudyStoppedError(HpoError):
-    """Too many trials of a study failed because of their own settings."""
+    """Too many trials of a study failed because of their own settings, or all of a study that is done."""
 
     exit_code = 10
 

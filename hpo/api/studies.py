@@ -159,6 +159,7 @@ def launch(
         UsageError, StudyFileError, DataError, StorageError, StudyConflictError, DeviceError, OutputError: before
             anything is trained.
         WorkersFailedError: if local workers ended with an error.
+        StudyStoppedError: if the trials are finished and all of them failed, with the reason of the first.
 
     Example:
         >>> import hpo

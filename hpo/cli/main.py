@@ -134,7 +134,7 @@ Exit codes:
   1 internal error                7 the study exists with another spec
   2 wrong command line            8 device not there
   3 errors in a study file        9 cannot write, or disk full
-  4 data missing or altered      10 too many trials failed
+  4 data missing or altered      10 too many, or all, trials failed
   5 database out of reach       130 interrupted
 """
 

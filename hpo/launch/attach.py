@@ -11,9 +11,11 @@ from hpo.control import Stop, StopReason, StopWatch
 from hpo.data.folder import data_folder
 from hpo.launch.allocation import Allocation, current_allocation
 from hpo.launch.backends.local import checkpoint_folder
+from hpo.launch.failed import check_failed
 from hpo.outcome.network_training import trainer_of
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import open_database
+from hpo.search.queries.status import read_status
 from hpo.search.queue.workers import this_process
 from hpo.search.study import open_study
 from hpo.search.worker.deadline import Deadline
@@ -78,7 +80,8 @@ def attach(
         reporters: NAME or NAME=TARGET of each that is told of the trials; one that cannot be made is a warning.
 
     Raises:
-        StudyStoppedError, StudyNotFoundError, StorageError, DataError, DeviceError.
+        StudyStoppedError: if too many trials failed; without a `parent`, which says so itself, if all of them did.
+        StudyNotFoundError, StorageError, DataError, DeviceError.
     """
     allocation = current_allocation()
     set_up_process(threads or (max(1, usable_cores() // sharing) if sharing > 1 else None))
@@ -106,6 +109,8 @@ def attach(
         )
     counts = f"{summary.finished} trials finished, {summary.pruned} pruned, {summary.failed} failed"
     _log.info("%s; %s", counts, summary.description)
+    if summary.ended == "done" and parent is None:
+        check_failed(study, read_status(study))
     # A signal received after the refused allocation still ends the worker.
     needs_restart = (
         summary.ended is StopReason.MEMORY and StopReason.SIGNAL not in stop and StopReason.PARENT not in stop

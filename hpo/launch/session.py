@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 from hpo.errors import DataError, DeclinedError, StorageError, StudyNotFoundError, UsageError
 from hpo.launch.backends.base import BACKENDS, LaunchRequest, Submission
+from hpo.launch.failed import check_failed
 from hpo.revision import code_version
 from hpo.search.admin.studies import delete_study
 from hpo.search.admin.widening import widen
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import open_database
-from hpo.search.queries.status import read_status
+from hpo.search.queries.status import StudyStatus, read_status
 from hpo.search.study import BudgetRule, Study, create_or_open, open_named_study
 from hpo.search.worker.reporter import check_reporters
 from hpo.study.spec import StudySpec
@@ -61,6 +62,7 @@ def launch(
             after a DataError or DeclinedError no study is left that was created for this launch.
         DeclinedError: if `request.agrees` says no.
         WorkersFailedError: if local workers ended with an error.
+        StudyStoppedError: if the trials are finished and all of them failed.
     """
     check_reporters(request.reporters)
     with BACKENDS.find(on)() as backend:
@@ -73,6 +75,7 @@ def launch(
             _log.info(f"caution: {spec.data.caution}")
         status = read_status(study)
         if status.is_done and not request.sets_trials:
+            _check_failed(study, status, request)
             _log.info(f"nothing is left to do; more trials: a larger --trials; hpo best {shell(study.name)}")
             return Launched(study, is_done=True)
         try:
@@ -87,7 +90,17 @@ def launch(
         status = read_status(study)
         if not status.is_done:
             _log.info(f"stopped: {status.finished} of {status.budget} trials finished; the same command continues")
+        _check_failed(study, status, request)
         return Launched(study, submission, is_done=status.is_done)
+
+
+def _check_failed(study: Study, status: StudyStatus, request: LaunchRequest) -> None:
+    """Raise StudyStoppedError if all trials have failed; say why some have."""
+    # Of final networks each one counts, and `finalize` names those that failed.
+    if study.spec.plan is not None and study.spec.plan.final is not None:
+        return
+    if note := check_failed(study, status, request.log_dir / study.folder):
+        _log.info(note)
 
 
 def _exists(request: LaunchRequest) -> bool:
