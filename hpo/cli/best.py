@@ -12,6 +12,8 @@ from hpo.cli.render.trials import ranked_table
 from hpo.search.queries.tables import ranked_rows
 from hpo.search.queries.trials import read_best
 
+_COUNTED = "hpo best STUDY --count N"
+
 
 @click.command()
 @optional_study_argument
@@ -26,14 +28,14 @@ def best(study_name: str | None, count: int, storage: str | None, as_json: bool,
     """
     check_formats(as_json=as_json, csv_file=csv_file)
     if csv_file is not None:
-        study = look_at_study(study_name, storage)
+        study = look_at_study(study_name, storage, number_in=_COUNTED)
         write_csv(csv_file, ranked_rows(study, read_best(study, count)))
         return
 
     # Imported late: scipy takes a while, which --help and completion need not wait for.
     from hpo.outcome.selection import with_correction
 
-    study = look_at_study(study_name, storage)
+    study = look_at_study(study_name, storage, number_in=_COUNTED)
     ranking = with_correction(study, read_best(study, count))
     if as_json:
         print_json(ranking)

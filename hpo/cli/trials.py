@@ -34,7 +34,7 @@ def trials(
     curve of one, a row for each epoch.
     """
     check_formats(as_json=as_json, csv_file=csv_file)
-    study = look_at_study(study_name, storage)
+    study = look_at_study(study_name, storage, number_in="hpo trials STUDY N")
     if csv_file is not None:
         _write_csv(study, number, csv_file)
         return

@@ -96,9 +96,7 @@ def _made(search: Study, name: str, wishes: Wishes) -> Preparation:
     candidates = choose_candidates(search, top, per_family)
     found = sum(not candidate.is_reference for candidate in candidates)
     if not found:
-        raise UsageError(
-            f"study {search.name} has no complete trial besides the baselines: there is nothing to confirm"
-        )
+        raise UsageError(f"study {search.name} has nothing to confirm: {_why_nothing(search, status)}")
     seeds = wishes.seeds or rules.seeds
     plan = Plan(
         search=search.name,
@@ -109,6 +107,20 @@ def _made(search: Study, name: str, wishes: Wishes) -> Preparation:
     )
     notes = [*_notes(search, status, wishes, top, found), *_family_notes(search, plan), *warnings(search, candidates)]
     return Preparation(planned_spec(search.spec, name, plan, seeds), notes)
+
+
+def _why_nothing(search: Study, status: StudyStatus) -> str:
+    """Say why a search has no configuration to confirm, and how it comes to one."""
+    name = shell(search.name)
+    counts = f"of {status.finished} finished trials {status.pruned} were pruned and {status.failed} failed"
+    if status.complete:
+        counts += f", and the {status.complete} that are complete are baselines, or equal to one"
+    if not status.is_done:
+        left = status.budget - status.finished
+        return f"{counts}; train the {left} that are left by `hpo worker {name}`, or by the launch of this study again"
+    return (
+        f"{counts}; `hpo trials {name}` has the reasons, and a launch with more --trials than {status.budget} goes on"
+    )
 
 
 def planned_spec(spec: StudySpec, name: str, plan: Plan, seeds: int) -> StudySpec:

@@ -17,6 +17,7 @@ from hpo.outcome.report.gather import gather
 from hpo.outcome.winner import confirmed
 from hpo.search.admin.studies import rename_study
 from hpo.search.database.database import Database
+from hpo.search.queries.status import read_status
 from hpo.search.queries.trials import read_best
 from hpo.search.queue.claiming import claim
 from hpo.search.queue.workers import this_process
@@ -151,6 +152,20 @@ def test_a_search_without_a_complete_trial_has_nothing_to_confirm(database: Data
         prepare_confirmation(search, NAME, Wishes())
     assert unmentioned(refused.value, "search") == []
     assert unmentioned(refused.value, "`hpo stop search`") != []
+    assert unmentioned(refused.value, "`hpo worker search`", 6) == []
+
+
+def test_a_search_that_ended_without_a_configuration_to_confirm_says_what_became_of_its_trials(
+    database: Database,
+) -> None:
+    search = create_or_open(database, "search", _spec(4))
+    of_search = search.spec.fixed["schedule"]
+    run_worker(search, identity=this_process("w"), train=FakeTrainer(fails=lambda config: config.schedule == of_search))
+    found = read_status(search)
+    assert (found.complete, found.failed) == (2, 2)
+    with pytest.raises(UsageError) as refused:
+        prepare_confirmation(search, NAME, Wishes())
+    assert unmentioned(refused.value, found.failed, found.pruned, 4, "--trials") == []
 
 
 def test_asked_again_it_is_the_same_confirmation_even_if_the_search_went_on(database: Database) -> None:
