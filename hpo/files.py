@@ -72,6 +72,16 @@ def expanded(path: str | Path) -> Path:
         raise UsageError(f"{path}: there is no home folder for ~; give the whole path, or set HOME") from None
 
 
+def why_unwritable(folder: Path) -> str:
+    """Return why nothing can be written into a folder that may have to be made first; "" if it seems that it can."""
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not existing.is_dir():
+        return f"{existing} is not a folder"
+    if not os.access(existing, os.W_OK | os.X_OK):
+        return f"no permission to write in {existing}"
+    return ""
+
+
 def _sync(path: Path) -> None:
     number = os.open(path, os.O_RDONLY)
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import threading
 import types
@@ -11,7 +12,8 @@ from typing import Any, ClassVar
 
 import pytest
 
-from hpo.errors import UsageError
+from hpo.errors import OutputError, UsageError
+from hpo.launch.backends.local_launch import tell_ends
 from hpo.search.database.database import Database
 from hpo.search.queries.status import read_status
 from hpo.search.queue.workers import this_process
@@ -133,6 +135,22 @@ def test_one_that_raises_is_dropped_with_one_warning_and_the_others_go_on(
     assert unmentioned(lines[0], "Broken", "ConnectionError", "server") == []
 
 
+def test_who_launched_the_workers_is_told_once_of_a_reporter_that_was_dropped(
+    database: Database, log: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Broken, "background", False)
+    study = create_or_open(database, "study", make_spec(3, epochs=2))
+    for name, limit in (("first", 1), ("second", 1), ("whole", None)):
+        reporters = [Direct()] if name == "whole" else [Broken()]
+        run_worker(study, identity=this_process(name), train=FakeTrainer(2), limit=limit, reporters=reporters)
+    log.clear()
+    tell_ends(study, ["whole"])
+    assert log == []
+    tell_ends(study, ["first", "second", "whole"])
+    (line,) = log
+    assert unmentioned(line, "Broken", "ConnectionError") == []
+
+
 def test_one_that_hangs_holds_up_nothing(
     database: Database, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -166,10 +184,24 @@ def test_names_are_checked_before_and_one_that_cannot_be_made_is_left_out(caplog
 
 def test_tensorboard_says_what_it_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    for target, fact in (("", "DIR"), (str(tmp_path / "file"), "file"), (str(tmp_path), "pip install")):
-        (tmp_path / "file").touch()
+    for target, fact in (("", "DIR"), (str(tmp_path), "pip install")):
         with pytest.raises(UsageError, match=fact):
             check_reporters([f"tensorboard={target}"])
+
+
+def test_tensorboard_is_refused_for_a_folder_that_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
+    (tmp_path / "file").touch()
+    for target in ("file", "file/below"):
+        with pytest.raises(OutputError):
+            check_reporters([f"tensorboard={tmp_path / target}"])
+    check_reporters([f"tensorboard={tmp_path / 'new' / 'below'}"])
+    # Root may write wherever it likes, whatever the mode of a folder.
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != tmp_path)
+    with pytest.raises(OutputError):
+        check_reporters([f"tensorboard={tmp_path / 'new' / 'below'}"])
 
 
 def test_tensorboard_writes_curves_settings_and_outcome_by_trial(

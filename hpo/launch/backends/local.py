@@ -154,6 +154,11 @@ class LocalWorkers:
             process.stdin.write(plan.address.encode() + b"\n")
         self._processes[name], self._began[name] = process, time.monotonic()
 
+    @property
+    def names(self) -> frozenset[str]:
+        """Return the names of the workers, as they are in the database."""
+        return frozenset(self._names)
+
     def restart_crashed(self) -> int:
         """Restart the workers that were killed by a signal, as the system does when memory is short; return how many.
 

@@ -6,6 +6,7 @@ import logging
 import math
 import signal
 import time
+from collections.abc import Collection
 from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -118,7 +119,8 @@ class LocalBackend(Backend):
         )
         try:
             with request.watching(study) as look:
-                failures = watch(LocalWorkers(plan), look, until=until)
+                workers = LocalWorkers(plan)
+                failures = watch(workers, look, until=until)
         except KeyboardInterrupt:
             _log.info("stopped; every trial keeps its checkpoint, and the same command continues")
             raise
@@ -129,7 +131,18 @@ class LocalBackend(Backend):
         ]
         if failures:
             raise workers_failed(failures)
+        tell_ends(study, workers.names)
         return Submission(job=None, workers=len(slots))
+
+
+def tell_ends(study: Study, names: Collection[str]) -> None:
+    """Log, once each, what workers said at their end besides why they ended, as that a reporter was dropped."""
+    from hpo.search.queue.workers import ALSO, read_workers
+
+    messages = {row.name: row.message or "" for row in read_workers(study) if row.name in names}
+    said = {remark: name for name, text in messages.items() for remark in text.split(ALSO)[1:]}
+    for remark, name in said.items():
+        _log.warning(f"worker {name}: {remark}")
 
 
 def _worker_slots(

@@ -18,6 +18,9 @@ from hpo.text import shell, storable
 MAX_NAME = 255
 """Characters of a worker's name that its column holds."""
 
+ALSO = "; besides, "
+"""In the message of a worker that has ended, between why it did and what else its user should know."""
+
 _workers = schema.workers.c
 
 

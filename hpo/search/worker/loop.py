@@ -15,7 +15,7 @@ from hpo.search.database.optuna_mirror import Drawn
 from hpo.search.queue.claiming import NothingToClaim, claim, release, store_record
 from hpo.search.queue.lease import Claim
 from hpo.search.queue.reporting import LeaseLost, Outcome, finish, record_report
-from hpo.search.queue.workers import StopRequest, WorkerIdentity, check_in, end_worker, register_worker
+from hpo.search.queue.workers import ALSO, StopRequest, WorkerIdentity, check_in, end_worker, register_worker
 from hpo.search.strategy.pruner import stages_of
 from hpo.search.strategy.sampler import suggest
 from hpo.search.strategy.seeds import seeds_of
@@ -159,6 +159,7 @@ class _Worker:
         return summary
 
     def _end(self, message: str) -> None:
+        message = ALSO.join([message, *self._told.dropped])
         end_worker(self._study, self._name, finished=len(self._outcomes), message=message)
 
     def _work(self, limit: int | None, wait: bool) -> Ending:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Any, ClassVar, TypeVar
 
-from hpo.errors import UsageError
+from hpo.errors import HpoError, UsageError
 from hpo.registry import Registry
 from hpo.study.config import ConfigValues
 from hpo.training.report import EpochReport, NetworkEpoch
@@ -82,7 +82,7 @@ class Reporter:
 
     @classmethod
     def check(cls, target: str) -> None:
-        """Raise UsageError if it could not work here; called by `hpo launch` before anything is trained."""
+        """Raise UsageError, or OutputError, if it could not work here; called before anything is trained."""
 
     def trial_started(self, trial: ReportedTrial) -> None:
         """A trial begins, or is resumed."""
@@ -137,6 +137,7 @@ def check_reporters(texts: Iterable[str]) -> None:
 
     Raises:
         UsageError: if there is no such reporter, or it could not work here.
+        OutputError: if it could not write where it should.
     """
     for text in texts:
         name, _, target = text.partition("=")
@@ -173,6 +174,11 @@ class Reporters:
         self._trial: ReportedTrial | None = None
         self._last: EpochReport | NetworkEpoch | None = None
 
+    @property
+    def dropped(self) -> list[str]:
+        """Return why reporters were dropped, a sentence each."""
+        return [channel.dropped for channel in self._channels if channel.dropped]
+
     def begin(self, trial: ReportedTrial) -> None:
         """Tell that a trial begins."""
         self._trial, self._last = trial, None
@@ -205,10 +211,10 @@ class _Channel:
     """Calls one reporter, until it raises."""
 
     def __init__(self, reporter: Reporter) -> None:
-        self._reporter, self._is_dropped = reporter, False
+        self._reporter, self.dropped = reporter, ""
 
     def tell(self, method: str, *arguments: object) -> None:
-        if self._is_dropped:
+        if self.dropped:
             return
         try:
             getattr(self._reporter, method)(*arguments)
@@ -219,8 +225,8 @@ class _Channel:
         """Wait until all calls are done, at most so long."""
 
     def _drop(self, why: str) -> None:
-        self._is_dropped = True
-        _log.warning("reporter %s is dropped, training goes on: %s", type(self._reporter).__name__, why)
+        self.dropped = f"reporter {type(self._reporter).__name__} is dropped, training goes on: {why}"
+        _log.warning("%s", self.dropped)
 
 
 class _Background(_Channel):
@@ -234,15 +240,15 @@ class _Background(_Channel):
         self._thread.start()
 
     def tell(self, method: str, *arguments: object) -> None:
-        if not self._is_dropped and self._calls.qsize() >= MOST_WAITING:
+        if not self.dropped and self._calls.qsize() >= MOST_WAITING:
             self._drop(f"{MOST_WAITING:,} calls wait for it")
         # Of a dropped one, only that the worker ends: its thread ends with it.
-        if not self._is_dropped or method == "close":
+        if not self.dropped or method == "close":
             self._calls.put((method, arguments))
 
     def wait(self, seconds: float) -> None:
         self._thread.join(seconds)
-        if self._thread.is_alive() and not self._is_dropped:
+        if self._thread.is_alive() and not self.dropped:
             self._drop(f"it did not finish within {seconds:g} s")
 
     def _run(self) -> None:
@@ -253,7 +259,7 @@ class _Background(_Channel):
 
 
 def _describe(error: BaseException) -> str:
-    text = str(error) if isinstance(error, UsageError) else f"{type(error).__name__}: {error}"
+    text = str(error) if isinstance(error, HpoError) else f"{type(error).__name__}: {error}"
     return text.strip().splitlines()[0][:500]
 
 

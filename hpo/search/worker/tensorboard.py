@@ -6,8 +6,8 @@ import importlib.util
 import re
 from typing import Any
 
-from hpo.errors import UsageError
-from hpo.files import expanded
+from hpo.errors import OutputError, UsageError
+from hpo.files import expanded, why_unwritable
 from hpo.search.worker.reporter import ReportedTrial, Reporter, TrialEnd
 from hpo.training.report import EpochReport, NetworkEpoch
 
@@ -33,11 +33,11 @@ class TensorBoard(Reporter):
 
     @classmethod
     def check(cls, target: str) -> None:
-        """Raise UsageError if DIR is missing or is a file, or tensorboardX is not installed."""
+        """Raise UsageError if DIR is not given or tensorboardX not installed, OutputError if DIR cannot be written."""
         if not target:
             raise UsageError("reporter tensorboard needs a folder: --tensorboard DIR")
-        if expanded(target).is_file():
-            raise UsageError(f"--tensorboard {target}: it is a file; give a folder")
+        if problem := why_unwritable(expanded(target)):
+            raise OutputError(f"--tensorboard {target} cannot be written: {problem}; give another folder")
         if importlib.util.find_spec("tensorboardX") is None:
             raise UsageError("--tensorboard needs the package tensorboardX: pip install tensorboardX")
 
