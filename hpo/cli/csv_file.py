@@ -35,7 +35,11 @@ def check_formats(*, as_json: bool, csv_file: str | None) -> None:
 
 
 def write_csv(
-    target: str, rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None, times: Sequence[str] = ()
+    target: str,
+    rows: Sequence[Mapping[str, Any]],
+    columns: Sequence[str] | None = None,
+    times: Sequence[str] = (),
+    option: str = "--csv",
 ) -> None:
     """Write a table to a file, which is replaced whole, or to stdout.
 
@@ -46,6 +50,7 @@ def write_csv(
         rows: values by column.
         columns: of the table; None for those of the first row.
         times: columns of seconds since 1970, which become dates in UTC.
+        option: by which the target was given.
 
     Raises:
         OutputError: if the file cannot be written.
@@ -59,16 +64,16 @@ def write_csv(
         print(text.getvalue(), end="", flush=True)
         return
     path = expanded(target)
-    _write(path, text.getvalue())
+    _write(path, text.getvalue(), option)
     say(f"{path}: {len(rows)} row{'' if len(rows) == 1 else 's'}")
 
 
-def _write(path: Path, text: str) -> None:
+def _write(path: Path, text: str, option: str) -> None:
     try:
         with atomic_write(path) as part:
             part.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise OutputError(f"{path} cannot be written ({error.strerror}); give another FILE to --csv") from None
+        raise OutputError(f"{path} cannot be written ({error.strerror}); give another FILE to {option}") from None
 
 
 def _cell(value: Any, is_time: bool) -> Any:

@@ -11,12 +11,13 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
 from hpo.data.loaders import SPLITS, problem_of_groups
 from hpo.data.npz import Npz, NpzError, open_npz
 from hpo.errors import DataError, UsageError, did_you_mean
 from hpo.files import expanded
-from hpo.study.own import MOST_EDGE, OwnFile, split_source
+from hpo.study.own import MOST_EDGE, PIXELS, OwnFile, PixelRule, split_source
 from hpo.text import brief
 
 FORM = "the arrays of MedMNIST's files: train_images, train_labels, and the same for val and test, docs/own-data.md"
@@ -83,6 +84,7 @@ def _read(path: Path, label: str | None, _changed: int, size: int) -> OwnFile:
             label_names=_names_of(names, form.columns, chosen),
             rows=form.rows,
             is_mask=all(_is_mask(archive.read(f"{split}_images")) for split in form.development),
+            pixels=_pixel_rule(archive),
         )
 
 
@@ -268,6 +270,14 @@ def _texts(archive: Npz, name: str) -> tuple[str, ...]:
     array = archive.read(name)
     texts = np.char.decode(array, "utf-8", "replace") if array.dtype.kind == "S" else array
     return tuple("".join(letter for letter in str(text) if letter.isprintable()).strip() for text in texts.ravel())
+
+
+def _pixel_rule(archive: Npz) -> PixelRule | None:
+    """Return how the pixels were made, if the file says so; an array of that name may be anything else."""
+    try:
+        return PixelRule.model_validate_json("".join(_texts(archive, PIXELS)))
+    except ValidationError:
+        return None
 
 
 def _as_name(text: str) -> str:

@@ -97,6 +97,7 @@ output{"s" if dataset.labels > 1 else ""}.
 ## Use
 
 ```
+hpo predict . photos --out scores.csv
 hpo predict model-0.safetensors images.npz --array images --out scores.csv
 python check.py
 ```

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,34 +13,42 @@ from hpo.data.npz import NpzError, open_npz
 from hpo.errors import DataError, OutputError
 from hpo.text import brief
 
+if TYPE_CHECKING:
+    from hpo.training.loop.model_file import Model
+
+
+def load_models(source: Path) -> list[Model]:
+    """Load a network, or those in a folder. Raises DataError if there is none, or one cannot be read."""
+    from hpo.training.loop.model_file import load_model
+
+    paths = sorted(source.glob("*.safetensors")) if source.is_dir() else [source]
+    if not paths:
+        raise DataError(f"{source} holds no network (*.safetensors); give one, or a folder of `hpo export`")
+    return [load_model(path) for path in paths]
+
 
 def predict(
-    model: Path,
+    models: Sequence[Model],
     images: NDArray[np.uint8],
     device: str = "auto",
     progress: Callable[[float], None] = lambda _share: None,
 ) -> NDArray[np.float32]:
-    """Score images by a network, or by the mean of the networks in a folder.
+    """Score images by the mean of networks.
 
     Args:
-        images: (N, H, W) or (N, D, H, W) uint8.
+        images: (N, H, W), (N, H, W, 3) or (N, D, H, W) uint8.
 
     Returns:
         (N, L) scores.
 
     Raises:
-        DataError: if model or images do not fit.
+        DataError: if networks and images do not fit.
         DeviceError.
     """
-    from hpo.training.loop.model_file import load_model
-
-    paths = sorted(model.glob("*.safetensors")) if model.is_dir() else [model]
-    if not paths:
-        raise DataError(f"{model} holds no network (*.safetensors); give one, or a folder of `hpo export`")
-    parts = []
-    for number, path in enumerate(paths):
-        loaded = load_model(path)
-        parts.append(loaded.scores(images, device, lambda share, done=number: progress((done + share) / len(paths))))  # type: ignore[misc]
+    parts = [
+        model.scores(images, device, lambda share, done=number: progress((done + share) / len(models)))  # type: ignore[misc]
+        for number, model in enumerate(models)
+    ]
     return np.asarray(np.mean(parts, axis=0), dtype=np.float32)
 
 

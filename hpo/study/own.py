@@ -9,10 +9,32 @@ from pydantic import BaseModel, ConfigDict, Field
 
 SUFFIX = ".npz"
 
+PIXELS = "pixels"
+"""Array of a data file that holds a `PixelRule` as JSON."""
+
 MOST_EDGE = 224
 """Largest edge of an image, that of MedMNIST's largest files."""
 
 _FORM = re.compile(r"(?P<path>.*\.npz)(?::(?P<label>[^/:]+))?", re.DOTALL)
+
+
+Fit = Literal["pad", "crop", "stretch"]
+"""How a picture becomes square: black is added to the short sides, the long sides are cut, or it is distorted."""
+
+
+class PixelRule(BaseModel):
+    """How `hpo data import` made the pixels of a data file, so that new pictures become alike.
+
+    Attributes:
+        window: values that became 0 and 255; None if 8 bits were kept as they were.
+        is_deep: whether the window follows from pictures of more than 8 bits, and says nothing of others.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    fit: Fit
+    window: tuple[float, float] | None
+    is_deep: bool
 
 
 class OwnFile(BaseModel):
@@ -31,6 +53,7 @@ class OwnFile(BaseModel):
         label_names: of the labels that are trained, () if the file has none.
         rows: numbers of (train, val, test) samples; the last two may be 0.
         is_mask: whether pixels of train and val are only 0 or 255.
+        pixels: how they were made of pictures; None if the file does not say.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -48,6 +71,7 @@ class OwnFile(BaseModel):
     label_names: tuple[str, ...] = ()
     rows: tuple[int, int, int]
     is_mask: bool = False
+    pixels: PixelRule | None = None
 
     @property
     def labels(self) -> int:

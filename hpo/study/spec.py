@@ -247,7 +247,7 @@ class StudySpec(BaseModel):
             del values["own"]
         else:
             # Where the file is may differ between hosts, and change; the checksum says what it is.
-            del values["own"]["path"]
+            del values["own"]["path"], values["own"]["pixels"]
         # Keys that were added to specs later are left out at their defaults, so that older studies keep fingerprints.
         confirm = self.confirm.model_dump(mode="json", exclude_defaults=True)
         values["confirm"] = {"per_family": self.confirm.per_family, "ranking": self.confirm.ranking, **confirm}

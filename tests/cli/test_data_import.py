@@ -42,7 +42,7 @@ def test_a_folder_becomes_a_file_of_medmnist_form(photos: Path, tmp_path: Path) 
     digits = load_digits()
     assert sorted(arrays) == sorted(
         [f"{part}_{kind}" for part in ("train", "test") for kind in ("images", "labels", "groups")]
-        + ["label_names", "name"]
+        + ["label_names", "name", "pixels"]
     )
     assert arrays["train_images"].shape[1:] == (8, 8)
     assert arrays["train_images"].dtype == arrays["train_labels"].dtype == np.uint8

@@ -18,7 +18,7 @@ from sklearn.metrics import roc_auc_score
 from torch import nn
 
 from hpo.errors import DataError, OutputError
-from hpo.outcome.prediction import predict, read_images, write_scores
+from hpo.outcome.prediction import load_models, predict, read_images, write_scores
 from hpo.study.catalogue import find_dataset
 from hpo.study.config import TrainConfig
 from hpo.training.loop.model_file import Model, load_model, save_model
@@ -52,8 +52,8 @@ def images() -> np.ndarray:
 
 def test_a_folder_scores_with_the_mean_of_its_networks(folder: Path, images: np.ndarray) -> None:
     each = [load_model(path).scores(images, "cpu") for path in sorted(folder.iterdir())]
-    np.testing.assert_allclose(predict(folder, images, "cpu"), np.mean(each, axis=0), rtol=1e-6)
-    np.testing.assert_array_equal(predict(folder / "model-0.safetensors", images, "cpu"), each[0])
+    np.testing.assert_allclose(predict(load_models(folder), images, "cpu"), np.mean(each, axis=0), rtol=1e-6)
+    np.testing.assert_array_equal(predict(load_models(folder / "model-0.safetensors"), images, "cpu"), each[0])
 
 
 @pytest.mark.realdata
@@ -93,9 +93,9 @@ def test_what_is_no_archive_or_not_there_is_reported(tmp_path: Path) -> None:
         read_images(tmp_path / "text.npz", None)
 
 
-def test_a_folder_without_networks_and_a_place_that_is_closed_are_said(tmp_path: Path, images: np.ndarray) -> None:
+def test_a_folder_without_networks_and_a_place_that_is_closed_are_said(tmp_path: Path) -> None:
     with pytest.raises(DataError) as refused:
-        predict(tmp_path, images, "cpu")
+        load_models(tmp_path)
     assert unmentioned(refused.value, tmp_path, "`hpo export`") == []
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="--out"):
@@ -185,4 +185,4 @@ def test_what_is_no_file_is_no_model_and_no_images(name: str) -> None:
 )
 def test_images_of_another_form_are_refused(images: np.ndarray, folder: Path) -> None:
     with pytest.raises(DataError):
-        predict(folder / "model-0.safetensors", images, "cpu")
+        predict(load_models(folder / "model-0.safetensors"), images, "cpu")

@@ -20,6 +20,7 @@ from hpo.data.importing.resampling import thumbnails
 from hpo.data.importing.table import Columns, Row, Table
 from hpo.errors import DataError, UsageError
 from hpo.study.catalogue import NEAR_DUPLICATE
+from hpo.study.own import PIXELS, PixelRule
 
 SPLIT_COLUMN = "split"
 """Column that divides the samples, if there is one and no other is named."""
@@ -169,7 +170,8 @@ def _assembled(
     names = label_names(columns.labels, request.positive)
     numbers = _numbered(ids)
     arrays = _arrays(parts, images, labels, numbers if columns.group is not None else None)
-    arrays |= {"label_names": np.array(names), "name": np.array(request.name)}
+    rule = PixelRule(fit=request.form.fit, window=window, is_deep=read.is_deep)
+    arrays |= {"label_names": np.array(names), "name": np.array(request.name), PIXELS: np.array(rule.model_dump_json())}
     return arrays, Imported(
         name=request.name,
         label_names=tuple(names),

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from hpo.data.importing.problems import Problems
 from hpo.data.importing.reading import Picture, UnreadableError, find_file, read_picture
-from hpo.data.importing.resampling import Fit, as_bytes, longest_edge, resampled
+from hpo.data.importing.resampling import as_bytes, longest_edge, resampled
 from hpo.data.importing.table import Row
 from hpo.errors import DataError
+from hpo.study.own import Fit
 
 DEFAULT_SIZE = 28
 """Pixels an edge, those of MedMNIST."""
@@ -84,17 +85,13 @@ class _Kept:
 def read_pictures(
     folder: Path, rows: Sequence[Row], form: Form, problems: Problems, progress: Callable[[float], None]
 ) -> tuple[NDArray[Any], Read] | None:
-    """Read the pictures of all rows.
+    """Read the pictures of all rows, as `read_files` does.
 
     Args:
         problems: gets files that are missing, cannot be read, or are named by two rows.
 
     Returns:
-        (N, S, S), (N, S, S, 3) or (N, S, S, S) uint8, or float32 with NaN for added pixels if they have more than 8
-        bits and there is no window; None if one is missing.
-
-    Raises:
-        DataError: if they have no form in common, or do not fit in memory.
+        None if one is missing.
     """
     files = [find_file(folder, row.file) for row in rows]
     first: dict[Path, Row] = {}
@@ -103,39 +100,56 @@ def read_pictures(
             problems.add(f"files that are not in {folder}", row.place)
         elif (other := first.setdefault(path, row)) is not row:
             problems.add("files with more than one row", f"{path.name} (lines {other.line} and {row.line})")
-    found = _read_all(rows, files, form, problems, progress)
-    if len(found) < len(rows) or not found:
+    there = [(row.place, path) for row, path in zip(rows, files, strict=True) if path is not None]
+    found = read_files(there, form, problems, progress)
+    return found if len(there) == len(rows) else None
+
+
+def read_files(
+    files: Sequence[tuple[str, Path]], form: Form, problems: Problems, progress: Callable[[float], None]
+) -> tuple[NDArray[Any], Read] | None:
+    """Read pictures, and bring them to one form.
+
+    Args:
+        files: what each is called in a message, and its path.
+        problems: gets files that cannot be read.
+
+    Returns:
+        (N, S, S), (N, S, S, 3) or (N, S, S, S) uint8, or float32 with NaN for added pixels if they have more than 8
+        bits and there is no window; None if one cannot be read, or there is none.
+
+    Raises:
+        DataError: if they have no form in common, or do not fit in memory.
+    """
+    found = _read_all(files, form, problems, progress)
+    if len(found) < len(files) or not found:
         return None
     _require_one_kind(found, form)
     return _stacked(found, form)
 
 
 def _read_all(
-    rows: Sequence[Row],
-    files: Sequence[Path | None],
-    form: Form,
-    problems: Problems,
-    progress: Callable[[float], None],
+    files: Sequence[tuple[str, Path]], form: Form, problems: Problems, progress: Callable[[float], None]
 ) -> list[_Kept]:
     found: list[_Kept] = []
-    work = [(row, path) for row, path in zip(rows, files, strict=True) if path is not None]
 
-    def read(task: tuple[Row, Path]) -> _Kept | str:
+    def read(task: tuple[str, Path]) -> _Kept | str:
+        place, path = task
         try:
-            return _kept(task[0].place, read_picture(task[1]), form)
+            return _kept(place, read_picture(path), form)
         except UnreadableError as error:
-            return f"{task[0].place}: {error}"
+            return f"{place}: {error}"
 
     with ThreadPoolExecutor(min(_MOST_THREADS, len(os.sched_getaffinity(0)))) as pool:
         try:
-            for done, one in enumerate(pool.map(read, work), 1):
+            for done, one in enumerate(pool.map(read, files), 1):
                 if isinstance(one, str):
                     problems.add("files that cannot be read", one)
                 else:
                     found.append(one)
                     if len(found) == 1:
-                        _require_memory(one, len(work), form)
-                progress(done / len(work))
+                        _require_memory(one, len(files), form)
+                progress(done / len(files))
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise

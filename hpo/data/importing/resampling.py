@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hpo.data.importing.reading import Picture
-
-Fit = Literal["pad", "crop", "stretch"]
-"""How a picture becomes square: black is added to the short sides, the long sides are cut, or it is distorted."""
+from hpo.study.own import Fit
 
 _TIE = 1e-6
 """Added before rounding: an average halfway between two values is rounded up in whatever order it was summed."""

@@ -101,7 +101,8 @@ def save_model(model: Model, path: Path) -> None:
     if model.dataset.own is not None:
         # A network is passed on without its data: where they were is nobody's business.
         own = model.dataset.own.model_copy(update={"path": f"{model.dataset.own.name}.npz"})
-        description["own"] = own.model_dump_json()
+        # Left out where there is none, so that an earlier hpo reads the file.
+        description["own"] = own.model_dump_json(exclude={"pixels"} if own.pixels is None else None)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(path) as part:

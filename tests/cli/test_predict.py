@@ -1,0 +1,84 @@
+"""`hpo predict` on pictures: a table of files and scores."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from hpo.study.catalogue import find_dataset
+from hpo.study.config import TrainConfig
+from hpo.training.loop.model_file import Model, load_model, save_model
+from hpo.training.model.resnet import resnet18
+from tests.cli.run import hpo_here
+from tests.own_files import own_file
+
+
+@pytest.fixture
+def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr("hpo.training.machine.device.set_up_process", lambda _threads: None)
+    dataset = find_dataset(str(own_file(tmp_path / "mine.npz", shape=(8, 8))))
+    save_model(Model(dataset, TrainConfig(input_size=8), resnet18(2, 1, 0), {}), tmp_path / "m.safetensors")
+    return tmp_path / "m.safetensors"
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> np.ndarray:
+    images = np.random.default_rng(0).integers(0, 256, (5, 8, 8), dtype=np.uint8)
+    (tmp_path / "new").mkdir()
+    for number, pixels in enumerate(images):
+        Image.fromarray(pixels).save(tmp_path / "new" / f"{number}.png")
+    (tmp_path / "new" / "notes.txt").touch()
+    return images
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_folder_becomes_a_table_of_files_and_scores(tmp_path: Path, model: Path, images: np.ndarray) -> None:
+    found = hpo_here("predict", str(model), "new", "--out", "made/scores.csv", "--device", "cpu", cwd=tmp_path)
+    assert found.returncode == 0, found.stderr
+    table = rows(tmp_path / "made" / "scores.csv")
+    assert [row["file"] for row in table] == [f"{number}.png" for number in range(5)]
+    expected = load_model(model).scores(images, "cpu")[:, 0]
+    np.testing.assert_allclose([float(row["score"]) for row in table], expected, rtol=1e-6)
+
+
+def test_files_are_called_as_they_were_given(tmp_path: Path, model: Path, images: np.ndarray) -> None:
+    given = ("new/3.png", "new/1.png")
+    found = hpo_here("predict", str(model), *given, "--out", "-", "--device", "cpu", cwd=tmp_path)
+    assert found.returncode == 0, found.stderr
+    assert [line.split(",")[0] for line in found.stdout.splitlines()] == ["file", *given]
+    assert len(images) == 5
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("new", "--array", "images"), 2),
+        (("mine.npz", "new"), 2),
+        (("mine.npz", "--array", "train_images", "--fit", "pad"), 2),
+        (("new", "--window", "3", "1"), 2),
+        (("gone",), 4),
+        (("new/notes.txt",), 4),
+    ],
+    ids=str,
+)
+@pytest.mark.usefixtures("images")
+def test_what_does_not_go_together_is_refused(tmp_path: Path, model: Path, words: tuple[str, ...], code: int) -> None:
+    found = hpo_here("predict", str(model), *words, "--out", "scores.csv", "--device", "cpu", cwd=tmp_path)
+    assert found.returncode == code
+    assert "Traceback" not in found.stderr
+    assert not (tmp_path / "scores.csv").exists()
+
+
+@pytest.mark.usefixtures("images")
+def test_a_place_that_cannot_be_written_is_refused_before_anything_is_scored(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    found = hpo_here("predict", "no-model", "new", "--out", "file/scores.csv", cwd=tmp_path)
+    assert found.returncode == 9
