@@ -7,8 +7,9 @@ from pathlib import Path
 import click
 
 from hpo.cli.common import confirmation_option, optional_study_argument, results_option, storage_option
+from hpo.cli.csv_file import STDOUT, csv_option, write_csv
 from hpo.cli.looking import look_at_study
-from hpo.cli.streams import show
+from hpo.cli.streams import say, show
 from hpo.errors import UsageError
 
 
@@ -24,6 +25,7 @@ from hpo.errors import UsageError
     type=click.Path(path_type=Path),
     help="Write the final result as a LaTeX table too, with intervals, baselines and published values.",
 )
+@csv_option
 @confirmation_option
 @results_option
 @storage_option
@@ -32,6 +34,7 @@ def report(
     of_all: bool,
     out: Path | None,
     latex: Path | None,
+    csv_file: str | None,
     confirmation: str | None,
     results: Path | None,
     storage: str | None,
@@ -39,24 +42,33 @@ def report(
     """Write the report of STUDY: one HTML page, and Markdown.
 
     It can be written at any time, and covers what exists so far. With --all: one page over datasets, from the final
-    results in the folders below --results, by default hpo-results.
+    results in the folders below --results, by default hpo-results. With --csv also the final result as a table, a row
+    for each configuration.
     """
     if of_all and study_name is not None:
         raise UsageError("give a STUDY, or --all for one page over all datasets, one of the two")
 
     if latex is not None and study_name is None:
         raise UsageError("--latex is the table of one study; give a STUDY with it")
+    if csv_file is not None and of_all:
+        raise UsageError("--csv is the table of one study; give a STUDY in the place of --all")
 
     # Imported late: Matplotlib takes a second, which --help and completion need not wait for.
+    from hpo.outcome.judgement import judge_final
+    from hpo.outcome.report.writing import final_of, report_all, write_latex
     from hpo.outcome.report.writing import report as report_study
-    from hpo.outcome.report.writing import report_all, write_latex
+    from hpo.outcome.result_table import RESULT_COLUMNS, result_rows
 
     if of_all:
         paths = report_all(results=results, out=out)
     else:
         study = look_at_study(study_name, storage)
-        # The table first: without a final result nothing is written.
+        # The tables first: without a final result nothing is written.
+        if csv_file is not None:
+            final = final_of(study, results)
+            write_csv(csv_file, result_rows(final, judge_final(final)), RESULT_COLUMNS)
         table = () if latex is None else (write_latex(study, latex, results=results),)
         paths = (*report_study(study, results=results, out=out, confirmation=confirmation), *table)
     for path in paths:
-        show(path)
+        # On standard output a table is alone.
+        (say if csv_file == STDOUT else show)(str(path))

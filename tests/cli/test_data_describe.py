@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +18,8 @@ from hpo.data.description import describe
 from tests.cli.run import hpo_here
 
 RANDOM = np.random.default_rng(3)
+
+PARTS = {"train": 30, "val": 10, "test": 12}
 
 
 def described(count: int = 200, labels: int = 1, shape: tuple[int, ...] = (8, 8), dimensions: int = 2) -> Described:
@@ -39,7 +43,7 @@ def warned(data: Described, *words: str) -> bool:
 
 def file(path: Path, **changes: np.ndarray | None) -> Path:
     arrays = {}
-    for part, count in (("train", 30), ("val", 10), ("test", 12)):
+    for part, count in PARTS.items():
         arrays[f"{part}_images"] = RANDOM.integers(0, 256, (count, 8, 8), dtype=np.uint8)
         arrays[f"{part}_labels"] = np.arange(count, dtype=np.uint8)[:, None] % 2
     arrays |= changes
@@ -190,3 +194,17 @@ def test_samples_of_each_class_are_drawn(
     data = described(48, labels, shape, dimensions)
     assert draw_classes(data, tmp_path / "sheet.png") == drawn
     assert imread(tmp_path / "sheet.png").ndim == 3
+
+
+def test_the_table_has_a_row_for_each_part_and_label_and_hides_what_is_sealed(tmp_path: Path) -> None:
+    labels = {f"{part}_labels": np.arange(2 * count).reshape(count, 2) // 2 % 2 for part, count in PARTS.items()}
+    file(tmp_path / "mine.npz", **labels)
+    done = hpo_here("data", "describe", "mine.npz", "--quick", "--csv", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    rows = list(csv.DictReader(io.StringIO(done.stdout)))
+    assert [(row["part"], row["label"]) for row in rows] == [
+        (part, f"label {number}") for part in PARTS for number in (0, 1)
+    ]
+    assert [int(row["samples"]) for row in rows] == [count for count in PARTS.values() for _ in range(2)]
+    assert [row["positives"] for row in rows] == ["15", "15", "5", "5", "", ""]
+    assert hpo_here("data", "describe", "mine.npz", "--csv", "--json", cwd=tmp_path).returncode == 2

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from hpo.cli.common import data_dir_option, json_option, print_json
 from hpo.cli.completers import complete_datasets
+from hpo.cli.csv_file import check_formats, csv_option, write_csv
 from hpo.cli.render.page import page
 from hpo.cli.render.progress import progress
 from hpo.cli.streams import say, show
@@ -16,6 +17,8 @@ from hpo.data.described import read_described
 from hpo.data.description import Description, PartCount
 from hpo.data.description import describe as described
 from hpo.data.folder import data_folder
+
+_COLUMNS = ("dataset", "part", "label", "samples", "positives")
 
 
 @click.command()
@@ -29,12 +32,16 @@ from hpo.data.folder import data_folder
 @click.option("--quick", is_flag=True, help="Do not look for near-duplicates.")
 @data_dir_option
 @json_option
-def describe(name: str, picture: Path | None, quick: bool, data_dir: str | None, as_json: bool) -> None:
+@csv_option
+def describe(
+    name: str, picture: Path | None, quick: bool, data_dir: str | None, as_json: bool, csv_file: str | None
+) -> None:
     """Describe a dataset or file: classes, pixels, groups, warnings.
 
     Everything is of train and val. The test part stays sealed: only its number of samples is told. Takes seconds, and
-    minutes for the 89,687 images of ChestMNIST unless --quick is given.
+    minutes for the 89,687 images of ChestMNIST unless --quick is given. With --csv: a row for each part and label.
     """
+    check_formats(as_json=as_json, csv_file=csv_file)
     data = read_described(name, data_folder(data_dir))
     with progress() as beat:
         found = described(data, not quick, lambda share: beat(f"pairs of {data.name}", share))
@@ -43,10 +50,29 @@ def describe(name: str, picture: Path | None, quick: bool, data_dir: str | None,
         from hpo.cli.render.class_sheet import draw_classes
 
         say(f"{draw_classes(data, picture)} samples are in {picture}")
-    if as_json:
+    if csv_file is not None:
+        write_csv(csv_file, _rows(found), _COLUMNS)
+        for line in found.warnings:
+            say(f"warning: {line}")
+    elif as_json:
         print_json(found)
     else:
         _print(found)
+
+
+def _rows(found: Description) -> list[dict[str, object]]:
+    """Return a row for each part and label; what the test part holds of each is not told."""
+    return [
+        {
+            "dataset": found.name,
+            "part": part.part,
+            "label": label,
+            "samples": part.samples,
+            "positives": None if part.positives is None else part.positives[number],
+        }
+        for part in found.parts
+        for number, label in enumerate(found.label_names)
+    ]
 
 
 def _print(found: Description) -> None:

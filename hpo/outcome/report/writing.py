@@ -6,7 +6,7 @@ from pathlib import Path
 
 from hpo.errors import OutputError, UsageError
 from hpo.files import atomic_write
-from hpo.outcome.final import DEFAULT_RESULTS, load, results_folder
+from hpo.outcome.final import DEFAULT_RESULTS, Final, load, results_folder
 from hpo.outcome.judgement import judge_final
 from hpo.outcome.method_effects import read_methods
 from hpo.outcome.report.build import build, build_methods
@@ -47,6 +47,25 @@ def report(
     return write(build(gather(study, folder, confirmation)), out or folder)
 
 
+def final_of(study: Study, results: Path | None = None) -> Final:
+    """Load the final result of a study.
+
+    Args:
+        results: its folder; None for hpo-results/NAME.
+
+    Raises:
+        UsageError: if the study has none yet.
+        DataError: if it cannot be read.
+    """
+    folder = results_folder(study.name, results, study.former_names)
+    final = load(folder)
+    if final is None or final.result.study not in (study.name, *study.former_names):
+        raise UsageError(
+            f"there is no final result of {study.name} in {folder}; run `hpo finalize {shell(study.name)}`"
+        )
+    return final
+
+
 def write_latex(study: Study, file: Path, *, results: Path | None = None) -> Path:
     """Write the final result of a study as a LaTeX table.
 
@@ -61,12 +80,7 @@ def write_latex(study: Study, file: Path, *, results: Path | None = None) -> Pat
         UsageError: if the study has no final result yet.
         DataError, OutputError.
     """
-    folder = results_folder(study.name, results, study.former_names)
-    final = load(folder)
-    if final is None or final.result.study not in (study.name, *study.former_names):
-        raise UsageError(
-            f"there is no final result of {study.name} in {folder}; run `hpo finalize {shell(study.name)}`"
-        )
+    final = final_of(study, results)
     text = latex.table(study.spec.data, judge_final(final), final)
     try:
         with atomic_write(file) as part:
