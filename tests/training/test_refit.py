@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,16 @@ def test_without_a_selection_set_the_last_weights_are_kept(development: Developm
     assert made.selection is None
     scores = made.model.scores(development.images, "cpu")[:, 0]
     assert auc(scores, development.labels[:, 0]) > 0.8
+
+
+def test_without_a_selection_set_and_official_validation_samples_the_same_weights_are_kept(
+    development: Development,
+) -> None:
+    """As in a data file without val: which samples are scored in between chooses nothing."""
+    without = dataclasses.replace(development, is_validation=np.zeros(len(development), dtype=np.bool_))
+    made, official = (refitted(TrainConfig(**QUICK), one, 2, seed=1, device="cpu") for one in (without, development))
+    images = development.images[:8]
+    np.testing.assert_array_equal(made.model.scores(images, "cpu"), official.model.scores(images, "cpu"))
 
 
 def test_with_a_selection_set_its_indices_are_returned(development: Development) -> None:

@@ -94,7 +94,10 @@ def _train(
     progress: Callable[[float], None],
 ) -> Generator[int, None, FoldReport]:
     selection = run.split.selection
-    watched = np.flatnonzero(development.is_validation) if selection is None else selection
+    watched = selection if selection is not None else np.flatnonzero(development.is_validation)
+    if not watched.size:
+        # Without official validation samples, as in most data of one's own: scores of training samples choose nothing.
+        watched = np.arange(len(development))
     report: FoldReport | None = None
     for epoch in run.remaining_epochs():
         work = run.work(epoch, watched)
