@@ -43,6 +43,14 @@ from tests.arrays import made_development, made_npz  # noqa: E402
 from tests.plugins import kept_registries, write_distribution  # noqa: E402
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave out what needs Linux where there is none."""
+    if sys.platform != "linux":
+        for item in items:
+            if item.get_closest_marker("linux"):
+                item.add_marker(pytest.mark.skip(reason="needs Linux"))
+
+
 def pytest_collection_finish() -> None:
     """Take what is loaded by now out of garbage collection, with which every trial begins: .3 s in a test process."""
     gc.enable()

@@ -108,7 +108,7 @@ def test_a_folder_without_rights_is_a_sentence(tmp_path: Path) -> None:
     refused(hpo_here("launch", "--dataset", "digits", "--on", "none", "--storage", address, cwd=tmp_path), 9, closed)
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.linux
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 def test_a_full_disk_under_stdout_is_a_sentence(unbuffered: str) -> None:
     study = Path(__file__).parents[2] / "studies" / "breast.toml"

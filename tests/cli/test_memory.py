@@ -101,7 +101,7 @@ def finished_in_last_lives(folder: Path) -> int:
     return sum(worker.finished for worker in found)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="limits of Linux")
+@pytest.mark.linux
 def test_of_two_workers_only_the_trials_that_are_too_large_fail(tmp_path: Path, hungry: list[str]) -> None:
     run = limited("launch", *STUDY, *hungry, "--device", "cpu", "--workers", "2", folder=tmp_path)
     assert run.returncode == 0, run.stderr
@@ -118,7 +118,7 @@ def test_of_two_workers_only_the_trials_that_are_too_large_fail(tmp_path: Path, 
     assert "Traceback" not in "".join(log.read_text() for log in tmp_path.rglob("*.log"))
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="limits of Linux")
+@pytest.mark.linux
 def test_a_worker_that_goes_on_as_a_new_process_keeps_its_limit_of_trials(tmp_path: Path, hungry: list[str]) -> None:
     assert hpo_here("launch", *STUDY, *hungry, "--on", "none", cwd=tmp_path).returncode == 0
     run = limited("worker", "digits", "--limit", "4", "--worker-name", "w", "--threads", "1", folder=tmp_path)

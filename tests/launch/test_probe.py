@@ -12,6 +12,7 @@ import pytest
 
 from hpo.errors import DeviceError
 from hpo.launch.probe import Probe
+from hpo.search.queue.process_identity import start_time
 from tests.wait import until
 
 pytestmark = pytest.mark.slow
@@ -46,7 +47,4 @@ def test_the_child_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
 
 
 def _lives(process: int) -> bool:
-    try:
-        return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
+    return start_time(process) is not None

@@ -6,19 +6,23 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 import sqlalchemy as sa
 
 from hpo.errors import OutputError, StorageError, UsageError
 from hpo.launch.server import serve as serve_module
 from hpo.launch.server.cluster import Cluster, last_lines
+from hpo.launch.server.left_behind import end_left_behind
 from hpo.launch.server.serve import Server, read_server, serve, stop_server
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import open_database
@@ -79,6 +83,11 @@ class _served:  # noqa: N801 - reads as a word after `with`
         self._thread.join(60)
 
 
+def _postgres(folder: Path) -> int:
+    """The process of the database that is served."""
+    return int((folder / "data" / "postmaster.pid").read_text().split()[0])
+
+
 def _asked(cluster: Cluster, statement: str, **parts: str) -> str:
     engine = sa.create_engine(resolve_address(cluster.address).set(**parts), poolclass=sa.NullPool)  # type: ignore[arg-type]
     with engine.connect() as connection:
@@ -113,8 +122,9 @@ def test_the_address_is_for_its_owner_only_and_the_password_nowhere_else(made: P
     with _served(made) as cluster:
         assert (made / "address").stat().st_mode & 0o777 == 0o600
         assert len(cluster.password) >= 30
-        line = Path(f"/proc/{(made / 'data' / 'postmaster.pid').read_text().split()[0]}/cmdline").read_bytes()
-        assert cluster.password.encode() not in line
+        words = psutil.Process(_postgres(made)).cmdline()
+        assert str(made / "data") in words
+        assert cluster.password not in " ".join(words)
         told = [path for path in made.iterdir() if path.is_file() and cluster.password in path.read_text()]
         assert told == [made / "address"]
     found = subprocess.run(["grep", "-rl", cluster.password, str(made)], capture_output=True, text=True, check=False)
@@ -218,7 +228,7 @@ def test_an_address_that_is_not_of_this_host_is_reported(made: Path) -> None:
 def test_a_server_that_ends_by_itself_is_reported_with_its_log(made: Path) -> None:
     served = _served(made)
     with served as cluster:
-        os.kill(int((made / "data" / "postmaster.pid").read_text().split()[0]), 15)
+        os.kill(_postgres(made), signal.SIGTERM)
         until(lambda: served.error is not None)
     assert isinstance(served.error, StorageError)
     assert last_lines(cluster)
@@ -248,3 +258,66 @@ def test_a_folder_that_cannot_be_made_is_reported(tmp_path: Path) -> None:
 
 def test_stopping_where_nothing_runs_says_so(tmp_path: Path) -> None:
     assert not stop_server(tmp_path)
+
+
+WITHOUT_LINUX = """
+import sys
+from pathlib import Path
+from hpo.launch.server import serve
+from hpo.search.queue import process_identity
+
+serve._ENDS_WITH_PARENT, process_identity._PROC = False, Path("/none")
+serve.serve(Path(sys.argv[1]), on_ready=lambda _: print("ready", flush=True))
+"""
+
+
+@pytest.fixture
+def without_linux(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No kernel that ends a server with its parent, no /proc, and no locale but C."""
+    monkeypatch.setattr(serve_module, "_ENDS_WITH_PARENT", False)
+    monkeypatch.setattr(serve_module, "LOCALE", "C")
+    monkeypatch.setattr("hpo.launch.server.cluster.LOCALE", "C")
+    monkeypatch.setattr("hpo.search.queue.process_identity._PROC", Path("/none"))
+
+
+def _started(folder: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", WITHOUT_LINUX, str(folder)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+@pytest.mark.usefixtures("without_linux")
+def test_without_linux_a_server_whose_parent_was_killed_is_ended_by_the_next(made: Path) -> None:
+    killed = _started(made)
+    left = psutil.Process(_postgres(made))
+    killed.kill()
+    killed.wait()
+    assert left.is_running()
+    with _served(made) as cluster:
+        assert not left.is_running()
+        assert _asked(cluster, "SELECT 1") == "1"
+
+
+@pytest.mark.usefixtures("without_linux")
+def test_without_linux_a_server_is_seen_and_stopped(made: Path) -> None:
+    process = _started(made)
+    with pytest.raises(StorageError, match=str(process.pid)):
+        serve(made)
+    threading.Thread(target=process.wait).start()
+    assert stop_server(made)
+    assert process.wait() == 0
+    assert not stop_server(made)
+
+
+@pytest.mark.usefixtures("without_linux")
+def test_without_linux_a_database_is_of_utf_8_in_the_locale_c(made: Path) -> None:
+    with _served(made.parent / "in C") as cluster:
+        assert _asked(cluster, "SHOW server_encoding") == "UTF8"
+        assert _asked(cluster, "SELECT datcollate FROM pg_database WHERE datname = current_database()") == "C"
+
+
+def test_a_process_that_is_not_the_server_of_the_folder_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "postmaster.pid").write_text(f"{os.getpid()}\n")
+    end_left_behind(tmp_path, 0)

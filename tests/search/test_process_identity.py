@@ -7,7 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from hpo.search.queue.process_identity import has_ended, own_identity, visible_identity_prefix
+
+pytestmark = pytest.mark.linux
 
 
 def _identity_of_a_child() -> tuple[subprocess.Popen[str], str]:

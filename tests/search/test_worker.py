@@ -211,6 +211,7 @@ def test_a_report_or_a_clean_return_between_two_deaths_begins_the_count_anew(dat
     assert read_status(study).finished == 0
 
 
+@pytest.mark.linux
 def test_a_trial_of_a_process_of_this_host_that_was_killed_is_taken_up_at_once(database: Database) -> None:
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     study = _study(database, 1)

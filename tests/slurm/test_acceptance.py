@@ -30,7 +30,7 @@ from tests.search.conftest import throw_away
 from tests.slurm.cluster import Cluster, cluster
 from tests.wait import until
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.linux]
 
 NAME = "the digits' study"
 SECRET = "s3cret@/:%{w0rd} x"

@@ -139,7 +139,7 @@ def test_the_code_version_is_a_commit_in_a_checkout() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.linux
 def test_a_trial_begins_with_what_earlier_ones_freed_given_back_and_its_own_peak() -> None:
     """In a process of its own, since the allocator's settings stay: 400 MB in blocks of 40 KB, every block freed."""
     code = (

@@ -15,7 +15,6 @@ from hpo.training.machine import limits
 from hpo.training.machine.failure import TrainingFailure, memory_failures
 from hpo.training.machine.limits import ProcessTainted, usable_cores, usable_memory
 
-linux = pytest.mark.skipif(sys.platform != "linux", reason="limits of Linux")
 GIB = 2**30
 
 
@@ -53,8 +52,14 @@ def test_without_cgroups_the_affinity_and_the_whole_memory_count(groups: Groups)
     assert (groups.cores, groups.bytes) == (8, 16 * GIB)
 
 
-def test_nothing_is_reported_of_a_memory_that_nobody_tells(groups: Groups) -> None:
+def test_without_a_file_that_tells_it_the_whole_memory_is_that_of_sysconf(groups: Groups) -> None:
     groups.memory.unlink()
+    assert groups.bytes == os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def test_nothing_is_reported_of_a_memory_that_nobody_tells(groups: Groups, monkeypatch: pytest.MonkeyPatch) -> None:
+    groups.memory.unlink()
+    monkeypatch.delattr(os, "sysconf")
     assert groups.bytes is None
 
 
@@ -143,7 +148,7 @@ def in_a_process(code: str) -> str:
     return run.stdout.strip()
 
 
-@linux
+@pytest.mark.linux
 @pytest.mark.slow
 def test_what_does_not_fit_into_the_part_of_a_worker_fails_and_the_process_goes_on() -> None:
     """A quarter of 4 GiB, less a tenth: 921 MiB, of which a process with PyTorch has taken about 230."""

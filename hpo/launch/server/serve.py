@@ -20,7 +20,8 @@ from pathlib import Path
 
 from hpo.errors import OutputError, StorageError
 from hpo.files import atomic_write
-from hpo.launch.server.cluster import Cluster, as_owner, last_lines, prepare
+from hpo.launch.server.cluster import LOCALE, Cluster, as_owner, last_lines, prepare
+from hpo.launch.server.left_behind import end_left_behind
 from hpo.search.database.address import write_address_file
 from hpo.search.queue.process_identity import start_time
 
@@ -37,6 +38,9 @@ SILENT_SECONDS = 150.0
 
 An NFS client may answer from its cache for up to 60 s for a folder and 60 s for a file (acdirmax, acregmax, nfs(5)).
 """
+
+_ENDS_WITH_PARENT = sys.platform == "linux"
+"""Whether the kernel can end PostgreSQL when this process is killed."""
 
 START_SECONDS = 60.0
 STOP_SECONDS = 60.0
@@ -75,6 +79,8 @@ def serve(
     folder = folder.absolute()
     asked = stop or threading.Event()
     with _the_only_one(folder, take_over=take_over) as hold, _signals(asked):
+        if not _ENDS_WITH_PARENT:
+            end_left_behind(folder / "data", STOP_SECONDS)
         cluster = prepare(folder, listen=listen, port=port)
         process = _start(cluster)
         try:
@@ -305,17 +311,17 @@ def _signals(asked: threading.Event) -> Iterator[None]:
 
 def _start(cluster: Cluster) -> subprocess.Popen[bytes]:
     with cluster.log.open("ab") as log:
-        # In its own session, so that Ctrl-C does not reach it before the orderly stop; if this process is killed, the
-        # kernel signals it.
+        # In its own session, so that Ctrl-C does not reach it before the orderly stop; if this process is killed, Linux
+        # signals it. Elsewhere it runs on, until the next server of the folder ends it, see `end_left_behind`.
         return subprocess.Popen(
             cluster.command(),
             cwd=cluster.folder,
-            env={**os.environ, "LC_ALL": "C.UTF-8"},
+            env={**os.environ, "LC_ALL": LOCALE},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             start_new_session=True,
-            preexec_fn=_end_with_parent,
+            preexec_fn=_end_with_parent if _ENDS_WITH_PARENT else None,
             **as_owner(cluster.owner),
         )
 

@@ -1,11 +1,17 @@
-"""Identify a process uniquely: a PID alone is reused, after a reboot, on other hosts and in other containers."""
+"""Identify a process uniquely: a PID alone is reused, after a reboot, on other hosts and in other containers.
+
+Without Linux's /proc a process has no such identity: a worker that died is then found by its missing heartbeats only.
+"""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-_BOOT = Path("/proc/sys/kernel/random/boot_id")
+import psutil
+
+_PROC = Path("/proc")
+_BOOT = Path("sys/kernel/random/boot_id")
 
 
 def own_identity() -> str:
@@ -46,16 +52,29 @@ def has_ended(process: int, identity: str) -> bool:
 
 def _pid_scope() -> str:
     try:
-        return f"{_BOOT.read_text().strip()}/{Path('/proc/self/ns/pid').stat().st_ino}"
+        return f"{(_PROC / _BOOT).read_text().strip()}/{(_PROC / 'self/ns/pid').stat().st_ino}"
     except OSError:
         return ""
 
 
 def start_time(process: int) -> str | None:
-    """Return when a process started, in clock ticks since boot; None if there is none, or only a zombie."""
+    """Return when a process started, in clock ticks since boot; None if there is none, or only a zombie.
+
+    Without /proc in seconds since 1970, and empty for a process that may not be looked at.
+    """
     try:
         # The name, in parentheses, may contain blanks. State is field 3 of proc(5), start time field 22.
-        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+        fields = (_PROC / str(process) / "stat").read_text().rpartition(")")[2].split()
     except OSError:
-        return None
+        return None if _pid_scope() else _start_time_without_proc(process)
     return None if fields[0] in "ZX" else fields[19]
+
+
+def _start_time_without_proc(process: int) -> str | None:
+    try:
+        found = psutil.Process(process)
+        return None if found.status() == psutil.STATUS_ZOMBIE else repr(found.create_time())
+    except psutil.NoSuchProcess:
+        return None
+    except psutil.AccessDenied:
+        return ""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import gc
-import os
 import platform
 import sys
 import time
@@ -20,6 +19,7 @@ import torch
 from torch import nn
 
 from hpo.errors import DeviceError
+from hpo.host import installed_memory
 from hpo.training.machine.description import DeviceDescription
 from hpo.training.machine.limits import (
     begin_trial,
@@ -215,8 +215,7 @@ def describe_device(device: torch.device | str) -> DeviceDescription:
             "memory": card.total_memory,
             "precision": precision,
         }
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 0
-    return {"name": _cpu_name(), "cores": process_cores(), "memory": memory, "precision": precision}
+    return {"name": _cpu_name(), "cores": process_cores(), "memory": installed_memory() or 0, "precision": precision}
 
 
 def start_of_trial(device: torch.device) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+
+from hpo.host import affinity_cores, installed_memory
 
 try:
     import resource
@@ -32,9 +34,8 @@ def usable_cores(own_groups: Path = _OWN_GROUPS, cgroups: Path = _CGROUPS) -> in
 
     A quota of 1.5 cores counts as 1. Source: cgroup v2 cpu.max, v1 cpu.cfs_quota_us, in the kernel's admin guide.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quotas = [_quota(folder) for folder in _groups("cpu", own_groups, cgroups)]
-    return max(1, min([cores, *(math.floor(quota) for quota in quotas if quota is not None)]))
+    return max(1, min([affinity_cores(), *(math.floor(quota) for quota in quotas if quota is not None)]))
 
 
 def use_cores(cores: int | None) -> None:
@@ -57,6 +58,8 @@ def usable_memory(own_groups: Path = _OWN_GROUPS, cgroups: Path = _CGROUPS, memo
     with contextlib.suppress(OSError, StopIteration, ValueError):
         line = next(line for line in memory.read_text().splitlines() if line.startswith("MemTotal:"))
         limits.append(int(line.split()[1]) * 1024)
+    if not memory.exists():
+        limits.append(installed_memory())
     known = [limit for limit in limits if limit is not None]
     return min(known) if known else None
 
@@ -65,10 +68,11 @@ def limit_main_memory(sharing: int) -> int | None:
     """Limit this process to one share of memory divided by `sharing` workers. Returns bytes, None if unsupported.
 
     Beyond it the kernel fails an allocation, which ends one trial, whereas the out-of-memory killer would kill a
-    process of its choice. The limit counts private memory, written to or not, thread stacks included.
+    process of its choice. The limit counts private memory, written to or not, thread stacks included. Only Linux
+    counts what is mapped; elsewhere the limit would hold for next to nothing, and there is none.
     """
     usable = usable_memory()
-    if resource is None or usable is None:
+    if resource is None or usable is None or sys.platform != "linux":
         return None
     share = int(SHARED_PART * usable / sharing)
     _, most = resource.getrlimit(resource.RLIMIT_DATA)
