@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 
 import numpy as np
@@ -78,14 +79,29 @@ def hard_arrays(splits: tuple[str, ...]) -> dict[str, NDArray[np.uint8]]:
 
 def _split_digits() -> tuple[NDArray[np.uint8], NDArray[np.int_], dict[str, NDArray[np.intp]]]:
     """Return the images (1797, 8, 8), their digits (1797,), and the samples of train, val and test."""
-    from sklearn.datasets import load_digits
-
-    bundled = load_digits()
-    images = np.rint(bundled.images * (255 / _BRIGHTEST)).astype(np.uint8)
-    labels = (bundled.target == _POSITIVE_DIGIT).astype(np.uint8)[:, None]
+    brightness, digits = _bundled()
+    images = np.rint(brightness * (255 / _BRIGHTEST)).astype(np.uint8)
+    labels = (digits == _POSITIVE_DIGIT).astype(np.uint8)[:, None]
     shares = [_ROWS[split] / len(labels) for split in _SPLITS]
     parts = stratified_split(labels, shares, np.random.default_rng(_SEED))
-    return images, bundled.target, dict(zip(_SPLITS, parts, strict=True))
+    return images, digits, dict(zip(_SPLITS, parts, strict=True))
+
+
+def _bundled() -> tuple[NDArray[np.float64], NDArray[np.int_]]:
+    """Return the brightness (1797, 8, 8), from 0 to 16, and the digits (1797,), as `load_digits` of scikit-learn does.
+
+    Read from its file where that is found, since to import scikit-learn takes a worker as long as to import torch.
+    """
+    package = importlib.util.find_spec("sklearn")
+    assert package is not None, "a dependency of hpo"
+    file = Path(package.origin or "").parent / "datasets" / "data" / "digits.csv.gz"
+    if not file.is_file():
+        from sklearn.datasets import load_digits
+
+        bundled = load_digits()
+        return bundled.images, bundled.target
+    table = np.loadtxt(file, delimiter=",")
+    return table[:, :-1].reshape(-1, 8, 8), table[:, -1].astype(int)
 
 
 def _named(

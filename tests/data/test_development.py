@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.datasets import load_digits
 
+from hpo.data import digits
 from hpo.data.development import Development, load_development
 from hpo.data.digits import digit_arrays, hard_arrays
 from hpo.study.catalogue import DATASETS, Dataset, find_dataset
@@ -74,6 +76,15 @@ def test_digits_are_1437_rows_of_8_by_8_with_one_in_ten_positive() -> None:
 
 def test_digits_have_a_checksum_that_stays_the_same() -> None:
     assert load_development(DIGITS, Path("/nowhere")).md5 == "aa580c0fca37c9ba2dd58409fc410849"
+
+
+def test_digits_are_those_of_scikit_learn_whether_or_not_its_file_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    bundled = load_digits()
+    read = digits._bundled()
+    monkeypatch.setattr(Path, "is_file", lambda _: False)
+    for brightness, shown in (read, digits._bundled()):
+        assert np.array_equal(brightness, bundled.images)
+        assert np.array_equal(shown, bundled.target)
 
 
 def test_splits_of_digits_have_the_rows_of_the_catalogue_and_equal_shares_of_eights() -> None:

@@ -8,12 +8,12 @@ from collections.abc import Iterable, Sequence
 from types import SimpleNamespace
 
 import torch
-from libauc.optimizers import PESG
 from torch import Tensor, nn
 
 from hpo.study.config import TrainConfig
 from hpo.training.optim.blocks import Block, Source, cut_blocks
 from hpo.training.optim.device_scalars import DeviceScalars
+from hpo.training.optim.libauc_pesg import PESG
 from hpo.training.optim.losses.compositional import CompositionalLoss
 from hpo.training.optim.losses.minmax import ALPHA_MAX, MinMaxLoss
 from hpo.training.optim.update_rules import add_decay, descend, descend_adam, descend_lion, shrink
