@@ -2,6 +2,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Where a shell has this set, each process of a test and each pytest would compile torch, Optuna, SciPy and the tests anew.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: setup demo campaign check test lint types imports fast lock clean
 
