@@ -119,6 +119,31 @@ def test_figures_lie_beside_the_markdown(tmp_path: Path, document: Document) -> 
         assert (tmp_path / "out" / target).is_file()
 
 
+def test_a_picture_is_drawn_once_and_when_it_is_shown(tmp_path: Path) -> None:
+    calls = []
+
+    def draw() -> str:
+        calls.append("x")
+        return "<svg/>"
+
+    shown = Picture("x", draw, "An x.")
+    document = Document("t", "s", (Section("one", (shown,)),))
+    assert "figures/x.svg" in to_markdown(document)
+    assert calls == []
+    write(document, tmp_path)
+    assert (tmp_path / "figures" / "x.svg").read_text() == "<svg/>"
+    assert calls == ["x"]
+
+
+def test_a_report_whose_pictures_cannot_be_drawn_leaves_the_earlier_one(tmp_path: Path) -> None:
+    write(Document("t", "s", (Section("one", (Picture("x", lambda: "<svg/>", "An x."),)),)), tmp_path)
+    before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+    broken = Document("t", "s", (Section("one", (Picture("x", lambda: str(1 // 0), "An x."),)),))
+    with pytest.raises(ZeroDivisionError):
+        write(broken, tmp_path)
+    assert {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()} == before
+
+
 def test_a_folder_that_cannot_be_made_is_reported_in_one_sentence(tmp_path: Path, document: Document) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="--out"):
@@ -196,7 +221,7 @@ HARMFUL = (
 def test_stored_text_is_text_in_both_forms(text: str) -> None:
     blocks = (
         *(Text(text), Text(f"Study {code(text)}."), Notice(text), Listing((text,)), Commands((text,))),
-        *(Table(("a", text), ((text, "b"),)), Picture("x", "<svg/>", text)),
+        *(Table(("a", text), ((text, "b"),)), Picture("x", lambda: "<svg/>", text)),
     )
     made = Document(text, text, (Section(text, blocks),))
     rendered = markdown_it(to_markdown(made))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import base64
 import html
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from hpo.errors import OutputError
@@ -60,13 +61,27 @@ class Table:
         return column == 0 or any(_WORD.search(row[column]) for row in self.rows)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Picture:
-    """A figure. name: file name without suffix. svg: SVG text. caption: also the alternative text."""
+    """A figure. name: file name without suffix. draw: returns SVG text. caption: also the alternative text."""
 
     name: str
-    svg: str
+    draw: Callable[[], str]
     caption: str
+
+    @cached_property
+    def svg(self) -> str:
+        """Draw it once, when it is first shown: a third of a second, and who reads only sentences needs none."""
+        return self.draw()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Picture) and self._shown() == other._shown()
+
+    def __hash__(self) -> int:
+        return hash(self._shown())
+
+    def _shown(self) -> tuple[str, str, str]:
+        return self.name, self.caption, self.svg
 
 
 Block = Text | Notice | Listing | Commands | Table | Picture
@@ -92,13 +107,15 @@ class Document:
 def write(document: Document, folder: Path) -> tuple[Path, Path]:
     """Write report.html, report.md and figures/ into a folder, created if needed. Raises OutputError."""
     page, text, figures = folder / "report.html", folder / "report.md", folder / "figures"
+    # All pictures are drawn here, before a file of an earlier report is replaced.
+    html_page = to_html(document)
     try:
         figures.mkdir(parents=True, exist_ok=True)
         for section in document.sections:
             for block in section.blocks:
                 if isinstance(block, Picture):
                     (figures / f"{block.name}.svg").write_text(block.svg, encoding="utf-8")
-        page.write_text(to_html(document), encoding="utf-8")
+        page.write_text(html_page, encoding="utf-8")
         text.write_text(to_markdown(document), encoding="utf-8")
     except OSError as error:
         raise OutputError(f"{folder} cannot be written ({error.strerror}); give --out with another folder") from None
@@ -155,8 +172,8 @@ def _html(block: Block) -> str:
             head = _html_row("th", header, of_words)
             body = "".join(_html_row("td", row, of_words) for row in rows)
             return f'<div class="wide"><table><thead>{head}</thead><tbody>{body}</tbody></table></div>'
-        case Picture(_, svg, caption):
-            data, words = base64.b64encode(svg.encode()).decode(), html.escape(visible(caption), quote=True)
+        case Picture(_, _, caption):
+            data, words = base64.b64encode(block.svg.encode()).decode(), html.escape(visible(caption), quote=True)
             image = f'<img alt="{words}" src="data:image/svg+xml;base64,{data}">'
             return f"<figure>{image}<figcaption>{_inline_html(caption)}</figcaption></figure>"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from hpo.outcome.leaderboard import Confirmation, Difference, LeaderboardRow, Verdict
 from hpo.outcome.report.document import Block, Listing, Notice, Picture, Section, Table, Text
@@ -39,7 +40,7 @@ def confirmation(found: Confirmation) -> Section:
         blocks.append(Table(compared, tuple(pairs)))
     if any(one.mean is not None for one in found.leaderboard):
         caption = "AUC of each candidate in the search and in its confirmation."
-        blocks.append(Picture("confirmation", figures.optimism(found), caption))
+        blocks.append(Picture("confirmation", partial(figures.optimism, found), caption))
     blocks.append(Listing(tuple(found.notes)))
     return Section("Confirmation", tuple(blocks))
 
@@ -71,7 +72,7 @@ def ablation(found: Confirmation) -> Section:
         blocks.append(Listing((*_effects_of(named), found.notes[0])))
         header = ("with", "AUC", "minus the winner", "95 % interval", "verdict", "detectable")
         caption = "Effect of each change on the winner's validation AUC, with 95 % intervals."
-        blocks += [Table(header, rows), Picture("ablation", figures.changes(found), caption)]
+        blocks += [Table(header, rows), Picture("ablation", partial(figures.changes, found), caption)]
     return Section("Ablation", tuple(blocks))
 
 

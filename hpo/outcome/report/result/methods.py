@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from hpo.outcome.leaderboard import Verdict
 from hpo.outcome.method_effects import MethodEffect, MethodTable, RecipeEffects
 from hpo.outcome.report.document import Block, Listing, Picture, Section, Table, Text, code
@@ -43,7 +45,7 @@ def methods(found: MethodTable, *, pictures: bool = False) -> Section:
         blocks += _of_recipe(recipe)
         if pictures and any(one.difference is not None for one in recipe.effects):
             caption = f"What each method does in {recipe.recipe}; 95 % intervals hold together. Red: apart from none."
-            blocks.append(Picture(f"methods-{number}", figures.methods(recipe), caption))
+            blocks.append(Picture(f"methods-{number}", partial(figures.methods, recipe), caption))
     return Section(f"Methods on {found.dataset}", (*blocks, Listing(tuple(found.notes))))
 
 

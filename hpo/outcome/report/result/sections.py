@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 
 from hpo.outcome.access_log import Access
 from hpo.outcome.final import Final
@@ -73,7 +74,7 @@ def result(
     blocks.append(
         Picture(
             "result",
-            figures.forest(judgement, known),
+            partial(figures.forest, judgement, known),
             "Test AUC: mean with 95 % interval over seeds and test samples, or over test samples alone if longer; "
             "ticks are networks, diamonds published values.",
         )
@@ -82,7 +83,7 @@ def result(
         blocks += twin_blocks(judgement, judgement.twins, len(final.labels))
     if final.labels.shape[1] == 1:
         caption = "ROC and precision-recall on the test set: thin lines are networks, thick lines their mean."
-        blocks.append(Picture("roc", figures.curves(final), caption))
+        blocks.append(Picture("roc", partial(figures.curves, final), caption))
     return Section("Result on the test set", tuple(blocks))
 
 

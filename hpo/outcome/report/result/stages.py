@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from hpo.outcome.judgement import Judgement
 from hpo.outcome.leaderboard import Confirmation
@@ -76,7 +77,7 @@ def optimism(found: Sequence[StageSeries]) -> list[Block]:
     sentences = [_sentence(found[0], other, reached) for other in found[1:]]
     return [
         Table(header, rows),
-        Picture("stages", drawn_stages(found, reached), caption),
+        Picture("stages", partial(drawn_stages, found, reached), caption),
         Listing(tuple(sentence for sentence in sentences if sentence)),
     ]
 

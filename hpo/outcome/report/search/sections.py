@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 
 from hpo.outcome.report.document import Block, Listing, Notice, Picture, Section, Table, Text
 from hpo.outcome.report.search import figures
@@ -95,7 +96,9 @@ def best(search: SearchEvidence) -> Section:
         blocks += _winners_curse(search)
         blocks += _that_learned_nothing(search)
         blocks.append(
-            Picture("history", figures.history(search), "Every trial in order; a pruned one at its last report.")
+            Picture(
+                "history", partial(figures.history, search), "Every trial in order; a pruned one at its last report."
+            )
         )
     if failures := Counter(trial.row.reason or "no reason" for trial in search.trials if trial.row.state == "failed"):
         blocks.append(Listing(tuple(f"{count} failed: {reason}" for reason, count in failures.most_common(5))))
@@ -122,16 +125,16 @@ def space(search: SearchEvidence, seed: int = 0) -> Section:
         )
         if len(comparable) > MOST_TRIALS:
             caption += f" Estimated from {MOST_TRIALS} of these trials, drawn at random."
-        blocks.append(Picture("importance", figures.importance_bars(found), caption))
+        blocks.append(Picture("importance", partial(figures.importance_bars, found), caption))
     caption = (
         f"AUC after epoch {search.shared_epoch} against each setting, a dot for each trial in which it had an effect."
     )
-    blocks.append(Picture("slices", figures.slices(search), caption))
+    blocks.append(Picture("slices", partial(figures.slices, search), caption))
     blocks += _contour(search, found)
     effects = choice_effects(search)
     if effects:
         caption = "Choices compared on the same samples, resplit strategies and augmentations included."
-        blocks.append(Picture("choices", figures.choices(effects, search.shared_epoch), caption))
+        blocks.append(Picture("choices", partial(figures.choices, effects, search.shared_epoch), caption))
     return Section(title, tuple(blocks))
 
 
@@ -158,17 +161,23 @@ def learning(search: SearchEvidence, later: Sequence[Block] = ()) -> Section:
         return Section("Curves and overfitting", (Text("No trial has trained all its epochs yet."),))
     blocks: list[Block] = [
         Picture(
-            "curves", figures.curves(search), "Validation AUC by epoch; pruned trials end where they were stopped."
+            "curves",
+            partial(figures.curves, search),
+            "Validation AUC by epoch; pruned trials end where they were stopped.",
         ),
         Picture(
             "overfitting",
-            figures.overfitting(search),
+            partial(figures.overfitting, search),
             "Training AUC (of the batches as they were scored in training, augmented) against validation AUC.",
         ),
     ]
     if any(trial.roc for trial in search.named):
         blocks.append(
-            Picture("rocs", figures.rocs(search), "ROC on the validation parts after the last epoch, mean over folds.")
+            Picture(
+                "rocs",
+                partial(figures.rocs, search),
+                "ROC on the validation parts after the last epoch, mean over folds.",
+            )
         )
     sentences = [sentence for trial in search.named if (sentence := _gap(trial))]
     return Section("Curves and overfitting", (*blocks, Listing(tuple(sentences)), *later))
@@ -287,7 +296,7 @@ def _contour(search: SearchEvidence, found: Sequence[Importance]) -> list[Block]
         return []
     first, second = ranges[:2]
     caption = f"AUC over `{first}` and `{second}`, the two most important ranges; interpolated between dots."
-    return [Picture("contour", figures.contour(search, first, second), caption)]
+    return [Picture("contour", partial(figures.contour, search, first, second), caption)]
 
 
 def _choice_sentence(effect: ChoiceEffect) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from hpo.outcome.report.document import Block, Notice, Picture, Section, Table, Text
@@ -107,7 +109,7 @@ def _calibration(search: SearchEvidence, scores: OutOfFold, best: int) -> list[B
         Table(header, rows),
         Picture(
             "reliability",
-            figures.reliability(found),
+            partial(figures.reliability, found),
             "Predicted probability against the share of positives among validation samples with such predictions, in "
             "ten bins of equally many; solid: sigmoid of the logit, dotted: after Platt scaling within folds. On the "
             "diagonal predictions are probabilities.",
