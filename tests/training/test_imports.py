@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+from hpo.training.optim import libauc_pesg
+
 LOAD = """
 import json, sys
 from pathlib import Path
@@ -28,3 +30,9 @@ json.dump({"loaded": loaded, "parts": parts, "same": whole.__dict__.keys() == PE
 def test_a_worker_trains_on_digits_without_scikit_learn_and_pandas_and_libauc_is_whole_for_others() -> None:
     run = subprocess.run([sys.executable, "-c", LOAD], capture_output=True, text=True, check=True)
     assert json.loads(run.stdout) == {"loaded": ["torch"], "parts": [], "same": True}
+
+
+def test_a_libauc_of_another_layout_is_imported_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(libauc_pesg, "_PACKAGES", ("libauc.optimizers", "libauc.nowhere"))
+    monkeypatch.delitem(sys.modules, "libauc.optimizers", raising=False)
+    assert libauc_pesg._pesg().__module__ == "libauc.optimizers.pesg"

@@ -18,6 +18,15 @@ def _pesg() -> Any:
     """Return the class, of a `libauc` that is loaded whole if there is one."""
     if _PACKAGES[0] in sys.modules:
         return importlib.import_module(_PACKAGES[0]).PESG
+    try:
+        return _alone()
+    except (ImportError, AttributeError):
+        # A LibAUC that is laid out in another way.
+        return importlib.import_module(_PACKAGES[0]).PESG
+
+
+def _alone() -> Any:
+    """Return the class of modules that are forgotten again."""
     before = {name for name in sys.modules if name.startswith("libauc.")}
     try:
         for name in _PACKAGES:
