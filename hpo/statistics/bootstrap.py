@@ -239,12 +239,16 @@ def weighted_areas(
     """
     pairs = positives.sum(axis=0) * negatives.sum(axis=0)
     areas = np.full((scores.shape[0], pairs.size), np.nan)
+    is_negative, is_positive = labels == 0, labels == 1
+    below = np.zeros((negatives.shape[0] + 1, pairs.size), dtype=np.int64)
     for network, row in enumerate(scores):
-        order = np.argsort(row[labels == 0], kind="stable")
-        ordered, wanted = row[labels == 0][order], row[labels == 1]
-        below = np.zeros((order.size + 1, pairs.size), dtype=np.int64)
+        ordered, wanted = row[is_negative], row[is_positive]
+        order = np.argsort(ordered, kind="stable")
+        ordered = ordered[order]
         np.cumsum(negatives[order], axis=0, out=below[1:])
         first, last = (np.searchsorted(ordered, wanted, side=side) for side in ("left", "right"))
-        doubled = np.einsum("pd,pd->d", positives, below[first] + below[last])
+        # Twice the number below, without a second look where no score is tied.
+        twice_below = 2 * below[first] if np.array_equal(first, last) else below[first] + below[last]
+        doubled = np.einsum("pd,pd->d", positives, twice_below)
         np.divide(doubled, 2 * pairs, out=areas[network], where=pairs > 0)
     return areas
