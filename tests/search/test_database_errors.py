@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ from hpo.search.database import engine as engine_module
 from hpo.search.database.database import open_database
 from hpo.search.database.engine import make_engine
 from hpo.search.database.errors import ErrorKind, as_hpo_error, kind_of
+from tests.mention import unmentioned
 from tests.search.driver_errors import (
     UNREADABLE,
     of_mysql,
@@ -328,6 +330,7 @@ def _kind_met(path: Path, work: Callable[[sa.Connection], object]) -> ErrorKind:
 class TestRefusedConnections:
     """Connections to PostgreSQL that fail: psycopg keeps no code, though the server sends one."""
 
+    @pytest.mark.linux
     @pytest.mark.parametrize(
         ("sqlstate", "kind"),
         [
@@ -350,23 +353,36 @@ class TestRefusedConnections:
         assert UNREADABLE in str(error)
         assert proxy.refusals == []
 
+    @pytest.mark.linux
     def test_a_server_that_accepts_a_moment_later_is_busy(self, refusing: tuple[URL, Proxy]) -> None:
         url, proxy = refusing
         proxy.refusals = ["57P03"]
         assert kind_of(_met_by_connecting(url)) is ErrorKind.BUSY
 
+    @pytest.mark.linux
     def test_a_server_that_starts_up_is_waited_for_at_first_contact(self, refusing: tuple[URL, Proxy]) -> None:
         url, proxy = refusing
         proxy.refusals = ["57P03"] * 5
         open_database(url, create=True).close()
         assert proxy.refusals == []
 
+    @pytest.mark.linux
     def test_a_wrong_password_is_not_waited_for(self, refusing: tuple[URL, Proxy]) -> None:
         url, proxy = refusing
         proxy.refusals = ["28P01"] * 9
         with pytest.raises(StorageError):
             open_database(url, create=True, known_good=True)
         assert len(proxy.refusals) == 7
+
+    def test_where_the_code_cannot_be_found_out_a_refusal_is_reported_in_the_words_of_the_server(
+        self, refusing: tuple[URL, Proxy], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.delattr(os, "memfd_create", raising=False)
+        url, proxy = refusing
+        proxy.refusals = ["28P01"] * 9
+        with pytest.raises(StorageError) as refused:
+            open_database(url, create=True)
+        assert unmentioned(refused.value, UNREADABLE) == []
 
     def test_a_port_without_a_server_is_out_of_reach(self, postgresql: URL) -> None:
         with socket.socket() as free:
