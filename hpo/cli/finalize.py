@@ -25,7 +25,7 @@ from hpo.data.missing import fetch_missing
 from hpo.outcome.families import answer_sentences
 from hpo.outcome.finalization import NETWORKS
 from hpo.outcome.finalization import finalize as finalize_search
-from hpo.outcome.networks import TrainingSamples
+from hpo.outcome.networks import MODELS, TrainingSamples
 from hpo.search.study import open_named_study
 
 
@@ -82,7 +82,8 @@ def finalize(
     The best of each other loss family and the baselines are retrained and tested, too. The networks are a study of
     their own, which any worker can join that reaches the folder of the result. Ctrl-C stops cleanly; the same command
     resumes, and opens the test set once all networks are there. The access is recorded in the test-set access log
-    before any test sample is read. If the data have no test set, the winner alone is retrained.
+    before any test sample is read. If the data have no test set, the winner alone is retrained, for `hpo export` and
+    `hpo predict`, and its cross-validated AUC is the result.
     """
     study = open_named_study(study_name, work["storage"])
     fetch_missing((study.spec.data, *study.spec.other_datasets()), data_folder(work["data_dir"]), download_bar)
@@ -111,11 +112,15 @@ def finalize(
         sealed = "; the test set is sealed until the same command finds them all" if has_test else ""
         say(f"{done.missing} of {done.missing + len(done.networks)} networks are still to be trained{sealed}")
         return exit_code(work, is_done=False)
+    if done.untested is not None:
+        if as_json:
+            print_json(done.untested.model_dump(mode="json"))
+            return 0
+        say(f"{len(done.networks)} networks are in {done.folder / MODELS}; there is no test set; next: hpo export")
+        show(f"{done.untested.entry.name}: {done.untested.estimate.sentence()}")
+        return 0
     if done.judgement is None:
-        models = done.folder / "models"
-        untested = "there is no test set, so the estimate is that of the confirmation; `hpo predict` takes this folder"
-        state = "the test set is still sealed" if has_test else untested
-        say(f"{len(done.networks)} networks are in {models}; {state}")
+        say(f"{len(done.networks)} networks are in {done.folder / MODELS}; the test set is still sealed")
         return 0
     if as_json:
         print_json(done.judgement)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from hpo.errors import DataError, OutputError
 from hpo.outcome.final import Final, FinalEntry, FinalResult, load
-from hpo.outcome.judgement import Judgement, judge_final
+from hpo.outcome.judgement import judge_final
 from hpo.outcome.networks import MODELS
 from hpo.outcome.report.result.twins import twin_sentences
+from hpo.outcome.untested import UntestedResult, load_untested
 from hpo.study.baselines import shown_name
 from hpo.study.catalogue import Dataset
 from hpo.study.choices import describe_network
@@ -28,25 +30,19 @@ _TOLERANCE = 1e-3
 def export(result: Path, out: Path) -> list[Path]:
     """Write the winner's networks, their configuration, model card and check into `out`.
 
+    Those of data without a test set have a cross-validated AUC in their card, which says that they were not tested.
+
     Returns:
         The paths of the networks.
 
     Raises:
-        DataError: if `result` holds no final result, or its networks are gone.
+        DataError: if `result` holds no result, or its networks are gone.
         OutputError: if `out` cannot be written.
     """
     from hpo.training.loop.model_file import load_model
 
-    final = load(result)
-    if final is None:
-        if any((result / MODELS).glob("*.safetensors")):
-            raise DataError(
-                f"{result} holds networks that were not tested, and no final result: run `hpo finalize`; where the "
-                f"data have no test set, use them as they are: `hpo predict {result / MODELS} FILE.npz --out FILE.csv`"
-            )
-        raise DataError(f"{result} holds no final result; run `hpo finalize` first")
-    entry = final.result.entry(final.result.winner)
-    sources = [result / "models" / network.file for network in entry.networks]
+    found = _read(result)
+    sources = [result / MODELS / network.file for network in found.entry.networks]
     models = [load_model(source) for source in sources]
     dataset = models[0].dataset
     images = np.random.default_rng(0).integers(0, 256, (_CHECK_IMAGES, *dataset.image_shape), dtype=np.uint8)
@@ -57,42 +53,78 @@ def export(result: Path, out: Path) -> list[Path]:
             shutil.copyfile(source, path)
         expected = np.stack([model.scores(images, "cpu") for model in models])
         np.savez_compressed(out / "check.npz", images=images, scores=expected)
-        (out / "config.json").write_text(json.dumps(_config(final.result, entry), indent=2, sort_keys=True) + "\n")
-        (out / "README.md").write_text(_card(final, entry, judge_final(final), len(paths), dataset), encoding="utf-8")
+        (out / "config.json").write_text(json.dumps(_config(found), indent=2, sort_keys=True) + "\n")
+        (out / "README.md").write_text(_card(found, dataset), encoding="utf-8")
         (out / "check.py").write_text(_CHECK, encoding="utf-8")
     except OSError as error:
         raise OutputError(f"{out} cannot be written ({error.strerror}); give --out with another folder") from None
     return paths
 
 
-def _config(result: FinalResult, entry: FinalEntry) -> JsonObject:
-    of_result = result.model_dump(mode="json", include={"dataset", "study", "protocol", "code_version"})
-    return of_result | entry.model_dump(mode="json", exclude={"is_reference"})
+@dataclass(frozen=True)
+class _Exported:
+    """What is exported, and what its card says of how good it is and where it is recorded."""
+
+    result: FinalResult | UntestedResult
+    entry: FinalEntry
+    epochs: int
+    measured: str
+    recorded: str
 
 
-def _card(final: Final, entry: FinalEntry, judgement: Judgement, networks: int, dataset: Dataset) -> str:
-    result, judged = final.result, judgement.entries[0]
-    protocol = result.protocol
-    config = stored_config(entry.config, f"{entry.name} of the final result of study {result.study}")
+def _read(folder: Path) -> _Exported:
+    """Read the result in a folder, tested or not. Raises DataError."""
+    final = load(folder)
+    if final is not None:
+        result = final.result
+        entry = result.entry(result.winner)
+        recorded = f", entry {result.ledger_row} of the test-set access log"
+        return _Exported(result, entry, result.epochs(entry.name), _tested(final), recorded)
+    untested = load_untested(folder)
+    if untested is not None:
+        measured = f"- **Not tested.** There is no test set. {untested.estimate.sentence()}"
+        return _Exported(untested, untested.entry, untested.epochs, measured, "")
+    if any((folder / MODELS).glob("*.safetensors")):
+        raise DataError(f"{folder} holds networks and no result of theirs: run `hpo finalize` to its end")
+    raise DataError(f"{folder} holds no final result; run `hpo finalize` first")
+
+
+def _tested(final: Final) -> str:
+    judgement = judge_final(final)
+    judged = judgement.entries[0]
     estimate = judged.interval
     kind = "seeds and test samples" if estimate is judged.over_all else "test samples"
+    twins = "".join(f" {sentence}" for sentence in twin_sentences(judgement, len(final.labels)))
+    between = f"95 % interval over {kind} {auc(estimate.low)} to {auc(estimate.high)}"
+    each = ", ".join(auc(one.value) for one in judged.aucs)
+    samples = f"{len(final.labels)} test samples"
+    return f"- **Test AUC.** {auc(judged.mean)}, {between}, on {samples}; each network: {each}.{twins}"
+
+
+def _config(found: _Exported) -> JsonObject:
+    shared = {"dataset", "study", "protocol", "code_version", "estimate"}
+    of_result = found.result.model_dump(mode="json", include=shared)
+    return of_result | found.entry.model_dump(mode="json", exclude={"is_reference"})
+
+
+def _card(found: _Exported, dataset: Dataset) -> str:
+    result, entry, protocol = found.result, found.entry, found.result.protocol
+    config = stored_config(entry.config, f"{entry.name} of the final result of study {result.study}")
     shape = ", ".join(("N", *map(str, dataset.image_shape)))
     others = names_of_others(entry.config.get("co_training"), dataset)
     together = f"In the first epochs also on training and validation samples of {others}. " if others else ""
-    twins = "".join(f" {sentence}" for sentence in twin_sentences(judgement, len(final.labels)))
-    return f"""# {shown_name(judged.name, result.epochs(judged.name))} on {dataset.official_name}
+    return f"""# {shown_name(entry.name, found.epochs)} on {dataset.official_name}
 
-{networks} networks of one configuration, trained from scratch with hpo, with different seeds.
+{len(entry.networks)} networks of one configuration, trained from scratch with hpo, with different seeds.
 
 - **Network.** {describe_network(config.network, dataset.dimensions)}, {dataset.labels} \
 output{"s" if dataset.labels > 1 else ""}.
 - **Input.** uint8 images of shape ({shape}), {"RGB" if dataset.channels == 3 else "greyscale"}, 0 to 255.
 - **Output.** {_output(dataset)}
-- **Training.** {result.epochs(judged.name)} epochs on the {protocol.rows} set of {dataset.official_name}. \
+- **Training.** {found.epochs} epochs on the {protocol.rows} set of {dataset.official_name}. \
 {together}Settings are in `config.json`.
-- **Test AUC.** {auc(judged.mean)}, 95 % interval over {kind} {auc(estimate.low)} to {auc(estimate.high)}, on \
-{len(final.labels)} test samples; each network: {", ".join(auc(one.value) for one in judged.aucs)}.{twins}
-- **Code.** {result.code_version}; study `{result.study}`, entry {result.ledger_row} of the test-set access log.
+{found.measured}
+- **Code.** {result.code_version}; study `{result.study}`{found.recorded}.
 
 ## Use
 

@@ -24,7 +24,8 @@ from hpo.outcome.networks import (
     collect,
     wanted_networks,
 )
-from hpo.outcome.opening import earlier_access, open_and_score
+from hpo.outcome.opening import earlier_access, final_entry, open_and_score
+from hpo.outcome.untested import UntestedResult, cross_validated, make_untested, store_untested
 from hpo.outcome.winner import choose_entries
 from hpo.revision import code_version
 from hpo.search.study import Study
@@ -54,8 +55,9 @@ class Finalization:
     Attributes:
         networks: those that are in `folder`/models.
         missing: number of networks that are still to be trained; then the test set was left sealed.
-        final: None if the test set was left sealed.
-        judgement: None if the test set was left sealed.
+        final: None if the test set was left sealed, or there is none.
+        judgement: likewise.
+        untested: the result of data without a test set, once all networks are there.
     """
 
     folder: Path
@@ -63,6 +65,7 @@ class Finalization:
     missing: int = 0
     final: Final | None = None
     judgement: Judgement | None = None
+    untested: UntestedResult | None = None
 
 
 def finalize(
@@ -83,7 +86,8 @@ def finalize(
 ) -> Finalization:
     """Retrain the winner of a search, others and its baselines, then score every network once on the test set.
 
-    If the data have no test set, the winner alone is retrained: there is nothing to compare it on.
+    If the data have no test set, the winner alone is retrained, since there is nothing to compare it on, and its
+    cross-validated AUC is stored with it.
 
     The others are the best confirmed configuration of each other loss family: tuned AUCM is tested against tuned
     cross-entropy.
@@ -145,10 +149,15 @@ def finalize(
     missing = len(wanted) - len(networks)
     if not missing:
         clean_up(wanted, folder)
-    if train_only or missing or not dataset.has_test:
+    if missing or (train_only and dataset.has_test):
         return Finalization(folder, tuple(networks), missing)
     commit, dirty = code_version()
     version = f"{commit}{' with uncommitted changes' if dirty else ''}"
+    if not dataset.has_test:
+        estimate = cross_validated(study, entries[0].name, trial=trial, confirmation=confirmation)
+        untested = make_untested(study, protocol, final_entry(entries[0], protocol, networks), estimate, version)
+        store_untested(untested, folder)
+        return Finalization(folder, tuple(networks), untested=untested)
     final = open_and_score(study, entries, protocol, networks, data, folder, version, reopen, device)
     return Finalization(folder, tuple(networks), 0, final, judge_final(final))
 

@@ -86,7 +86,7 @@ def open_and_score(
         dataset=dataset.name,
         winner=entries[0].name,
         protocol=protocol,
-        entries=tuple(_final_entry(entry, protocol, networks) for entry in entries),
+        entries=tuple(final_entry(entry, protocol, networks) for entry in entries),
         ledger_row=test.unsealing.ledger_row,
         code_version=code_version,
         time=time.time(),
@@ -158,7 +158,8 @@ def _what_is_opened_for(
     }
 
 
-def _final_entry(entry: Entry, protocol: Protocol, networks: Sequence[Network]) -> FinalEntry:
+def final_entry(entry: Entry, protocol: Protocol, networks: Sequence[Network]) -> FinalEntry:
+    """Return what a result stores of a configuration and its networks."""
     return FinalEntry(
         name=entry.name,
         is_reference=entry.is_reference,

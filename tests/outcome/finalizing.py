@@ -31,7 +31,9 @@ def work(database: Database, name: str, limit: int | None = None, data_dir: Path
     return run_worker(study, identity=this_process("w"), train=trainer_of(study, data_dir, "cpu"), limit=limit)
 
 
-def finalizing(study: Study, results: Path, limit: int | None = None) -> Callable[..., Finalization]:
+def finalizing(
+    study: Study, results: Path, limit: int | None = None, data_dir: Path | None = None
+) -> Callable[..., Finalization]:
     """Finalize trial 3 with one network of each configuration, unless said otherwise; the test set stays sealed.
 
     Args:
@@ -40,7 +42,8 @@ def finalizing(study: Study, results: Path, limit: int | None = None) -> Callabl
 
     def train(_spec: StudySpec, name: str) -> None:
         if limit != 0:
-            work(study.database, name, limit)
+            work(study.database, name, limit, data_dir)
 
     options = {"seeds": 1, "baseline_epochs": 1, "trial": 3, "device": "cpu", "train_only": True}
+    options |= {} if data_dir is None else {"data_dir": str(data_dir)}
     return partial(finalize, study, **{"train": train, "results": results, **options})

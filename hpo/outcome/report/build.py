@@ -19,6 +19,7 @@ from hpo.outcome.report.search import sections as of_search
 from hpo.outcome.report.search.evidence import SearchEvidence
 from hpo.outcome.report.search.selection import selection_bias
 from hpo.outcome.report.work import Work, cost, provenance, stages_table, work_of_final
+from hpo.outcome.untested import UntestedResult
 from hpo.search.queries.ledger import Opening
 from hpo.search.queries.scores import OutOfFold
 from hpo.study.catalogue import Dataset
@@ -26,7 +27,7 @@ from hpo.study.catalogue import Dataset
 
 @dataclass(frozen=True)
 class Evidence:
-    """Everything that a report is built from; confirmation, ablation, final and methods are None if there is none yet.
+    """Everything that a report is built from; what is missing is None.
 
     Attributes:
         elsewhere: accesses to the test set through other databases, as far as they are known.
@@ -43,6 +44,7 @@ class Evidence:
     work: tuple[Work, ...] = ()
     scores: OutOfFold | None = None
     methods: MethodTable | None = None
+    untested: UntestedResult | None = None
 
 
 def build(evidence: Evidence, seed: int = 0) -> Document:
@@ -53,7 +55,7 @@ def build(evidence: Evidence, seed: int = 0) -> Document:
         result = of_result.result(data, judgement, evidence.final, evidence.openings, evidence.elsewhere)
     else:
         is_confirmed = evidence.confirmation is not None and evidence.confirmation.done
-        result = of_result.no_result(search.name, is_confirmed, data)
+        result = of_result.no_result(search.name, is_confirmed, data, evidence.untested)
     later = (*evidence.work, *([work_of_final(evidence.final)] if evidence.final is not None else []))
     confirmed = [of_confirmation.confirmation(evidence.confirmation)] if evidence.confirmation is not None else []
     asked = of_search.question(search)

@@ -17,6 +17,7 @@ from hpo.outcome.report.build import Evidence
 from hpo.outcome.report.search.evidence import gather_search
 from hpo.outcome.report.work import Work
 from hpo.outcome.selection import read_scores
+from hpo.outcome.untested import UntestedResult, load_untested
 from hpo.search.queries.ledger import read_openings
 from hpo.search.queries.trials import read_records
 from hpo.search.study import Study, open_study
@@ -57,7 +58,14 @@ def gather(study: Study, result: Path, confirmation: str | None = None) -> Evide
         ),
         read_scores(study),
         read_methods(measured) if measured is not None else None,
+        _untested_of(study, result),
     )
+
+
+def _untested_of(study: Study, folder: Path) -> UntestedResult | None:
+    """Return the result of the study if its data have no test set."""
+    found = None if study.spec.data.has_test else load_untested(folder)
+    return found if found is not None and found.study in (study.name, *study.former_names) else None
 
 
 def _methods_of(study: Study) -> Study | None:

@@ -12,8 +12,10 @@ from hpo.outcome.judgement import BaselineDifference, EntryResult, Judgement
 from hpo.outcome.report.document import Block, Notice, Picture, Section, Table, Text, code
 from hpo.outcome.report.result import figures
 from hpo.outcome.report.result.twins import twin_blocks
+from hpo.outcome.untested import UntestedResult
 from hpo.search.queries.ledger import Opening
 from hpo.statistics.intervals import Comparison, Estimate
+from hpo.study.baselines import shown_name
 from hpo.study.catalogue import Dataset
 from hpo.study.co_training import names_of_others
 from hpo.study.published import published
@@ -124,12 +126,25 @@ def _epochs(final: Final) -> str:
     return f"{result.protocol.epochs}{''.join(f' (baselines {epochs})' for epochs in sorted(own))}"
 
 
-def no_result(study: str, confirmed: bool, dataset: Dataset) -> Section:
-    """Report that there is no final result yet, and which commands are missing."""
+def no_result(study: str, confirmed: bool, dataset: Dataset, untested: UntestedResult | None = None) -> Section:
+    """Report that there is no final result, and which commands are missing, or what stands in its place.
+
+    Args:
+        untested: of data without a test set, once the final networks are trained.
+    """
     named = shell(study)
     if not dataset.has_test:
         absent = f"{dataset.official_name} has no test set: the estimate is that of the confirmation, on new folds."
-        return Section("Result on the test set", (Text(absent),))
+        if untested is None:
+            return Section("Result on the test set", (Text(absent),))
+        networks = f"{len(untested.entry.networks)} networks of {shown_name(untested.entry.name)} are trained"
+        return Section(
+            "Result without a test set",
+            (
+                Text(f"{networks}, chosen {untested.entry.chosen}; {code(f'hpo export {named}')} writes them."),
+                Notice(untested.estimate.sentence()),
+            ),
+        )
     steps = [f"hpo confirm {named}"] * (not confirmed) + [f"hpo finalize {named}"]
     missing = ", then ".join(map(code, steps))
     absent = f"No result yet: the test set has not been opened for this study. Run {missing}."
