@@ -5,6 +5,7 @@ from __future__ import annotations
 import bisect
 import itertools
 import math
+from functools import cached_property
 
 from hpo.search.strategy.pruner import Pruner, Rung
 from hpo.search.strategy.seeds import trial_seed
@@ -90,12 +91,17 @@ class Hyperband(SuccessiveHalving):
 
     def _bracket(self, number: int) -> int:
         """Return the index of the first rung at which a trial is compared; the last one is never compared."""
-        count = len(self.stages())
-        weights = [self.spec.search.reduction**-bracket * count / (count - bracket) for bracket in range(count)]
-        ends = list(itertools.accumulate(weights))
+        ends = self._ends
         # A hash of the number, so that every worker finds the same bracket.
         point = trial_seed(self.spec.search.seed, number, "bracket") / 2**31 * ends[-1]
-        return min(bisect.bisect_right(ends, point), count - 1)
+        return min(bisect.bisect_right(ends, point), len(ends) - 1)
+
+    @cached_property
+    def _ends(self) -> list[float]:
+        """Where the share of each bracket ends; a rung asks once for each trial that has reached it."""
+        count = len(self.stages())
+        weights = [self.spec.search.reduction**-bracket * count / (count - bracket) for bracket in range(count)]
+        return list(itertools.accumulate(weights))
 
 
 def _is_among_the_best(better: int, recorded: int, share: float) -> bool:
