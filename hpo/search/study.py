@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -102,8 +103,11 @@ class Study:
         None on a server, which reuses no id and deletes what refers to a deleted row. In SQLite, Optuna does not
         enforce foreign keys, so what it deletes leaves hpo's rows behind.
         """
-        if connection.dialect.name != "sqlite":
-            return ()
+        return self._in_optuna if connection.dialect.name == "sqlite" else ()
+
+    @cached_property
+    def _in_optuna(self) -> tuple[sa.ColumnElement[bool], ...]:
+        # Part of each statement of a worker, and a quarter of the time that it takes to build one.
         theirs, own = schema.optuna_studies.c, _SAME.c
         return (
             sa.exists().where(theirs.study_id == self.study_id, theirs.study_name == self.name),

@@ -327,17 +327,20 @@ def upsert_rows(connection: Connection, table: Any, key: tuple[str, ...], rows: 
     """Insert rows of the same columns in one statement, or update those of the same keys."""
     if not rows:
         return
-    changed = [name for name in rows[0] if name not in key]
-    given = _new_rows(connection.dialect.name, table)
-    if connection.dialect.name == "mysql":
-        replaced = {name: given.inserted[name] for name in changed}
-        connection.execute(given.values(rows).on_duplicate_key_update(replaced))
-        return
-    replaced = {name: given.excluded[name] for name in changed}
-    connection.execute(given.values(rows).on_conflict_do_update(index_elements=list(key), set_=replaced))
+    change = _upsert(connection.dialect.name, table, key, tuple(rows[0]))
+    if len(rows) == 1:
+        # Not as its values, of which SQLAlchemy would make part of the statement each time.
+        connection.execute(change, rows[0])
+    else:
+        connection.execute(change.values(rows))
 
 
 @cache
-def _new_rows(dialect: str, table: Any) -> Any:
-    """Return an INSERT to begin a statement with; its columns of a row that is there are a copy of all of the table."""
-    return {"mysql": mysql.insert, "sqlite": sqlite.insert, "postgresql": postgresql.insert}[dialect](table)
+def _upsert(dialect: str, table: Any, key: tuple[str, ...], columns: tuple[str, ...]) -> Any:
+    """Return an INSERT without values that replaces all columns but the key of a row that is there."""
+    changed = [name for name in columns if name not in key]
+    if dialect == "mysql":
+        into_mysql = mysql.insert(table)
+        return into_mysql.on_duplicate_key_update({name: into_mysql.inserted[name] for name in changed})
+    into = (sqlite.insert if dialect == "sqlite" else postgresql.insert)(table)
+    return into.on_conflict_do_update(index_elements=list(key), set_={name: into.excluded[name] for name in changed})
