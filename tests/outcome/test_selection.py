@@ -23,7 +23,7 @@ from hpo.search.database.address import resolve_address
 from hpo.search.database.database import open_database
 from hpo.search.queries.trials import read_best
 from hpo.search.queue.workers import this_process
-from hpo.search.study import Study, create_or_open
+from hpo.search.study import Study, create_or_open, open_study
 from hpo.search.worker.loop import run_worker
 from hpo.statistics.auc import auc
 from hpo.testing.trainer import FakeTrainer, make_spec
@@ -32,13 +32,27 @@ from tests.outcome.pages import blocks, pictures, rows, words
 from tests.search.planned import make_confirmation, make_plan
 
 
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The database file of a finished search of ten trials and two baselines, with scores on every fold."""
+    file = tmp_path_factory.mktemp("search") / "hpo.sqlite3"
+    database = open_database(resolve_address(f"sqlite:///{file}"), create=True)
+    run_worker(
+        create_or_open(database, "breast", make_spec(12, references=True)),
+        identity=this_process("w"),
+        train=FakeTrainer(),
+    )
+    database.close()
+    assert list(file.parent.iterdir()) == [file], "a log would be lost"
+    return file.read_bytes()
+
+
 @pytest.fixture
-def study(tmp_path: Path) -> Iterator[Study]:
-    """A finished search of ten trials and two baselines, with scores on every fold."""
+def study(searched: bytes, tmp_path: Path) -> Iterator[Study]:
+    """That search, in a database of the test's own."""
+    (tmp_path / "hpo.sqlite3").write_bytes(searched)
     database = open_database(resolve_address(f"sqlite:///{tmp_path}/hpo.sqlite3"), create=True)
-    made = create_or_open(database, "breast", make_spec(12, references=True))
-    run_worker(made, identity=this_process("w"), train=FakeTrainer())
-    yield made
+    yield open_study(database, "breast")
     database.close()
 
 
