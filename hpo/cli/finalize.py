@@ -117,7 +117,7 @@ def finalize(
             print_json(done.untested.model_dump(mode="json"))
             return 0
         say(f"{len(done.networks)} networks are in {done.folder / MODELS}; there is no test set; next: hpo export")
-        show(f"{done.untested.entry.name}: {done.untested.estimate.sentence()}")
+        show(f"{done.untested.entry.name}: {done.untested.sentence()}")
         return 0
     if done.judgement is None:
         say(f"{len(done.networks)} networks are in {done.folder / MODELS}; the test set is still sealed")

@@ -82,7 +82,7 @@ def _read(folder: Path) -> _Exported:
         return _Exported(result, entry, result.epochs(entry.name), _tested(final), recorded)
     untested = load_untested(folder)
     if untested is not None:
-        measured = f"- **Not tested.** There is no test set. {untested.estimate.sentence()}"
+        measured = f"- **Not tested.** There is no test set. {untested.sentence()}"
         return _Exported(untested, untested.entry, untested.epochs, measured, "")
     if any((folder / MODELS).glob("*.safetensors")):
         raise DataError(f"{folder} holds networks and no result of theirs: run `hpo finalize` to its end")

@@ -33,6 +33,7 @@ class CrossValidated(StoredModel):
         trials: of this configuration: repeats of the confirmation, or the one of the search.
         folds: of each trial.
         samples: of the development set.
+        epochs: of a trial. Final networks of a baseline are trained for as many as its authors train it.
         selected_from: trials of the search among which these scores chose it, so that the best of them is too high;
             None for a confirmation, on new folds and seeds.
         mean, low, high: with a 95 % interval; None where there is no spread.
@@ -44,13 +45,14 @@ class CrossValidated(StoredModel):
     trials: int
     folds: int
     samples: int
+    epochs: int
     selected_from: int | None = None
     mean: float
     low: float | None = None
     high: float | None = None
 
-    def sentence(self) -> str:
-        """Say what the estimate is, and what it is not."""
+    def sentence(self, epochs: int) -> str:
+        """Say what the estimate is, and what it is not, of networks that were trained for so many epochs."""
         between = (
             "" if self.low is None or self.high is None else f", 95 % interval {auc(self.low)} to {auc(self.high)}"
         )
@@ -63,9 +65,10 @@ class CrossValidated(StoredModel):
                 f"in the search ({self.study}: {folds}, {self.samples:,} samples); it was chosen from "
                 f"{self.selected_from} trials by these scores, so that it is too high"
             )
+        shorter, longer = ("", "") if epochs == self.epochs else (f" for {self.epochs} epochs", f" for {epochs}")
         return (
-            f"Cross-validated AUC {auc(self.mean)}{between}, {how}. It is of networks trained on parts of these "
-            "samples; the final ones, trained on all, were never tested."
+            f"Cross-validated AUC {auc(self.mean)}{between}, {how}. It is of networks trained on parts of these samples"
+            f"{shorter}; the final ones, trained on all{longer}, were never tested."
         )
 
 
@@ -88,6 +91,10 @@ class UntestedResult(StoredModel):
         """Number of epochs that the networks were trained for."""
         return self.protocol.epochs if self.entry.epochs is None else self.entry.epochs
 
+    def sentence(self) -> str:
+        """Say what is known of the AUC of its networks."""
+        return self.estimate.sentence(self.epochs)
+
 
 def cross_validated(
     search: Study, winner: str, *, trial: int | None = None, confirmation: str | None = None
@@ -106,6 +113,7 @@ def cross_validated(
             trials=1,
             folds=search.spec.scoring.fold_count,
             samples=samples,
+            epochs=search.spec.budget.epochs,
             selected_from=ranking.chosen_from,
             mean=value.auc,
             low=value.low,
@@ -114,10 +122,15 @@ def cross_validated(
     study = open_study(search.database, confirmation or confirmation_name(search.name))
     row = next(row for row in read_confirmation(study).leaderboard if row.candidate == winner)
     assert row.mean is not None, winner
-    folds = study.spec.scoring.fold_count
-    low, high = row.low, row.high
     return CrossValidated(
-        study=study.name, trials=row.repeats, folds=folds, samples=samples, mean=row.mean, low=low, high=high
+        study=study.name,
+        trials=row.repeats,
+        folds=study.spec.scoring.fold_count,
+        samples=samples,
+        epochs=study.spec.budget.epochs,
+        mean=row.mean,
+        low=row.low,
+        high=row.high,
     )
 
 

@@ -88,7 +88,7 @@ def test_its_export_scores_images_and_its_card_and_report_say_that_it_was_not_te
         predict(models, images, "cpu"), predict(load_models(done.folder / "models"), images, "cpu")
     )
     card = (tmp_path / "export" / "README.md").read_text()
-    assert done.untested.estimate.sentence() in card
+    assert done.untested.sentence() in card
     assert "Test AUC" not in card
     config = json.loads((tmp_path / "export" / "config.json").read_text())
     assert config["estimate"]["mean"] == done.untested.estimate.mean
@@ -104,6 +104,15 @@ def test_networks_that_are_lacking_leave_no_result(search: Study, tmp_path: Path
     assert load_untested(part.folder) is None
     with pytest.raises(DataError):
         export(part.folder, tmp_path / "export")
+
+
+def test_an_estimate_of_shorter_training_says_so(done: Finalization) -> None:
+    assert done.untested is not None
+    assert done.untested.estimate.epochs == done.untested.epochs == 2
+    alike, longer = done.untested.estimate.sentence(2), done.untested.estimate.sentence(100)
+    assert "100" not in alike
+    assert " 2 epochs" in longer
+    assert " 100" in longer
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"version": 99}', "[" * 50_000])

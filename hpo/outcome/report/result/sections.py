@@ -142,7 +142,7 @@ def no_result(study: str, confirmed: bool, dataset: Dataset, untested: UntestedR
             "Result without a test set",
             (
                 Text(f"{networks}, chosen {untested.entry.chosen}; {code(f'hpo export {named}')} writes them."),
-                Notice(untested.estimate.sentence()),
+                Notice(untested.sentence()),
             ),
         )
     steps = [f"hpo confirm {named}"] * (not confirmed) + [f"hpo finalize {named}"]
