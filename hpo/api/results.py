@@ -209,6 +209,8 @@ def finalize(
     The best of each other loss family is trained and scored, too, so that tuned AUCM is tested against tuned
     cross-entropy. The opening is logged in the database before any test sample is read. Called again it continues.
     Networks are trained in this process; `hpo finalize` and `hpo worker` share the work among several.
+    Of data without a test set the winner alone is trained, and `untested` of what is returned has its cross-validated
+    AUC.
 
     Args:
         study: the search, confirmed by `confirm`.

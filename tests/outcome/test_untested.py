@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hpo.errors import DataError
+from hpo.errors import DataError, UsageError
 from hpo.outcome.confirmation import confirm
 from hpo.outcome.export import export
 from hpo.outcome.finalization import Finalization
 from hpo.outcome.leaderboard import read_confirmation
 from hpo.outcome.prediction import load_models, predict
 from hpo.outcome.report.gather import gather
+from hpo.outcome.report.writing import final_of
 from hpo.outcome.untested import UNTESTED, load_untested
 from hpo.search.database.database import Database
 from hpo.search.queries.trials import read_best
@@ -94,6 +95,8 @@ def test_its_export_scores_images_and_its_card_and_report_say_that_it_was_not_te
     assert config["estimate"]["mean"] == done.untested.estimate.mean
     assert config["name"] == "trial 3"
     assert gather(search, done.folder).untested == done.untested
+    with pytest.raises(UsageError, match="hpo confirm mine --csv"):
+        final_of(search, done.folder)
     other = create_or_open(search.database, "other", search.spec)
     assert gather(other, done.folder).untested is None
 

@@ -54,9 +54,14 @@ def final_of(study: Study, results: Path | None = None) -> Final:
         results: its folder; None for hpo-results/NAME.
 
     Raises:
-        UsageError: if the study has none yet.
+        UsageError: if the study has none yet, or its data have no test set.
         DataError: if it cannot be read.
     """
+    if not study.spec.data.has_test:
+        raise UsageError(
+            f"{study.spec.data.official_name} has no test set, so there is no table of test results; "
+            f"`hpo confirm {shell(study.name)} --csv FILE` writes what the confirmation found"
+        )
     folder = results_folder(study.name, results, study.former_names)
     final = load(folder)
     if final is None or final.result.study not in (study.name, *study.former_names):
