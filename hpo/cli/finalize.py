@@ -27,6 +27,8 @@ from hpo.outcome.finalization import NETWORKS
 from hpo.outcome.finalization import finalize as finalize_search
 from hpo.outcome.networks import MODELS, TrainingSamples
 from hpo.search.study import open_named_study
+from hpo.study.baselines import shown_name
+from hpo.text import shell
 
 
 @click.command()
@@ -116,8 +118,9 @@ def finalize(
         if as_json:
             print_json(done.untested.model_dump(mode="json"))
             return 0
-        say(f"{len(done.networks)} networks are in {done.folder / MODELS}; there is no test set; next: hpo export")
-        show(f"{done.untested.entry.name}: {done.untested.sentence()}")
+        counted = f"{len(done.networks)} network{'s are' if len(done.networks) > 1 else ' is'}"
+        say(f"{counted} in {done.folder / MODELS}; there is no test set; next: hpo export {shell(study_name)}")
+        show(f"{shown_name(done.untested.entry.name, done.untested.epochs)}: {done.untested.sentence()}")
         return 0
     if done.judgement is None:
         say(f"{len(done.networks)} networks are in {done.folder / MODELS}; the test set is still sealed")

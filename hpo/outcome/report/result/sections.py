@@ -137,11 +137,15 @@ def no_result(study: str, confirmed: bool, dataset: Dataset, untested: UntestedR
         absent = f"{dataset.official_name} has no test set: the estimate is that of the confirmation, on new folds."
         if untested is None:
             return Section("Result on the test set", (Text(absent),))
-        networks = f"{len(untested.entry.networks)} networks of {shown_name(untested.entry.name)} are trained"
+        count = len(untested.entry.networks)
+        counted = f"{count} networks" if count > 1 else "one network"
+        networks = f"Trained: {counted} of {shown_name(untested.entry.name, untested.epochs)}"
         return Section(
             "Result without a test set",
             (
-                Text(f"{networks}, chosen {untested.entry.chosen}; {code(f'hpo export {named}')} writes them."),
+                Text(
+                    f"{networks}, chosen {untested.entry.chosen}. {code(f'hpo export {named}')} writes what is trained."
+                ),
                 Notice(untested.sentence()),
             ),
         )
