@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sklearn import metrics
 
 from hpo.statistics.auc import OneClassError, auc
-from hpo.statistics.roc import ROC_GRID, mean_roc
+from hpo.statistics.roc import ROC_GRID, mean_roc, roc_curve
 
 
 @pytest.mark.parametrize("distinct", [1, 100])
@@ -48,3 +49,14 @@ def test_a_kept_roc_has_about_the_area_of_the_whole(seed: int) -> None:
 def test_a_kept_roc_needs_a_label_of_both_classes() -> None:
     with pytest.raises(OneClassError):
         mean_roc(np.zeros((3, 1)), np.ones((3, 1), dtype=int))
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+@pytest.mark.parametrize("distinct", [1, 2, 5, 1000])
+def test_a_curve_is_that_of_scikit_learn_to_the_last_bit(distinct: int, kind: type) -> None:
+    for seed in range(20):
+        random = np.random.default_rng(seed)
+        labels = np.append([0, 1], random.integers(0, 2, seed)).astype(np.uint8)
+        scores = random.integers(0, distinct, labels.size).astype(kind) / kind(distinct)
+        for own, other in zip(roc_curve(scores, labels), metrics.roc_curve(labels, scores)[:2], strict=True):
+            assert np.array_equal(own, other)

@@ -241,7 +241,17 @@ class BlockPESG(_Uncompiled, PESG):  # type: ignore[misc]
 
     def load_state_dict(self, state_dict: StateDict) -> None:
         """Copy the state of an optimizer of the same configuration; the argument is neither changed nor shared."""
-        super().load_state_dict(dict(state_dict))
+        # Not LibAUC's, which goes through PyTorch's wrapped method, see _Uncompiled.
+        saved = dict(state_dict)
+        sums = [(self.model_ref, saved.pop("model_ref")), (self.model_acc, saved.pop("model_acc"))]
+        self.T, self.steps = saved.pop("T"), saved.pop("steps")
+        inspect.unwrap(torch.optim.Optimizer.load_state_dict)(self, saved)
+        for own, other in sums:
+            if own is not None:
+                torch._foreach_copy_(own, other)
+        group = self.param_groups[0]
+        group |= {"model_ref": self.model_ref, "model_acc": self.model_acc}
+        group |= {"a": self.a, "b": self.b, "alpha": self.alpha}
         for state in self.state.values():
             state.update({name: value.clone() for name, value in state.items() if isinstance(value, Tensor)})
         self._blocks, self._inner_blocks = [], []
