@@ -56,7 +56,10 @@ def test_multiply_adds_are_those_counted_by_hand() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("against", sorted(PAIRS))
-def test_both_sides_of_a_pair_take_as_many_steps_and_yield_an_auc_for_each_epoch(against: str) -> None:
+def test_both_sides_of_a_pair_take_as_many_steps_and_yield_an_auc_for_each_epoch(
+    against: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hpo.training.model.resnet._WIDTHS", (8, 8, 8, 8))
     loop, recipe = PAIRS[against]
     job = made_job()
     plain, fast = list(loop(job, 0)), list(hpo_epochs(job, 0, recipe))

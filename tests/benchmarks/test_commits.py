@@ -37,7 +37,7 @@ def test_a_side_trains_by_the_code_of_its_tree(tmp_path: Path) -> None:
     development = replace(made_development(rows=(24, 12)), dataset=find_dataset("digits"))
     job = Job(development, (official_fold(development, np.arange(24)),), 2, 8, "fp32", "cpu")
     _write_arrays(tmp_path, job)
-    with busy_processes(1), TreeSide(ROOT, tmp_path, job, "aucm", 0, 1) as side:
+    with TreeSide(ROOT, tmp_path, job, "aucm", 0, 1) as side, busy_processes(1):
         for _ in range(2):
             side.begin()
             side.end_of_epoch()
