@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Callable
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import numpy as np
 import pytest
@@ -69,8 +71,8 @@ def test_own_rgb_images_go_the_whole_way(tmp_path: Path) -> None:
     groups["test_groups"] += 100
     own_file(tmp_path / "moles.npz", (40, 0, 16), (8, 8, 3), **groups)
 
-    def run(*arguments: str) -> str:
-        found = hpo(*arguments, cwd=tmp_path)
+    def run(*arguments: str, run: Callable[..., CompletedProcess[str]] = hpo) -> str:
+        found = run(*arguments, cwd=tmp_path)
         assert found.returncode == 0, found.stderr
         return found.stdout
 
@@ -86,8 +88,8 @@ def test_own_rgb_images_go_the_whole_way(tmp_path: Path) -> None:
     run("confirm", "moles", "--top", "1", "--per-family", "0", "--seeds", "1", *kept, *moved)
     final = json.loads(run("finalize", "moles", "--networks", "1", "--json", *kept, *moved))
     assert final["entries"]
-    run("export", "moles")
-    run("report", "moles")
+    run("export", "moles", run=hpo_here)
+    run("report", "moles", run=hpo_here)
     export = "hpo-results/moles/export"
     run("predict", export, "data/moles.npz", "--array", "test_images", "--out", "scores.csv", "--device", "cpu")
     with (tmp_path / "scores.csv").open() as file:

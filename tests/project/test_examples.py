@@ -48,7 +48,7 @@ def test_the_examples_of_the_interface_run_with_a_trainer_that_learns_at_once(mo
 
 @pytest.mark.slow
 def test_the_examples_of_the_interface_train(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hpo.training.model.resnet._WIDTHS", (8, 8, 8, 8))
+    monkeypatch.setattr("hpo.training.model.resnet._WIDTHS", (8,))
     run_blocks(INTERFACE)
 
 
