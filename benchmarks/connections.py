@@ -29,12 +29,13 @@ from sqlalchemy.engine import URL, Engine
 
 from benchmarks.cost.question import SPEC
 from benchmarks.cost.systems import Hpo
+from hpo.search.creation import create_or_open
 from hpo.search.database.address import resolve_address, shown
 from hpo.search.database.database import Database, open_database
 from hpo.search.database.engine import driver_arguments, guard_connections, make_engine, set_up_sqlite
 from hpo.search.queue.claiming import claim, renew
 from hpo.search.queue.lease import Claim
-from hpo.search.study import create_or_open, open_study
+from hpo.search.study import open_study
 
 BEAT_SECONDS = 10.0
 

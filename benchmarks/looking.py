@@ -29,6 +29,7 @@ import psutil
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from hpo.search.creation import create_or_open
 from hpo.search.database import schema
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import open_database
@@ -36,7 +37,7 @@ from hpo.search.database.optuna_mirror import Attributes, Drawn, new_trial, writ
 from hpo.search.database.schema import RowValues
 from hpo.search.strategy.sampler import distribution, planned_template
 from hpo.search.strategy.seeds import seeds_of
-from hpo.search.study import Study, create_or_open
+from hpo.search.study import Study
 from hpo.statistics.roc import ROC_GRID
 from hpo.study.config import SettingValue, applies
 from hpo.study.files import default_spec

@@ -103,10 +103,10 @@ class Watched:
 def work(given: argparse.Namespace) -> None:
     """The worker's process: prints its seconds as the last line."""
     from hpo.data.folder import data_folder
+    from hpo.search.creation import create_or_open
     from hpo.search.database.address import resolve_address
     from hpo.search.database.database import open_database
     from hpo.search.queue.workers import this_process
-    from hpo.search.study import create_or_open
     from hpo.search.worker.loop import run_worker
     from hpo.search.worker.trainer import make_trainer
     from hpo.study.files import builtin_study_file, load_spec

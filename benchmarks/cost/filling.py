@@ -13,12 +13,12 @@ from optuna.distributions import distribution_to_json
 from sqlalchemy.engine import Connection
 
 from benchmarks.cost.question import EPOCHS, REDUCTION, RUNGS, SPEC, STUDY, free_record, random_auc, random_params
+from hpo.search.creation import create_or_open
 from hpo.search.database import schema
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import open_database
 from hpo.search.database.optuna_mirror import optuna_tables
 from hpo.search.strategy.sampler import distribution
-from hpo.search.study import create_or_open
 from hpo.study.space import Choices
 
 Rows = dict[str, list[dict[str, Any]]]

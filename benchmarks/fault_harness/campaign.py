@@ -18,9 +18,9 @@ from benchmarks.fault_harness.journal import Entry, read_journals
 from benchmarks.fault_harness.orders import Orders, System
 from benchmarks.fault_harness.schedule import Kind, draw
 from benchmarks.fault_harness.servers import Server, open_server
+from hpo.search.creation import create_or_open
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import open_database
-from hpo.search.study import create_or_open
 from hpo.study.space import Choices, FloatRange
 from hpo.study.spec import Budget, Search, StudySpec
 

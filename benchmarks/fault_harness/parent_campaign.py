@@ -21,10 +21,11 @@ from benchmarks.fault_harness.orders import Orders
 from benchmarks.fault_harness.parents import Parent, environment
 from benchmarks.fault_harness.servers import Server
 from hpo.errors import StorageError
+from hpo.search.creation import create_or_open
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import open_database
 from hpo.search.queue.workers import read_workers, request_stop
-from hpo.search.study import Study, create_or_open
+from hpo.search.study import Study
 from hpo.study.files import load_spec
 
 INTERRUPTED = 130

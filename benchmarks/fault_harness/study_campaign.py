@@ -25,12 +25,13 @@ from benchmarks.fault_harness.pages import Pages, dashboard
 from benchmarks.fault_harness.schedule import draw
 from hpo.errors import StudyNotFoundError, UsageError
 from hpo.search.admin.studies import delete_study, rename_study
+from hpo.search.creation import create_or_open
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import Database, open_database
 from hpo.search.database.optuna_mirror import optuna_tables
 from hpo.search.queries.ledger import StudyLedger
 from hpo.search.queries.status import read_status
-from hpo.search.study import Study, create_or_open
+from hpo.search.study import Study
 
 PATIENCE = 60.0
 """Seconds after which a request that has to wait for a moment without a held trial is given up."""

@@ -13,10 +13,10 @@ import numpy as np
 from hypothesis import strategies as st
 
 from benchmarks.inputs.tally import Tally
+from hpo.search.creation import create_or_open
 from hpo.search.database import schema
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import open_database
-from hpo.search.study import create_or_open
 from hpo.testing.trainer import make_spec
 from hpo.testing.trials import trained
 

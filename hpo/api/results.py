@@ -118,7 +118,7 @@ def confirm(
         (3, True)
     """
     from hpo.outcome import confirmation
-    from hpo.search.study import create_or_open
+    from hpo.search.creation import create_or_open
 
     def train(spec: StudySpec, name: str) -> None:
         planned = create_or_open(study.database, name, spec, code_version=running_code())
@@ -175,7 +175,8 @@ def methods(
     """
     from hpo.outcome import method_study
     from hpo.outcome.method_plan import MethodWishes, Source
-    from hpo.search.study import Study, create_or_open
+    from hpo.search.creation import create_or_open
+    from hpo.search.study import Study
 
     if isinstance(source, Study):
         if overrides:

@@ -15,7 +15,7 @@ from hpo.study.spec import StudySpec
 
 if TYPE_CHECKING:
     from hpo.api.study import Study
-    from hpo.search.study import BudgetRule
+    from hpo.search.creation import BudgetRule
     from hpo.search.study import Study as SearchStudy
 
 
@@ -81,10 +81,10 @@ def create_study(
     """
     from hpo.api.study import Study
     from hpo.launch.starting import with_starts_from
+    from hpo.search.creation import create_or_open
     from hpo.search.database.address import resolve_address
     from hpo.search.database.database import open_database
     from hpo.search.study import Study as SearchStudy
-    from hpo.search.study import create_or_open
 
     spec = _whole_spec(spec, trials)
     name = spec.data.study_name if name is None else name

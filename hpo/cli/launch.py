@@ -16,8 +16,8 @@ from hpo.errors import UsageError
 from hpo.launch.backends.slurm.submit import test_only as test_job
 from hpo.launch.session import check_hours
 from hpo.launch.starting import with_starts_from
+from hpo.search.creation import BudgetRule
 from hpo.search.queries.trials import read_best
-from hpo.search.study import BudgetRule
 from hpo.study.files import default_spec, load_spec
 from hpo.study.spec import StudySpec
 from hpo.text import shell

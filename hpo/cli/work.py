@@ -39,8 +39,8 @@ from hpo.launch.backends.slurm.presets import GENERIC
 from hpo.launch.backends.slurm.submit import Prepared
 from hpo.launch.notify import Event, Notifier, check_target
 from hpo.launch.session import Launched, launch
+from hpo.search.creation import BudgetRule
 from hpo.search.queries.status import read_status
-from hpo.search.study import BudgetRule
 from hpo.study.spec import StudySpec
 
 

@@ -11,10 +11,11 @@ from hpo.launch.failed import check_failed
 from hpo.revision import code_version
 from hpo.search.admin.studies import delete_study
 from hpo.search.admin.widening import widen
+from hpo.search.creation import BudgetRule, create_or_open
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import open_database
 from hpo.search.queries.status import StudyStatus, read_status
-from hpo.search.study import BudgetRule, Study, create_or_open, open_named_study
+from hpo.search.study import Study, open_named_study
 from hpo.search.worker.reporter import check_reporters
 from hpo.study.spec import StudySpec
 from hpo.text import shell

@@ -12,9 +12,10 @@ from hpo.outcome.network_training import shared_folder
 from hpo.outcome.networks import Entry, Protocol, WantedNetwork
 from hpo.revision import code_version
 from hpo.search.admin.studies import delete_study
+from hpo.search.creation import create_or_open
 from hpo.search.queries.slots import SlotEnd, read_ends
 from hpo.search.queue.reopening import reopen
-from hpo.search.study import Study, create_or_open, open_study
+from hpo.search.study import Study, open_study
 from hpo.study.plan import Candidate, FinalTraining, Plan
 from hpo.study.spec import Scoring, StudySpec
 from hpo.text import shell

@@ -19,6 +19,7 @@ from sqlalchemy.engine import URL
 
 from hpo.data.fold_scores import MOST_VALUES, FoldScores
 from hpo.errors import StorageError, StudyConflictError, StudyStoppedError
+from hpo.search.creation import create_or_open
 from hpo.search.database import schema
 from hpo.search.database.database import Database, open_database
 from hpo.search.queries.ledger import StudyLedger
@@ -30,7 +31,7 @@ from hpo.search.queue.lease import Claim
 from hpo.search.queue.reopening import reopen
 from hpo.search.queue.reporting import LeaseLost, finish, record_report
 from hpo.search.queue.workers import this_process
-from hpo.search.study import create_or_open, list_studies, open_study
+from hpo.search.study import list_studies, open_study
 from hpo.search.worker.loop import run_worker
 from hpo.statistics.auc import auc
 from hpo.testing.scores import make_scores

@@ -13,9 +13,9 @@ import pytest
 import hpo
 from hpo.cli.csv_file import write_csv
 from hpo.outcome.leaderboard import LEADERBOARD_COLUMNS
+from hpo.search.creation import create_or_open
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import open_database
-from hpo.search.study import create_or_open
 from hpo.testing.trainer import make_spec
 from hpo.testing.trials import claimed, trained
 from tests.cli.run import hpo_here

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from hpo.search.creation import create_or_open
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import open_database
 from hpo.search.database.schema import SCHEMA_VERSION
-from hpo.search.study import create_or_open
 from hpo.testing.trainer import make_spec
 from hpo.testing.trials import trained
 from tests.cli.run import hpo, hpo_here

@@ -8,9 +8,9 @@ import pytest
 
 from hpo.cli.looking import look_at_study
 from hpo.errors import StudyNotFoundError
+from hpo.search.creation import create_or_open
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import open_database
-from hpo.search.study import create_or_open
 from hpo.testing.trainer import make_spec
 from tests.cli.run import hpo_here
 

@@ -11,9 +11,9 @@ import pytest
 
 from hpo import errors
 from hpo.cli.main import COMMANDS, cli
+from hpo.search.creation import create_or_open
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import open_database
-from hpo.search.study import create_or_open
 from hpo.study.files import builtin_study_file, load_spec
 from tests.cli.run import hpo_here
 from tests.mention import unmentioned

@@ -13,10 +13,10 @@ from rich.table import Table
 from rich.text import Text
 
 from hpo.cli.render.page import PlainConsole
+from hpo.search.creation import create_or_open
 from hpo.search.database import schema
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import open_database
-from hpo.search.study import create_or_open
 from hpo.testing.trainer import make_spec
 from hpo.testing.trials import trained
 from tests.cli.run import hpo_here

@@ -17,9 +17,9 @@ from hpo.launch.doctor.disk import Folder, look_at_disk
 from hpo.launch.doctor.finding import Check, Finding, ok, run_checks
 from hpo.launch.doctor.machine import look_at_device, look_at_packages
 from hpo.launch.doctor.surroundings import look_at_proxy, look_at_slurm
+from hpo.search.creation import create_or_open
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import open_database
-from hpo.search.study import create_or_open
 from hpo.study.files import default_spec
 from tests.mention import unmentioned
 from tests.own_files import own_file

@@ -24,9 +24,10 @@ from hpo.launch.server import serve as serve_module
 from hpo.launch.server.cluster import Cluster, last_lines
 from hpo.launch.server.left_behind import end_left_behind
 from hpo.launch.server.serve import Server, read_server, serve, stop_server
+from hpo.search.creation import create_or_open
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import open_database
-from hpo.search.study import create_or_open, list_studies
+from hpo.search.study import list_studies
 from hpo.testing.trainer import make_spec
 from tests.mention import unmentioned
 from tests.wait import until

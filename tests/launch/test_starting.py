@@ -11,11 +11,12 @@ import pytest
 import hpo
 from hpo.errors import StudyNotFoundError, UsageError
 from hpo.launch.starting import with_starts_from
+from hpo.search.creation import create_or_open
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import open_database
 from hpo.search.queries.trials import read_best
 from hpo.search.queue.workers import this_process
-from hpo.search.study import Study, create_or_open, open_study
+from hpo.search.study import Study, open_study
 from hpo.search.worker.loop import run_worker
 from hpo.study.files import default_spec
 from hpo.study.space import Choices, FloatRange

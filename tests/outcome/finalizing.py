@@ -8,9 +8,10 @@ from pathlib import Path
 
 from hpo.outcome.finalization import Finalization, finalize
 from hpo.outcome.network_training import trainer_of
+from hpo.search.creation import create_or_open
 from hpo.search.database.database import Database
 from hpo.search.queue.workers import this_process
-from hpo.search.study import Study, create_or_open, open_study
+from hpo.search.study import Study, open_study
 from hpo.search.worker.loop import WorkerSummary, run_worker
 from hpo.study.spec import StudySpec
 from hpo.testing.trainer import FakeTrainer, make_spec

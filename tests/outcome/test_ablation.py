@@ -14,10 +14,11 @@ from hpo.outcome.report.document import Listing
 from hpo.outcome.report.gather import gather
 from hpo.outcome.winner import entries_from_trial
 from hpo.search.admin.studies import rename_study
+from hpo.search.creation import create_or_open
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import open_database
 from hpo.search.queue.workers import this_process
-from hpo.search.study import Study, create_or_open, open_study
+from hpo.search.study import Study, open_study
 from hpo.search.worker.loop import run_worker
 from hpo.study.baselines import CROSS_ENTROPY, LIBAUC, shown_name
 from hpo.study.catalogue import find_dataset

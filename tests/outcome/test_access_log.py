@@ -15,10 +15,11 @@ from hpo.outcome.final import store
 from hpo.outcome.opening import earlier_access
 from hpo.outcome.report.document import Notice, Table
 from hpo.outcome.report.result.sections import ledger
+from hpo.search.creation import create_or_open
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import Database, open_database
 from hpo.search.queries.ledger import StudyLedger, read_openings
-from hpo.search.study import Study, create_or_open
+from hpo.search.study import Study
 from hpo.study.catalogue import find_dataset
 from hpo.testing.trainer import make_spec
 from tests.mention import unmentioned

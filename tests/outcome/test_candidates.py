@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from hpo.outcome.candidates import choose_candidates
+from hpo.search.creation import create_or_open
 from hpo.search.database.database import Database
 from hpo.search.queue.reporting import finish, record_report
-from hpo.search.study import Study, create_or_open
+from hpo.search.study import Study
 from hpo.study.baselines import baselines
 from hpo.study.catalogue import find_dataset
 from hpo.study.config import TrainConfig

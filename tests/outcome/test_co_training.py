@@ -15,10 +15,11 @@ from hpo.errors import DataError, UsageError
 from hpo.outcome.export import export
 from hpo.outcome.prediction import predict
 from hpo.search.admin.widening import widen
+from hpo.search.creation import create_or_open
 from hpo.search.database.database import Database
 from hpo.search.queries.trials import read_record, read_trials
 from hpo.search.queue.workers import this_process
-from hpo.search.study import Study, create_or_open
+from hpo.search.study import Study
 from hpo.search.worker.loop import run_worker
 from hpo.search.worker.replay import replay
 from hpo.search.worker.trainer import Task, make_trainer

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from hpo.outcome.ablation import ablation_name
 from hpo.outcome.confirmation import Train, ablate, confirm
+from hpo.search.creation import create_or_open
 from hpo.search.database.database import Database
 from hpo.search.queue.workers import this_process
-from hpo.search.study import Study, create_or_open
+from hpo.search.study import Study
 from hpo.search.worker.loop import run_worker
 from hpo.study.spec import StudySpec
 from hpo.testing.trainer import FakeTrainer, make_spec

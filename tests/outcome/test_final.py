@@ -19,11 +19,12 @@ from hpo.outcome.opening import open_and_score
 from hpo.outcome.report.gather import gather
 from hpo.outcome.winner import confirmed, entries_from_trial
 from hpo.search.admin.studies import rename_study
+from hpo.search.creation import create_or_open
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import open_database
 from hpo.search.queries.ledger import read_openings
 from hpo.search.queue.workers import this_process
-from hpo.search.study import Study, create_or_open, open_study
+from hpo.search.study import Study, open_study
 from hpo.search.worker.loop import run_worker
 from hpo.study.baselines import CROSS_ENTROPY, LIBAUC
 from hpo.study.catalogue import find_dataset

@@ -11,9 +11,9 @@ import pytest
 from hpo.outcome.final import store
 from hpo.outcome.judgement import judge_final
 from hpo.outcome.report.result import latex
+from hpo.search.creation import create_or_open
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import open_database
-from hpo.search.study import create_or_open
 from hpo.study.catalogue import find_dataset
 from hpo.study.published import published
 from hpo.testing.trainer import make_spec

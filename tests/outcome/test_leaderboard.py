@@ -12,11 +12,11 @@ from hpo.cli.common import plain
 from hpo.cli.render.leaderboard import verdict_of
 from hpo.outcome.influences import read_influences
 from hpo.outcome.leaderboard import Confirmation, Difference, Verdict, judge, read_confirmation
+from hpo.search.creation import create_or_open
 from hpo.search.database import schema
 from hpo.search.database.database import Database
 from hpo.search.queue.workers import this_process
 from hpo.search.strategy.racing import Results
-from hpo.search.study import create_or_open
 from hpo.search.worker.loop import run_worker
 from hpo.statistics.delong import delong_interval
 from hpo.statistics.selection import Selection, noise_share, selection_quantile

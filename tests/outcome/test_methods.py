@@ -16,10 +16,11 @@ from hpo.outcome.method_plan import Source, candidates_with, command_of, recipes
 from hpo.outcome.report.document import Table, to_markdown_section
 from hpo.outcome.report.result.methods import methods as section_of
 from hpo.outcome.report.result.methods import sentence
+from hpo.search.creation import create_or_open
 from hpo.search.database.database import Database
 from hpo.search.queries.trials import read_trials
 from hpo.search.queue.workers import this_process
-from hpo.search.study import create_or_open, open_study
+from hpo.search.study import open_study
 from hpo.search.worker.loop import run_worker
 from hpo.statistics.corrected_t_test import corrected_difference
 from hpo.study.config import TrainConfig

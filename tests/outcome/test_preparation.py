@@ -16,12 +16,13 @@ from hpo.outcome.preparation import Wishes, prepare_confirmation
 from hpo.outcome.report.gather import gather
 from hpo.outcome.winner import confirmed
 from hpo.search.admin.studies import rename_study
+from hpo.search.creation import create_or_open
 from hpo.search.database.database import Database
 from hpo.search.queries.status import read_status
 from hpo.search.queries.trials import read_best
 from hpo.search.queue.claiming import claim
 from hpo.search.queue.workers import this_process
-from hpo.search.study import Study, create_or_open, open_study
+from hpo.search.study import Study, open_study
 from hpo.search.worker.loop import run_worker
 from hpo.study.choices import loss_family
 from hpo.study.space import Choices

@@ -31,13 +31,13 @@ from hpo.outcome.report.document import (
 from hpo.outcome.report.pictures import picture
 from hpo.outcome.report.search import figures
 from hpo.outcome.report.search.evidence import gather_search
+from hpo.search.creation import create_or_open
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import open_database
 from hpo.search.queue.claiming import claim
 from hpo.search.queue.lease import Claim
 from hpo.search.queue.reporting import record_report
 from hpo.search.queue.workers import this_process
-from hpo.search.study import create_or_open
 from hpo.search.worker.loop import run_worker
 from hpo.testing.trainer import FakeTrainer, make_report, make_spec
 from tests.mention import numbers_in, unmentioned

@@ -11,9 +11,9 @@ import pytest
 from hpo.outcome.final import store
 from hpo.outcome.judgement import judge_final
 from hpo.outcome.result_table import RESULT_COLUMNS, result_rows
+from hpo.search.creation import create_or_open
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import open_database
-from hpo.search.study import create_or_open
 from hpo.testing.trainer import make_spec
 from tests.cli.run import hpo_here
 from tests.outcome import simulated

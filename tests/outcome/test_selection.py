@@ -18,12 +18,13 @@ from hpo.outcome.report.document import Notice, Section, Table, to_html
 from hpo.outcome.report.gather import gather
 from hpo.outcome.report.search.selection import selection_bias
 from hpo.outcome.selection import judge_scores, read_scores, with_correction
+from hpo.search.creation import create_or_open
 from hpo.search.database import schema
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import open_database
 from hpo.search.queries.trials import read_best
 from hpo.search.queue.workers import this_process
-from hpo.search.study import Study, create_or_open, open_study
+from hpo.search.study import Study, open_study
 from hpo.search.worker.loop import run_worker
 from hpo.statistics.auc import auc
 from hpo.testing.trainer import FakeTrainer, make_spec

@@ -177,9 +177,9 @@ def test_that_no_sample_has_a_twin_is_said_in_a_sentence() -> None:
 
 def test_opening_a_test_set_stores_its_twins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from hpo.outcome.opening import open_and_score
+    from hpo.search.creation import create_or_open
     from hpo.search.database.address import resolve_address
     from hpo.search.database.database import open_database
-    from hpo.search.study import create_or_open
     from hpo.testing.trainer import make_spec
     from tests.outcome.test_final import ENTRIES, PROTOCOL, networks
 

@@ -17,10 +17,11 @@ from hpo.outcome.prediction import load_models, predict
 from hpo.outcome.report.gather import gather
 from hpo.outcome.report.writing import final_of
 from hpo.outcome.untested import UNTESTED, load_untested
+from hpo.search.creation import create_or_open
 from hpo.search.database.database import Database
 from hpo.search.queries.trials import read_best
 from hpo.search.queue.workers import this_process
-from hpo.search.study import Study, create_or_open, open_study
+from hpo.search.study import Study, open_study
 from hpo.search.worker.loop import run_worker
 from hpo.study.files import default_spec
 from hpo.study.spec import StudySpec

@@ -10,9 +10,9 @@ from hpo.outcome.report.build import Evidence, build
 from hpo.outcome.report.document import Listing
 from hpo.outcome.report.gather import gather
 from hpo.outcome.report.work import Work, cost, provenance, work_of_final
+from hpo.search.creation import create_or_open
 from hpo.search.database.database import Database
 from hpo.search.queue.workers import this_process
-from hpo.search.study import create_or_open
 from hpo.search.worker.loop import run_worker
 from hpo.study.record import NetworkRecord, Provenance, ResourceUsage
 from hpo.testing.trainer import FakeTrainer, make_spec

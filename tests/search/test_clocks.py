@@ -8,12 +8,13 @@ import pytest
 import sqlalchemy as sa
 
 from benchmarks.fault_harness.clocks import HOUR, shift_database_clock
+from hpo.search.creation import create_or_open
 from hpo.search.database import schema
 from hpo.search.database.database import Database
 from hpo.search.database.schema import database_now
 from hpo.search.queue.claiming import NothingToClaim, claim, renew
 from hpo.search.queue.workers import StopRequest, check_in, register_worker, request_stop, this_process
-from hpo.search.study import Study, create_or_open
+from hpo.search.study import Study
 from hpo.testing.trainer import make_spec
 from hpo.testing.trials import claimed, ended, expire
 

@@ -20,6 +20,7 @@ from optuna_dashboard import wsgi
 
 from hpo.errors import UsageError
 from hpo.search.admin.studies import delete_study
+from hpo.search.creation import create_or_open
 from hpo.search.dashboard.actions import DONE, REFUSED
 from hpo.search.dashboard.app import DETAIL, PAGE
 from hpo.search.dashboard.guard import ALIVE, Guard, own_names
@@ -29,7 +30,7 @@ from hpo.search.database import schema
 from hpo.search.database.database import Database
 from hpo.search.database.optuna_mirror import optuna_tables
 from hpo.search.queries.trials import read_trials
-from hpo.search.study import Study, create_or_open, list_studies, open_study
+from hpo.search.study import Study, list_studies, open_study
 from hpo.testing.trainer import make_spec
 from hpo.testing.trials import claimed, ended, trained
 from tests.mention import unmentioned

@@ -17,6 +17,7 @@ from sqlalchemy.engine import URL
 from hpo.errors import OutputError, StorageError, StudyConflictError
 from hpo.search.admin.backup import backup, restore
 from hpo.search.admin.copy import copy_study
+from hpo.search.creation import create_or_open
 from hpo.search.database import schema
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import Database, open_database
@@ -27,7 +28,7 @@ from hpo.search.queries.status import read_status
 from hpo.search.queries.trials import read_best, read_curve, read_record, read_trials
 from hpo.search.queue.claiming import NothingToClaim, claim, release
 from hpo.search.queue.reporting import record_report
-from hpo.search.study import Study, create_or_open, list_studies, open_study
+from hpo.search.study import Study, list_studies, open_study
 from hpo.testing.trainer import make_report, make_spec
 from hpo.testing.trials import claimed, ended, trained
 from tests.mention import unmentioned

@@ -9,11 +9,12 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import URL
 
+from hpo.search.creation import create_or_open
 from hpo.search.database import engine as engine_module
 from hpo.search.database import schema
 from hpo.search.database.database import Database, open_database
 from hpo.search.database.engine import driver_arguments, make_engine
-from hpo.search.study import create_or_open, open_study
+from hpo.search.study import open_study
 from hpo.testing.trainer import make_spec
 from tests.wait import LIMIT
 

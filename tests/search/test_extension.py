@@ -11,10 +11,11 @@ from sqlalchemy.engine import Connection
 from hpo.errors import StudyConflictError, StudyNotFoundError
 from hpo.search.admin.extension import extend_plan
 from hpo.search.admin.studies import delete_study
+from hpo.search.creation import create_or_open
 from hpo.search.database.database import Database
 from hpo.search.queries.trials import read_trials
 from hpo.search.queue.workers import this_process
-from hpo.search.study import Study, create_or_open, open_study
+from hpo.search.study import Study, open_study
 from hpo.search.worker.loop import run_worker
 from hpo.study.config import TrainConfig
 from hpo.study.plan import Candidate, Plan

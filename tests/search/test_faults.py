@@ -21,9 +21,9 @@ from benchmarks.fault_harness.schedule import Kind, draw
 from benchmarks.fault_harness.servers import postgres_programs
 from benchmarks.fault_harness.stand_in import StandIn
 from hpo.search.admin.studies import delete_study
+from hpo.search.creation import create_or_open
 from hpo.search.database.database import Database
 from hpo.search.queue.workers import this_process
-from hpo.search.study import create_or_open
 from hpo.search.worker.loop import run_worker
 from hpo.search.worker.trainer import Task
 from hpo.testing.trainer import make_spec

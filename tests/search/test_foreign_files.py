@@ -19,11 +19,12 @@ from hpo.errors import HpoError, OutputError, StorageError
 from hpo.search.admin.backup import backup
 from hpo.search.admin.health import examine
 from hpo.search.admin.migrations import upgrade
+from hpo.search.creation import create_or_open
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import Database, open_database
 from hpo.search.queries.status import read_status
 from hpo.search.queries.trials import read_best, read_trials
-from hpo.search.study import create_or_open, list_studies, open_study
+from hpo.search.study import list_studies, open_study
 from hpo.testing.trainer import make_spec
 from hpo.testing.trials import trained
 

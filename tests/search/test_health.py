@@ -15,10 +15,10 @@ from hpo.launch.doctor import database as database_room
 from hpo.launch.doctor.database import DatabaseCheck
 from hpo.launch.doctor.finding import Check, Finding, run_checks
 from hpo.search.admin import health
+from hpo.search.creation import create_or_open
 from hpo.search.database import schema
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import Database, open_database
-from hpo.search.study import create_or_open
 from hpo.study.files import builtin_study_file, load_spec
 from tests.mention import unmentioned
 

@@ -13,6 +13,7 @@ import pytest
 import sqlalchemy as sa
 from optuna.trial import FrozenTrial
 
+from hpo.search.creation import create_or_open
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import Database, open_database
 from hpo.search.database.optuna_mirror import Drawn, optuna_tables
@@ -23,7 +24,7 @@ from hpo.search.queue.lease import Claim
 from hpo.search.queue.reporting import finish, record_report
 from hpo.search.queue.workers import this_process
 from hpo.search.strategy.sampler import Suggestion, _history_of, make_sampler, suggest
-from hpo.search.study import Study, create_or_open, list_studies, open_study
+from hpo.search.study import Study, list_studies, open_study
 from hpo.search.worker.loop import run_worker
 from hpo.study.config import applies
 from hpo.study.space import Choices, FloatRange, IntRange, suggestion_order

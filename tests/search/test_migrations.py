@@ -17,6 +17,7 @@ from hpo.errors import StorageError
 from hpo.search.admin import migrations
 from hpo.search.admin.backup import backup, restore
 from hpo.search.admin.migrations import upgrade
+from hpo.search.creation import create_or_open
 from hpo.search.database import schema
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import Database, open_database
@@ -28,7 +29,7 @@ from hpo.search.queries.trials import read_best, read_curve
 from hpo.search.queue.claiming import claim
 from hpo.search.queue.reporting import record_report
 from hpo.search.queue.workers import register_worker, this_process
-from hpo.search.study import create_or_open, list_studies, open_study
+from hpo.search.study import list_studies, open_study
 from hpo.testing.scores import make_scores
 from hpo.testing.trainer import make_report, make_spec
 from hpo.testing.trials import claimed, ended

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from hpo.errors import UsageError
+from hpo.search.creation import create_or_open
 from hpo.search.database.database import Database
-from hpo.search.study import create_or_open, open_study
+from hpo.search.study import open_study
 from hpo.study.catalogue import Dataset, register_dataset
 from hpo.study.choices import LOSSES, NETWORKS, PRUNERS, SAMPLERS
 from hpo.study.config import TrainConfig

@@ -11,11 +11,12 @@ from sqlalchemy.engine import URL
 from hpo.errors import StorageError, StudyConflictError, StudyNotFoundError, UsageError
 from hpo.search.admin.copy import copy_study
 from hpo.search.admin.health import examine
+from hpo.search.creation import create_or_open
 from hpo.search.database.database import Database, open_database
 from hpo.search.queries.status import read_status
 from hpo.search.queries.trials import read_trials
 from hpo.search.queue.workers import end_worker, read_workers, register_worker, this_process
-from hpo.search.study import create_or_open, open_study
+from hpo.search.study import open_study
 from hpo.testing.trainer import make_spec
 from hpo.testing.trials import claimed, ended
 

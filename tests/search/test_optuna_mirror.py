@@ -13,10 +13,10 @@ import sqlalchemy as sa
 from optuna.study import StudyDirection
 
 from hpo.errors import StorageError
+from hpo.search.creation import METRIC, create_or_open
 from hpo.search.database import optuna_mirror
 from hpo.search.database.database import Database
 from hpo.search.database.optuna_mirror import COLUMNS, changed_columns, new_study, optuna_tables
-from hpo.search.study import METRIC, create_or_open
 from hpo.testing.trainer import make_spec
 from hpo.testing.trials import claimed, ended
 

@@ -20,6 +20,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL
 
 from hpo.errors import StorageError
+from hpo.search.creation import create_or_open
 from hpo.search.database import engine as engine_module
 from hpo.search.database import retry as retry_module
 from hpo.search.database import schema
@@ -31,7 +32,6 @@ from hpo.search.queries.trials import read_curve
 from hpo.search.queue.claiming import store_record
 from hpo.search.queue.reporting import record_report
 from hpo.search.strategy.sampler import suggest
-from hpo.search.study import create_or_open
 from hpo.testing.trainer import make_record, make_report, make_spec
 from hpo.testing.trials import claimed, ended
 from tests.clock import Clock

@@ -9,11 +9,12 @@ import pytest
 
 from hpo.errors import StudyConflictError
 from hpo.search.admin.copy import copy_study
+from hpo.search.creation import create_or_open
 from hpo.search.database.database import Database
 from hpo.search.queries.status import read_status
 from hpo.search.queries.trials import read_best, read_trials
 from hpo.search.queue.workers import this_process
-from hpo.search.study import create_or_open, open_study
+from hpo.search.study import open_study
 from hpo.search.worker.loop import run_worker
 from hpo.search.worker.replay import replay
 from hpo.study.baselines import baselines

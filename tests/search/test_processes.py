@@ -11,10 +11,11 @@ import optuna
 import pytest
 from sqlalchemy.engine import URL
 
+from hpo.search.creation import create_or_open
 from hpo.search.database.database import open_database
 from hpo.search.queries.status import read_status
 from hpo.search.queries.trials import read_trials
-from hpo.search.study import Study, create_or_open
+from hpo.search.study import Study
 from hpo.testing.trainer import make_spec
 from hpo.testing.trials import recorded
 from tests.search import process

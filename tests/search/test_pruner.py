@@ -6,13 +6,14 @@ import statistics
 
 import pytest
 
+from hpo.search.creation import create_or_open
 from hpo.search.database.database import Database
 from hpo.search.queries.trials import read_curve, read_trials
 from hpo.search.queue.reporting import record_report
 from hpo.search.queue.workers import this_process
 from hpo.search.strategy.asha import SuccessiveHalving
 from hpo.search.strategy.pruner import Pruner, Reached, Rung, make_pruner
-from hpo.search.study import Study, create_or_open
+from hpo.search.study import Study
 from hpo.search.worker.loop import run_worker
 from hpo.study.choices import PRUNERS
 from hpo.study.spec import RungSpec

@@ -5,6 +5,7 @@ from __future__ import annotations
 import optuna
 import pytest
 
+from hpo.search.creation import create_or_open
 from hpo.search.database.database import Database
 from hpo.search.queries.status import read_status
 from hpo.search.queries.trial_rows import TrialRow
@@ -14,7 +15,7 @@ from hpo.search.queue.lease import Claim
 from hpo.search.queue.reporting import finish, record_report
 from hpo.search.queue.workers import this_process
 from hpo.search.strategy.racing import race
-from hpo.search.study import Study, create_or_open
+from hpo.search.study import Study
 from hpo.search.worker.loop import run_worker
 from hpo.study.spec import Scoring
 from hpo.testing.trainer import FakeTrainer, make_report

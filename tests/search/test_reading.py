@@ -20,6 +20,7 @@ from hpo.cli.render.page import PlainConsole
 from hpo.cli.render.status import read_view, render_status
 from hpo.errors import StudyNotFoundError
 from hpo.outcome.candidates import choose_candidates, warnings
+from hpo.search.creation import create_or_open
 from hpo.search.dashboard.notes import trial_note
 from hpo.search.dashboard.server import serve_dashboard
 from hpo.search.database import schema
@@ -29,7 +30,7 @@ from hpo.search.queries.trials import read_best, read_curve, read_record, read_t
 from hpo.search.queue.claiming import renew
 from hpo.search.queue.reporting import finish, record_report
 from hpo.search.queue.workers import this_process
-from hpo.search.study import Study, create_or_open, open_study
+from hpo.search.study import Study, open_study
 from hpo.search.worker.loop import run_worker
 from hpo.search.worker.replay import replay
 from hpo.testing.trainer import PROVENANCE, FakeTrainer, make_report, make_spec

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from hpo.control import StopReason
+from hpo.search.creation import create_or_open
 from hpo.search.database.database import Database
 from hpo.search.queries.trials import read_trials
 from hpo.search.queue.workers import (
@@ -18,7 +19,6 @@ from hpo.search.queue.workers import (
     request_stop,
     this_process,
 )
-from hpo.search.study import create_or_open
 from hpo.search.worker.loop import run_worker
 from hpo.testing.trainer import FakeTrainer, make_spec
 from hpo.testing.trials import claimed, expire

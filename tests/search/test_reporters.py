@@ -14,10 +14,11 @@ import pytest
 
 from hpo.errors import OutputError, UsageError
 from hpo.launch.backends.local_launch import tell_ends
+from hpo.search.creation import create_or_open
 from hpo.search.database.database import Database
 from hpo.search.queries.status import read_status
 from hpo.search.queue.workers import this_process
-from hpo.search.study import Study, create_or_open
+from hpo.search.study import Study
 from hpo.search.worker import reporter as module
 from hpo.search.worker.loop import run_worker
 from hpo.search.worker.reporter import (

@@ -10,13 +10,14 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from optuna.trial import FrozenTrial, TrialState
 
 from hpo.errors import StudyFileError
+from hpo.search.creation import create_or_open
 from hpo.search.database.database import Database
 from hpo.search.queries.trials import read_trials
 from hpo.search.queue.workers import this_process
 from hpo.search.strategy.common_rung import ENOUGH, RUNG_AUCS, at_common_rung, common_rung
 from hpo.search.strategy.sampler import _history_of, make_sampler
 from hpo.search.strategy.samplers import QuasiRandom, at_quantile
-from hpo.search.study import Study, create_or_open
+from hpo.search.study import Study
 from hpo.search.worker.loop import run_worker
 from hpo.study.files import check_spec
 from hpo.testing.trainer import FakeTrainer, make_spec

@@ -9,11 +9,12 @@ import pytest
 import sqlalchemy as sa
 
 from hpo.errors import StorageError
+from hpo.search.creation import create_or_open
 from hpo.search.database import schema
 from hpo.search.database.database import Database
 from hpo.search.queries.scores import read_fold_scores, read_out_of_fold
 from hpo.search.queue.reporting import finish, record_report
-from hpo.search.study import Study, create_or_open
+from hpo.search.study import Study
 from hpo.testing.scores import SAMPLES, make_scores
 from hpo.testing.trainer import make_report, make_spec
 from hpo.testing.trials import claimed

@@ -10,6 +10,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from hpo.outcome.candidates import choose_candidates
+from hpo.search.creation import create_or_open
 from hpo.search.database.database import Database
 from hpo.search.queries.smoothing import read_smoothed
 from hpo.search.queries.trials import read_best
@@ -17,7 +18,7 @@ from hpo.search.queue.workers import this_process
 from hpo.search.strategy.encoding import Encoding
 from hpo.search.strategy.smoothing import LEAST
 from hpo.search.strategy.surrogate import Surrogate, observe
-from hpo.search.study import Study, create_or_open
+from hpo.search.study import Study
 from hpo.search.worker.loop import run_worker
 from hpo.search.worker.trainer import Task
 from hpo.study.spec import Confirm

@@ -8,12 +8,13 @@ from typing import Any
 import optuna
 import sqlalchemy as sa
 
+from hpo.search.creation import create_or_open
 from hpo.search.database import schema
 from hpo.search.database.database import Database
 from hpo.search.queries.trials import read_best, read_record, read_trials
 from hpo.search.queue.workers import this_process
 from hpo.search.strategy.sampler import _history_of
-from hpo.search.study import Study, create_or_open, open_study
+from hpo.search.study import Study, open_study
 from hpo.search.worker.loop import run_worker
 from hpo.study.spec import StudySpec
 from hpo.study.starts import Start

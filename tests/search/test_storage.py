@@ -19,13 +19,14 @@ from sqlalchemy.engine import URL
 
 from hpo.cli.main import cli
 from hpo.errors import OutputError, StorageError
+from hpo.search.creation import create_or_open
 from hpo.search.database import schema
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import Database, open_database
 from hpo.search.database.optuna_mirror import new_trial, optuna_tables
 from hpo.search.queries.status import read_status
 from hpo.search.queue.workers import this_process
-from hpo.search.study import create_or_open, open_study
+from hpo.search.study import open_study
 from hpo.search.worker.loop import run_worker
 from hpo.testing.trainer import FakeTrainer, make_spec
 from tests.mention import unmentioned

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from hpo.errors import StorageError
 from hpo.outcome.candidates import choose_candidates
 from hpo.outcome.winner import entries_from_trial
+from hpo.search.creation import create_or_open
 from hpo.search.dashboard.notes import trial_note
 from hpo.search.database import schema
 from hpo.search.database.address import resolve_address
@@ -21,7 +22,7 @@ from hpo.search.database.database import Database, open_database
 from hpo.search.queries.trials import read_best, read_records, read_trials
 from hpo.search.queue.claiming import release, store_record
 from hpo.search.queue.workers import this_process
-from hpo.search.study import Study, create_or_open, list_studies, open_study
+from hpo.search.study import Study, list_studies, open_study
 from hpo.search.worker.loop import run_worker
 from hpo.search.worker.replay import replay
 from hpo.testing.trainer import FakeTrainer, make_record, make_spec

@@ -11,10 +11,11 @@ import sqlalchemy as sa
 
 from hpo.errors import StudyConflictError
 from hpo.outcome.preparation import planned_spec
+from hpo.search.creation import create_or_open
 from hpo.search.database import schema
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import Database, open_database
-from hpo.search.study import Study, create_or_open, list_studies, open_study
+from hpo.search.study import Study, list_studies, open_study
 from hpo.search.worker.trainer import make_trainer
 from hpo.study.files import builtin_study_file, load_spec
 from hpo.study.spec import Scoring, StudySpec

@@ -12,6 +12,7 @@ from sqlalchemy.engine import URL, Connection
 
 from hpo.errors import StudyConflictError, StudyNotFoundError, UsageError
 from hpo.search.admin.studies import delete_study, read_deletion, rename_study
+from hpo.search.creation import create_or_open
 from hpo.search.database import schema
 from hpo.search.database.database import Database, open_database
 from hpo.search.database.optuna_mirror import optuna_tables
@@ -19,7 +20,7 @@ from hpo.search.queries.ledger import StudyLedger, read_openings
 from hpo.search.queries.trials import read_curve, read_trials
 from hpo.search.queue.claiming import store_record
 from hpo.search.strategy.sampler import suggest
-from hpo.search.study import Study, create_or_open, list_studies, open_study
+from hpo.search.study import Study, list_studies, open_study
 from hpo.testing.trainer import make_record, make_spec
 from hpo.testing.trials import claimed, expire, trained
 from tests.search.planned import make_confirmation, make_plan

@@ -8,12 +8,13 @@ from typing import Any
 import optuna
 import pytest
 
+from hpo.search.creation import create_or_open
 from hpo.search.database.database import Database
 from hpo.search.queries.trials import read_trials
 from hpo.search.queue.reporting import finish
 from hpo.search.queue.workers import this_process
 from hpo.search.strategy.sampler import _history_of, distribution, make_sampler, nearest, planned_template, suggest
-from hpo.search.study import Study, create_or_open
+from hpo.search.study import Study
 from hpo.search.worker.loop import run_worker
 from hpo.study.baselines import baselines
 from hpo.study.choices import SAMPLERS

@@ -12,11 +12,12 @@ import sqlalchemy as sa
 from hpo.errors import StudyConflictError
 from hpo.outcome.preparation import Wishes, prepare_confirmation
 from hpo.search.admin.widening import widen
+from hpo.search.creation import create_or_open
 from hpo.search.database import schema
 from hpo.search.database.database import Database
 from hpo.search.queries.trials import read_trials
 from hpo.search.queue.workers import this_process
-from hpo.search.study import Study, create_or_open, open_study
+from hpo.search.study import Study, open_study
 from hpo.search.worker.loop import run_worker
 from hpo.study.space import Choices, FloatRange, Range
 from hpo.study.spec import Scoring, StudySpec

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 
 from hpo.control import Stop, StopReason
 from hpo.errors import DataError
+from hpo.search.creation import create_or_open
 from hpo.search.database.database import Database
 from hpo.search.queries.status import read_status
 from hpo.search.queries.trials import read_curve, read_trials
@@ -23,7 +24,7 @@ from hpo.search.queue.claiming import MAX_CRASHES, NothingToClaim, claim, releas
 from hpo.search.queue.process_identity import visible_identity_prefix
 from hpo.search.queue.reporting import finish, record_report
 from hpo.search.queue.workers import WorkerIdentity, register_worker, this_process
-from hpo.search.study import Study, create_or_open
+from hpo.search.study import Study
 from hpo.search.worker.deadline import LEAST_SECONDS, Deadline, seconds_to_get_anywhere
 from hpo.search.worker.loop import run_worker
 from hpo.testing.trainer import FakeTrainer, StopAfter, make_report, make_spec

@@ -16,6 +16,7 @@ from hpo.launch.backends.slurm import client
 from hpo.launch.backends.slurm.queue import read_queue
 from hpo.launch.jobs import JobWatch
 from hpo.launch.stop import stop_study
+from hpo.search.creation import create_or_open
 from hpo.search.database import schema
 from hpo.search.database.database import Database
 from hpo.search.queries.status import read_status
@@ -28,7 +29,7 @@ from hpo.search.queue.workers import (
     register_worker,
     this_process,
 )
-from hpo.search.study import Study, create_or_open
+from hpo.search.study import Study
 from hpo.testing.trainer import make_spec
 from hpo.testing.trials import claimed
 from tests.mention import unmentioned

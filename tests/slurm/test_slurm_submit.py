@@ -15,9 +15,10 @@ from hpo.launch.backends.slurm.backend import SlurmBackend
 from hpo.launch.backends.slurm.plan import SlurmOptions
 from hpo.launch.backends.slurm.submit import Prepared, prepare, submit_study
 from hpo.launch.backends.slurm.submit import test_only as ask_the_cluster
+from hpo.search.creation import create_or_open
 from hpo.search.database.database import Database
 from hpo.search.queue import workers
-from hpo.search.study import Study, create_or_open
+from hpo.search.study import Study
 from hpo.testing.trainer import make_spec
 from tests.mention import unmentioned
 from tests.slurm.fake import FakeSlurm

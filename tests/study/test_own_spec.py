@@ -8,9 +8,10 @@ import pytest
 
 from hpo.errors import StudyConflictError, StudyFileError
 from hpo.outcome.report.result.sections import ledger, no_result
+from hpo.search.creation import create_or_open
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import open_database
-from hpo.search.study import create_or_open, open_study
+from hpo.search.study import open_study
 from hpo.study.baselines import baselines
 from hpo.study.files import default_spec, load_spec
 from hpo.study.spec import StudySpec

@@ -8,9 +8,10 @@ from hpo.cli.common import storage_option, study_argument
 from hpo.cli.render.progress import table_bars
 from hpo.cli.streams import show
 from hpo.search.admin.copy import copy_study
+from hpo.search.creation import check_name
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import open_database
-from hpo.search.study import check_name, open_named_study
+from hpo.search.study import open_named_study
 
 
 @click.command()

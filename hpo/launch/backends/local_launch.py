@@ -184,7 +184,7 @@ def _fit_trials(study: Study, status: StudyStatus, estimate: Estimate, hours: fl
 
     That of a study with trials is only raised.
     """
-    from hpo.search.study import set_trials
+    from hpo.search.creation import set_trials
 
     within = estimate.trials_within(hours)
     trials = min(MOST_TRIALS, max(status.finished + within, least_trials(study.spec)))

@@ -12,17 +12,11 @@ from pydantic import ValidationError
 from sqlalchemy.engine import Connection
 
 from hpo.errors import StudyConflictError, StudyNotFoundError, UsageError, did_you_mean
+from hpo.search.creation import MAX_NAME, check_printable
 from hpo.search.database import optuna_mirror, schema
 from hpo.search.database.database import Database
 from hpo.search.database.schema import AnyRow, RowValues, database_now
-from hpo.search.study import (
-    MAX_NAME,
-    check_printable,
-    former_names,
-    hpo_studies,
-    planned_search,
-    with_former_names,
-)
+from hpo.search.study import former_names, hpo_studies, planned_search, with_former_names
 from hpo.study.spec import StudySpec
 from hpo.text import shell
 

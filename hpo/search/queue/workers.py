@@ -9,10 +9,11 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from hpo.errors import UsageError
+from hpo.search.creation import check_printable
 from hpo.search.database import schema
 from hpo.search.database.schema import database_now
 from hpo.search.queue.process_identity import own_identity
-from hpo.search.study import Study, check_printable
+from hpo.search.study import Study
 from hpo.text import shell, storable
 
 MAX_NAME = 255
