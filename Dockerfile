@@ -1,6 +1,6 @@
 # hpo in a container, not as root. Build: docker build -t hpo .
 #
-# BASE         a Debian image with Python 3.11 to 3.13 (`python3`, with venv).
+# BASE         a Debian image with Python 3.11 to 3.14 (`python3`, with venv).
 # TORCH_INDEX  a package index that offers the build of torch that is wanted, for a CPU or for one version of CUDA; the
 #              address is on PyTorch's page "Start locally". Left empty, pip takes the build that its own index offers:
 #              on x86 the one for CUDA, which computes on a CPU too and is several GB larger.

@@ -12,7 +12,7 @@ setup: $(VENV)/.installed
 # Compiling all of the packages takes half of the time of installing them; Python compiles what is used when it is first imported.
 # The lock is used as constraints, so that torch brings its CUDA packages only where its build asks for them.
 $(VENV)/.installed: pyproject.toml requirements.lock
-	$(PYTHON) -c 'import sys; sys.exit(0 if (3,11) <= sys.version_info[:2] <= (3,13) else "hpo needs Python 3.11, 3.12 or 3.13; run make PYTHON=python3.12")'
+	$(PYTHON) -c 'import sys; sys.exit(0 if (3,11) <= sys.version_info[:2] <= (3,14) else "hpo needs Python 3.11 to 3.14; run make PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --no-compile --progress-bar off -c requirements.lock -e '.[dev,postgres,mysql,server,nifti,tensorboard]'

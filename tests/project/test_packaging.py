@@ -57,6 +57,15 @@ def test_the_code_knows_the_name_under_which_it_is_distributed() -> None:
     assert PROJECT["scripts"] == {"hpo": "hpo.__main__:main"}
 
 
+def test_the_versions_of_python_that_are_allowed_are_those_that_make_setup_takes_and_pypi_shows() -> None:
+    allowed = re.fullmatch(r">=3\.(\d+),<3\.(\d+)", PROJECT["requires-python"])
+    lowest, beyond = (int(minor) for minor in allowed.groups())
+    taken = re.search(r"\(3,(\d+)\) <= sys\.version_info\[:2\] <= \(3,(\d+)\)", (ROOT / "Makefile").read_text())
+    assert [int(minor) for minor in taken.groups()] == [lowest, beyond - 1]
+    shown = [line.rpartition(" :: 3.")[2] for line in PROJECT["classifiers"] if " :: 3." in line]
+    assert [int(minor) for minor in shown] == list(range(lowest, beyond))
+
+
 def test_the_citation_and_the_changelog_have_the_version_of_the_package() -> None:
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     assert (citation["version"], citation["license"]) == (hpo.__version__, PROJECT["license"])
