@@ -13,7 +13,7 @@ from hpo.api import report
 from hpo.data.others import check_others, load_others
 from hpo.errors import DataError, UsageError
 from hpo.outcome.export import export
-from hpo.outcome.prediction import predict
+from hpo.outcome.prediction import load_models, predict
 from hpo.search.admin.widening import widen
 from hpo.search.creation import create_or_open
 from hpo.search.database.database import Database
@@ -136,7 +136,7 @@ def test_final_networks_have_the_head_of_the_studys_dataset_and_score_its_images
     assert (model.dataset.name, model.config.co_training) == ("target", "friend+absent")
     assert not [name for name in model.network.state_dict() if "friend" in name or "absent" in name]
     images = np.random.default_rng(0).integers(0, 256, (5, 8, 8), dtype=np.uint8)
-    assert predict(path, images, "cpu").shape == (5, 1)
+    assert predict(load_models(path), images, "cpu").shape == (5, 1)
     # Other content of another dataset is another training.
     made_again = dataclasses.replace(DATASETS.find("friend"))
     DATASETS.register("friend", made_npz(made_again, folder, (60, 20, 12), seed=9), replace=True)
@@ -175,7 +175,7 @@ def test_report_and_model_card_say_which_other_datasets_were_trained_on(
     pages = [path.read_text() for path in report(study, results=tmp_path / "results") if path.suffix == ".md"]
     assert [page for page in pages if "absent and friend" in page]
     images = np.random.default_rng(0).integers(0, 256, (5, 8, 8), dtype=np.uint8)
-    assert predict(tmp_path / "out", images, "cpu").shape == (5, 1)
+    assert predict(load_models(tmp_path / "out"), images, "cpu").shape == (5, 1)
 
 
 def test_a_stored_name_of_a_dataset_that_is_not_registered_is_shown_as_it_is(folder: Path) -> None:
