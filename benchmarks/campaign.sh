@@ -37,6 +37,7 @@ saver=$!
 finish() {
     kill "$saver" 2>/dev/null
     wait "$saver" 2>/dev/null
+    [ -e "$WORK/campaign.sqlite3" ] || return
     save
     echo "campaign: $KEEP/campaign.sqlite3 has everything so far; commit it"
     "$PYTHON" -m hpo status "$NAME"
