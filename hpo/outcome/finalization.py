@@ -121,17 +121,7 @@ def finalize(
             raises.
     """
     dataset = study.spec.data
-    if rows == "training" and not dataset.has_validation:
-        raise UsageError(
-            f"--rows training chooses epochs on official validation samples, but {dataset.official_name} has no "
-            "val_images; leave it out"
-        )
-    entries = choose_entries(study, trial=trial, confirmation=confirmation)
-    if not dataset.has_test:
-        _log.info(f"{dataset.official_name} has no test set: the winner alone is trained, and nothing is tested")
-        entries = entries[:1]
-    if baseline_epochs is not None:
-        entries = [replace(entry, epochs=baseline_epochs) if entry.is_reference else entry for entry in entries]
+    entries = _entries_to_train(study, rows, baseline_epochs, trial, confirmation)
     folder, data = results_folder(study.name, results, study.former_names), data_folder(data_dir)
     protocol = Protocol(rows, study.spec.budget.epochs, seeds, study.spec.search.seed)
     for note in training_notes(entries, protocol, tested=dataset.has_test):
@@ -160,6 +150,25 @@ def finalize(
         return Finalization(folder, tuple(networks), untested=untested)
     final = open_and_score(study, entries, protocol, networks, data, folder, version, reopen, device)
     return Finalization(folder, tuple(networks), 0, final, judge_final(final))
+
+
+def _entries_to_train(
+    study: Study, rows: TrainingSamples, baseline_epochs: int | None, trial: int | None, confirmation: str | None
+) -> list[Entry]:
+    """Return the winner, and with a test set the others and the baselines; raises as `finalize`."""
+    dataset = study.spec.data
+    if rows == "training" and not dataset.has_validation:
+        raise UsageError(
+            f"--rows training chooses epochs on official validation samples, but {dataset.official_name} has no "
+            "val_images; leave it out"
+        )
+    entries = choose_entries(study, trial=trial, confirmation=confirmation)
+    if not dataset.has_test:
+        _log.info(f"{dataset.official_name} has no test set: the winner alone is trained, and nothing is tested")
+        entries = entries[:1]
+    if baseline_epochs is None:
+        return entries
+    return [replace(entry, epochs=baseline_epochs) if entry.is_reference else entry for entry in entries]
 
 
 def _train_lacking(
