@@ -24,17 +24,21 @@ LEAST_SECONDS=10
 mkdir -p "$WORK" "$KEEP"
 export HPO_STORAGE=sqlite:///$WORK/campaign.sqlite3
 export HPO_CHECKPOINT_DIR=${HPO_CHECKPOINT_DIR:-$WORK/checkpoints}
-[ -e "$WORK/campaign.sqlite3" ] || [ ! -e "$KEEP/campaign.sqlite3" ] || cp "$KEEP/campaign.sqlite3" "$WORK/campaign.sqlite3"
+# By another name first: half a copy would go before the whole one in KEEP.
+[ -e "$WORK/campaign.sqlite3" ] || [ ! -e "$KEEP/campaign.sqlite3" ] ||
+    { cp "$KEEP/campaign.sqlite3" "$WORK/campaign.$$" && mv "$WORK/campaign.$$" "$WORK/campaign.sqlite3"; } || exit 1
 
 save() {
     [ -e "$WORK/campaign.sqlite3" ] || return 0
-    rm -f "$KEEP/campaign.part"
-    "$PYTHON" -m hpo db backup "$KEEP/campaign.part" >/dev/null && mv "$KEEP/campaign.part" "$KEEP/campaign.sqlite3"
+    # A name of this call's own: another one may save to the same folder.
+    local part=$KEEP/campaign.$BASHPID.part
+    "$PYTHON" -m hpo db backup "$part" >/dev/null && mv "$part" "$KEEP/campaign.sqlite3" || rm -f "$part"
 }
 
 (while sleep "${SAVE_SECONDS:-300}"; do save; done) &
 saver=$!
 finish() {
+    trap '' INT TERM
     kill "$saver" 2>/dev/null
     wait "$saver" 2>/dev/null
     [ -e "$WORK/campaign.sqlite3" ] || return
@@ -44,13 +48,28 @@ finish() {
 }
 trap finish EXIT
 
+# `timeout` makes a process group of its own, which Ctrl-C at a terminal does not reach: it is passed on.
+job=
+stopped=
+stop() {
+    stopped=yes
+    [ -z "$job" ] || kill -INT "$job" 2>/dev/null
+}
+trap stop INT TERM
+
 # stage COMMAND...: of hpo, within the time that is left.
 stage() {
     local left=$((END - $(date +%s)))
     [ "$left" -lt "$LEAST_SECONDS" ] && exit 124
     echo "campaign: hpo $1, at most $left s"
-    timeout --signal=INT --kill-after=180 "$left" nice -n 19 "$PYTHON" -m hpo "$@"
+    [ -z "$stopped" ] || exit 124
+    timeout --signal=INT --kill-after=180 "$left" nice -n 19 "$PYTHON" -m hpo "$@" &
+    job=$!
+    while kill -0 "$job" 2>/dev/null; do wait "$job"; done
+    wait "$job"
     code=$?
+    job=
+    [ -z "$stopped" ] || exit 124
     case $code in
     0) ;;
     124 | 130 | 137) exit 124 ;;

@@ -24,14 +24,14 @@ trap stop EXIT
 if timeout 20 nvidia-cuda-mps-control -d >/dev/null &&
     timeout 60 "$PYTHON" -c 'import torch; torch.zeros(1, device="cuda").item()'; then
     echo "with_mps: the service runs" >&2
-    "$@" &
+    (trap - INT; exec "$@") &
 else
     echo "with_mps: the service does not work here, so processes take turns on the GPU" >&2
     tail -n 5 "$folder"/*.log >&2 2>/dev/null
     echo quit | timeout 20 nvidia-cuda-mps-control >/dev/null 2>&1
-    env -u CUDA_MPS_PIPE_DIRECTORY -u CUDA_MPS_LOG_DIRECTORY "$@" &
+    (trap - INT; exec env -u CUDA_MPS_PIPE_DIRECTORY -u CUDA_MPS_LOG_DIRECTORY "$@") &
 fi
-# In the background, so that a signal to this script reaches the command at once.
+# In the background, so that a signal to this script reaches the command at once; there Ctrl-C would be ignored.
 command=$!
 trap 'kill -TERM "$command" 2>/dev/null' TERM
 trap 'kill -INT "$command" 2>/dev/null' INT

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import pty
 import signal
 import subprocess
 import sys
+import termios
 from pathlib import Path
 
 import pytest
@@ -24,6 +27,11 @@ launch) cat "$file" >>"$LOG" 2>/dev/null; echo trials >>"$file" ;;
 confirm) [ -z "$HANG" ] || sleep 1000 ;;
 finalize) mkdir -p "$WORK/results/models"; touch "$WORK/results/final.json" ;;
 esac
+if [ "$1" = "$WAITS" ]; then
+    trap 'echo interrupted >>"$SEEN"; exit 130' INT
+    echo waits >>"$SEEN"
+    for _ in $(seq 3000); do sleep .01; done
+fi
 if [ "$1 $2" = "db backup" ]; then cp "$file" "$3"; fi
 [ "$1" != "$FAILS" ] || exit 7
 """
@@ -76,6 +84,30 @@ def test_a_campaign_whose_time_is_over_saves_and_says_that_something_is_left(tmp
     assert (tmp_path / "keep" / "campaign.sqlite3").exists()
 
 
+def test_ctrl_c_at_a_terminal_ends_the_command_and_saves(tmp_path: Path) -> None:
+    log, seen = tmp_path / "log", tmp_path / "seen"
+    own = {"PYTHON": str(script(tmp_path, "python", PYTHON)), "WORK": str(tmp_path / "wo rk"), "SEEN": str(seen)}
+    own |= {"KEEP": str(tmp_path / "ke ep"), "LOG": str(log), "WAITS": "confirm"}
+    terminal, inside = pty.openpty()
+    with subprocess.Popen(
+        [str(BENCHMARKS / "campaign.sh"), "digits"],
+        env=os.environ | own,
+        stdin=inside,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509
+    ) as started:
+        until(seen.exists)
+        os.write(terminal, b"\x03")
+        assert started.wait(timeout=300) == 124
+    os.close(terminal)
+    os.close(inside)
+    assert (seen.read_text().split(), log.read_text().split()) == (
+        ["waits", "interrupted"],
+        ["launch", "confirm", "db", "status"],
+    )
+    assert [path.name for path in (tmp_path / "ke ep").iterdir()] == ["campaign.sqlite3"]
+
+
 SERVICE = """#!/bin/bash
 if [ "$1" = -d ]; then touch "$CUDA_MPS_PIPE_DIRECTORY/runs"; exit "$BROKEN"; fi
 read -r said; echo "$said" >>"$LOG"
@@ -102,14 +134,15 @@ def test_without_the_service_a_command_runs_by_itself(tmp_path: Path) -> None:
     assert subprocess.run(command, env=environment, timeout=300, check=False).returncode == 4
 
 
-def test_a_signal_reaches_the_command_under_the_service(tmp_path: Path) -> None:
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_reaches_the_command_under_the_service(tmp_path: Path, sent: signal.Signals) -> None:
     script(tmp_path, "nvidia-cuda-mps-control", SERVICE)
     environment = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}", "BROKEN": "0", "LOG": str(tmp_path / "log")}
     ready = tmp_path / "ready"
-    waits = f'trap "exit 6" TERM; touch {ready}; while :; do sleep 0.01; done'
+    waits = f'trap "exit 6" TERM INT; touch {ready}; while :; do sleep 0.01; done'
     with subprocess.Popen(
         [str(BENCHMARKS / "with_mps.sh"), "bash", "-c", waits], env=environment | {"PYTHON": "true"}
     ) as started:
         until(ready.exists)
-        started.send_signal(signal.SIGTERM)
+        started.send_signal(sent)
         assert started.wait(timeout=300) == 6
