@@ -17,7 +17,7 @@ from hpo.data.described import shown_labels
 from hpo.data.importing.unlabelled import Found, find_pictures, read_unlabelled
 from hpo.errors import OutputError, UsageError
 from hpo.files import why_unwritable
-from hpo.outcome.prediction import load_models, read_images, write_scores
+from hpo.outcome.prediction import load_models, read_images, score_lines, write_scores
 from hpo.outcome.prediction import predict as score
 from hpo.study.catalogue import Dataset
 from hpo.study.own import SUFFIX, Fit
@@ -81,7 +81,9 @@ def predict(
             )
         assert images is not None
         scores = score(models, images, device, lambda share: beat("scoring", share))
-    if found is None:
+    if found is None and str(out) == STDOUT:
+        print(score_lines(scores), end="", flush=True)
+    elif found is None:
         write_scores(scores, out)
     else:
         if found.others:
@@ -111,8 +113,9 @@ def _check_options(
 
 def _write_table(found: Found, dataset: Dataset, scores: NDArray[np.float32], out: Path) -> None:
     labels = shown_labels(dataset) if dataset.labels > 1 else ("score",)
+    file = "path" if "file" in labels else "file"
     rows = [
-        {"file": name} | {label: f"{value:.9g}" for label, value in zip(labels, values, strict=True)}
+        {file: name} | {label: f"{value:.9g}" for label, value in zip(labels, values, strict=True)}
         for (name, _), values in zip(found.files, scores, strict=True)
     ]
     # One that cannot be made is told by the file that cannot be written.

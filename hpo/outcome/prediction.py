@@ -69,14 +69,19 @@ def read_images(path: Path, array: str | None) -> NDArray[np.uint8]:
         raise DataError(f"{path} cannot be read: {error.strerror}") from None
 
 
+def score_lines(scores: NDArray[np.float32]) -> str:
+    """Return lines of sample number and scores, without a header, for `medmnist.Evaluator.parse_and_evaluate`."""
+    lines = (f"{row}," + ",".join(f"{score:.9g}" for score in values) for row, values in enumerate(scores))
+    return "".join(f"{line}\n" for line in lines)
+
+
 def write_scores(scores: NDArray[np.float32], path: Path) -> None:
-    """Write lines of sample number and scores, without a header, for `medmnist.Evaluator.parse_and_evaluate`.
+    """Write `score_lines`.
 
     The evaluator expects the file name FLAG_SPLIT@RUN.csv, such as breastmnist_test@1.csv. Raises OutputError.
     """
-    lines = (f"{row}," + ",".join(f"{score:.9g}" for score in values) for row, values in enumerate(scores))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("".join(f"{line}\n" for line in lines))
+        path.write_text(score_lines(scores))
     except OSError as error:
         raise OutputError(f"{path} cannot be written ({error.strerror}); give --out with another file") from None

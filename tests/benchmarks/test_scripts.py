@@ -94,7 +94,7 @@ def test_ctrl_c_at_a_terminal_ends_the_command_and_saves(tmp_path: Path) -> None
         env=os.environ | own,
         stdin=inside,
         start_new_session=True,
-        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
     ) as started:
         until(seen.exists)
         os.write(terminal, b"\x03")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from hpo.cli.predict import _write_table
+from hpo.data.importing.unlabelled import Found
 from hpo.study.catalogue import find_dataset
 from hpo.study.config import TrainConfig
 from hpo.training.loop.model_file import Model, load_model, save_model
@@ -55,6 +58,29 @@ def test_files_are_called_as_they_were_given(tmp_path: Path, model: Path, images
     assert found.returncode == 0, found.stderr
     assert [line.split(",")[0] for line in found.stdout.splitlines()] == ["file", *given]
     assert len(images) == 5
+
+
+def test_an_array_is_scored_on_stdout(tmp_path: Path, model: Path) -> None:
+    words = ("mine.npz", "--array", "train_images", "--out", "-", "--device", "cpu")
+    found = hpo_here("predict", str(model), *words, cwd=tmp_path)
+    assert found.returncode == 0, found.stderr
+    with np.load(tmp_path / "mine.npz") as arrays:
+        expected = load_model(model).scores(arrays["train_images"], "cpu")[:, 0]
+    lines = [line.split(",") for line in found.stdout.splitlines()]
+    np.testing.assert_allclose([float(score) for _, score in lines], expected, rtol=1e-6)
+    assert not (tmp_path / "-").exists()
+
+
+@pytest.mark.usefixtures("images")
+def test_a_label_that_is_called_file_leaves_the_files_their_names(tmp_path: Path) -> None:
+    names = [f"new/{number}.png" for number in range(5)]
+    found = Found(tuple((name, tmp_path / name) for name in names), 0)
+    own = find_dataset(str(own_file(tmp_path / "two.npz", shape=(8, 8), labels=2)))
+    assert own.own is not None
+    dataset = replace(own, own=own.own.model_copy(update={"label_names": ("file", "score")}))
+    _write_table(found, dataset, np.arange(10, dtype=np.float32).reshape(5, 2), tmp_path / "scores.csv")
+    table = [list(row.values()) for row in rows(tmp_path / "scores.csv")]
+    assert table == [[name, str(2 * number), str(2 * number + 1)] for number, name in enumerate(names)]
 
 
 @pytest.mark.parametrize(

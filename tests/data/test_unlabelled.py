@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 from typing import Any
 
@@ -128,3 +130,17 @@ def test_how_pixels_were_made_is_no_part_of_a_fingerprint_and_may_be_missing(tmp
     other = find_dataset(str(tmp_path / "made.npz"))
     assert other.own is not None
     assert other.own.pixels is None
+
+
+def test_a_folder_that_cannot_be_read_is_not_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pictures(tmp_path / "photos", "grey")
+    listed = os.scandir
+
+    def scandir(path: Any) -> Any:
+        if str(path).endswith("below"):
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return listed(path)
+
+    monkeypatch.setattr("os.scandir", scandir)
+    with pytest.raises(DataError, match="below"):
+        find_pictures([tmp_path / "photos"])

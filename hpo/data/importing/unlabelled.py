@@ -39,7 +39,7 @@ def find_pictures(sources: Sequence[Path]) -> Found:
     other one by its path as given.
 
     Raises:
-        DataError: if a source is missing, or there is no picture.
+        DataError: if a source is missing, a folder cannot be read, or there is no picture.
     """
     missing = [str(source) for source in sources if not source.exists()]
     if missing:
@@ -61,9 +61,13 @@ def find_pictures(sources: Sequence[Path]) -> Found:
 
 
 def _below(folder: Path) -> list[Path]:
-    """Return the files below a folder by name, but hidden ones."""
+    """Return the files below a folder by name, but hidden ones. Raises DataError if a folder cannot be read."""
+
+    def refuse(error: OSError) -> None:
+        raise DataError(f"{error.filename} cannot be read: {error.strerror}") from None
+
     found: list[Path] = []
-    for parent, folders, names in os.walk(folder):
+    for parent, folders, names in os.walk(folder, onerror=refuse):
         folders[:] = [name for name in folders if not name.startswith(".")]
         found += [Path(parent) / name for name in names if not name.startswith(".")]
     return sorted(found)
