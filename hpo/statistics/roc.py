@@ -45,7 +45,9 @@ def roc_curve(scores: Array, labels: Array) -> tuple[NDArray[np.float64], NDArra
         False positive rates and true positive rates.
     """
     order = np.argsort(-scores, kind="stable")
-    last_of_a_score = np.append(np.flatnonzero(np.diff(scores[order])), order.size - 1)
+    ordered = scores[order]
+    # Not by a difference: that of two infinite scores is not a number.
+    last_of_a_score = np.append(np.flatnonzero(ordered[1:] != ordered[:-1]), order.size - 1)
     positives = np.cumsum(labels[order], dtype=np.int64)[last_of_a_score]
     negatives = last_of_a_score + 1 - positives
     is_corner = np.ones(positives.size, dtype=bool)

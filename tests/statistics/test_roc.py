@@ -60,3 +60,11 @@ def test_a_curve_is_that_of_scikit_learn_to_the_last_bit(distinct: int, kind: ty
         scores = random.integers(0, distinct, labels.size).astype(kind) / kind(distinct)
         for own, other in zip(roc_curve(scores, labels), metrics.roc_curve(labels, scores)[:2], strict=True):
             assert np.array_equal(own, other)
+
+
+def test_equal_infinite_scores_are_one_corner() -> None:
+    labels = np.array([0, 1, 0, 1, 1, 0], dtype=np.uint8)
+    finite = np.array([-9, -9, 0, 1, 9, 9], dtype=np.float32)
+    infinite = np.where(np.abs(finite) == 9, np.copysign(np.inf, finite), finite).astype(np.float32)
+    for own, other in zip(roc_curve(infinite, labels), roc_curve(finite, labels), strict=True):
+        assert np.array_equal(own, other)
