@@ -13,22 +13,26 @@ setup: $(VENV)/.installed
 # The lock is used as constraints, so that torch brings its CUDA packages only where its build asks for them.
 $(VENV)/.installed: pyproject.toml requirements.lock
 	$(PYTHON) -c 'import sys; sys.exit(0 if (3,11) <= sys.version_info[:2] <= (3,14) else "hpo needs Python 3.11 to 3.14; run make PYTHON=python3.12")'
+	@echo 'installing into $(VENV): some minutes in which nothing is printed, and 6 GB with the CUDA packages of PyTorch'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --no-compile --progress-bar off -c requirements.lock -e '.[dev,postgres,mysql,server,nifti,tensorboard]'
 	touch $@
 
-# Its own data folder, so that the log of test set accesses of an earlier demo does not stop this one.
+# Its own data folder, so that the log of test set accesses of an earlier demo does not stop this one. A demo that was stopped goes on;
+# one that has its result begins anew.
 demo: export HPO_DATA_DIR := $(CURDIR)/demo-run
 demo: setup
-	rm -rf demo-run && mkdir demo-run
+	test ! -e demo-run/hpo-results/digits-hard/final.json || rm -rf demo-run
+	mkdir -p demo-run
 	cd demo-run && ../$(BIN)/hpo launch digits-hard
 	cd demo-run && ../$(BIN)/hpo finalize digits-hard --networks 4 --baseline-epochs 50 \
 		--trial $$(../$(BIN)/hpo best digits-hard --count 1 --csv - | tail -n 1 | cut -d , -f 2)
 	cd demo-run && ../$(BIN)/hpo report digits-hard
 	@printf '%s\n' '' 'report      open demo-run/hpo-results/digits-hard/report.html in a browser' \
 		'dashboard   cd demo-run && ../$(BIN)/hpo dashboard digits-hard' \
-		'all trials  cd demo-run && ../$(BIN)/hpo trials digits-hard'
+		'all trials  cd demo-run && ../$(BIN)/hpo trials digits-hard' \
+		'next        . $(BIN)/activate, for the command hpo in this shell; docs/first-hour.md'
 
 # Goes on with a data set's whole study where it was stopped: `make campaign HOURS=8 DATASET=pneumonia ARGS='--trials 60'`.
 campaign: DATASET ?= breast
