@@ -24,7 +24,7 @@ from tests.plugins import kept_registries, write_distribution
 
 pytestmark = pytest.mark.slow
 
-KIBIBYTES = 1_560_000 if torch.version.cuda else 1_000_000
+KIBIBYTES = 2_160_000 if torch.version.cuda else 1_600_000
 """Of private memory for each process: enough for a batch of 32 digits, and far too little for one of 1,024.
 
 A build of PyTorch for CUDA has 560 MB more once it is loaded.

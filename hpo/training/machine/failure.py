@@ -44,6 +44,10 @@ class TrainingFailure(Exception):  # noqa: N818 - a result of a trial, not an er
         self.reason: Reason = reason
         self.detail = detail
 
+    def __reduce__(self) -> tuple[type[TrainingFailure], tuple[Reason, str]]:
+        # Pickled by its two arguments: a process that measures a step passes it on to `hpo launch`.
+        return type(self), (self.reason, self.detail)
+
 
 @contextmanager
 def memory_failures() -> Iterator[None]:
