@@ -84,6 +84,12 @@ def test_a_campaign_whose_time_is_over_saves_and_says_that_something_is_left(tmp
     assert (tmp_path / "keep" / "campaign.sqlite3").exists()
 
 
+def at_terminal() -> None:
+    """Make stdin the terminal of this new process, and let Ctrl-C end it also where pytest was told to ignore it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
 def test_ctrl_c_at_a_terminal_ends_the_command_and_saves(tmp_path: Path) -> None:
     log, seen = tmp_path / "log", tmp_path / "seen"
     own = {"PYTHON": str(script(tmp_path, "python", PYTHON)), "WORK": str(tmp_path / "wo rk"), "SEEN": str(seen)}
@@ -94,7 +100,7 @@ def test_ctrl_c_at_a_terminal_ends_the_command_and_saves(tmp_path: Path) -> None
         env=os.environ | own,
         stdin=inside,
         start_new_session=True,
-        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        preexec_fn=at_terminal,
     ) as started:
         until(seen.exists)
         os.write(terminal, b"\x03")
