@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from hpo.data.described import shown_labels
 from hpo.data.description import FEW_PER_FOLD, label_warnings, pixel_warnings
 from hpo.data.development import Development
-from hpo.data.folds import scoring_folds
+from hpo.data.folds import Fold, scoring_folds
 from hpo.data.resplit import resplit
 from hpo.errors import DataError
 from hpo.study.spec import Scoring, StudySpec
@@ -20,6 +20,9 @@ _FEWEST_FOLDS, _SHARES = 2, (0.3, 0.4, 0.5)
 
 _SLOW = ("grouped", "importance")
 """Values of `resplit` that may have to look for near-duplicates first, which takes minutes in a large data set."""
+
+_TRIALS = 20
+"""Trials that are tried before data are refused, where each divides the samples anew."""
 
 _AT_ONCE = 1024
 """Images that are compared at a time: a comparison takes as many bytes as they have pixels."""
@@ -43,10 +46,18 @@ def check_suitability(development: Development, spec: StudySpec) -> tuple[str, .
             "that are stored as uint8 are all 0"
         )
     try:
-        folds = scoring_folds(development, spec.scoring, trial_seed=0)
+        folds = _folds(development, spec.scoring)
     except DataError as error:
         raise DataError(f"{error}. {_cure(development, spec.scoring)}") from None
     return (*_check_resplits(development, folds[0].training, spec), *_warnings(development, spec.scoring))
+
+
+def _folds(development: Development, scoring: Scoring) -> tuple[Fold, ...]:
+    """Return the folds of a trial, of the first that has any: each may divide the samples anew. Raises DataError."""
+    for seed in range(_TRIALS - 1 if scoring.rows == "reshuffled" else 0):
+        with suppress(DataError):
+            return scoring_folds(development, scoring, trial_seed=seed)
+    return scoring_folds(development, scoring, trial_seed=_TRIALS - 1)
 
 
 def _are_equal(images: NDArray[np.uint8]) -> bool:
@@ -69,7 +80,7 @@ def _cure(development: Development, scoring: Scoring) -> str:
     counts = f"There are {chosen.sum():,} {('negatives', 'positives')[rarer]}{where}"
     for change, other in _others(scoring):
         with suppress(DataError):
-            scoring_folds(development, other, trial_seed=0)
+            _folds(development, other)
             return f"{counts}: add some, or ask for less: {change}"
     return f"{counts}: add some, {FEW_PER_FOLD} for each fold or more"
 

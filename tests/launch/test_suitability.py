@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hpo.data.development import load_development
+from hpo.data.development import Development, load_development
+from hpo.data.folds import Fold, scoring_folds
 from hpo.errors import DataError, StudyNotFoundError
 from hpo.launch.backends.base import BACKENDS, LaunchRequest, Submission
 from hpo.launch.backends.nowhere import NoWorkers
@@ -17,6 +18,7 @@ from hpo.launch.session import launch
 from hpo.launch.suitability import check_suitability
 from hpo.search.study import Study, open_named_study
 from hpo.study.files import default_spec
+from hpo.study.spec import Scoring
 from tests.own_files import own_file
 from tests.plugins import kept_registries
 
@@ -109,3 +111,19 @@ def test_a_launch_that_is_refused_for_its_data_leaves_no_study(tmp_path: Path) -
             launch(default_spec("digits"), request, on="failing")
     with pytest.raises(StudyNotFoundError):
         open_named_study("s", storage)
+
+
+def test_data_are_refused_only_where_no_new_division_of_them_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails_in_most_trials(data: Development, scoring: Scoring, trial_seed: int) -> tuple[Fold, ...]:
+        if trial_seed != 3:
+            raise DataError("a part lacks a class")
+        return scoring_folds(data, scoring, trial_seed)
+
+    path = with_positives(tmp_path / "mine.npz", 40)
+    asked = ("scoring.rows=reshuffled", "fixed.resplit=none", "scoring.groups=none")
+    monkeypatch.setattr("hpo.launch.suitability.scoring_folds", fails_in_most_trials)
+    check(path, *asked)
+    with pytest.raises(DataError):
+        check(path, "scoring.rows=holdout", *asked[1:])
