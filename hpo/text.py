@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 import unicodedata
 from datetime import UTC, datetime
@@ -99,3 +100,16 @@ def shell(name: str) -> str:
     """Quote a name as a positional argument of a command to type: `'two words'`, or `-- -x` after a leading dash."""
     quoted = shlex.quote(name)
     return f"-- {quoted}" if name.startswith("-") else quoted
+
+
+def found_four_times_in_five(detectable: float) -> str:
+    """Say which true difference of two AUCs would have been found four times in five; "" where that is unknown.
+
+    Args:
+        detectable: the smallest such difference. Two AUCs differ by 1 at most.
+    """
+    if not math.isfinite(detectable):
+        return ""
+    if detectable > 1:
+        return "No true difference, however large, would have been found four times in five: more networks are needed."
+    return f"A true difference of {detectable:.3f} would have been found four times in five."

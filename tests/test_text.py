@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+import re
 import shlex
 
 import pytest
 
-from hpo.text import brief, shell, visible, with_error
+from hpo.text import brief, found_four_times_in_five, shell, visible, with_error
 
 
 def test_an_error_of_exactly_zero_is_unknown_and_not_shown_as_one() -> None:
@@ -42,3 +44,9 @@ def test_a_value_of_any_size_has_a_short_text() -> None:
     for value in (10**5000, nested, "x" * 10_000):
         assert 0 < len(brief(value)) <= 100
     assert brief("x") == "'x'"
+
+
+def test_a_difference_that_two_aucs_cannot_have_is_not_told() -> None:
+    assert "0.250" in found_four_times_in_five(0.25)
+    assert re.search(r"\d", found_four_times_in_five(1.976)) is None
+    assert found_four_times_in_five(math.inf) == found_four_times_in_five(math.nan) == ""

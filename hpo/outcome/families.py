@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -10,7 +9,7 @@ from enum import StrEnum
 from hpo.statistics.intervals import Comparison
 from hpo.study.choices import AUCM, CROSS_ENTROPY, loss_family
 from hpo.study.plan import Candidate
-from hpo.text import bounds
+from hpo.text import bounds, found_four_times_in_five
 
 _TITLES = {AUCM: "Deep AUC Maximization", CROSS_ENTROPY: "cross-entropy"}
 
@@ -112,6 +111,4 @@ def _sentences(found: FamilyComparison, where: str) -> str:
         return f"{says}: {pair} has no spread, since each was trained once."
     amount = f"{made.difference:+.3f} {bounds(made.low, made.high, signed=True)}"
     sentence = f"{says}: {pair} is {amount} of AUC."
-    if made.is_distinguishable or not math.isfinite(made.detectable):
-        return sentence
-    return f"{sentence} A true difference of {made.detectable:.3f} would have been found four times in five."
+    return sentence if made.is_distinguishable else f"{sentence} {found_four_times_in_five(made.detectable)}".rstrip()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from functools import partial
 
@@ -19,7 +18,7 @@ from hpo.study.baselines import shown_name
 from hpo.study.catalogue import Dataset
 from hpo.study.co_training import names_of_others
 from hpo.study.published import published
-from hpo.text import auc, bounds, shell
+from hpo.text import auc, bounds, found_four_times_in_five, shell
 
 
 def result(
@@ -264,9 +263,7 @@ def _verdict(judgement: Judgement, one: BaselineDifference) -> str:
         way = "is better than" if found.difference > 0 else "is worse than"
     entry, baseline = judgement.shown(one.entry), judgement.shown(one.reference)
     sentence = f"On the test set {entry} {way} {baseline}: difference {_compared(found)}, p = {_p(found)}."
-    if found.is_distinguishable or not math.isfinite(found.detectable):
-        return sentence
-    return f"{sentence} A true difference of {found.detectable:.3f} would have been found four times in five."
+    return sentence if found.is_distinguishable else f"{sentence} {found_four_times_in_five(found.detectable)}".rstrip()
 
 
 def _interval(estimate: Estimate) -> str:
