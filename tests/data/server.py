@@ -12,7 +12,10 @@ from typing import Any
 
 @dataclass
 class Faults:
-    """What goes wrong at one request. cut_at: bytes sent before the connection is cut. hold: waited for at the end."""
+    """What goes wrong at one request.
+
+    cut_at: bytes sent before the connection is cut. hold: waited for before the last byte.
+    """
 
     cut_at: int | None = None
     status: int | None = None
@@ -72,10 +75,13 @@ def _handler(server: Server) -> type[BaseHTTPRequestHandler]:
             if faults.names_length:
                 self.send_header("Content-Length", str(faults.claimed_length or len(content) - start))
             self.end_headers()
-            self.wfile.write(content[start : faults.cut_at])
-            self.wfile.flush()
+            body = content[start : faults.cut_at]
             if faults.hold:
-                faults.hold.wait(60)
+                self.wfile.write(body[:-1])
+                faults.hold.wait(300)
+                body = body[-1:]
+            self.wfile.write(body)
+            self.wfile.flush()
 
         def log_message(self, *args: Any) -> None:
             pass
