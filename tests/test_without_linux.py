@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import inspect
 import json
 import os
 import re
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import torch
 
 from hpo import host
 from hpo.search.queue import process_identity
@@ -119,7 +119,16 @@ def test_only_linux_is_asked_to_end_a_server_with_its_parent() -> None:
         and ast.unparse(node.value) == "ctypes.CDLL(None)"
     }
     assert found == {"prctl", "malloc_trim"}
-    assert "_on_glibc()" in inspect.getsource(device.start_of_trial)
+
+
+def test_a_trial_begins_without_glibc(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_name: str | None) -> None:
+        raise AssertionError("no function of the C library is there")
+
+    monkeypatch.setattr(device.platform, "libc_ver", lambda: ("", ""))
+    monkeypatch.setattr(limits, "_trials", 0)
+    monkeypatch.setattr(device.ctypes, "CDLL", refuse)
+    device.start_of_trial(torch.device("cpu"))
 
 
 def _what_mypy_says(platform: str, files: list[Path]) -> set[str]:
