@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import ctypes
 import json
 import os
+import platform
 import re
 import resource
 import subprocess
@@ -125,9 +127,9 @@ def test_a_trial_begins_without_glibc(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(_name: str | None) -> None:
         raise AssertionError("no function of the C library is there")
 
-    monkeypatch.setattr(device.platform, "libc_ver", lambda: ("", ""))
+    monkeypatch.setattr(platform, "libc_ver", lambda: ("", ""))
     monkeypatch.setattr(limits, "_trials", 0)
-    monkeypatch.setattr(device.ctypes, "CDLL", refuse)
+    monkeypatch.setattr(ctypes, "CDLL", refuse)
     device.start_of_trial(torch.device("cpu"))
 
 
