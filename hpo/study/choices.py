@@ -16,6 +16,11 @@ NETWORKS: Registry[Any] = Registry("network")
 """Functions of an image shape and a number of labels, see `hpo.training.model.network.NetworkFactory`."""
 
 NETWORKS.register("resnet18", "hpo.training.model.resnet:ResNet18.for_images", description="MedMNIST's ResNet-18")
+NETWORKS.register(
+    "resnet18_narrow",
+    "hpo.training.model.resnet:ResNet18.narrow",
+    description="ResNet-18 with a quarter of the channels",
+)
 
 LOSSES: Registry[Any] = Registry("loss")
 """Functions of a `TrainConfig` and a number of labels, see `hpo.training.optim.losses.factory.LossFactory`."""

@@ -75,7 +75,8 @@ class TrainConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     network: Annotated[str, Domain(choices=NETWORKS, is_later=True)] = "resnet18"
-    """Network, trained from scratch: MedMNIST's ResNet-18, with 3D convolutions for volumes."""
+    """Network, trained from scratch: MedMNIST's ResNet-18, with 3D convolutions for volumes; or the same with a quarter
+    of the channels, for a first look on a CPU: its results say nothing about the other's."""
 
     loss: Annotated[str, Domain(choices=LOSSES)] = "aucm_v1"
     """Loss after any cross-entropy epochs: AUCM with batch prior (v1), AUCM without prior, corrected (v2) (Yuan et al.

@@ -20,16 +20,16 @@ def numbers(network: nn.Module) -> int:
     return sum(p.numel() for p in network.parameters())
 
 
-def derived_count(kernel: int, labels: int) -> int:
+def derived_count(kernel: int, labels: int, first: int = 64) -> int:
     """Stem, blocks of two convolutions, three projections, a scale and an offset per norm channel, head."""
-    total = 3 * 64 * kernel + 2 * 64
-    width_in = 64
-    for width in (64, 128, 256, 512):
+    total = 3 * first * kernel + 2 * first
+    width_in = first
+    for width in (first, 2 * first, 4 * first, 8 * first):
         total += width_in * width * kernel + 3 * width * width * kernel + 4 * 2 * width
         if width != width_in:
             total += width_in * width + 2 * width
         width_in = width
-    return total + 512 * labels + labels
+    return total + 8 * first * labels + labels
 
 
 @pytest.mark.parametrize(("dimensions", "kernel", "published"), [(2, 9, 11_169_345), (3, 27, 33_143_745)])
@@ -37,6 +37,15 @@ def test_it_has_the_weights_of_medmnists_network_in_62_tensors(dimensions: int, 
     network = resnet18(dimensions, 1, seed=0)
     assert numbers(network) == derived_count(kernel, 1) == published
     assert len(list(network.parameters())) == 62
+
+
+@pytest.mark.parametrize(("name", "kernel"), [("chest", 9), ("adrenal3d", 27)])
+def test_the_narrow_one_is_the_same_with_a_quarter_of_the_channels(name: str, kernel: int) -> None:
+    dataset = find_dataset(name)
+    narrow = make_network(TrainConfig(network="resnet18_narrow"), dataset, 0)
+    assert numbers(narrow) == derived_count(kernel, dataset.labels, first=16)
+    assert list(narrow.state_dict()) == list(make_network(TrainConfig(), dataset, 0).state_dict())
+    assert narrow(torch.rand(2, 1, *[9] * dataset.dimensions)).shape == (2, dataset.labels)
 
 
 def test_two_logits_give_kuangliu_s_count() -> None:
