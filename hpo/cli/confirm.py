@@ -10,13 +10,14 @@ from hpo.cli.common import json_option, print_json, study_argument
 from hpo.cli.csv_file import check_formats, csv_option, write_csv
 from hpo.cli.render.leaderboard import leaderboard_table
 from hpo.cli.render.page import page
-from hpo.cli.streams import show
+from hpo.cli.streams import say, show
 from hpo.cli.work import Work, exit_code, start, work_options
 from hpo.launch.notify import Event, Notifier
 from hpo.outcome.confirmation import confirm as confirm_search
 from hpo.outcome.families import answer_sentences
 from hpo.outcome.leaderboard import LEADERBOARD_COLUMNS, Confirmation, leaderboard_rows
 from hpo.search.study import open_named_study
+from hpo.text import shell
 
 
 @click.command()
@@ -76,6 +77,8 @@ def confirm(
         page().print(leaderboard_table(found))
         if found.done:
             show(answer_sentences(None, found.families))
+            which = f" --confirmation {shell(name)}" if name else ""
+            say(f"next: hpo finalize {shell(study_name)}{which}")
     return exit_code(work, is_done=found.done)
 
 

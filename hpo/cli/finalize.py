@@ -124,6 +124,7 @@ def finalize(
         return 0
     if done.judgement is None:
         say(f"{len(done.networks)} networks are in {done.folder / MODELS}; the test set is still sealed")
+        say("next: the same command without --train-only")
         return 0
     if as_json:
         print_json(done.judgement)
@@ -139,4 +140,5 @@ def finalize(
         show(answer_sentences(done.judgement.families, None))
     for sentence in (*verdicts(done.judgement, study.spec.data), *twin_sentences(done.judgement, samples)):
         show(sentence)
+    say(f"next: hpo report {shell(study_name)}, hpo export {shell(study_name)}")
     return 0

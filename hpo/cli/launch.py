@@ -109,7 +109,8 @@ def launch(
         page().print(ranked_table(name, read_best(launched.study, count=10)))
     if launched.is_done:
         quoted = shell(name)
-        say(f"more: hpo trials {quoted}, hpo dashboard {quoted}; more trials: the same command, larger --trials")
+        say(f"look: hpo trials {quoted}, hpo dashboard {quoted}; more trials: the same command, larger --trials")
+        say(f"next: hpo confirm {quoted}")
     return exit_code(work, is_done=launched.is_done)
 
 

@@ -165,13 +165,21 @@ def load_untested(folder: Path) -> UntestedResult | None:
         return None
     try:
         stored = parse_object(read_text(folder / UNTESTED, MOST_BYTES))
-        if is_newer(stored, UNTESTED_VERSION):
-            raise ValueError(f"written by a newer hpo (version {stored['version']}, this one reads {UNTESTED_VERSION})")
+    except (OSError, ValueError) as error:
+        raise _unreadable(folder, str(error)) from None
+    if is_newer(stored, UNTESTED_VERSION):
+        raise DataError(
+            f"{folder / UNTESTED} cannot be read: written by a newer hpo (version {stored['version']}, this one reads "
+            f"{UNTESTED_VERSION})"
+        )
+    try:
         found = UntestedResult.model_validate(stored)
     except ValidationError as error:
-        raise DataError(f"{folder / UNTESTED} cannot be read: {faults(error)}") from None
-    except (OSError, ValueError) as error:
-        raise DataError(f"{folder / UNTESTED} cannot be read: {error}") from None
+        raise _unreadable(folder, faults(error)) from None
     if any(Path(network.file).name != network.file for network in found.entry.networks):
-        raise DataError(f"{folder / UNTESTED} cannot be read: it names a network outside its folder models")
+        raise _unreadable(folder, "it names a network outside its folder models")
     return found
+
+
+def _unreadable(folder: Path, why: str) -> DataError:
+    return DataError(f"{folder / UNTESTED} cannot be read: {why}; `hpo finalize` writes it again")

@@ -125,8 +125,9 @@ def test_asked_again_it_prints_the_same_result_and_trains_nothing(folder: Path, 
     again = hpo_here("confirm", "digits", "--json", cwd=folder)
     assert json.loads(again.stdout) == confirmed
     assert _trials(folder) == before
-    table = hpo_here("confirm", "digits", cwd=folder, COLUMNS="160").stdout
-    assert unmentioned(table, shown_name(confirmed["winner"]), "best mean") == []
+    shown = hpo_here("confirm", "digits", cwd=folder, COLUMNS="160")
+    assert unmentioned(shown.stdout, shown_name(confirmed["winner"]), "best mean") == []
+    assert unmentioned(shown.stderr, "next: hpo finalize digits") == []
 
 
 def test_a_confirmed_trial_is_replayed_bit_equal(folder: Path, confirmed: dict[str, Any]) -> None:

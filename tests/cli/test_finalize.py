@@ -60,6 +60,10 @@ def test_killed_finalize_goes_on_and_opens_the_test_set_once(tmp_path: Path) -> 
     assert len(list((results / "models").iterdir())) == 6
     assert {path.name for path in results.iterdir()} == {"final.json", "scores.npz", "models"}
 
+    assert (
+        unmentioned(hpo_here(*FINALIZE, cwd=tmp_path, **data).stderr, "next: hpo report digits, hpo export digits")
+        == []
+    )
     for arguments in (("status", "digits-final"), ("trials", "digits-final"), ("best", "digits-final")):
         assert hpo_here(*arguments, cwd=tmp_path, **data).returncode == 0
     assert hpo_here("export", "digits", cwd=tmp_path, **data).returncode == 0

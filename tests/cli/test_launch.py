@@ -32,7 +32,7 @@ def study(tmp_path_factory: pytest.TempPathFactory, linear_network: None) -> Pat
     folder = tmp_path_factory.mktemp("launch")
     run = hpo("launch", "--dataset", "digits", "--trials", "4", *SMALL, cwd=folder)
     assert run.returncode == 0, run.stderr
-    assert unmentioned(run.stderr, "4 of 4") == []
+    assert unmentioned(run.stderr, "4 of 4", "next: hpo confirm digits") == []
     assert "MedMNIST recipe" in run.stdout
     return folder
 

@@ -11,8 +11,8 @@ from torch.nn import functional as F
 from hpo.training.model.im2col import Convolution2d, Convolution3d
 from hpo.training.model.network import seeded
 
-_WIDTH = 64
-_NARROW = 16
+_WIDTHS = (64, 128, 256, 512)
+_NARROW = 4
 _CONV: dict[int, type[Convolution2d] | type[Convolution3d]] = {2: Convolution2d, 3: Convolution3d}
 _NORM: dict[int, type[nn.BatchNorm2d] | type[nn.BatchNorm3d]] = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 
@@ -38,15 +38,16 @@ class ResNet18(nn.Module):
     Args:
         dimensions: of the images.
         labels: outputs.
-        width: channels of the first stage; each further stage has twice as many. 64 in the network by that name.
+        divisor: of the channels of each stage, 64 to 512.
     """
 
-    def __init__(self, dimensions: Literal[2, 3], labels: int, width: int = _WIDTH) -> None:
+    def __init__(self, dimensions: Literal[2, 3], labels: int, divisor: int = 1) -> None:
         super().__init__()
-        widths = [width * 2**stage for stage in range(4)]
-        self.conv1 = _conv(dimensions, 3, width, kernel=3)
-        self.bn1 = _NORM[dimensions](width)
+        widths = [width // divisor for width in _WIDTHS]
+        self.conv1 = _conv(dimensions, 3, widths[0], kernel=3)
+        self.bn1 = _NORM[dimensions](widths[0])
         blocks: list[nn.Module] = []
+        width = widths[0]
         for stage, stage_width in enumerate(widths):
             blocks.append(BasicBlock(dimensions, width, stage_width, stride=1 if stage == 0 else 2))
             blocks.append(BasicBlock(dimensions, stage_width, stage_width, stride=1))
