@@ -1,27 +1,37 @@
 #!/usr/bin/env bash
 # What it brings to train one fold of a trial first: two searches of BreastMNIST with the narrow ResNet-18, 60 trials of 3 folds each, that differ in
-# their rungs alone, at one worker and one core each. Goes on with the databases of an earlier call; then prints what both cost and found.
+# their rungs alone, at one worker and one core each; then what both cost and found. Ctrl-C stops it cleanly, and the next call goes on.
 #
-#     benchmarks/by_folds.sh [OUT]           OUT: folder of databases and logs, docs/results/stages unless named
+#   benchmarks/by_folds.sh
+#
+# KEEP: folder of the databases, docs/results/stages unless given. WORK: folder of running databases and checkpoints, campaign-run/stages unless given;
+# what is there goes before what is in KEEP.
 set -euo pipefail
-cd "$(dirname "$0")/.."
-PYTHON=${PYTHON:-.venv/bin/python}
-OUT=$(realpath -m "${1:-docs/results/stages}")
-mkdir -p "$OUT"
+ROOT=$(cd "$(dirname "$0")/.." && pwd)
+PYTHON=${PYTHON:-$ROOT/.venv/bin/python}
+WORK=${WORK:-$ROOT/campaign-run/stages}
+KEEP=${KEEP:-$ROOT/docs/results/stages}
+mkdir -p "$WORK" "$KEEP"
 
-search() { # RUNGS
+# search RUNGS
+search() {
     local name=breast-by-$1
-    local database=sqlite:///$OUT/$name.sqlite3
+    export HPO_STORAGE=sqlite:///$WORK/$name.sqlite3 HPO_CHECKPOINT_DIR=$WORK/checkpoints
+    [ -e "$WORK/$name.sqlite3" ] || [ ! -e "$KEEP/$name.sqlite3" ] || cp "$KEEP/$name.sqlite3" "$WORK/$name.sqlite3"
     "$PYTHON" -m hpo launch --dataset breast --name "$name" --trials 60 --set "search.rungs=$1" --set scoring.folds=3 \
-        --set fixed.network=resnet18_narrow --storage "$database" --on none
-    exec "$PYTHON" -m hpo worker "$name" --threads 1 --sharing 2 --device cpu --storage "$database" --checkpoint-dir "${TMPDIR:-/tmp}/hpo-by-folds"
+        --set fixed.network=resnet18_narrow --on none
+    exec "$PYTHON" -m hpo worker "$name" --threads 1 --sharing 2 --device cpu
 }
 
 for rungs in epochs folds; do
-    search "$rungs" >>"${TMPDIR:-/tmp}/hpo-by-$rungs.log" 2>&1 &
+    search "$rungs" >>"$WORK/by-$rungs.log" 2>&1 &
 done
-trap 'kill -INT $(jobs -p) 2>/dev/null; wait' INT TERM
-wait
+echo "logs: $WORK/by-epochs.log, $WORK/by-folds.log"
+trap 'kill -INT $(jobs -p) 2>/dev/null' INT TERM
+while [ -n "$(jobs -pr)" ]; do wait || true; done
 for rungs in epochs folds; do
-    "$PYTHON" benchmarks/study_cost.py "sqlite:///$OUT/breast-by-$rungs.sqlite3"
+    rm -f "$KEEP/by-$rungs.part"
+    "$PYTHON" -m hpo db backup "$KEEP/by-$rungs.part" --storage "sqlite:///$WORK/breast-by-$rungs.sqlite3" >/dev/null
+    mv "$KEEP/by-$rungs.part" "$KEEP/breast-by-$rungs.sqlite3"
+    "$PYTHON" benchmarks/study_cost.py "sqlite:///$KEEP/breast-by-$rungs.sqlite3"
 done
