@@ -33,5 +33,5 @@ for rungs in epochs folds; do
     rm -f "$KEEP/by-$rungs.part"
     "$PYTHON" -m hpo db backup "$KEEP/by-$rungs.part" --storage "sqlite:///$WORK/breast-by-$rungs.sqlite3" >/dev/null
     mv "$KEEP/by-$rungs.part" "$KEEP/breast-by-$rungs.sqlite3"
-    "$PYTHON" benchmarks/study_cost.py "sqlite:///$KEEP/breast-by-$rungs.sqlite3"
 done
+"$PYTHON" "$ROOT/benchmarks/study_cost.py" "sqlite:///$KEEP/breast-by-epochs.sqlite3" "sqlite:///$KEEP/breast-by-folds.sqlite3"

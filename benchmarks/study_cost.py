@@ -1,6 +1,6 @@
 """What studies cost, in epochs of single folds, and the best validation AUC that they had found for it.
 
-    python benchmarks/study_cost.py sqlite:///docs/results/stages/study.sqlite3 [--studies NAME ...]
+    python benchmarks/study_cost.py sqlite:///docs/results/stages/breast-by-epochs.sqlite3 [URL ...] [--studies NAME ...]
 
 Prints a line for each study: trials, how many were trained whole, epochs of single folds and what they are of the cost
 without pruning; then, at shares of the cheapest study's cost, the best whole trial of each study by then.
@@ -89,10 +89,10 @@ def table(costs: Sequence[Cost]) -> str:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("storage")
+    parser.add_argument("storage", nargs="+")
     parser.add_argument("--studies", nargs="*", default=[])
     options = parser.parse_args()
-    print(table(read_costs(options.storage, options.studies)))
+    print(table([cost for storage in options.storage for cost in read_costs(storage, options.studies)]))
 
 
 if __name__ == "__main__":
