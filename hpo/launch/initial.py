@@ -30,6 +30,9 @@ _EPOCHS_OF_FEW = 45
 """Least epochs up to `MOST_FOLDED` samples: the shipped file for several labels is for 90,000, and has 16."""
 
 _TRIALS, _ENOUGH_TRIALS, _LEAST_EPOCHS = 200, 40, 15
+_STARTUP = 3
+"""Of how many trials one at most is drawn at random before the sampler proposes any."""
+
 _SHARE = 0.2
 _WIDTH = 110
 
@@ -147,6 +150,7 @@ def fit_budget(
             break
     fewest = least_trials(spec) + 1
     table["budget"]["trials"] = max(trials, fewest)
+    table["search"]["startup_trials"] = min(table["search"]["startup_trials"], max(5, trials // _STARTUP))
     takes = duration(estimate.hours / _TRIALS * table["budget"]["trials"] * 3600)
     chosen = f"{table['budget']['trials']} trials of {epochs} epochs"
     reasons = [f"{chosen}: about {takes} with pruning; {hours:g} hours were asked for (--hours)"]
@@ -156,6 +160,10 @@ def fit_budget(
         reasons.append("one validation part instead of folds, for the same reason; the confirmation has other ones")
     if trials < fewest:
         reasons.append(f"too slow for {hours:g} hours: attach workers with a GPU (hpo worker), or give more --hours")
+    if not gpus and (epochs < full or trials < fewest):
+        reasons.append(
+            'network = "resnet18_narrow" in [fixed], a quarter as wide, is far faster on a CPU: for a first look'
+        )
     return reasons
 
 

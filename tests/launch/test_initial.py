@@ -87,12 +87,24 @@ def test_a_slower_machine_gets_fewer_epochs_then_one_part_and_is_told(tmp_path: 
         reasons = fit_budget(table, development, seconds, 0, 1, 8.0)
         found.append((table["scoring"]["rows"], table["budget"]["epochs"], table["budget"]["trials"]))
         assert any("too slow" in reason for reason in reasons) == (seconds == 4000.0)
+        assert any("resnet18_narrow" in reason for reason in reasons) == (seconds != 0.1)
     assert found[0] == ("kfold", 45, 200)
     assert found[1][0] == "kfold"
     assert found[1][1] < 45
     assert found[2][0] == "holdout"
     # Baselines, start points, and something to search.
     assert found[3][2] == 6
+
+
+def test_the_sampler_has_its_turn_in_a_short_study(tmp_path: Path) -> None:
+    development = _development(tmp_path)
+    for seconds, hours in ((0.1, 8.0), (3.0, 0.7), (3.0, 0.5), (4000.0, 8.0)):
+        table, _ = suited_table(development)
+        shipped = table["search"]["startup_trials"]
+        fit_budget(table, development, seconds, 0, 2, hours)
+        trials, startup = table["budget"]["trials"], table["search"]["startup_trials"]
+        assert startup == min(shipped, max(5, trials // 3))
+        assert startup < trials
 
 
 def test_a_gpu_trains_all_folds_one_by_one(tmp_path: Path) -> None:
