@@ -1,6 +1,6 @@
 """What studies cost, in epochs of single folds, and the best validation AUC that they had found for it.
 
-    python benchmarks/study_cost.py sqlite:///docs/results/stages/breast-by-epochs.sqlite3 [URL ...] [--studies NAME ...]
+    python benchmarks/study_cost.py sqlite:///docs/results/stages/breast-by-epochs.sqlite3 [URL ...] [--studies NAME]
 
 Prints a line for each study: trials, how many were trained whole, epochs of single folds and what they are of the cost
 without pruning; then, at shares of the cheapest study's cost, the best whole trial of each study by then.

@@ -23,10 +23,11 @@ from hpo.cli.work import Work, exit_code, network_work_options, start
 from hpo.data.folder import data_folder
 from hpo.data.missing import fetch_missing
 from hpo.outcome.families import answer_sentences
-from hpo.outcome.finalization import NETWORKS
+from hpo.outcome.finalization import NETWORKS, Finalization
 from hpo.outcome.finalization import finalize as finalize_search
+from hpo.outcome.judgement import Judgement
 from hpo.outcome.networks import MODELS, TrainingSamples
-from hpo.search.study import open_named_study
+from hpo.search.study import Study, open_named_study
 from hpo.study.baselines import shown_name
 from hpo.text import shell
 
@@ -109,36 +110,42 @@ def finalize(
         data_dir=work["data_dir"],
         device=work["device"],
     )
-    has_test = study.spec.data.has_test
-    if done.missing:
-        sealed = "; the test set is sealed until the same command finds them all" if has_test else ""
-        say(f"{done.missing} of {done.missing + len(done.networks)} networks are still to be trained{sealed}")
-        return exit_code(work, is_done=False)
-    if done.untested is not None:
+    if not done.missing:
+        _show(done, study, as_json=as_json)
+        return 0
+    sealed = "; the test set is sealed until the same command finds them all" if study.spec.data.has_test else ""
+    say(f"{done.missing} of {done.missing + len(done.networks)} networks are still to be trained{sealed}")
+    return exit_code(work, is_done=False)
+
+
+def _show(done: Finalization, study: Study, *, as_json: bool) -> None:
+    """Print what is known of networks that are all there: a result, tested or not, or that the test set is sealed."""
+    name = shell(study.name)
+    if done.judgement is not None:
+        if as_json:
+            print_json(done.judgement)
+        else:
+            _show_judgement(done.judgement, study, len(done.final.labels) if done.final is not None else 0)
+            say(f"next: hpo report {name}, hpo export {name}")
+    elif done.untested is not None:
         if as_json:
             print_json(done.untested.model_dump(mode="json"))
-            return 0
+            return
         counted = f"{len(done.networks)} network{'s are' if len(done.networks) > 1 else ' is'}"
-        say(f"{counted} in {done.folder / MODELS}; there is no test set; next: hpo export {shell(study_name)}")
+        say(f"{counted} in {done.folder / MODELS}; there is no test set; next: hpo export {name}")
         show(f"{shown_name(done.untested.entry.name, done.untested.epochs)}: {done.untested.sentence()}")
-        return 0
-    if done.judgement is None:
+    else:
         say(f"{len(done.networks)} networks are in {done.folder / MODELS}; the test set is still sealed")
         say("next: the same command without --train-only")
-        return 0
-    if as_json:
-        print_json(done.judgement)
-        return 0
 
+
+def _show_judgement(judgement: Judgement, study: Study, samples: int) -> None:
     # Imported late: Matplotlib is needed on this path only.
     from hpo.outcome.report.result.sections import verdicts
     from hpo.outcome.report.result.twins import twin_sentences
 
-    page().print(judgement_table(study_name, done.judgement))
-    samples = len(done.final.labels) if done.final is not None else 0
-    if done.judgement.families is not None:
-        show(answer_sentences(done.judgement.families, None))
-    for sentence in (*verdicts(done.judgement, study.spec.data), *twin_sentences(done.judgement, samples)):
+    page().print(judgement_table(study.name, judgement))
+    if judgement.families is not None:
+        show(answer_sentences(judgement.families, None))
+    for sentence in (*verdicts(judgement, study.spec.data), *twin_sentences(judgement, samples)):
         show(sentence)
-    say(f"next: hpo report {shell(study_name)}, hpo export {shell(study_name)}")
-    return 0
