@@ -15,9 +15,12 @@ from benchmarks.search_tasks.simulation import Job
 from benchmarks.search_tasks.tasks import EPOCHS, FOLDS, SPACE, applies
 from hpo.search.strategy.common_rung import RUNG_AUCS, ListedTrials
 from hpo.search.strategy.pruner import Reached, Rung, make_pruner
+from hpo.search.strategy.racing import race
 from hpo.search.strategy.sampler import make_sampler
 from hpo.search.strategy.seeds import trial_seed
 from hpo.search.strategy.smoothing import smooth
+from hpo.study.config import TrainConfig
+from hpo.study.plan import Candidate, Plan
 from hpo.study.spec import Budget, Scoring, Search, StudySpec
 from hpo.study.stages import Stage
 
@@ -41,7 +44,7 @@ class OnOptuna:
         self._reached: list[list[Reached]] = [[] for _ in self.rungs]
         self._storage = ListedTrials("study", [])
 
-    def ask(self) -> Job:
+    def ask(self, spent: float) -> Job | None:
         """Sample a new trial, with the trials under way known as such."""
         number = len(self._storage.listed)
         self._storage.listed.append(_running(number))
@@ -83,6 +86,74 @@ class OnOptuna:
 
     def _end(self, trial: FrozenTrial, state: TrialState, auc: float) -> None:
         trial.state, trial.value = state, auc
+
+
+class Confirmed(OnOptuna):
+    """A search, and its confirmation within the same budget: hpo's choice of the winner.
+
+    The search ends where its budget leaves as much as the confirmation costs without racing.
+
+    Args:
+        top: configurations with the highest AUC, which are trained again.
+        repeats: of each, on new folds, with new seeds.
+    """
+
+    def __init__(self, spec: StudySpec, sampler: SamplerOfTrial, budget: float, top: int, repeats: int) -> None:
+        super().__init__(spec, sampler)
+        self._spec, self._top = spec, top
+        self._share = 1 - top * repeats * EPOCHS / budget
+        self._repeats, self._training = repeats, 0
+        self._plan: Plan | None = None
+        self._slots: dict[int, tuple[int, int]] = {}
+        self._results: dict[tuple[int, int], tuple[float, ...] | None] = {}
+
+    def ask(self, spent: float) -> Job | None:
+        """Sample a new trial; after the search, when all workers are free, train the candidates repeat by repeat."""
+        if self._plan is None and spent < self._share:
+            self._training += 1
+            return super().ask(spent)
+        if self._plan is None:
+            if self._training:
+                return None
+            self._plan = self._make_plan()
+        gone = race(self._plan, self._results, self._spec.scoring)
+        for slot in range(len(self._plan.candidates) * self._repeats):
+            candidate, repeat = self._plan.at(slot)
+            if (candidate, repeat) not in self._slots.values() and candidate not in gone:
+                trial = self._plan.candidates[candidate].trial
+                assert trial is not None
+                number = len(self._storage.listed) + len(self._slots)
+                self._slots[number] = candidate, repeat
+                return Job(number, self._storage.listed[trial].params, len(self.rungs) - 1, deal=repeat + 1)
+        return None
+
+    def tell(self, job: Job, fold_aucs: tuple[float, ...]) -> bool:
+        """Store the AUCs."""
+        if job.trial in self._slots:
+            self._results[self._slots[job.trial]] = fold_aucs
+            return False
+        goes_on = super().tell(job, fold_aucs)
+        self._training -= not goes_on
+        return goes_on
+
+    def choose(self, whole: Sequence[int]) -> int:
+        """Return the candidate with the highest mean over the repeats that all who are left have finished."""
+        if self._plan is None:
+            return whole[0]
+        gone = race(self._plan, self._results, self._spec.scoring)
+        left = [number for number in range(len(self._plan.candidates)) if number not in gone]
+        done = [repeat for repeat in range(self._repeats) if all((number, repeat) in self._results for number in left)]
+        winner = max(left, key=lambda number: sum(sum(self._results[number, repeat] or ()) for repeat in done))
+        trial = self._plan.candidates[winner].trial
+        assert trial is not None
+        return trial
+
+    def _make_plan(self) -> Plan:
+        """Plan as `hpo confirm` does; what the candidates' settings are does not matter to it."""
+        complete = [trial for trial in self._storage.listed if trial.state == TrialState.COMPLETE]
+        best = sorted(complete, key=lambda trial: -(trial.value or 0.0))[: self._top]
+        candidates = [Candidate(name=f"trial {one.number}", config=TrainConfig(), trial=one.number) for one in best]
+        return Plan(search="study", candidates=tuple(candidates), top=self._top, racing_level=0.01)
 
 
 def _running(number: int) -> FrozenTrial:
@@ -138,6 +209,12 @@ def hpo_folds_smoothed(seed: int) -> OnOptuna:
     return hpo(seed, rungs="folds", smooths=True)
 
 
+def hpo_confirmed(seed: int, *, top: int = 4, repeats: int = 3, budget: float = 900) -> OnOptuna:
+    """hpo as it is, whose confirmation is paid from the same budget."""
+    spec = spec_of(seed)
+    return Confirmed(spec, lambda number: make_sampler(spec, number), budget, top, repeats)
+
+
 def hpo_before(seed: int) -> OnOptuna:
     """hpo at 51a1257: all folds together, TPE in Optuna's order of complete and pruned trials."""
     return _optuna_tpe(spec_of(seed, rungs="epochs"), multivariate=True, group=True)
@@ -170,6 +247,7 @@ def _optuna_tpe(spec: StudySpec, **options: Any) -> OnOptuna:
 
 METHODS: dict[str, Callable[[int], OnOptuna]] = {
     "hpo": hpo,
+    "hpo, confirmed": hpo_confirmed,
     "hpo, smoothed": hpo_smoothed,
     "hpo, one fold first": hpo_folds,
     "hpo, one fold first, smoothed": hpo_folds_smoothed,

@@ -55,7 +55,7 @@ class SyneTuneBohb(_ByAuc):
         )
         self._trials: list[Any] = []
 
-    def ask(self) -> Job:
+    def ask(self, _spent: float) -> Job:
         """Sample a new trial; its settings without effect are drawn as well and left out in training."""
         import datetime
 
@@ -110,7 +110,7 @@ class SmacHyperband(_ByAuc):
         self._numbers: dict[Any, int] = {}
         self._asked: dict[Job, Any] = {}
 
-    def ask(self) -> Job:
+    def ask(self, _spent: float) -> Job:
         """Return a new configuration, or a promoted one with its next rung."""
         info = self._smac.ask()
         number = self._numbers.setdefault(info.config, len(self._numbers))

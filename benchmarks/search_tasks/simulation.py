@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -21,11 +21,16 @@ _OVERHEAD = 16.0
 
 @dataclass(frozen=True)
 class Job:
-    """What a free worker trains next: a trial, new or known, up to a rung."""
+    """What a free worker trains next: a trial, new or known, up to a rung.
+
+    Attributes:
+        deal: which folds it has: 0 in a search, others where a configuration is trained again.
+    """
 
     trial: int
     config: Config
     rung: int
+    deal: int = 0
 
 
 class Method(Protocol):
@@ -37,8 +42,12 @@ class Method(Protocol):
 
     rungs: Sequence[Stage]
 
-    def ask(self) -> Job:
-        """Return what a free worker trains next."""
+    def ask(self, spent: float) -> Job | None:
+        """Return what a free worker trains next; None if it has to wait for others, or nothing is left.
+
+        Args:
+            spent: share of the budget.
+        """
 
     def tell(self, job: Job, fold_aucs: tuple[float, ...]) -> bool:
         """Take the AUCs of a rung's folds at its end; return whether the worker goes on with the trial."""
@@ -92,7 +101,7 @@ def simulate(task: Task, method: Method, budget: int, seed: int) -> Found:
     def begin(job: Job) -> None:
         if job.trial not in trials:
             folds = range(method.rungs[-1].folds)
-            trials[job.trial] = Trial(job.config, [task.run(job.config, fold, job.trial) for fold in folds])
+            trials[job.trial] = Trial(job.config, [task.run(job.config, fold, job.trial, job.deal) for fold in folds])
         trial, stage, epochs = trials[job.trial], method.rungs[job.rung], 0
         for run in trial.runs[: stage.folds]:
             while len(run.aucs) < stage.epochs:
@@ -102,8 +111,15 @@ def simulate(task: Task, method: Method, budget: int, seed: int) -> Found:
         seconds = epochs * (_OVERHEAD + steps) * random.lognormal(0, 0.1)
         heapq.heappush(queue, (now + seconds, next(order), job, epochs))
 
-    for _ in range(WORKERS):
-        begin(method.ask())
+    waiting = WORKERS
+
+    def occupy() -> None:
+        nonlocal waiting
+        while waiting and spent < budget and (job := method.ask(spent / budget)) is not None:
+            begin(job)
+            waiting -= 1
+
+    occupy()
     last = len(method.rungs) - 1
     while queue:
         now, _, job, epochs = heapq.heappop(queue)
@@ -119,10 +135,10 @@ def simulate(task: Task, method: Method, budget: int, seed: int) -> Found:
             if not incumbents or incumbents[-1][1] != chosen:
                 incumbents.append((spent, chosen))
         elif goes_on:
-            begin(Job(job.trial, job.config, job.rung + 1))
+            begin(replace(job, rung=job.rung + 1))
             continue
-        if spent < budget:
-            begin(method.ask())
+        waiting += 1
+        occupy()
     configs = [trials[number].config for number in sorted(trials)]
     # The trials in progress at the end have been trained on since the last choice.
     whole = _whole(trials, last)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,8 +16,8 @@ from sklearn.model_selection import StratifiedKFold
 
 from benchmarks.search_tasks.networks import Array, Config, Network, auc
 
-EPOCHS, FOLDS, REPEATS = 27, 5, 2
-_FIRST_DEAL = 10**6
+EPOCHS, FOLDS = 27, 5
+_FIRST_DEAL, _DEALS, _SEEDS = 10**6, 10**4, 10
 
 SPACE: Mapping[str, BaseDistribution] = {
     "loss": CategoricalDistribution(["cross_entropy", "pairwise"]),
@@ -103,11 +103,10 @@ TASKS = tuple(_SOURCES)
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """A development set with folds, and a test set.
+    """A development set, and a test set.
 
     Attributes:
         images: (N, D) float32 of the development set.
-        folds: training and validation samples, indices into it.
         test_images: (M, D).
     """
 
@@ -115,23 +114,30 @@ class Task:
     seed: int
     images: Array
     labels: NDArray[np.int64]
-    folds: tuple[tuple[NDArray[np.int64], NDArray[np.int64]], ...]
     test_images: Array
     test_labels: NDArray[np.int64]
+    _deals: dict[int, tuple[tuple[NDArray[np.int64], NDArray[np.int64]], ...]] = field(default_factory=dict)
 
-    def run(self, config: Config, fold: int, seed: int) -> FoldRun:
-        """Begin to train a fold."""
-        return FoldRun(self, config, fold, seed)
+    def run(self, config: Config, fold: int, seed: int, deal: int = 0) -> FoldRun:
+        """Begin to train a fold; `deal` divides the samples otherwise."""
+        return FoldRun(self, config, fold, seed, deal)
+
+    def parts(self, fold: int, deal: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return training and validation samples of a fold, indices."""
+        if deal not in self._deals:
+            dealer = StratifiedKFold(FOLDS, shuffle=True, random_state=_DEALS * deal + 2 * self.seed)
+            self._deals[deal] = tuple(dealer.split(self.images, self.labels))
+        return self._deals[deal][fold]
 
 
 class FoldRun:
     """The training of one fold. aucs: of the validation part after each epoch."""
 
-    def __init__(self, task: Task, config: Config, fold: int, seed: int) -> None:
-        training, self._validation = task.folds[fold]
+    def __init__(self, task: Task, config: Config, fold: int, seed: int, deal: int) -> None:
+        training, self._validation = task.parts(fold, deal)
         self._task = task
         images, labels = task.images[training], task.labels[training]
-        self._network = Network(config, images, labels, EPOCHS, seed * FOLDS * REPEATS + fold)
+        self._network = Network(config, images, labels, EPOCHS, seed * _SEEDS + fold)
         self.aucs: list[float] = []
 
     def train_epoch(self) -> None:
@@ -153,14 +159,11 @@ def make_task(name: str, seed: int) -> Task:
     chosen[order[np.unique(np.linspace(0, len(order) - 1, count).round().astype(int))]] = True
     development = images[chosen]
     mean, deviation = development.mean(0), development.std(0) + 1e-6
-    dealers = [StratifiedKFold(FOLDS, shuffle=True, random_state=2 * seed + repeat) for repeat in range(REPEATS)]
-    dealt = [parts for dealer in dealers for parts in dealer.split(development, labels[chosen])]
     return Task(
         name,
         seed,
         ((development - mean) / deviation).astype(np.float32),
         labels[chosen],
-        tuple(dealt),
         ((images[~chosen] - mean) / deviation).astype(np.float32),
         labels[~chosen],
     )
