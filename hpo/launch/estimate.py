@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from hpo.search.strategy.pruner import make_pruner
 from hpo.study.baselines import baselines
+from hpo.study.choices import loss_family
 from hpo.study.space import Choices, IntRange
 from hpo.study.spec import StudySpec
 from hpo.study.stages import trained
@@ -55,6 +56,15 @@ def least_trials(spec: StudySpec) -> int:
     return len(baselines(spec)) + len(spec.start) + 1
 
 
+def confirmation_trials(spec: StudySpec) -> int:
+    """Return the most trials, none of them pruned, of the confirmation that a search's study file asks for."""
+    losses = spec.space.get("loss")
+    searched = losses.choices if isinstance(losses, Choices) else (spec.config({}).loss,)
+    other_families = len({loss_family(str(loss)) for loss in searched}) - 1
+    candidates = spec.confirm.top + other_families * spec.confirm.per_family + len(baselines(spec))
+    return candidates * spec.confirm.seeds
+
+
 def mean_epochs(spec: StudySpec) -> int:
     """Return the epochs of an unpruned trial; of final networks, whose configurations differ in this, the mean."""
     final = None if spec.plan is None else spec.plan.final
@@ -100,6 +110,11 @@ def advice(spec: StudySpec, on_gpu: bool) -> list[str]:
     if spec.plan is not None:
         fewer = "fewer candidates: --top" if spec.plan.final is None else "fewer networks: --networks"
         return [*lines, "name fewer methods" if spec.plan.is_of_methods else fewer]
+    if not on_gpu and "network" not in spec.space and spec.config({}).network == "resnet18":
+        lines.append(
+            "a network with a quarter of the channels, many times as fast on a CPU, for a first look: "
+            "--set fixed.network=resnet18_narrow"
+        )
     fixed = int(spec.fixed.get("input_size", 28))
     if spec.data.edge(fixed) > 14 and fixed >= 28:
         saving = round((spec.data.edge(fixed) / 14) ** spec.data.dimensions)

@@ -6,7 +6,15 @@ from dataclasses import replace
 
 import pytest
 
-from hpo.launch.estimate import LONG_HOURS, Estimate, advice, least_trials, side_by_side, trained_share
+from hpo.launch.estimate import (
+    LONG_HOURS,
+    Estimate,
+    advice,
+    confirmation_trials,
+    least_trials,
+    side_by_side,
+    trained_share,
+)
 from hpo.study.files import builtin_study_file, default_spec, load_spec
 from tests.mention import unmentioned
 from tests.search.planned import make_confirmation, make_plan
@@ -57,6 +65,10 @@ def test_a_3d_study_on_a_cpu_is_reported_what_would_be_faster() -> None:
     assert not any("input_size" in line for line in smaller)
     assert any("--set budget.epochs=15" in line for line in lines)
     assert any("--set scoring.rows=holdout" in line for line in lines)
+    assert any("--set fixed.network=resnet18_narrow" in line for line in lines)
+    assert not any("network" in line for line in advice(spec, on_gpu=True))
+    narrow = load_spec(builtin_study_file("adrenal3d"), ("fixed.network=resnet18_narrow",))
+    assert not any("network" in line for line in advice(narrow, on_gpu=False))
     assert Estimate(300.0, 200, 60, 0.25, 1).hours > LONG_HOURS
 
 
@@ -64,6 +76,14 @@ def test_a_confirmation_is_not_told_to_change_what_was_laid_down_before_it() -> 
     lines = advice(make_confirmation(make_plan()), on_gpu=False)
     assert "GPU" in lines[0]
     assert not any("--set" in line for line in lines)
+
+
+def test_a_confirmation_takes_the_best_those_of_the_other_family_and_the_baselines_in_every_repeat() -> None:
+    breast = builtin_study_file("breast")
+    sizes = ("confirm.top=8", "confirm.per_family=2", "confirm.seeds=5")
+    assert confirmation_trials(load_spec(breast, sizes)) == (8 + 2 + 2) * 5
+    of_one = ('space.loss.choices=["aucm_v1", "aucm_v2"]', *sizes)
+    assert confirmation_trials(load_spec(breast, of_one)) == (8 + 2) * 5
 
 
 def test_what_is_small_already_is_not_advised_again() -> None:

@@ -30,6 +30,7 @@ from hpo.launch.estimate import (
     MOST_TRIALS,
     Estimate,
     advice,
+    confirmation_trials,
     least_trials,
     longest_step,
     mean_epochs,
@@ -201,6 +202,12 @@ def _fit_trials(study: Study, status: StudyStatus, estimate: Estimate, hours: fl
 def _log_estimate(study: Study, estimate: Estimate, slots: tuple[WorkerSlot, ...]) -> None:
     on_gpu = any(slot.device.startswith("cuda") for slot in slots)
     _log.info(_sentence(estimate, slots[0].device, len(slots)))
+    if study.spec.plan is None:
+        after = replace(estimate, trials=confirmation_trials(study.spec), trained_share=1.0)
+        _log.info(
+            f"the confirmation afterwards: at most {duration(after.hours * 3600)} for {after.trials} whole trials; "
+            "hpo confirm takes --top and --seeds"
+        )
     if estimate.hours > LONG_HOURS:
         _log.info("that is long; Ctrl-C stops it without loss. Faster options:")
         for line in advice(study.spec, on_gpu=on_gpu):
