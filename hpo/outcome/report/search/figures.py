@@ -30,7 +30,7 @@ _LEAST_FOR_CONTOUR = 10
 @drawn
 def history(search: SearchEvidence) -> ReportFigure:
     """Plot each trial's AUC by trial number, the best so far, and the baselines."""
-    figure, axes = canvas(7.2, 3.0)
+    figure, axes = canvas(7.2, 3.2)
     groups = (("complete", BLUE, "o"), ("pruned", GREY, "x"))
     for state, colour, marker in groups:
         points = [t for t in search.trials if t.row.state == state and t.row.auc is not None and not t.row.reference]
@@ -51,7 +51,8 @@ def history(search: SearchEvidence) -> ReportFigure:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("trial")
     axes.set_ylabel("validation AUC at its last report")
-    axes.legend(loc="lower right", ncols=2)
+    # Outside: wherever it lies inside, some study has its trials there.
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper left", ncols=3, fontsize=7)
     return figure
 
 
