@@ -9,10 +9,11 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from benchmarks.search_tasks.evaluation import SHARES, evaluate, table
-from benchmarks.search_tasks.methods import METHODS, hpo_folds
+from benchmarks.search_tasks.methods import METHODS, Confirmed, hpo_folds, spec_of
 from benchmarks.search_tasks.networks import auc
 from benchmarks.search_tasks.simulation import simulate
-from benchmarks.search_tasks.tasks import FOLDS, draw, make_task
+from benchmarks.search_tasks.tasks import EPOCHS, FOLDS, draw, make_task
+from hpo.search.strategy.sampler import make_sampler
 
 
 def test_the_auc_is_that_of_scikit_learn_with_ties() -> None:
@@ -46,6 +47,18 @@ def test_with_one_fold_first_most_trials_are_trained_on_that_only() -> None:
     assert method.rungs[0].folds == 1
     # With all folds together, 60 whole epochs are at most 20 trials up to the first rung.
     assert len(found.trials) > 20 >= len(found.whole)
+
+
+def test_a_confirmation_is_paid_from_the_budget_and_chooses_by_the_new_folds() -> None:
+    spec = spec_of(0)
+    method = Confirmed(spec, lambda number: make_sampler(spec, number), share=0.5, top=3, repeats=2)
+    found = simulate(make_task("diabetes", 0), method, 300 * FOLDS, 0)
+    assert method.plan is not None
+    candidates = range(3)
+    assert sorted(method.results) == [(candidate, repeat) for candidate in candidates for repeat in range(2)]
+    means = [np.mean([method.results[candidate, repeat] for repeat in range(2)]) for candidate in candidates]
+    assert found.chosen == method.plan.candidates[int(np.argmax(means))].trial
+    assert found.spent - len(method.results) * EPOCHS * FOLDS >= 0.5 * 300 * FOLDS
 
 
 def _run(method: str, seed: int, *aucs: float) -> dict[str, Any]:
