@@ -20,6 +20,7 @@ from hpo.statistics.obuchowski_rockette import difference_over_seeds_and_samples
 from hpo.statistics.threshold import correct_share
 from hpo.study.baselines import shown_name
 from hpo.study.config import TrainConfig, settings
+from hpo.study.published import PUBLISHED_NETWORK
 
 _HALF = 0.5
 
@@ -40,6 +41,7 @@ class EntryResult:
         sensitivity, specificity: accuracy on positive and on negative samples at the chosen thresholds; None for
             several labels.
         input_size: the setting, in pixels or voxels.
+        network: the setting.
     """
 
     name: str
@@ -56,6 +58,7 @@ class EntryResult:
     specificity: Estimate | None
     threshold_rows: str
     input_size: int
+    network: str
 
     @property
     def interval(self) -> Estimate:
@@ -257,6 +260,7 @@ def _judged(
         specificity=_accuracy(chosen[:, labels == 0]) if labels.ndim == 1 else None,
         threshold_rows=entry.networks[0].threshold_rows,
         input_size=int(entry.config.get("input_size", settings()["input_size"].default)),
+        network=str(entry.config.get("network", PUBLISHED_NETWORK)),
     )
 
 

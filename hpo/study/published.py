@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+PUBLISHED_NETWORK = "resnet18"
+"""The setting `network` of the networks whose published AUCs results are compared with."""
+
 _MEDMNIST = "Yang et al. 2023, Sci. Data 10:41, tables 3 and 4"
 _ORDER = ("breast", "pneumonia", "chest", "nodule3d", "adrenal3d", "vessel3d", "synapse3d")
 _TABLE: tuple[tuple[str, tuple[float | None, ...]], ...] = (

@@ -12,7 +12,7 @@ from hpo.outcome.networks import Protocol
 from hpo.outcome.report.search.evidence import SearchEvidence, TrialEvidence
 from hpo.search.queries.status import StudyStatus
 from hpo.search.queries.trial_rows import TrialRow
-from hpo.study.config import ConfigValues, TrainConfig, applies
+from hpo.study.config import ConfigValues, SettingValue, TrainConfig, applies
 from hpo.study.files import builtin_study_file, load_spec
 from hpo.study.record import Provenance, ResourceUsage, Seeds, TrialRecord
 from hpo.study.space import Choices
@@ -143,7 +143,10 @@ def with_another_family(final: Final, gain: float = 1.0, loss: str = "cross_entr
 
 def shrunk(final: Final, input_size: int) -> Final:
     """The same with images of that size."""
-    entries = (
-        one.model_copy(update={"config": one.config | {"input_size": input_size}}) for one in final.result.entries
-    )
+    return reconfigured(final, input_size=input_size)
+
+
+def reconfigured(final: Final, **values: SettingValue) -> Final:
+    """The same with other values of settings in every configuration."""
+    entries = (one.model_copy(update={"config": one.config | values}) for one in final.result.entries)
     return changed(final, entries=tuple(entries))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from scipy import stats
 
-from hpo.outcome.report.document import Listing
+from hpo.outcome.report.document import Listing, Text
 from hpo.outcome.report.search.effects import (
     LEAST_PER_LEVEL,
     Level,
@@ -16,8 +18,9 @@ from hpo.outcome.report.search.effects import (
     comparisons,
     number_effects,
 )
-from hpo.outcome.report.search.sections import reasons
+from hpo.outcome.report.search.sections import question, reasons
 from hpo.search.queries.importance import LEAST_TRIALS, MOST_TRIALS, importances
+from hpo.study.files import builtin_study_file, load_spec
 from tests.mention import unmentioned
 from tests.outcome import simulated
 
@@ -124,3 +127,14 @@ def test_of_many_trials_a_sample_is_taken_that_is_the_same_each_time() -> None:
 def test_few_trials_have_no_importances() -> None:
     search = simulated.search(trials=LEAST_TRIALS - 1)
     assert importances(search.spec, [t.config for t in search.trials], [0.1 * n for n in range(LEAST_TRIALS - 1)]) == []
+
+
+def test_the_published_value_is_to_beat_with_the_published_network_only() -> None:
+    usual = simulated.search(trials=12)
+    narrow = load_spec(builtin_study_file("breast"), ("fixed.network=resnet18_narrow",))
+    for evidence, expected in (
+        (usual, "to beat is .901"),
+        (dataclasses.replace(usual, spec=narrow), "another network"),
+    ):
+        asked = next(block.text for block in question(evidence).blocks if isinstance(block, Text))
+        assert unmentioned(asked, expected, ".901") == []

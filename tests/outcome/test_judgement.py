@@ -91,6 +91,15 @@ def test_the_published_value_is_placed_by_the_interval() -> None:
         assert numbers_in(told)[-2:] == pytest.approx([own.low, own.high], abs=0.0006)
 
 
+def test_the_published_value_of_another_network_is_called_that() -> None:
+    same, other = (
+        verdicts(judge_final(final, draws=100), find_dataset("breast"))[-1]
+        for final in (simulated.final(), simulated.reconfigured(simulated.final(), network="resnet18_narrow"))
+    )
+    assert unmentioned(same, "this network") == []
+    assert unmentioned(other, "another network", ".901") == []
+
+
 def test_beside_published_values_it_is_reported_that_images_were_shrunk() -> None:
     final = simulated.shrunk(simulated.final(), 14)
     told = verdicts(judge_final(final, draws=100), find_dataset("breast"))[-1]

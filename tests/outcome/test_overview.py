@@ -40,6 +40,14 @@ def test_datasets_come_in_the_order_of_the_catalogue_with_what_is_missing_said(r
     assert unmentioned(notice.text, "breastmnist") != []
 
 
+def test_a_result_of_another_network_than_the_published_one_is_marked(root: Path) -> None:
+    final = simulated.reconfigured(simulated.final(), network="resnet18_narrow")
+    store(simulated.changed(final, dataset="pneumonia"), root / "pneumonia")
+    marked = [block.text for block in blocks(overview(gather_rows(root)), Text) if "another network" in block.text]
+    assert len(marked) == 1
+    assert unmentioned(marked[0], "pneumoniamnist", "quarter") == []
+
+
 def test_the_tests_over_datasets_count_wins_and_losses(root: Path) -> None:
     page = overview(gather_rows(root))
     assert counts(page, "MedMNIST recipe") == [2, 1, 0]

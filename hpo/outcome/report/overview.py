@@ -14,6 +14,8 @@ from hpo.outcome.report.document import Block, Document, Listing, Notice, Sectio
 from hpo.statistics.across_datasets import friedman_test, mean_ranks, sign_test, signed_rank_test
 from hpo.study.baselines import OWN_EPOCHS, cut_short, shown_name
 from hpo.study.catalogue import DATASETS, Dataset
+from hpo.study.choices import describe_network
+from hpo.study.published import PUBLISHED_NETWORK
 from hpo.text import auc
 
 _PUBLISHED_DECIMALS = 3
@@ -103,6 +105,14 @@ def overview(rows: Sequence[Row]) -> Document:
         Text(f"{row.dataset.official_name}: {resized}.")
         for row in rows
         if (resized := row.dataset.resized(row.winner.input_size))
+    ]
+    blocks += [
+        Text(
+            f"{row.dataset.official_name}: trained is {describe_network(row.winner.network, row.dataset.dimensions)}, "
+            "another network than the published one."
+        )
+        for row in rows
+        if row.winner.network != PUBLISHED_NETWORK
     ]
     blocks += [
         Notice(f"The test set of {row.dataset.official_name} was {row.again}; later results are weaker evidence.")

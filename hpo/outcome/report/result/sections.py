@@ -17,7 +17,7 @@ from hpo.statistics.intervals import Comparison, Estimate
 from hpo.study.baselines import shown_name
 from hpo.study.catalogue import Dataset
 from hpo.study.co_training import names_of_others
-from hpo.study.published import published
+from hpo.study.published import PUBLISHED_NETWORK, published
 from hpo.text import auc, bounds, found_four_times_in_five, shell
 
 
@@ -155,7 +155,7 @@ def no_result(study: str, confirmed: bool, dataset: Dataset, untested: UntestedR
 
 
 def verdicts(judgement: Judgement, dataset: Dataset) -> list[str]:
-    """State the result in sentences: against each baseline, and against the published AUC of the same network."""
+    """State the result in sentences: against each baseline, and against the published AUC of ResNet-18."""
     winner = judgement.entries[0]
     sentences = [_verdict(judgement, one) for one in judgement.against]
     if dataset.published_auc is not None:
@@ -168,8 +168,9 @@ def verdicts(judgement: Judgement, dataset: Dataset) -> list[str]:
             else ""
         )
         where = f"lies {side} it" if side else "contains it: the two are indistinguishable"
+        of = "this network" if winner.network == PUBLISHED_NETWORK else "ResNet-18, another network than the one here"
         sentences.append(
-            f"Published test AUC of this network: {auc(dataset.published_auc)}. The interval of "
+            f"Published test AUC of {of}: {auc(dataset.published_auc)}. The interval of "
             f"{judgement.shown(winner.name)}, {_interval(estimate)}, {where}."
         )
         if resized := dataset.resized(winner.input_size):

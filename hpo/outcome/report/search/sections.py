@@ -25,6 +25,7 @@ from hpo.study.baselines import OWN_EPOCHS, shown_name
 from hpo.study.catalogue import Dataset
 from hpo.study.choices import SAMPLERS, describe_network
 from hpo.study.config import settings
+from hpo.study.published import PUBLISHED_NETWORK
 from hpo.study.space import Choices, Range, reachable_values
 from hpo.text import auc, bounds, with_error
 
@@ -34,8 +35,9 @@ _MOST_IN_TABLE = 12
 def question(search: SearchEvidence) -> Section:
     """State the research question, and the protocol fixed before the search."""
     spec, data = search.spec, search.spec.data
-    published = f" The published test AUC to beat is {auc(data.published_auc)}." if data.published_auc else ""
     networks = reachable_values("network", spec.fixed, spec.space) or ()
+    of = "to beat" if set(networks) == {PUBLISHED_NETWORK} else "of ResNet-18, another network,"
+    published = f" The published test AUC {of} is {auc(data.published_auc)}." if data.published_auc else ""
     network = " or ".join(describe_network(str(name), data.dimensions) for name in networks)
     resized = data.resized(int(spec.fixed.get("input_size", data.size)))
     kind = "a label" if data.labels == 1 else f"{data.labels} labels"
