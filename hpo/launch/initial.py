@@ -30,8 +30,8 @@ _EPOCHS_OF_FEW = 45
 """Least epochs up to `MOST_FOLDED` samples: the shipped file for several labels is for 90,000, and has 16."""
 
 _TRIALS, _ENOUGH_TRIALS, _LEAST_EPOCHS = 200, 40, 15
-_STARTUP = 3
-"""Of how many trials one at most is drawn at random before the sampler proposes any."""
+_RANDOM_SHARE = 1 / 3
+"""Largest share of the trials that are drawn at random before the sampler proposes any."""
 
 _SHARE = 0.2
 _WIDTH = 110
@@ -150,7 +150,7 @@ def fit_budget(
             break
     fewest = least_trials(spec) + 1
     table["budget"]["trials"] = max(trials, fewest)
-    table["search"]["startup_trials"] = min(table["search"]["startup_trials"], max(5, trials // _STARTUP))
+    table["search"]["startup_trials"] = min(table["search"]["startup_trials"], max(5, int(trials * _RANDOM_SHARE)))
     takes = duration(estimate.hours / _TRIALS * table["budget"]["trials"] * 3600)
     chosen = f"{table['budget']['trials']} trials of {epochs} epochs"
     reasons = [f"{chosen}: about {takes} with pruning; {hours:g} hours were asked for (--hours)"]

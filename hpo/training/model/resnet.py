@@ -13,6 +13,7 @@ from hpo.training.model.network import seeded
 
 _WIDTHS = (64, 128, 256, 512)
 _NARROW = 4
+"""Divisor of the channels of the narrow network: 16 to 128, which bf16 on a CPU bears (docs/LOG.md)."""
 _CONV: dict[int, type[Convolution2d] | type[Convolution3d]] = {2: Convolution2d, 3: Convolution3d}
 _NORM: dict[int, type[nn.BatchNorm2d] | type[nn.BatchNorm3d]] = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 
