@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hpo.launch.estimate import trained_share
+from hpo.launch.estimate import confirmation_trials, trained_share
 from hpo.revision import code_version
 from hpo.study.baselines import OWN_EPOCHS
 from hpo.study.catalogue import Dataset, find_dataset
@@ -79,12 +79,11 @@ def hours(spec: StudySpec, samples_per_second: float) -> Hours:
     scoring = spec.scoring
     epoch = epoch_cost(spec.data, scoring.rows, scoring.fold_count, scoring.share) / samples_per_second / 3600
     trial = epoch * spec.budget.epochs
-    candidates = spec.confirm.top + OTHER_FAMILIES * spec.confirm.per_family + FINAL_BASELINES
     final_epochs = (1 + OTHER_FAMILIES) * spec.budget.epochs + FINAL_BASELINES * max(OWN_EPOCHS.values())
     whole_set = spec.data.development_rows / samples_per_second / 3600
     return Hours(
         search=trial * spec.budget.trials * trained_share(spec),
-        confirmation=trial * candidates * spec.confirm.seeds,
+        confirmation=trial * confirmation_trials(spec),
         final=whole_set * final_epochs * NETWORKS,
     )
 

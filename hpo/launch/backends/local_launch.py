@@ -206,7 +206,7 @@ def _log_estimate(study: Study, estimate: Estimate, slots: tuple[WorkerSlot, ...
         after = replace(estimate, trials=confirmation_trials(study.spec), trained_share=1.0)
         _log.info(
             f"the confirmation afterwards: at most {duration(after.hours * 3600)} for {after.trials} whole trials; "
-            "hpo confirm takes --top and --seeds"
+            "fewer with the options --top and --seeds of hpo confirm"
         )
     if estimate.hours > LONG_HOURS:
         _log.info("that is long; Ctrl-C stops it without loss. Faster options:")
