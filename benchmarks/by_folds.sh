@@ -23,12 +23,12 @@ search() {
     exec "$PYTHON" -m hpo worker "$name" --threads 1 --sharing 2 --device cpu
 }
 
+# SIGTERM: a shell makes what it runs in the background deaf to Ctrl-C.
+trap 'kill $(jobs -p) 2>/dev/null || true' INT TERM
 for rungs in epochs folds; do
     search "$rungs" >>"$WORK/by-$rungs.log" 2>&1 &
 done
 echo "logs: $WORK/by-epochs.log, $WORK/by-folds.log"
-# SIGTERM: a shell makes what it runs in the background deaf to Ctrl-C.
-trap 'kill $(jobs -p) 2>/dev/null' INT TERM
 while [ -n "$(jobs -pr)" ]; do wait || true; done
 for rungs in epochs folds; do
     rm -f "$KEEP/by-$rungs.part"

@@ -152,3 +152,39 @@ def test_a_signal_reaches_the_command_under_the_service(tmp_path: Path, sent: si
         until(ready.exists)
         started.send_signal(sent)
         assert started.wait(timeout=300) == 6
+
+
+SEARCHES = """#!/bin/bash
+case "$3" in
+launch) echo trials >>"${HPO_STORAGE#sqlite:///}" ;;
+worker)
+    trap 'touch "$SEEN/$4-ended"; exit 130' TERM
+    touch "$SEEN/$4"
+    [ -z "$WAITS" ] || for _ in $(seq 3000); do sleep .01; done
+    ;;
+db) from=$7; cp "${from#sqlite:///}" "$5" ;;
+*) echo "$@" >"$SEEN/cost" ;;
+esac
+"""
+
+
+@pytest.mark.parametrize("waits", ["", "yes"], ids=["to the end", "until it is stopped"])
+def test_two_searches_by_rungs_go_on_from_what_was_kept_and_save_both(waits: str, tmp_path: Path) -> None:
+    names = ("breast-by-epochs", "breast-by-folds")
+    seen, keep, work = (tmp_path / name for name in ("seen", "keep", "work"))
+    for folder in (seen, keep):
+        folder.mkdir()
+    (keep / f"{names[1]}.sqlite3").write_text("kept\n")
+    own = {"PYTHON": str(script(tmp_path, "python", SEARCHES)), "WORK": str(work), "KEEP": str(keep)}
+    environment = os.environ | own | {"SEEN": str(seen), "WAITS": waits}
+    with subprocess.Popen([str(BENCHMARKS / "by_folds.sh")], env=environment) as started:
+        until(lambda: all((seen / name).exists() for name in names))
+        if waits:
+            started.terminate()
+        assert started.wait(timeout=300) == 0
+    assert [(seen / f"{name}-ended").exists() for name in names] == [bool(waits)] * 2
+    assert {path.name: path.read_text() for path in keep.iterdir()} == {
+        f"{names[0]}.sqlite3": "trials\n",
+        f"{names[1]}.sqlite3": "kept\ntrials\n",
+    }
+    assert all(name in (seen / "cost").read_text() for name in names)
