@@ -23,3 +23,11 @@ def test_a_part_of_a_word_or_of_a_number_is_no_fact(fact: object) -> None:
 
 def test_numbers_are_found_in_their_order_with_their_signs() -> None:
     assert numbers_in("trial 3: +.021 [-0.5, 7] of 12, not v2 nor 3D") == [3.0, 0.021, -0.5, 7.0, 12.0]
+
+
+IN_PATHS = "/tmp/pytest-of-root/pytest-1/popen-gw0/a_3/hpo.sqlite3 and sqlite:////tmp/pytest-2/a_4 hold 5 of 6/7 trials"
+
+
+def test_the_numbers_of_folders_are_no_facts() -> None:
+    assert unmentioned(IN_PATHS, 0, 1, 2, 3, 4, 5, 6, 7, "hpo.sqlite3") == ["0", "1", "2", "3", "4"]
+    assert numbers_in(IN_PATHS) == [5, 6, 7]
