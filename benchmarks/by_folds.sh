@@ -25,11 +25,21 @@ search() {
 
 # SIGTERM: a shell makes what it runs in the background deaf to Ctrl-C.
 trap 'kill $(jobs -p) 2>/dev/null || true' INT TERM
+declare -A process
 for rungs in epochs folds; do
     search "$rungs" >>"$WORK/by-$rungs.log" 2>&1 &
+    process[$rungs]=$!
 done
 echo "logs: $WORK/by-epochs.log, $WORK/by-folds.log"
-while [ -n "$(jobs -pr)" ]; do wait || true; done
+for rungs in epochs folds; do
+    while :; do
+        code=0
+        wait "${process[$rungs]}" || code=$?
+        kill -0 "${process[$rungs]}" 2>/dev/null || break
+    done
+    # 130: asked to stop; above 128: by a signal while it started.
+    [ "$code" -eq 0 ] || [ "$code" -gt 128 ] || { tail -n 3 "$WORK/by-$rungs.log" >&2 && exit "$code"; }
+done
 for rungs in epochs folds; do
     rm -f "$KEEP/by-$rungs.part"
     "$PYTHON" -m hpo db backup "$KEEP/by-$rungs.part" --storage "sqlite:///$WORK/breast-by-$rungs.sqlite3" >/dev/null

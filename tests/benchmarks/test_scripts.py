@@ -156,7 +156,7 @@ def test_a_signal_reaches_the_command_under_the_service(tmp_path: Path, sent: si
 
 SEARCHES = """#!/bin/bash
 case "$3" in
-launch) echo trials >>"${HPO_STORAGE#sqlite:///}" ;;
+launch) [ -z "$FAILS" ] || { echo no data && exit 4; }; echo trials >>"${HPO_STORAGE#sqlite:///}" ;;
 worker)
     trap 'touch "$SEEN/$4-ended"; exit 130' TERM
     touch "$SEEN/$4"
@@ -188,3 +188,14 @@ def test_two_searches_by_rungs_go_on_from_what_was_kept_and_save_both(waits: str
         f"{names[1]}.sqlite3": "kept\ntrials\n",
     }
     assert all(name in (seen / "cost").read_text() for name in names)
+
+
+def test_a_search_by_rungs_that_cannot_begin_says_why_and_keeps_what_there_is(tmp_path: Path) -> None:
+    (tmp_path / "breast-by-folds.sqlite3").write_text("kept\n")
+    own = {"PYTHON": str(script(tmp_path, "python", SEARCHES)), "WORK": str(tmp_path / "work"), "KEEP": str(tmp_path)}
+    command = [str(BENCHMARKS / "by_folds.sh")]
+    done = subprocess.run(
+        command, env=os.environ | own | {"FAILS": "yes"}, timeout=300, check=False, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (4, "no data\n")
+    assert (tmp_path / "breast-by-folds.sqlite3").read_text() == "kept\n"
