@@ -7,6 +7,7 @@
 #
 # HOURS, or SECONDS_IN_ALL: of this call, 2.5 hours unless given. WORKERS: 1 unless given, on a CPU one thread each, at low priority. DEVICE: cpu
 # unless given. OPEN: why the test set may be opened now; without it the networks are trained and it stays sealed.
+# LEAST_SECONDS: no stage begins with fewer, 10 unless given.
 # KEEP: folder of database and results, docs/results/DATASET unless given. WORK: folder of the running database, logs,
 # checkpoints and networks, campaign-run/DATASET unless given; what is there goes before what is in KEEP.
 set -uo pipefail
@@ -20,7 +21,7 @@ KEEP=${KEEP:-$ROOT/docs/results/$NAME}
 PYTHON=${PYTHON:-$ROOT/.venv/bin/python}
 SECONDS_IN_ALL=${SECONDS_IN_ALL:-$("$PYTHON" -c "print(round(3600 * ${HOURS:-2.5}))")} || exit 2
 END=$(($(date +%s) + SECONDS_IN_ALL))
-LEAST_SECONDS=10
+LEAST_SECONDS=${LEAST_SECONDS:-10}
 mkdir -p "$WORK" "$KEEP"
 export HPO_STORAGE=sqlite:///$WORK/campaign.sqlite3
 export HPO_CHECKPOINT_DIR=${HPO_CHECKPOINT_DIR:-$WORK/checkpoints}
