@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,7 +22,7 @@ def atomic_write(path: Path, mode: int = 0o666) -> Iterator[Path]:
     Args:
         mode: permissions of the file, less the umask.
     """
-    if path.exists() and not path.is_file():
+    if file_type(path) not in (None, stat.S_IFREG):
         # A device or a pipe would be replaced by a file, for the whole host if root does it.
         raise OSError(errno.EEXIST, "it exists and is not a file", str(path))
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
@@ -34,6 +35,20 @@ def atomic_write(path: Path, mode: int = 0o666) -> Iterator[Path]:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
         raise
+
+
+def file_type(path: Path) -> int | None:
+    """Return what is at a path, as `stat.S_IFMT` tells it, links followed; None for nothing.
+
+    By one look: what two looks find may be of before and after another process has made or removed the file.
+
+    Raises:
+        OSError: if it cannot be seen.
+    """
+    try:
+        return stat.S_IFMT(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
 
 
 def move_into_place(part: Path, path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hpo.files import atomic_write
+from hpo.files import atomic_write, file_type
 
 
 def test_a_file_is_replaced_and_nothing_else_is_left(tmp_path: Path) -> None:
@@ -70,3 +70,13 @@ def test_the_content_is_synced_before_the_file_is_renamed_and_its_folder_after(
     with atomic_write(tmp_path / "file") as part:
         part.write_text("new")
     assert steps == ["file", "rename", "folder"]
+
+
+def test_what_is_at_a_path_is_told_by_one_look(tmp_path: Path) -> None:
+    file, pipe = tmp_path / "file", tmp_path / "pipe"
+    assert file_type(file) is None
+    file.touch()
+    os.mkfifo(pipe)
+    (tmp_path / "link").symlink_to(file)
+    kinds = [file_type(path) for path in (tmp_path, file, tmp_path / "link", pipe, file / "below a file")]
+    assert kinds == [stat.S_IFDIR, stat.S_IFREG, stat.S_IFREG, stat.S_IFIFO, None]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import math
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +17,7 @@ from hpo.data.loaders import SPLITS, Loader, as_ids, group_arrays, load_by, prob
 from hpo.data.npz import Npz, NpzError, open_npz
 from hpo.data.own import trained_labels
 from hpo.errors import DataError
+from hpo.files import file_type
 from hpo.registry import resolve
 from hpo.study.catalogue import Dataset
 
@@ -188,7 +190,7 @@ def _read_bytes(dataset: Dataset, path: Path) -> bytes:
     values = sum(dataset.rows) * (math.prod(dataset.image_shape) + 8 * dataset.labels)
     # A user's own file may have any further arrays; its size is known.
     most = 2 * values + 2**20 if dataset.own is None else dataset.own.bytes
-    if path.exists() and not path.is_file() and not path.is_dir():
+    if file_type(path) not in (None, stat.S_IFREG, stat.S_IFDIR):
         raise OSError(errno.EINVAL, "it is not a file", str(path))
     with path.open("rb") as file:
         content = file.read(most + 1)

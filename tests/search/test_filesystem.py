@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,6 +10,7 @@ import psutil
 import pytest
 
 from hpo.errors import StorageError
+from hpo.search.database import errors
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import open_database
 from hpo.search.database.filesystem import check_local, file_system, is_network
@@ -99,3 +101,22 @@ def test_a_system_that_does_not_tell_is_let_pass(tmp_path: Path, monkeypatch: py
 
 def test_this_system_tells(tmp_path: Path) -> None:
     assert file_system(tmp_path / "hpo.sqlite3")
+
+
+@pytest.mark.parametrize("looks", range(1, 6))
+def test_a_file_that_another_process_makes_meanwhile_is_no_fault(
+    looks: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, seen, look = tmp_path / "new.sqlite3", [], Path.stat
+
+    def look_before_it_is_made(one: Path, **options: bool) -> os.stat_result:
+        try:
+            return look(one, **options)
+        finally:
+            seen.append(one)
+            if seen.count(path) == looks:
+                path.write_bytes(b"")
+
+    monkeypatch.setattr(Path, "stat", look_before_it_is_made)
+    errors.check_sqlite_folder(resolve_address(f"sqlite:///{path}"), create=True)
+    assert path in seen

@@ -13,6 +13,7 @@ import os
 import re
 import socket
 import sqlite3
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import Enum
@@ -32,6 +33,7 @@ from sqlalchemy.exc import (
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from hpo.errors import HpoError, OutputError, StorageError
+from hpo.files import file_type
 from hpo.search.database.address import shown
 from hpo.search.database.filesystem import check_local
 from hpo.search.database.sqlite import is_disk_full
@@ -206,17 +208,15 @@ def check_sqlite_folder(url: URL, create: bool) -> None:
     """
     path = Path(url.database or "")
     try:
-        path.stat()
-    except (FileNotFoundError, NotADirectoryError):
-        pass
+        kind = file_type(path)
     except OSError as error:
         raise StorageError(f"{shown(url)} cannot be opened: {error.strerror}") from None
-    if path.is_dir():
+    if kind == stat.S_IFDIR:
         raise StorageError(f"{shown(url)} is a folder; give a file in it")
     check_local(path)
-    if path.is_file():
+    if kind == stat.S_IFREG:
         return
-    if path.exists():
+    if kind is not None:
         raise StorageError(f"{shown(url)} is a device or a pipe; give a file")
     if not create:
         raise StorageError(
