@@ -57,8 +57,9 @@ imports: setup
 fast: setup
 	$(BIN)/python -m pytest -m 'not slow and not gpu' -n 2
 
+# Three on two cores: a third of these tests' time is waiting, for servers, leases and Slurm.
 test: check
-	$(BIN)/python -m pytest -m 'slow and not gpu' -n 2 --dist loadfile
+	$(BIN)/python -m pytest -m 'slow and not gpu' -n 3 --dist loadfile
 
 lock:
 	$(PYTHON) -m venv /tmp/hpo-lock && /tmp/hpo-lock/bin/pip install --quiet uv

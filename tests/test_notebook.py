@@ -67,6 +67,7 @@ def test_every_way_to_a_study_returns_one_with_tables_and_every_function_takes_i
     assert study.best(2) == hpo.best(study, 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PLOTS)
 def test_a_figure_is_matplotlibs_and_a_picture_in_a_notebook(study: hpo.Study, name: str) -> None:
     figure = getattr(study, f"plot_{name}")()

@@ -12,6 +12,7 @@ from benchmarks import fuzz
 from benchmarks.inputs.tally import Tally
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["study files", "--set", "addresses", "command lines", "damaged databases"])
 def test_no_input_ends_with_a_bug(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

@@ -77,6 +77,7 @@ def test_a_command_that_fails_ends_a_campaign_with_its_code(tmp_path: Path) -> N
     assert campaign(tmp_path, FAILS="confirm") == (7, ["launch", "confirm", "db", "status"])
 
 
+@pytest.mark.slow
 def test_a_campaign_whose_time_is_over_saves_and_says_that_something_is_left(tmp_path: Path) -> None:
     code, commands = campaign(tmp_path, HANG="yes", HOURS=str(2 / 3600), LEAST_SECONDS="0")
     assert (code, commands[0], commands[-2:]) == (124, "launch", ["db", "status"])

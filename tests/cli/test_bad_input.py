@@ -73,6 +73,7 @@ def test_a_worker_without_a_database_is_one_sentence_and_an_exit_code(tmp_path: 
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_missing_driver_is_named_with_its_extra(tmp_path: Path) -> None:
     (tmp_path / "hidden").mkdir()
     (tmp_path / "hidden" / "psycopg.py").write_text("raise ModuleNotFoundError('No module named psycopg')\n")

@@ -88,6 +88,7 @@ def test_no_database_is_no_study_and_no_noise(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_database_that_says_nothing_does_not_hold_the_shell(tmp_path: Path) -> None:
     """The server takes the connection and never answers: the shell has its answer while the question still waits."""
     with socket.create_server(("127.0.0.1", 0)) as silent:

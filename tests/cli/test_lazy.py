@@ -74,6 +74,7 @@ def test_an_unknown_command_is_answered_with_the_nearest() -> None:
     assert "launch" in caught.value.format_message()
 
 
+@pytest.mark.slow
 def test_help_completion_and_a_wrong_option_import_the_command_without_slow_packages() -> None:
     code = "import sys\n" + "".join(f"import {entry.target.partition(':')[0]}\n" for _, entry in entries())
     run = subprocess.run(

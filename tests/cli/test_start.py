@@ -47,6 +47,7 @@ def test_a_study_file_is_checked_without_a_database_and_numbers() -> None:
     assert (HEAVY - {"pydantic"}) & {name.partition(".")[0] for name in modules} == set()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["status", "trials"])
 def test_reading_commands_import_neither_torch_nor_scipy(command: str, tmp_path: Path) -> None:
     address = f"sqlite:///{tmp_path}/hpo.sqlite3"

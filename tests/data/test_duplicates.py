@@ -137,6 +137,7 @@ def test_63_of_156_real_breast_test_samples_have_a_near_duplicate_in_development
     assert have_near_duplicates(test, development, 0.99).sum() == 42
 
 
+@pytest.mark.slow
 @pytest.mark.realdata
 def test_real_adrenal_masks_have_no_near_duplicates(data_dir: Path) -> None:
     assert len(near_duplicates(load_development(find_dataset("adrenal3d"), data_dir, "none").images)) == 0

@@ -151,6 +151,7 @@ def _same(one: tuple[NDArray[np.int64], float], other: tuple[NDArray[np.int64], 
     return np.array_equal(one[0], other[0]) and one[1] == other[1]
 
 
+@pytest.mark.slow
 @pytest.mark.realdata
 def test_real_pneumonia_groups_are_stored_and_equal(
     data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -159,6 +159,7 @@ def test_a_worker_of_a_study_that_is_extended_by_a_dataset_loads_it_or_ends_and_
         next(iter(trainer(Task(wider.config({"co_training": "absent"}), seed=0, number=1))))
 
 
+@pytest.mark.slow
 def test_report_and_model_card_say_which_other_datasets_were_trained_on(
     database: Database, folder: Path, tmp_path: Path
 ) -> None:

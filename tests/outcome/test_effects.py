@@ -115,6 +115,7 @@ def test_importance_goes_to_the_setting_that_was_planted() -> None:
     assert all(importance.standard_error >= 0 for importance in found)
 
 
+@pytest.mark.slow
 def test_of_many_trials_a_sample_is_taken_that_is_the_same_each_time() -> None:
     search = simulated.search(trials=60)
     pairs = [(t.config, auc) for t, auc in search.comparable] * (1 + MOST_TRIALS // 50)

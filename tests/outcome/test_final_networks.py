@@ -253,6 +253,7 @@ def test_a_late_worker_of_a_finished_training_ends_without_an_error(search: Stud
     assert work(search.database, "digits-final").ended == "done"
 
 
+@pytest.mark.slow
 def test_more_networks_are_added_and_fewer_need_no_training(search: Study, results: Path) -> None:
     finalizing(search, results)(seeds=1)
     assert len(finalizing(search, results)(seeds=3).networks) == 9

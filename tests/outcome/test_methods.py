@@ -247,6 +247,7 @@ def test_the_command_of_a_table_measures_the_same_again(database: Database) -> N
     assert command_of(spec, spec.plan, "other").split()[3:5] == ["--name", "other"]
 
 
+@pytest.mark.slow
 def test_a_study_of_methods_has_a_report_and_is_part_of_that_of_its_search(database: Database, tmp_path: Path) -> None:
     search = create_or_open(database, "breast", make_spec(6, references=True))
     run_worker(search, identity=this_process("w"), train=FakeTrainer())

@@ -65,6 +65,7 @@ def test_every_section_is_there_and_every_figure_is_sound_svg_with_a_caption(doc
         assert shown.caption.endswith(".")
 
 
+@pytest.mark.slow
 def test_many_dots_and_curves_are_images_within_their_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     search = simulated.search()
     spec = search.spec.model_copy(update={"space": dict(list(search.spec.space.items())[:3])})
@@ -155,6 +156,7 @@ def test_equal_evidence_gives_an_equal_page(document: Document) -> None:
     assert to_html(build(Evidence(simulated.search()))) == to_html(document)
 
 
+@pytest.mark.slow
 def test_a_study_in_a_database_becomes_a_report(tmp_path: Path) -> None:
     database = open_database(resolve_address(f"sqlite:///{tmp_path}/hpo.db"), create=True)
     study = create_or_open(database, "breast", make_spec(12, references=True))
@@ -178,6 +180,7 @@ def test_trials_that_learned_nothing_are_named_beside_the_ranking() -> None:
     assert unmentioned(notice.text, "trial 4", "trial 5") == ["trial 4", "trial 5"]
 
 
+@pytest.mark.slow
 def test_a_study_and_its_trials_have_pictures(tmp_path: Path) -> None:
     database = open_database(resolve_address(f"sqlite:///{tmp_path}/hpo.db"), create=True)
     study = create_or_open(database, "breast", make_spec(5, references=True))

@@ -81,6 +81,7 @@ def test_the_best_trial_is_corrected_and_compared_with_both_baselines(study: Stu
     assert hpo.best(study, count=1).corrected == found
 
 
+@pytest.mark.slow
 def test_without_scores_a_ranking_and_a_report_stay_as_they_are(study: Study, tmp_path: Path) -> None:
     with_scores = gather(study, tmp_path)
     _forget_scores(study, *range(12))

@@ -52,6 +52,7 @@ def test_the_examples_of_the_interface_train(monkeypatch: pytest.MonkeyPatch) ->
     run_blocks(INTERFACE)
 
 
+@pytest.mark.slow
 def test_the_examples_of_extending_run_and_train(monkeypatch: pytest.MonkeyPatch) -> None:
     mlflow = types.ModuleType("mlflow")
     calls: list[tuple[str, tuple[object, ...], dict[str, object]]] = []

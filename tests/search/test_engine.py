@@ -43,12 +43,14 @@ class TestEveryDatabase:
             database.close()
 
 
+@pytest.mark.slow
 def test_postgresql_ends_the_transaction_of_a_stopped_worker(
     postgresql: URL, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _stopped_worker_holds_up_nobody(postgresql, name, monkeypatch)
 
 
+@pytest.mark.slow
 def test_mysql_ends_the_transaction_of_a_stopped_worker(mysql: URL, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     _stopped_worker_holds_up_nobody(mysql, name, monkeypatch)
 

@@ -143,6 +143,7 @@ def _check(study: Study, held: Claim, suggestion: Suggestion) -> None:
     assert suggest(study, held.number) == suggestion
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", ["optuna:TPESampler", "random"])
 def test_what_is_drawn_is_what_optuna_draws_on_its_own_storage_to_the_last_bit(
     database: Database, sampler: str

@@ -171,6 +171,7 @@ def test_baselines_train_all_folds_together_and_others_one_after_the_other(datab
         assert folds[row.number] in (({5},) if row.state == "complete" else ({1}, {3}))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["hyperband", "median", "wilcoxon"])
 def test_every_pruner_ends_bad_trials_and_lets_the_best_be_complete(database: Database, name: str) -> None:
     options = {"pruner": name, "rungs": "folds", "first_rung": 3, "sampler": "random", "seed": 3}

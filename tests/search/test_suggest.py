@@ -92,6 +92,7 @@ def test_importances_stay_computable_with_baselines_in_the_study(database: Datab
     )
 
 
+@pytest.mark.slow
 def test_tpe_comes_nearer_to_the_best_learning_rate_than_random_draws(database: Database) -> None:
     def distance(sampler: str) -> float:
         rows = read_trials(_ran(database, 40, sampler=sampler, name=sampler))

@@ -89,6 +89,7 @@ def test_mean_ranks_give_the_best_one_and_split_ties() -> None:
     assert mean_ranks(np.array([[0.9, 0.8, 0.7], [0.5, 0.5, 0.1]])) == pytest.approx([1.25, 1.75, 3.0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("distinct", [1000, 3])
 def test_friedmans_chi_square_equals_scipys_with_and_without_ties(distinct: int) -> None:
     values = np.random.default_rng(1).integers(0, distinct, size=(7, 5)) + np.array([0, 0, distinct // 3, 0, 0])
@@ -110,6 +111,7 @@ def test_friedmans_statistics_are_those_of_demsars_example(monkeypatch: pytest.M
     assert result.chi_square * (1 - 78 / 840) == pytest.approx(9.28, abs=0.01)
 
 
+@pytest.mark.slow
 def test_friedmans_p_on_many_data_sets_is_the_tail_of_f() -> None:
     # With 2 degrees of freedom above and d below, P(F >= f) = (1 + 2 f / d)^(-d / 2).
     result = friedman_test(np.random.default_rng(0).normal(size=(400, 3)) + np.array([0.0, 0.0, 0.1]))

@@ -40,6 +40,7 @@ def test_the_best_is_selected_and_corrected_downwards() -> None:
     assert found.resamples == 200
 
 
+@pytest.mark.slow
 def test_it_is_the_procedure_of_the_paper_resample_by_resample() -> None:
     folds = _folds(configurations=8, samples=60)
     found = corrected_selection(folds, range(8), [3], resamples=1000, seed=1)

@@ -117,6 +117,7 @@ def test_selected_counts_must_be_at_least_one() -> None:
         Selection(0, 1, 1, 1)
 
 
+@pytest.mark.slow
 def test_equal_configurations_win_by_selection_unless_it_is_accounted_for() -> None:
     labels = np.repeat([1, 0], [120, 60])
     equal = simulated(Model(labels, noise=0.0, search_folds=3, tried=30, repeats=5, folds=5), runs=40, seed=0)
@@ -129,6 +130,7 @@ def test_equal_configurations_win_by_selection_unless_it_is_accounted_for() -> N
     assert equal.within > 0.8
 
 
+@pytest.mark.slow
 def test_a_winner_that_is_better_is_called_so() -> None:
     labels = np.repeat([1, 0], [120, 60])
     model = Model(labels, 0.3, 3, auc=0.75, tried=20, repeats=3, folds=3, better=2, gain=0.15)

@@ -234,6 +234,7 @@ def test_update_leaves_the_momentum_of_idle_weights(development: Development) ->
     assert linear.grad is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
     [

@@ -121,6 +121,7 @@ def test_the_first_folds_error_comes_out_when_the_others_have_done_their_unit(tw
     assert torch.get_num_threads() == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize(("cores", "threads"), [(2, 1), (1, 2), (5, 2)])
 def test_reports_are_bit_equal_whatever_the_cores_and_the_callers_threads(
@@ -167,6 +168,7 @@ def train(
         torch.set_num_threads(before)
 
 
+@pytest.mark.slow
 def test_the_way_is_reported_once_in_a_process(development: Development, log: list[str]) -> None:
     trial_module._log_once.cache_clear()
     folds = scoring_folds(development, Scoring(rows="kfold", folds=2), 0)

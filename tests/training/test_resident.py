@@ -92,6 +92,7 @@ def test_as_many_large_images_are_scored_at_a_time_as_have_the_pixels_of_small_o
     assert scoring_rows(3, 128) == 1
 
 
+@pytest.mark.slow
 def test_memory_is_predicted_from_the_size_that_is_trained_on(make_development: Callable[..., Development]) -> None:
     development = make_development(dimensions=3, rows=(6, 4), size=28)
     small, full, large = (
