@@ -14,6 +14,8 @@ from hpo.data.development import Development
 from hpo.data.folds import Fold, scoring_folds
 from hpo.data.resplit import resplit
 from hpo.errors import DataError
+from hpo.study.config import applies
+from hpo.study.space import Choices, FloatRange
 from hpo.study.spec import Scoring, StudySpec
 
 _FEWEST_FOLDS, _SHARES = 2, (0.3, 0.4, 0.5)
@@ -101,17 +103,40 @@ def _others(scoring: Scoring) -> Iterator[tuple[str, Scoring]]:
 
 def _check_resplits(development: Development, training: NDArray[np.int64], spec: StudySpec) -> list[str]:
     """Return which values of `resplit` the data do not bear; raise DataError if that is all of them."""
+    shares = _resplit_shares(spec)
     searched = getattr(spec.space.get("resplit"), "choices", ())
     rules = [str(rule) for rule in searched] or [str(spec.config({}).resplit)]
-    faults = {}
+    faults: dict[str, str] = {}
+    notes: list[str] = []
     for rule in (rule for rule in rules if rule not in _SLOW):
-        try:
-            resplit(development, training, spec.config({}).model_copy(update={"resplit": rule}), seed=0)
-        except DataError as error:
-            faults[rule] = str(error)
+        found = {}
+        tried = shares if applies("resplit_share", {"resplit": rule}) else shares[:1]
+        for share in tried:
+            change = {"resplit": rule, "resplit_share": share}
+            try:
+                resplit(development, training, spec.config({}).model_copy(update=change), seed=0)
+            except DataError as error:
+                found[share] = str(error)
+        if len(found) == len(tried):
+            faults[rule] = next(iter(found.values()))
+        elif found:
+            notes += [
+                f"{fault} with resplit_share = {share:g}; trials near it will fail: narrow its range"
+                for share, fault in found.items()
+            ]
     if len(faults) < len(rules):
-        return [f"{fault}; trials with it will fail: leave it out of the choices" for fault in faults.values()]
+        return notes + [f"{fault}; trials with it will fail: leave it out of the choices" for fault in faults.values()]
     raise DataError(f"{next(iter(faults.values()))}; add samples, or give --set fixed.resplit=none")
+
+
+def _resplit_shares(spec: StudySpec) -> tuple[float, ...]:
+    """Return the least and the largest `resplit_share` of a trial, or the only one."""
+    entry = spec.space.get("resplit_share")
+    if isinstance(entry, FloatRange):
+        return entry.low, entry.high
+    if isinstance(entry, Choices):
+        return tuple(sorted({float(share) for share in entry.choices}))
+    return (spec.config({}).resplit_share,)
 
 
 def _warnings(development: Development, scoring: Scoring) -> list[str]:

@@ -19,6 +19,7 @@ from hpo.launch.suitability import check_suitability
 from hpo.search.study import Study, open_named_study
 from hpo.study.files import default_spec
 from hpo.study.spec import Scoring
+from tests.mention import unmentioned
 from tests.own_files import own_file
 from tests.plugins import kept_registries
 
@@ -83,6 +84,24 @@ def test_a_resplit_that_the_samples_do_not_bear_is_told_or_refused_if_there_is_n
     with pytest.raises(DataError):
         check(path, *scored, "fixed.resplit=holdout")
     assert not any("holdout" in note for note in check(path, *scored, "fixed.resplit=none"))
+
+
+@pytest.mark.parametrize("searched", ["{low = 0.05, high = 0.4}", "{choices = [0.05, 0.4]}"])
+def test_the_ends_of_a_searched_share_are_tried(tmp_path: Path, searched: str) -> None:
+    patients = np.arange(200) // 10 + 1
+    labels = (patients % 4 == 0).astype(np.uint8)[:, None]
+    path = own_file(
+        *(tmp_path / "mine.npz", (200, 2, 0)),
+        train_labels=labels,
+        train_groups=patients,
+        val_groups=np.array([300, 301]),
+    )
+    asked = ("scoring.folds=2", "space.resplit.choices=['none', 'holdout', 'official']")
+    notes = check(path, *asked, f"space.resplit_share={searched}")
+    (note,) = [note for note in notes if "resplit_share" in note]
+    assert unmentioned(note, "holdout", "resplit_share = 0.05") == []
+    assert any("official" in note for note in notes), "it has no share, so it fails at every one"
+    assert not any("resplit_share" in note for note in check(path, *asked, "fixed.resplit_share=0.4"))
 
 
 def test_shipped_data_are_not_warned_of(tmp_path: Path) -> None:
