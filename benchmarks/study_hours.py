@@ -27,6 +27,7 @@ from hpo.revision import code_version
 from hpo.study.baselines import OWN_EPOCHS
 from hpo.study.catalogue import Dataset, find_dataset
 from hpo.study.files import builtin_study_file, load_spec
+from hpo.study.published import PUBLISHED_NETWORK
 from hpo.study.spec import StudySpec
 
 MEASURED = {2: "breast", 3: "adrenal3d"}
@@ -94,8 +95,8 @@ def rates(found: dict[str, Any]) -> dict[int, float]:
     return {size: costs[size] / found["epoch_seconds"][name] for size, name in MEASURED.items()}
 
 
-def measure(device: str, data_dir: str | None) -> dict[str, Any]:
-    """Return the seconds of an epoch of each kind of network on this machine."""
+def measure(device: str, data_dir: str | None, network: str = PUBLISHED_NETWORK) -> dict[str, Any]:
+    """Return the seconds of an epoch of a network, of each kind, on this machine."""
     from hpo.data.development import load_development
     from hpo.data.folder import data_folder
     from hpo.data.folds import scoring_folds
@@ -106,7 +107,7 @@ def measure(device: str, data_dir: str | None) -> dict[str, Any]:
 
     set_up_process()
     chosen = choose_device(device)
-    config = TrainConfig(optimizer="adam", learning_rate=3e-4, batch_size=32)
+    config = TrainConfig(optimizer="adam", learning_rate=3e-4, batch_size=32, network=network)
     found: dict[str, float] = {}
     for name in MEASURED.values():
         spec = load_spec(builtin_study_file(name))
@@ -121,13 +122,14 @@ def measure(device: str, data_dir: str | None) -> dict[str, Any]:
             seconds.append(now - since)
             since = now
         found[name] = statistics.median(seconds[2:])
-    return {"device": describe_device(chosen), "code": code_version(), "epoch_seconds": found, "gain": 1.0}
+    about = {"device": describe_device(chosen), "network": network, "code": code_version()}
+    return about | {"epoch_seconds": found, "gain": 1.0}
 
 
 def table(files: list[Path]) -> str:
     """Return the Markdown table of all studies, a column for the hours of each device and its stages."""
     devices = [(path.stem, json.loads(path.read_text())) for path in files]
-    names = [f"{found['device']['name']}" + (", one core" if "cpu" in stem else "") for stem, found in devices]
+    names = [column_name(found, on_cpu="cpu" in stem) for stem, found in devices]
     lines = ["| study | trials, epochs, folds | " + " | ".join(names) + " |", "|---|---|" + "---:|" * len(names)]
     for study in STUDIES:
         spec = load_spec(builtin_study_file(study))
@@ -138,6 +140,13 @@ def table(files: list[Path]) -> str:
         about = f"{spec.budget.trials}, {spec.budget.epochs}, {spec.scoring.fold_count}"
         lines.append(f"| {study} | {about} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def column_name(found: dict[str, Any], *, on_cpu: bool) -> str:
+    """Return what a column is headed: the device, on a CPU its number format, and another network than the fixed one."""
+    network = found.get("network", PUBLISHED_NETWORK)
+    parts = [found["device"]["name"], found["device"]["precision"] if on_cpu else "", "one core" if on_cpu else ""]
+    return ", ".join([part for part in parts if part] + ([network] if network != PUBLISHED_NETWORK else []))
 
 
 def _said(number: float) -> str:
@@ -151,6 +160,7 @@ def main() -> None:
     measuring = kinds.add_parser("measure")
     measuring.add_argument("--device", default="auto")
     measuring.add_argument("--data-dir")
+    measuring.add_argument("--network", default=PUBLISHED_NETWORK)
     measuring.add_argument("--out", type=Path, required=True)
     showing = kinds.add_parser("table")
     showing.add_argument("files", type=Path, nargs="+")
@@ -159,7 +169,7 @@ def main() -> None:
         print(table(given.files))
     else:
         given.out.parent.mkdir(parents=True, exist_ok=True)
-        given.out.write_text(json.dumps(measure(given.device, given.data_dir), indent=1) + "\n")
+        given.out.write_text(json.dumps(measure(given.device, given.data_dir, given.network), indent=1) + "\n")
 
 
 if __name__ == "__main__":

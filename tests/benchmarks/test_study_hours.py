@@ -48,6 +48,21 @@ def test_a_table_has_a_row_for_each_study_and_a_column_for_each_device(tmp_path:
     assert slow == pytest.approx([2 * part for part in fast], rel=0.1)
 
 
+def test_a_column_names_number_format_cores_and_another_network(tmp_path: Path) -> None:
+    found = {
+        "device": {"name": "EPYC", "precision": "bf16"},
+        "epoch_seconds": {"breast": 36, "adrenal3d": 36},
+        "gain": 1,
+    }
+    for network in ("resnet18", "resnet18_narrow"):
+        (tmp_path / f"cpu-{network}.json").write_text(json.dumps(found | {"network": network}))
+    header = table(sorted(tmp_path.iterdir())).splitlines()[0]
+    assert [cell.strip() for cell in header.strip("|").split("|")][2:] == [
+        "EPYC, bf16, one core",
+        "EPYC, bf16, one core, resnet18_narrow",
+    ]
+
+
 def test_a_cpu_is_measured_by_the_steps_of_the_two_networks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hpo.training.model.resnet._WIDTHS", (16, 16))
     monkeypatch.setattr("hpo.training.machine.device.set_up_process", lambda: None)
