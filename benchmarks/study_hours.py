@@ -143,7 +143,7 @@ def table(files: list[Path]) -> str:
 
 
 def column_name(found: dict[str, Any], *, on_cpu: bool) -> str:
-    """Return what a column is headed: the device, on a CPU its number format, and another network than the fixed one."""
+    """Return the head of a column: the device, on a CPU its number format, and another network than the fixed one."""
     network = found.get("network", PUBLISHED_NETWORK)
     parts = [found["device"]["name"], found["device"]["precision"] if on_cpu else "", "one core" if on_cpu else ""]
     return ", ".join([part for part in parts if part] + ([network] if network != PUBLISHED_NETWORK else []))
