@@ -16,6 +16,7 @@ from hpo.outcome.report.search.effects import (
     comparisons,
     number_effects,
 )
+from hpo.outcome.report.search.epochs import enough_epochs
 from hpo.outcome.report.search.evidence import SearchEvidence, TrialEvidence
 from hpo.search.queries.importance import LEAST_TRIALS, MOST_TRIALS, Importance, importances
 from hpo.search.queries.reported import LEARNED
@@ -167,6 +168,7 @@ def learning(search: SearchEvidence, later: Sequence[Block] = ()) -> Section:
             partial(figures.curves, search),
             "Validation AUC by epoch; pruned trials end where they were stopped.",
         ),
+        *_enough(search),
         Picture(
             "overfitting",
             partial(figures.overfitting, search),
@@ -183,6 +185,11 @@ def learning(search: SearchEvidence, later: Sequence[Block] = ()) -> Section:
         )
     sentences = [sentence for trial in search.named if (sentence := _gap(trial))]
     return Section("Curves and overfitting", (*blocks, Listing(tuple(sentences)), *later))
+
+
+def _enough(search: SearchEvidence) -> list[Block]:
+    found = enough_epochs([trial.curve for trial in search.complete], search.spec.budget.epochs)
+    return [] if found is None else [Text(found.sentence())]
 
 
 def _scoring(search: SearchEvidence) -> str:
