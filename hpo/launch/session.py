@@ -5,17 +5,17 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
-from hpo.errors import DataError, DeclinedError, StorageError, StudyNotFoundError, UsageError
+from hpo.errors import DataError, DeclinedError, UsageError
 from hpo.launch.backends.base import BACKENDS, LaunchRequest, Submission
 from hpo.launch.failed import check_failed
 from hpo.revision import code_version
-from hpo.search.admin.studies import delete_study
+from hpo.search.admin.studies import delete_unused
 from hpo.search.admin.widening import widen
-from hpo.search.creation import BudgetRule, create_or_open
+from hpo.search.creation import BudgetRule, create_or_tell
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import open_database
 from hpo.search.queries.status import StudyStatus, read_status
-from hpo.search.study import Study, open_named_study
+from hpo.search.study import Study
 from hpo.search.worker.reporter import check_reporters
 from hpo.study.spec import StudySpec
 from hpo.text import shell
@@ -70,8 +70,9 @@ def launch(
         if request.hours is not None:
             check_hours(on)
         backend.check(spec, request)
-        is_new = not _exists(request)
-        study = create_or_resume(spec, name=request.study, storage=request.storage, budget=budget, extend=extend)
+        study, is_new = create_or_resume(
+            spec, name=request.study, storage=request.storage, budget=budget, extend=extend
+        )
         if spec.data.caution and spec.scoring.rows != "official":
             _log.info(f"caution: {spec.data.caution}")
         status = read_status(study)
@@ -82,9 +83,9 @@ def launch(
         try:
             submission = backend.submit(study, request)
         except (DeclinedError, DataError):
-            # It would refuse the cheaper settings, or the other file, that were advised.
+            # It would refuse the cheaper settings, or the other file, that were advised; others may be at work on it.
             if is_new:
-                delete_study(study.database, study.name, alone=True)
+                delete_unused(study)
             raise
         if not backend.waits:
             return Launched(study, submission)
@@ -104,15 +105,6 @@ def _check_failed(study: Study, status: StudyStatus, request: LaunchRequest) -> 
         _log.info(note)
 
 
-def _exists(request: LaunchRequest) -> bool:
-    try:
-        open_named_study(request.study, request.storage)
-    except (StudyNotFoundError, StorageError):
-        # If there is more to it, the creation of the study tells.
-        return False
-    return True
-
-
 def check_hours(on: str) -> None:
     """Raise UsageError if the backend of that name cannot end workers after some hours."""
     if not BACKENDS.find(on).keeps_hours:
@@ -121,15 +113,18 @@ def check_hours(on: str) -> None:
 
 def create_or_resume(
     spec: StudySpec, *, name: str, storage: str | None = None, budget: BudgetRule = "extend", extend: bool = False
-) -> Study:
+) -> tuple[Study, bool]:
     """Create the study `name`, or open it if it is there with the same spec; tells how many trials are finished.
+
+    Returns:
+        The study, and whether this call has created it.
 
     Arguments as for `launch`. Raises StudyConflictError, StorageError, UsageError.
     """
     database = open_database(resolve_address(storage), create=True)
     for line in widen(database, name, spec) if extend else ():
         _log.info(f"extended: {line}")
-    study = create_or_open(database, name, spec, budget=budget, code_version=code_version()[0])
+    study, is_new = create_or_tell(database, name, spec, budget=budget, code_version=code_version()[0])
     status = read_status(study)
     _log.info(f"study {name} in {database.address}: {status.finished} of {status.budget} trials finished")
-    return study
+    return study, is_new

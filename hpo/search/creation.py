@@ -39,7 +39,23 @@ def create_or_open(
 ) -> Study:
     """Create the study `name`, or open it if it exists and extend its number of trials to that of `spec`.
 
-    Safe to call from several processes at once.
+    Arguments and errors as those of `create_or_tell`.
+    """
+    return create_or_tell(database, name, spec, budget=budget, code_version=code_version, lease=lease)[0]
+
+
+def create_or_tell(
+    database: Database,
+    name: str,
+    spec: StudySpec,
+    *,
+    budget: BudgetRule = "extend",
+    code_version: str = "",
+    lease: float = LEASE_SECONDS,
+) -> tuple[Study, bool]:
+    """Create or open a study, and tell whether this call has created it.
+
+    Safe to call from several processes at once: at most one of them is told that it has.
 
     Args:
         budget: what becomes of the number of trials of a study that exists.
@@ -50,17 +66,19 @@ def create_or_open(
         UsageError: if a new study may not have this name.
     """
     try:
-        return _resume(database, name, spec, budget, lease)
+        return _resume(database, name, spec, budget, lease), False
     except StudyNotFoundError:
         check_name(name)
         _check_distinct(database, name)
     from optuna.exceptions import DuplicatedStudyError
 
     database.check_optuna()
+    is_new = False
     with contextlib.suppress(DuplicatedStudyError):
         database.write(lambda connection: _create(connection, name, spec, code_version))
+        is_new = True
     try:
-        return _resume(database, name, spec, budget, lease)
+        return _resume(database, name, spec, budget, lease), is_new
     except StudyNotFoundError:
         raise StudyConflictError(
             f"{database.address} has an Optuna study {name} that hpo did not create; give another --name"

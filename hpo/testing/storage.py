@@ -19,7 +19,7 @@ from sqlalchemy.engine import URL
 
 from hpo.data.fold_scores import MOST_VALUES, FoldScores
 from hpo.errors import StorageError, StudyConflictError, StudyStoppedError
-from hpo.search.creation import create_or_open
+from hpo.search.creation import create_or_open, create_or_tell
 from hpo.search.database import schema
 from hpo.search.database.database import Database, open_database
 from hpo.search.queries.ledger import StudyLedger
@@ -117,15 +117,17 @@ class StorageConformance:
     def test_six_openers_may_make_the_tables_and_the_study_at_once(self, url: URL, name: str) -> None:
         barrier = threading.Barrier(6)
 
-        def make(trials: int) -> int:
+        def make(trials: int) -> tuple[int, bool]:
             barrier.wait()
             database = open_database(url, create=True)
-            study_id = create_or_open(database, name, make_spec(trials)).study_id
+            study, is_new = create_or_tell(database, name, make_spec(trials))
             database.close()
-            return study_id
+            return study.study_id, is_new
 
         with ThreadPoolExecutor(6) as pool:
-            assert len(set(pool.map(make, [4] * 6))) == 1
+            made = list(pool.map(make, [4] * 6))
+        assert len({study_id for study_id, _ in made}) == 1
+        assert sorted(is_new for _, is_new in made) == [False] * 5 + [True]
 
     def test_a_trial_whose_lease_ran_out_goes_to_the_next_under_its_own_number(
         self, database: Database, name: str

@@ -17,6 +17,7 @@ from hpo.launch.backends.nowhere import NoWorkers
 from hpo.launch.estimate import Estimate, least_trials
 from hpo.launch.session import launch
 from hpo.search.queries.status import read_status
+from hpo.search.queries.trials import read_trials
 from hpo.search.queue.workers import this_process
 from hpo.search.study import Study, open_named_study
 from hpo.search.worker.loop import run_worker
@@ -153,6 +154,18 @@ def test_a_study_of_days_that_somebody_declines_leaves_nothing_behind(tmp_path: 
     with pytest.raises(DeclinedError):
         launch(digits(5), request(storage, agrees=say_no), on=declining)
     assert open_named_study("s", storage).spec.budget.trials == 5
+
+
+def test_a_study_on_which_others_are_at_work_stays_when_it_is_declined(tmp_path: Path, declining: str) -> None:
+    storage = f"sqlite:///{tmp_path}/s.db"
+
+    def say_no_late(_hours: float) -> bool:
+        claimed(open_named_study("s", storage))
+        return False
+
+    with pytest.raises(DeclinedError):
+        launch(digits(5), request(storage, agrees=say_no_late), on=declining)
+    assert len(read_trials(open_named_study("s", storage))) == 1
 
 
 def test_nobody_is_asked_about_a_short_study_or_one_that_was_begun(tmp_path: Path, declining: str) -> None:

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL, Connection
 
 from hpo.errors import StudyConflictError, StudyNotFoundError, UsageError
-from hpo.search.admin.studies import delete_study, read_deletion, rename_study
+from hpo.search.admin.studies import delete_study, delete_unused, read_deletion, rename_study
 from hpo.search.creation import create_or_open
 from hpo.search.database import schema
 from hpo.search.database.database import Database, open_database
@@ -19,8 +19,10 @@ from hpo.search.database.optuna_mirror import optuna_tables
 from hpo.search.queries.ledger import StudyLedger, read_openings
 from hpo.search.queries.trials import read_curve, read_trials
 from hpo.search.queue.claiming import store_record
+from hpo.search.queue.workers import register_worker, this_process
 from hpo.search.strategy.sampler import suggest
 from hpo.search.study import Study, list_studies, open_study
+from hpo.study.plan import Plan
 from hpo.testing.trainer import make_record, make_spec
 from hpo.testing.trials import claimed, expire, trained
 from tests.search.planned import make_confirmation, make_plan
@@ -30,10 +32,14 @@ def _lived(database: Database, name: str, suffixes: Sequence[str] = ()) -> Study
     """A study of three trials, and studies of one trial that belong to it."""
     study = create_or_open(database, name, make_spec(9))
     trained(study)
-    plan = make_plan().model_copy(update={"search": name})
+    plan = _plan_of(name)
     for suffix in suffixes:
         trained(create_or_open(database, f"{name}{suffix}", make_confirmation(plan)), (0.8,))
     return study
+
+
+def _plan_of(name: str) -> Plan:
+    return make_plan().model_copy(update={"search": name})
 
 
 def _names(database: Database, start: str) -> set[str]:
@@ -61,6 +67,26 @@ def _rows(connection: Connection, study_id: int, trial_ids: Sequence[int]) -> di
 
 
 class TestDelete:
+    def test_a_study_that_nobody_has_used_goes_without_a_row(self, any_database: Database, name: str) -> None:
+        study = create_or_open(any_database, name, make_spec(9))
+        assert delete_unused(study)
+        assert delete_unused(study), "by somebody else meanwhile"
+        assert _names(any_database, name) == set()
+        with any_database.engine.connect() as connection:
+            assert _rows(connection, study.study_id, []) == {}
+
+    @pytest.mark.parametrize("use", ["a trial", "a worker", "a confirmation"])
+    def test_one_that_somebody_uses_stays(self, any_database: Database, name: str, use: str) -> None:
+        study = create_or_open(any_database, name, make_spec(9))
+        if use == "a trial":
+            claimed(study)
+        elif use == "a worker":
+            register_worker(study, this_process("w"))
+        else:
+            create_or_open(any_database, f"{name}-confirm", make_confirmation(_plan_of(name)))
+        assert not delete_unused(study)
+        assert name in _names(any_database, name)
+
     def test_no_row_is_left_in_any_table_but_the_log(self, any_database: Database, name: str) -> None:
         study = _lived(any_database, name)
         other = _lived(any_database, f"{name} 2")

@@ -16,7 +16,7 @@ from hpo.search.creation import MAX_NAME, check_printable
 from hpo.search.database import optuna_mirror, schema
 from hpo.search.database.database import Database
 from hpo.search.database.schema import AnyRow, RowValues, database_now
-from hpo.search.study import former_names, hpo_studies, planned_search, with_former_names
+from hpo.search.study import Study, former_names, hpo_studies, planned_search, with_former_names
 from hpo.study.spec import StudySpec
 from hpo.text import shell
 
@@ -103,6 +103,30 @@ def delete_study(
         return deletion
 
     return database.write(write)
+
+
+def delete_unused(study: Study) -> bool:
+    """Delete a study that nobody has used: it has no trial, no worker, no job, and none belongs to it.
+
+    Returns:
+        Whether it is gone.
+    """
+    database, traces = study.database, (schema.trials, schema.workers, schema.jobs)
+
+    def write(connection: Connection) -> bool:
+        try:
+            family = _family(database, connection, study.name, lock=True)
+        except StudyNotFoundError:
+            return True
+        of_it = [table.c.study_id == study.study_id for table in traces]
+        used = any(connection.scalar(sa.select(sa.func.count()).where(own)) for own in of_it)
+        if used or [row.study_id for row in family] != [study.study_id]:
+            return False
+        connection.execute(sa.delete(schema.studies).where(schema.studies.c.study_id == study.study_id))
+        optuna_mirror.delete_study(connection, study.study_id)
+        return True
+
+    return bool(database.write(write))
 
 
 def rename_study(database: Database, old: str, new: str) -> dict[str, str]:
