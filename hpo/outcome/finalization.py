@@ -182,8 +182,8 @@ def _train_lacking(
 ) -> list[Network]:
     """Have the networks that are not there yet trained by the workers of the study `name`, and return all there are."""
     have = {(network.entry, network.number) for network in networks}
-    lacking = {slot: one.name for slot, one in enumerate(wanted) if (one.entry, one.number) not in have}
-    planned = prepare_study(study, name, spec, lacking)
+    lacking = {slot: one for slot, one in enumerate(wanted) if (one.entry, one.number) not in have}
+    planned = prepare_study(study, name, spec, lacking, folder)
     try:
         train(planned.spec, planned.name)
     finally:

@@ -63,14 +63,17 @@ def _one_fold(scoring: Scoring) -> Scoring:
     return Scoring(rows="holdout", share=1 / scoring.folds, seed=scoring.seed, groups=scoring.groups)
 
 
-def prepare_study(search: Study, name: str, spec: StudySpec, missing: Mapping[int, str]) -> Study:
+def prepare_study(
+    search: Study, name: str, spec: StudySpec, missing: Mapping[int, WantedNetwork], folder: Path
+) -> Study:
     """Create the study `name` of final networks or continue it, so that workers can train the missing ones.
 
     A study of other networks of the same search, or of another results folder, gives way: what it has trained is in
     files, each of which says what network it is.
 
     Args:
-        missing: slot and name of each network that the results folder does not have, whatever the database says of it.
+        missing: by slot, each network that the results folder did not have, whatever the database says of it.
+        folder: of the results.
 
     Raises:
         StudyConflictError: if `name` is a study of something else.
@@ -91,9 +94,10 @@ def prepare_study(search: Study, name: str, spec: StudySpec, missing: Mapping[in
     study = create_or_open(search.database, name, spec, budget="keep", code_version=code_version()[0])
     _make_folder(study, left_by)
     ends = read_ends(study)
-    if again := [slot for slot in missing if slot in ends]:
+    # A worker writes the file before it says so: what has come since the folder was looked at is there by now.
+    if again := [slot for slot, one in missing.items() if slot in ends and not one.is_trained(folder)]:
         for slot in again:
-            _log.info(f"network {missing[slot]} is trained again: {_why(ends[slot])}")
+            _log.info(f"network {missing[slot].name} is trained again: {_why(ends[slot])}")
         reopen(study, again)
         ends = read_ends(study)
     # Networks beyond those that are wanted now have ended too, if more were wanted before.

@@ -138,12 +138,14 @@ class WantedNetwork:
 
     def is_trained(self, folder: Path) -> bool:
         """Return whether a results folder has the network: in place, or written by a worker and not yet in place."""
-        written = (_about(path, self.identity) for path in (self.path(folder), *self.unplaced(folder)))
+        # Its place once more at the end: a file may be put there after its place was looked at.
+        paths = (self.path(folder), *self.unplaced(folder), self.path(folder))
+        written = (_about(path, self.identity) for path in paths)
         return any(about is not None for about in written)
 
     def unplaced(self, folder: Path) -> list[Path]:
         """Return the files of the network that workers of any study have written, whole or not, newest token first."""
-        found = [path for path in (folder / UNDER_WAY).glob("*/*.safetensors") if _fence(path, self.name)]
+        found = [path for path in _listed(folder / UNDER_WAY, "*/*.safetensors") if _fence(path, self.name)]
         return sorted(found, key=lambda path: _fence(path, self.name), reverse=True)
 
 
@@ -209,7 +211,8 @@ def _put_in_place(wanted: WantedNetwork, folder: Path) -> dict[str, str] | None:
         except OSError as error:
             raise OutputError(f"{path} cannot be written ({error.strerror}); give another --results") from None
         return found
-    return None
+    # Another `hpo finalize` may have put it there since.
+    return _about(path, wanted.identity)
 
 
 def clean_up(wanted: Sequence[WantedNetwork], folder: Path) -> None:
@@ -217,14 +220,23 @@ def clean_up(wanted: Sequence[WantedNetwork], folder: Path) -> None:
     from hpo.training.loop.checkpoint import remove_checkpoints
 
     under_way = folder / UNDER_WAY
-    for study in (under_way, *under_way.glob("*/")):
+    for study in (under_way, *_listed(under_way, "*/")):
         for one in wanted:
             remove_checkpoints(study, one.checkpoint)
     for path in (path for one in wanted for path in one.unplaced(folder)):
         path.unlink(missing_ok=True)
-    for empty in (*under_way.glob("*/"), under_way):
+    for empty in (*_listed(under_way, "*/"), under_way):
         with suppress(OSError):
             empty.rmdir()
+
+
+def _listed(folder: Path, pattern: str) -> list[Path]:
+    """Return what matches below a folder, whose folders may be removed by another process while it is listed."""
+    while True:
+        try:
+            return list(folder.glob(pattern))
+        except FileNotFoundError:
+            continue
 
 
 def _about(path: Path, identity: str) -> dict[str, str] | None:

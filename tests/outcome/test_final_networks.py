@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import optuna
@@ -12,8 +12,9 @@ import pytest
 from hpo.control import Control
 from hpo.data.development import load_development
 from hpo.errors import DataError, OutputError, StudyConflictError, StudyStoppedError, UsageError
+from hpo.outcome import finalization, networks
 from hpo.outcome.network_training import trainer_of
-from hpo.outcome.networks import Entry, Protocol, collect, wanted_networks
+from hpo.outcome.networks import Entry, Network, Protocol, WantedNetwork, collect, wanted_networks
 from hpo.outcome.winner import choose_entries
 from hpo.search.admin.studies import delete_study, rename_study
 from hpo.search.database.database import Database
@@ -143,6 +144,64 @@ def test_a_worker_that_lost_its_lease_overwrites_nothing_of_its_successor(search
     finalizing(search, results, limit=0)()
     assert (results / "models" / "trial-3-0.safetensors").read_bytes() == successors["trial-3-0.f2.safetensors"]
     assert not (results / "under-way").exists()
+
+
+def test_networks_that_end_while_they_are_looked_for_are_not_trained_again(
+    search: Study, results: Path, monkeypatch: pytest.MonkeyPatch, log: list[str]
+) -> None:
+    finalizing(search, results, limit=0)()
+    looks: list[int] = []
+
+    def look_just_before_the_end(wanted: Sequence[WantedNetwork], folder: Path) -> list[Network]:
+        found = collect(wanted, folder)
+        if not looks:
+            work(search.database, "digits-final")
+        looks.append(len(found))
+        return found
+
+    monkeypatch.setattr(finalization, "collect", look_just_before_the_end)
+    assert finalizing(search, results, limit=0)().missing == 0
+    assert looks == [0, 3]
+    assert not any("again" in line for line in log)
+
+
+def test_a_network_that_another_process_puts_in_place_meanwhile_is_found(
+    search: Study, results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finalizing(search, results)()
+    development = load_development(search.spec.data, results)
+    (one, *_) = wanted_networks(
+        choose_entries(search, trial=3)[:1], Protocol("development", 2, 1, search.spec.search.seed), development
+    )
+    placed, away = one.path(results), results / "away"
+    placed.rename(away)
+
+    def look_and_lose(_one: WantedNetwork, _folder: Path) -> list[Path]:
+        if away.exists():
+            away.rename(placed)
+        return []
+
+    monkeypatch.setattr(WantedNetwork, "unplaced", look_and_lose)
+    assert [network.path for network in collect([one], results)] == [placed]
+    placed.rename(away)
+    assert one.is_trained(results)
+
+
+def test_a_folder_that_is_removed_while_it_is_listed_is_no_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "b.safetensors").touch()
+    look, looks = Path.glob, []
+
+    def look_too_late(folder: Path, pattern: str) -> Iterator[Path]:
+        looks.append(folder)
+        if len(looks) == 1:
+            raise FileNotFoundError
+        return look(folder, pattern)
+
+    monkeypatch.setattr(Path, "glob", look_too_late)
+    assert networks._listed(tmp_path, "*.safetensors") == [tmp_path / "b.safetensors"]
+    assert len(looks) == 2
 
 
 def test_a_network_whose_worker_died_before_it_said_so_is_kept(search: Study, results: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from hpo.errors import DataError, HpoError, OutputError, first_line
-from hpo.files import atomic_write
+from hpo.files import atomic_write, file_type
 from hpo.study.catalogue import Dataset, find_dataset, own_dataset
 from hpo.study.config import TrainConfig
 from hpo.study.own import OwnFile
@@ -114,8 +115,7 @@ def save_model(model: Model, path: Path) -> None:
 def load_model(path: Path) -> Model:
     """Load the model in a file. Raises DataError if it is missing, damaged or not hpo's."""
     try:
-        if not path.is_file():
-            path.open("rb").close()
+        if file_type(path) not in (None, stat.S_IFREG):
             raise DataError(f"{path} is not a file")
         with safe_open(path, framework="pt") as file:
             return _read_model(file)
