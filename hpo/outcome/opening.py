@@ -17,6 +17,8 @@ from hpo.outcome.networks import Entry, Network, Protocol
 from hpo.outcome.twins import find_twins
 from hpo.outcome.unseal import Ledger, TestSet, open_test_set
 from hpo.search.database.database import Database
+from hpo.search.database.errors import as_hpo_error
+from hpo.search.database.locks import exclusive
 from hpo.search.queries.ledger import Opening, StudyLedger, read_openings
 from hpo.search.study import Study
 from hpo.study.stored import JsonObject
@@ -66,19 +68,19 @@ def open_and_score(
     """
     dataset = study.spec.data
     configuration = _what_is_opened_for(dataset.name, entries, protocol, networks)
-    openings = read_openings(study.database, dataset.name)
-    again = next((one for one in openings if _same_networks(one.configuration, configuration)), None)
     data_md5 = next((network.record.provenance.data_md5 for network in networks if network.record is not None), "")
-    if again is None and not reopen:
-        earlier = earlier_access(study, data_folder, folder, data_md5)
-        if earlier:
+    # Of two that look at the log at once the second waits, and sees the access of the first.
+    with as_hpo_error(study.database.url), exclusive(study.database.engine, "test set"):
+        openings = read_openings(study.database, dataset.name)
+        again = next((one for one in openings if _same_networks(one.configuration, configuration)), None)
+        if again is None and not reopen and (earlier := earlier_access(study, data_folder, folder, data_md5)):
             raise UsageError(
                 f"{earlier}; another access weakens every result on it. To open it again, give the reason: --reopen "
                 '"why"; every report will show it'
             )
-    noted: Ledger = _Noted(study.database, data_folder, data_md5)
-    ledger = noted if again is None else _AlreadyWritten(again)
-    test = open_test_set(ledger, study.name, configuration, code_version, dataset, data_folder, reopen)
+        noted: Ledger = _Noted(study.database, data_folder, data_md5)
+        ledger = noted if again is None else _AlreadyWritten(again)
+        test = open_test_set(ledger, study.name, configuration, code_version, dataset, data_folder, reopen)
     scores = _scores(entries, networks, test, device)
     twins = find_twins(test, dataset, data_folder)
     result = FinalResult(

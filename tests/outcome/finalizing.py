@@ -17,11 +17,11 @@ from hpo.study.spec import StudySpec
 from hpo.testing.trainer import FakeTrainer, make_spec
 
 
-def searched(database: Database, *, references: bool = True) -> Study:
+def searched(database: Database, name: str = "digits", *, references: bool = True) -> Study:
     """A finished search of four trials, whose trial 3 is no baseline; networks are linear, for two epochs."""
     spec = make_spec(4, epochs=2, references=references)
     spec = spec.model_copy(update={"dataset": "digits", "fixed": {**spec.fixed, "network": "linear"}})
-    study = create_or_open(database, "digits", spec)
+    study = create_or_open(database, name, spec)
     run_worker(study, identity=this_process("w"), train=FakeTrainer(2))
     return study
 

@@ -2,32 +2,40 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from hpo.errors import UsageError
+from hpo.outcome import opening
 from hpo.outcome.access_log import NAME, access_key, accesses_elsewhere, note_access
 from hpo.outcome.final import store
 from hpo.outcome.opening import earlier_access
 from hpo.outcome.report.document import Notice, Table
 from hpo.outcome.report.result.sections import ledger
 from hpo.search.creation import create_or_open
+from hpo.search.database import schema
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import Database, open_database
 from hpo.search.queries.ledger import StudyLedger, read_openings
-from hpo.search.study import Study
+from hpo.search.study import Study, open_study
 from hpo.study.catalogue import find_dataset
 from hpo.testing.trainer import make_spec
 from tests.mention import unmentioned
 from tests.outcome import simulated
+from tests.outcome.finalizing import finalizing, searched
 from tests.outcome.pages import blocks
 from tests.outcome.test_final import opened, thin
+from tests.search.conftest import any_database, any_url, mysql, name, postgresql
 
-__all__ = ["thin"]
+__all__ = ["any_database", "any_url", "mysql", "name", "postgresql", "thin"]
 
 CONFIGURATION = {"dataset": "breast", "networks": {"trial 3 0": "abc"}, "entries": {"trial 3": "by hand"}}
 
@@ -135,3 +143,38 @@ def test_the_test_set_of_larger_images_is_that_of_the_small_ones(tmp_path: Path)
     note_access(tmp_path, CONFIGURATION, "", "elsewhere", "sqlite:///other.db", "abc", "")
     other = _database(tmp_path, "two")
     assert [one.study for one in accesses_elsewhere(other, "breast@224", tmp_path, None)] == ["elsewhere"]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("linear_network")
+def test_of_two_searches_that_are_finalized_at_once_one_opens_the_test_set(
+    any_database: Database, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with any_database.engine.begin() as connection:
+        connection.execute(sa.delete(schema.ledger))
+    names = [f"{name}-{number}" for number in (1, 2)]
+    for epochs, one in enumerate(names, start=1):
+        finalizing(searched(any_database, one), tmp_path / one, data_dir=tmp_path)(baseline_epochs=epochs)
+    meet, look = threading.Barrier(2), opening.earlier_access
+
+    def look_at_once(*arguments: Any) -> str:
+        found = look(*arguments)
+        with contextlib.suppress(threading.BrokenBarrierError):
+            meet.wait(1)
+        return found
+
+    monkeypatch.setattr(opening, "earlier_access", look_at_once)
+
+    def finalized(one: str) -> bool:
+        study = open_study(open_database(any_database.url, create=False), one)
+        try:
+            again = finalizing(study, tmp_path / one, data_dir=tmp_path)
+            return again(train_only=False, baseline_epochs=1 + names.index(one)).final is not None
+        except UsageError:
+            return False
+        finally:
+            study.database.close()
+
+    with ThreadPoolExecutor(2) as pool:
+        assert sorted(pool.map(finalized, names)) == [False, True]
+    assert len([one for one in read_openings(any_database, "digits") if one.study in names]) == 1
