@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -22,6 +26,8 @@ from hpo.launch.server.serve import (
     read_server,
     stop_server,
 )
+from hpo.search.queue.process_identity import start_time
+from tests.mention import unmentioned
 
 NFS_CACHE_SECONDS = 60.0
 """acregmax and acdirmax by default: nfs(5)."""
@@ -142,3 +148,60 @@ def test_whoever_asks_for_a_server_that_cannot_be_read_hears_so(folder: Path, as
     (folder / "server.json").mkdir()
     with pytest.raises(StorageError):
         ask(folder)
+
+
+@pytest.fixture
+def process() -> Iterator[subprocess.Popen[bytes]]:
+    """A process that runs until it is ended."""
+    with subprocess.Popen(["sleep", "3600"]) as running:
+        yield running
+        running.kill()
+
+
+def test_a_process_that_got_the_pid_of_a_server_that_was_killed_is_not_taken_for_it(
+    tmp_path: Path, process: subprocess.Popen[bytes]
+) -> None:
+    server = Server(socket.gethostname(), process.pid, 7, start_time(process.pid))
+    with pytest.raises(StorageError, match=str(process.pid)):
+        check_left(tmp_path, server)
+    killed = Server(socket.gethostname(), process.pid, 7, "long ago")
+    write(tmp_path, killed)
+    check_left(tmp_path, killed)
+    assert not stop_server(tmp_path)
+    assert process.poll() is None
+
+
+def test_a_server_that_an_earlier_version_wrote_down_is_found_by_its_pid(
+    tmp_path: Path, process: subprocess.Popen[bytes]
+) -> None:
+    (tmp_path / "server.json").write_text(json.dumps({"host": socket.gethostname(), "process": process.pid, "beat": 7}))
+    with pytest.raises(StorageError, match=str(process.pid)):
+        check_left(tmp_path, read_server(tmp_path))
+
+
+def test_a_server_that_ends_just_before_it_is_stopped_has_stopped(
+    tmp_path: Path, process: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kill = os.kill
+
+    def ended_before(number: int, _: int) -> None:
+        kill(number, signal.SIGKILL)
+        process.wait()
+        kill(number, 0)
+
+    write(tmp_path, Server(socket.gethostname(), process.pid, 7))
+    monkeypatch.setattr(os, "kill", ended_before)
+    assert stop_server(tmp_path)
+
+
+def test_a_server_of_another_user_is_reported(
+    tmp_path: Path, process: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: int) -> None:
+        raise PermissionError
+
+    write(tmp_path, Server(socket.gethostname(), process.pid, 7))
+    monkeypatch.setattr(os, "kill", refused)
+    with pytest.raises(StorageError) as caught:
+        stop_server(tmp_path)
+    assert unmentioned(caught.value, process.pid, tmp_path / "server.json") == []

@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from hpo.errors import OutputError, StorageError
@@ -48,11 +48,13 @@ STOP_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Server:
-    """The process that serves a folder, as written in it. beat: heartbeat counter."""
+    """The process that serves a folder, as written in it. beat: heartbeat counter; started: see `start_time`."""
 
     host: str
     process: int
     beat: int
+    started: str = ""
+    """Empty if it is unknown, as in files of earlier versions."""
 
 
 def serve(
@@ -139,17 +141,25 @@ def stop_server(folder: Path) -> bool:
     """Stop the server of a folder and wait for its end; return False if there is none.
 
     Raises:
-        StorageError: if it runs on another host, or does not end.
+        StorageError: if it runs on another host or as another user, or does not end.
     """
     folder = folder.absolute()
     found = read_server(folder)
-    if found is None or (found.host == _here() and start_time(found.process) is None):
+    if found is None or (found.host == _here() and not _runs(found)):
         return False
     if found.host != _here():
         raise StorageError(f"the database in {folder} is served by host {found.host}; stop it there")
-    os.kill(found.process, signal.SIGTERM)
+    try:
+        # It may have ended since.
+        with suppress(ProcessLookupError):
+            os.kill(found.process, signal.SIGTERM)
+    except PermissionError:
+        raise StorageError(
+            f"process {found.process}, the server of {folder}, belongs to another user; stop it as that user. If it "
+            f"is not hpo, the server has ended: remove {folder / 'server.json'}"
+        ) from None
     end = time.monotonic() + STOP_SECONDS
-    while start_time(found.process) is not None:
+    while _runs(found):
         if time.monotonic() > end:
             raise StorageError(
                 f"process {found.process}, the server of {folder}, has not ended in {STOP_SECONDS:.0f} s"
@@ -185,7 +195,7 @@ class Hold:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._mine = Server(_here(), os.getpid(), 0)
+        self._mine = _this_process()
         self._renewed = time.monotonic()
         self._taker: Server | None = None
 
@@ -197,7 +207,7 @@ class Hold:
             if found is not None and found != self._mine:
                 self._taker = found
                 return
-            ours = Server(self._mine.host, self._mine.process, self._mine.beat + 1)
+            ours = replace(self._mine, beat=self._mine.beat + 1)
             _write_server(self._folder, ours)
             self._mine, self._renewed = ours, time.monotonic()
 
@@ -230,7 +240,7 @@ def _the_only_one(folder: Path, *, take_over: bool) -> Iterator[Hold]:
         if found is None:
             # Of two that start at once, one finds the file of the other; this is atomic on NFS too.
             (folder / "server.json").touch(exist_ok=False)
-        _write_server(folder, Server(_here(), os.getpid(), 0))
+        _write_server(folder, _this_process())
     except FileExistsError:
         raise StorageError(
             f"another server of {folder} is starting; if none is, remove {folder / 'server.json'}"
@@ -262,7 +272,7 @@ def check_left(folder: Path, found: Server, *, take_over: bool = False) -> None:
         StorageError: if it still serves, or its state cannot be determined.
     """
     if found.host == _here():
-        if found.process != os.getpid() and start_time(found.process) is not None:
+        if found.process != os.getpid() and _runs(found):
             raise StorageError(
                 f"the database in {folder} is being served by process {found.process}; its address is in "
                 f"{folder / 'address'}, and `hpo db serve --stop {shlex.quote(str(folder))}` ends it"
@@ -293,6 +303,19 @@ def _write_server(folder: Path, server: Server) -> None:
 
 def _here() -> str:
     return socket.gethostname()
+
+
+def _this_process() -> Server:
+    return Server(_here(), os.getpid(), 0, start_time(os.getpid()) or "")
+
+
+def _runs(server: Server) -> bool:
+    """Return whether a server of this host runs: once it has ended, its PID may be another process's."""
+    started = start_time(server.process)
+    if started is None:
+        return False
+    # Two processes are told apart only where both start times are known.
+    return started == server.started or not (started and server.started)
 
 
 @contextmanager
