@@ -7,6 +7,8 @@ import os
 import signal
 import socket
 import subprocess
+import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,16 +20,20 @@ from hpo.launch.server import serve as serve_module
 from hpo.launch.server.serve import (
     BEAT_SECONDS,
     LOST_SECONDS,
+    READY,
     SILENT_SECONDS,
     FolderLostError,
     Hold,
     Server,
     check_left,
     read_server,
+    serve,
+    serve_in_background,
     stop_server,
 )
 from hpo.search.queue.process_identity import start_time
 from tests.mention import unmentioned
+from tests.wait import until
 
 NFS_CACHE_SECONDS = 60.0
 """acregmax and acdirmax by default: nfs(5)."""
@@ -69,8 +75,8 @@ def watch(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[
     def run(happens: Callable[[float], None]) -> float:
         clock = Clock(happens)
         monkeypatch.setattr(serve_module, "time", SimpleNamespace(sleep=clock.sleep, monotonic=clock.monotonic))
-        check_left(folder, ELSEWHERE, take_over=True)
-        return clock.now
+        with serve_module._the_only_one(folder, take_over=True):
+            return clock.now
 
     return run
 
@@ -114,6 +120,92 @@ def test_a_server_whose_heartbeats_cannot_be_written_ends_before_others_may_take
     with pytest.raises(FolderLostError):
         hold.check()
     assert LOST_SECONDS + BEAT_SECONDS + serve_module.STOP_SECONDS < SILENT_SECONDS
+
+
+def test_a_server_that_ends_leaves_one_alone_that_has_taken_its_folder_since_its_last_heartbeat(tmp_path: Path) -> None:
+    hold = Hold(tmp_path)
+    hold.claim(None)
+    write(tmp_path, ELSEWHERE)
+    hold.give_up()
+    assert read_server(tmp_path) == ELSEWHERE
+
+
+@pytest.mark.parametrize("left", [ELSEWHERE, Server(socket.gethostname(), 0, 7, "long ago")])
+def test_a_folder_that_another_takes_first_is_left_to_it(
+    folder: Path, left: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = Server("another", 1, 0)
+    write(folder, left)
+    monkeypatch.setattr(serve_module, "check_left", lambda *_, **__: write(folder, other))
+    with pytest.raises(StorageError) as caught:
+        serve(folder, take_over=True)
+    assert unmentioned(caught.value, other.host, folder / "address") == []
+    assert read_server(folder) == other
+    assert (folder / "data" / "postmaster.pid").exists()
+
+
+@pytest.mark.parametrize("left", [ELSEWHERE, None])
+def test_of_many_that_take_a_folder_at_once_one_serves_it(
+    folder: Path, left: Server | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many = 8
+    at_once, starting = threading.Barrier(many), threading.local()
+    serving: list[Path] = []
+    refused: list[StorageError] = []
+
+    def look(here: Path) -> Server | None:
+        if getattr(starting, "looks", False):
+            starting.looks = False
+            at_once.wait()
+            return left
+        return read_server(here)
+
+    def prepare(served: Path, **_: object) -> None:
+        serving.append(served)
+        until(lambda: len(serving) + len(refused) == many)
+        raise StorageError("over")
+
+    def start() -> None:
+        starting.looks = True
+        try:
+            serve(folder, take_over=True)
+        except StorageError as error:
+            refused.append(error)
+
+    if left is None:
+        (folder / "server.json").unlink()
+    monkeypatch.setattr(serve_module, "read_server", look)
+    monkeypatch.setattr(serve_module, "check_left", lambda *_, **__: None)
+    monkeypatch.setattr(serve_module, "prepare", prepare)
+    threads = [threading.Thread(target=start) for _ in range(many)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert serving == [folder]
+    assert sorted(path.name for path in folder.iterdir()) == ["data"]
+
+
+def test_a_claim_that_was_cut_off_is_reported_with_the_file_to_remove(folder: Path) -> None:
+    (folder / "server.claim").touch()
+    with pytest.raises(StorageError) as caught:
+        Hold(folder).claim(ELSEWHERE)
+    assert unmentioned(caught.value, folder / "server.claim") == []
+    assert read_server(folder) == ELSEWHERE
+
+
+def test_a_start_in_the_background_neither_reads_nor_changes_the_log_of_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, program = tmp_path / "database", tmp_path / "python"
+    # Its arguments are those of `python -m hpo db serve FOLDER`.
+    program.write_text(f'#!/bin/sh\necho "{READY}" >> "$5/serve.log"\necho refused\nexit 5\n')
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(program))
+    with pytest.raises(StorageError, match="refused"):
+        serve_in_background(folder, listen=None, port=None)
+    assert [path.name for path in folder.iterdir()] == ["serve.log"]
+    assert (folder / "serve.log").read_text() == f"{READY}\n"
 
 
 def test_a_sign_that_nfs_shows_late_is_in_time(folder: Path, watch: Watch) -> None:

@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -119,21 +120,25 @@ def serve_in_background(folder: Path, *, listen: str | None, port: int | None, t
     command += ["--take-over"] if take_over else []
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        log = (folder / "serve.log").open("w+")
+        # Not serve.log yet: that may be the log of a server that runs, whose READY is not this one's.
+        number, name = tempfile.mkstemp(prefix="serve.", suffix=".log", dir=folder)
     except OSError as error:
         raise OutputError(f"{folder} is not writable: {error.strerror}") from None
-    with log:
+    path = Path(name)
+    with os.fdopen(number, "w") as log:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd=folder.parent
         )
         end = time.monotonic() + START_SECONDS + SILENT_SECONDS + 10
         while process.poll() is None and time.monotonic() < end:
-            if READY in Path(log.name).read_text(errors="replace"):
+            if READY in path.read_text(errors="replace"):
+                path.replace(folder / "serve.log")
                 return process.pid
             time.sleep(0.1)
         if process.poll() is None:
             process.terminate()
-        text = Path(log.name).read_text(errors="replace").strip().removeprefix("hpo: ")
+        text = path.read_text(errors="replace").strip().removeprefix("hpo: ")
+        path.unlink()
     raise StorageError(f"the server in {folder} did not start: {text or 'no output'}")
 
 
@@ -199,6 +204,36 @@ class Hold:
         self._renewed = time.monotonic()
         self._taker: Server | None = None
 
+    def claim(self, found: Server | None) -> None:
+        """Write this process into the folder in place of `found`, a server that has ended, or of none.
+
+        Raises:
+            StorageError: if another process does that now or has done it since `found` was read.
+            OutputError: if the folder is not writable.
+        """
+        lock = self._folder / "server.claim"
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _create(lock)
+            try:
+                # An NFS client that has just changed a folder no longer answers from its cache of it.
+                now = read_server(self._folder)
+                if now is None:
+                    _create(self._folder / "server.json")
+                elif now != found:
+                    raise StorageError(
+                        f"process {now.process} of host {now.host} has just begun to serve {self._folder}; use its "
+                        f"address in {self._folder / 'address'}, or stop it there first"
+                    )
+                elif now.host != _here():
+                    # The other host can no longer remove it, and its PID may be in use on this host.
+                    (self._folder / "data" / "postmaster.pid").unlink(missing_ok=True)
+                _write_server(self._folder, self._mine)
+            finally:
+                lock.unlink(missing_ok=True)
+        except OSError as error:
+            raise OutputError(f"{self._folder} is not writable: {error.strerror}") from None
+
     def renew(self) -> None:
         """Write a heartbeat, unless another server has taken the folder; a failure is no error yet."""
         # A full disk or a temporary file-system outage must not end the heartbeats for good.
@@ -222,9 +257,11 @@ class Hold:
             )
 
     def give_up(self) -> None:
-        """Remove this process from the folder."""
-        if self._taker is None:
-            (self._folder / "server.json").unlink(missing_ok=True)
+        """Remove this process from the folder, if it is the one written there."""
+        # If that fails, the folder is left as after a crash.
+        with suppress(OSError, StorageError):
+            if read_server(self._folder) == self._mine:
+                (self._folder / "server.json").unlink()
 
 
 @contextmanager
@@ -235,18 +272,7 @@ def _the_only_one(folder: Path, *, take_over: bool) -> Iterator[Hold]:
         check_left(folder, found, take_over=take_over)
     over = threading.Event()
     hold = Hold(folder)
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if found is None:
-            # Of two that start at once, one finds the file of the other; this is atomic on NFS too.
-            (folder / "server.json").touch(exist_ok=False)
-        _write_server(folder, _this_process())
-    except FileExistsError:
-        raise StorageError(
-            f"another server of {folder} is starting; if none is, remove {folder / 'server.json'}"
-        ) from None
-    except OSError as error:
-        raise OutputError(f"{folder} is not writable: {error.strerror}") from None
+    hold.claim(found)
 
     def beat() -> None:
         while not over.wait(BEAT_SECONDS):
@@ -292,8 +318,16 @@ def check_left(folder: Path, found: Server, *, take_over: bool = False) -> None:
             return
         if now != found:
             raise StorageError(f"the database in {folder} is being served by host {found.host}; stop it there first")
-    # The other host can no longer remove it, and its PID may be in use on this host.
-    (folder / "data" / "postmaster.pid").unlink(missing_ok=True)
+
+
+def _create(path: Path) -> None:
+    """Create a file that only one of all processes can create, on NFS too."""
+    try:
+        path.touch(exist_ok=False)
+    except FileExistsError:
+        raise StorageError(
+            f"another server of {path.parent} is starting; if none is, on any host, remove {path}"
+        ) from None
 
 
 def _write_server(folder: Path, server: Server) -> None:
