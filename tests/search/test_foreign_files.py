@@ -132,18 +132,20 @@ def test_a_database_of_stock_optuna_is_no_foreign_one(tmp_path: Path) -> None:
     assert create_or_open(database, "study", make_spec(3)).name == "study"
 
 
+def close(database: Database, path: Path, elsewhere: Path, leaves_log: bool) -> None:
+    """Close a database; on request as a crash does, with its last changes in the write-ahead log only."""
+    names = (path.name, f"{path.name}-wal") if leaves_log else ()
+    for name in names:
+        shutil.copyfile(path.with_name(name), elsewhere / name)
+    database.close()
+    for name in names:
+        shutil.copyfile(elsewhere / name, path.with_name(name))
+
+
 @pytest.mark.parametrize("leaves_log", [False, True])
 def test_what_cannot_be_written_can_be_read(leaves_log: bool, closed: Path, tmp_path: Path) -> None:
     path = closed / "hpo.sqlite3"
-    database = studied(path)
-    if leaves_log:
-        # As after a crash: the last changes are in the write-ahead log only.
-        for name in ("hpo.sqlite3", "hpo.sqlite3-wal"):
-            shutil.copyfile(closed / name, tmp_path / name)
-        database.close()
-        for name in ("hpo.sqlite3", "hpo.sqlite3-wal"):
-            shutil.copyfile(tmp_path / name, closed / name)
-    database.close()
+    close(studied(path), path, tmp_path, leaves_log)
     copy = Path(tempfile.mkdtemp(prefix="hpo-test-copy-"))
     copy.chmod(0o777)
     with unwritable(closed):
@@ -158,6 +160,26 @@ def test_what_cannot_be_written_can_be_read(leaves_log: bool, closed: Path, tmp_
             create_or_open(looked, "study", make_spec(4))
         looked.close()
     shutil.rmtree(copy)
+
+
+@pytest.mark.parametrize("leaves_log", [False, True])
+def test_a_reader_that_may_not_write_sees_what_the_owner_writes_later(
+    leaves_log: bool, closed: Path, tmp_path: Path
+) -> None:
+    path = closed / "hpo.sqlite3"
+    close(studied(path), path, tmp_path, leaves_log)
+    with unwritable(closed):
+        looked = open_database(address(path), create=False)
+        study = open_study(looked, "study")
+        assert (read_status(study).finished, len(looked.optuna.get_all_trials(study.study_id))) == (3, 3)
+    for written in (closed, *closed.iterdir()):
+        written.chmod(0o755)
+    owner = open_database(address(path), create=False)
+    trained(create_or_open(owner, "study", make_spec(4)), (0.6,))
+    owner.close()
+    with unwritable(closed):
+        assert (read_status(study).finished, len(looked.optuna.get_all_trials(study.study_id))) == (4, 4)
+        looked.close()
 
 
 def test_a_reading_command_keeps_the_journal_of_a_backup(tmp_path: Path) -> None:

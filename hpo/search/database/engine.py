@@ -19,7 +19,7 @@ from sqlalchemy.engine import URL, Connection, Engine
 from hpo.errors import StorageError, first_line
 from hpo.search.database.errors import kind_by_code
 from hpo.search.database.refusal import sqlstate_of_refusal
-from hpo.search.database.sqlite import open_file, set_pragmas, use_write_ahead_log
+from hpo.search.database.sqlite import close_snapshot, open_file, set_pragmas, use_write_ahead_log
 
 DriverArguments = dict[str, str | int | float]
 """Arguments of a driver's `connect`, beside the address."""
@@ -70,6 +70,7 @@ def set_up_sqlite(engine: Engine) -> None:
     """Set the pragmas of each new connection, and make writing transactions take the write lock at their start."""
     sa.event.listen(engine, "do_connect", open_file)
     sa.event.listen(engine, "connect", set_pragmas)
+    sa.event.listen(engine, "checkin", close_snapshot)
     sa.event.listen(engine, "begin", _begin_sqlite)
 
 

@@ -1,7 +1,7 @@
 """Open SQLite files: with hpo's pragmas, and also where the file or its folder cannot be written.
 
 A command that only reads leaves a file as it is: the mode of its journal is set before the first write, not at opening.
-Files that cannot be written are read without SQLite's lock files.
+Files that cannot be written are read without SQLite's lock files, by a new connection for each transaction.
 """
 
 from __future__ import annotations
@@ -46,6 +46,15 @@ def open_file(_dialect: Any, _record: Any, arguments: Any, options: Any) -> sqli
     return connection
 
 
+def close_snapshot(connection: Any, record: Any) -> None:
+    """Close a connection that sees a file as it was at opening, once it is given back to the pool.
+
+    Whoever may write the file can begin to at any time; the next use opens it anew.
+    """
+    if connection is not None and is_read_only(connection):
+        record.invalidate()
+
+
 def use_write_ahead_log(connection: Connection) -> None:
     """Let readers and a writer of the file work side by side, from now on, if it can be written at all."""
     # The driver's own cursor: SQLAlchemy counts this as the beginning of a transaction otherwise.
@@ -82,7 +91,7 @@ def _open_to_read(path: Path, options: Any, refused: sqlite3.OperationalError) -
             return _copied(path, log, options)
     except OSError:
         raise refused from None
-    # No log, so the file is whole, and nobody on this host can be writing.
+    # No log, so the file is whole, and nobody on this host is writing now. See `close_snapshot` for later.
     connection: sqlite3.Connection = sqlite3.connect(f"file:{quote(str(path))}?immutable=1", uri=True, **options)
     connection.execute("PRAGMA query_only = ON")
     return connection
