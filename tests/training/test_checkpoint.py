@@ -71,6 +71,39 @@ def test_older_files_go_when_the_first_own_is_written_and_a_successors_never(tmp
     assert names(tmp_path) == ["trial-00006.f1.pt", "trial-00007.f4.pt"]
 
 
+def test_a_file_that_its_worker_replaces_while_its_successor_reads_it_is_read_whole(tmp_path: Path) -> None:
+    late = Checkpoint(tmp_path, 7, 1, "same")
+    save(late, 1.0)
+    found = Checkpoint(tmp_path, 7, 2, "same").load()
+    assert found is not None
+    state, folds = found
+    values = [state["value"]]
+    for fold in folds:
+        values.append(fold["weights"].unique().item())
+        save(late, 2.0)
+    assert values == [1.0] * 3
+    assert names(tmp_path) == ["trial-00007.f1.pt"]
+    assert load(Checkpoint(tmp_path, 7, 2, "same")) == 2.0
+
+
+def test_reading_a_file_in_part_leaves_nothing_beside_it(tmp_path: Path) -> None:
+    save(Checkpoint(tmp_path, 7, 1, "same"), 1.0)
+    found = Checkpoint(tmp_path, 7, 2, "same").load()
+    assert found is not None
+    assert next(found[1])["weights"].unique().item() == 1.0
+    del found
+    assert names(tmp_path) == ["trial-00007.f1.pt"]
+
+
+def test_a_file_is_read_where_it_can_have_no_second_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Path) -> None:
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr("hpo.training.loop.checkpoint.Path.hardlink_to", refuse)
+    save(Checkpoint(tmp_path, 7, 1, "same"), 1.0)
+    assert load(Checkpoint(tmp_path, 7, 2, "same")) == 1.0
+
+
 def test_a_file_of_another_identity_is_passed_over_and_logged(tmp_path: Path, log: list[str]) -> None:
     save(Checkpoint(tmp_path, 7, 2, "other"), 2.0)
     assert load(Checkpoint(tmp_path, 7, 3, "same")) is None

@@ -54,6 +54,8 @@ class Checkpoint:
     def __init__(self, folder: Path, trial: int, fence: int, identity: str, seconds: float = _DEFAULT_SECONDS) -> None:
         self.folder, self.trial, self.fence, self.identity, self.seconds = folder, trial, fence, identity, seconds
         self.path = folder / f"trial-{trial:05}.f{fence}.pt"
+        # Its name is that of a partial file, so that it goes with the trial if this process dies.
+        self._pinned = self.path.with_name(f"{self.path.name}.part")
         self.name = f"trial {trial}"
         self.cost = 0.0
         self._last = time.monotonic()
@@ -110,6 +112,8 @@ class Checkpoint:
             self.cost = self._last - start
         if not self._has_removed_older:
             _remove(self.folder, self.trial, lambda fence: fence < self.fence)
+            # Left if the folds were not read to their end.
+            self._unpin()
             self._has_removed_older = True
         return True
 
@@ -117,21 +121,23 @@ class Checkpoint:
         """Return the newest readable state of the trial and an iterator over its folds; None if there is none.
 
         A fold's tensors are memory-mapped until copied, and released when the next fold is requested. Files that are
-        damaged or of another identity are ignored and logged.
+        damaged or of another identity are ignored and logged. All is of one file, even if it is replaced meanwhile.
         """
         found = _files(self.folder, self.trial, lambda fence: fence <= self.fence)
         for _, path in sorted(found, reverse=True):
             if path.suffix != ".pt":
                 continue
+            pinned = self._pin(path)
             try:
-                content = _read(path)
+                content = _read(pinned)
             except Exception as error:
                 # Catch everything: whatever PyTorch raises for arbitrary bytes, the trial can restart.
                 _log.warning("%s: checkpoint %s cannot be read and is ignored: %s", self.name, path, first_line(error))
                 continue
             if content["identity"] == self.identity:
-                return content["trial"], _folds(path, len(content["folds"]))
+                return content["trial"], self._folds(pinned, len(content["folds"]))
             _log.warning("%s: checkpoint %s was made with other settings, data or code and is ignored", self.name, path)
+        self._unpin()
         return None
 
     def exists(self) -> bool:
@@ -141,6 +147,33 @@ class Checkpoint:
     def remove(self) -> None:
         """Remove every file of the trial, under every fencing token, partial files included."""
         remove_checkpoints(self.folder, self.trial)
+
+    def _folds(self, pinned: Path, count: int) -> Iterator[StateDict]:
+        try:
+            for number in range(count):
+                # Mapped again for each fold, so that at most one fold of the file counts as this process's memory.
+                content = torch.load(pinned, map_location="cpu", mmap=True, weights_only=True)
+                yield content["folds"][number]
+                del content
+        finally:
+            self._unpin()
+
+    def _pin(self, path: Path) -> Path:
+        """Return another name of a file, under which it stays if another file takes its place.
+
+        A worker that lost its lease, but not the disk, goes on replacing its file until it knows. Where the disk has no
+        hard links, the file is read under its own name.
+        """
+        self._unpin()
+        try:
+            self._pinned.hardlink_to(path)
+        except OSError:
+            return path
+        return self._pinned
+
+    def _unpin(self) -> None:
+        with contextlib.suppress(OSError):
+            self._pinned.unlink()
 
     def _log_once(self, error: BaseException) -> None:
         if not self._has_logged:
@@ -233,14 +266,6 @@ def _read(path: Path) -> StateDict:
     if content["format"] != _FORMAT:
         raise ValueError(f"its format is {content['format']}, not {_FORMAT}")
     return content
-
-
-def _folds(path: Path, count: int) -> Iterator[StateDict]:
-    for number in range(count):
-        # Mapped again for each fold, so that at most one fold of the file counts as this process's memory.
-        content = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
-        yield content["folds"][number]
-        del content
 
 
 def _cause_on_disk(error: BaseException) -> BaseException:
