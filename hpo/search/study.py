@@ -142,14 +142,20 @@ def open_study(database: Database, name: str, *, lease: float = LEASE_SECONDS) -
         return row
 
     row = database.read(find)
-    spec = _read_spec(name, row.spec, row.code_version)
+    spec = read_spec(name, row.spec, row.code_version)
     budget = spec.budget.model_copy(update={"trials": row.trials})
     spec = spec.model_copy(update={"budget": budget})
     before = former_names(row.former_names)
     return Study(database, row.study_id, name, spec, row.created_at, lease, before, row.fingerprint)
 
 
-def _read_spec(name: str, text: str, code_version: str) -> StudySpec:
+def read_spec(name: str, text: str, code_version: str) -> StudySpec:
+    """Parse the stored spec of the study `name`.
+
+    Raises:
+        UsageError: if a plug-in that it uses is missing.
+        StorageError: if it cannot be read.
+    """
     try:
         missing = unregistered(parse_object(text))
     except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from typing import Any
 
 import optuna
@@ -16,14 +17,18 @@ from hpo.search.creation import create_or_open
 from hpo.search.database import schema
 from hpo.search.database.database import Database
 from hpo.search.queries.trials import read_trials
+from hpo.search.queue.claiming import store_record
 from hpo.search.queue.workers import this_process
+from hpo.search.strategy.sampler import suggest
 from hpo.search.study import Study, open_study
 from hpo.search.worker.loop import run_worker
 from hpo.study.space import Choices, FloatRange, Range
 from hpo.study.spec import Scoring, StudySpec
 from hpo.study.widening import obstacles
-from hpo.testing.trainer import FakeTrainer, make_spec
+from hpo.testing.trainer import FakeTrainer, make_record, make_spec
+from hpo.testing.trials import claimed
 from tests.search.test_starts import STARTS
+from tests.wait import LIMIT
 
 WIDER: dict[str, Range] = {
     "learning_rate": FloatRange(low=1e-6, high=0.3, log=True),
@@ -40,6 +45,19 @@ def searched(database: Database, trials: int = 8, name: str = "s", **options: An
     study = create_or_open(database, name, make_spec(trials, references=True, **options))
     run_worker(study, identity=this_process("w"), train=FakeTrainer(study.spec.budget.epochs))
     return study
+
+
+def seen_by_others(database: Database, name: str) -> list[optuna.trial.FrozenTrial]:
+    """The trials of a study, read by Optuna alone."""
+    url = database.engine.url.render_as_string(hide_password=False)
+    return optuna.load_study(study_name=name, storage=url).trials
+
+
+def is_in_the_wider_space(trial: optuna.trial.FrozenTrial) -> bool:
+    """Whether Optuna has a trial's loss and learning rate in the distributions of `WIDER`."""
+    loss = optuna.distributions.CategoricalDistribution(WIDER["loss"].choices)
+    rate = optuna.distributions.FloatDistribution(1e-6, 0.3, log=True)
+    return (trial.distributions["loss"], trial.distributions["learning_rate"]) == (loss, rate)
 
 
 def test_old_trials_stay_as_they_are_and_new_ones_are_of_the_wider_space(any_database: Database, name: str) -> None:
@@ -62,13 +80,44 @@ def test_other_programs_see_old_and_new_trials_in_one_space(any_database: Databa
     study = searched(any_database, name=name)
     values = {row.number: row.params for row in read_trials(study) if row.params}
     widen(any_database, name, with_space(study.spec, **WIDER))
-    url = any_database.engine.url.render_as_string(hide_password=False)
-    trials = optuna.load_study(study_name=name, storage=url).trials
+    trials = seen_by_others(any_database, name)
     assert {trial.number: trial.params for trial in trials if trial.number in values} == values
-    for trial in trials:
-        assert trial.distributions["loss"] == optuna.distributions.CategoricalDistribution(WIDER["loss"].choices)
-        rate = trial.distributions["learning_rate"]
-        assert rate == optuna.distributions.FloatDistribution(1e-6, 0.3, log=True)
+    assert all(is_in_the_wider_space(trial) for trial in trials)
+
+
+def test_a_trial_sampled_before_is_stored_in_the_wider_space(any_database: Database, name: str) -> None:
+    study = create_or_open(any_database, name, make_spec())
+    held = claimed(study)
+    suggestion = suggest(study, held.number)
+    widen(any_database, name, with_space(study.spec, **WIDER))
+    assert store_record(held, make_record({}, suggestion.values), drawn=suggestion.drawn)
+    (trial,) = seen_by_others(any_database, name)
+    assert trial.params == suggestion.values
+    assert is_in_the_wider_space(trial)
+
+
+def test_a_trial_that_is_stored_at_the_moment_of_a_widening_is_in_the_wider_space(
+    any_database: Database, name: str
+) -> None:
+    study = create_or_open(any_database, name, make_spec())
+    held = claimed(study)
+    suggestion = suggest(study, held.number)
+    wide = with_space(study.spec, **WIDER)
+    widening = threading.Thread(target=widen, args=(any_database, name, wide))
+
+    def widen_now(*event: Any) -> None:
+        if "trial_params" in event[2] and widening.ident is None:
+            widening.start()
+            # It waits for the transaction that it is in the middle of; without a lock it would end before.
+            widening.join(0.5)
+
+    sa.event.listen(any_database.engine, "before_cursor_execute", widen_now)
+    assert store_record(held, make_record({}, suggestion.values), drawn=suggestion.drawn)
+    widening.join(LIMIT)
+    assert open_study(any_database, name).spec == wide
+    (trial,) = seen_by_others(any_database, name)
+    assert trial.params == suggestion.values
+    assert is_in_the_wider_space(trial)
 
 
 def test_a_worker_that_runs_goes_on_in_the_wider_space_from_its_next_trial(database: Database) -> None:

@@ -208,9 +208,7 @@ def widen_params(connection: Connection, study_id: int, name: str, distribution:
         {
             "trial_id": row.trial_id,
             "param_name": name,
-            "param_value": distribution.to_internal_repr(
-                json_to_distribution(row.distribution_json).to_external_repr(row.param_value)
-            ),
+            "param_value": _converted(row.param_value, json_to_distribution(row.distribution_json), distribution),
             "distribution_json": wide,
         }
         for row in connection.execute(query).all()
@@ -223,6 +221,19 @@ def widen_params(connection: Connection, study_id: int, name: str, distribution:
             ("trial_id", "param_name"),
             rows[first : first + _BATCH],
         )
+
+
+def widen_drawn(drawn: Drawn, distributions: Mapping[str, BaseDistribution]) -> Drawn:
+    """Give sampled parameters other distributions, which contain their values, as `widen_params` does."""
+    return {
+        name: (_converted(value, kind, distributions[name]), distributions[name])
+        for name, (value, kind) in drawn.items()
+    }
+
+
+def _converted(value: float, old: BaseDistribution, new: BaseDistribution) -> float:
+    """Convert the internal form of a value from one distribution to another."""
+    return new.to_internal_repr(old.to_external_repr(value))
 
 
 def write_report(connection: Connection, trial_id: int, step: int, value: float) -> None:

@@ -20,15 +20,15 @@ from sqlalchemy.engine import Connection
 
 from hpo.errors import StudyStoppedError
 from hpo.search.database import schema
-from hpo.search.database.optuna_mirror import Drawn, new_trial, write_params
+from hpo.search.database.optuna_mirror import Drawn, new_trial, widen_drawn, write_params
 from hpo.search.database.schema import AnyRow, RowValues, database_now
 from hpo.search.queue.lease import Claim, is_in_state, update_held
 from hpo.search.queue.process_identity import has_ended, visible_identity_prefix
 from hpo.search.queue.reporting import dropped, failed_by_death
 from hpo.search.queue.workers import StopRequest, read_stop_request, touch
 from hpo.search.strategy.racing import Elimination, race, read_results
-from hpo.search.strategy.sampler import planned_template, start_template
-from hpo.search.study import Study
+from hpo.search.strategy.sampler import distribution, planned_template, start_template
+from hpo.search.study import Study, read_spec
 from hpo.study.planned import planned_trial, start_at
 from hpo.study.record import TrialRecord
 
@@ -131,17 +131,35 @@ def store_record(held: Claim, record: TrialRecord, checkpoint: str | None = None
     """Store the record of the trial and the location of its checkpoints; return False if the lease was lost.
 
     Args:
-        drawn: sampled parameters of a new trial, for Optuna's tables.
+        drawn: sampled parameters of a new trial, for Optuna's tables; stored under the distributions of the study as it
+            is now, which may have been widened since they were sampled.
+
+    Raises:
+        UsageError, StorageError: if the space that it was widened to cannot be read here.
     """
     values = {"record": record.to_json(), "checkpoint": checkpoint}
 
     def write(connection: Connection) -> bool:
+        # First, as every claim does: this locks the study.
+        params = _in_stored_space(held.study, connection, drawn) if drawn else {}
         if not update_held(connection, held, values):
             return False
-        write_params(connection, held.trial_id, drawn or {})
+        write_params(connection, held.trial_id, params)
         return True
 
     return held.study.write(write)
+
+
+def _in_stored_space(study: Study, connection: Connection, drawn: Drawn) -> Drawn:
+    """Return sampled parameters under the distributions of the stored spec, which is not widened before the commit."""
+    columns = schema.studies.c
+    query = sa.select(columns.spec, columns.fingerprint, columns.code_version).where(*study.is_there())
+    # A shared lock: workers that store their parameters wait for a widening, not for each other.
+    row = connection.execute(query.with_for_update(read=True, key_share=True)).one_or_none()
+    if row is None or row.fingerprint == study.fingerprint:
+        return drawn
+    space = read_spec(study.name, row.spec, row.code_version).space
+    return widen_drawn(drawn, {name: distribution(space[name]) for name in drawn})
 
 
 def _claim(study: Study, worker: str, token: str, connection: Connection, *, again: bool) -> Claim | NothingToClaim:
