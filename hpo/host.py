@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from pathlib import Path
 
 
 def affinity_cores() -> int:
@@ -16,3 +17,14 @@ def installed_memory() -> int | None:
     with contextlib.suppress(AttributeError, OSError, ValueError):
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return None
+
+
+def pass_on_niceness() -> None:
+    """Give the session that this process leads its own niceness, so that `nice` counts beside other sessions.
+
+    Linux shares the cores out among sessions first (sched_autogroup in sched(7)); a niceness counts within one only. A
+    process that leads no session, such as one in a shell's, changes nothing for the others in it.
+    """
+    if os.getsid(0) == os.getpid() and (niceness := os.nice(0)):
+        with contextlib.suppress(OSError):
+            Path("/proc/self/autogroup").write_text(str(niceness))

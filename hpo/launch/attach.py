@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from hpo.control import Stop, StopReason, StopWatch
 from hpo.data.folder import data_folder
+from hpo.host import pass_on_niceness
 from hpo.launch.allocation import Allocation, current_allocation
 from hpo.launch.backends.local import checkpoint_folder
 from hpo.launch.failed import check_failed
@@ -83,6 +84,7 @@ def attach(
         StudyStoppedError: if too many trials failed; without a `parent`, which says so itself, if all of them did.
         StudyNotFoundError, StorageError, DataError, DeviceError.
     """
+    pass_on_niceness()
     allocation = current_allocation()
     set_up_process(threads or (max(1, usable_cores() // sharing) if sharing > 1 else None))
     limit_memory(choose_device(device), sharing)
