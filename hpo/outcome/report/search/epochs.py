@@ -40,8 +40,9 @@ class Enough:
         return (
             f"After {self.epochs} of {self.of} epochs the {self.trials} trials that were trained to the end were "
             f"{self.loss:.3f} below their last AUC on average, and in nearly the same order (rank correlation "
-            f"{self.agreement:.2f}). A new study with `--set budget.epochs={self.epochs}` would have more trials for "
-            "the same cost; its learning rates would fall sooner, and settings that learn slowly would lose."
+            f"{self.agreement:.2f}). A next study might do with `--set budget.epochs={self.epochs}`, and try more for "
+            "the same cost; but its learning rates would fall sooner, and what learns slowly, as with strong "
+            "augmentation, would lose: train the best trial that long first."
         )
 
 
