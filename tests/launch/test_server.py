@@ -20,10 +20,12 @@ import pytest
 import sqlalchemy as sa
 
 from hpo.errors import OutputError, StorageError, UsageError
+from hpo.launch.server import hold as hold_module
 from hpo.launch.server import serve as serve_module
 from hpo.launch.server.cluster import Cluster, last_lines
+from hpo.launch.server.hold import Server, read_server
 from hpo.launch.server.left_behind import end_left_behind
-from hpo.launch.server.serve import Server, read_server, serve, stop_server
+from hpo.launch.server.serve import serve, stop_server
 from hpo.search.creation import create_or_open
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import open_database
@@ -195,7 +197,7 @@ def test_a_folder_that_another_host_serves_is_refused(made: Path) -> None:
 
 
 def test_a_folder_whose_host_has_died_is_taken_over(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(serve_module, "SILENT_SECONDS", 0.4)
+    monkeypatch.setattr(hold_module, "SILENT_SECONDS", 0.4)
     (made / "server.json").write_text(json.dumps({"host": "died", "process": 1, "beat": 7}))
     # What its server leaves behind, with a process number that is in use here.
     (made / "data" / "postmaster.pid").write_text(f"{os.getpid()}\n{made}/data\n1\n1\n\n*\n0 0\nready   \n")

@@ -16,21 +16,19 @@ from types import SimpleNamespace
 import pytest
 
 from hpo.errors import StorageError
+from hpo.launch.server import hold as hold_module
 from hpo.launch.server import serve as serve_module
-from hpo.launch.server.serve import (
+from hpo.launch.server.hold import (
     BEAT_SECONDS,
     LOST_SECONDS,
-    READY,
     SILENT_SECONDS,
     FolderLostError,
     Hold,
     Server,
     check_left,
     read_server,
-    serve,
-    serve_in_background,
-    stop_server,
 )
+from hpo.launch.server.serve import READY, serve, serve_in_background, stop_server
 from hpo.search.queue.process_identity import start_time
 from tests.mention import unmentioned
 from tests.wait import until
@@ -74,8 +72,8 @@ def watch(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[
 
     def run(happens: Callable[[float], None]) -> float:
         clock = Clock(happens)
-        monkeypatch.setattr(serve_module, "time", SimpleNamespace(sleep=clock.sleep, monotonic=clock.monotonic))
-        with serve_module._the_only_one(folder, take_over=True):
+        monkeypatch.setattr(hold_module, "time", SimpleNamespace(sleep=clock.sleep, monotonic=clock.monotonic))
+        with hold_module.the_only_one(folder, take_over=True):
             return clock.now
 
     return run
@@ -111,7 +109,7 @@ def test_a_server_whose_heartbeats_cannot_be_written_ends_before_others_may_take
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = Clock(lambda _: None)
-    monkeypatch.setattr(serve_module, "time", SimpleNamespace(sleep=clock.sleep, monotonic=clock.monotonic))
+    monkeypatch.setattr(hold_module, "time", SimpleNamespace(sleep=clock.sleep, monotonic=clock.monotonic))
     hold = Hold(tmp_path / "not there")
     clock.sleep(LOST_SECONDS - 1)
     hold.renew()
@@ -136,7 +134,7 @@ def test_a_folder_that_another_takes_first_is_left_to_it(
 ) -> None:
     other = Server("another", 1, 0)
     write(folder, left)
-    monkeypatch.setattr(serve_module, "check_left", lambda *_, **__: write(folder, other))
+    monkeypatch.setattr(hold_module, "check_left", lambda *_, **__: write(folder, other))
     with pytest.raises(StorageError) as caught:
         serve(folder, take_over=True)
     assert unmentioned(caught.value, other.host, folder / "address") == []
@@ -174,8 +172,8 @@ def test_of_many_that_take_a_folder_at_once_one_serves_it(
 
     if left is None:
         (folder / "server.json").unlink()
-    monkeypatch.setattr(serve_module, "read_server", look)
-    monkeypatch.setattr(serve_module, "check_left", lambda *_, **__: None)
+    monkeypatch.setattr(hold_module, "read_server", look)
+    monkeypatch.setattr(hold_module, "check_left", lambda *_, **__: None)
     monkeypatch.setattr(serve_module, "prepare", prepare)
     threads = [threading.Thread(target=start) for _ in range(many)]
     for thread in threads:
