@@ -89,7 +89,7 @@ def fetch(
     part = target.with_name(f"{target.name}.part")
     with _locked(part) as file:
         if has_right_checksum(dataset, target):
-            part.unlink()
+            part.unlink(missing_ok=True)
             return target
         if problem := unreachable(address, _CONNECT_S, _SLOW_S, lambda: _log.info(f"no answer yet. {by_hand}")):
             raise DataError(f"{address} cannot be reached ({problem}). {by_hand}")
@@ -100,7 +100,7 @@ def fetch(
             _transfer(address, file, part, progress, pauses)
         found = _checksum(file)
         if found != dataset.md5:
-            part.unlink()
+            part.unlink(missing_ok=True)
             problem = f"MD5 of its {file.tell():,} bytes is {found}, not {dataset.md5}"
             raise DataError(f"{address} is not {dataset.file_name}: {problem}; nothing was kept. {by_hand}")
         with _as_output_error(target):
@@ -240,7 +240,7 @@ def _locked(part: Path) -> Iterator[FileIO]:
                 yield file
             finally:
                 if _is_at(file, part) and os.fstat(file.fileno()).st_size == 0:
-                    part.unlink()
+                    part.unlink(missing_ok=True)
             return
 
 

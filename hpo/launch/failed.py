@@ -22,7 +22,10 @@ def check_failed(study: Study, status: StudyStatus, log_dir: Path | None = None)
     """
     if not status.failed:
         return ""
-    first = next(row for row in read_trials(study) if row.state == "failed")
+    first = next((row for row in read_trials(study) if row.state == "failed"), None)
+    if first is None:
+        # Opened again, or the study deleted, since its state was read.
+        return ""
     log = None if log_dir is None else log_dir / f"{first.worker}.log"
     where = f"; its log is {log}" if log is not None and log.exists() else ""
     look = f"hpo trials {shell(study.name)}"

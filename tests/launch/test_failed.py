@@ -7,13 +7,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from hpo.errors import StudyStoppedError
 from hpo.launch import attach as attach_module
 from hpo.launch.attach import attach
 from hpo.launch.backends.base import BACKENDS, LaunchRequest, Submission
 from hpo.launch.backends.nowhere import NoWorkers
+from hpo.launch.failed import check_failed
 from hpo.launch.session import launch
+from hpo.search.database import schema
+from hpo.search.queries.status import read_status
+from hpo.search.queries.trials import read_trials
 from hpo.search.queue.workers import this_process
 from hpo.search.study import Study, open_named_study
 from hpo.search.worker.loop import run_worker
@@ -81,6 +86,17 @@ def test_a_launch_of_which_some_trials_failed_ends_well_and_tells_the_first(
     log.clear()
     launched(digits(6), the_adam_ones)
     assert any("diverged" in line for line in log)
+
+
+def test_a_failed_trial_that_was_opened_again_since_is_not_told(launched: Callable[[StudySpec, Fails], Study]) -> None:
+    study = launched(digits(6), the_adam_ones)
+    status = read_status(study)
+    assert "diverged" in check_failed(study, status)
+    failed = [row.number for row in read_trials(study) if row.state == "failed"]
+    assert len(failed) == status.failed > 0
+    with study.database.engine.begin() as connection:
+        connection.execute(sa.update(schema.trials).values(state="finished", outcome="complete"))
+    assert check_failed(study, status) == ""
 
 
 def test_a_launch_without_failures_tells_of_none(launched: Callable[[StudySpec, Fails], Study], log: list[str]) -> None:

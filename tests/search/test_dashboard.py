@@ -19,8 +19,9 @@ import sqlalchemy as sa
 from optuna_dashboard import wsgi
 
 from hpo.errors import UsageError
-from hpo.search.admin.studies import delete_study
+from hpo.search.admin.studies import delete_study, rename_study
 from hpo.search.creation import create_or_open
+from hpo.search.dashboard import actions
 from hpo.search.dashboard.actions import DONE, REFUSED
 from hpo.search.dashboard.app import DETAIL, PAGE
 from hpo.search.dashboard.guard import ALIVE, Guard, own_names
@@ -197,6 +198,18 @@ class TestChanges:
             assert f"{study.name} new" in note
         renamed = open_study(study.database, f"{study.name} new")
         assert [row.auc for row in read_trials(renamed)] == [row.auc for row in before]
+
+    def test_a_study_that_is_deleted_while_it_is_renamed_is_not_found(
+        self, small: Study, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def rename_and_lose(database: Database, old: str, new: str) -> None:
+            rename_study(database, old, new)
+            delete_study(database, new)
+
+        monkeypatch.setattr(actions, "rename_study", rename_and_lose)
+        with dashboard(small.database) as client:
+            answer = client.ask("POST", f"/api/studies/{small.study_id}/rename", {"study_name": "new"})
+        assert answer.status == 404
 
     def test_a_name_that_is_taken_or_not_allowed_is_refused(self, small: Study) -> None:
         create_or_open(small.database, "taken", make_spec(2))

@@ -112,7 +112,10 @@ class Actions:
         rename_study(self._database, old, new)
         bottle.response.status = 201
         studies = self._stock["GET", "/api/studies"]()["study_summaries"]
-        return next(study for study in studies if study["study_id"] == study_id)
+        renamed: Answer | None = next((study for study in studies if study["study_id"] == study_id), None)
+        if renamed is None:
+            raise Refusal(404, "the study was deleted after it was renamed")
+        return renamed
 
     def _delete(self, study_id: int) -> Answer:
         name = find_name(self._database, study_id)
