@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
+from scipy.stats import ConstantInputWarning, spearmanr
 
 from hpo.training.report import EpochReport
 
@@ -69,6 +70,7 @@ def enough_epochs(curves: Sequence[Sequence[EpochReport]], epochs: int) -> Enoug
 
 def _rank_correlations(aucs: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return Spearman's correlation of each epoch with the last, (epochs,); 0 where all trials are equal."""
-    ranks = rankdata(aucs, axis=0) - (len(aucs) + 1) / 2
-    scale = np.sqrt((ranks**2).sum(axis=0) * (ranks[:, -1] ** 2).sum())
-    return np.asarray((ranks * ranks[:, -1:]).sum(axis=0) / np.where(scale > 0, scale, 1.0))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConstantInputWarning)
+        found = [spearmanr(after_one, aucs[:, -1]).statistic for after_one in aucs.T]
+    return np.nan_to_num(np.array(found, dtype=np.float64))
