@@ -57,6 +57,8 @@ def create_study(
 ) -> Study:
     """Create a study, or open it if it exists with the same spec.
 
+    No data are read: `launch` with `on="none"` creates a study once its data have been found fit for it.
+
     Args:
         spec: from `load_spec`, or what `load_spec` takes.
         storage: address of the database, `sqlite:///FILE` or of a PostgreSQL or MySQL server; None for $HPO_STORAGE,

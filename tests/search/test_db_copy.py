@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import sqlite3
@@ -15,6 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL
 
 from hpo.errors import OutputError, StorageError, StudyConflictError
+from hpo.search.admin import copy
 from hpo.search.admin.backup import backup, restore
 from hpo.search.admin.copy import copy_study
 from hpo.search.creation import create_or_open
@@ -23,6 +25,7 @@ from hpo.search.database.address import resolve_address
 from hpo.search.database.database import Database, open_database
 from hpo.search.database.optuna_mirror import optuna_tables
 from hpo.search.database.optuna_storage import plain_storage
+from hpo.search.database.schema import RowValues
 from hpo.search.queries.ledger import StudyLedger
 from hpo.search.queries.status import read_status
 from hpo.search.queries.trials import read_best, read_curve, read_record, read_trials
@@ -32,7 +35,7 @@ from hpo.search.study import Study, list_studies, open_study
 from hpo.testing.trainer import make_report, make_spec
 from hpo.testing.trials import claimed, ended, trained
 from tests.mention import unmentioned
-from tests.search.conftest import throw_away
+from tests.search.conftest import SERVERS, throw_away
 
 BACKENDS = ("sqlite", "postgresql", "mysql")
 PAIRS = [
@@ -158,6 +161,26 @@ def test_a_name_that_is_taken_is_reported_and_nothing_is_written(database: Datab
     assert _counts(other) == before
     copy_study(study, other, "second")
     assert [row.name for row in list_studies(other)] == ["study", "second"]
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_a_name_that_is_taken_while_a_study_is_copied_is_reported(
+    server: str, database: Database, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study, name = _lived(database), request.node.name
+    target = open_database(request.getfixturevalue(server), create=True)
+    insert = copy._Copy._insert_one
+
+    def insert_late(copying: copy._Copy, table: sa.Table, values: RowValues) -> int:
+        monkeypatch.undo()
+        create_or_open(target, name, make_spec(1))
+        return insert(copying, table, values)
+
+    monkeypatch.setattr(copy._Copy, "_insert_one", insert_late)
+    with contextlib.closing(target):
+        with pytest.raises(StudyConflictError, match="another --name"):
+            copy_study(study, target, name)
+        assert read_status(open_study(target, name)).budget == 1
 
 
 def test_a_study_can_be_copied_beside_itself(database: Database) -> None:

@@ -44,6 +44,10 @@ def copy_study(study: Study, target: Database, name: str, progress: Progress = l
         return _Copy(study, name, reading, writing, progress).run(target)
 
 
+def _conflict(target: Database, name: str) -> StudyConflictError:
+    return StudyConflictError(f"{target.address} has a study {shell(name)}; give another --name")
+
+
 class _Copy:
     """One copy, within one transaction on each database."""
 
@@ -59,8 +63,12 @@ class _Copy:
         # Not every server tells all names apart.
         taken = self._writing.scalar(sa.select(studies.c.study_name).where(studies.c.study_name == self._name).limit(1))
         if taken is not None:
-            raise StudyConflictError(f"{target.address} has a study {shell(taken)}; give another --name")
-        self._study_id = self._insert_one(studies, {"study_name": self._name})
+            raise _conflict(target, taken)
+        try:
+            self._study_id = self._insert_one(studies, {"study_name": self._name})
+        except sa.exc.IntegrityError as error:
+            # Another copy, or a launch, has taken the name since.
+            raise _conflict(target, self._name) from error
         for table in _OF_STUDY:
             self._rows(self._theirs[table], {"study_id": self._study_id}, self._theirs[table].c.study_id)
         if self._name != self._study.name:
