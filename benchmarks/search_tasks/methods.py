@@ -17,6 +17,7 @@ from hpo.search.strategy.common_rung import RUNG_AUCS, ListedTrials
 from hpo.search.strategy.pruner import Reached, Rung, make_pruner
 from hpo.search.strategy.racing import race
 from hpo.search.strategy.sampler import make_sampler
+from hpo.search.strategy.samplers import good_trials, tpe
 from hpo.search.strategy.seeds import trial_seed
 from hpo.search.strategy.smoothing import smooth
 from hpo.study.config import TrainConfig
@@ -211,6 +212,27 @@ def hpo_folds_smoothed(seed: int) -> OnOptuna:
     return hpo(seed, rungs="folds", smooths=True)
 
 
+def hpo_tpe(seed: int, **changed: Any) -> OnOptuna:
+    """hpo with other arguments of its TPE."""
+    spec = spec_of(seed)
+    return OnOptuna(spec, lambda number: tpe(spec.search, trial_seed(seed, number, "sampler"), **changed))
+
+
+def hpo_top_8(seed: int) -> OnOptuna:
+    """hpo whose TPE takes 8 % of the trials for good ones, not 15 %."""
+    return hpo_tpe(seed, gamma=good_trials(0.08))
+
+
+def hpo_liar(seed: int) -> OnOptuna:
+    """hpo whose TPE takes trials under way for bad ones, so that workers keep away from each other."""
+    return hpo_tpe(seed, constant_liar=True)
+
+
+def hpo_128(seed: int) -> OnOptuna:
+    """hpo whose TPE proposes the best of 128 candidates, not of 24."""
+    return hpo_tpe(seed, n_ei_candidates=128)
+
+
 def hpo_confirmed(seed: int) -> OnOptuna:
     """hpo as it is, whose confirmation is paid from the same budget.
 
@@ -253,6 +275,9 @@ def _optuna_tpe(spec: StudySpec, **options: Any) -> OnOptuna:
 METHODS: dict[str, Callable[[int], OnOptuna]] = {
     "hpo": hpo,
     "hpo, confirmed": hpo_confirmed,
+    "hpo, top 8 %": hpo_top_8,
+    "hpo, liar": hpo_liar,
+    "hpo, 128 candidates": hpo_128,
     "hpo, smoothed": hpo_smoothed,
     "hpo, one fold first": hpo_folds,
     "hpo, one fold first, smoothed": hpo_folds_smoothed,

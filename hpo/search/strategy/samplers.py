@@ -24,22 +24,32 @@ _GOOD_SHARE = 0.15
 """Share of the trials that TPE models as good ones; as in BOHB (Falkner et al. 2018)."""
 
 
-def tpe(search: Search, seed: int) -> BaseSampler:
-    """Make Optuna's tree-structured Parzen estimator, multivariate and conditional, which compares at a common rung."""
+def tpe(search: Search, seed: int, **changed: Any) -> BaseSampler:
+    """Make Optuna's tree-structured Parzen estimator, multivariate and conditional, which compares at a common rung.
+
+    Args:
+        changed: arguments of `optuna.samplers.TPESampler` in place of those here, for benchmarks.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         # `gamma` is deprecated, without a replacement, until Optuna 6.
         warnings.simplefilter("ignore", FutureWarning)
         # `group` models each set of settings that occur together by one joint density; without it, a conditional
         # setting would keep the others from being modelled jointly.
-        inner = optuna.samplers.TPESampler(
-            seed=seed,
-            n_startup_trials=search.startup_trials,
-            multivariate=True,
-            group=True,
-            gamma=lambda count: max(1, math.ceil(_GOOD_SHARE * count)),
-        )
+        arguments = {
+            "seed": seed,
+            "n_startup_trials": search.startup_trials,
+            "multivariate": True,
+            "group": True,
+            "gamma": good_trials(_GOOD_SHARE),
+        }
+        inner = optuna.samplers.TPESampler(**{**arguments, **changed})
     return AtCommonRung(inner)
+
+
+def good_trials(share: float) -> Callable[[int], int]:
+    """Return how many of a number of trials TPE is to model as good ones: this share, rounded up, and at least one."""
+    return lambda count: max(1, math.ceil(share * count))
 
 
 def random(search: Search, seed: int) -> BaseSampler:  # noqa: ARG001
