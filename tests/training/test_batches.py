@@ -35,6 +35,16 @@ def test_a_fixed_share_holds_in_every_batch(share: float, size: int, expected: i
     assert set(positives) == {expected}
 
 
+def test_with_ghost_batches_a_fixed_share_is_in_random_order() -> None:
+    settings = {"batching": "fixed_share", "positive_share": 0.5, "batch_size": 32}
+    plain, mixed = draw(**settings), draw(**settings, ghost_batch=16)
+    assert torch.equal(plain.sort().values[0], mixed.sort().values[0])
+    positives = np.isin(mixed.numpy(), ROWS[LABELS[:, 0] == 1])
+    assert set(positives.sum(axis=1)) == {16}
+    # BatchNorm normalises each half by itself; of one class alone nothing would be left of what tells the two apart.
+    assert all(0 < half.sum() < 16 for batch in positives for half in (batch[:16], batch[16:]))
+
+
 def test_a_fixed_share_cycles_each_class() -> None:
     batches = draw(steps=20, batching="fixed_share", positive_share=0.5, batch_size=10)
     rows, counts = np.unique(batches.numpy(), return_counts=True)

@@ -21,7 +21,8 @@ def epoch_batches(
 
     B is `batch_size`, or n if that is less, so that BatchNorm never gets a last batch of one sample. Samples are
     shuffled and none repeats before all were drawn. With `fixed_share` this holds for each class, and each batch has
-    round(positive_share * B) positives, clipped to [1, B - 1].
+    round(positive_share * B) positives, clipped to [1, B - 1]. They come before the negatives; with `ghost_batch` both
+    are in random order.
 
     Args:
         rows: (n,) sample numbers to train on.
@@ -44,7 +45,11 @@ def epoch_batches(
     count = min(max(round(config.positive_share * size), 1), size - 1)
     positives = _cycle(rows[is_positive], steps * count, random).view(steps, count)
     negatives = _cycle(rows[~is_positive], steps * (size - count), random).view(steps, size - count)
-    return torch.cat([positives, negatives], dim=1)
+    batches = torch.cat([positives, negatives], dim=1)
+    if not config.ghost_batch:
+        return batches
+    # BatchNorm over parts of a batch would otherwise normalise each class by itself.
+    return batches.gather(1, torch.rand(batches.shape, generator=random).argsort(dim=1))
 
 
 def _cycle(rows: NDArray[np.int64], count: int, random: torch.Generator) -> Tensor:
