@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from hpo.data.development import Development
 from hpo.statistics.auc import auc
@@ -52,6 +55,42 @@ def test_equal_seeds_give_equal_networks_and_others_do_not(development: Developm
     assert np.abs(first.scores(images, "cpu") - other.scores(images, "cpu")).max() > 0
 
 
+def _of_another_machine(content: dict[str, Any]) -> None:
+    content["trial"]["machine"] = "cuda in torch.bfloat16"
+
+
+def _with_random_numbers_of_a_gpu(content: dict[str, Any]) -> None:
+    content["folds"][0]["under_way"]["random"] = torch.zeros(16, dtype=torch.uint8)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("change", [_of_another_machine, _with_random_numbers_of_a_gpu])
+def test_one_that_does_not_fit_restarts(
+    development: Development,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    change: Callable[[dict[str, Any]], None],
+) -> None:
+    config, steps = TrainConfig(**QUICK), []
+
+    def leave(share: float) -> None:
+        steps.append(share)
+        if len(steps) == 3:
+            raise Left
+
+    checkpoint = Checkpoint(tmp_path, 0, 1, "same")
+    with pytest.raises(Left):
+        refitted(config, development, 2, 5, "cpu", leave, checkpoint)
+    content = torch.load(checkpoint.path, weights_only=True)
+    change(content)
+    torch.save(content, checkpoint.path)
+    made = refitted(config, development, 2, 5, "cpu", steps.append, checkpoint)
+    assert steps[3] == steps[0]
+    assert "trial 0 restarts" in caplog.text
+    assert made.usage.seconds is not None
+    assert made.usage.seconds > content["trial"]["usage"]["seconds"]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("resplit", ["none", "holdout"])
 def test_one_that_was_left_goes_on_and_ends_as_if_it_had_not_been(
@@ -70,7 +109,7 @@ def test_one_that_was_left_goes_on_and_ends_as_if_it_had_not_been(
     assert checkpoint.exists()
     kept = checkpoint.load()
     assert kept is not None
-    before = kept[0]["seconds"]
+    before = kept[0]["usage"]["seconds"]
     assert before > 0
     shares: list[float] = []
     made = refitted(config, development, 3, 5, "cpu", shares.append, checkpoint)

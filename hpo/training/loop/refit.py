@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpo.data.development import Development
+from hpo.errors import first_line
 from hpo.study.config import TrainConfig
 from hpo.study.record import ResourceUsage
 from hpo.training.inputs.device_dataset import make_device_dataset
@@ -23,6 +25,8 @@ from hpo.training.machine.failure import memory_failures
 from hpo.training.machine.usage import UsageMeter
 from hpo.training.model.network import make_network
 from hpo.training.report import FoldReport
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,11 +77,14 @@ def refit(
             resident = make_device_dataset(development, config.input_size, machine.device)
             rows = np.arange(len(development))
             placed = place_others(config, others, machine)
-            run = Run(config, development, resident, rows, epochs, seed, machine, placed, keep_weights=True)
-            before = _resume(run, checkpoint)
+
+            def make_run() -> Run:
+                return Run(config, development, resident, rows, epochs, seed, machine, placed, keep_weights=True)
+
+            run, before = _resumed(make_run, checkpoint, machine.name)
             energy = EnergyMeter(machine.device)
             meter = UsageMeter(before, energy.joules, lambda: peak_memory_bytes(machine.device) or None)
-            report = yield from _train(run, development, meter, checkpoint, progress)
+            report = yield from _train(run, development, meter, checkpoint, progress, machine.name)
     network = make_network(config, development.dataset, seed=0)
     network.load_state_dict(run.best.weights)
     if checkpoint is not None:
@@ -92,6 +99,7 @@ def _train(
     meter: UsageMeter,
     checkpoint: Checkpoint | None,
     progress: Callable[[float], None],
+    machine: str,
 ) -> Generator[int, None, FoldReport]:
     selection = run.split.selection
     watched = selection if selection is not None else np.flatnonzero(development.is_validation)
@@ -108,32 +116,48 @@ def _train(
                 report = end.value
                 meter.read()
                 break
-            _after_unit(run, meter, checkpoint, progress)
+            _after_unit(run, meter, checkpoint, progress, machine)
         yield epoch + 1
     assert report is not None, "a resumed refit has an epoch to finish"
     return report
 
 
-def _resume(run: Run, checkpoint: Checkpoint | None) -> ResourceUsage:
-    """Resume from the checkpoint, if there is one; return the cost of earlier attempts."""
+def _resumed(make_run: Callable[[], Run], checkpoint: Checkpoint | None, machine: str) -> tuple[Run, ResourceUsage]:
+    """Return a run that goes on from the checkpoint, if there is one that fits, and the cost of earlier attempts.
+
+    A checkpoint of another kind of machine does not fit: its random numbers and its precision are others.
+    """
     found = checkpoint.load() if checkpoint is not None else None
-    if found is None:
-        return ResourceUsage()
-    before, folds = found
-    run.load_state_dict(next(folds))
-    return ResourceUsage.model_validate(before)
+    if checkpoint is None or found is None:
+        return make_run(), ResourceUsage()
+    state, folds = found
+    # A file of an earlier version has the cost alone, and says nothing of its machine.
+    usage = ResourceUsage.model_validate(state.get("usage", state))
+    if state.get("machine", machine) != machine:
+        _log.warning("%s restarts: trained on %s, here is %s", checkpoint.name, state["machine"], machine)
+        return make_run(), usage
+    run = make_run()
+    try:
+        run.load_state_dict(next(folds))
+    except (OSError, RuntimeError, ValueError, KeyError) as error:
+        _log.warning("%s restarts: its checkpoint is gone or does not fit: %s", checkpoint.name, first_line(error))
+        return make_run(), usage
+    return run, usage
 
 
-def _after_unit(run: Run, meter: UsageMeter, checkpoint: Checkpoint | None, progress: Callable[[float], None]) -> None:
+def _after_unit(
+    run: Run, meter: UsageMeter, checkpoint: Checkpoint | None, progress: Callable[[float], None], machine: str
+) -> None:
     try:
         progress(run.steps_done / run.total_steps)
     except BaseException:
         if checkpoint is not None:
-            _save(run, meter, checkpoint)
+            _save(run, meter, checkpoint, machine)
         raise
     if checkpoint is not None and checkpoint.is_due():
-        _save(run, meter, checkpoint)
+        _save(run, meter, checkpoint, machine)
 
 
-def _save(run: Run, meter: UsageMeter, checkpoint: Checkpoint) -> None:
-    checkpoint.save(meter.read().model_dump(exclude_none=True), [run.state_dict()])
+def _save(run: Run, meter: UsageMeter, checkpoint: Checkpoint, machine: str) -> None:
+    state = {"machine": machine, "usage": meter.read().model_dump(exclude_none=True)}
+    checkpoint.save(state, [run.state_dict()])

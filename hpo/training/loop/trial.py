@@ -124,7 +124,7 @@ class _Trial:
         resident = make_device_dataset(development, config.input_size, machine.device)
         placed = place_others(config, others, machine)
         self.config, self.folds, self.control, self.checkpoint = config, folds, control, checkpoint
-        self.machine = f"{machine.device.type} in {machine.dtype}"
+        self.machine = machine.name
         self.way = choose_fold_executor(config, development.dataset, len(folds), machine)
         _log_once(f"trials train {self.way.describe()}")
 

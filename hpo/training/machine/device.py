@@ -53,6 +53,11 @@ class Machine:
     dtype: torch.dtype
     memory_format: torch.memory_format
 
+    @property
+    def name(self) -> str:
+        """Return what decides whether a run can go on here: kind of device and number format."""
+        return f"{self.device.type} in {self.dtype}"
+
     def autocast(self) -> AbstractContextManager[object]:
         """Return the context in which forward passes run in `dtype`."""
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.dtype == torch.bfloat16)
