@@ -16,7 +16,7 @@ from hpo.search.strategy.pruner import Pruner, Reached, Rung, make_pruner
 from hpo.search.study import Study
 from hpo.search.worker.loop import run_worker
 from hpo.study.choices import PRUNERS
-from hpo.study.spec import RungSpec
+from hpo.study.spec import RungSpec, Scoring
 from hpo.study.stages import Stage
 from hpo.testing.trainer import FakeTrainer, make_report, make_spec
 from hpo.testing.trials import claimed, ended
@@ -156,6 +156,14 @@ def test_a_stages_of_a_study_file_decides_at_its_rungs_and_with_its_shares() -> 
     assert [pruner.goes_on(Rung(4, 0.5, 1, recorded, 1)) for recorded in (2, 3, 4)] == [False, False, True]
     assert [pruner.goes_on(Rung(9, 0.5, 1, recorded, 3)) for recorded in (3, 4, 8)] == [True, False, True]
     assert "1 fold, 4 epochs (the best 1/2); 3 folds, 9 epochs (the best 1/4)" in pruner.describe()
+
+
+def test_a_share_holds_where_a_rung_has_more_folds_than_the_trials() -> None:
+    spec = make_spec(epochs=9, pruner="asha", rungs=(RungSpec(folds=2, epochs=4, keep=0.9),), reduction=3)
+    pruner = make_pruner(spec.model_copy(update={"scoring": Scoring(rows="holdout")}))
+    assert pruner.stages() == (Stage(1, 4), Stage(1, 9))
+    assert pruner.goes_on(Rung(4, 0.5, 8, 10, 1))
+    assert not pruner.goes_on(Rung(4, 0.5, 9, 10, 1))
 
 
 def test_baselines_train_all_folds_together_and_others_one_after_the_other(database: Database) -> None:

@@ -17,11 +17,14 @@ _OF_THE_GOOD = 0.5
 
 
 def rungs_of(spec: StudySpec) -> dict[Stage, float]:
-    """Return the rungs of a study in the order of training, each with the share of the trials that goes on."""
+    """Return the rungs of a study in the order of training, each with the share of the trials that goes on.
+
+    A rung of the study file beyond the folds or the epochs that a trial has is at their end.
+    """
     search, folds, epochs = spec.search, spec.scoring.fold_count, spec.budget.epochs
     share = 1 / search.reduction
     if not isinstance(search.rungs, str):
-        return {Stage(rung.folds, rung.epochs): rung.keep or share for rung in search.rungs}
+        return {Stage(min(rung.folds, folds), min(rung.epochs, epochs)): rung.keep or share for rung in search.rungs}
     powers = (search.first_rung * search.reduction**power for power in itertools.count())
     ends = list(itertools.takewhile(lambda end: end < epochs, powers))
     if search.rungs == "epochs" or folds == 1:
