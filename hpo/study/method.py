@@ -26,6 +26,7 @@ class Method:
         families: loss families for which it is meant; empty for all whose losses use its settings.
         data: kind of data sets for which it is meant.
         needs_files: whether it needs files of other data sets, so that it is measured only if it is named.
+        has_family: loss family each of whose losses counts as the method; "" if `on` says what counts.
     """
 
     name: str
@@ -36,15 +37,20 @@ class Method:
     families: tuple[str, ...] = ()
     data: DataKind = "any"
     needs_files: bool = False
+    has_family: str = ""
 
     def is_on(self, config: TrainConfig) -> bool:
         """Return whether a configuration has the method.
 
-        It has if its choices are those of `on`, and each number lies on that side of the number of `off`: another decay
-        of a moving average is the same method, a decay of 0 is none, and 14 pixels are no method of larger images.
+        It has if its choices are those of `on`: another decay of a moving average, or another learning rate of Lion,
+        is the same method. One without choices has it if each number lies on that side of the number of `off`: a label
+        smoothing of 0 is none, and 14 pixels are no method of larger images.
         """
-        values = config.active()
-        return all(self._has(name, values[name]) for name in self.on if name in values)
+        if self.has_family:
+            return loss_family(config.loss) == self.has_family
+        values = {name: value for name, value in config.active().items() if name in self.on}
+        choices = {name: value for name, value in values.items() if isinstance(value, (bool, str))}
+        return all(self._has(name, value) for name, value in (choices or values).items())
 
     def _has(self, name: str, value: SettingValue) -> bool:
         on, off = self.on[name], self.off.get(name)

@@ -57,6 +57,7 @@ METHODS: tuple[Method, ...] = (
         {"loss": "cross_entropy"},
         "AUCM with running class means in place of cross-entropy, all else being equal.",
         "Yuan et al. 2021, arXiv 2012.03173",
+        has_family=AUCM,
     ),
     Method(
         "joint loss",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from hpo.errors import UsageError
@@ -54,6 +56,24 @@ def test_every_method_applies_to_a_shipped_recipe() -> None:
     ]
     unused = [one.name for one in METHODS if not any(one.is_meant_for(config, spec.data) for spec, config in recipes)]
     assert unused == []
+
+
+@pytest.mark.parametrize(
+    ("name", "recipe", "is_on"),
+    [
+        ("AUCM", {"loss": "aucm_v1", "class_means": "learned"}, True),
+        ("AUCM", {"loss": "cross_entropy"}, False),
+        ("lion", {"optimizer": "lion", "learning_rate": 5e-4}, True),
+        ("adamw", {"optimizer": "adamw", "weight_decay": 1e-5}, True),
+        ("adamw", {"optimizer": "adam", "weight_decay": 0.1}, False),
+        ("label smoothing", {"loss": "cross_entropy", "label_smoothing": 0.0}, False),
+        ("weight decay", {"weight_decay": 1e-6}, True),
+    ],
+)
+def test_a_method_is_told_by_its_choices_or_without_any_by_its_numbers(
+    name: str, recipe: dict[str, Any], is_on: bool
+) -> None:
+    assert named(name).is_on(TrainConfig(**recipe)) is is_on
 
 
 def test_names_are_unique() -> None:
