@@ -21,7 +21,7 @@ from hpo.study.choices import describe_network
 from hpo.study.co_training import names_of_others
 from hpo.study.record import stored_config
 from hpo.study.stored import JsonObject
-from hpo.text import auc
+from hpo.text import auc, shell
 
 _CHECK_IMAGES = 8
 _TOLERANCE = 1e-3
@@ -36,14 +36,20 @@ def export(result: Path, out: Path) -> list[Path]:
         The paths of the networks.
 
     Raises:
-        DataError: if `result` holds no result, or its networks are gone.
+        DataError: if `result` holds no result, or its networks are gone or others.
         OutputError: if `out` cannot be written.
     """
-    from hpo.training.loop.model_file import load_model
+    from hpo.training.loop.model_file import load_model, weights_digest
 
     found = _read(result)
     sources = [result / MODELS / network.file for network in found.entry.networks]
     models = [load_model(source) for source in sources]
+    for source, model, network in zip(sources, models, found.entry.networks, strict=True):
+        if network.weights not in (None, weights_digest(model)):
+            raise DataError(
+                f"{source} is not the network that the result is of: its weights have changed; put the file back, or "
+                f"remove it and run `hpo finalize {shell(found.result.study)}` again"
+            )
     dataset = models[0].dataset
     images = np.random.default_rng(0).integers(0, 256, (_CHECK_IMAGES, *dataset.image_shape), dtype=np.uint8)
     paths = [out / f"model-{number}.safetensors" for number in range(len(sources))]

@@ -41,6 +41,7 @@ class FinalNetwork(StoredModel):
         thresholds: score threshold of each label, length L.
         threshold_rows: the samples that they were chosen on, in words.
         record: how it was trained and what that cost; None for networks from before records were stored.
+        weights: digest of its weights; None for results from before digests were stored.
     """
 
     model_config = ConfigDict(extra="ignore")
@@ -49,6 +50,7 @@ class FinalNetwork(StoredModel):
     thresholds: tuple[float, ...]
     threshold_rows: str
     record: NetworkRecord | None = None
+    weights: str | None = None
 
     @field_validator("record", mode="before")
     @classmethod

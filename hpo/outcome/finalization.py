@@ -24,7 +24,7 @@ from hpo.outcome.networks import (
     collect,
     wanted_networks,
 )
-from hpo.outcome.opening import earlier_access, final_entry, open_and_score
+from hpo.outcome.opening import earlier_access, final_entry, open_and_score, weights_of
 from hpo.outcome.untested import UntestedResult, cross_validated, make_untested, store_untested
 from hpo.outcome.winner import choose_entries
 from hpo.revision import code_version
@@ -114,8 +114,8 @@ def finalize(
         With networks `missing` if `train` returns before everything is trained.
 
     Raises:
-        UsageError: if there is no winner yet, the test set was read before and `reopen` is empty, or `rows` asks for
-            official validation samples that the data do not have.
+        UsageError: before anything is trained, if there is no winner yet, the test set was read before for other
+            networks and `reopen` is empty, or `rows` asks for official validation samples that the data do not have.
         StudyStoppedError: if a network cannot be trained.
         StudyConflictError, DataError, DeviceError, OutputError, StorageError, StudyNotFoundError; and what `train`
             raises.
@@ -130,9 +130,10 @@ def finalize(
     networks = collect(wanted, folder)
     if len(networks) < len(wanted):
         if dataset.has_test and not train_only and not reopen and (earlier := earlier_access(study, data, folder)):
-            _log.warning(
-                f'{earlier}: unless it was for these networks, it is not opened again without --reopen "why"; '
-                "--train-only trains them alone"
+            raise UsageError(
+                f"{earlier}, and {len(wanted) - len(networks)} of the {len(wanted)} networks asked for are not "
+                "trained yet. Another access weakens every result on it: to train them and open it again, give the "
+                'reason: --reopen "why"; --train-only trains them and leaves it sealed'
             )
         spec = network_spec(study, entries, protocol, folder)
         networks = _train_lacking(study, name or network_study_name(study.name), spec, wanted, networks, train, folder)
@@ -145,7 +146,9 @@ def finalize(
     version = f"{commit}{' with uncommitted changes' if dirty else ''}"
     if not dataset.has_test:
         estimate = cross_validated(study, entries[0].name, trial=trial, confirmation=confirmation)
-        untested = make_untested(study, protocol, final_entry(entries[0], protocol, networks), estimate, version)
+        untested = make_untested(
+            study, protocol, final_entry(entries[0], protocol, networks, weights_of(networks)), estimate, version
+        )
         store_untested(untested, folder)
         return Finalization(folder, tuple(networks), untested=untested)
     final = open_and_score(study, entries, protocol, networks, data, folder, version, reopen, device)

@@ -116,7 +116,7 @@ class WantedNetwork:
 
     @property
     def name(self) -> str:
-        """Name of its file, without the suffix."""
+        """Name of its file, without the suffix, unless another network has it."""
         return f"{_file_name(self.entry)}-{self.number}"
 
     @property
@@ -125,8 +125,15 @@ class WantedNetwork:
         return self.place * 1000 + self.number
 
     def path(self, folder: Path) -> Path:
-        """Return its file in a results folder."""
-        return folder / MODELS / f"{self.name}.safetensors"
+        """Return its file in a results folder.
+
+        Where the name is that of another network, one of other options that a result may rest on, its own is longer.
+        """
+        from hpo.training.loop.model_file import read_about
+
+        plain = folder / MODELS / f"{self.name}.safetensors"
+        found = read_about(plain).get("identity", self.identity)
+        return plain if found == self.identity else plain.with_stem(f"{self.name}-{self.identity[:12]}")
 
     def path_of(self, folder: Path, study: str, fence: int) -> Path:
         """Return the file that the worker with a fencing token writes, which no other worker writes.

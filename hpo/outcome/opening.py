@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -67,7 +67,8 @@ def open_and_score(
         DataError, StorageError, OutputError.
     """
     dataset = study.spec.data
-    configuration = _what_is_opened_for(dataset.name, entries, protocol, networks)
+    weights = weights_of(networks)
+    configuration = _what_is_opened_for(dataset.name, entries, protocol, weights)
     data_md5 = next((network.record.provenance.data_md5 for network in networks if network.record is not None), "")
     # Of two that look at the log at once the second waits, and sees the access of the first.
     with as_hpo_error(study.database.url), exclusive(study.database.engine, "test set"):
@@ -88,7 +89,7 @@ def open_and_score(
         dataset=dataset.name,
         winner=entries[0].name,
         protocol=protocol,
-        entries=tuple(final_entry(entry, protocol, networks) for entry in entries),
+        entries=tuple(final_entry(entry, protocol, networks, weights) for entry in entries),
         ledger_row=test.unsealing.ledger_row,
         code_version=code_version,
         time=time.time(),
@@ -146,22 +147,35 @@ class _AlreadyWritten:
 
 
 def _what_is_opened_for(
-    dataset: str, entries: Sequence[Entry], protocol: Protocol, networks: Sequence[Network]
+    dataset: str, entries: Sequence[Entry], protocol: Protocol, weights: Mapping[str, str]
 ) -> JsonObject:
-    from hpo.training.loop.model_file import load_model, weights_digest
-
     return {
         "dataset": dataset,
         "protocol": asdict(protocol),
         "entries": {entry.name: entry.chosen for entry in entries},
-        "networks": {
-            f"{network.entry} {network.number}": weights_digest(load_model(network.path)) for network in networks
-        },
+        "networks": dict(weights),
     }
 
 
-def final_entry(entry: Entry, protocol: Protocol, networks: Sequence[Network]) -> FinalEntry:
-    """Return what a result stores of a configuration and its networks."""
+def weights_of(networks: Sequence[Network]) -> dict[str, str]:
+    """Return a digest of the weights of each network, by its entry and number. Raises DataError."""
+    from hpo.training.loop.model_file import load_model, weights_digest
+
+    return {_key(network): weights_digest(load_model(network.path)) for network in networks}
+
+
+def _key(network: Network) -> str:
+    return f"{network.entry} {network.number}"
+
+
+def final_entry(
+    entry: Entry, protocol: Protocol, networks: Sequence[Network], weights: Mapping[str, str]
+) -> FinalEntry:
+    """Return what a result stores of a configuration and its networks.
+
+    Args:
+        weights: as `weights_of`.
+    """
     return FinalEntry(
         name=entry.name,
         is_reference=entry.is_reference,
@@ -174,6 +188,7 @@ def final_entry(entry: Entry, protocol: Protocol, networks: Sequence[Network]) -
                 thresholds=tuple(float(value) for value in network.thresholds),
                 threshold_rows=network.threshold_rows,
                 record=network.record,
+                weights=weights[_key(network)],
             )
             for network in networks
             if network.entry == entry.name

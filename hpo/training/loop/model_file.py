@@ -129,6 +129,15 @@ def load_model(path: Path) -> Model:
         raise DataError(f"{path} is not an hpo model: {first_line(error)[:300]}") from None
 
 
+def read_about(path: Path) -> dict[str, Any]:
+    """Return the further entries of a model's file without loading its weights; none if it cannot be read."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return parse_object((file.metadata() or {}).get("about", "{}"))
+    except (OSError, SafetensorError, ValueError):
+        return {}
+
+
 def _read_model(file: Any) -> Model:
     """Read the model in an open file. Raises ValueError and others if it is not hpo's."""
     description: dict[str, str] = file.metadata() or {}
