@@ -17,6 +17,7 @@ import pytest
 import hpo
 from hpo import api, errors
 from hpo.errors import HpoError, StudyConflictError, StudyFileError, StudyNotFoundError, UsageError
+from hpo.search.study import list_studies
 from hpo.study.spec import StudySpec
 from hpo.testing.trainer import FakeTrainer, make_spec
 from tests.plugins import kept_registries
@@ -201,6 +202,39 @@ def test_a_search_is_confirmed_and_reported(storage: str, tmp_path: Path) -> Non
     assert hpo.open_study("first-confirm", storage).spec.plan is not None
     pages = hpo.report(study, out=tmp_path / "report")
     assert [page.name for page in pages if page.exists()] == ["report.html", "report.md"]
+
+
+@pytest.mark.parametrize(
+    "wishes", [{"top": 0}, {"top": 31}, {"seeds": 0}, {"seeds": -1}, {"seeds": 51}, {"per_family": -1}]
+)
+def test_a_confirmation_with_numbers_that_the_command_refuses_is_refused(storage: str, wishes: dict[str, int]) -> None:
+    study = hpo.create_study(make_spec(1), storage, "first")
+    hpo.run_worker(study, trainer=FakeTrainer())
+    with pytest.raises(UsageError):
+        hpo.confirm(study, trainer=FakeTrainer(), **wishes)
+    assert [row.name for row in list_studies(study.database)] == ["first"]
+
+
+@pytest.mark.parametrize("wishes", [{"seeds": 0}, {"seeds": -2}, {"seeds": 51}, {"epochs": 0}, {"folds": 1}])
+def test_methods_with_numbers_that_the_command_refuses_are_refused(storage: str, wishes: dict[str, int]) -> None:
+    with pytest.raises(UsageError):
+        hpo.methods("digits", ["ema"], storage=storage, trainer=FakeTrainer(), **wishes)
+
+
+def test_numbers_that_the_command_refuses_are_refused(storage: str) -> None:
+    study = hpo.create_study(make_spec(1), storage, "first")
+    for trials in (0, 4.5, 1_000_001):
+        with pytest.raises(UsageError):
+            hpo.create_study("digits", storage, "bad", trials=trials)
+        with pytest.raises(UsageError):
+            hpo.launch("digits", storage, "bad", trials=trials, on="none")
+    with pytest.raises(UsageError):
+        hpo.create_study("digits", storage, "bad", start_from=study, start_top=0)
+    with pytest.raises(UsageError):
+        hpo.best(study, count=0)
+    with pytest.raises(UsageError):
+        hpo.run_worker(study, trainer=FakeTrainer(), limit=0)
+    assert [row.name for row in list_studies(study.database)] == ["first"]
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from hpo.api.arguments import as_text, running_code
 from hpo.api.training import run_worker
 from hpo.errors import UsageError
+from hpo.study.ranges import ANY_COUNT
 from hpo.study.spec import StudySpec
 
 if TYPE_CHECKING:
@@ -31,7 +32,10 @@ def best(study: Study, count: int = 10) -> Ranking:
 
     Args:
         study: from `create_study` or `open_study`.
-        count: number of trials at most.
+        count: number of trials at most, from 1.
+
+    Raises:
+        UsageError: for another count.
 
     Example:
         >>> import hpo
@@ -44,6 +48,7 @@ def best(study: Study, count: int = 10) -> Ranking:
     from hpo.outcome.selection import with_correction
     from hpo.search.queries.trials import read_best
 
+    ANY_COUNT.check("--count", count)
     return with_correction(study, read_best(study, count))
 
 
@@ -94,7 +99,7 @@ def confirm(
     Args:
         study: the search.
         top: number of configurations besides the baselines; None as the spec says.
-        seeds: repeats of each; None as the spec says.
+        seeds: repeats of each, at most 50; None as the spec says.
         racing: whether candidates that are clearly worse are dropped, where the spec allows it.
         per_family: number of best configurations of each loss family that are among them; None as the spec says.
         device: auto, cpu, cuda or cuda:N.
@@ -105,7 +110,7 @@ def confirm(
         How the candidates stand.
 
     Raises:
-        UsageError: if the search has nothing to confirm.
+        UsageError: if the search has nothing to confirm, or for a number out of range.
         StudyConflictError, DataError, DeviceError, StorageError.
 
     Example:
@@ -150,7 +155,7 @@ def methods(
     Args:
         source: a search, or the name of one in `storage`; or of a dataset; or the path of a study file.
         names: of the methods, as `hpo methods` lists them; none for all that apply.
-        seeds: repeats of each; None for 3, or as many as were planned before.
+        seeds: repeats of each, at most 50; None for 3, or as many as were planned before.
         epochs: of each trial; None as the study says.
         folds: of each repeat; None as the study says.
         overrides: of a study file, as for `load_spec`.
@@ -164,7 +169,7 @@ def methods(
         For each recipe the effect of each method, with interval and cost.
 
     Raises:
-        UsageError: for a name that is no method, or one that makes no difference.
+        UsageError: for a name that is no method, or one that makes no difference, or a number out of range.
         StudyConflictError, StudyNotFoundError, StudyFileError, DataError, DeviceError, StorageError.
 
     Example:
@@ -178,6 +183,7 @@ def methods(
     from hpo.search.creation import create_or_open
     from hpo.search.study import Study
 
+    wishes = MethodWishes(tuple(names), seeds, epochs, folds, overrides=bool(overrides))
     if isinstance(source, Study):
         if overrides:
             raise UsageError("an open study stays as it is; leave out overrides, or give a study file")
@@ -190,7 +196,6 @@ def methods(
         planned = create_or_open(database, name, spec, code_version=running_code())
         run_worker(planned, device, data_dir=data_dir, trainer=trainer)
 
-    wishes = MethodWishes(tuple(names), seeds, epochs, folds, overrides=bool(overrides))
     return method_study.measure_methods(database, found, wishes, train=train, name=name)
 
 
@@ -215,7 +220,7 @@ def finalize(
 
     Args:
         study: the search, confirmed by `confirm`.
-        seeds: networks of each configuration.
+        seeds: networks of each configuration, at most 100.
         trial: number of the trial to take as the winner; None for the winner of the confirmation.
         baseline_epochs: epochs of the baselines; None for 100, as their authors train them.
         reopen: why a test set that was opened before, for other networks, is opened again.
@@ -227,7 +232,8 @@ def finalize(
         The networks, the result, and the comparison of the winner with each baseline.
 
     Raises:
-        UsageError: if there is no winner yet, or the test set was opened before and `reopen` is empty.
+        UsageError: for a number out of range, before anything else; if there is no winner yet, or the test set was
+            opened before and `reopen` is empty.
         StudyStoppedError: if a network cannot be trained.
         StudyConflictError, DataError, DeviceError, OutputError, StorageError, StudyNotFoundError.
 

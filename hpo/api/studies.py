@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from hpo.api.arguments import as_text, running_code
-from hpo.errors import UsageError
 from hpo.study import files
 from hpo.study.own import SUFFIX
+from hpo.study.ranges import TRIALS
 from hpo.study.spec import StudySpec
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def create_study(
             stored.
         start_from: a study or its name, or several, whose best trials a new study starts from; of any dataset and
             space. Values are moved to the nearest ones that this space has. A study that exists keeps its start points.
-        start_top: number of trials of each of them.
+        start_top: number of trials of each of them, at most 30.
 
     Raises:
         StudyConflictError: if the study exists with another spec, or with more trials.
@@ -200,8 +200,7 @@ def _whole_spec(spec: StudySpec | str | Path, trials: int | None) -> StudySpec:
         spec = load_spec(spec)
     if trials is None:
         return spec
-    if trials < 1:
-        raise UsageError(f"trials = {trials}: give a number from 1")
+    TRIALS.check("--trials", trials)
     return spec.model_copy(update={"budget": spec.budget.model_copy(update={"trials": trials})})
 
 

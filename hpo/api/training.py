@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from hpo.api.arguments import as_text
 from hpo.study.catalogue import Dataset, find_dataset
 from hpo.study.config import TrainConfig
+from hpo.study.ranges import ANY_COUNT
 from hpo.study.spec import Scoring
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def run_worker(
     Args:
         study: from `create_study` or `open_study`.
         device: auto, cpu, cuda or cuda:N.
-        limit: number of trials after which to end.
+        limit: number of trials after which to end, from 1.
         data_dir: folder of the data files; None for $HPO_DATA_DIR, else ~/.medmnist.
         checkpoint_dir: folder of checkpoints; "none" keeps none; None for $HPO_CHECKPOINT_DIR, else hpo-checkpoints in
             the current folder.
@@ -49,6 +50,7 @@ def run_worker(
         What the worker did, and why it ended.
 
     Raises:
+        UsageError: for another limit.
         StudyStoppedError: if too many trials failed by their own fault.
         DataError, DeviceError, StorageError.
 
@@ -64,6 +66,7 @@ def run_worker(
     from hpo.search.worker import loop
     from hpo.search.worker.reporter import all_reporters
 
+    ANY_COUNT.check("--limit", limit)
     folder = checkpoint_folder(as_text(checkpoint_dir), study.folder)
     train = trainer or trainer_of(study, data_dir, device, folder)
     told = [*all_reporters(reporters), *_bars(study, progress)]

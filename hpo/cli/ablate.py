@@ -14,11 +14,14 @@ from hpo.cli.work import Work, exit_code, start, work_options
 from hpo.outcome.confirmation import ablate as ablate_winner
 from hpo.outcome.leaderboard import LEADERBOARD_COLUMNS, leaderboard_rows
 from hpo.search.study import open_named_study
+from hpo.study.ranges import REPEATS
 
 
 @click.command()
 @study_argument
-@click.option("--seeds", metavar="N", default=3, show_default=True, type=click.IntRange(1, 50), help="Repeats of each.")
+@click.option(
+    "--seeds", metavar="N", default=3, show_default=True, type=click.IntRange(*REPEATS), help="Repeats of each."
+)
 @trial_option
 @confirmation_option
 @work_options

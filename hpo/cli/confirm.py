@@ -17,6 +17,7 @@ from hpo.outcome.confirmation import confirm as confirm_search
 from hpo.outcome.families import answer_sentences
 from hpo.outcome.leaderboard import LEADERBOARD_COLUMNS, Confirmation, leaderboard_rows
 from hpo.search.study import open_named_study
+from hpo.study.ranges import PER_FAMILY, REPEATS, TOP
 from hpo.text import shell
 
 
@@ -25,16 +26,16 @@ from hpo.text import shell
 @click.option(
     "--top",
     metavar="N",
-    type=click.IntRange(1, 30),
+    type=click.IntRange(*TOP),
     help="Configurations besides the baselines.  [default: the file's]",
 )
 @click.option(
     "--per-family",
     metavar="N",
-    type=click.IntRange(0, 10),
+    type=click.IntRange(*PER_FAMILY),
     help="Best configurations of each loss family among these, or besides.  [default: the file's]",
 )
-@click.option("--seeds", metavar="N", type=click.IntRange(1, 50), help="Repeats of each.  [default: the file's]")
+@click.option("--seeds", metavar="N", type=click.IntRange(*REPEATS), help="Repeats of each.  [default: the file's]")
 @click.option("--no-racing", is_flag=True, help="Train every repeat, even of clearly worse candidates.")
 @click.option("--name", metavar="STUDY", help="Name of the confirmation.  [default: STUDY-confirm]")
 @work_options

@@ -29,6 +29,7 @@ from hpo.outcome.judgement import Judgement
 from hpo.outcome.networks import MODELS, TrainingSamples
 from hpo.search.study import Study, open_named_study
 from hpo.study.baselines import shown_name
+from hpo.study.ranges import EPOCHS, FINAL_NETWORKS
 from hpo.text import shell
 
 
@@ -41,13 +42,13 @@ from hpo.text import shell
     metavar="N",
     default=NETWORKS,
     show_default=True,
-    type=click.IntRange(1, 100),
+    type=click.IntRange(*FINAL_NETWORKS),
     help="Networks of each configuration.",
 )
 @click.option(
     "--baseline-epochs",
     metavar="N",
-    type=click.IntRange(1, 10_000),
+    type=click.IntRange(*EPOCHS),
     help="Epochs of the baselines.  [default: 100, as their authors train them]",
 )
 @click.option(

@@ -19,6 +19,7 @@ from hpo.launch.starting import with_starts_from
 from hpo.search.creation import BudgetRule
 from hpo.search.queries.trials import read_best
 from hpo.study.files import default_spec, load_spec
+from hpo.study.ranges import TOP
 from hpo.study.spec import StudySpec
 from hpo.text import shell
 
@@ -52,7 +53,7 @@ from hpo.text import shell
 @click.option(
     "--from-top",
     metavar="K",
-    type=click.IntRange(1, 30),
+    type=click.IntRange(*TOP),
     default=3,
     show_default=True,
     help="How many of the best trials --from takes.",

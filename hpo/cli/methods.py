@@ -13,16 +13,19 @@ from hpo.cli.streams import show
 from hpo.cli.work import Work, exit_code, start, work_options
 from hpo.errors import UsageError
 from hpo.study.methods import METHODS
+from hpo.study.ranges import EPOCHS, FOLDS, REPEATS
 
 
 @click.command()
 @click.argument("source", metavar="[NAME]", required=False, shell_complete=complete_sources)
 @click.argument("methods", metavar="[METHOD]...", nargs=-1, shell_complete=complete_methods)
-@click.option("--seeds", metavar="N", type=click.IntRange(1, 50), help="Repeats of each.  [default: 3, or as stored]")
 @click.option(
-    "--epochs", metavar="N", type=click.IntRange(1, 10_000), help="Epochs of each trial.  [default: the study's]"
+    "--seeds", metavar="N", type=click.IntRange(*REPEATS), help="Repeats of each.  [default: 3, or as stored]"
 )
-@click.option("--folds", metavar="K", type=click.IntRange(2, 20), help="Folds of each repeat.  [default: the study's]")
+@click.option(
+    "--epochs", metavar="N", type=click.IntRange(*EPOCHS), help="Epochs of each trial.  [default: the study's]"
+)
+@click.option("--folds", metavar="K", type=click.IntRange(*FOLDS), help="Folds of each repeat.  [default: the study's]")
 @click.option("--name", metavar="STUDY", help="Name of the study of methods.  [default: NAME-methods]")
 @click.option("--markdown", is_flag=True, help="Print Markdown, as in docs/methods.md.")
 @set_option

@@ -9,6 +9,7 @@ from hpo.errors import StorageError, StudyNotFoundError, UsageError
 from hpo.search.database.retry import LOOKING_SECONDS
 from hpo.search.queries.starting import best_as_starts
 from hpo.search.study import Study, open_named_study
+from hpo.study.ranges import TOP
 from hpo.study.spec import StudySpec
 from hpo.study.starts import MOST_STARTS, Start
 from hpo.text import brief
@@ -46,9 +47,10 @@ def with_starts_from(
         count: number of trials of each source.
 
     Raises:
-        UsageError: if a source has nothing to start from, or there are too many start points.
+        UsageError: if a source has nothing to start from, there are too many start points, or `count` is out of range.
         StudyNotFoundError, StorageError: if a source cannot be read.
     """
+    TOP.check("--from-top", count)
     try:
         stored = open_named_study(name, storage, outage=LOOKING_SECONDS)
     except (StudyNotFoundError, StorageError):

@@ -12,6 +12,7 @@ from hpo.study.catalogue import Dataset
 from hpo.study.config import TrainConfig, applies, settings
 from hpo.study.meaning import meaning
 from hpo.study.plan import Candidate, Plan
+from hpo.study.ranges import REPEATS
 from hpo.study.spec import StudySpec
 from hpo.text import setting
 
@@ -30,8 +31,10 @@ def prepare_ablation(search: Study, entries: Sequence[Entry], seeds: int) -> Stu
         entries: the winner first, then the baselines. Every other candidate is compared with the winner.
 
     Raises:
-        UsageError: if the stored ablation is of another winner, or the winner differs from no baseline.
+        UsageError: if the stored ablation is of another winner, the winner differs from no baseline, or `seeds` is out
+            of range.
     """
+    REPEATS.check("--seeds", seeds)
     name, winner = ablation_name(search.name), entries[0]
     candidates = _candidates(entries, search.spec.data)
     if len(candidates) == 1:

@@ -21,6 +21,7 @@ from hpo.study.files import default_spec, problems_with
 from hpo.study.method import Method
 from hpo.study.methods import METHODS, find_methods
 from hpo.study.plan import Candidate, Plan
+from hpo.study.ranges import EPOCHS, FOLDS, REPEATS
 from hpo.study.record import stored_config
 from hpo.study.spec import StudySpec, differences
 
@@ -50,6 +51,9 @@ class MethodWishes:
         seeds: repeats; None for DEFAULT_SEEDS, or for those that a stored study has.
         epochs, folds: None for those of the source.
         overrides: whether the source's study file was changed by `--set`.
+
+    Raises:
+        UsageError: for a number that a study cannot have.
     """
 
     methods: tuple[str, ...] = ()
@@ -57,6 +61,11 @@ class MethodWishes:
     epochs: int | None = None
     folds: int | None = None
     overrides: bool = False
+
+    def __post_init__(self) -> None:
+        REPEATS.check("--seeds", self.seeds)
+        EPOCHS.check("--epochs", self.epochs)
+        FOLDS.check("--folds", self.folds)
 
 
 @dataclass(frozen=True)
@@ -217,7 +226,8 @@ def _new(source: Source, spec: StudySpec, name: str, methods: Sequence[Method], 
         top=len(recipes) + len(more),
         racing_level=0.0,
     )
-    return MethodPlan(planned_spec(spec, name, plan, wishes.seeds or DEFAULT_SEEDS), None, notes)
+    seeds = DEFAULT_SEEDS if wishes.seeds is None else wishes.seeds
+    return MethodPlan(planned_spec(spec, name, plan, seeds), None, notes)
 
 
 def _continued(stored: Study, asked: StudySpec, methods: Sequence[Method], wishes: MethodWishes) -> MethodPlan:
@@ -238,7 +248,7 @@ def _continued(stored: Study, asked: StudySpec, methods: Sequence[Method], wishe
         _check_used(methods, wanted, recipes)
         if more := tuple(one for one in wanted if (one.base, one.method) not in known):
             plan = plan.with_more(more, repeats)
-    trials = max(wishes.seeds or 0, repeats) * len(plan.candidates)
+    trials = (repeats if wishes.seeds is None else wishes.seeds) * len(plan.candidates)
     budget = spec.budget.model_copy(update={"trials": trials})
     return MethodPlan(spec.model_copy(update={"plan": plan, "budget": budget}), stored)
 

@@ -12,6 +12,7 @@ from hpo.search.strategy.seeds import trial_seed
 from hpo.search.study import Study, open_study
 from hpo.study.choices import loss_family
 from hpo.study.plan import Candidate, Plan
+from hpo.study.ranges import PER_FAMILY, REPEATS, TOP
 from hpo.study.space import reachable_values
 from hpo.study.spec import StudySpec
 from hpo.text import shell
@@ -23,12 +24,20 @@ class Wishes:
 
     Attributes:
         racing: False trains every repeat of every candidate, whatever the study file says.
+
+    Raises:
+        UsageError: for a number that the study file could not have.
     """
 
     top: int | None = None
     seeds: int | None = None
     racing: bool = True
     per_family: int | None = None
+
+    def __post_init__(self) -> None:
+        TOP.check("--top", self.top)
+        REPEATS.check("--seeds", self.seeds)
+        PER_FAMILY.check("--per-family", self.per_family)
 
 
 @dataclass(frozen=True)
@@ -91,13 +100,13 @@ def _made(search: Study, name: str, wishes: Wishes) -> Preparation:
             f"study {search.name} is still running ({len(status.running)} trials); wait until it ends, or stop it with "
             f"`hpo stop {shell(search.name)}`"
         )
-    top = wishes.top or rules.top
+    top = rules.top if wishes.top is None else wishes.top
     per_family = rules.per_family if wishes.per_family is None else wishes.per_family
     candidates = choose_candidates(search, top, per_family)
     found = sum(not candidate.is_reference for candidate in candidates)
     if not found:
         raise UsageError(f"study {search.name} has nothing to confirm: {_why_nothing(search, status)}")
-    seeds = wishes.seeds or rules.seeds
+    seeds = rules.seeds if wishes.seeds is None else wishes.seeds
     plan = Plan(
         search=search.name,
         candidates=candidates,
@@ -213,7 +222,7 @@ def _taken_up(search: Study, stored: Study, wishes: Wishes) -> Preparation:
         raise StudyConflictError(
             f"study {stored.name} has {seeds} seeds; a larger --seeds adds seeds, but none can be removed"
         )
-    trials = (wishes.seeds or seeds) * len(plan.candidates)
+    trials = (seeds if wishes.seeds is None else wishes.seeds) * len(plan.candidates)
     return Preparation(spec.model_copy(update={"budget": spec.budget.model_copy(update={"trials": trials})}))
 
 

@@ -9,15 +9,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 import sqlalchemy as sa
+from pydantic import ValidationError
 from sqlalchemy.engine import Connection
 
-from hpo.errors import StudyConflictError, StudyNotFoundError, UsageError
+from hpo.errors import StudyConflictError, StudyNotFoundError, UsageError, first_line
 from hpo.search.database import schema
 from hpo.search.database.database import Database
 from hpo.search.database.optuna_mirror import new_study
-from hpo.search.study import LEASE_SECONDS, Study, open_study
-from hpo.study.spec import StudySpec, differences
-from hpo.study.stored import parse_object
+from hpo.search.study import LEASE_SECONDS, Study, missing_plugins, open_study
+from hpo.study.spec import StudySpec, differences, unregistered
+from hpo.study.stored import faults, parse_object
 from hpo.study.widening import obstacles
 from hpo.text import brief, shell
 
@@ -63,8 +64,9 @@ def create_or_tell(
     Raises:
         StudyConflictError: if the study exists with a different spec, or with more trials than `extend` may set, was
             not created by hpo, or has a name that the server does not tell from this one.
-        UsageError: if a new study may not have this name.
+        UsageError: if a new study may not have this name, or the spec could not be read again.
     """
+    check_readable(name, spec)
     try:
         return _resume(database, name, spec, budget, lease), False
     except StudyNotFoundError:
@@ -83,6 +85,24 @@ def create_or_tell(
         raise StudyConflictError(
             f"{database.address} has an Optuna study {name} that hpo did not create; give another --name"
         ) from None
+
+
+def check_readable(name: str, spec: StudySpec) -> None:
+    """Check that a spec can be read again once it is stored: `model_copy` validates nothing.
+
+    Raises:
+        UsageError: if it cannot, with key and reason of each fault, or the plug-ins that it lacks.
+    """
+    try:
+        text = spec.model_dump_json(warnings=False)
+        StudySpec.from_json(text)
+    except ValidationError as error:
+        raise UsageError(f"the spec of study {name} is not valid: {faults(error)}") from None
+    except ValueError as error:
+        # A value that JSON has no form for.
+        raise UsageError(f"the spec of study {name} cannot be stored: {first_line(error)}") from None
+    if missing := unregistered(parse_object(text)):
+        raise missing_plugins(name, missing)
 
 
 def check_name(name: str) -> None:
@@ -167,9 +187,15 @@ def _with_own_file(study: Study, spec: StudySpec) -> tuple[Study, StudySpec]:
 
 
 def set_trials(study: Study, trials: int) -> Study:
-    """Set the number of trials of a study, to a larger or smaller one."""
+    """Set the number of trials of a study, to a larger or smaller one.
+
+    Raises:
+        UsageError: if no study may have so many.
+    """
     budget = study.spec.budget.model_copy(update={"trials": trials})
-    return _with_trials(study, study.spec.model_copy(update={"budget": budget}), "set")
+    spec = study.spec.model_copy(update={"budget": budget})
+    check_readable(study.name, spec)
+    return _with_trials(study, spec, "set")
 
 
 def _with_trials(study: Study, spec: StudySpec, budget: BudgetRule) -> Study:

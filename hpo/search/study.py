@@ -161,15 +161,20 @@ def read_spec(name: str, text: str, code_version: str) -> StudySpec:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise StorageError(f"study {name} has a spec that cannot be read: {first_line(error)[:200]}") from None
     if missing:
-        raise UsageError(
-            f"study {name} uses {', '.join(missing)}, unknown here; install or import the plug-in that provides it"
-        )
+        raise missing_plugins(name, missing)
     try:
         return StudySpec.from_json(text)
     except ValidationError as error:
         raise StorageError(
             f"study {name} was stored by another version of hpo ({code_version or 'unknown'}): {error}"
         ) from None
+
+
+def missing_plugins(name: str, missing: list[str]) -> UsageError:
+    """Return the error for a study that uses what this process has not registered, see `unregistered`."""
+    return UsageError(
+        f"study {name} uses {', '.join(missing)}, unknown here; install or import the plug-in that provides it"
+    )
 
 
 def dataset_of(spec: str) -> str:

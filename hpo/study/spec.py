@@ -15,6 +15,7 @@ from hpo.study.co_training import datasets_of
 from hpo.study.config import ConfigValues, TrainConfig, settings
 from hpo.study.own import OwnFile
 from hpo.study.plan import Plan
+from hpo.study.ranges import EPOCHS, FOLDS, PER_FAMILY, REPEATS, TOP, TRIALS
 from hpo.study.space import Space, reachable_values
 from hpo.study.starts import Start
 from hpo.study.stored import JsonObject, parse_object
@@ -34,7 +35,7 @@ class Scoring(_Section):
     rows: Literal["official", "holdout", "kfold", "reshuffled"] = "kfold"
     """MedMNIST's validation samples; a stratified share; k stratified folds; a new stratified share for each trial."""
 
-    folds: int = Field(5, ge=2, le=20)
+    folds: int = Field(5, ge=FOLDS.low, le=FOLDS.high)
     """kfold: number of folds."""
 
     repeats: int = Field(1, ge=1, le=10)
@@ -119,10 +120,10 @@ class Search(_Section):
 class Budget(_Section):
     """Number and length of the trials."""
 
-    trials: int = Field(100, ge=1, le=1_000_000)
+    trials: int = Field(100, ge=TRIALS.low, le=TRIALS.high)
     """Number of finished trials, including pruned and failed ones."""
 
-    epochs: int = Field(30, ge=1, le=10_000)
+    epochs: int = Field(30, ge=EPOCHS.low, le=EPOCHS.high)
     """Epochs of an unpruned trial over the training part of each fold; every resplit trains on the same number of
     samples in total."""
 
@@ -133,20 +134,20 @@ class Confirm(_Section):
     rule: Literal["best mean"] = "best mean"
     """The winner: the highest mean over all repeats among candidates that finished all of them. A baseline can win."""
 
-    top: int = Field(8, ge=1, le=30)
+    top: int = Field(8, ge=TOP.low, le=TOP.high)
     """Number of distinct configurations to train again, the best complete ones; the baselines are added to them."""
 
     ranking: Literal["auc", "smoothed"] = "auc"
     """What ranks the complete trials of the search, and so chooses candidates: the trial's own AUC; or `smoothed`, the
     AUC smoothed over similar configurations, which is better where the sampler draws at random (docs/statistics.md)."""
 
-    per_family: int = Field(2, ge=0, le=10)
+    per_family: int = Field(2, ge=PER_FAMILY.low, le=PER_FAMILY.high)
     """Number of best configurations of each loss family (those that maximise the AUC: AUCM, joint, compositional,
     pairwise, pauc; cross-entropy and focal loss; each loss of a plug-in that names no family) to train again, where
     `top` does not hold them yet. Racing never eliminates the best of a family. 0 takes `top` alone, as studies did
     that were created before there was this key."""
 
-    seeds: int = Field(5, ge=1, le=50)
+    seeds: int = Field(5, ge=REPEATS.low, le=REPEATS.high)
     """Number of repeats of each, all with new seeds and, unless [scoring] rows is official, on new folds."""
 
     racing_level: float = Field(0.01, ge=0, le=0.2)

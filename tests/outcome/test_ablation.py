@@ -75,6 +75,12 @@ def test_it_goes_on_with_more_seeds_and_refuses_another_winner(search: Study) ->
     assert unmentioned(refused.value, ablation_name("breast"), "trial 5") == []
 
 
+@pytest.mark.parametrize("seeds", [0, -1, 51])
+def test_a_number_of_seeds_that_the_command_refuses_is_refused(search: Study, seeds: int) -> None:
+    with pytest.raises(UsageError):
+        prepare_ablation(search, entries_from_trial(search, 4), seeds=seeds)
+
+
 def test_it_goes_on_under_a_new_name_of_the_search(search: Study) -> None:
     entries = entries_from_trial(search, 4)
     create_or_open(search.database, ablation_name("breast"), prepare_ablation(search, entries, seeds=2))

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from hpo.errors import StudyConflictError
+from hpo.search.creation import check_readable
 from hpo.search.database import schema
 from hpo.search.study import Study
 from hpo.study.plan import Plan
@@ -28,7 +29,9 @@ def extend_plan(study: Study, plan: Plan) -> None:
     Raises:
         StudyConflictError: if another command has extended it since `study` was opened.
         StudyNotFoundError: if it has been deleted.
+        UsageError: if the plan could not be read again.
     """
+    check_readable(study.name, study.spec.model_copy(update={"plan": plan}))
     repeats = plan.added[-1].repeats
     tried: list[str] = []
 

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from hpo.errors import StudyConflictError, StudyNotFoundError
+from hpo.search.creation import check_readable
 from hpo.search.database import schema
 from hpo.search.database.database import Database
 from hpo.search.database.optuna_mirror import widen_params
@@ -31,7 +32,9 @@ def widen(database: Database, name: str, spec: StudySpec) -> list[str]:
 
     Raises:
         StudyConflictError: with every difference that is more than a wider range or an additional choice.
+        UsageError: if the spec could not be read again.
     """
+    check_readable(name, spec)
     try:
         study = open_study(database, name)
     except StudyNotFoundError:
