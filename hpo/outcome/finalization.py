@@ -31,6 +31,7 @@ from hpo.revision import code_version
 from hpo.search.study import Study
 from hpo.study.baselines import shown_name
 from hpo.study.co_training import datasets_of
+from hpo.study.ranges import EPOCHS, FINAL_NETWORKS
 from hpo.study.spec import StudySpec
 from hpo.text import auc
 
@@ -114,12 +115,15 @@ def finalize(
         With networks `missing` if `train` returns before everything is trained.
 
     Raises:
-        UsageError: before anything is trained, if there is no winner yet, the test set was read before for other
-            networks and `reopen` is empty, or `rows` asks for official validation samples that the data do not have.
+        UsageError: before anything is trained, if `seeds` or `baseline_epochs` are out of range, there is no winner
+            yet, the test set was read before for other networks and `reopen` is empty, or `rows` asks for official
+            validation samples that the data do not have.
         StudyStoppedError: if a network cannot be trained.
         StudyConflictError, DataError, DeviceError, OutputError, StorageError, StudyNotFoundError; and what `train`
             raises.
     """
+    FINAL_NETWORKS.check("--networks", seeds)
+    EPOCHS.check("--baseline-epochs", baseline_epochs)
     dataset = study.spec.data
     entries = _entries_to_train(study, rows, baseline_epochs, trial, confirmation)
     folder, data = results_folder(study.name, results, study.former_names), data_folder(data_dir)

@@ -63,9 +63,14 @@ def open_and_score(
         entries: the winner first.
 
     Raises:
-        UsageError: if this test set was read before for other networks, and no reason is given.
+        UsageError: if an entry has no network, or this test set was read before for other networks and no reason is
+            given.
         DataError, StorageError, OutputError.
     """
+    lacking = [entry.name for entry in entries if not any(network.entry == entry.name for network in networks)]
+    if lacking or not entries:
+        # An access weakens every result on the test set, and this one would have none.
+        raise UsageError(f"there are no networks of {', '.join(lacking) or 'any entry'}, so the test set stays sealed")
     dataset = study.spec.data
     weights = weights_of(networks)
     configuration = _what_is_opened_for(dataset.name, entries, protocol, weights)

@@ -71,6 +71,16 @@ def opened(study: Study, folder: Path, seed: int = 0, reopen: str = "") -> Any:
 
 
 @pytest.mark.usefixtures("thin")
+@pytest.mark.parametrize("kept", [0, 1])
+def test_the_test_set_is_not_opened_for_an_entry_without_networks(study: Study, tmp_path: Path, kept: int) -> None:
+    made = [network for network in networks(tmp_path) if kept and network.entry == ENTRIES[0].name]
+    with pytest.raises(UsageError) as refused:
+        open_and_score(study, ENTRIES, PROTOCOL, made, tmp_path, tmp_path, "abc1234", "", "cpu")
+    assert unmentioned(refused.value, *[entry.name for entry in ENTRIES[kept:]]) == []
+    assert read_openings(study.database, "digits") == []
+
+
+@pytest.mark.usefixtures("thin")
 def test_the_opening_is_in_the_ledger_before_a_test_row_is_read(
     study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,6 +15,7 @@ from hpo.outcome.networks import Entry, Protocol
 from hpo.outcome.report.writing import report, report_all
 from hpo.search.database.database import Database
 from hpo.search.queries.ledger import read_openings
+from hpo.search.study import list_studies
 from hpo.study.config import TrainConfig
 from tests.mention import unmentioned
 from tests.outcome.finalizing import finalizing, searched
@@ -31,6 +32,18 @@ def test_what_is_trained_is_said_and_what_few_networks_are_worth() -> None:
     assert unmentioned(notes(2)[1], 2, NETWORKS, ".305", ".072") == []
     assert unmentioned(notes(3)[1], 3, NETWORKS, ".121", ".072") == []
     assert len(notes(1)) == 2
+
+
+@pytest.mark.usefixtures("linear_network")
+@pytest.mark.parametrize("wishes", [{"seeds": 0}, {"seeds": -1}, {"seeds": 101}, {"baseline_epochs": 0}])
+def test_numbers_that_the_command_refuses_spend_no_access_to_the_test_set(
+    database: Database, tmp_path: Path, wishes: dict[str, int]
+) -> None:
+    study = searched(database)
+    with pytest.raises(UsageError):
+        hpo.finalize(study, trial=3, results=tmp_path, device="cpu", reopen="why", **wishes)
+    assert read_openings(database, "digits") == []
+    assert [row.name for row in list_studies(database)] == ["digits"]
 
 
 @pytest.mark.slow
