@@ -16,7 +16,8 @@ import pytest
 
 import hpo
 from hpo import api, errors
-from hpo.errors import HpoError, StudyConflictError, StudyFileError, StudyNotFoundError, UsageError
+from hpo.errors import HpoError, StudyConflictError, StudyFileError, StudyNotFoundError, StudyStoppedError, UsageError
+from hpo.search.queries.trials import read_trials
 from hpo.search.study import list_studies
 from hpo.study.spec import StudySpec
 from hpo.testing.trainer import FakeTrainer, make_spec
@@ -235,6 +236,43 @@ def test_numbers_that_the_command_refuses_are_refused(storage: str) -> None:
     with pytest.raises(UsageError):
         hpo.run_worker(study, trainer=FakeTrainer(), limit=0)
     assert [row.name for row in list_studies(study.database)] == ["first"]
+
+
+def interrupted(_epoch: int) -> None:
+    raise KeyboardInterrupt
+
+
+def test_an_interrupted_confirmation_raises_and_goes_on_when_called_again(storage: str) -> None:
+    study = hpo.create_study(make_spec(3), storage, "first")
+    hpo.run_worker(study, trainer=FakeTrainer())
+    with pytest.raises(KeyboardInterrupt):
+        hpo.confirm(study, top=1, per_family=0, seeds=1, trainer=FakeTrainer(on_epoch=interrupted))
+    assert [row.state for row in read_trials(hpo.open_study("first-confirm", storage))] == ["free"]
+    assert hpo.confirm(study, trainer=FakeTrainer()).done
+
+
+def test_interrupted_methods_raise(storage: str) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        hpo.methods("digits", ["ema"], 1, storage=storage, trainer=FakeTrainer(on_epoch=interrupted))
+    assert [row.state for row in read_trials(hpo.open_study("digits-methods", storage))] == ["free"]
+
+
+def test_an_interrupted_worker_returns_and_says_so(storage: str) -> None:
+    study = hpo.create_study(make_spec(1), storage, "first")
+    assert hpo.run_worker(study, trainer=FakeTrainer(on_epoch=interrupted)).interrupted
+
+
+def test_a_study_whose_trials_all_failed_is_an_error_as_for_the_command(storage: str) -> None:
+    study = hpo.create_study(make_spec(2), storage, "failed")
+    failing = FakeTrainer(fails=lambda _: True)
+    assert hpo.run_worker(study, trainer=failing, limit=1).failed == 1
+    with pytest.raises(StudyStoppedError):
+        hpo.run_worker(study, trainer=failing)
+    some = hpo.create_study(make_spec(2), storage, "some")
+    assert hpo.run_worker(some, trainer=failing, limit=1).failed == 1
+    assert hpo.run_worker(some, trainer=FakeTrainer()).ended == "done"
+    with pytest.raises(StudyStoppedError):
+        hpo.confirm(some, top=1, seeds=1, trainer=failing)
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hpo.api.arguments import as_text, running_code
-from hpo.api.training import run_worker
+from hpo.api.training import train_planned
 from hpo.errors import UsageError
 from hpo.study.ranges import ANY_COUNT
 from hpo.study.spec import StudySpec
@@ -111,6 +111,8 @@ def confirm(
 
     Raises:
         UsageError: if the search has nothing to confirm, or for a number out of range.
+        KeyboardInterrupt: after Ctrl-C; the trial keeps its checkpoint, and the same call continues.
+        StudyStoppedError: if too many trials failed, or all.
         StudyConflictError, DataError, DeviceError, StorageError.
 
     Example:
@@ -127,7 +129,7 @@ def confirm(
 
     def train(spec: StudySpec, name: str) -> None:
         planned = create_or_open(study.database, name, spec, code_version=running_code())
-        run_worker(planned, device, data_dir=data_dir, trainer=trainer)
+        train_planned(planned, device, data_dir=data_dir, trainer=trainer)
 
     return confirmation.confirm(study, train=train, top=top, seeds=seeds, racing=racing, per_family=per_family)
 
@@ -170,6 +172,7 @@ def methods(
 
     Raises:
         UsageError: for a name that is no method, or one that makes no difference, or a number out of range.
+        KeyboardInterrupt, StudyStoppedError: as `confirm`.
         StudyConflictError, StudyNotFoundError, StudyFileError, DataError, DeviceError, StorageError.
 
     Example:
@@ -194,7 +197,7 @@ def methods(
 
     def train(spec: StudySpec, name: str) -> None:
         planned = create_or_open(database, name, spec, code_version=running_code())
-        run_worker(planned, device, data_dir=data_dir, trainer=trainer)
+        train_planned(planned, device, data_dir=data_dir, trainer=trainer)
 
     return method_study.measure_methods(database, found, wishes, train=train, name=name)
 
@@ -235,6 +238,7 @@ def finalize(
         UsageError: for a number out of range, before anything else; if there is no winner yet, or the test set was
             opened before and `reopen` is empty.
         StudyStoppedError: if a network cannot be trained.
+        KeyboardInterrupt: as `confirm`; the test set stays sealed.
         StudyConflictError, DataError, DeviceError, OutputError, StorageError, StudyNotFoundError.
 
     Example:
@@ -243,14 +247,11 @@ def finalize(
         >>> hpo.finalize(study, seeds=5).folder  # doctest: +SKIP
         PosixPath('hpo-results/to-confirm')
     """
-    from hpo.control import StopReason
     from hpo.outcome import finalization
     from hpo.search.study import open_study as open_planned
 
     def train(_spec: StudySpec, name: str) -> None:
-        done = run_worker(open_planned(study.database, name), device, data_dir=data_dir)
-        if done.ended is StopReason.SIGNAL:
-            raise KeyboardInterrupt
+        train_planned(open_planned(study.database, name), device, data_dir=data_dir)
 
     return finalization.finalize(
         study,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hpo.api.arguments import as_text
+from hpo.control import StopReason
 from hpo.study.catalogue import Dataset, find_dataset
 from hpo.study.config import TrainConfig
 from hpo.study.ranges import ANY_COUNT
@@ -51,7 +52,7 @@ def run_worker(
 
     Raises:
         UsageError: for another limit.
-        StudyStoppedError: if too many trials failed by their own fault.
+        StudyStoppedError: if too many trials failed by their own fault, or none is left and all have failed.
         DataError, DeviceError, StorageError.
 
     Example:
@@ -60,17 +61,61 @@ def run_worker(
         >>> hpo.run_worker(study, limit=1).finished
         1
     """
+    from hpo.search.worker.reporter import all_reporters
+
+    ANY_COUNT.check("--limit", limit)
+    told = [*all_reporters(reporters), *_bars(study, progress)]
+    summary = _work(study, device, data_dir, checkpoint_dir, trainer, told, limit)
+    if summary.ended == "done":
+        _check_failed(study)
+    return summary
+
+
+def train_planned(
+    study: Study, device: str = "auto", *, data_dir: str | Path | None = None, trainer: Trainer | None = None
+) -> None:
+    """Train what is left of a confirmation, of a study of methods, or of final networks, in this process.
+
+    Args:
+        study: made from a plan.
+        device, data_dir, trainer: as for `run_worker`.
+
+    Raises:
+        KeyboardInterrupt: after an interruption from the keyboard, once the trial is given back with its checkpoint.
+        StudyStoppedError: as `run_worker`; not for final networks, of which `finalize` names those that failed.
+    """
+    summary = _work(study, device, data_dir, None, trainer, _bars(study, None))
+    if summary.ended is StopReason.SIGNAL:
+        raise KeyboardInterrupt
+    plan = study.spec.plan
+    if summary.ended == "done" and (plan is None or plan.final is None):
+        _check_failed(study)
+
+
+def _work(
+    study: Study,
+    device: str,
+    data_dir: str | Path | None,
+    checkpoint_dir: str | Path | None,
+    trainer: Trainer | None,
+    reporters: Sequence[Reporter],
+    limit: int | None = None,
+) -> WorkerSummary:
     from hpo.launch.backends.local import checkpoint_folder
     from hpo.outcome.network_training import trainer_of
     from hpo.search.queue.workers import this_process
     from hpo.search.worker import loop
-    from hpo.search.worker.reporter import all_reporters
 
-    ANY_COUNT.check("--limit", limit)
     folder = checkpoint_folder(as_text(checkpoint_dir), study.folder)
     train = trainer or trainer_of(study, data_dir, device, folder)
-    told = [*all_reporters(reporters), *_bars(study, progress)]
-    return loop.run_worker(study, identity=this_process(device=device), train=train, limit=limit, reporters=told)
+    return loop.run_worker(study, identity=this_process(device=device), train=train, limit=limit, reporters=reporters)
+
+
+def _check_failed(study: Study) -> None:
+    from hpo.launch.failed import check_failed
+    from hpo.search.queries.status import read_status
+
+    check_failed(study, read_status(study))
 
 
 def _bars(study: Study, progress: bool | None) -> list[Reporter]:
