@@ -19,8 +19,11 @@ from hpo import api, errors
 from hpo.errors import HpoError, StudyConflictError, StudyFileError, StudyNotFoundError, StudyStoppedError, UsageError
 from hpo.search.queries.trials import read_trials
 from hpo.search.study import list_studies
+from hpo.study.catalogue import DATASETS, find_dataset
+from hpo.study.files import problems_on
 from hpo.study.spec import StudySpec
 from hpo.testing.trainer import FakeTrainer, make_spec
+from tests.mention import unmentioned
 from tests.plugins import kept_registries
 
 HEAVY = {"torch", "libauc", "optuna", "sqlalchemy", "sklearn", "numpy", "medmnist", "pydantic", "pandas"}
@@ -273,6 +276,38 @@ def test_a_study_whose_trials_all_failed_is_an_error_as_for_the_command(storage:
     assert hpo.run_worker(some, trainer=FakeTrainer()).ended == "done"
     with pytest.raises(StudyStoppedError):
         hpo.confirm(some, top=1, seeds=1, trainer=failing)
+
+
+def two_labels() -> hpo.Dataset:
+    """Data that nobody may read: what is asked of them is wrong before that."""
+    return hpo.Dataset(name="two", dimensions=2, labels=2, size=8, rows=(30, 10, 5), development=pytest.fail)
+
+
+@pytest.mark.parametrize(
+    ("settings", "scoring"),
+    [
+        ({"batching": "fixed_share"}, hpo.Scoring()),
+        ({"resplit": "balanced"}, hpo.Scoring()),
+        ({"resplit": "official"}, hpo.Scoring(rows="official")),
+    ],
+)
+def test_a_configuration_that_does_not_suit_data_and_folds_is_refused_at_the_call(
+    settings: dict[str, Any], scoring: hpo.Scoring
+) -> None:
+    with pytest.raises(UsageError) as refused:
+        hpo.train_trial(hpo.TrainConfig(**settings), two_labels(), scoring=scoring)
+    assert unmentioned(refused.value, *settings, *settings.values()) == []
+
+
+@pytest.mark.parametrize("epochs", [0, -1, 2.5, 10_001])
+def test_a_number_of_epochs_that_no_study_can_have_is_refused_at_the_call(epochs: Any) -> None:
+    with pytest.raises(UsageError):
+        hpo.train_trial(hpo.TrainConfig(), "digits", epochs=epochs)
+
+
+@pytest.mark.parametrize("dataset", DATASETS.names())
+def test_the_default_configuration_suits_every_dataset(dataset: str) -> None:
+    assert problems_on(hpo.TrainConfig(), find_dataset(dataset), hpo.Scoring()) == []
 
 
 @pytest.mark.slow

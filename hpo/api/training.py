@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from hpo.api.arguments import as_text
 from hpo.control import StopReason
+from hpo.errors import UsageError
 from hpo.study.catalogue import Dataset, find_dataset
 from hpo.study.config import TrainConfig
-from hpo.study.ranges import ANY_COUNT
+from hpo.study.ranges import ANY_COUNT, EPOCHS
 from hpo.study.spec import Scoring
 
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ def train_trial(
     Args:
         config: the settings; those that are not given have LibAUC's defaults.
         dataset: its name, or a `Dataset`.
-        epochs: number of epochs.
+        epochs: number of epochs, from 1 to 10,000.
         scoring: which samples of the development set are scored; None for five folds.
         seed: of weights, batches and augmentation; equal arguments give equal reports on a CPU.
         device: auto, cpu, cuda or cuda:N.
@@ -149,8 +150,11 @@ def train_trial(
         A report after each epoch: mean AUC with its standard error, AUC of each fold, loss.
 
     Raises:
+        UsageError: for another number of epochs, or a configuration that does not suit data and folds, with every
+            reason; at the call, before any data are read.
+        DataError: at the call, if the data are missing or do not suit `scoring`.
         TrainingFailure: if the configuration diverges or asks for more memory than there is.
-        DataError, DeviceError.
+        DeviceError.
 
     Example:
         >>> import hpo
@@ -164,10 +168,14 @@ def train_trial(
     from hpo.data.folds import scoring_folds
     from hpo.data.others import load_others, others_of
     from hpo.study.co_training import other_datasets
+    from hpo.study.files import problems_on
     from hpo.training.loop import trial
 
+    EPOCHS.check("epochs", epochs)
     found = find_dataset(dataset) if isinstance(dataset, str) else dataset
     scoring = scoring or Scoring()
+    if problems := problems_on(config, found, scoring):
+        raise UsageError("\n  ".join([f"this configuration cannot be trained on {found.name}:", *problems]))
     folder = data_folder(as_text(data_dir))
     development = load_development(found, folder, scoring.groups)
     others = others_of(config, found, load_others(other_datasets(config.co_training, found), folder))

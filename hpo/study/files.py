@@ -307,7 +307,12 @@ def _check_settings(table: TomlTable, problems: list[str]) -> tuple[ConfigValues
 
 def problems_with(config: TrainConfig, spec: StudySpec) -> list[str]:
     """Return why a study cannot train a configuration on its data and folds, a sentence each; none if it can."""
-    return _cross_section_problems(spec.model_copy(update={"fixed": config.active(), "space": {}}))
+    return problems_on(config, spec.data, spec.scoring)
+
+
+def problems_on(config: TrainConfig, data: Dataset, scoring: Scoring) -> list[str]:
+    """Return why a configuration cannot be trained on a dataset and folds, a sentence each; none if it can."""
+    return _problems_on(data, scoring, config.active(), {})
 
 
 def _cross_section_problems(spec: StudySpec) -> list[str]:
@@ -318,19 +323,26 @@ def _cross_section_problems(spec: StudySpec) -> list[str]:
                 f"{other} in {{{', '.join(map(str, legal))}}}" for other, legal in settings()[name].when
             )
             problems.append(f"{name} has no effect in this study: it requires {needs}")
-    if spec.data.labels > 1 and "fixed_share" in _values("batching", spec):
-        problems.append(f"batching = fixed_share requires one label; {spec.dataset} has {spec.data.labels}")
-    if spec.data.labels > 1 and "balanced" in _values("resplit", spec):
-        problems.append(f"resplit = balanced requires one label; {spec.dataset} has {spec.data.labels}")
-    for value in _values("co_training", spec):
+    return problems + _problems_on(spec.data, spec.scoring, spec.fixed, spec.space)
+
+
+def _problems_on(data: Dataset, scoring: Scoring, fixed: ConfigValues, space: Space) -> list[str]:
+    """Return why settings do not suit data and folds, a sentence each."""
+    problems = []
+    resplits = _values("resplit", fixed, space)
+    if data.labels > 1 and "fixed_share" in _values("batching", fixed, space):
+        problems.append(f"batching = fixed_share requires one label; {data.name} has {data.labels}")
+    if data.labels > 1 and "balanced" in resplits:
+        problems.append(f"resplit = balanced requires one label; {data.name} has {data.labels}")
+    for value in _values("co_training", fixed, space):
         try:
-            other_datasets(value, spec.data)
+            other_datasets(value, data)
         except UsageError as error:
             problems.append(str(error))
-    if not spec.data.has_validation:
-        problems += _problems_without_validation(spec)
+    if not data.has_validation:
+        problems += _problems_without_validation(data, scoring, resplits)
     for rule in NEED_VALIDATION:
-        if spec.scoring.rows == "official" and rule in _values("resplit", spec):
+        if scoring.rows == "official" and rule in resplits:
             problems.append(
                 f"resplit = {rule} requires official validation samples in the training part of the folds, but "
                 "[scoring] rows = official validates on all of them"
@@ -338,14 +350,12 @@ def _cross_section_problems(spec: StudySpec) -> list[str]:
     return problems
 
 
-def _problems_without_validation(spec: StudySpec) -> list[str]:
-    why = f"official validation samples, but {spec.data.official_name} has no val_images"
+def _problems_without_validation(data: Dataset, scoring: Scoring, resplits: tuple[Any, ...]) -> list[str]:
+    why = f"official validation samples, but {data.official_name} has no val_images"
     problems = [
-        f"resplit = {rule} requires {why}; leave it out of the choices"
-        for rule in NEED_VALIDATION
-        if rule in _values("resplit", spec)
+        f"resplit = {rule} requires {why}; leave it out of the choices" for rule in NEED_VALIDATION if rule in resplits
     ]
-    if spec.scoring.rows == "official":
+    if scoring.rows == "official":
         problems.append(f"[scoring] rows = official requires {why}; use kfold or holdout, which draw them")
     return problems
 
@@ -362,7 +372,7 @@ def _rungs_that_do_not_grow(search: Search) -> list[str]:
     ]
 
 
-def _values(name: str, spec: StudySpec) -> tuple[Any, ...]:
-    if name in spec.fixed:
-        return (spec.fixed[name],)
-    return tuple(getattr(spec.space.get(name), "choices", ()))
+def _values(name: str, fixed: ConfigValues, space: Space) -> tuple[Any, ...]:
+    if name in fixed:
+        return (fixed[name],)
+    return tuple(getattr(space.get(name), "choices", ()))
