@@ -149,17 +149,20 @@ def launch(
         trials: as for `create_study`.
         on: local: processes of this machine, which have ended when this returns; slurm: jobs of a cluster; none: the
             study only, once its data have been checked; or a backend of `register_backend`.
-        workers: how many in all; None for one on each GPU, or one on the CPU; auto measures how many are fastest.
+        workers: how many in all, from 1. None for one on each GPU, or, on a CPU, as many of one thread as cores and
+            memory bear, but no more than trials are left; for slurm, one job. auto measures how many are fastest on a
+            GPU.
         device: auto, cpu, cuda or cuda:N.
         data_dir: as for `run_worker`.
         checkpoint_dir: as for `run_worker`; on a path that all hosts share.
-        hours: after which local workers end; without `trials`, as many trials as fit by estimate. None for no limit.
+        hours: after which local workers end, above 0; without `trials`, as many trials as fit by estimate. None for no
+            limit.
         extend: whether wider ranges and more choices widen a study that exists.
         reporters: told of every trial and epoch, as `--reporter` takes them: "tensorboard=/DIR".
 
     Raises:
         UsageError, StudyFileError, DataError, StorageError, StudyConflictError, DeviceError, OutputError: before
-            anything is trained.
+            anything is trained; UsageError also for a number of workers, trials or hours that is out of range.
         WorkersFailedError: if local workers ended with an error.
         StudyStoppedError: if the trials are finished and all of them failed, with the reason of the first.
 

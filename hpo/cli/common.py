@@ -18,6 +18,7 @@ import click
 from hpo.cli.completers import complete_datasets, complete_reporters, complete_settings, complete_studies
 from hpo.files import expanded
 from hpo.launch.backends.local import AUTO, Count
+from hpo.study.ranges import WORKERS
 from hpo.study.stored import JSON_KEY
 from hpo.text import brief
 
@@ -26,9 +27,6 @@ F = TypeVar("F", bound=Callable[..., Any])
 _OBEYED = re.compile("[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 """Control characters after those of ASCII, and those that reverse the direction of text."""
 
-
-MOST_WORKERS = 10_000
-"""Largest number of workers of one command."""
 
 MOST_SHARES = 1024
 """Largest number of threads of a worker, and of workers on a device."""
@@ -43,9 +41,9 @@ class CountOrAuto(click.ParamType):  # type: ignore[type-arg]
         """Return the number, or the word; fail with the legal values."""
         if value == AUTO:
             return AUTO
-        text = str(value)
-        if not text.isdecimal() or len(text) > len(str(MOST_WORKERS)) or not 1 <= int(text) <= MOST_WORKERS:
-            self.fail(f"{brief(value)} is neither a number from 1 to {MOST_WORKERS:,} nor auto", param, ctx)
+        text, most = str(value), WORKERS.high or sys.maxsize
+        if not text.isdecimal() or len(text) > len(str(most)) or not WORKERS.low <= int(text) <= most:
+            self.fail(f"{brief(value)} is neither a number from {WORKERS.low} to {most:,} nor auto", param, ctx)
         return int(value)
 
 

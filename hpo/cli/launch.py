@@ -14,7 +14,7 @@ from hpo.cli.streams import say, show
 from hpo.cli.work import Work, exit_code, prepare_job, print_script, start, waits, work_options
 from hpo.errors import UsageError
 from hpo.launch.backends.slurm.submit import test_only as test_job
-from hpo.launch.session import check_hours
+from hpo.launch.session import MOST_HOURS, check_hours
 from hpo.launch.starting import with_starts_from
 from hpo.search.creation import BudgetRule
 from hpo.search.queries.trials import read_best
@@ -61,7 +61,7 @@ from hpo.text import shell
 @click.option(
     "--hours",
     metavar="H",
-    type=click.FloatRange(min=0, min_open=True, max=10_000),
+    type=click.FloatRange(min=0, min_open=True, max=MOST_HOURS),
     help="Stop local workers after H hours; without --trials, as many trials as fit by estimate.",
 )
 @click.option("--fewer", is_flag=True, help="Let --trials lower the number of trials that a study has.")

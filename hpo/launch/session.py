@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from hpo.errors import DataError, DeclinedError, UsageError
 from hpo.launch.backends.base import BACKENDS, LaunchRequest, Submission
+from hpo.launch.backends.local import AUTO
 from hpo.launch.failed import check_failed
 from hpo.revision import code_version
 from hpo.search.admin.studies import delete_unused
@@ -17,10 +18,13 @@ from hpo.search.database.database import open_database
 from hpo.search.queries.status import StudyStatus, read_status
 from hpo.search.study import Study
 from hpo.search.worker.reporter import check_reporters
+from hpo.study.ranges import WORKERS
 from hpo.study.spec import StudySpec
 from hpo.text import shell
 
 _log = logging.getLogger(__name__)
+
+MOST_HOURS = 10_000
 
 _NO_HOURS = {
     "slurm": "--hours is for workers of this machine, since jobs wait in a queue before they run; with --on slurm give "
@@ -65,6 +69,7 @@ def launch(
         WorkersFailedError: if local workers ended with an error.
         StudyStoppedError: if the trials are finished and all of them failed.
     """
+    _check_numbers(request)
     check_reporters(request.reporters)
     with BACKENDS.find(on)() as backend:
         if request.hours is not None:
@@ -103,6 +108,15 @@ def _check_failed(study: Study, status: StudyStatus, request: LaunchRequest) -> 
         return
     if note := check_failed(study, status, request.log_dir / study.folder):
         _log.info(note)
+
+
+def _check_numbers(request: LaunchRequest) -> None:
+    """Raise UsageError for a number of workers or hours that cannot be."""
+    for option, count in (("--workers", request.workers), ("--workers-per-gpu", request.workers_per_gpu)):
+        if count != AUTO:
+            WORKERS.check(option, count)
+    if request.hours is not None and not 0 < request.hours <= MOST_HOURS:
+        raise UsageError(f"--hours {request.hours}: give a number above 0, at most {MOST_HOURS:,}")
 
 
 def check_hours(on: str) -> None:

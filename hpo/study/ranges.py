@@ -49,5 +49,8 @@ REPEATS = Whole(1, 50)
 FINAL_NETWORKS = Whole(1, 100)
 """Final networks of each configuration."""
 
+WORKERS = Whole(1, 10_000)
+"""Workers of one command."""
+
 ANY_COUNT = Whole(1)
 """Of what is shown, or done, at most."""

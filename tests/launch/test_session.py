@@ -25,6 +25,7 @@ from hpo.study.files import builtin_study_file, load_spec
 from hpo.study.spec import StudySpec
 from hpo.testing.trainer import FakeTrainer
 from hpo.testing.trials import claimed
+from tests.mention import unmentioned
 from tests.plugins import kept_registries
 
 
@@ -64,6 +65,21 @@ def test_all_workers_and_those_on_each_gpu_are_not_both_given(tmp_path: Path) ->
     wishes = request(f"sqlite:///{tmp_path}/s.db", workers=2, workers_per_gpu=2, device="cpu", log_dir=tmp_path)
     with pytest.raises(UsageError):
         launch(digits(1), wishes)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "wishes",
+    [{"workers": 0}, {"workers": -1}, {"workers": 10_001}, {"workers_per_gpu": 0}, {"workers": "many"}]
+    + [{"hours": hours} for hours in (0, -1.0, float("nan"), 10_001)],
+)
+def test_a_number_of_workers_or_hours_that_cannot_be_is_refused_before_a_database_is_made(
+    tmp_path: Path, wishes: dict[str, Any]
+) -> None:
+    with pytest.raises(UsageError) as refused:
+        launch(digits(1), request(f"sqlite:///{tmp_path}/s.db", device="cpu", log_dir=tmp_path, **wishes))
+    (name,) = wishes
+    assert unmentioned(refused.value, f"--{name.replace('_', '-')}") == []
     assert list(tmp_path.iterdir()) == []
 
 

@@ -95,7 +95,7 @@ def worker_slots(
     workers: all of them; per_device: on each GPU, or on a machine that is used without; by default 1 per device.
     """
     devices = devices_of(device, gpus)
-    count = workers or (per_device or 1) * len(devices)
+    count = (1 if per_device is None else per_device) * len(devices) if workers is None else workers
     cores, more = divmod(usable_cores(), count)
     names = [devices[number % len(devices)] for number in range(count)]
     return tuple(
