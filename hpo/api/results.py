@@ -57,8 +57,8 @@ def trials_dataframe(study: Study) -> DataFrame:
 
     Columns: number, state, auc, standard_error, epochs, folds, training_auc, reference, start, candidate, repeat,
     network, started and ended in UTC, seconds, peak_memory in bytes, worker, reason; and params_NAME for each searched
-    setting, empty where it has no effect. `auc` is that of the last report, of so many `epochs` and `folds`: only
-    complete trials compare.
+    setting, empty where it has no effect. `auc` and `training_auc` are those of the last report, of so many `epochs`
+    and `folds`: only complete trials compare.
 
     Args:
         study: from `create_study` or `open_study`.

@@ -54,7 +54,7 @@ def read_costs(study: Study, plan: Plan) -> Costs:
         if row.state == "complete" and row.candidate is not None and row.repeat is not None:
             of = records[row.number].provenance if row.number in records else None
             where = "" if of is None else f"{of.environment.get('device name', '')} {of.code_version}"
-            cost = TrialCost(row.seconds, row.peak_memory, row.last_training_auc, where)
+            cost = TrialCost(row.seconds, row.peak_memory, row.training_auc, where)
             costs[numbers[row.candidate], row.repeat - 1] = cost
     return costs
 

@@ -172,7 +172,9 @@ def test_a_study_in_a_database_becomes_a_report(tmp_path: Path) -> None:
 def test_trials_that_learned_nothing_are_named_beside_the_ranking() -> None:
     search = simulated.search(6)
     assert blocks(section_with(build(Evidence(search)), "history"), Notice) == []
-    third = dataclasses.replace(search.trials[3], row=dataclasses.replace(search.trials[3].row, training_auc=0.53))
+    third = dataclasses.replace(
+        search.trials[3], row=dataclasses.replace(search.trials[3].row, highest_training_auc=0.53)
+    )
     page = build(Evidence(simulated.of([*search.trials[:3], third, *search.trials[4:]])))
     (notice,) = blocks(section_with(page, "history"), Notice)
     assert numbers_in(notice.text)[:2] == [1, 6]

@@ -26,6 +26,7 @@ from hpo.search.dashboard.server import serve_dashboard
 from hpo.search.database import schema
 from hpo.search.database.database import Database
 from hpo.search.queries.status import read_status
+from hpo.search.queries.tables import ranked_rows, trial_rows
 from hpo.search.queries.trials import read_best, read_curve, read_record, read_trials
 from hpo.search.queue.claiming import renew
 from hpo.search.queue.reporting import finish, record_report
@@ -95,7 +96,11 @@ def test_a_trial_that_unlearned_what_it_had_learned_is_marked(database: Database
         for epoch, training_auc in enumerate(curve, 1):
             record_report(held, dataclasses.replace(make_report(epoch, 0.7), training_auc=training_auc))
         assert ended(held)
+    lasts = {0: 0.52, 1: 0.84, 2: 0.59}
+    assert {row["number"]: row["training_auc"] for row in trial_rows(study)} == lasts
+    assert {row["number"]: row["training_auc"] for row in ranked_rows(study, read_best(study))} == lasts
     collapsed, learned, never = read_trials(study)
+    assert [row.highest_training_auc for row in (collapsed, learned, never)] == [0.85, 0.85, 0.59]
     assert numbers_in(collapsed.warning) == [0.85, 0.52]
     assert learned.warning == ""
     assert numbers_in(never.warning) == [0.59]

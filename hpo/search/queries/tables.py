@@ -26,7 +26,10 @@ def trial_columns(study: Study) -> tuple[str, ...]:
 
 
 def trial_rows(study: Study) -> list[TableRow]:
-    """Return a row for each trial, by number; a setting that has no effect in a trial is None."""
+    """Return a row for each trial, by number; a setting that has no effect in a trial is None.
+
+    `auc` and `training_auc` are those of the last report.
+    """
     return [
         {name: getattr(trial, name) for name in TRIAL_COLUMNS}
         | {f"params_{name}": trial.params.get(name) for name in study.spec.space}
@@ -35,7 +38,10 @@ def trial_rows(study: Study) -> list[TableRow]:
 
 
 def ranked_rows(study: Study, ranking: Ranking) -> list[TableRow]:
-    """Return a row for each trial of a ranking, best first: AUC with its 95 % interval, and searched settings."""
+    """Return a row for each trial of a ranking, best first: AUC with its 95 % interval, and searched settings.
+
+    `auc` and `training_auc` are those of the last report, as in `trial_rows`.
+    """
     return [
         {
             "rank": trial.rank,
@@ -45,7 +51,7 @@ def ranked_rows(study: Study, ranking: Ranking) -> list[TableRow]:
             "low": trial.value.low,
             "high": trial.value.high,
             "smoothed": trial.smoothed,
-            "training_auc": trial.last_training_auc,
+            "training_auc": trial.training_auc,
             "reference": trial.value.reference,
             "start": trial.start,
             "candidate": trial.candidate,

@@ -48,8 +48,8 @@ class TrialRow:
         candidate: in a confirmation, the name of the candidate; of a final network, that of its configuration.
         repeat: in a confirmation, the number of the repeat, from 1.
         peak_memory: in bytes; None until an attempt has ended.
-        training_auc: highest over its epochs, None if unknown.
-        last_training_auc: after its last report, None if unknown.
+        training_auc: of the training batches of its last report, as `auc`; None if unknown.
+        highest_training_auc: over its epochs, None if unknown.
         cut_short: as in `Value`.
         start: name of its start point, None if it has none.
         folds: on which the report of its last epoch rests; 0 without a report.
@@ -73,7 +73,7 @@ class TrialRow:
     repeat: int | None = None
     peak_memory: int | None = None
     training_auc: float | None = None
-    last_training_auc: float | None = None
+    highest_training_auc: float | None = None
     cut_short: str = ""
     start: str | None = None
     folds: int = 0
@@ -100,7 +100,7 @@ class TrialRow:
     @property
     def warning(self) -> str:
         """Warning that its AUC is due to chance, if at its end it does not even rank its training set; else ""."""
-        return warning_of(self.training_auc, self.last_training_auc)
+        return warning_of(self.highest_training_auc, self.training_auc)
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ class BestTrial:
     """A complete trial with its rank and its configuration as stored.
 
     Attributes:
-        candidate: as in `TrialRow`; `repeat`, `training_auc`, `last_training_auc` and `start` likewise.
+        candidate: as in `TrialRow`; `repeat`, `training_auc`, `highest_training_auc` and `start` likewise.
         smoothed: AUC smoothed over similar configurations, by which it is ranked, see `hpo.search.queries.smoothing`;
             None where trials are ranked by their own AUC, and for baselines, which were not chosen from many.
     """
@@ -120,7 +120,7 @@ class BestTrial:
     candidate: str | None = None
     repeat: int | None = None
     training_auc: float | None = None
-    last_training_auc: float | None = None
+    highest_training_auc: float | None = None
     start: str | None = None
     smoothed: float | None = None
 
@@ -132,7 +132,7 @@ class BestTrial:
     @property
     def warning(self) -> str:
         """As in `TrialRow`."""
-        return warning_of(self.training_auc, self.last_training_auc)
+        return warning_of(self.highest_training_auc, self.training_auc)
 
 
 @dataclass(frozen=True)

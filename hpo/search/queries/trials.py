@@ -64,7 +64,7 @@ def read_best(study: Study, count: int = 10) -> Ranking:
         learned = training.get(row.trial_number, Reported())
         value, start = value_of(study, row), _start(study, row)
         (candidate, repeat, _), ranked_by = _planned(study, row), smoothed.get(row.trial_number)
-        reached = (learned.highest, learned.last, start, ranked_by)
+        reached = (learned.last, learned.highest, start, ranked_by)
         best.append(BestTrial(rank, value, config, params, candidate, repeat, *reached))
     if study.spec.plan is not None and study.spec.plan.final is not None:
         report = f"hpo report {shell(study.spec.plan.search)}"
@@ -208,8 +208,8 @@ def _trial(study: Study, row: AnyRow, reported: Reported) -> TrialRow:
         candidate=candidate,
         repeat=repeat,
         peak_memory=usage.peak_memory,
-        training_auc=reported.highest,
-        last_training_auc=reported.last,
+        training_auc=reported.last,
+        highest_training_auc=reported.highest,
         folds=reported.folds,
         all_folds=study.spec.scoring.fold_count,
         cut_short=cut_short(candidate or row.reference or "", epochs_at(study.spec, row.place)),

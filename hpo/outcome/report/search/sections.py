@@ -252,8 +252,9 @@ def _winners_curse(search: SearchEvidence) -> list[Block]:
 
 
 def _that_learned_nothing(search: SearchEvidence) -> list[Block]:
-    never = [trial for trial in search.trials if trial.row.warning and (trial.row.training_auc or 0.0) < LEARNED]
-    lost = [trial for trial in search.trials if trial.row.warning and trial not in never]
+    warned = [trial for trial in search.trials if trial.row.warning]
+    never = [trial for trial in warned if (trial.row.highest_training_auc or 0.0) < LEARNED]
+    lost = [trial for trial in warned if trial not in never]
     notices: list[Block] = []
     if never:
         notices.append(
