@@ -271,6 +271,10 @@ def test_a_study_whose_trials_all_failed_is_an_error_as_for_the_command(storage:
     assert hpo.run_worker(study, trainer=failing, limit=1).failed == 1
     with pytest.raises(StudyStoppedError):
         hpo.run_worker(study, trainer=failing)
+
+
+def test_a_confirmation_whose_trials_all_failed_is_an_error_and_a_study_of_which_some_did_is_none(storage: str) -> None:
+    failing = FakeTrainer(fails=lambda _: True)
     some = hpo.create_study(make_spec(2), storage, "some")
     assert hpo.run_worker(some, trainer=failing, limit=1).failed == 1
     assert hpo.run_worker(some, trainer=FakeTrainer()).ended == "done"

@@ -122,7 +122,7 @@ def finalize(
         StudyConflictError, DataError, DeviceError, OutputError, StorageError, StudyNotFoundError; and what `train`
             raises.
     """
-    FINAL_NETWORKS.check("--networks", seeds)
+    FINAL_NETWORKS.check("--seeds", seeds)
     EPOCHS.check("--baseline-epochs", baseline_epochs)
     dataset = study.spec.data
     entries = _entries_to_train(study, rows, baseline_epochs, trial, confirmation)
