@@ -24,6 +24,9 @@ from hpo.study.published import PUBLISHED_NETWORK
 
 _HALF = 0.5
 
+_LEAST_OF_A_CLASS = 2
+"""Number of samples of a class from which a share of them has an interval."""
+
 Found = TypeVar("Found", Estimate, Comparison)
 
 
@@ -39,7 +42,7 @@ class EntryResult:
         accuracy: at the thresholds chosen on the development set; the interval as `interval`.
         accuracy_at_half: at score .5, as MedMNIST does; otherwise like `accuracy`.
         sensitivity, specificity: accuracy on positive and on negative samples at the chosen thresholds; None for
-            several labels.
+            several labels, and for fewer than two samples of the class, whose spread is not known.
         input_size: the setting, in pixels or voxels.
         network: the setting.
     """
@@ -212,7 +215,7 @@ def _on_part(
     """Evaluate a part of the test set; the winner is the first of `scores`."""
     chosen = labels[part] if labels.ndim > 1 else labels[part][:, None]
     positives = chosen.sum(axis=0, dtype=np.int64)
-    is_enough = np.minimum(positives, len(chosen) - positives) >= 2
+    is_enough = np.minimum(positives, len(chosen) - positives) >= _LEAST_OF_A_CLASS
     if not is_enough.any():
         return None
     if labels.ndim > 1:
@@ -256,12 +259,19 @@ def _judged(
         bootstrap=bootstrap_interval(scores, labels, draws, seed),
         accuracy=_accuracy(chosen),
         accuracy_at_half=_accuracy(half),
-        sensitivity=_accuracy(chosen[:, labels == 1]) if labels.ndim == 1 else None,
-        specificity=_accuracy(chosen[:, labels == 0]) if labels.ndim == 1 else None,
+        sensitivity=_rate(chosen, labels, 1),
+        specificity=_rate(chosen, labels, 0),
         threshold_rows=entry.networks[0].threshold_rows,
         input_size=int(entry.config.get("input_size", settings()["input_size"].default)),
         network=str(entry.config.get("network", PUBLISHED_NETWORK)),
     )
+
+
+def _rate(right: NDArray[np.float64], labels: NDArray[Any], of_class: int) -> Estimate | None:
+    """Return the accuracy on the samples of a class; None for several labels, and for fewer than two samples."""
+    if labels.ndim > 1 or (here := labels == of_class).sum() < _LEAST_OF_A_CLASS:
+        return None
+    return _accuracy(right[:, here])
 
 
 def _accuracy(right: NDArray[np.float64]) -> Estimate:

@@ -2,7 +2,8 @@
 
 Positives are resampled from the positives and negatives from the negatives, so every resample has both classes. With
 several labels whole samples are resampled, with all their labels; a label that lacks a class in a resample is left out
-of that resample's mean. All networks see the same resamples.
+of that resample's mean, and a resample in which all labels lack one is left out of the interval. All networks see the
+same resamples.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from hpo.statistics.auc import Array, OneClassError
+from hpo.statistics.auc import Array
 from hpo.statistics.delong import degenerate_half_width
 from hpo.statistics.intervals import CONFIDENCE, ZERO_TOLERANCE, Comparison, Estimate, check_confidence
 from hpo.statistics.network_metrics import NetworkMetrics, check_scores, labels_with_both_classes, network_aucs
@@ -39,10 +40,10 @@ def bootstrap_aucs(scores: Array, labels: Array, resamples: int = 2000, seed: in
         seed: the same seed gives the same resamples.
 
     Returns:
-        (K, resamples) floats.
+        (K, resamples) floats; nan in a resample in which no label has both classes, of several labels only.
 
     Raises:
-        OneClassError: if no label has both classes, in the samples or in a resample.
+        OneClassError: if no label has both classes.
         ValueError: as `network_aucs`, and for fewer than one resample.
     """
     if resamples < 1:
@@ -84,7 +85,7 @@ def bootstrap_interval(
     _check(confidence, resamples)
     networks = scores[None] if scores.ndim == labels.ndim else scores
     mean = network_aucs(networks, labels).mean_over_networks()
-    areas = bootstrap_aucs(networks, labels, resamples, seed).mean(axis=0)
+    areas = _known(bootstrap_aucs(networks, labels, resamples, seed).mean(axis=0))
     error = float(areas.std(ddof=1))
     if error <= ZERO_TOLERANCE:
         return proportion_estimate(mean.mean, 0.0, mean.binomial_n, confidence, math.inf, "plain")
@@ -118,7 +119,7 @@ def bootstrap_difference(
     if one.shape[1:] != other.shape[1:]:
         raise ValueError(f"scores are {first.shape} and {second.shape}; a paired bootstrap needs the same samples")
     areas = bootstrap_aucs(np.concatenate([one, other]), labels, resamples, seed)
-    differences = areas[: one.shape[0]].mean(axis=0) - areas[one.shape[0] :].mean(axis=0)
+    differences = _known(areas[: one.shape[0]].mean(axis=0) - areas[one.shape[0] :].mean(axis=0))
     left, right = network_aucs(one, labels).mean_over_networks(), network_aucs(other, labels).mean_over_networks()
     difference, error = left.mean - right.mean, float(differences.std(ddof=1))
     if error <= ZERO_TOLERANCE:
@@ -130,7 +131,7 @@ def bootstrap_difference(
     expansion = Expansion.fit(paired, labels)
     low, high = np.quantile(differences, expansion.tails(confidence))
     below, above = int((differences <= ZERO_TOLERANCE).sum()), int((differences >= -ZERO_TOLERANCE).sum())
-    p = expansion.p_value((min(below, above) + 1) / (resamples + 1))
+    p = expansion.p_value((min(below, above) + 1) / (differences.size + 1))
     return Comparison(difference, error, float(low), float(high), p, confidence, expansion.degrees)
 
 
@@ -174,13 +175,20 @@ def _check(confidence: float, resamples: int) -> None:
         raise ValueError(f"resamples is {resamples}; an interval needs at least {MIN_RESAMPLES}, and 2000 are usual")
 
 
+def _known(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Leave out resamples without a value; with both classes in the samples at least every second one has one."""
+    return values[~np.isnan(values)]
+
+
 def _bca_tails(
     areas: NDArray[np.float64], value: float, influences: NDArray[np.float64], confidence: float
 ) -> tuple[float, float]:
     """Return BCa's two probabilities: bias from the median, ties halved, and acceleration sum l^3 / 6."""
     below = (areas < value - ZERO_TOLERANCE).mean() + (np.abs(areas - value) <= ZERO_TOLERANCE).mean() / 2
     bias = special.ndtri(np.clip(below, 0.5 / areas.size, 1 - 0.5 / areas.size))
-    acceleration = float((influences**3).sum() / (6 * np.square(influences).sum() ** 1.5))
+    squares = float(np.square(influences).sum())
+    # Without influences areas vary only by the labels that a resample lacks.
+    acceleration = float((influences**3).sum()) / (6 * squares**1.5) if squares else 0.0
     z = bias + special.ndtri([(1 - confidence) / 2, (1 + confidence) / 2])
     low, high = special.ndtr(bias + z / (1 - acceleration * z))
     return float(low), float(high)
@@ -216,11 +224,7 @@ def _mean_areas(scores: Array, labels: Array, resamples: int, random: np.random.
         areas = weighted_areas(scores[..., label], column, counts[column == 1], counts[column == 0])
         total += np.nan_to_num(areas)
         labels_counted += ~np.isnan(areas[0])
-    if not labels_counted.all():
-        raise OneClassError(
-            f"no label had both classes in a resample of {labels.shape[0]} samples; there are too few to bootstrap"
-        )
-    return np.asarray(total / labels_counted)
+    return np.where(labels_counted > 0, total / np.maximum(labels_counted, 1), np.nan)
 
 
 def weighted_areas(

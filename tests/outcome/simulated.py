@@ -115,6 +115,14 @@ def final(gain: float = 1.0, seeds: int = 4, rows: int = 300, labels: int = 1, w
     return Final(result, {name: values.astype(np.float32) for name, values in scores.items()}, truth)
 
 
+def with_positives(final: Final, count: int) -> Final:
+    """The same scores, but each label has only so many positives, on samples of its own."""
+    labels = np.zeros_like(final.labels)
+    for label in range(labels.shape[1]):
+        labels[label * count : (label + 1) * count, label] = 1
+    return dataclasses.replace(final, labels=labels)
+
+
 def changed(final: Final, **values: object) -> Final:
     """The same with other values of its `FinalResult`."""
     return dataclasses.replace(final, result=final.result.model_copy(update=values))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from hpo.outcome.judgement import judge_final, less_sure
 from hpo.outcome.report.build import Evidence, build
 from hpo.outcome.report.document import to_markdown
 from hpo.outcome.report.result.sections import verdicts
+from hpo.outcome.result_table import result_rows
 from hpo.statistics.intervals import Estimate
 from hpo.study.catalogue import find_dataset
 from tests.mention import numbers_in, unmentioned
@@ -45,6 +47,32 @@ def test_several_labels_are_averaged() -> None:
     assert [one.value for one in entry.aucs] == pytest.approx(each)
     right = [(one >= 0.6) == (truth == 1) for one in final.scores["trial 7"]]
     assert entry.accuracy.value == pytest.approx(np.mean(right))
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+@pytest.mark.parametrize("is_rare", [1, 0])
+def test_a_test_set_with_one_sample_of_a_class_is_judged(is_rare: int, seeds: int) -> None:
+    final = simulated.with_positives(simulated.final(seeds=seeds, rows=40), 1)
+    if not is_rare:
+        final = dataclasses.replace(final, labels=1 - final.labels)
+    judgement = judge_final(final, draws=100)
+    for entry in judgement.entries:
+        of_rare, of_others = (entry.sensitivity, entry.specificity)[:: 1 if is_rare else -1]
+        assert of_rare is None
+        assert of_others is not None
+        assert 0 <= entry.interval.low <= entry.mean <= entry.interval.high <= 1
+        assert 0 <= entry.bootstrap.low <= entry.bootstrap.high <= 1
+    assert {row["sensitivity" if is_rare else "specificity"] for row in result_rows(final, judgement)} == {None}
+    section = section_with(build(Evidence(simulated.search(6), final=final)), "result")
+    assert {row[2 if is_rare else 3] for row in rows(section, 1).values()} == {"-"}
+
+
+def test_a_test_set_in_which_every_label_is_rare_is_judged() -> None:
+    final = simulated.with_positives(simulated.final(rows=40, labels=2), 1)
+    judgement = judge_final(final, draws=200)
+    for entry in judgement.entries:
+        assert 0 <= entry.bootstrap.low <= entry.mean <= entry.bootstrap.high <= 1
+    assert 0 < judgement.against[0].bootstrap.p <= 1
 
 
 def test_a_clear_winner_is_distinguishable_and_an_equal_one_is_not() -> None:

@@ -212,10 +212,34 @@ def test_other_samples_and_labels_of_one_class_raise() -> None:
         bootstrap_interval(scores, np.zeros(98))
 
 
-def test_labels_of_one_class_raise_before_and_within_the_draws() -> None:
+def test_labels_of_one_class_raise() -> None:
     with pytest.raises(OneClassError, match=r"\b1\b.*\b98\b"):
         bootstrap_aucs(drawn(1, 0), np.zeros(98))
     with pytest.raises(OneClassError, match=r"\b2\b.*\b5\b"):
         bootstrap_aucs(np.zeros((1, 5, 2)), np.zeros((5, 2)))
-    with pytest.raises(OneClassError, match=r"\b3\b"):
-        bootstrap_aucs(np.zeros((1, 3, 1)), np.array([[0], [0], [1]]), 100)
+
+
+def test_a_resample_in_which_every_label_lacks_a_class_is_left_out() -> None:
+    labels = np.zeros((40, 2), dtype=np.uint8)
+    labels[[3, 7], [0, 1]] = 1
+    scores = np.random.default_rng(0).random((2, 40, 2))
+    areas = bootstrap_aucs(scores, labels, 1000)
+    # Each positive is missing in exp(-1) of the resamples.
+    assert np.isnan(areas[0]).mean() == pytest.approx(math.exp(-2), abs=0.04)
+    assert (np.isnan(areas[0]) == np.isnan(areas[1])).all()
+    known = areas[:, ~np.isnan(areas[0])]
+    found = bootstrap_interval(scores, labels, 1000)
+    assert found.error == pytest.approx(known.mean(axis=0).std(ddof=1))
+    assert known.mean(axis=0).min() <= found.low < found.value < found.high <= known.mean(axis=0).max()
+    compared = bootstrap_difference(scores[0], scores[1], labels, 1000)
+    assert compared.error == pytest.approx((known[0] - known[1]).std(ddof=1))
+    assert compared.low < compared.difference < compared.high
+    assert 0 < compared.p <= 1
+
+
+def test_areas_that_vary_only_by_the_labels_that_a_resample_lacks_have_an_interval() -> None:
+    labels = np.zeros((40, 2), dtype=np.uint8)
+    labels[:20, 0] = labels[3, 1] = 1
+    scores = np.stack([labels[:, 0], -labels[:, 1].astype(float)], axis=1)
+    found = bootstrap_interval(scores, labels, 200)
+    assert (found.value, found.low, found.high) == (0.5, 0.5, 1.0)

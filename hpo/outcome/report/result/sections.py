@@ -53,7 +53,7 @@ def result(
             "BCa). No interval includes the variance from drawing the training set. Accuracy, sensitivity (accuracy "
             "on label 1) and specificity (on label 0) use thresholds chosen by Youden's index on "
             f"{chosen_on}; the last column uses .5, as MedMNIST does. Each has its interval over seeds "
-            "and test samples, or over test samples alone if longer."
+            f"and test samples, or over test samples alone if longer.{_of_one_sample(winner, final)}"
         )
     )
     blocks.insert(-1, Table(_ACCURACIES, tuple(_accuracies(judgement, entry) for entry in judgement.entries)))
@@ -86,6 +86,13 @@ def result(
         caption = "ROC and precision-recall on the test set: thin lines are networks, thick lines their mean."
         blocks.append(Picture("roc", partial(figures.curves, final), caption))
     return Section("Result on the test set", tuple(blocks))
+
+
+def _of_one_sample(winner: EntryResult, final: Final) -> str:
+    if final.labels.shape[1] > 1 or (winner.sensitivity is not None and winner.specificity is not None):
+        return ""
+    which = "positive, so there is no sensitivity" if winner.sensitivity is None else "negative, so no specificity"
+    return f" The test set has a single {which}, and no interval here tells much."
 
 
 def _how(dataset: Dataset, judgement: Judgement, final: Final) -> str:
