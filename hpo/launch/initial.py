@@ -24,7 +24,10 @@ from hpo.study.space import TomlTable
 from hpo.study.spec import StudySpec
 from hpo.text import duration
 
-_LEAST_OF_A_CLASS = 10
+_MOST_FOLDS = 5
+
+_LEAST_IN_A_FOLD = 2
+"""Samples of the rarest class in each fold: with one the best trial cannot be corrected for having been selected."""
 
 _EPOCHS_OF_FEW = 45
 """Least epochs up to `MOST_FOLDED` samples: the shipped file for several labels is for 90,000, and has 16."""
@@ -117,7 +120,7 @@ def _scoring(development: Development) -> tuple[TomlTable, str]:
             "rows": "holdout",
             "share": _SHARE,
         }, f"{count:,} samples: scored on a share of {_SHARE:g}, precise enough"
-    folds = 5 if rarest >= _LEAST_OF_A_CLASS else max(2, min(5, rarest))
+    folds = max(2, min(_MOST_FOLDS, rarest // _LEAST_IN_A_FOLD))
     text = f"{count:,} samples, {rarest:,} of the rarest class: {folds} folds, so that every sample is scored once"
     return {"rows": "kfold", "folds": folds}, text
 

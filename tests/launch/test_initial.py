@@ -52,10 +52,12 @@ def test_a_long_name_and_quotes_survive(tmp_path: Path) -> None:
 
 def test_folds_follow_from_the_samples(tmp_path: Path) -> None:
     assert suited_table(_development(tmp_path))[0]["scoring"] == {"rows": "kfold", "folds": 5}
-    few = np.zeros((30, 1), np.uint8)
-    few[:3] = 1
-    rare = _development(tmp_path, (30, 0, 0), train_labels=few)
-    assert suited_table(rare)[0]["scoring"] == {"rows": "kfold", "folds": 3}
+    # Each fold has at least two of the rarest class, if there are enough for two folds.
+    for positives, folds in ((3, 2), (5, 2), (7, 3), (10, 5)):
+        few = np.zeros((30, 1), np.uint8)
+        few[:positives] = 1
+        rare = _development(tmp_path, (30, 0, 0), train_labels=few)
+        assert suited_table(rare)[0]["scoring"] == {"rows": "kfold", "folds": folds}
     many = _development(tmp_path, (6000, 100, 0), shape=(2, 2))
     assert suited_table(many)[0]["scoring"] == {"rows": "official"}
     without_val = _development(tmp_path, (6001, 0, 0), shape=(2, 2))
