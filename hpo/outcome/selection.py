@@ -13,7 +13,8 @@ from hpo.search.queries.smoothing import read_smoothed
 from hpo.search.queries.trial_rows import CorrectedBest, CorrectedDifference, Ranking
 from hpo.search.strategy.smoothing import Smoothed
 from hpo.search.study import Study
-from hpo.statistics.bbc_cv import Corrected, Selection, Smoother, corrected_selection
+from hpo.statistics.auc import OneClassError
+from hpo.statistics.bbc_cv import Corrected, Selection, Smoother, corrected_selection, selected_place
 from hpo.statistics.delong import difference_of_fixed_networks
 from hpo.statistics.intervals import Comparison
 from hpo.statistics.network_metrics import NetworkMetrics
@@ -40,14 +41,19 @@ class ScoresJudgement:
     """What the out-of-fold scores of a search say.
 
     Attributes:
-        best: the best trial, corrected for its selection.
+        number: of the best trial that the sampler proposed, by its out-of-fold scores.
+        chosen_from: number of such trials.
+        best: that trial, corrected for its selection; None if some fold has a single sample of a class, which a
+            correction would have to leave out.
         paired: the best trials against each baseline, not corrected for their selection.
-        ensemble: numbers of the trials of the ensemble, best first; empty if there are too few.
+        ensemble: numbers of the trials of the ensemble, best first; empty if there are too few, or no correction.
         ensemble_auc: AUC of their averaged ranks, corrected.
         ensemble_gain: that minus the best trial alone.
     """
 
-    best: CorrectedBest
+    number: int
+    chosen_from: int
+    best: CorrectedBest | None
     paired: list[Paired]
     ensemble: tuple[int, ...]
     ensemble_auc: Corrected | None
@@ -55,7 +61,7 @@ class ScoresJudgement:
 
 
 def with_correction(study: Study, ranking: Ranking) -> Ranking:
-    """Add to a ranking what its best trial is worth, where the scores of at least two trials are kept.
+    """Add to a ranking what its best trial is worth, where the scores of at least two trials are kept and allow it.
 
     Raises:
         StorageError: if scores cannot be read.
@@ -63,7 +69,9 @@ def with_correction(study: Study, ranking: Ranking) -> Ranking:
     found = read_scores(study)
     if found is None:
         return ranking
-    selection = _selection(found, read_smoothed(study), ensemble=0, seed=0)
+    selection = _selection(found, _rule(found, read_smoothed(study)), ensemble=0, seed=0)
+    if selection is None:
+        return ranking
     return dataclasses.replace(ranking, corrected=_corrected_best(found, selection))
 
 
@@ -87,21 +95,31 @@ def judge_scores(scores: OutOfFold, smoothed: Smoothed | None = None, seed: int 
         smoothed: the smoothed AUCs of the study, if it ranks trials by them.
         seed: of the resamples.
     """
-    selection = _selection(scores, smoothed, ENSEMBLE, seed)
+    rule, sampled = _rule(scores, smoothed), _sampled(scores)
+    selection = _selection(scores, rule, ENSEMBLE, seed)
+    place = selected_place(scores.folds, sampled, rule) if selection is None else selection.place
     return ScoresJudgement(
-        best=_corrected_best(scores, selection),
-        paired=_paired(scores, selection.place),
-        ensemble=tuple(scores.numbers[place] for place in selection.ensemble),
-        ensemble_auc=selection.ensemble_auc,
-        ensemble_gain=selection.ensemble_gain,
+        number=scores.numbers[place],
+        chosen_from=len(sampled),
+        best=None if selection is None else _corrected_best(scores, selection),
+        paired=_paired(scores, place),
+        ensemble=() if selection is None else tuple(scores.numbers[member] for member in selection.ensemble),
+        ensemble_auc=None if selection is None else selection.ensemble_auc,
+        ensemble_gain=None if selection is None else selection.ensemble_gain,
     )
 
 
-def _selection(scores: OutOfFold, smoothed: Smoothed | None, ensemble: int, seed: int) -> Selection:
+def _selection(scores: OutOfFold, rule: Smoother | None, ensemble: int, seed: int) -> Selection | None:
+    """Correct the selection of the best trial; None if a fold has too few samples of a class for it."""
     fixed = [scores.numbers.index(number) for number in scores.baselines.values()]
-    sampled = _sampled(scores)
-    rule = None if smoothed is None else _smoother(smoothed, [scores.numbers[place] for place in sampled])
-    return corrected_selection(scores.folds, sampled, fixed, ensemble, seed=seed, smoother=rule)
+    try:
+        return corrected_selection(scores.folds, _sampled(scores), fixed, ensemble, seed=seed, smoother=rule)
+    except OneClassError:
+        return None
+
+
+def _rule(scores: OutOfFold, smoothed: Smoothed | None) -> Smoother | None:
+    return None if smoothed is None else _smoother(smoothed, [scores.numbers[place] for place in _sampled(scores)])
 
 
 def _smoother(smoothed: Smoothed, numbers: Sequence[int]) -> Smoother:

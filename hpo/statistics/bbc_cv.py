@@ -4,6 +4,10 @@ The best of many noisy values is too high. BBC-CV (bootstrap bias-corrected cros
 resamples of the out-of-fold scores: it selects on the samples that were drawn, and scores the selected configuration on
 those that were not. Nothing is trained again.
 
+A resample may leave out no sample of a class in a fold with few of them, and then cannot score that fold, or that label
+of it. Its value is moved by what the others alone differ from all, so that folds count alike whatever they hold. A fold
+of whose rarer class there is one sample only can never be scored, and then nothing is corrected.
+
 It removes what is due to the choice of samples. A configuration that was lucky with its seeds has networks that really
 are better, on the samples left out, too; what it would reach when trained again remains overestimated.
 """
@@ -17,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from hpo.statistics.auc import OneClassError
+from hpo.statistics.auc import OneClassError, auc
 from hpo.statistics.bootstrap import MIN_RESAMPLES, resample_counts, weighted_areas
 from hpo.statistics.intervals import CONFIDENCE, check_confidence
 from hpo.statistics.network_metrics import labels_with_both_classes
@@ -128,14 +132,15 @@ def corrected_selection(
         smoother: of the candidates, by which they are selected instead; members of the ensemble are the best by AUC.
 
     Raises:
-        OneClassError, ValueError: as `out_of_fold_aucs`; ValueError without candidates, or for fewer than MIN_RESAMPLES
-            resamples.
+        OneClassError: if a fold has two samples of each class for no label.
+        ValueError: as `out_of_fold_aucs`; without candidates, or for fewer than MIN_RESAMPLES resamples.
 
     Source: Tsamardinos, Greasidou and Borboudakis 2018, Machine Learning 107:1895.
     """
     check_confidence(confidence)
     if not candidates or resamples < MIN_RESAMPLES:
         raise ValueError(f"{len(candidates)} candidates and {resamples} resamples; needed are 1 and {MIN_RESAMPLES}")
+    _check_classes(folds)
     members = min(ensemble, len(candidates)) if ensemble > 1 and len(candidates) > 1 else 0
     own = [fold.of(candidates) for fold in folds]
     values, within_reach = _contenders(own, max(members, 1), smoother)
@@ -146,21 +151,21 @@ def corrected_selection(
     draws = _Draws(own, max(MIN_RESAMPLES, min(resamples, MOST_WORK // max(work, 1))), seed)
     drawn = draws.areas(own)
     ranked = drawn if rule is None else rule.at(values, drawn)
-    chosen = draws.areas_left_out(own, ranked.argmax(axis=0)[:, None])
     order = np.argsort(-values, kind="stable")
     selected = int(order[0] if rule is None else rule.at(values, values[:, None]).argmax())
     best = float(values[selected])
+    chosen = draws.areas_left_out(own, ranked.argmax(axis=0)[:, None], np.array([selected]))
     differences = {}
     for reference in references:
         fixed = [fold.of([reference]) for fold in folds]
         naive = best - float(out_of_fold_aucs(fixed).values[0])
-        theirs = draws.areas_left_out(fixed, np.zeros((draws.count, 1), dtype=np.int64))
-        differences[reference] = _corrected(naive, chosen - theirs, confidence)
+        theirs = draws.areas_left_out(fixed, np.zeros((draws.count, 1), dtype=np.int64), np.array([0]))
+        differences[reference] = _corrected(naive, chosen - theirs, confidence, least=-1.0)
     together = gain = None
     if members:
         whole, averaged = _ensemble(own, order[:members], drawn, draws)
         together = _corrected(whole, averaged, confidence)
-        gain = _corrected(whole - best, averaged - chosen, confidence)
+        gain = _corrected(whole - best, averaged - chosen, confidence, least=-1.0)
     return Selection(
         place=int(places[selected]),
         auc=_corrected(best, chosen, confidence),
@@ -172,11 +177,31 @@ def corrected_selection(
     )
 
 
-def _corrected(naive: float, left_out: NDArray[np.float64], confidence: float) -> Corrected:
+def selected_place(folds: Sequence[ScoredFold], candidates: Sequence[int], smoother: Smoother | None = None) -> int:
+    """Return the place of the configuration that `corrected_selection` selects, also where it cannot be corrected.
+
+    Args:
+        folds, candidates, smoother: as `corrected_selection`.
+    """
+    values = out_of_fold_aucs([fold.of(candidates) for fold in folds]).values
+    ranked = values if smoother is None else smoother.at(values, values[:, None])[:, 0]
+    return int(candidates[int(ranked.argmax())])
+
+
+def _check_classes(folds: Sequence[ScoredFold]) -> None:
+    """Raise OneClassError unless each fold has two samples of each class for some label: one that is drawn, one not."""
+    for number, fold in enumerate(folds):
+        positives = fold.labels.sum(axis=0, dtype=np.int64)
+        rarer = int(np.minimum(positives, len(fold.labels) - positives).max())
+        if rarer < 2:
+            raise OneClassError(f"fold {number} has {rarer} samples of the rarer class; a correction needs two in each")
+
+
+def _corrected(naive: float, left_out: NDArray[np.float64], confidence: float, least: float = 0.0) -> Corrected:
     left_out = left_out[~np.isnan(left_out)]
     if not left_out.size:
         raise OneClassError("no resample leaves both classes out in any fold; there are too few samples")
-    low, high = np.quantile(left_out, [(1 - confidence) / 2, (1 + confidence) / 2])
+    low, high = np.clip(np.quantile(left_out, [(1 - confidence) / 2, (1 + confidence) / 2]), least, 1.0)
     return Corrected(naive, float(left_out.mean()), float(low), float(high), confidence)
 
 
@@ -192,7 +217,7 @@ def _ensemble(
     ranked = [ScoredFold(fold.samples, fold.labels, _ranks(fold)) for fold in folds]
     whole = float(out_of_fold_aucs([_averaged(fold, team) for fold in ranked]).values[0])
     teams = np.sort(np.argpartition(-drawn, team.size - 1, axis=0)[: team.size].T, axis=1)
-    return whole, draws.areas_left_out(ranked, teams)
+    return whole, draws.areas_left_out(ranked, teams, team)
 
 
 def _contenders(
@@ -239,11 +264,14 @@ class _Draws:
         """Compute the (C, B) mean AUCs over folds and labels on the samples that were drawn."""
         return self._areas(folds, [self._counts[places] for places in self._places])
 
-    def areas_left_out(self, folds: Sequence[ScoredFold], teams: NDArray[np.int64]) -> NDArray[np.float64]:
+    def areas_left_out(
+        self, folds: Sequence[ScoredFold], teams: NDArray[np.int64], selected: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
         """Compute the (B,) AUCs of the averaged scores of each resample's team on the samples that were not drawn.
 
         Args:
             teams: (B, k) places of the configurations whose scores are averaged.
+            selected: (k,) the team on all samples, by which a resample is moved that cannot score all folds and labels.
         """
         values = np.empty(self.count)
         distinct, which = np.unique(teams, axis=0, return_inverse=True)
@@ -251,7 +279,20 @@ class _Draws:
             columns = np.flatnonzero(which.reshape(-1) == number)
             left_out = [(self._counts[np.ix_(places, columns)] == 0).astype(np.int64) for places in self._places]
             values[columns] = self._areas([_averaged(fold, team) for fold in folds], left_out)[0]
-        return values
+        return values + self._unscored([_averaged(fold, selected) for fold in folds])
+
+    def _unscored(self, folds: Sequence[ScoredFold]) -> NDArray[np.float64]:
+        """Return the (B,) AUC of one configuration minus that over the folds and labels that a resample can score."""
+        per_fold = []
+        for fold, places in zip(folds, self._places, strict=True):
+            is_left_out = self._counts[places] == 0
+            of_labels = []
+            for label in labels_with_both_classes(fold.labels):
+                truth = fold.labels[:, label]
+                is_scored = is_left_out[truth == 1].any(axis=0) & is_left_out[truth == 0].any(axis=0)
+                of_labels.append(np.where(is_scored, auc(fold.scores[0, :, label], truth), np.nan)[None])
+            per_fold.append(_mean_without_nan(of_labels))
+        return np.asarray(out_of_fold_aucs(folds).values[0] - _mean_without_nan(per_fold)[0])
 
     def _areas(self, folds: Sequence[ScoredFold], counts: Sequence[NDArray[np.int64]]) -> NDArray[np.float64]:
         """Leave out a fold or a label without both classes in a resample."""

@@ -7,12 +7,14 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import sqlalchemy as sa
 from click.testing import CliRunner
 
 import hpo
 from hpo.cli.main import cli
+from hpo.data.fold_scores import FoldScores
 from hpo.outcome.report.build import Evidence, build
 from hpo.outcome.report.document import Notice, Section, Table, to_html
 from hpo.outcome.report.gather import gather
@@ -26,8 +28,10 @@ from hpo.search.queries.trials import read_best
 from hpo.search.queue.workers import this_process
 from hpo.search.study import Study, open_study
 from hpo.search.worker.loop import run_worker
+from hpo.search.worker.trainer import Task
 from hpo.statistics.auc import auc
 from hpo.testing.trainer import FakeTrainer, make_spec
+from hpo.training.report import EpochReport
 from tests.mention import unmentioned
 from tests.outcome.pages import blocks, pictures, rows, words
 from tests.search.planned import make_confirmation, make_plan
@@ -134,12 +138,45 @@ def test_one_trial_is_not_selected_and_a_confirmation_has_its_own_rule(study: St
     assert read_scores(confirmation) is None
 
 
+class _OneOfEachFold(FakeTrainer):
+    """The same trainer, on folds of which the first sample alone is positive."""
+
+    def __call__(self, task: Task) -> Iterator[EpochReport]:
+        for report in super().__call__(task):
+            scores = tuple(
+                FoldScores(fold.samples, (np.arange(len(fold.labels)) == 0).astype(np.uint8)[:, None], fold.logits)
+                for fold in report.scores
+            )
+            yield dataclasses.replace(report, scores=scores)
+
+
+def test_folds_with_one_positive_are_not_corrected_and_the_report_says_so(tmp_path: Path) -> None:
+    database = open_database(resolve_address(f"sqlite:///{tmp_path}/rare.sqlite3"), create=True)
+    study = create_or_open(database, "breast", make_spec(5, references=True))
+    run_worker(study, identity=this_process("w"), train=_OneOfEachFold())
+    ranking = read_best(study)
+    assert with_correction(study, ranking) == ranking
+    assert hpo.best(study).corrected is None
+    evidence = gather(study, tmp_path)
+    assert evidence.scores is not None
+    judgement = judge_scores(evidence.scores)
+    assert (judgement.best, judgement.chosen_from, judgement.ensemble) == (None, 3, ())
+    assert judgement.paired[0].trial == judgement.number
+    section = _section(evidence)
+    assert unmentioned(words(section)[0], f"Trial {judgement.number}", "3 trials") == []
+    assert {row[4] for row in blocks(section, Table)[0].rows} == {"-"}
+    assert f"trial {judgement.number}" in rows(section, 1)
+    database.close()
+
+
 def test_the_section_says_what_was_measured(study: Study, tmp_path: Path) -> None:
     evidence = gather(study, tmp_path)
     section = _section(evidence)
     assert evidence.scores is not None
     judgement = judge_scores(evidence.scores)
     best = judgement.best
+    assert best is not None
+    assert (judgement.number, judgement.chosen_from) == (best.number, best.chosen_from)
     text = " ".join(words(section))
     assert unmentioned(text, f"{best.corrected:.3f}"[1:], f"{best.optimism:+.3f}", best.resamples, "BBC-CV") == []
     compared = blocks(section, Table)[0].rows

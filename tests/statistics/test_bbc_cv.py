@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks import bbc_cv as simulation
 from hpo.statistics.auc import OneClassError, auc
-from hpo.statistics.bbc_cv import Smoother, corrected_selection
+from hpo.statistics.bbc_cv import Smoother, corrected_selection, selected_place
 from hpo.statistics.bootstrap import MIN_RESAMPLES
 from hpo.statistics.out_of_fold import ScoredFold, out_of_fold_aucs
 
@@ -112,6 +112,39 @@ def test_what_cannot_be_corrected_is_refused() -> None:
     # The only positive is always drawn, so it is never left out.
     with pytest.raises(OneClassError):
         corrected_selection(two, [0])
+
+
+@pytest.mark.parametrize(("positives", "labels"), [((1, 1, 1, 1, 1), 1), ((2, 1, 1, 1, 1), 1), ((2, 1), 2)])
+def test_a_fold_that_is_never_left_out_is_not_corrected(positives: tuple[int, ...], labels: int) -> None:
+    folds = [
+        ScoredFold(
+            fold.samples, (np.arange(40)[:, None] < np.full(labels, positives[number])).astype(np.uint8), fold.scores
+        )
+        for number, fold in enumerate(_folds(folds=len(positives), labels=labels))
+    ]
+    with pytest.raises(OneClassError):
+        corrected_selection(folds, range(6))
+    place = selected_place(folds, range(1, 6))
+    assert place == 1 + out_of_fold_aucs(folds).values[1:].argmax()
+
+
+def test_folds_and_labels_that_are_seldom_left_out_count_as_much_as_others() -> None:
+    # Nothing is selected, and no sample is lucky: one fold or label is ranked perfectly, a rare one the wrong way.
+    common, rare = (np.arange(40) < 20), (np.arange(40) < 2)
+    single = [
+        ScoredFold(40 * number + np.arange(40), truth[:, None].astype(np.uint8), (sign * truth)[None, :, None])
+        for number, (truth, sign) in enumerate(((common, 1.0), (rare, -1.0)))
+    ]
+    several = [
+        ScoredFold(
+            np.arange(40),
+            np.stack([common, np.arange(40) == 7], axis=1).astype(np.uint8),
+            np.stack([common, -1.0 * (np.arange(40) == 7)], axis=1)[None],
+        )
+    ]
+    for folds in (single, several):
+        found = corrected_selection(folds, [0], resamples=200).auc
+        assert (found.naive, found.optimism, found.low, found.high) == pytest.approx((0.5, 0.0, 0.5, 0.5))
 
 
 def test_hundreds_of_trials_take_seconds() -> None:

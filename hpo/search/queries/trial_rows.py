@@ -185,7 +185,8 @@ class Ranking:
     Attributes:
         chosen_from: number of complete trials that they are the best of.
         note: why the value of the first is optimistically biased.
-        corrected: what the best is worth; None where fewer than two trials have scores, or it was not asked for.
+        corrected: what the best is worth; None where fewer than two trials have scores, where a fold has a single
+            sample of a class, or it was not asked for.
     """
 
     trials: list[BestTrial]

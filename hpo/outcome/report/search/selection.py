@@ -25,10 +25,13 @@ def selection_bias(search: SearchEvidence, scores: OutOfFold, seed: int = 0) -> 
         seed: of the resamples.
     """
     judgement = judge_scores(scores, search.smoothed, seed)
-    blocks: list[Block] = [Text(_corrected(judgement.best)), Text(_what_it_corrects(judgement.best))]
+    if judgement.best is None:
+        blocks: list[Block] = [Text(_uncorrected(judgement))]
+    else:
+        blocks = [Text(_corrected(judgement.best)), Text(_what_it_corrects(judgement.best))]
     blocks += _differences(judgement)
     blocks += _ensemble(judgement)
-    blocks += _calibration(search, scores, judgement.best.number)
+    blocks += _calibration(search, scores, judgement.number)
     return Section("How much of the best trial's AUC is selection bias", tuple(blocks))
 
 
@@ -37,6 +40,14 @@ def _corrected(best: CorrectedBest) -> str:
         f"Trial {best.number} is the best of {best.chosen_from} trials that the sampler proposed, with an out-of-fold "
         f"AUC of {auc(best.auc)}. Corrected for having been selected it is {auc(best.corrected)}, 95 % interval "
         f"{bounds(best.low, best.high)}. So {best.optimism:+.3f} of its AUC is selection bias."
+    )
+
+
+def _uncorrected(judgement: ScoresJudgement) -> str:
+    return (
+        f"Trial {judgement.number} is the best of {judgement.chosen_from} trials that the sampler proposed. Its AUC is "
+        "not corrected for having been selected, since a fold has a single sample of a class, which cannot both "
+        "select a trial and be left out: fewer folds have more in each, and a confirmation tells what it is worth."
     )
 
 
@@ -54,11 +65,11 @@ def _what_it_corrects(best: CorrectedBest) -> str:
 def _differences(judgement: ScoresJudgement) -> list[Block]:
     if not judgement.paired:
         return []
-    corrected = {one.baseline: one for one in judgement.best.differences}
+    corrected = {one.baseline: one for one in judgement.best.differences} if judgement.best is not None else {}
     rows = []
     for paired in judgement.paired:
         found, p = paired.comparison, paired.comparison.p
-        ours = corrected[paired.baseline] if paired.trial == judgement.best.number else None
+        ours = corrected.get(paired.baseline) if paired.trial == judgement.number else None
         rows.append(
             (
                 f"trial {paired.trial}",
@@ -72,7 +83,8 @@ def _differences(judgement: ScoresJudgement) -> list[Block]:
     lead = (
         "The best trials against the baselines on the same validation samples, by DeLong's paired test within folds. "
         "It takes the networks as they are, and the trials as if they had not been selected: where all configurations "
-        "are equally good it calls the best one better far too often. The last column corrects for that."
+        "are equally good it calls the best one better far too often."
+        f"{' The last column corrects for that.' if corrected else ''}"
     )
     return [Text(lead), Table(header, tuple(rows))]
 
