@@ -18,11 +18,13 @@ from hpo.outcome.report.search.effects import (
     comparisons,
     number_effects,
 )
-from hpo.outcome.report.search.sections import question, reasons
+from hpo.outcome.report.search.evidence import TrialEvidence
+from hpo.outcome.report.search.sections import question, reasons, space
 from hpo.search.queries.importance import LEAST_TRIALS, MOST_TRIALS, importances
 from hpo.study.files import builtin_study_file, load_spec
 from tests.mention import unmentioned
 from tests.outcome import simulated
+from tests.outcome.pages import blocks
 
 
 def test_a_planted_difference_between_choices_is_found_with_its_size() -> None:
@@ -37,6 +39,49 @@ def test_trials_in_which_a_setting_has_no_meaning_are_left_out() -> None:
     margins = search.points["margin"]
     aucm = [t for t, _ in search.comparable if t.config["loss"] != "cross_entropy" and not t.row.reference]
     assert 0 < len(margins) == len(aucm) < len(search.trials) - 2
+
+
+def _on_folds(trial: TrialEvidence, aucs: tuple[float, ...]) -> TrialEvidence:
+    curve = [dataclasses.replace(point, auc=float(np.mean(aucs or 0.8)), fold_aucs=aucs) for point in trial.curve]
+    return dataclasses.replace(trial, curve=curve)
+
+
+def test_trials_compare_over_the_folds_that_all_of_them_were_trained_on() -> None:
+    search = simulated.search(trials=12)
+    own = [0.7 + 0.01 * trial.row.number for trial in search.trials]
+    # The later folds are easier.
+    trials = [
+        _on_folds(trial, (auc, 0.9, 0.9, 0.9, 0.9)[: 5 if trial.row.state == "complete" else 1])
+        for trial, auc in zip(search.trials, own, strict=True)
+    ]
+    found = simulated.of(trials, search.spec)
+    assert found.shared_folds == 1
+    assert [auc for _, auc in found.comparable] == pytest.approx(own)
+    failed = dataclasses.replace(trials[3], row=dataclasses.replace(trials[3].row, state="failed"))
+    two = [_on_folds(trial, (auc, 0.9)) for trial, auc in zip(trials, own, strict=True)]
+    compared = simulated.of([*two, _on_folds(failed, (0.5,))], search.spec)
+    assert compared.shared_folds == 2
+    assert [trial for trial, _ in compared.comparable] == two
+
+
+def test_trials_without_the_aucs_of_their_folds_compare_as_they_are() -> None:
+    search = simulated.search(trials=6)
+    found = simulated.of([_on_folds(trial, ()) for trial in search.trials], search.spec)
+    assert found.shared_folds == 0
+    assert [auc for _, auc in found.comparable] == [0.8] * 6
+
+
+def test_that_trials_compare_over_fewer_folds_is_said() -> None:
+    search = simulated.search(trials=LEAST_TRIALS + 2)
+    count = search.spec.scoring.fold_count
+    told = [
+        next(block.text for block in blocks(space(found), Text))
+        for found in (
+            search,
+            simulated.of([_on_folds(trial, (0.8,) * count) for trial in search.trials], search.spec),
+        )
+    ]
+    assert [unmentioned(text, f"2 folds of {count}") == [] for text in told] == [True, False]
 
 
 def test_baselines_are_compared_to_but_not_compared_among_the_trials() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from statistics import fmean
 from typing import Any
 
 from hpo.search.queries.smoothing import read_smoothed
@@ -50,9 +51,9 @@ class TrialEvidence:
         """Return true positive rates at `ROC_GRID` after its last epoch; empty if it has not ended or stored none."""
         return [] if self.record is None else list(self.record.roc or ())
 
-    def auc_at(self, epoch: int) -> float | None:
-        """Return its validation AUC after that epoch, from 1; None if it was stopped earlier."""
-        return next((point.auc for point in self.curve if point.epoch == epoch), None)
+    def at(self, epoch: int) -> EpochReport | None:
+        """Return its report of that epoch, from 1; None if it was stopped earlier."""
+        return next((point for point in self.curve if point.epoch == epoch), None)
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ class SearchEvidence:
     """The current state of a search.
 
     shared_epoch: the last epoch, from 1, that every finished and not failed trial reached; 0 if there is none.
+        Trials compare by their AUCs after it, over as many folds as all of them were trained on.
     smoothed: the smoothed AUCs by which the study ranks its trials; None if it ranks them by their own.
     """
 
@@ -102,14 +104,24 @@ class SearchEvidence:
         return [*self.baselines, *([self.best] if self.best else [])]
 
     @cached_property
+    def shared_folds(self) -> int:
+        """Return the number of first folds on which every finished and not failed trial has reached the shared epoch.
+
+        0 if no report has the AUCs of its folds.
+        """
+        reports = [trial.at(self.shared_epoch) for trial in self.trials if trial.row.state != "failed"]
+        return min((len(found.fold_aucs) for found in reports if found is not None and found.fold_aucs), default=0)
+
+    @cached_property
     def comparable(self) -> list[tuple[TrialEvidence, float]]:
-        """Return the trials that reached the shared epoch, with their AUC at it."""
-        found = [(trial, trial.auc_at(self.shared_epoch)) for trial in self.trials]
-        return [(trial, value) for trial, value in found if value is not None]
+        """Return the trials that reached the shared epoch on the shared folds, with their AUC over these."""
+        found = [(trial, trial.at(self.shared_epoch)) for trial in self.trials]
+        values = [(trial, None if report is None else _auc_over(report, self.shared_folds)) for trial, report in found]
+        return [(trial, value) for trial, value in values if value is not None]
 
     @cached_property
     def points(self) -> dict[str, list[tuple[Any, float]]]:
-        """Return (value, AUC at the shared epoch) of the trials in which a setting has an effect, without baselines.
+        """Return (value, AUC as in `comparable`) of the trials in which a setting has an effect, without baselines.
 
         By searched setting.
         """
@@ -117,6 +129,14 @@ class SearchEvidence:
         return {
             name: [(config[name], auc) for config, auc in sampled if applies(name, config)] for name in self.spec.space
         }
+
+
+def _auc_over(report: EpochReport, folds: int) -> float | None:
+    """Return the mean AUC over the first folds; over all in a report without the AUCs of its folds."""
+    own = report.fold_aucs
+    if not own or len(own) == folds:
+        return report.auc
+    return fmean(own[:folds]) if len(own) > folds else None
 
 
 def gather_trial(study: Study, row: TrialRow) -> TrialEvidence:

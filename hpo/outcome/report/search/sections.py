@@ -289,9 +289,16 @@ def _values(entry: Range) -> str:
 def _basis(search: SearchEvidence, count: int) -> str:
     return (
         f"The effects below compare {count} trials by their AUC after epoch {search.shared_epoch} of "
-        f"{search.spec.budget.epochs}, the last that all of them reached: final values exist only for those that were "
-        "not pruned, and comparing them would be biased by survival."
+        f"{search.spec.budget.epochs}, the last that all of them reached{_over_folds(search)}: final values exist only "
+        "for those that were not pruned, and comparing them would be biased by survival."
     )
+
+
+def _over_folds(search: SearchEvidence) -> str:
+    shared, all_folds = search.shared_folds, search.spec.scoring.fold_count
+    if not 0 < shared < all_folds:
+        return ""
+    return f", on the first {'fold' if shared == 1 else f'{shared} folds'} of {all_folds}, which all were trained on"
 
 
 def _contour(search: SearchEvidence, found: Sequence[Importance]) -> list[Block]:
