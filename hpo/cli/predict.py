@@ -111,11 +111,11 @@ def _check_options(
         raise UsageError(f"--window {window[0]:g} {window[1]:g}: LOW must be below HIGH")
 
 
-def _write_table(found: Found, dataset: Dataset, scores: NDArray[np.float32], out: Path) -> None:
+def _write_table(found: Found, dataset: Dataset, scores: NDArray[np.float64], out: Path) -> None:
     labels = shown_labels(dataset) if dataset.labels > 1 else ("score",)
     file = "path" if "file" in labels else "file"
     rows = [
-        {file: name} | {label: f"{value:.9g}" for label, value in zip(labels, values, strict=True)}
+        {file: name} | {label: repr(float(value)) for label, value in zip(labels, values, strict=True)}
         for (name, _), values in zip(found.files, scores, strict=True)
     ]
     # One that cannot be made is told by the file that cannot be written.

@@ -156,14 +156,14 @@ class Final:
 
     Attributes:
         result: everything but the arrays.
-        scores: entry name to (seeds, N, L) scores on the test set.
+        scores: entry name to (seeds, N, L) scores on the test set; in single precision in older results.
         labels: (N, L), 0 or 1.
         has_twin: (N,), whether the development set has a near-duplicate of the test sample or a sample of its group;
             None if that was not looked for.
     """
 
     result: FinalResult
-    scores: dict[str, NDArray[np.float32]]
+    scores: dict[str, NDArray[np.floating]]
     labels: NDArray[np.uint8]
     has_twin: NDArray[np.bool_] | None = None
 
@@ -228,7 +228,7 @@ def load(folder: Path) -> Final | None:
 
 def _check_shapes(
     result: FinalResult,
-    scores: dict[str, NDArray[np.float32]],
+    scores: dict[str, NDArray[np.floating]],
     labels: NDArray[np.uint8],
     has_twin: NDArray[np.bool_] | None,
     folder: Path,

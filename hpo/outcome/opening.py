@@ -109,7 +109,7 @@ def open_and_score(
 
 def _scores(
     entries: Sequence[Entry], networks: Sequence[Network], test: TestSet, device: str
-) -> dict[str, NDArray[np.float32]]:
+) -> dict[str, NDArray[np.floating]]:
     """Return the (seeds, N, L) test scores of the networks of each entry."""
     from hpo.training.loop.model_file import load_model
 

@@ -32,7 +32,7 @@ def predict(
     images: NDArray[np.uint8],
     device: str = "auto",
     progress: Callable[[float], None] = lambda _share: None,
-) -> NDArray[np.float32]:
+) -> NDArray[np.float64]:
     """Score images by the mean of networks.
 
     Args:
@@ -49,7 +49,7 @@ def predict(
         model.scores(images, device, lambda share, done=number: progress((done + share) / len(models)))  # type: ignore[misc]
         for number, model in enumerate(models)
     ]
-    return np.asarray(np.mean(parts, axis=0), dtype=np.float32)
+    return np.asarray(np.mean(parts, axis=0), dtype=np.float64)
 
 
 def read_images(path: Path, array: str | None) -> NDArray[np.uint8]:
@@ -69,13 +69,16 @@ def read_images(path: Path, array: str | None) -> NDArray[np.uint8]:
         raise DataError(f"{path} cannot be read: {error.strerror}") from None
 
 
-def score_lines(scores: NDArray[np.float32]) -> str:
-    """Return lines of sample number and scores, without a header, for `medmnist.Evaluator.parse_and_evaluate`."""
-    lines = (f"{row}," + ",".join(f"{score:.9g}" for score in values) for row, values in enumerate(scores))
+def score_lines(scores: NDArray[np.float64]) -> str:
+    """Return lines of sample number and scores, without a header, for `medmnist.Evaluator.parse_and_evaluate`.
+
+    All digits, since scores near 1 differ in the last ones.
+    """
+    lines = (f"{row}," + ",".join(repr(float(score)) for score in values) for row, values in enumerate(scores))
     return "".join(f"{line}\n" for line in lines)
 
 
-def write_scores(scores: NDArray[np.float32], path: Path) -> None:
+def write_scores(scores: NDArray[np.float64], path: Path) -> None:
     """Write `score_lines`.
 
     The evaluator expects the file name FLAG_SPLIT@RUN.csv, such as breastmnist_test@1.csv. Raises OutputError.

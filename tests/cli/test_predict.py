@@ -78,9 +78,10 @@ def test_a_label_that_is_called_file_leaves_the_files_their_names(tmp_path: Path
     own = find_dataset(str(own_file(tmp_path / "two.npz", shape=(8, 8), labels=2)))
     assert own.own is not None
     dataset = replace(own, own=own.own.model_copy(update={"label_names": ("file", "score")}))
-    _write_table(found, dataset, np.arange(10, dtype=np.float32).reshape(5, 2), tmp_path / "scores.csv")
+    _write_table(found, dataset, np.arange(10, dtype=np.float64).reshape(5, 2), tmp_path / "scores.csv")
     table = [list(row.values()) for row in rows(tmp_path / "scores.csv")]
-    assert table == [[name, str(2 * number), str(2 * number + 1)] for number, name in enumerate(names)]
+    assert [row[0] for row in table] == names
+    assert [list(map(float, row[1:])) for row in table] == [[2 * number, 2 * number + 1] for number in range(5)]
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from hpo.errors import DataError, OutputError
+from hpo.outcome.prediction import write_scores
 from hpo.study.catalogue import find_dataset
 from hpo.study.config import TrainConfig
 from hpo.training.loop.model_file import Model, load_model, save_model
@@ -53,6 +54,26 @@ def test_scores_are_sigmoids_of_the_networks_logits_on_images_as_training_scores
     found = model.scores(images, "cpu")
     assert found.shape == (5, 1)
     np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+class _Brightness(torch.nn.Module):
+    """A network whose logit is 30 for a white image and -30 for a black one."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return 30 * images.flatten(1).mean(dim=1, keepdim=True)
+
+
+def test_a_confident_network_keeps_its_ranking(tmp_path: Path) -> None:
+    confident = Model(DIGITS, TrainConfig(loss="cross_entropy"), _Brightness(), {})
+    levels = np.arange(190, 256, dtype=np.uint8)
+    scores = confident.scores(np.broadcast_to(levels[:, None, None], (levels.size, 8, 8)).copy(), "cpu")
+    assert scores.dtype == np.float64
+    assert (np.diff(scores[:, 0]) > 0).all()
+    assert scores.max() < 1
+    # The table of `hpo predict` keeps it, too.
+    write_scores(scores, tmp_path / "scores.csv")
+    told = [float(line.split(",")[1]) for line in (tmp_path / "scores.csv").read_text().splitlines()]
+    np.testing.assert_array_equal(told, scores[:, 0])
 
 
 def test_progress_is_reported_to_the_end(model: Model) -> None:

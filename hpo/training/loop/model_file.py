@@ -57,11 +57,13 @@ class Model:
 
     def scores(
         self, images: NDArray[np.uint8], device: str = "auto", progress: Callable[[float], None] = lambda _share: None
-    ) -> NDArray[np.float32]:
+    ) -> NDArray[np.float64]:
         """Score (N, H, W), (N, H, W, 3) or (N, D, H, W) uint8 images: (N, L) from 0 to 1, larger meaning more positive.
 
-        Computes in float32 whatever the training precision, so that machines agree; images are resized to
-        `input_size` as in training, and scored by the views of `tta`.
+        Computes logits in float32 whatever the training precision, so that machines agree; images are resized to
+        `input_size` as in training, and scored by the views of `tta`. Scores are sigmoids in float64, where logits
+        above 37 are 1, and those below it differ if they are some 1e-16 exp(logit) apart; in float32 from 17 on all
+        would be 1, so that confident networks lost their ranking.
         progress: called with the fraction done. Raises DataError for images of another form, DeviceError.
         """
         check_images(images, self.dataset)
@@ -76,9 +78,9 @@ class Model:
             for low in range(0, len(images), rows):
                 part = place_images(images[low : low + rows], self.config.input_size, machine.device, channels)
                 logits = complete(score_batch(self.network, part, inputs, machine.autocast))
-                parts.append(torch.sigmoid(logits).cpu())
+                parts.append(torch.sigmoid(logits.cpu().double()))
                 progress(min(low + rows, len(images)) / len(images))
-        return np.asarray(torch.cat(parts).numpy(), dtype=np.float32)
+        return np.asarray(torch.cat(parts).numpy(), dtype=np.float64)
 
 
 def check_images(images: NDArray[Any], dataset: Dataset) -> None:
