@@ -152,7 +152,7 @@ class _OneOfEachFold(FakeTrainer):
 
 def test_folds_with_one_positive_are_not_corrected_and_the_report_says_so(tmp_path: Path) -> None:
     database = open_database(resolve_address(f"sqlite:///{tmp_path}/rare.sqlite3"), create=True)
-    study = create_or_open(database, "breast", make_spec(5, references=True))
+    study = create_or_open(database, "breast", make_spec(4, references=True))
     run_worker(study, identity=this_process("w"), train=_OneOfEachFold())
     ranking = read_best(study)
     assert with_correction(study, ranking) == ranking
@@ -160,10 +160,10 @@ def test_folds_with_one_positive_are_not_corrected_and_the_report_says_so(tmp_pa
     evidence = gather(study, tmp_path)
     assert evidence.scores is not None
     judgement = judge_scores(evidence.scores)
-    assert (judgement.best, judgement.chosen_from, judgement.ensemble) == (None, 3, ())
+    assert (judgement.best, judgement.chosen_from, judgement.ensemble) == (None, 2, ())
     assert judgement.paired[0].trial == judgement.number
     section = _section(evidence)
-    assert unmentioned(words(section)[0], f"Trial {judgement.number}", "3 trials") == []
+    assert unmentioned(words(section)[0], f"Trial {judgement.number}", "2 trials") == []
     assert {row[4] for row in blocks(section, Table)[0].rows} == {"-"}
     assert f"trial {judgement.number}" in rows(section, 1)
     database.close()
