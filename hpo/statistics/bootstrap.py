@@ -67,7 +67,8 @@ def bootstrap_interval(
 ) -> Estimate:
     """Compute the AUC of fixed networks with a stratified bootstrap interval over test samples.
 
-    The standard error is the standard deviation over resamples. A ranking without spread has the interval of
+    The standard error is the standard deviation over resamples. A ranking without spread, or whose spread cannot be
+    seen since a class has one sample, which every resample draws, has the interval of
     `t_intervals.proportion_estimate`.
 
     Args:
@@ -86,7 +87,7 @@ def bootstrap_interval(
     networks = scores[None] if scores.ndim == labels.ndim else scores
     mean = network_aucs(networks, labels).mean_over_networks()
     areas = _known(bootstrap_aucs(networks, labels, resamples, seed).mean(axis=0))
-    error = float(areas.std(ddof=1))
+    error = 0.0 if mean.is_alone().any() else float(areas.std(ddof=1))
     if error <= ZERO_TOLERANCE:
         return proportion_estimate(mean.mean, 0.0, mean.binomial_n, confidence, math.inf, "plain")
     if method == "expanded":
@@ -104,7 +105,8 @@ def bootstrap_difference(
 
     The interval is expanded, see `Expansion`: the coverage of plain percentiles and of BCa is too low
     (`benchmarks/coverage.py`). The p-value is the smaller share of resamples on one side of zero, expanded likewise;
-    those at zero count on both sides, and one resample is added to each so that p is never 0.
+    those at zero count on both sides, and one resample is added to each so that p is never 0. With one sample of a
+    class, as without spread, the interval is all that is possible.
 
     Args:
         first, second: scores, (N,) or (N, L) of one network each, or (K, N[, L]) of several, whose mean AUCs are
@@ -121,7 +123,7 @@ def bootstrap_difference(
     areas = bootstrap_aucs(np.concatenate([one, other]), labels, resamples, seed)
     differences = _known(areas[: one.shape[0]].mean(axis=0) - areas[one.shape[0] :].mean(axis=0))
     left, right = network_aucs(one, labels).mean_over_networks(), network_aucs(other, labels).mean_over_networks()
-    difference, error = left.mean - right.mean, float(differences.std(ddof=1))
+    difference, error = left.mean - right.mean, 0.0 if left.is_alone().any() else float(differences.std(ddof=1))
     if error <= ZERO_TOLERANCE:
         half_width = degenerate_half_width(left, right)
         p = 1.0 if abs(difference) <= ZERO_TOLERANCE else math.nan

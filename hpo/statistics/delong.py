@@ -80,8 +80,8 @@ def difference_of_fixed_networks(
     """
     check_same_samples(first, second)
     one, other = first.mean_over_networks(), second.mean_over_networks()
-    error = float(np.linalg.norm(one.influences - other.influences))
     half_width = degenerate_half_width(one, other)
+    error = float(np.linalg.norm(one.influences - other.subtracted_influences())) if half_width else 0.0
     return t_comparison(one.mean - other.mean, error, confidence, degenerate_half_width=half_width)
 
 

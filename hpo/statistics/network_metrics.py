@@ -41,6 +41,20 @@ class NetworkMetrics:
         """Return the (K,) standard errors of the values over samples."""
         return np.asarray(np.sqrt(np.square(self.influences).sum(axis=1)))
 
+    def is_alone(self) -> NDArray[np.bool_]:
+        """Return for each sample whether it is the only one of its stratum; never without strata."""
+        if self.strata is None:
+            return np.zeros(self.influences.shape[1], dtype=np.bool_)
+        return np.asarray(np.bincount(self.strata)[self.strata] == 1)
+
+    def subtracted_influences(self) -> NDArray[np.float64]:
+        """Return the (K, N) influences to subtract from those of other networks on the same samples.
+
+        The influence of a sample that is alone in its stratum is an upper bound, see `auc_and_influences`. How the two
+        vary together is not known, so it has the other sign: the bound of a difference is the sum of the bounds.
+        """
+        return np.where(self.is_alone(), -self.influences, self.influences)
+
     def mean_over_networks(self) -> NetworkMetrics:
         """Return the mean over the networks as one value with its influences."""
         return NetworkMetrics(

@@ -91,14 +91,14 @@ def difference_over_seeds_and_samples(
                 f"{first.values.size} seeds against {second.values.size}; matched seeds need equal numbers"
             )
         training = _training_variance(first.values - second.values)
-        influences = first.influences - second.influences
+        influences = first.influences - second.subtracted_influences()
         sampling = max(_mean_covariance(influences @ influences.T), 0.0)
         variance = training + sampling
         samples = _degrees_of_difference(first, second)
         degrees = _satterthwaite(variance, (training, first.values.size - 1), (sampling, samples))
         return t_comparison(difference, math.sqrt(variance), confidence, degrees, half_width)
     one, other = _training_variance(first.values), _training_variance(second.values)
-    shared = float((first.influences @ second.influences.T).mean())
+    shared = float((first.influences @ second.subtracted_influences().T).mean())
     covariance = _mean_covariance(first.covariance()) + _mean_covariance(second.covariance()) - 2 * shared
     sampling = max(covariance, 0.0)
     variance = one + other + sampling
@@ -112,8 +112,8 @@ def difference_over_seeds_and_samples(
 def _degrees_of_difference(first: NetworkMetrics, second: NetworkMetrics) -> float:
     """Return the degrees of freedom of the sampling variance of the difference of the means."""
     one, other = first.mean_over_networks(), second.mean_over_networks()
-    apart = NetworkMetrics(one.values - other.values, one.influences - other.influences, one.binomial_n, one.strata)
-    return apart.degrees_of_freedom()
+    influences = one.influences - other.subtracted_influences()
+    return NetworkMetrics(one.values - other.values, influences, one.binomial_n, one.strata).degrees_of_freedom()
 
 
 def _training_variance(values: NDArray[np.float64]) -> float:

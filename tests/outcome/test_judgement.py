@@ -62,6 +62,10 @@ def test_a_test_set_with_one_sample_of_a_class_is_judged(is_rare: int, seeds: in
         assert of_others is not None
         assert 0 <= entry.interval.low <= entry.mean <= entry.interval.high <= 1
         assert 0 <= entry.bootstrap.low <= entry.bootstrap.high <= 1
+    # Nothing is known of other samples of that class, so nothing is better or worse.
+    assert not judgement.against[0].decisive.is_distinguishable
+    assert not judgement.against[0].bootstrap.is_distinguishable
+    assert judgement.entries[0].bootstrap.high - judgement.entries[0].bootstrap.low > 0.8
     assert {row["sensitivity" if is_rare else "specificity"] for row in result_rows(final, judgement)} == {None}
     section = section_with(build(Evidence(simulated.search(6), final=final)), "result")
     assert {row[2 if is_rare else 3] for row in rows(section, 1).values()} == {"-"}

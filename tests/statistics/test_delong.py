@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
-from hpo.statistics.auc import OneClassError, mean_auc_with_error
+from hpo.statistics.auc import OneClassError, auc, mean_auc_with_error
 from hpo.statistics.delong import (
     delong_interval,
     delong_test,
@@ -214,3 +214,16 @@ def test_a_paired_comparison_over_other_samples_raises() -> None:
         delong_test(scores[0], scores[0, :60], labels)
     with pytest.raises(ValueError, match=r"\b70\b.*\b60\b"):
         difference_of_fixed_networks(network_aucs(scores, labels), network_aucs(scores[:, :60], labels[:60]))
+
+
+def test_a_single_positive_tells_no_two_networks_apart() -> None:
+    labels = np.arange(40) == 0
+    random = np.random.default_rng(0)
+    # The positive lies above 35 and 10 of the 39 negatives.
+    good, poor = (np.where(labels, rank + 0.5, random.permutation(np.r_[0, 1:40])) for rank in (35, 10))
+    found = delong_test(good, poor, labels.astype(np.uint8))
+    assert not found.is_distinguishable
+    bounds = [np.sqrt(area * (1 - area)) for area in (auc(good, labels), auc(poor, labels))]
+    assert found.error >= sum(bounds)
+    alike = delong_test(good, 2 * good, labels.astype(np.uint8))
+    assert (alike.difference, alike.low, alike.high, alike.p) == (0, 0, 0, 1)
