@@ -14,8 +14,9 @@ are better, on the samples left out, too; what it would reach when trained again
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,9 +24,10 @@ from scipy import stats
 
 from hpo.statistics.auc import OneClassError, auc
 from hpo.statistics.bootstrap import MIN_RESAMPLES, resample_counts, weighted_areas
-from hpo.statistics.intervals import CONFIDENCE, check_confidence
+from hpo.statistics.intervals import CONFIDENCE, ZERO_TOLERANCE, check_confidence
 from hpo.statistics.network_metrics import labels_with_both_classes
 from hpo.statistics.out_of_fold import SampleIndex, ScoredFold, out_of_fold_aucs
+from hpo.statistics.t_intervals import proportion_estimate
 
 RESAMPLES = 500
 
@@ -44,7 +46,7 @@ class Corrected:
     Attributes:
         naive: on all samples, on which it was selected.
         corrected: mean over resamples, on the samples that were left out of each.
-        low, high: percentile interval over resamples.
+        low, high: percentile interval over resamples; for an AUC without spread that of Clopper and Pearson.
     """
 
     naive: float
@@ -164,11 +166,11 @@ def corrected_selection(
     together = gain = None
     if members:
         whole, averaged = _ensemble(own, order[:members], drawn, draws)
-        together = _corrected(whole, averaged, confidence)
+        together = _corrected_auc(whole, averaged, confidence, own)
         gain = _corrected(whole - best, averaged - chosen, confidence, least=-1.0)
     return Selection(
         place=int(places[selected]),
-        auc=_corrected(best, chosen, confidence),
+        auc=_corrected_auc(best, chosen, confidence, own),
         differences=differences,
         ensemble=tuple(int(place) for place in places[order[:members]]),
         ensemble_auc=together,
@@ -195,6 +197,18 @@ def _check_classes(folds: Sequence[ScoredFold]) -> None:
         rarer = int(np.minimum(positives, len(fold.labels) - positives).max())
         if rarer < 2:
             raise OneClassError(f"fold {number} has {rarer} samples of the rarer class; a correction needs two in each")
+
+
+def _corrected_auc(
+    naive: float, left_out: NDArray[np.float64], confidence: float, folds: Sequence[ScoredFold]
+) -> Corrected:
+    """Correct an AUC; one without spread, as a perfect one, has the interval of as many independent pairs."""
+    found = _corrected(naive, left_out, confidence)
+    if found.high - found.low > ZERO_TOLERANCE:
+        return found
+    pairs = out_of_fold_aucs(folds).binomial_n
+    wide = proportion_estimate(found.corrected, 0.0, pairs, confidence, math.inf, "plain")
+    return replace(found, low=wide.low, high=wide.high)
 
 
 def _corrected(naive: float, left_out: NDArray[np.float64], confidence: float, least: float = 0.0) -> Corrected:
