@@ -223,11 +223,6 @@ def hpo_top_8(seed: int) -> OnOptuna:
     return hpo_tpe(seed, gamma=good_trials(0.08))
 
 
-def hpo_liar(seed: int) -> OnOptuna:
-    """hpo whose TPE takes trials under way for bad ones, so that workers keep away from each other."""
-    return hpo_tpe(seed, constant_liar=True)
-
-
 def hpo_128(seed: int) -> OnOptuna:
     """hpo whose TPE proposes the best of 128 candidates, not of 24."""
     return hpo_tpe(seed, n_ei_candidates=128)
@@ -276,7 +271,6 @@ METHODS: dict[str, Callable[[int], OnOptuna]] = {
     "hpo": hpo,
     "hpo, confirmed": hpo_confirmed,
     "hpo, top 8 %": hpo_top_8,
-    "hpo, liar": hpo_liar,
     "hpo, 128 candidates": hpo_128,
     "hpo, smoothed": hpo_smoothed,
     "hpo, one fold first": hpo_folds,
