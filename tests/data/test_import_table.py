@@ -111,7 +111,7 @@ def test_a_positive_number_is_a_number() -> None:
 @pytest.mark.parametrize(
     ("values", "positive", "facts"),
     [
-        (("mel", "nv", "mel"), [], ("'mel' (2)", "'nv' (1)", "--positive")),
+        (("mel", "nv", "mel"), [], ("'mel' (2)", "'nv' (1)", "--positive 'nv'")),
         (("1", "0", "-1"), [], ("'-1' (1)", "--positive '-1'")),
         (("mel", "nv"), ["akiec"], ("'mel' (1)", "'akiec'")),
         (("1", "1"), [], ("'1' (2)", "both classes")),

@@ -71,7 +71,8 @@ def _number(text: str) -> float | None:
 
 
 def _not_binary(column: str, seen: Counter[str]) -> str:
-    example = brief(next(text for text in seen if _number(text) not in (0.0, 1.0)))
+    # What is looked for is mostly the rarer value.
+    example = brief(min((text for text in seen if _number(text) not in (0.0, 1.0)), key=seen.__getitem__))
     return (
         f"column {column!r} has the values {_shown(seen)}; a label is 0 or 1: say which value is positive, for example "
         f"--positive {example} (more than one by repeating it), and all others are negative; or give a column of 0 and "
