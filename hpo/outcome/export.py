@@ -144,8 +144,8 @@ python check.py
 
 ## Limits
 
-Trained on one {"public dataset" if dataset.own is None else "dataset"} of small images, without information on \
-patients, scanners or hospitals. Scores are not
+Trained on one {"public dataset" if dataset.own is None else "dataset"} of small images\
+{", without information on patients, scanners or hospitals" if dataset.own is None else ""}. Scores are not
 calibrated and are not probabilities of disease. **Not for medical use.** {_caution(dataset.caution)}
 """
 
