@@ -9,14 +9,14 @@ import pytest
 
 from hpo.data.importing.labels import label_names, read_labels
 from hpo.data.importing.problems import MOST_SHOWN, Problems
-from hpo.data.importing.table import Columns, Row, Table
+from hpo.data.importing.table import Columns, Row, Table, read_table
 from hpo.errors import DataError
 
 
 def table(folder: Path, text: str, encoding: str = "utf-8") -> Table:
     path = folder / "labels.csv"
     path.write_bytes(text.encode(encoding))
-    return Table(path)
+    return read_table(path)
 
 
 def rows_of(*labels: str) -> list[Row]:
@@ -85,7 +85,7 @@ def test_a_table_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
         table(tmp_path, "file,label\ngrün.png,1\n", "latin-1")
     for path in (tmp_path, tmp_path / "nothing.csv"):
         with pytest.raises(DataError):
-            Table(path)
+            read_table(path)
 
 
 def test_labels_are_zeros_and_ones_however_they_are_written() -> None:

@@ -17,7 +17,7 @@ from hpo.data.importing.parts import Parts, drawn_parts, given_parts, groups_in_
 from hpo.data.importing.pictures import Form, Read, read_pictures, to_bytes
 from hpo.data.importing.problems import Problems
 from hpo.data.importing.resampling import thumbnails
-from hpo.data.importing.table import Columns, Row, Table
+from hpo.data.importing.table import Columns, Row, Table, read_table
 from hpo.errors import DataError, UsageError
 from hpo.study.catalogue import NEAR_DUPLICATE
 from hpo.study.own import PIXELS, PixelRule
@@ -117,7 +117,7 @@ def import_folder(
     problems = Problems()
     if not request.folder.is_dir():
         raise DataError(f"{request.folder} is not a folder of images")
-    table = Table(request.table)
+    table = read_table(request.table)
     columns = _columns(request, table)
     rows = table.rows(columns, problems)
     labels = read_labels(rows, columns.labels, request.positive, problems)

@@ -52,7 +52,7 @@ class Row:
     """A row of the table.
 
     Attributes:
-        line: its line in the file, from 1.
+        line: its line in the file, from 1; 0 if it was not read from one.
         part: train, val or test; None if the table does not say.
         group: "" if it is not known.
     """
@@ -66,32 +66,21 @@ class Row:
     @property
     def place(self) -> str:
         """The file and its line, for a message."""
-        return f"{self.file} (line {self.line})"
+        return f"{self.file} (line {self.line})" if self.line else self.file
 
 
+@dataclass(frozen=True)
 class Table:
-    """The header and the cells of a CSV file in UTF-8, divided by commas, semicolons or tabs.
+    """A table as it was read.
 
-    Raises:
-        DataError: if it cannot be read, or is no table.
+    Attributes:
+        path: of what it was read from, for messages.
+        lines: the number of each line in the file, and its cells.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        text = _text(path)
-        self.lines: list[tuple[int, list[str]]] = []
-        first = text.partition("\n")[0]
-        delimiter = max(_DELIMITERS, key=first.count)
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-        try:
-            for cells in reader:
-                if any(cell.strip() for cell in cells):
-                    self.lines.append((reader.line_num, [cell.strip() for cell in cells]))
-        except csv.Error as error:
-            raise DataError(f"{path}, line {reader.line_num}: not a CSV file ({error})") from None
-        if len(self.lines) < 2:
-            raise DataError(f"{path} has no rows; it needs a header and a row for each image")
-        self.header = self.lines.pop(0)[1]
+    path: Path
+    header: list[str]
+    lines: list[tuple[int, list[str]]]
 
     def rows(self, columns: Columns, problems: Problems) -> list[Row]:
         """Return the rows; those that cannot be read, or repeat a file, are problems.
@@ -136,6 +125,29 @@ class Table:
             if self.header.count(name) > 1:
                 raise DataError(f"{self.path} has {self.header.count(name)} columns {brief(name)}; rename all but one")
         return {name: self.header.index(name) for name in columns.named}
+
+
+def read_table(path: Path) -> Table:
+    """Read a CSV file in UTF-8, divided by commas, semicolons or tabs.
+
+    Raises:
+        DataError: if it cannot be read, or is no table.
+    """
+    text = _text(path)
+    lines: list[tuple[int, list[str]]] = []
+    first = text.partition("\n")[0]
+    delimiter = max(_DELIMITERS, key=first.count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    try:
+        for cells in reader:
+            if any(cell.strip() for cell in cells):
+                lines.append((reader.line_num, [cell.strip() for cell in cells]))
+    except csv.Error as error:
+        raise DataError(f"{path}, line {reader.line_num}: not a CSV file ({error})") from None
+    if len(lines) < 2:
+        raise DataError(f"{path} has no rows; it needs a header and a row for each image")
+    (_, header), *rest = lines
+    return Table(path, header, rest)
 
 
 def _text(path: Path) -> str:
