@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from hpo.data.described import Described
 from hpo.data.duplicates import Pairs, Progress, near_duplicates, unseen
-from hpo.data.groups import members
+from hpo.data.groups import group_pairs, members
 from hpo.data.importing.resampling import thumbnails
 from hpo.study.spec import Scoring
 
@@ -41,6 +41,8 @@ class Twins:
         correlation: from which on; higher than asked if there were too many pairs to keep them all.
         pairs, exact: pairs, and those that are equal in every pixel.
         samples: samples in any pair.
+        kept_together: correlation from which folds keep pairs together; higher where similar images would chain into
+            groups too large for a fold.
         across: pairs of a train and a val sample.
         conflicts, exact_conflicts: pairs that differ in a label.
     """
@@ -49,6 +51,7 @@ class Twins:
     pairs: int
     exact: int
     samples: int
+    kept_together: float
     across: int
     conflicts: int
     exact_conflicts: int
@@ -137,6 +140,7 @@ def _twins(data: Described, threshold: float, progress: Progress) -> Twins:
         pairs=len(pairs),
         exact=int(is_exact.sum()),
         samples=int(np.unique(np.concatenate([pairs.first, pairs.second])).size),
+        kept_together=group_pairs(pairs, len(data.images), data.groups)[1],
         across=int((data.is_validation[pairs.first] != data.is_validation[pairs.second]).sum()),
         conflicts=int(differ.sum()),
         exact_conflicts=int((differ & is_exact).sum()),

@@ -108,6 +108,14 @@ def test_identical_images_of_two_labels_are_told() -> None:
     assert warned(data, "across train and val")
 
 
+def test_the_correlation_from_which_folds_keep_near_duplicates_together_is_told() -> None:
+    data = described(100)
+    alike = np.clip(data.images[:1] + RANDOM.normal(0, 12, data.images.shape), 0, 255).astype(np.uint8)
+    found = describe(replace(data, images=alike)).near_duplicates
+    assert found is not None
+    assert found.kept_together > found.correlation == 0.95
+
+
 def test_images_of_equal_thumbnails_are_not_identical() -> None:
     data = described(20, shape=(56, 56))
     data.images[1] = data.images[0]

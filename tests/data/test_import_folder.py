@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hpo.data.importing.folder import Imported, Request, import_folder
+from hpo.data.importing.folder import Alike, Imported, Request, import_folder
 from hpo.data.importing.pictures import Form
 from hpo.data.importing.table import Columns
 from hpo.errors import DataError, UsageError
@@ -268,3 +268,43 @@ def test_volumes_of_nifti_files_are_imported(tmp_path: Path) -> None:
 def test_a_folder_that_is_none_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="nowhere"):
         import_folder(Request(folder=tmp_path / "nowhere", table=tmp_path / "labels.csv", name="made"))
+
+
+def test_near_duplicates_across_parts_of_the_table_are_counted(tmp_path: Path) -> None:
+    same = noise()
+    images = {"0.png": same, "1.png": noise(), "2.png": same, "3.png": noise()}
+    write(tmp_path, images, "file,label,split", ["0.png,0,train", "1.png,1,train", "2.png,0,test", "3.png,1,test"])
+    _, told = import_folder(asked(tmp_path))
+    assert told.part_column == "split"
+    assert told.near_duplicates == Alike(correlation=0.95, asked=0.95, samples=2, across=1)
+    assert import_folder(asked(tmp_path, near_duplicates=None))[1].near_duplicates is None
+
+
+def test_a_raised_correlation_is_told_with_the_one_that_was_asked_for(tmp_path: Path) -> None:
+    base = noise(16, 16).astype(int)
+    images = {f"{n}.png": np.clip(base + RANDOM.normal(0, 12, base.shape), 0, 255).astype(np.uint8) for n in range(60)}
+    write(tmp_path, images, "file,label", [f"{n}.png,{n % 2}" for n in range(60)])
+    _, told = import_folder(asked(tmp_path))
+    assert told.near_duplicates is not None
+    assert told.near_duplicates.correlation > told.near_duplicates.asked == 0.95
+
+
+@pytest.mark.parametrize(
+    ("column", "group", "expected"),
+    [
+        *(("patient", None, "patient"), ("Subject_ID", None, "Subject_ID"), ("caseno", None, "caseno")),
+        *(("patient", "patient", None), ("hospital", None, None)),
+    ],
+)
+def test_a_column_of_patients_that_is_not_used_is_noticed(
+    column: str, group: str | None, expected: str | None, tmp_path: Path
+) -> None:
+    write(tmp_path, {f"{n}.png": noise() for n in range(8)}, f"file,label,{column}", [
+        f"{n}.png,{n % 2},P{n // 2}" for n in range(8)
+    ])  # fmt: skip
+    assert import_folder(asked(tmp_path, Columns(group=group), test_share=0.0))[1].unused_groups == expected
+
+
+def test_a_column_of_patients_with_one_image_each_is_not_needed(tmp_path: Path) -> None:
+    write(tmp_path, {"0.png": noise(), "1.png": noise()}, "file,label,patient", ["0.png,0,a", "1.png,1,b"])
+    assert import_folder(asked(tmp_path, test_share=0.0))[1].unused_groups is None

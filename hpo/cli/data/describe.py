@@ -105,4 +105,9 @@ def _sentences(found: Description) -> list[str]:
             f"Near-duplicates: {twins.pairs:,} pairs of a correlation of {twins.correlation:g} or more, with "
             f"{twins.samples:,} samples; {twins.exact:,} identical, {twins.conflicts:,} of different labels."
         )
+        if twins.kept_together > twins.correlation:
+            lines.append(
+                f"Folds keep those of {twins.kept_together:g} or more together: at {twins.correlation:g} similar "
+                "images chain into groups too large for a fold."
+            )
     return lines

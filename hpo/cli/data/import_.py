@@ -12,7 +12,7 @@ from hpo.cli.common import json_option, print_json
 from hpo.cli.render.page import page
 from hpo.cli.render.progress import progress
 from hpo.cli.streams import say, show
-from hpo.data.importing.folder import DEFAULT_TEST_SHARE, PERCENTILES, Imported, Request, import_folder
+from hpo.data.importing.folder import DEFAULT_TEST_SHARE, PERCENTILES, Alike, Imported, Request, import_folder
 from hpo.data.importing.pictures import DEFAULT_SIZE, Form
 from hpo.data.importing.table import Columns
 from hpo.data.importing.writing import require_writable, write_arrays
@@ -69,7 +69,8 @@ class _ShareOrNone(click.ParamType):  # type: ignore[type-arg]
 @click.option(
     "--split-column",
     metavar="COLUMN",
-    help="train, val or test for each image; none: draw the parts.  [default: split, if there is such a column]",
+    help="train, val or test (or training, valid, validation, testing) for each image; none: draw the "
+    "parts.  [default: split, if there is such a column]",
 )
 @click.option(
     "--test-share",
@@ -87,7 +88,8 @@ class _ShareOrNone(click.ParamType):  # type: ignore[type-arg]
     type=_ShareOrNone(),
     default=str(NEAR_DUPLICATE),
     show_default=True,
-    help="Images of this correlation stay in one part when parts are drawn; none: they need not.",
+    help="Images of this correlation stay in one part when parts are drawn; none: they need not, and are not looked "
+    "for.",
 )
 @click.option(
     "--size",
@@ -231,16 +233,23 @@ def _sentences(imported: Imported, seed: int) -> list[str]:
         lines.append(f"Values: {imported.window[0]:g} became 0, and {imported.window[1]:g} became 255 ({how}).")
     if imported.are_drawn:
         lines.append(f"Parts: drawn with seed {seed}, stratified by label.")
+    else:
+        lines.append(f"Parts: as the column {imported.part_column!r} of the table gives them.")
     if imported.groups is not None:
         kept = "each in one part" if not imported.in_several_parts else "not all in one part"
         lines.append(f"Groups: {imported.groups:,}, the largest of {imported.largest_group:,} samples, {kept}.")
-    alike = imported.near_duplicates
-    if alike is not None and alike.samples:
-        lines.append(
-            f"Near-duplicates: {alike.samples:,} samples have a correlation of {alike.correlation:g} or more with "
-            "another one, and are in one part with it."
-        )
+    if imported.near_duplicates is not None:
+        lines.append(_near_duplicates(imported.near_duplicates, imported.are_drawn))
     return lines
+
+
+def _near_duplicates(alike: Alike, are_drawn: bool) -> str:
+    found = f"{alike.samples:,} samples have" if alike.samples else "no sample has"
+    kept = ", and are in one part with it" if alike.samples and are_drawn else ""
+    line = f"Near-duplicates: {found} a correlation of {alike.correlation:g} or more with another one{kept}."
+    if alike.correlation > alike.asked:
+        line += f" It was raised from {alike.asked:g}, at which similar images chain into groups too large for a part."
+    return line
 
 
 def _warnings(imported: Imported) -> list[str]:
@@ -249,6 +258,18 @@ def _warnings(imported: Imported) -> list[str]:
         lines.append(
             f"{imported.in_several_parts:,} groups have samples in more than one part, as the table divides them: AUCs "
             "will be too high; --split-column none draws parts that keep groups whole"
+        )
+    alike = imported.near_duplicates
+    if alike is not None and alike.across:
+        lines.append(
+            f"{alike.across:,} pairs of near-duplicates lie in different parts, as the table divides them: AUCs will "
+            "be too high; --split-column none draws parts that keep them together"
+        )
+    if imported.unused_groups is not None:
+        lines.append(
+            f"the column {imported.unused_groups!r} is not used, so that images of one {imported.unused_groups} may be "
+            "in different parts and folds, and AUCs too high; "
+            f"--group {shell(imported.unused_groups)} keeps them together"
         )
     if imported.ungrouped:
         lines.append(f"{imported.ungrouped:,} samples have no group in the table: each is taken as one by itself")

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hpo.data.duplicates import near_duplicates, unseen
+from hpo.data.duplicates import Pairs, near_duplicates, unseen
 from hpo.data.groups import given_groups, group_pairs, has_groups
 from hpo.data.importing.labels import label_names, read_labels
 from hpo.data.importing.parts import Parts, drawn_parts, given_parts, groups_in_several_parts, require_parts
 from hpo.data.importing.pictures import Form, Read, read_pictures, to_bytes
 from hpo.data.importing.problems import Problems
 from hpo.data.importing.resampling import thumbnails
-from hpo.data.importing.table import Columns, Row, Table, read_table
+from hpo.data.importing.table import Columns, Row, Table, likely_groups, read_table
 from hpo.errors import DataError, UsageError
 from hpo.study.catalogue import NEAR_DUPLICATE
 from hpo.study.own import PIXELS, PixelRule
@@ -71,10 +71,17 @@ class PartCount:
 
 @dataclass(frozen=True)
 class Alike:
-    """Samples that have a near-duplicate of at least this correlation, which is in the same part."""
+    """Samples that have a near-duplicate.
+
+    Attributes:
+        correlation: from which on; higher than `asked` if similar images would chain into groups too large for a part.
+        across: pairs in different parts; none if the parts were drawn.
+    """
 
     correlation: float
+    asked: float
     samples: int
+    across: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,12 +90,14 @@ class Imported:
 
     Attributes:
         are_drawn: whether the parts were drawn, and not given by the table.
+        part_column: the column that gave them.
         window: what became 0 and 255; None if 8 bits were kept as they were.
         groups: number of groups of the table; None if it has none.
         largest_group: its number of samples.
         ungrouped: samples whose group is not known.
         in_several_parts: groups with samples in more than one part.
-        near_duplicates: what was kept in one part when parts were drawn; None if that was not looked for.
+        unused_groups: a column that by its name says what belongs together, and was not named; None if there is none.
+        near_duplicates: kept in one part when parts were drawn; None if they were not looked for.
     """
 
     name: str
@@ -97,11 +106,13 @@ class Imported:
     read: Read
     parts: tuple[PartCount, ...]
     are_drawn: bool
+    part_column: str | None
     window: tuple[float, float] | None
     groups: int | None
     largest_group: int
     ungrouped: int
     in_several_parts: int
+    unused_groups: str | None
     near_duplicates: Alike | None
 
 
@@ -128,7 +139,8 @@ def import_folder(
     problems.refuse(table.path)
     assert labels is not None
     assert pictures is not None
-    return _assembled(request, columns, rows, labels, *pictures)
+    arrays, imported = _assembled(request, columns, rows, labels, *pictures)
+    return arrays, replace(imported, unused_groups=likely_groups(table, columns))
 
 
 def _columns(request: Request, table: Table) -> Columns:
@@ -151,18 +163,14 @@ def _assembled(
 ) -> tuple[dict[str, NDArray[Any]], Imported]:
     ids = np.array([row.group for row in rows])
     groups = given_groups(ids)
-    alike = None
     if columns.part is None:
-        together = groups
-        if request.near_duplicates is not None:
-            together, alike = _with_near_duplicates(groups, images, read, request.near_duplicates)
-        test_share = DEFAULT_TEST_SHARE if request.test_share is None else request.test_share
-        parts = drawn_parts(labels, together, request.val_share or 0.0, test_share, request.seed)
-        whole = "" if together is None else "; groups and near-duplicates stay whole"
-        require_parts(parts, labels, f"give another share or --seed, or more samples{whole}")
+        parts, alike = _drawn(request, labels, groups, images, read)
     else:
         parts = given_parts([row.part or "" for row in rows])
         require_parts(parts, labels, f"change the column {columns.part!r}, or draw parts with --split-column none")
+        alike = None
+        if request.near_duplicates is not None:
+            alike = _alike_across(parts, groups, images, read, request.near_duplicates)
     window = request.form.window
     if read.is_deep:
         window = _window(images[np.concatenate([parts[part] for part in parts if part != "test"])])
@@ -179,24 +187,52 @@ def _assembled(
         read=read,
         parts=tuple(_count(part, labels[samples]) for part, samples in parts.items()),
         are_drawn=columns.part is None,
+        part_column=columns.part,
         window=window,
         groups=int(numbers.max(initial=-1)) + 1 if columns.group is not None else None,
         largest_group=int(np.bincount(numbers[numbers >= 0]).max(initial=0)),
         ungrouped=int((numbers < 0).sum()) if columns.group is not None else 0,
         in_several_parts=groups_in_several_parts(parts, groups) if has_groups(groups) else 0,
+        unused_groups=None,
         near_duplicates=alike,
     )
 
 
-def _with_near_duplicates(
-    groups: NDArray[np.int64], images: NDArray[Any], read: Read, threshold: float
-) -> tuple[NDArray[np.int64], Alike]:
-    """Return groups in which near-duplicates are together, too."""
+def _drawn(
+    request: Request, labels: NDArray[np.uint8], groups: NDArray[np.int64], images: NDArray[Any], read: Read
+) -> tuple[Parts, Alike | None]:
+    """Draw parts that keep groups and near-duplicates whole."""
+    alike = None
+    if (asked := request.near_duplicates) is not None:
+        pairs = _pairs(images, read, asked)
+        groups, used = group_pairs(pairs, len(images), groups)
+        alike = Alike(used, asked, _samples(pairs.above(used)), across=0)
+    test_share = DEFAULT_TEST_SHARE if request.test_share is None else request.test_share
+    parts = drawn_parts(labels, groups, request.val_share or 0.0, test_share, request.seed)
+    remedy = "give another share or --seed, or more samples; groups and near-duplicates stay whole"
+    require_parts(parts, labels, remedy)
+    return parts, alike
+
+
+def _alike_across(parts: Parts, groups: NDArray[np.int64], images: NDArray[Any], read: Read, asked: float) -> Alike:
+    """Count near-duplicates, and those that given parts divide."""
+    pairs = _pairs(images, read, asked)
+    used = group_pairs(pairs, len(images), groups)[1]
+    pairs = pairs.above(used)
+    part_of = np.zeros(len(images), dtype=np.int64)
+    for number, samples in enumerate(parts.values()):
+        part_of[samples] = number
+    across = int((part_of[pairs.first] != part_of[pairs.second]).sum())
+    return Alike(used, asked, _samples(pairs), across)
+
+
+def _pairs(images: NDArray[Any], read: Read, threshold: float) -> Pairs:
     whole = to_bytes(images, *_window(images)) if read.is_deep else images
-    pairs = near_duplicates(thumbnails(whole, read.dimensions), threshold)
-    together, used = group_pairs(pairs, len(whole), groups)
-    kept = pairs.above(used)
-    return together, Alike(used, np.unique(np.concatenate([kept.first, kept.second])).size)
+    return near_duplicates(thumbnails(whole, read.dimensions), threshold)
+
+
+def _samples(pairs: Pairs) -> int:
+    return np.unique(np.concatenate([pairs.first, pairs.second])).size
 
 
 def _window(images: NDArray[np.float32]) -> tuple[float, float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,11 @@ MOST_BYTES = 2**28
 """Largest table that is read."""
 
 _DELIMITERS = ",;\t"
+
+_GROUPS = re.compile(
+    r"(patient|subject|participant|person|case|group|lesion|mrn)s?([ _-]?(id|no|nr|num|number|name|key))?"
+)
+"""Names of columns, in small letters, that say what belongs together."""
 
 _PARTS = {
     **{name: name for name in SPLITS},
@@ -150,6 +156,19 @@ def read_table(path: Path) -> Table:
     return Table(path, header, rest)
 
 
+def likely_groups(table: Table, columns: Columns) -> str | None:
+    """Return a column that by its name holds groups, and is not used; None if there is none with a repeated value."""
+    if columns.group is not None:
+        return None
+    for place, name in enumerate(table.header):
+        if name in columns.named or not _GROUPS.fullmatch(name.casefold()):
+            continue
+        cells = [cells[place] for _, cells in table.lines if len(cells) == len(table.header) and cells[place]]
+        if len(set(cells)) < len(cells):
+            return name
+    return None
+
+
 def _text(path: Path) -> str:
     try:
         return read_text(path, MOST_BYTES).removeprefix("\ufeff")
@@ -164,5 +183,5 @@ def _text(path: Path) -> str:
 def _part(text: str, line: int, problems: Problems) -> str:
     part = _PARTS.get(text.lower())
     if part is None:
-        problems.add("parts other than train, val and test", f"{brief(text)} (line {line})")
+        problems.add(f"parts other than {', '.join(_PARTS)}", f"{brief(text)} (line {line})")
     return part or "train"
