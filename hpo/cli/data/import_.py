@@ -23,6 +23,10 @@ from hpo.text import brief, shell
 NONE = "none"
 """Value of options that switches off what they name."""
 
+_NAMINGS = {
+    "with the folder": "Files: their names in the table begin with the folder, which was left out.",
+    "bare": "Files: found by their bare names in sub-folders, each of which is there once.",
+}
 _SHARE = click.FloatRange(0.0, 0.9)
 
 
@@ -228,6 +232,8 @@ def _sentences(imported: Imported, seed: int) -> list[str]:
         f"{kind.capitalize()}: {shape} {colours}".rstrip()
         + (f", from {edges} pixels at the longest edge ({', '.join(changes)})." if changes else ", as they were.")
     ]
+    if imported.naming in _NAMINGS:
+        lines.append(_NAMINGS[imported.naming])
     if imported.window is not None:
         how = "percentiles of train and val" if read.is_deep else "as given"
         lines.append(f"Values: {imported.window[0]:g} became 0, and {imported.window[1]:g} became 255 ({how}).")

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from hpo.data.duplicates import Pairs, near_duplicates, unseen
 from hpo.data.groups import given_groups, group_pairs, has_groups
+from hpo.data.importing.finding import Naming, locate
 from hpo.data.importing.labels import label_names, read_labels
 from hpo.data.importing.parts import Parts, drawn_parts, given_parts, groups_in_several_parts, require_parts
 from hpo.data.importing.pictures import Form, Read, read_pictures, to_bytes
@@ -97,6 +98,7 @@ class Imported:
         ungrouped: samples whose group is not known.
         in_several_parts: groups with samples in more than one part.
         unused_groups: a column that by its name says what belongs together, and was not named; None if there is none.
+        naming: how the table names its files.
         near_duplicates: kept in one part when parts were drawn; None if they were not looked for.
     """
 
@@ -113,6 +115,7 @@ class Imported:
     ungrouped: int
     in_several_parts: int
     unused_groups: str | None
+    naming: Naming
     near_duplicates: Alike | None
 
 
@@ -135,12 +138,13 @@ def import_folder(
     if labels is None:
         # The command has to be another one: reading thousands of images first would only take time.
         problems.refuse(table.path)
-    pictures = read_pictures(request.folder, rows, request.form, problems, progress)
+    located = locate(request.folder, [row.file for row in rows])
+    pictures = read_pictures(request.folder, rows, located, request.form, problems, progress)
     problems.refuse(table.path)
     assert labels is not None
     assert pictures is not None
     arrays, imported = _assembled(request, columns, rows, labels, *pictures)
-    return arrays, replace(imported, unused_groups=likely_groups(table, columns))
+    return arrays, replace(imported, naming=located.naming, unused_groups=likely_groups(table, columns))
 
 
 def _columns(request: Request, table: Table) -> Columns:
@@ -194,6 +198,7 @@ def _assembled(
         ungrouped=int((numbers < 0).sum()) if columns.group is not None else 0,
         in_several_parts=groups_in_several_parts(parts, groups) if has_groups(groups) else 0,
         unused_groups=None,
+        naming="relative",
         near_duplicates=alike,
     )
 

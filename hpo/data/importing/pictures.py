@@ -12,8 +12,9 @@ import numpy as np
 import psutil
 from numpy.typing import NDArray
 
+from hpo.data.importing.finding import Located
 from hpo.data.importing.problems import Problems
-from hpo.data.importing.reading import Picture, UnreadableError, find_file, read_picture
+from hpo.data.importing.reading import Picture, UnreadableError, read_picture
 from hpo.data.importing.resampling import as_bytes, longest_edge, resampled
 from hpo.data.importing.table import Row
 from hpo.errors import DataError
@@ -83,20 +84,28 @@ class _Kept:
 
 
 def read_pictures(
-    folder: Path, rows: Sequence[Row], form: Form, problems: Problems, progress: Callable[[float], None]
+    folder: Path,
+    rows: Sequence[Row],
+    located: Located,
+    form: Form,
+    problems: Problems,
+    progress: Callable[[float], None],
 ) -> tuple[NDArray[Any], Read] | None:
     """Read the pictures of all rows, as `read_files` does.
 
     Args:
+        located: the file of each row.
         problems: gets files that are missing, cannot be read, or are named by two rows.
 
     Returns:
         None if one is missing.
     """
-    files = [find_file(folder, row.file) for row in rows]
+    files = located.files
     first: dict[Path, Row] = {}
     for row, path in zip(rows, files, strict=True):
-        if path is None:
+        if row.file in located.repeated:
+            problems.add(f"names that fit several files below {folder}; write the sub-folder, too", row.place)
+        elif path is None:
             problems.add(f"files that are not in {folder}", row.place)
         elif (other := first.setdefault(path, row)) is not row:
             problems.add("files with more than one row", f"{path.name} (lines {other.line} and {row.line})")

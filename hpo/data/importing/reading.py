@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hpo.errors import first_line
+from hpo.errors import DataError, first_line
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -63,6 +64,19 @@ def find_file(folder: Path, name: str) -> Path | None:
         return None
     candidates = [folder / f"{name}{ending}" for ending in ENDINGS]
     return next((path for path in candidates if path.is_file()), None)
+
+
+def files_below(folder: Path) -> list[Path]:
+    """Return the files below a folder by name, but hidden ones. Raises DataError if a folder cannot be read."""
+
+    def refuse(error: OSError) -> None:
+        raise DataError(f"{error.filename} cannot be read: {error.strerror}") from None
+
+    found: list[Path] = []
+    for parent, folders, names in os.walk(folder, onerror=refuse):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [Path(parent) / name for name in names if not name.startswith(".")]
+    return sorted(found)
 
 
 def read_picture(path: Path) -> Picture:

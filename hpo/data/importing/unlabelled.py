@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from hpo.data.duplicates import unseen
 from hpo.data.importing.pictures import Form, read_files, to_bytes
 from hpo.data.importing.problems import Problems
-from hpo.data.importing.reading import ENDINGS
+from hpo.data.importing.reading import ENDINGS, files_below
 from hpo.errors import DataError, UsageError
 from hpo.study.catalogue import Dataset
 from hpo.study.own import Fit, PixelRule
@@ -50,7 +49,7 @@ def find_pictures(sources: Sequence[Path]) -> Found:
         if not source.is_dir():
             files.setdefault(source, str(source))
             continue
-        for path in _below(source):
+        for path in files_below(source):
             if path.name.lower().endswith(ENDINGS):
                 files.setdefault(path, str(path.relative_to(source) if len(sources) == 1 else path))
             else:
@@ -58,19 +57,6 @@ def find_pictures(sources: Sequence[Path]) -> Found:
     if not files:
         raise DataError(f"no picture in {', '.join(map(str, sources))}; endings that are read: {', '.join(ENDINGS)}")
     return Found(tuple((name, path) for path, name in files.items()), others)
-
-
-def _below(folder: Path) -> list[Path]:
-    """Return the files below a folder by name, but hidden ones. Raises DataError if a folder cannot be read."""
-
-    def refuse(error: OSError) -> None:
-        raise DataError(f"{error.filename} cannot be read: {error.strerror}") from None
-
-    found: list[Path] = []
-    for parent, folders, names in os.walk(folder, onerror=refuse):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [Path(parent) / name for name in names if not name.startswith(".")]
-    return sorted(found)
 
 
 def read_unlabelled(

@@ -1,0 +1,65 @@
+"""Find the files that a table names, also where its names are not quite relative to the folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from hpo.data.importing.reading import ENDINGS, files_below, find_file
+
+Naming = Literal["relative", "with the folder", "bare"]
+"""How a table names files: relative to the folder; beginning with the folder; by bare names of files in sub-folders."""
+
+
+@dataclass(frozen=True)
+class Located:
+    """The files of a table.
+
+    Attributes:
+        files: that of each name; None where there is none.
+        repeated: bare names that fit several files.
+    """
+
+    files: list[Path | None]
+    naming: Naming = "relative"
+    repeated: frozenset[str] = frozenset()
+
+
+def locate(folder: Path, names: Sequence[str]) -> Located:
+    """Find files by their names; the names are taken in another way only if no file is there as written."""
+    relative = Located([find_file(folder, name) for name in names])
+    if any(relative.files):
+        return relative
+    without = Located([_without_folder(folder, name) for name in names], "with the folder")
+    if any(without.files):
+        return without
+    bare = _by_bare_names(folder, names)
+    return bare if any(bare.files) or bare.repeated else relative
+
+
+def _without_folder(folder: Path, name: str) -> Path | None:
+    """Return the file of a name that begins with the last parts of the folder's path."""
+    parents, parts = folder.absolute().parts, Path(name).parts
+    for count in range(1, len(parts)):
+        if parents[-count:] == parts[:count]:
+            return find_file(folder, str(Path(*parts[count:])))
+    return None
+
+
+def _by_bare_names(folder: Path, names: Sequence[str]) -> Located:
+    found: dict[str, Path] = {}
+    repeated: set[str] = set()
+    for path in files_below(folder):
+        for name in _bare_names(path):
+            if found.setdefault(name, path) is not path:
+                repeated.add(name)
+    files = [None if name in repeated else found.get(name) for name in names]
+    return Located(files, "bare", frozenset(repeated.intersection(names)))
+
+
+def _bare_names(path: Path) -> set[str]:
+    """Return the name of a picture with and without its ending; none of another file."""
+    ending = next((ending for ending in ENDINGS if path.name.lower().endswith(ending)), None)
+    return set() if ending is None else {path.name, path.name[: -len(ending)]}
