@@ -92,6 +92,7 @@ def test_its_export_scores_images_and_its_card_and_report_say_that_it_was_not_te
     card = (tmp_path / "export" / "README.md").read_text()
     assert done.untested.sentence() in card
     assert "Test AUC" not in card
+    assert "patients" not in card
     config = json.loads((tmp_path / "export" / "config.json").read_text())
     assert config["estimate"]["mean"] == done.untested.estimate.mean
     assert config["name"] == "trial 3"

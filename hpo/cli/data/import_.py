@@ -1,4 +1,4 @@
-"""Implement `hpo data import`: make a dataset of a folder of images and a table of their labels."""
+"""Implement `hpo data import`: make a dataset of a folder of images and their labels."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from hpo.cli.render.progress import progress
 from hpo.cli.streams import say, show
 from hpo.data.importing.folder import DEFAULT_TEST_SHARE, PERCENTILES, Alike, Imported, Request, import_folder
 from hpo.data.importing.pictures import DEFAULT_SIZE, Form
+from hpo.data.importing.reading import ENDINGS
 from hpo.data.importing.table import Columns
 from hpo.data.importing.writing import require_writable, write_arrays
 from hpo.errors import UsageError
@@ -46,9 +47,8 @@ class _ShareOrNone(click.ParamType):  # type: ignore[type-arg]
     "--labels",
     "table",
     metavar="FILE.csv",
-    required=True,
     type=click.Path(path_type=Path),
-    help="A row for each image.",
+    help="A table with a row for each image.  [default: the names of FOLDER's sub-folders are the labels]",
 )
 @click.option("--out", metavar="FILE.npz", required=True, type=click.Path(path_type=Path), help="The file to write.")
 @click.option("--force", is_flag=True, help="Replace FILE.npz.")
@@ -122,7 +122,7 @@ class _ShareOrNone(click.ParamType):  # type: ignore[type-arg]
 @json_option
 def import_(
     folder: Path,
-    table: Path,
+    table: Path | None,
     out: Path,
     force: bool,
     file_column: str,
@@ -144,6 +144,8 @@ def import_(
 ) -> None:
     """Make a dataset of FOLDER's images and a table of labels.
 
+    Without a table the sub-folders are the labels: photos/benign/*.png, photos/malignant/*.png.
+
     FOLDER holds PNG, JPEG, TIFF or BMP images, or NIfTI volumes (pip install "hpo-dam[nifti]"). The table has a header
     and a row for each image: its file, its label, and as you like its patient and its part.
 
@@ -154,6 +156,7 @@ def import_(
 
     \b
     hpo data import photos --labels labels.csv --group patient --out mine.npz
+    hpo data import photos --positive malignant --out mine.npz
     hpo data describe mine.npz --picture mine.png
 
     Nothing is written unless every row can be used; all problems are told at once, with exit code 4.
@@ -232,6 +235,10 @@ def _sentences(imported: Imported, seed: int) -> list[str]:
         f"{kind.capitalize()}: {shape} {colours}".rstrip()
         + (f", from {edges} pixels at the longest edge ({', '.join(changes)})." if changes else ", as they were.")
     ]
+    if not imported.has_table:
+        lines.append(
+            "Labels: the sub-folders. Which images are of one patient is not known; a table says it (--labels)."
+        )
     if imported.naming in _NAMINGS:
         lines.append(_NAMINGS[imported.naming])
     if imported.window is not None:
@@ -265,6 +272,8 @@ def _warnings(imported: Imported) -> list[str]:
             f"{imported.in_several_parts:,} groups have samples in more than one part, as the table divides them: AUCs "
             "will be too high; --split-column none draws parts that keep groups whole"
         )
+    if imported.left_out:
+        lines.append(f"{imported.left_out:,} files were left out; endings that are read: {', '.join(ENDINGS)}")
     alike = imported.near_duplicates
     if alike is not None and alike.across:
         lines.append(

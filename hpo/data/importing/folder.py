@@ -1,4 +1,4 @@
-"""Make a data set of a folder of images and a table of their labels."""
+"""Make a data set of a folder of images and a table of their labels, or of sub-folders that are the labels."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from hpo.data.duplicates import Pairs, near_duplicates, unseen
 from hpo.data.groups import given_groups, group_pairs, has_groups
+from hpo.data.importing.class_folders import table_of_folders
 from hpo.data.importing.finding import Naming, locate
 from hpo.data.importing.labels import label_names, read_labels
 from hpo.data.importing.parts import Parts, drawn_parts, given_parts, groups_in_several_parts, require_parts
@@ -37,6 +38,7 @@ class Request:
     """What is to be imported, and how.
 
     Attributes:
+        table: of the labels; None if they are the names of the folder's sub-folders.
         columns: its `part` names a column that must be there; None takes the column `split` if there is one.
         positive: values of the label columns that are 1; none if they hold 0 and 1.
         draw: draw the parts, whatever columns there are.
@@ -45,7 +47,7 @@ class Request:
     """
 
     folder: Path
-    table: Path
+    table: Path | None
     name: str
     columns: Columns = field(default_factory=Columns)
     positive: tuple[str, ...] = ()
@@ -99,6 +101,8 @@ class Imported:
         in_several_parts: groups with samples in more than one part.
         unused_groups: a column that by its name says what belongs together, and was not named; None if there is none.
         naming: how the table names its files.
+        has_table: whether there is a table; without it the labels are the names of sub-folders.
+        left_out: files in these that have endings of no picture.
         near_duplicates: kept in one part when parts were drawn; None if they were not looked for.
     """
 
@@ -116,6 +120,8 @@ class Imported:
     in_several_parts: int
     unused_groups: str | None
     naming: Naming
+    has_table: bool
+    left_out: int
     near_duplicates: Alike | None
 
 
@@ -131,10 +137,13 @@ def import_folder(
     problems = Problems()
     if not request.folder.is_dir():
         raise DataError(f"{request.folder} is not a folder of images")
-    table = read_table(request.table)
+    if request.table is None:
+        table, left_out = table_of_folders(request.folder, request.columns)
+    else:
+        table, left_out = read_table(request.table), 0
     columns = _columns(request, table)
     rows = table.rows(columns, problems)
-    labels = read_labels(rows, columns.labels, request.positive, problems)
+    labels = read_labels(rows, columns.labels, request.positive, problems, of_folders=request.table is None)
     if labels is None:
         # The command has to be another one: reading thousands of images first would only take time.
         problems.refuse(table.path)
@@ -144,7 +153,9 @@ def import_folder(
     assert labels is not None
     assert pictures is not None
     arrays, imported = _assembled(request, columns, rows, labels, *pictures)
-    return arrays, replace(imported, naming=located.naming, unused_groups=likely_groups(table, columns))
+    return arrays, replace(
+        imported, naming=located.naming, left_out=left_out, unused_groups=likely_groups(table, columns)
+    )
 
 
 def _columns(request: Request, table: Table) -> Columns:
@@ -199,6 +210,8 @@ def _assembled(
         in_several_parts=groups_in_several_parts(parts, groups) if has_groups(groups) else 0,
         unused_groups=None,
         naming="relative",
+        has_table=request.table is not None,
+        left_out=0,
         near_duplicates=alike,
     )
 

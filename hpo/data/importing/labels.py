@@ -16,7 +16,12 @@ _MOST_VALUES = 12
 
 
 def read_labels(
-    rows: Sequence[Row], columns: Sequence[str], positive: Sequence[str], problems: Problems
+    rows: Sequence[Row],
+    columns: Sequence[str],
+    positive: Sequence[str],
+    problems: Problems,
+    *,
+    of_folders: bool = False,
 ) -> NDArray[np.uint8] | None:
     """Return (N, L) labels of 0 and 1; None if a column has other values, or one class only.
 
@@ -24,6 +29,7 @@ def read_labels(
         columns: names of the L columns.
         positive: values that are 1, all others are 0; none if the columns have 0 and 1.
         problems: gets such columns, and cells that are empty or nan.
+        of_folders: whether the values are names of sub-folders, for messages.
     """
     is_legal = True
     labels = np.zeros((len(rows), len(columns)), dtype=np.uint8)
@@ -36,10 +42,10 @@ def read_labels(
         seen = Counter(cell for cell in cells if cell)
         value_of = _positives(seen, positive) if positive else _numbers(seen)
         if value_of is None:
-            problems.add(_not_binary(column, seen))
+            problems.add(_not_binary(None if of_folders else column, seen))
             is_legal = False
         elif seen and len(set(value_of.values())) < 2:
-            problems.add(_one_class(column, seen, positive))
+            problems.add(_one_class(None if of_folders else column, seen, positive))
             is_legal = False
         else:
             labels[:, number] = [value_of.get(cell, 0) for cell in cells]
@@ -70,24 +76,26 @@ def _number(text: str) -> float | None:
         return None
 
 
-def _not_binary(column: str, seen: Counter[str]) -> str:
+def _not_binary(column: str | None, seen: Counter[str]) -> str:
     # What is looked for is mostly the rarer value.
     example = brief(min((text for text in seen if _number(text) not in (0.0, 1.0)), key=seen.__getitem__))
+    or_columns = "" if column is None else "; or give a column of 0 and 1 for each label with --label-column"
     return (
-        f"column {column!r} has the values {_shown(seen)}; a label is 0 or 1: say which value is positive, for example "
-        f"--positive {example} (more than one by repeating it), and all others are negative; or give a column of 0 and "
-        "1 for each label with --label-column"
+        f"{_shown(column, seen)}; a label is 0 or 1: say which value is positive, for example --positive {example} "
+        f"(more than one by repeating it), and all others are negative{or_columns}"
     )
 
 
-def _one_class(column: str, seen: Counter[str], positive: Sequence[str]) -> str:
+def _one_class(column: str | None, seen: Counter[str], positive: Sequence[str]) -> str:
     if positive:
         given = ", ".join(map(brief, positive))
-        return f"column {column!r} has the values {_shown(seen)}; with --positive {given} all samples have one class"
-    return f"column {column!r} has the values {_shown(seen)} only; an AUC needs both classes"
+        return f"{_shown(column, seen)}; with --positive {given} all samples have one class"
+    return f"{_shown(column, seen)} only; an AUC needs both classes"
 
 
-def _shown(seen: Counter[str]) -> str:
+def _shown(column: str | None, seen: Counter[str]) -> str:
+    """Say which values a column has, or, without one, the sub-folders that are the labels."""
+    of = "the labels are the sub-folders" if column is None else f"column {column!r} has the values"
     shown = [f"{brief(text, 40)} ({count:,})" for text, count in seen.most_common(_MOST_VALUES)]
     more = len(seen) - len(shown)
-    return ", ".join(shown) + (f" and {more:,} more" if more else "")
+    return f"{of} {', '.join(shown)}" + (f" and {more:,} more" if more else "")
