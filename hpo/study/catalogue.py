@@ -291,6 +291,10 @@ _MANY_CLASSES = (
 """MedMNIST's datasets whose labels are one of several classes."""
 
 
+_KINDS = {SUFFIX: "data", ".toml": "study"}
+"""Endings of a user's files, and what they are."""
+
+
 def own_dataset(own: OwnFile) -> Dataset:
     """Return the dataset of a user's own file."""
     return Dataset(
@@ -313,7 +317,7 @@ def find_dataset(name: str) -> Dataset:
     MedMNIST's larger images are NAME@EDGE, such as breast@64, or have their official name, breastmnist_64.
 
     Raises:
-        UsageError: with the closest legal name, if there is none.
+        UsageError: with the closest legal name, or a file that is meant, if there is none.
         DataError: if the file is missing, or not of MedMNIST's form.
     """
     if split_source(name) is not None:
@@ -322,12 +326,22 @@ def find_dataset(name: str) -> Dataset:
     lowered = name.lower()
     if (found := _look_up(lowered)) is not None:
         return found
+    if files := [f"the {kind} file {name}{suffix}" for suffix, kind in _KINDS.items() if _is_file(f"{name}{suffix}")]:
+        raise UsageError(f"unknown dataset {brief(name)}; did you mean {' or '.join(files)}?")
     if _is_folder(name):
         raise UsageError(
             f"{brief(name)} is a folder; give a data file FILE.npz, which `hpo data import` makes of a folder of images"
         )
     if lowered.endswith(SUFFIX):
         raise UsageError(f"{brief(name)}: the name of a data file ends in {SUFFIX}, in small letters; rename it")
+    if lowered.endswith(".toml"):
+        raise UsageError(f"{brief(name)} is a study file, which `hpo launch` takes; give a data file FILE.npz")
+    # No dataset has a dot in its name.
+    if Path(name).suffix or _is_file(name):
+        raise UsageError(
+            f"{brief(name)} is neither a data file, which ends in {SUFFIX}, nor a study file, which ends in .toml; "
+            "`hpo data import` makes a data file of a folder of images and a table of labels"
+        )
     if lowered in _MANY_CLASSES:
         raise UsageError(
             f"{lowered} has several classes, and hpo trains on labels of 0 and 1: take one class against the rest from "
@@ -345,6 +359,13 @@ def _is_folder(name: str) -> bool:
         return bool(name) and Path(name).is_dir()
     except OSError:
         # Too long for a path, for example.
+        return False
+
+
+def _is_file(name: str) -> bool:
+    try:
+        return Path(name).is_file()
+    except OSError:
         return False
 
 

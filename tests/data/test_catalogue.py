@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from hpo.data.download import address_of
@@ -68,3 +70,23 @@ def test_a_larger_set_takes_the_study_file_of_its_dataset() -> None:
     assert builtin_study_file("adrenal3d@64").name == "adrenal3d.toml"
     spec = default_spec("breast@64")
     assert (spec.dataset, spec.config({}).input_size) == ("breast@64", 28)
+
+
+@pytest.mark.parametrize("files", [["mine.npz"], ["mine.toml"], ["mine.npz", "mine.toml"]])
+def test_a_name_without_its_ending_is_told_the_files_that_are_there(
+    files: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine").mkdir()
+    for name in files:
+        (tmp_path / name).touch()
+    with pytest.raises(UsageError) as refused:
+        find_dataset("mine")
+    assert all(name in str(refused.value) for name in files)
+
+
+@pytest.mark.parametrize(("name", "fact"), [("mine.csv", "hpo data import"), ("mine.toml", "study file")])
+def test_files_of_other_kinds_are_told_what_is_taken(name: str, fact: str) -> None:
+    with pytest.raises(UsageError, match=fact) as refused:
+        find_dataset(name)
+    assert ".npz" in str(refused.value)
