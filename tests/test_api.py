@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import importlib
+import inspect
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -319,3 +320,41 @@ def test_one_configuration_trains_without_a_study() -> None:
     config = hpo.TrainConfig(loss="cross_entropy", optimizer="adam", learning_rate=1e-3)
     reports = api.train_trial(config, "digits", epochs=2, scoring=hpo.Scoring(rows="holdout"), device="cpu")
     assert [report.epoch for report in reports] == [1, 2]
+
+
+TAKES_A_STUDY = [
+    function
+    for name in hpo.__all__
+    if isinstance(function := getattr(hpo, name), FunctionType)
+    and next(iter(inspect.signature(function).parameters), "") == "study"
+]
+
+
+@pytest.mark.parametrize("function", TAKES_A_STUDY, ids=lambda function: function.__name__)
+@pytest.mark.parametrize("wrong", ["from-python", None])
+def test_what_takes_a_study_refuses_anything_else_in_a_sentence(function: Callable[..., Any], wrong: object) -> None:
+    with pytest.raises(UsageError, match=r"hpo\.open_study"):
+        function(wrong)
+
+
+def test_the_functions_that_take_a_study_are_found() -> None:
+    assert {hpo.best, hpo.run_worker, hpo.report} <= set(TAKES_A_STUDY)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: hpo.methods(None),
+        lambda: hpo.load_spec(None),
+        lambda: hpo.create_study({"dataset": "digits"}),
+        lambda: hpo.create_study("digits", start_from=[3]),
+        lambda: hpo.launch(None),
+        lambda: hpo.open_study(None),
+        lambda: hpo.train_trial({"loss": "aucm_v2"}, "digits"),
+        lambda: hpo.train_trial(hpo.TrainConfig(), None),
+    ],
+)
+@pytest.mark.usefixtures("storage")
+def test_arguments_of_other_types_are_refused_in_a_sentence(call: Callable[[], object]) -> None:
+    with pytest.raises(UsageError):
+        call()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from hpo.errors import UsageError
 from hpo.revision import code_version
+from hpo.text import brief
 
 
 def as_text(path: str | Path | None) -> str | None:
@@ -15,3 +17,25 @@ def as_text(path: str | Path | None) -> str | None:
 def running_code() -> str:
     """Return the version of the code, as studies that it creates store it."""
     return code_version()[0]
+
+
+def check_study(study: object) -> None:
+    """Raise UsageError unless an argument is an open study; its name alone does not say in which database it is."""
+    # Imported late: what takes no study needs no database.
+    from hpo.search.study import Study
+
+    name = repr(study) if isinstance(study, str) else "name"
+    check_type("study", study, (Study,), f"a Study, which hpo.open_study({name}, storage) returns")
+
+
+def check_type(argument: str, value: object, legal: tuple[type, ...], wanted: str) -> None:
+    """Check the type of an argument.
+
+    Args:
+        wanted: what is legal, as the end of a sentence.
+
+    Raises:
+        UsageError: if it is another one.
+    """
+    if not isinstance(value, legal):
+        raise UsageError(f"{argument} is {type(value).__name__} {brief(value)}; give {wanted}")

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hpo.api.arguments import as_text, running_code
+from hpo.api.arguments import as_text, check_study, check_type, running_code
 from hpo.api.training import train_planned
 from hpo.errors import UsageError
 from hpo.study.ranges import ANY_COUNT
@@ -49,6 +49,7 @@ def best(study: Study, count: int = 10) -> Ranking:
     from hpo.search.queries.trials import read_best
 
     ANY_COUNT.check("--count", count)
+    check_study(study)
     return with_correction(study, read_best(study, count))
 
 
@@ -74,6 +75,7 @@ def trials_dataframe(study: Study) -> DataFrame:
 
     from hpo.search.queries.tables import TIMES, trial_columns, trial_rows
 
+    check_study(study)
     table = pd.DataFrame(trial_rows(study), columns=list(trial_columns(study)))
     for name in TIMES:
         table[name] = pd.to_datetime(table[name], unit="s", utc=True)
@@ -126,6 +128,8 @@ def confirm(
     """
     from hpo.outcome import confirmation
     from hpo.search.creation import create_or_open
+
+    check_study(study)
 
     def train(spec: StudySpec, name: str) -> None:
         planned = create_or_open(study.database, name, spec, code_version=running_code())
@@ -186,6 +190,7 @@ def methods(
     from hpo.search.creation import create_or_open
     from hpo.search.study import Study
 
+    check_type("source", source, (Study, str, Path), "a Study, the name of a study or dataset, or the path of a file")
     wishes = MethodWishes(tuple(names), seeds, epochs, folds, overrides=bool(overrides))
     if isinstance(source, Study):
         if overrides:
@@ -250,6 +255,8 @@ def finalize(
     from hpo.outcome import finalization
     from hpo.search.study import open_study as open_planned
 
+    check_study(study)
+
     def train(_spec: StudySpec, name: str) -> None:
         train_planned(open_planned(study.database, name), device, data_dir=data_dir)
 
@@ -290,5 +297,6 @@ def report(study: Study, results: str | Path | None = None, out: str | Path | No
     """
     from hpo.outcome.report import writing
 
+    check_study(study)
     paths = (None if path is None else Path(path) for path in (results, out))
     return writing.report(study, results=next(paths), out=next(paths))

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from hpo.api.arguments import as_text, running_code
+from hpo.api.arguments import as_text, check_type, running_code
 from hpo.study import files
 from hpo.study.own import SUFFIX
 from hpo.study.ranges import TRIALS
@@ -37,6 +37,7 @@ def load_spec(source: str | Path, overrides: Mapping[str, object] | None = None)
         >>> spec.budget.epochs, spec.fixed["loss"]
         (3, 'aucm_v2')
     """
+    check_type("source", source, (str, Path), "the name of a dataset, or the path of a data file or study file")
     # JSON's numbers, texts, truth values and lists are TOML's.
     changes = tuple(f"{key}={json.dumps(value)}" for key, value in (overrides or {}).items())
     if isinstance(source, Path) and source.suffix == SUFFIX:
@@ -92,6 +93,8 @@ def create_study(
     name = spec.data.study_name if name is None else name
     if start_from:
         sources = [start_from] if isinstance(start_from, (SearchStudy, str)) else start_from
+        for source in sources:
+            check_type("start_from", source, (SearchStudy, str), "studies or their names")
         spec = with_starts_from(spec, sources, name=name, storage=storage, count=start_top)
     database = open_database(resolve_address(storage), create=True)
     found = create_or_open(database, name, spec, budget=_budget_rule(trials), code_version=running_code())
@@ -119,6 +122,7 @@ def open_study(name: str, storage: str | None = None) -> Study:
     from hpo.api.study import Study
     from hpo.search.study import open_named_study
 
+    check_type("name", name, (str,), "the name of a study")
     return Study.of(open_named_study(name, storage))
 
 
@@ -199,6 +203,7 @@ def launch(
 
 def _whole_spec(spec: StudySpec | str | Path, trials: int | None) -> StudySpec:
     """Return the spec itself, or that of a dataset or study file; with another number of trials if one is given."""
+    check_type("spec", spec, (StudySpec, str, Path), "what load_spec returns or takes")
     if not isinstance(spec, StudySpec):
         spec = load_spec(spec)
     if trials is None:

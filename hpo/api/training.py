@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hpo.api.arguments import as_text
+from hpo.api.arguments import as_text, check_study, check_type
 from hpo.control import StopReason
 from hpo.errors import UsageError
 from hpo.study.catalogue import Dataset, find_dataset
@@ -64,6 +64,7 @@ def run_worker(
     """
     from hpo.search.worker.reporter import all_reporters
 
+    check_study(study)
     ANY_COUNT.check("--limit", limit)
     told = [*all_reporters(reporters), *_bars(study, progress)]
     summary = _work(study, device, data_dir, checkpoint_dir, trainer, told, limit)
@@ -171,6 +172,8 @@ def train_trial(
     from hpo.study.files import problems_on
     from hpo.training.loop import trial
 
+    check_type("config", config, (TrainConfig,), "a TrainConfig")
+    check_type("dataset", dataset, (str, Dataset), "the name of a dataset, the path of a data file, or a Dataset")
     EPOCHS.check("epochs", epochs)
     found = find_dataset(dataset) if isinstance(dataset, str) else dataset
     scoring = scoring or Scoring()

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from hpo.registry import Registry, Using
 from hpo.study.choices import AUGMENTATIONS, LOSSES, NETWORKS
 from hpo.study.co_training import CO_TRAINING
+from hpo.study.keys import check_names
 from hpo.text import brief
 
 
@@ -318,6 +319,12 @@ class TrainConfig(BaseModel):
 
     precision: Annotated[Literal["auto", "bf16", "fp32"], Domain()] = "auto"
     """bf16 autocast or fp32; auto selects bf16 if the device supports it natively."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_names(cls, values: Any) -> Any:
+        check_names(values, cls.model_fields)
+        return values
 
     @model_validator(mode="after")
     def _inside_domains(self) -> TrainConfig:

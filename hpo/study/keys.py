@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from difflib import get_close_matches
 
 from hpo.errors import did_you_mean
+from hpo.text import brief
 
 _ABBREVIATIONS = {
     "lr": "learning_rate",
@@ -59,6 +60,19 @@ def meant(
     if near := get_close_matches(name, places, n=1, cutoff=_NEAR):
         return _question(places[near[0]], near[0])
     return did_you_mean(key, here)
+
+
+def check_names(values: object, legal: Iterable[str]) -> None:
+    """Raise ValueError for a setting or key that a model does not have, with the nearest one; for its validators."""
+    names = set(legal)
+    unknown = [key for key in values if key not in names] if isinstance(values, Mapping) else []
+    if unknown:
+        raise ValueError("; ".join(f"unknown setting {brief(key)}{_nearest(str(key), names)}" for key in unknown))
+
+
+def _nearest(key: str, legal: Collection[str]) -> str:
+    known = _ABBREVIATIONS.get(key.lower())
+    return f"; did you mean {known}?" if known in legal else did_you_mean(key, sorted(legal))
 
 
 def _question(sections: Iterable[str], name: str) -> str:

@@ -6,13 +6,14 @@ import hashlib
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from hpo.registry import Registry
 from hpo.study.catalogue import Dataset, find_dataset, is_dataset, own_dataset
 from hpo.study.choices import PRUNERS, SAMPLERS, OneOf
 from hpo.study.co_training import datasets_of
 from hpo.study.config import ConfigValues, TrainConfig, settings
+from hpo.study.keys import check_names
 from hpo.study.own import OwnFile
 from hpo.study.plan import Plan
 from hpo.study.ranges import EPOCHS, FOLDS, PER_FAMILY, REPEATS, TOP, TRIALS
@@ -23,6 +24,12 @@ from hpo.study.stored import JsonObject, parse_object
 
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_names(cls, values: Any) -> Any:
+        check_names(values, cls.model_fields)
+        return values
 
 
 GroupRule = Literal["auto", "none"]

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from pydantic import BaseModel
 
 from hpo.errors import StudyFileError
+from hpo.study.config import TrainConfig
 from hpo.study.files import default_spec
+from hpo.study.spec import Scoring
 from tests.mention import unmentioned
 
 
@@ -30,3 +33,14 @@ def test_the_key_that_was_meant_is_named(override: str, meant: list[str]) -> Non
     with pytest.raises(StudyFileError) as refused:
         default_spec("digits", (override,))
     assert unmentioned(refused.value, *meant) == []
+
+
+@pytest.mark.parametrize(
+    ("model", "name", "meant"),
+    [(TrainConfig, "lr", "learning_rate"), (TrainConfig, "epoch_deacy", "epoch_decay"), (Scoring, "row", "rows")],
+)
+def test_a_model_tells_the_nearest_name_of_one_that_it_does_not_have(
+    model: type[BaseModel], name: str, meant: str
+) -> None:
+    with pytest.raises(ValueError, match=f"did you mean {meant}"):
+        model(**{name: 1})
