@@ -10,9 +10,12 @@ from hpo.study.choices import loss_family
 from hpo.study.space import Choices, IntRange
 from hpo.study.spec import StudySpec
 from hpo.study.stages import trained
+from hpo.text import duration
 
 MOST_TRIALS = 1_000_000
 """Largest number of trials of a study."""
+
+_LITTLE_SECONDS = 30.0
 
 LONG_HOURS = 24.0
 """A study estimated to take longer triggers advice before it starts."""
@@ -27,6 +30,7 @@ class Estimate:
         trials: those still to do.
         parallel: trials at the same time: GPUs, or workers on a CPU; workers sharing a GPU are assumed to add no
             throughput, a conservative estimate.
+        start_seconds: until a process has begun to work, once, since workers begin together.
     """
 
     epoch_seconds: float
@@ -34,6 +38,7 @@ class Estimate:
     epochs: int
     trained_share: float
     parallel: int
+    start_seconds: float = 0.0
 
     @property
     def trial_hours(self) -> float:
@@ -42,8 +47,17 @@ class Estimate:
 
     @property
     def hours(self) -> float:
-        """Return the hours of the remaining trials, with the study's pruning."""
-        return self.trial_hours * self.trained_share * self.trials / max(1, min(self.parallel, self.trials))
+        """Return the hours of the remaining trials, with the study's pruning and the start of workers."""
+        if not self.trials:
+            return 0.0
+        rounds = self.trials / max(1, min(self.parallel, self.trials))
+        return self.trial_hours * self.trained_share * rounds + self.start_seconds / 3600
+
+    @property
+    def whole(self) -> str:
+        """Return `hours` for people; rounded up if short, since a trial takes some time besides its steps."""
+        seconds = self.hours * 3600
+        return "under a minute" if seconds < _LITTLE_SECONDS else duration(seconds)
 
     def trials_within(self, hours: float) -> int:
         """Return how many trials end within some hours, with the study's pruning; `trials` does not matter."""

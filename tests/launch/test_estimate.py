@@ -45,6 +45,18 @@ def test_more_workers_than_trials_do_not_make_a_trial_faster() -> None:
     assert Estimate(epoch_seconds=3600.0, trials=0, epochs=3, trained_share=1.0, parallel=5).hours == 0.0
 
 
+def test_workers_take_some_time_to_start_all_at_once() -> None:
+    estimate = Estimate(epoch_seconds=1.0, trials=10, epochs=2, trained_share=1.0, parallel=2, start_seconds=50.0)
+    assert estimate.hours * 3600 == pytest.approx(60.0)
+    assert replace(estimate, trials=0).hours == 0.0
+
+
+def test_seconds_are_not_told_as_if_they_were_known() -> None:
+    estimate = Estimate(epoch_seconds=0.5, trials=12, epochs=2, trained_share=1.0, parallel=2, start_seconds=4.0)
+    assert estimate.whole == "under a minute"
+    assert replace(estimate, trials=200).whole == "1.7 min"
+
+
 @pytest.mark.parametrize(
     ("threads", "times"), [([1], 1.0), ([2], 5 / 3), ([4], 2.5), ([9], 5.0), ([1, 1], 1.0), ([5, 1], 3.0)]
 )

@@ -63,6 +63,7 @@ class LocalBackend(Backend):
     def __init__(self) -> None:
         self._probe: Probe | None = None
         self._development: Development | None = None
+        self._start_seconds = 0.0
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         """End the process that probes the machine."""
@@ -77,7 +78,10 @@ class LocalBackend(Backend):
         _log.info("looking at data and device")
         self._development = load_data(spec, request)
         self._probe = Probe()
+        begin = time.monotonic()
         self._probe.gpus(request.device)
+        # Like a worker, the process has to load PyTorch first.
+        self._start_seconds = time.monotonic() - begin
 
     def submit(self, study: Study, request: LaunchRequest) -> Submission:
         """Run workers until the trials are finished or the hours over.
@@ -100,6 +104,7 @@ class LocalBackend(Backend):
             remaining = status.budget - status.finished
             slots = _worker_slots(request, probe, study.spec, self._development, remaining or MOST_TRIALS)
             estimate, epoch_seconds = _estimate(probe, study, self._development, slots, remaining)
+            estimate = replace(estimate, start_seconds=self._start_seconds)
             if request.hours is not None and request.sets_trials:
                 study, estimate = _fit_trials(study, status, estimate, request.hours)
             _log_estimate(study, estimate, slots)
@@ -205,7 +210,7 @@ def _log_estimate(study: Study, estimate: Estimate, slots: tuple[WorkerSlot, ...
     if study.spec.plan is None:
         after = replace(estimate, trials=confirmation_trials(study.spec), trained_share=1.0)
         _log.info(
-            f"the confirmation afterwards: at most {duration(after.hours * 3600)} for {after.trials} whole trials; "
+            f"the confirmation afterwards: at most {after.whole} for {after.trials} whole trials; "
             "fewer with the options --top and --seeds of hpo confirm"
         )
     if estimate.hours > LONG_HOURS:
@@ -228,7 +233,7 @@ def _sentence(estimate: Estimate, device: str, workers: int) -> str:
         f"estimate ({device}, {workers} worker{'s' if workers > 1 else ''}): "
         f"{duration(estimate.epoch_seconds)} per epoch over all folds, "
         f"{duration(estimate.trial_hours * 3600)} per unpruned trial, "
-        f"{duration(estimate.hours * 3600)} for {estimate.trials} trials{pruned}"
+        f"{estimate.whole} for {estimate.trials} trials{pruned}"
     )
 
 
