@@ -352,6 +352,12 @@ def test_the_functions_that_take_a_study_are_found() -> None:
         lambda: hpo.open_study(None),
         lambda: hpo.train_trial({"loss": "aucm_v2"}, "digits"),
         lambda: hpo.train_trial(hpo.TrainConfig(), None),
+        lambda: hpo.train_trial(hpo.TrainConfig(), "digits", scoring="holdout"),
+        lambda: hpo.open_study("first", storage=Path("hpo.sqlite3")),
+        lambda: hpo.create_study("digits", storage=Path("hpo.sqlite3")),
+        lambda: hpo.create_study("digits", name=3),
+        lambda: hpo.launch("digits", device=0),
+        lambda: hpo.load_spec("digits", ["budget.trials=3"]),
     ],
 )
 @pytest.mark.usefixtures("storage")

@@ -39,3 +39,10 @@ def check_type(argument: str, value: object, legal: tuple[type, ...], wanted: st
     """
     if not isinstance(value, legal):
         raise UsageError(f"{argument} is {type(value).__name__} {brief(value)}; give {wanted}")
+
+
+def check_texts(**arguments: object) -> None:
+    """Raise UsageError unless each argument is a text, or None where none is given."""
+    for name, value in arguments.items():
+        wanted = "an address, such as sqlite:///hpo.sqlite3" if name == "storage" else "a text"
+        check_type(name, value, (str, type(None)), wanted)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hpo.api.arguments import as_text, check_study, check_type, running_code
+from hpo.api.arguments import as_text, check_study, check_texts, check_type, running_code
 from hpo.api.training import train_planned
 from hpo.errors import UsageError
 from hpo.study.ranges import ANY_COUNT
@@ -130,6 +130,7 @@ def confirm(
     from hpo.search.creation import create_or_open
 
     check_study(study)
+    check_texts(device=device)
 
     def train(spec: StudySpec, name: str) -> None:
         planned = create_or_open(study.database, name, spec, code_version=running_code())
@@ -191,6 +192,8 @@ def methods(
     from hpo.search.study import Study
 
     check_type("source", source, (Study, str, Path), "a Study, the name of a study or dataset, or the path of a file")
+    check_type("overrides", overrides, (Mapping, type(None)), "a dictionary by the keys of --set")
+    check_texts(storage=storage, name=name, device=device)
     wishes = MethodWishes(tuple(names), seeds, epochs, folds, overrides=bool(overrides))
     if isinstance(source, Study):
         if overrides:
@@ -256,6 +259,7 @@ def finalize(
     from hpo.search.study import open_study as open_planned
 
     check_study(study)
+    check_texts(device=device)
 
     def train(_spec: StudySpec, name: str) -> None:
         train_planned(open_planned(study.database, name), device, data_dir=data_dir)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from hpo.api.arguments import as_text, check_type, running_code
+from hpo.api.arguments import as_text, check_texts, check_type, running_code
 from hpo.study import files
 from hpo.study.own import SUFFIX
 from hpo.study.ranges import TRIALS
@@ -38,6 +38,7 @@ def load_spec(source: str | Path, overrides: Mapping[str, object] | None = None)
         (3, 'aucm_v2')
     """
     check_type("source", source, (str, Path), "the name of a dataset, or the path of a data file or study file")
+    check_type("overrides", overrides, (Mapping, type(None)), "a dictionary by the keys of --set")
     # JSON's numbers, texts, truth values and lists are TOML's.
     changes = tuple(f"{key}={json.dumps(value)}" for key, value in (overrides or {}).items())
     if isinstance(source, Path) and source.suffix == SUFFIX:
@@ -89,6 +90,7 @@ def create_study(
     from hpo.search.database.database import open_database
     from hpo.search.study import Study as SearchStudy
 
+    check_texts(storage=storage, name=name)
     spec = _whole_spec(spec, trials)
     name = spec.data.study_name if name is None else name
     if start_from:
@@ -123,6 +125,7 @@ def open_study(name: str, storage: str | None = None) -> Study:
     from hpo.search.study import open_named_study
 
     check_type("name", name, (str,), "the name of a study")
+    check_texts(storage=storage)
     return Study.of(open_named_study(name, storage))
 
 
@@ -180,6 +183,7 @@ def launch(
     from hpo.launch import session
     from hpo.launch.backends.base import LaunchRequest
 
+    check_texts(storage=storage, name=name, on=on, device=device)
     spec = _whole_spec(spec, trials)
     launched = session.launch(
         spec,

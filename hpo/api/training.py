@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hpo.api.arguments import as_text, check_study, check_type
+from hpo.api.arguments import as_text, check_study, check_texts, check_type
 from hpo.control import StopReason
 from hpo.errors import UsageError
 from hpo.study.catalogue import Dataset, find_dataset
@@ -65,6 +65,7 @@ def run_worker(
     from hpo.search.worker.reporter import all_reporters
 
     check_study(study)
+    check_texts(device=device)
     ANY_COUNT.check("--limit", limit)
     told = [*all_reporters(reporters), *_bars(study, progress)]
     summary = _work(study, device, data_dir, checkpoint_dir, trainer, told, limit)
@@ -174,6 +175,8 @@ def train_trial(
 
     check_type("config", config, (TrainConfig,), "a TrainConfig")
     check_type("dataset", dataset, (str, Dataset), "the name of a dataset, the path of a data file, or a Dataset")
+    check_type("scoring", scoring, (Scoring, type(None)), "a Scoring")
+    check_texts(device=device)
     EPOCHS.check("epochs", epochs)
     found = find_dataset(dataset) if isinstance(dataset, str) else dataset
     scoring = scoring or Scoring()
