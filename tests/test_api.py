@@ -364,3 +364,10 @@ def test_the_functions_that_take_a_study_are_found() -> None:
 def test_arguments_of_other_types_are_refused_in_a_sentence(call: Callable[[], object]) -> None:
     with pytest.raises(UsageError):
         call()
+
+
+def test_methods_of_a_name_that_is_a_file_without_its_ending_name_the_file(storage: str) -> None:
+    hpo.create_study("digits", storage=storage, name="first")
+    Path("mine.npz").touch()
+    with pytest.raises(StudyNotFoundError, match=r"mine\.npz"):
+        hpo.methods("mine", storage=storage)

@@ -14,7 +14,7 @@ from hpo.search.database.address import resolve_address
 from hpo.search.database.database import Database, open_database
 from hpo.search.queries.status import read_status
 from hpo.search.study import open_study
-from hpo.study.catalogue import is_dataset
+from hpo.study.catalogue import files_meant, is_dataset
 from hpo.study.files import default_spec, load_spec
 from hpo.study.own import split_source
 from hpo.study.spec import StudySpec
@@ -43,8 +43,10 @@ def find_source(name: str, storage: str | None, overrides: tuple[str, ...] = ())
     if not is_file and split_source(name) is None:
         try:
             study = open_study(database, name)
-        except StudyNotFoundError:
+        except StudyNotFoundError as error:
             if not is_dataset(name):
+                if files := files_meant(name):
+                    raise StudyNotFoundError(f"{error}; or did you mean {files}?") from None
                 raise
         else:
             if overrides:

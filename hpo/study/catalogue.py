@@ -326,8 +326,8 @@ def find_dataset(name: str) -> Dataset:
     lowered = name.lower()
     if (found := _look_up(lowered)) is not None:
         return found
-    if files := [f"the {kind} file {name}{suffix}" for suffix, kind in _KINDS.items() if _is_file(f"{name}{suffix}")]:
-        raise UsageError(f"unknown dataset {brief(name)}; did you mean {' or '.join(files)}?")
+    if files := files_meant(name):
+        raise UsageError(f"unknown dataset {brief(name)}; did you mean {files}?")
     if _is_folder(name):
         raise UsageError(
             f"{brief(name)} is a folder; give a data file FILE.npz, which `hpo data import` makes of a folder of images"
@@ -352,6 +352,12 @@ def find_dataset(name: str) -> Dataset:
         sizes = ", ".join(f"{base}{AT}{edge}" for edge in _LARGER[base])
         raise UsageError(f"MedMNIST has no {base} with images of edge {brief(size)}; legal: {base}, {sizes}")
     return DATASETS.find(lowered)
+
+
+def files_meant(name: str) -> str:
+    """Return the user's files that have this name before their ending, for a question; "" if none is there."""
+    found = [f"the {kind} file {name}{suffix}" for suffix, kind in _KINDS.items() if _is_file(f"{name}{suffix}")]
+    return " or ".join(found)
 
 
 def _is_folder(name: str) -> bool:
