@@ -9,7 +9,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from hpo.errors import UsageError
+from hpo.errors import OutputError, UsageError
 
 
 @contextlib.contextmanager
@@ -95,6 +95,12 @@ def why_unwritable(folder: Path) -> str:
     if not os.access(existing, os.W_OK | os.X_OK):
         return f"no permission to write in {existing}"
     return ""
+
+
+def require_new(path: Path, force: bool) -> None:
+    """Raise OutputError if a file of the user's would be replaced, unless `force`."""
+    if path.is_file() and not force:
+        raise OutputError(f"{path} exists; give another --out, or --force to replace it")
 
 
 def _sync(path: Path) -> None:

@@ -72,6 +72,11 @@ def brief(value: object, length: int = 100) -> str:
     return text if len(text) <= length else f"{text[: length - 4]} ..."
 
 
+def counted(number: int, noun: str) -> str:
+    """Format a number of things: `1 row`, `2,000 rows`; the plural of the noun ends in s."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def visible(text: str) -> str:
     r"""Show every character of a text that a terminal would obey or hide as an escape, `\x1b` or `\u202e`.
 

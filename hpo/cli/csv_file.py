@@ -14,7 +14,7 @@ import click
 from hpo.cli.streams import say
 from hpo.errors import OutputError, UsageError
 from hpo.files import atomic_write, expanded
-from hpo.text import visible
+from hpo.text import counted, visible
 
 STDOUT = "-"
 
@@ -65,7 +65,7 @@ def write_csv(
         return
     path = expanded(target)
     _write(path, text.getvalue(), option)
-    say(f"{path}: {len(rows)} row{'' if len(rows) == 1 else 's'}")
+    say(f"{path}: {counted(len(rows), 'row')}")
 
 
 def _write(path: Path, text: str, option: str) -> None:

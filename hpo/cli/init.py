@@ -10,7 +10,7 @@ from hpo.cli.common import data_dir_option, device_option
 from hpo.cli.completers import complete_datasets
 from hpo.cli.streams import say, show
 from hpo.errors import OutputError
-from hpo.files import atomic_write
+from hpo.files import atomic_write, require_new
 from hpo.study.catalogue import find_dataset
 from hpo.text import shell
 
@@ -38,8 +38,7 @@ def init(name: str, out: Path | None, hours: float, force: bool, device: str, da
     """
     dataset = find_dataset(name)
     path = out or Path(f"{dataset.study_name}.toml")
-    if path.exists() and not force:
-        raise OutputError(f"{path} exists; give --out with another file, or --force to replace it")
+    require_new(path, force)
 
     # Imported late: data and packages that are needed once the command line is right.
     from hpo.data.development import load_development

@@ -12,15 +12,16 @@ from numpy.typing import NDArray
 from hpo.cli.common import device_option
 from hpo.cli.csv_file import STDOUT, write_csv
 from hpo.cli.render.progress import progress
-from hpo.cli.streams import say, show
+from hpo.cli.streams import say
 from hpo.data.described import shown_labels
 from hpo.data.importing.unlabelled import Found, find_pictures, read_unlabelled
 from hpo.errors import OutputError, UsageError
-from hpo.files import why_unwritable
+from hpo.files import require_new, why_unwritable
 from hpo.outcome.prediction import load_models, read_images, score_lines, write_scores
 from hpo.outcome.prediction import predict as score
 from hpo.study.catalogue import Dataset
 from hpo.study.own import SUFFIX, Fit
+from hpo.text import counted
 
 
 @click.command()
@@ -39,7 +40,15 @@ from hpo.study.own import SUFFIX, Fit
     nargs=2,
     help="Values that become black and white.  [default: as the data of MODEL were imported]",
 )
-@click.option("--out", metavar="FILE.csv", required=True, type=click.Path(path_type=Path), help="File of the scores.")
+@click.option(
+    "--out",
+    metavar="FILE.csv",
+    default="scores.csv",
+    show_default=True,
+    type=click.Path(path_type=Path),
+    help="File of the scores, or - for standard output.",
+)
+@click.option("--force", is_flag=True, help="Replace FILE.csv.")
 @device_option
 def predict(
     model: Path,
@@ -48,6 +57,7 @@ def predict(
     fit: Fit | None,
     window: tuple[float, float] | None,
     out: Path,
+    force: bool,
     device: str,
 ) -> None:
     """Score images with the networks of `hpo export`.
@@ -58,13 +68,12 @@ def predict(
     name FLAG_SPLIT@RUN.csv.
 
     \b
-    hpo predict hpo-results/mine/export photos --out scores.csv
-    hpo predict hpo-results/mine/export a.png b.png --out scores.csv
+    hpo predict hpo-results/mine/export photos
+    hpo predict hpo-results/mine/export a.png b.png --out two.csv
     """
     arrays = [source for source in sources if source.suffix == SUFFIX and not source.is_dir()]
     _check_options(sources, arrays, array, fit, window)
-    if problem := "" if str(out) == STDOUT else why_unwritable(out.parent):
-        raise OutputError(f"{out} cannot be written: {problem}; give another FILE to --out")
+    _check_output(out, force)
     images = read_images(arrays[0], array) if arrays else None
     found = None if arrays else find_pictures(sources)
 
@@ -85,12 +94,20 @@ def predict(
         print(score_lines(scores), end="", flush=True)
     elif found is None:
         write_scores(scores, out)
+        say(f"{out}: {counted(len(scores), 'row')}")
     else:
         if found.others:
             say(f"{found.others:,} files with other endings were left out")
         _write_table(found, dataset, scores, out)
-    if str(out) != STDOUT:
-        show(out)
+
+
+def _check_output(out: Path, force: bool) -> None:
+    """Raise OutputError, before the long work, if the scores cannot be written."""
+    if str(out) == STDOUT:
+        return
+    if problem := why_unwritable(out.parent):
+        raise OutputError(f"{out} cannot be written: {problem}; give another FILE to --out")
+    require_new(out, force)
 
 
 def _check_options(

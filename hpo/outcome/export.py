@@ -135,8 +135,8 @@ output{"s" if dataset.labels > 1 else ""}.
 ## Use
 
 ```
-hpo predict . photos --out scores.csv
-hpo predict model-0.safetensors images.npz --array images --out scores.csv
+hpo predict . photos
+hpo predict model-0.safetensors images.npz --array images --out images.csv
 python check.py
 ```
 

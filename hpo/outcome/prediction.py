@@ -9,12 +9,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from hpo.data.npz import NpzError, open_npz
+from hpo.data.npz import Npz, NpzError, open_npz
 from hpo.errors import DataError, OutputError
 from hpo.text import brief
 
 if TYPE_CHECKING:
     from hpo.training.loop.model_file import Model
+
+_STACK = 3
+"""Least dimensions of an array of images: number, height and width."""
+
+_MOST_NAMES = 20
 
 
 def load_models(source: Path) -> list[Model]:
@@ -59,7 +64,7 @@ def read_images(path: Path, array: str | None) -> NDArray[np.uint8]:
             named = [name for name in arrays.names if name.endswith("images")] if array is None else [array]
             if len(named) != 1 or named[0] not in arrays.names:
                 wanted = f"has no array {array}" if array is not None else "holds not exactly one array of images"
-                raise DataError(f"{path} {wanted}; give --array with one of: {brief(', '.join(arrays.names), 1000)}")
+                raise DataError(f"{path} {wanted}; {_choices(arrays)}")
             return arrays.read(named[0])
     except FileNotFoundError:
         raise DataError(f"{path} does not exist") from None
@@ -67,6 +72,15 @@ def read_images(path: Path, array: str | None) -> NDArray[np.uint8]:
         raise DataError(f"{path} {error}") from None
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def _choices(arrays: Npz) -> str:
+    """Say which arrays may be images: those of 8 bits, a stack of pictures or volumes. Raises NpzError."""
+    headers = ((name, arrays.header(name)) for name in arrays.names)
+    names = [brief(name) for name, header in headers if header.dtype == np.uint8 and len(header.shape) >= _STACK]
+    if not names:
+        return "none of its arrays are images: uint8 of shape (N, H, W), (N, H, W, 3) or (N, D, H, W)"
+    return f"give --array with one of: {', '.join(names[:_MOST_NAMES])}{', ...' if len(names) > _MOST_NAMES else ''}"
 
 
 def score_lines(scores: NDArray[np.float64]) -> str:

@@ -17,6 +17,7 @@ from hpo.study.config import TrainConfig
 from hpo.training.loop.model_file import Model, load_model, save_model
 from hpo.training.model.resnet import resnet18
 from tests.cli.run import hpo_here
+from tests.mention import unmentioned
 from tests.own_files import own_file
 
 
@@ -102,6 +103,34 @@ def test_what_does_not_go_together_is_refused(tmp_path: Path, model: Path, words
     assert found.returncode == code
     assert "Traceback" not in found.stderr
     assert not (tmp_path / "scores.csv").exists()
+
+
+@pytest.mark.usefixtures("images")
+def test_without_out_the_scores_are_here_and_are_replaced_with_force_only(tmp_path: Path, model: Path) -> None:
+    words = ("predict", str(model), "new", "--device", "cpu")
+    made = hpo_here(*words, cwd=tmp_path)
+    assert made.returncode == 0, made.stderr
+    assert (made.stdout + made.stderr).count("scores.csv") == 1
+    assert len(rows(tmp_path / "scores.csv")) == 5
+
+    (tmp_path / "scores.csv").write_text("mine")
+    refused = hpo_here(*words, cwd=tmp_path)
+    assert refused.returncode == 9
+    assert unmentioned(refused.stderr, "scores.csv", "--out", "--force") == []
+    assert (tmp_path / "scores.csv").read_text() == "mine"
+
+    assert hpo_here(*words, "--force", cwd=tmp_path).returncode == 0
+    assert len(rows(tmp_path / "scores.csv")) == 5
+
+
+def test_the_scores_of_an_array_replace_no_file_either(tmp_path: Path, model: Path) -> None:
+    (tmp_path / "scores.csv").write_text("mine")
+    words = ("predict", str(model), "mine.npz", "--array", "train_images", "--device", "cpu")
+    assert hpo_here(*words, cwd=tmp_path).returncode == 9
+    assert (tmp_path / "scores.csv").read_text() == "mine"
+    made = hpo_here(*words, "--force", cwd=tmp_path)
+    assert made.returncode == 0, made.stderr
+    assert (made.stdout + made.stderr).count("scores.csv") == 1
 
 
 @pytest.mark.usefixtures("images")

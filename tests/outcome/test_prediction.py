@@ -85,6 +85,19 @@ def test_the_array_is_the_only_one_of_images_or_the_one_that_is_named(tmp_path: 
     assert unmentioned(refused.value, path, "other", "--array", "train_images", "val_images") == []
 
 
+def test_arrays_that_are_no_images_are_not_offered(tmp_path: Path, images: np.ndarray) -> None:
+    path = tmp_path / "x.npz"
+    labels, names = np.zeros((6, 1), np.uint8), np.array("edge")
+    np.savez(path, train_images=images, val_images=images, train_labels=labels, pixels=names)
+    with pytest.raises(DataError) as refused:
+        read_images(path, "images")
+    assert "'train_images', 'val_images'" in str(refused.value)
+    assert not any(name in str(refused.value) for name in ("train_labels", "pixels"))
+    np.savez(path, train_labels=labels)
+    with pytest.raises(DataError, match="uint8"):
+        read_images(path, None)
+
+
 def test_what_is_no_archive_or_not_there_is_reported(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"none\.npz"):
         read_images(tmp_path / "none.npz", None)
