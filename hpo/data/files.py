@@ -177,7 +177,12 @@ def _read_checked(dataset: Dataset, folder: Path) -> bytes:
         raise _FileError("unreadable", f"{path} cannot be read: {error.strerror}; {remedy(dataset)}") from None
     checksum = md5(content).hexdigest()
     if checksum != dataset.md5 and dataset.own is not None:
-        problem = f"has changed since the study was created: MD5 {checksum}, not {dataset.md5}"
+        # Of a larger file not all was read, so that its MD5 is not known.
+        is_larger = len(content) > dataset.own.bytes
+        found = (
+            f"it had {dataset.own.bytes:,} bytes, and has more" if is_larger else f"MD5 {checksum}, not {dataset.md5}"
+        )
+        problem = f"has changed since the study was created: {found}"
         raise _FileError("altered", f"{path} {problem}; {remedy(dataset)}, or begin a new study with another --name")
     if checksum != dataset.md5:
         problem = f"is truncated or altered: MD5 of its {len(content):,} bytes is {checksum}, not {dataset.md5}"

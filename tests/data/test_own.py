@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from hpo.data.development import load_development
-from hpo.data.files import _load, file_state, verify
+from hpo.data.files import _load, file_state, md5, verify
 from hpo.data.folds import scoring_folds
 from hpo.data.groups import has_groups
 from hpo.data.own import read_own
@@ -236,6 +237,19 @@ def test_a_changed_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError):
         load_development(own_dataset(own), tmp_path)
     assert file_state(own_dataset(own), tmp_path).state == "altered"
+
+
+@pytest.mark.parametrize("seed", [1, None], ids=["another file", "a longer file"])
+def test_a_changed_file_is_told_by_its_own_checksum_or_by_none(seed: int | None, tmp_path: Path) -> None:
+    path = own_file(tmp_path / "mine.npz")
+    own = read_own(str(path))
+    path.write_bytes(path.read_bytes()[:-1] + b"x" if seed else path.read_bytes() + bytes(1000))
+    with pytest.raises(DataError) as refused:
+        load_development(own_dataset(own), tmp_path)
+    told = set(re.findall("[0-9a-f]{32}", str(refused.value)))
+    assert own.md5 in told
+    assert told <= {own.md5, md5(path.read_bytes()).hexdigest()}
+    assert unmentioned(refused.value, *([] if seed else [own.bytes])) == []
 
 
 def test_the_one_name_of_one_column_is_that_of_its_positives(tmp_path: Path) -> None:
