@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 # Above every import of this package: its modules read these while they are being loaded.
 __version__ = "0.1.0"
-# Name on a package index, where `hpo` belongs to another project; `pip install 'hpo-dam[postgres]'`.
+# Name as a distribution: on PyPI, `hpo` belongs to another project.
 DISTRIBUTION = "hpo-dam"
 
 if TYPE_CHECKING:

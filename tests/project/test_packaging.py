@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import re
+import shlex
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 import yaml
 
 import hpo
+from hpo.text import installing
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -55,6 +57,20 @@ def test_the_code_knows_the_name_under_which_it_is_distributed() -> None:
     assert PROJECT["name"] == hpo.DISTRIBUTION
     assert PROJECT["name"] != "hpo", "the name hpo belongs to another project on PyPI"
     assert PROJECT["scripts"] == {"hpo": "hpo.__main__:main"}
+
+
+def test_messages_name_the_packages_of_each_extra() -> None:
+    developers = {"dev", "search-benchmark"}
+    for extra, requirements in PROJECT["optional-dependencies"].items():
+        if extra not in developers:
+            names = [re.split("[<>=]", requirement)[0] for requirement in requirements]
+            assert shlex.split(installing(extra)) == ["pip", "install", *names]
+
+
+def test_no_page_and_no_message_installs_hpo_from_an_index_which_does_not_have_it() -> None:
+    places = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "hpo").rglob("*.py")]
+    lines = [line for path in places for line in path.read_text().splitlines() if f"{hpo.DISTRIBUTION}[" in line]
+    assert lines == []
 
 
 def test_the_versions_of_python_that_are_allowed_are_those_that_make_setup_takes_and_pypi_shows() -> None:

@@ -51,9 +51,9 @@ def test_a_bare_name_gets_the_driver_that_hpo_installs(text: str, driver: str) -
         ("postgresql://u:se@secret@h/d", ["@", "%40"]),
         ("oracle://u:secret@h/d", ["oracle", "sqlite", "postgresql", "mysql", "mariadb"]),
         ("postgresqll://u:secret@h/d", ["postgresqll", "postgresql"]),
-        ("postgresql+psycopg2://u:secret@h/d", ["psycopg2", "[postgres]", "postgresql://"]),
-        ("mysql+nodriver://u:secret@h/d", ["nodriver", "[mysql]", "mysql://"]),
-        ("postgresql+asyncpg://u:secret@h/d", ["asyncpg", "[postgres]", "postgresql://"]),
+        ("postgresql+psycopg2://u:secret@h/d", ["psycopg2", "psycopg[binary]", "postgresql://"]),
+        ("mysql+nodriver://u:secret@h/d", ["nodriver", "pymysql", "mysql://"]),
+        ("postgresql+asyncpg://u:secret@h/d", ["asyncpg", "psycopg[binary]", "postgresql://"]),
         ("sqlite://", ["sqlite:///FILE"]),
     ],
 )

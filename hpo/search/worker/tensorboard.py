@@ -9,6 +9,7 @@ from typing import Any
 from hpo.errors import OutputError, UsageError
 from hpo.files import expanded, why_unwritable
 from hpo.search.worker.reporter import ReportedTrial, Reporter, TrialEnd
+from hpo.text import installing
 from hpo.training.report import EpochReport, NetworkEpoch
 
 _FLUSH_SECONDS = 5
@@ -39,7 +40,7 @@ class TensorBoard(Reporter):
         if problem := why_unwritable(expanded(target)):
             raise OutputError(f"--tensorboard {target} cannot be written: {problem}; give another folder")
         if importlib.util.find_spec("tensorboardX") is None:
-            raise UsageError("--tensorboard needs the package tensorboardX: pip install tensorboardX")
+            raise UsageError(f"--tensorboard needs the package tensorboardX: {installing('tensorboard')}")
 
     def trial_started(self, trial: ReportedTrial) -> None:
         """Open the event file of this attempt."""
