@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import signal
 import sys
 import traceback
 from pathlib import Path
@@ -119,6 +120,9 @@ COMMANDS = {
     ),
 }
 
+INTERRUPTED = 130
+"""Exit code after Ctrl-C."""
+
 COMPLETE_VARIABLE = "_HPO_COMPLETE"
 """Set by the scripts of `hpo completion`."""
 
@@ -169,8 +173,16 @@ def main() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     prepare_streams()
     code = _run()
+    _end_at_next_interrupt()
     finish_messages()
     sys.exit(code)
+
+
+def _end_at_next_interrupt() -> None:
+    """Let a further Ctrl-C end this process at once: Python's own clean-up would show it as a traceback."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) is signal.default_int_handler:
+            signal.signal(number, lambda _number, _frame: os._exit(INTERRUPTED))
 
 
 def _run() -> int:
@@ -186,7 +198,7 @@ def _run() -> int:
         return 2
     except (click.Abort, KeyboardInterrupt):
         say("hpo: interrupted")
-        return 130
+        return INTERRUPTED
     except HpoError as error:
         say(f"hpo: {error}")
         return error.exit_code

@@ -52,6 +52,9 @@ class Probe:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        # The child ignores Ctrl-C, and Python would wait at its end for what is being measured.
+        for process in list((self._child._processes or {}).values()) if error is not None else ():
+            process.kill()
         self._child.shutdown(wait=error is None, cancel_futures=True)
 
     def gpus(self, device: str) -> int:

@@ -44,6 +44,22 @@ def test_an_interrupt_while_modules_load_is_no_traceback(tmp_path: Path) -> None
     assert said.splitlines() == ["hpo: interrupted"]
 
 
+def test_an_interrupt_while_python_cleans_up_is_no_traceback() -> None:
+    cleaning = "import atexit, sys, time; atexit.register(lambda: (print(flush=True), time.sleep(600)))"
+    process = subprocess.Popen(
+        [sys.executable, "-c", f"{cleaning}; sys.argv = ['hpo', '--version']; from hpo.cli import main; main()"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline().startswith("hpo, version")
+    assert process.stdout.readline() == "\n"
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert (process.returncode, said) == (130, "")
+
+
 def test_a_worker_answers_the_first_interrupt_and_is_killed_by_the_second() -> None:
     process = subprocess.Popen(
         [sys.executable, "-c", WORKER], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,17 @@ def test_a_device_that_is_not_there_is_reported_across_the_processes() -> None:
         assert probe.gpus("cpu") >= 0
         with pytest.raises(DeviceError, match=r"\bcuda:99\b"):
             probe.gpus("cuda:99")
+
+
+def test_an_interrupt_ends_what_is_being_measured() -> None:
+    probe = Probe()
+    probe.gpus("cpu")
+    (child,) = probe._child._processes
+    measured = probe._child.submit(time.sleep, 600)
+    with pytest.raises(KeyboardInterrupt), probe:
+        raise KeyboardInterrupt
+    until(lambda: not _lives(child))
+    until(measured.done)
 
 
 def test_the_child_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
