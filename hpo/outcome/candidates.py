@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from hpo.search.queries.trial_rows import BestTrial
 from hpo.search.queries.trials import read_best
 from hpo.search.study import Study
-from hpo.study.baselines import baselines
+from hpo.study.baselines import baselines, shown_name
 from hpo.study.choices import loss_family
 from hpo.study.config import TrainConfig
 from hpo.study.meaning import meaning
@@ -59,7 +59,7 @@ def warnings(search: Study, candidates: Sequence[Candidate]) -> list[str]:
     """Return a warning for each candidate whose trial learned nothing; it is confirmed all the same, by the rule."""
     trials = {trial.value.number: trial for trial in read_best(search, count=EVERY).trials}
     found = [(one.name, trials[one.trial].warning) for one in candidates if one.trial in trials]
-    return [f"{name} {warning}" for name, warning in found if warning]
+    return [f"{shown_name(name)} {warning}" for name, warning in found if warning]
 
 
 def _family(trial: BestTrial) -> str:

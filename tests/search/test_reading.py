@@ -131,9 +131,7 @@ def test_a_trial_that_has_learned_not_even_its_training_set_is_marked(database: 
     first = read_trials(study)[0]
     assert numbers_in(first.warning) == [0.52]
     assert first.warning in trial_note("breast", first)
-    assert (
-        unmentioned(warnings(study, choose_candidates(study, top=1))[0], "medmnist-cross-entropy", first.warning) == []
-    )
+    assert unmentioned(warnings(study, choose_candidates(study, top=1))[0], "MedMNIST recipe", first.warning) == []
 
 
 def test_every_answer_can_be_written_as_json(study: Study) -> None:

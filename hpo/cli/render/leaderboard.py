@@ -64,8 +64,8 @@ def verdict_of(found: Confirmation) -> str:
 
 
 def signed(value: float) -> str:
-    """Format a difference of AUC with its sign: `+.021`."""
-    return f"{value:+.3f}".replace("0.", ".", 1)
+    """Format a difference of AUC with its sign: `+0.021`."""
+    return f"{value:+.3f}"
 
 
 def _mean(row: LeaderboardRow) -> str:

@@ -27,7 +27,7 @@ _PLAIN_SECONDS = 30.0
 
 @contextmanager
 def progress() -> Iterator[Beat]:
-    """Yield a function that takes a task's name and the fraction done, 0 to 1."""
+    """Yield a function that takes a task's name and the fraction done, 0 to 1; 1 once, at its end."""
     console = messages()
     if not console.is_terminal:
         yield _plain()
@@ -99,7 +99,8 @@ def _download_lines(name: str) -> Iterator[Callable[[int, int | None], None]]:
     def downloaded(done: int, total: int | None) -> None:
         nonlocal last
         last = done
-        if total:
+        # Its end has a line of its own.
+        if total and done < total:
             beat(name, done / total)
 
     yield downloaded
@@ -112,7 +113,7 @@ def _plain() -> Beat:
 
     def beat(name: str, share: float) -> None:
         now = time.monotonic()
-        if name not in shown_at or now - shown_at[name] >= _PLAIN_SECONDS:
+        if name not in shown_at or now - shown_at[name] >= _PLAIN_SECONDS or share >= 1:
             say(f"{name}: {share:.0%}")
             shown_at[name] = now
 

@@ -18,9 +18,9 @@ from rich.text import Text
 
 from hpo.cli.render.page import messages
 from hpo.cli.render.trials import STYLES, brief, cells, valued
-from hpo.cli.render.workers import MOST_ROWS, WorkersAndJobs, read_workers_and_jobs, workers_view
+from hpo.cli.render.workers import MOST_ROWS, WorkersAndJobs, next_share, read_workers_and_jobs, workers_view
 from hpo.launch.jobs import JobWatch
-from hpo.search.queries.status import StudyStatus, read_status
+from hpo.search.queries.status import RunningTrial, StudyStatus, read_status
 from hpo.search.queries.trial_rows import TrialRow
 from hpo.search.queries.trials import read_trials
 from hpo.search.study import Study
@@ -146,14 +146,10 @@ class PlainView:
         self._reported |= {row.number for row in new}
         self._last = time.monotonic()
         for row in new:
-            value = "" if row.network is not None else f", AUC {with_error(row.auc, row.standard_error)}"
-            name = f" ({row.label})" if row.network is not None else ""
-            self._say(f"trial {row.number}{name} {row.state} after {row.extent}{value}, {duration(row.seconds)}")
+            self._say(ended_line(row))
         status = read_status(self._study)
         for running in status.running:
-            value = "" if status.of_networks else f", AUC {with_error(running.auc, running.standard_error)}"
-            share = f" and {100 * running.epoch_share:.1f} % of the next"
-            self._say(f"trial {running.number} runs: epoch {running.epoch} of {running.epochs}{share}{value}")
+            self._say(running_line(running, of_networks=status.of_networks))
         pace = f", {status.trials_per_hour:.1f} {_unit(status)}/h" if status.trials_per_hour else ""
         left = f", left {duration(status.seconds_left)}" if status.seconds_left else ""
         best = "" if status.of_networks else f", best {valued(status.best)}"
@@ -161,6 +157,24 @@ class PlainView:
 
     def _say(self, line: str) -> None:
         self._console.print(line, soft_wrap=True)
+
+
+def ended_line(row: TrialRow) -> str:
+    """Say how a trial ended."""
+    if row.network is None:
+        value = f", AUC {with_error(row.auc, row.standard_error)}"
+        return f"trial {row.number} {row.state} after {row.extent}{value}, {duration(row.seconds)}"
+    if row.state == "complete" and not row.epochs:
+        return f"trial {row.number} ({row.label}) was there already"
+    return f"trial {row.number} ({row.label}) {row.state} after {row.extent}, {duration(row.seconds)}"
+
+
+def running_line(running: RunningTrial, *, of_networks: bool) -> str:
+    """Say how far a trial is."""
+    value = "" if of_networks else f", AUC {with_error(running.auc, running.standard_error)}"
+    more = next_share(running)
+    share = f" and {more} of the next" if more else ""
+    return f"trial {running.number} runs: epoch {running.epoch} of {running.epochs}{share}{value}"
 
 
 @contextmanager

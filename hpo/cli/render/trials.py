@@ -96,8 +96,9 @@ def ranked_table(name: str, ranking: Ranking) -> RenderableType:
 def corrected_line(best: CorrectedBest) -> str:
     """Say what the best trial is worth."""
     apart = f"; {best.missing} complete trials without scores apart" if best.missing else ""
+    counted = f"{best.chosen_from}, baselines not counted" if best.differences else str(best.chosen_from)
     return (
-        f"Corrected for having been selected as the best of {best.chosen_from} (bootstrap over samples{apart}): trial "
+        f"Corrected for having been selected as the best of {counted} (bootstrap over samples{apart}): trial "
         f"{best.number} {auc(best.corrected)} {bounds(best.low, best.high)} instead of {auc(best.auc)}."
     )
 

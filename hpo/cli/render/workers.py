@@ -69,12 +69,19 @@ def workers_view(status: StudyStatus, state: WorkersAndJobs, most: int | None = 
     return Group(table, *_others(state, len(status.running) - len(shown)), *_jobs(state.jobs))
 
 
+def next_share(running: RunningTrial) -> str:
+    """Format how much of the next epoch is done: `12.5 %`; "" at its begin, and after the last one."""
+    share = f"{100 * running.epoch_share:.1f} %"
+    return "" if running.epoch >= running.epochs or share == "0.0 %" else share
+
+
 def _cells(running: RunningTrial, worker: WorkerRow | None) -> tuple[RenderableType, ...]:
+    share = next_share(running)
     return (
         running.worker,
         worker.device if worker else "",
         str(running.number) + (f" {shown_name(running.reference, running.epochs)}" if running.reference else ""),
-        f"{running.epoch}/{running.epochs} +{100 * running.epoch_share:.1f} %",
+        f"{running.epoch}/{running.epochs}" + (f" +{share}" if share else ""),
         ProgressBar(total=1.0, completed=running.progress, width=20),
         with_error(running.auc, running.standard_error),
         f"{duration(running.seconds)} ago",

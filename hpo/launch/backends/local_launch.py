@@ -7,11 +7,12 @@ import math
 import signal
 import time
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from hpo.errors import DeclinedError, DeviceError, UsageError, WorkersFailedError
+from hpo.errors import DeclinedError, DeviceError, HpoError, UsageError, WorkersFailedError
 from hpo.launch.backends.base import Backend, LaunchRequest, Submission, load_data
 from hpo.launch.backends.local import (
     AUTO,
@@ -128,7 +129,7 @@ class LocalBackend(Backend):
                 workers = LocalWorkers(plan)
                 failures = watch(workers, look, until=until)
         except KeyboardInterrupt:
-            _log.info("stopped; every trial keeps its checkpoint, and the same command continues")
+            _log.info(_stopped(study))
             raise
         # Workers that were asked to end, as by `hpo stop`, have not failed, nor those that took too long to.
         is_over = time.monotonic() >= until
@@ -139,6 +140,17 @@ class LocalBackend(Backend):
             raise workers_failed(failures)
         tell_ends(study, workers.names)
         return Submission(job=None, workers=len(slots))
+
+
+def _stopped(study: Study) -> str:
+    """Say what is left after a Ctrl-C; the database may be out of reach."""
+    from hpo.search.queries.status import read_status
+
+    with suppress(HpoError):
+        status = read_status(replace(study, database=study.database.within(0.0)))
+        if status.is_done:
+            return f"stopped; nothing was left to do: {status.finished} of {status.budget} trials finished"
+    return "stopped; every trial keeps its checkpoint, and the same command continues"
 
 
 def tell_ends(study: Study, names: Collection[str]) -> None:

@@ -105,7 +105,10 @@ def read_status(study: Study) -> StudyStatus:
     complete = sorted((row for row in rows if row.outcome == "complete" and row.auc is not None), key=by_value)
     running = [_running(study, row) for row in rows if is_live(row)]
     finished = sum(outcome is not None for outcome in outcomes)
-    speed = pace(rows) if running else None
+    of_networks = study.spec.plan is not None and study.spec.plan.final is not None
+    # Networks that were there already took no time.
+    trained = [row for row in rows if row.epoch or row.outcome != "complete"] if of_networks else rows
+    speed = pace(trained) if running else None
     return StudyStatus(
         name=study.name,
         dataset=study.spec.dataset,
@@ -122,7 +125,7 @@ def read_status(study: Study) -> StudyStatus:
         seconds_left=max(trials - finished, 0) / speed if speed else None,
         workers=sorted({trial.worker for trial in running}),
         foreign=foreign,
-        of_networks=study.spec.plan is not None and study.spec.plan.final is not None,
+        of_networks=of_networks,
     )
 
 

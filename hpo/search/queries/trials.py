@@ -73,9 +73,10 @@ def read_best(study: Study, count: int = 10) -> Ranking:
         command = study.spec.plan.command(study.spec.data.source, study.name)
         return Ranking(best, len(rows), f"Each is one repeat of a candidate; `{command}` compares the means.")
     how = "has the highest AUC of" if found is None else "was chosen from"
+    included = ", baselines included," if any(row.reference for row in rows) else ""
     note = (
-        f"The first {how} {len(rows)} trials by noisy values, so its AUC is optimistically biased (the winner's "
-        "curse); the expected value of its configuration is lower."
+        f"The first {how} {len(rows)} trials{included} by noisy values, so its AUC is optimistically biased (the "
+        "winner's curse); the expected value of its configuration is lower."
     )
     if found is not None:
         note += " Trials are ranked by their AUC smoothed over similar configurations."
