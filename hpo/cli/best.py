@@ -7,10 +7,14 @@ import click
 from hpo.cli.common import json_option, optional_study_argument, print_json, storage_option
 from hpo.cli.csv_file import check_formats, csv_option, write_csv
 from hpo.cli.looking import look_at_study
+from hpo.cli.next_steps import going_on
 from hpo.cli.render.page import page
 from hpo.cli.render.trials import ranked_table
+from hpo.cli.streams import say
+from hpo.search.queries.status import read_status
 from hpo.search.queries.tables import ranked_rows
 from hpo.search.queries.trials import read_best
+from hpo.text import shell
 
 _COUNTED = "hpo best STUDY --count N"
 
@@ -41,3 +45,5 @@ def best(study_name: str | None, count: int, storage: str | None, as_json: bool,
         print_json(ranking)
     else:
         page().print(ranked_table(study.name, ranking))
+        if not ranking.trials and not ranking.note:
+            say(going_on(read_status(study)) or f"next: hpo status {shell(study.name)} --watch")

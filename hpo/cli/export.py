@@ -7,9 +7,11 @@ from pathlib import Path
 import click
 
 from hpo.cli.common import results_option, study_argument
-from hpo.cli.streams import show
+from hpo.cli.next_steps import predicting
+from hpo.cli.streams import say, show
 from hpo.outcome.export import export as write_export
 from hpo.outcome.final import results_folder
+from hpo.text import counted
 
 
 @click.command()
@@ -22,5 +24,9 @@ def export(study_name: str, out: Path | None, results: Path | None) -> None:
     It holds weights, configuration, a model card and a check script.
     """
     folder = results_folder(study_name, results)
-    for path in write_export(folder, out or folder / "export"):
+    made = out or folder / "export"
+    paths = write_export(folder, made)
+    for path in paths:
         show(path)
+    say(f"{made}: {counted(len(paths), 'network')}, the model card README.md, and check.py")
+    say(predicting(made))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from hpo.cli.common import (
     study_argument,
     trial_option,
 )
+from hpo.cli.next_steps import with_results
 from hpo.cli.render.judgement import judgement_table
 from hpo.cli.render.page import page
 from hpo.cli.render.progress import download_bar
@@ -22,7 +24,9 @@ from hpo.cli.streams import say, show
 from hpo.cli.work import Work, exit_code, network_work_options, start
 from hpo.data.folder import data_folder
 from hpo.data.missing import fetch_missing
+from hpo.errors import DataError
 from hpo.outcome.families import answer_sentences
+from hpo.outcome.final import Final, load, results_folder
 from hpo.outcome.finalization import NETWORKS, Finalization
 from hpo.outcome.finalization import finalize as finalize_search
 from hpo.outcome.judgement import Judgement
@@ -30,7 +34,7 @@ from hpo.outcome.networks import MODELS, TrainingSamples
 from hpo.search.study import Study, open_named_study
 from hpo.study.baselines import shown_name
 from hpo.study.ranges import EPOCHS, FINAL_NETWORKS
-from hpo.text import shell
+from hpo.text import shell, timestamp
 
 
 @click.command()
@@ -96,6 +100,7 @@ def finalize(
     from hpo.training.machine.device import set_up_process
 
     set_up_process(None)
+    before = _stored(study, results)
     done = finalize_search(
         study,
         train=partial(start, work=work, budget="set"),
@@ -112,28 +117,38 @@ def finalize(
         device=work["device"],
     )
     if not done.missing:
-        _show(done, study, as_json=as_json)
+        if before is not None and done.final is not None and done.final.result == before.result:
+            day = timestamp(before.result.time)
+            say(f"this is the stored result of {day}; the test set was not opened again")
+        _show(done, study, results, as_json=as_json)
         return 0
     sealed = "; the test set is sealed until the same command finds them all" if study.spec.data.has_test else ""
     say(f"{done.missing} of {done.missing + len(done.networks)} networks are still to be trained{sealed}")
     return exit_code(work, is_done=False)
 
 
-def _show(done: Finalization, study: Study, *, as_json: bool) -> None:
+def _stored(study: Study, results: Path | None) -> Final | None:
+    """Return the result that is there before this command; None if there is none that can be read."""
+    with suppress(DataError):
+        return load(results_folder(study.name, results, study.former_names))
+    return None
+
+
+def _show(done: Finalization, study: Study, results: Path | None, *, as_json: bool) -> None:
     """Print what is known of networks that are all there: a result, tested or not, or that the test set is sealed."""
-    name = shell(study.name)
+    name, where = shell(study.name), with_results(results)
     if done.judgement is not None:
         if as_json:
             print_json(done.judgement)
         else:
             _show_judgement(done.judgement, study, len(done.final.labels) if done.final is not None else 0)
-            say(f"next: hpo report {name}, hpo export {name}")
+            say(f"next: hpo report {name}{where}, hpo export {name}{where}")
     elif done.untested is not None:
         if as_json:
             print_json(done.untested.model_dump(mode="json"))
             return
         counted = f"{len(done.networks)} network{'s are' if len(done.networks) > 1 else ' is'}"
-        say(f"{counted} in {done.folder / MODELS}; there is no test set; next: hpo export {name}")
+        say(f"{counted} in {done.folder / MODELS}; there is no test set; next: hpo export {name}{where}")
         show(f"{shown_name(done.untested.entry.name, done.untested.epochs)}: {done.untested.sentence()}")
     else:
         say(f"{len(done.networks)} networks are in {done.folder / MODELS}; the test set is still sealed")

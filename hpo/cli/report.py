@@ -9,6 +9,7 @@ import click
 from hpo.cli.common import confirmation_option, optional_study_argument, results_option, storage_option
 from hpo.cli.csv_file import STDOUT, csv_option, write_csv
 from hpo.cli.looking import look_at_study
+from hpo.cli.next_steps import after_result
 from hpo.cli.streams import say, show
 from hpo.errors import UsageError
 
@@ -54,6 +55,7 @@ def report(
         raise UsageError("--csv is the table of one study; give a STUDY in the place of --all")
 
     # Imported late: Matplotlib takes a second, which --help and completion need not wait for.
+    from hpo.outcome.final import results_folder as results_of
     from hpo.outcome.judgement import judge_final
     from hpo.outcome.report.writing import final_of, report_all, write_latex
     from hpo.outcome.report.writing import report as report_study
@@ -72,3 +74,5 @@ def report(
     for path in paths:
         # On standard output a table is alone.
         (say if csv_file == STDOUT else show)(str(path))
+    if not of_all and (step := after_result(study.name, results_of(study.name, results, study.former_names), results)):
+        say(step)

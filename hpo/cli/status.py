@@ -11,9 +11,11 @@ import click
 from hpo.cli.common import json_option, optional_study_argument, print_json, storage_option
 from hpo.cli.csv_file import check_formats, csv_option, write_csv
 from hpo.cli.looking import look_at_study
+from hpo.cli.next_steps import going_on
 from hpo.cli.render.page import draw, page
 from hpo.cli.render.status import LiveView, read_view, render_status
 from hpo.cli.render.workers import read_workers_and_jobs
+from hpo.cli.streams import say
 from hpo.search.database.retry import LOOKING_SECONDS, OUTAGE_SECONDS
 from hpo.search.queries.status import read_status
 from hpo.search.queries.tables import status_row
@@ -52,4 +54,7 @@ def status(
                     break
                 time.sleep(1.0)
     else:
-        page().print(render_status(*read_view(study)))
+        seen = read_view(study)
+        page().print(render_status(*seen))
+        if step := going_on(seen[0]):
+            say(step)

@@ -43,6 +43,9 @@ def export(result: Path, out: Path) -> list[Path]:
 
     found = _read(result)
     sources = [result / MODELS / network.file for network in found.entry.networks]
+    if gone := [source for source in sources if not source.exists()]:
+        again = f"`hpo finalize {shell(found.result.study)}`, with the options of before, trains it again"
+        raise DataError(f"{gone[0]} does not exist; {again}")
     models = [load_model(source) for source in sources]
     for source, model, network in zip(sources, models, found.entry.networks, strict=True):
         if network.weights not in (None, weights_digest(model)):

@@ -74,6 +74,8 @@ def record_table(name: str, number: int, record: TrialRecord | None, curve: list
 
 def ranked_table(name: str, ranking: Ranking) -> RenderableType:
     """Tabulate the ranked complete trials, baselines marked, with a note on the optimism of the first."""
+    if not ranking.trials:
+        return Text(ranking.note or f"study {name} has no complete trial yet")
     is_smoothed = any(best.smoothed is not None for best in ranking.trials)
     columns = ("rank", "trial", "AUC", "95 % interval", *(("smoothed",) if is_smoothed else ()), "configuration")
     table = Table(*columns, title=f"best of {name}")

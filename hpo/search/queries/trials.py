@@ -71,7 +71,8 @@ def read_best(study: Study, count: int = 10) -> Ranking:
         return Ranking([], 0, f"Final networks have no validation AUC; `{report}` compares them.")
     if study.spec.plan is not None:
         command = study.spec.plan.command(study.spec.data.source, study.name)
-        return Ranking(best, len(rows), f"Each is one repeat of a candidate; `{command}` compares the means.")
+        note = f"Each is one repeat of a candidate; `{command}` compares the means."
+        return Ranking(best, len(rows), note if rows else "")
     how = "has the highest AUC of" if found is None else "was chosen from"
     included = ", baselines included," if any(row.reference for row in rows) else ""
     note = (

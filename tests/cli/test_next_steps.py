@@ -1,0 +1,60 @@
+"""What a command says comes next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hpo.errors import DataError
+from hpo.outcome.export import export
+from hpo.outcome.final import store
+from hpo.search.creation import create_or_open
+from hpo.search.database.address import resolve_address
+from hpo.search.database.database import Database, open_database
+from hpo.testing.trainer import make_spec
+from hpo.testing.trials import claimed, expire, trained
+from tests.cli.run import hpo_here
+from tests.mention import unmentioned
+from tests.outcome import simulated
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    made = open_database(resolve_address(f"sqlite:///{tmp_path}/hpo.sqlite3"), create=True)
+    yield made
+    made.close()
+
+
+def test_a_study_that_was_left_says_what_waits_and_how_it_goes_on(database: Database, tmp_path: Path) -> None:
+    study = create_or_open(database, "two words", make_spec(3))
+    claimed(study)
+    assert "next:" not in hpo_here("status", study.name, cwd=tmp_path).stderr
+    expire(study)
+    said = hpo_here("status", study.name, cwd=tmp_path).stderr
+    assert unmentioned(said, "1 trial", "checkpoint", "next:", "hpo worker 'two words'") == []
+
+
+def test_a_finished_study_has_nothing_to_go_on_with(database: Database, tmp_path: Path) -> None:
+    trained(create_or_open(database, "s", make_spec(3)))
+    assert hpo_here("status", "s", cwd=tmp_path).stderr == ""
+
+
+def test_without_a_complete_trial_the_best_is_a_sentence_and_the_next_command(
+    database: Database, tmp_path: Path
+) -> None:
+    study = create_or_open(database, "s", make_spec(3))
+    before = hpo_here("best", "s", cwd=tmp_path)
+    assert unmentioned(before.stdout, "no complete trial", "rank") == ["rank"]
+    assert unmentioned(before.stderr, "next:", "hpo worker s") == []
+    claimed(study)
+    assert unmentioned(hpo_here("best", "s", cwd=tmp_path).stderr, "next:", "hpo status s") == []
+
+
+def test_networks_that_were_deleted_are_trained_again_by_finalize(tmp_path: Path) -> None:
+    store(simulated.final(), tmp_path / "result")
+    with pytest.raises(DataError) as refused:
+        export(tmp_path / "result", tmp_path / "out")
+    assert unmentioned(refused.value, "`hpo finalize", "hpo export") == ["hpo export"]
+    assert not (tmp_path / "out").exists()
