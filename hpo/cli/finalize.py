@@ -117,14 +117,24 @@ def finalize(
         device=work["device"],
     )
     if not done.missing:
-        if before is not None and done.final is not None and done.final.result == before.result:
-            day = timestamp(before.result.time)
-            say(f"this is the stored result of {day}; the test set was not opened again")
+        if line := repeated(before, done.final):
+            say(line)
         _show(done, study, results, as_json=as_json)
         return 0
     sealed = "; the test set is sealed until the same command finds them all" if study.spec.data.has_test else ""
     say(f"{done.missing} of {done.missing + len(done.networks)} networks are still to be trained{sealed}")
     return exit_code(work, is_done=False)
+
+
+def repeated(before: Final | None, after: Final | None) -> str:
+    """Say that a result is the one that was there before, of the same access to the test set; "" if it is not."""
+    if before is None or after is None:
+        return ""
+    first, second = ((final.result.ledger_row, final.result.access) for final in (before, after))
+    if first != second:
+        return ""
+    when = timestamp(before.result.time)
+    return f"the same networks and result as at {when}: no other access to the test set, no new entry in its log"
 
 
 def _stored(study: Study, results: Path | None) -> Final | None:

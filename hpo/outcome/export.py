@@ -39,13 +39,14 @@ def export(result: Path, out: Path) -> list[Path]:
         DataError: if `result` holds no result, or its networks are gone or others.
         OutputError: if `out` cannot be written.
     """
-    from hpo.training.loop.model_file import load_model, weights_digest
-
     found = _read(result)
     sources = [result / MODELS / network.file for network in found.entry.networks]
     if gone := [source for source in sources if not source.exists()]:
         again = f"`hpo finalize {shell(found.result.study)}`, with the options of before, trains it again"
         raise DataError(f"{gone[0]} does not exist; {again}")
+    # Imported late: torch takes seconds, which what is missing need not wait for.
+    from hpo.training.loop.model_file import load_model, weights_digest
+
     models = [load_model(source) for source in sources]
     for source, model, network in zip(sources, models, found.entry.networks, strict=True):
         if network.weights not in (None, weights_digest(model)):

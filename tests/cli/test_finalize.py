@@ -60,13 +60,14 @@ def test_killed_finalize_goes_on_and_opens_the_test_set_once(tmp_path: Path) -> 
     assert len(list((results / "models").iterdir())) == 6
     assert {path.name for path in results.iterdir()} == {"final.json", "scores.npz", "models"}
 
-    assert (
-        unmentioned(hpo_here(*FINALIZE, cwd=tmp_path, **data).stderr, "next: hpo report digits, hpo export digits")
-        == []
-    )
+    third = hpo_here(*FINALIZE, cwd=tmp_path, **data).stderr
+    assert unmentioned(third, "no new entry in its log", "next: hpo report digits, hpo export digits") == []
     for arguments in (("status", "digits-final"), ("trials", "digits-final"), ("best", "digits-final")):
         assert hpo_here(*arguments, cwd=tmp_path, **data).returncode == 0
-    assert hpo_here("export", "digits", cwd=tmp_path, **data).returncode == 0
+    exported = hpo_here("export", "digits", cwd=tmp_path, **data)
+    assert exported.returncode == 0
+    assert unmentioned(exported.stderr, "hpo-results/digits/export", "README.md", "next: hpo predict") == []
+    assert unmentioned(hpo_here("report", "digits", cwd=tmp_path, **data).stderr, "next: hpo predict") == []
     for command_on_it in ("confirm", "finalize", "report"):
         refused = hpo_here(command_on_it, "digits-final", cwd=tmp_path, **data)
         assert (refused.returncode, unmentioned(refused.stderr, "final training", "digits")) == (2, [])

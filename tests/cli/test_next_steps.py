@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from hpo.cli.finalize import repeated
 from hpo.errors import DataError
 from hpo.outcome.export import export
 from hpo.outcome.final import store
@@ -50,6 +51,14 @@ def test_without_a_complete_trial_the_best_is_a_sentence_and_the_next_command(
     assert unmentioned(before.stderr, "next:", "hpo worker s") == []
     claimed(study)
     assert unmentioned(hpo_here("best", "s", cwd=tmp_path).stderr, "next:", "hpo status s") == []
+
+
+def test_a_result_of_the_same_access_is_not_told_as_another_one() -> None:
+    final = simulated.final()
+    again = simulated.changed(final, time=final.result.time + 100)
+    assert unmentioned(repeated(final, again), "log") == []
+    for other in (None, simulated.changed(final, ledger_row=final.result.ledger_row + 1)):
+        assert repeated(final, other) == repeated(other, final) == ""
 
 
 def test_networks_that_were_deleted_are_trained_again_by_finalize(tmp_path: Path) -> None:
