@@ -8,7 +8,11 @@ import shlex
 
 import pytest
 
-from hpo.text import brief, found_four_times_in_five, shell, visible, with_error
+from hpo.text import brief, counted, found_four_times_in_five, shell, visible, with_error
+
+
+def test_one_thing_is_not_told_in_the_plural() -> None:
+    assert [counted(number, "row") for number in (0, 1, 2000)] == ["0 rows", "1 row", "2,000 rows"]
 
 
 def test_an_error_of_exactly_zero_is_unknown_and_not_shown_as_one() -> None:

@@ -22,7 +22,7 @@ from hpo.data.folder import data_folder
 from hpo.launch.backends.local import checkpoint_folder
 from hpo.launch.doctor.examination import CheckContext, examine
 from hpo.launch.doctor.finding import Finding
-from hpo.text import visible
+from hpo.text import counted, visible
 
 _COLOURS = {"ok": "green", "warning": "yellow", "fault": "red"}
 
@@ -75,7 +75,8 @@ def doctor(
         print_json(findings)
     else:
         counts = Counter(finding.verdict for finding in findings)
-        say(f"{counts['ok']} ok, {counts['warning']} warnings, {counts['fault']} faults")
+        verdicts = counted(counts["warning"], "warning"), counted(counts["fault"], "fault")
+        say(f"{counts['ok']} ok, {', '.join(verdicts)}")
     return next((finding.exit_code for finding in findings if finding.verdict == "fault"), 0)
 
 

@@ -151,10 +151,11 @@ Exit codes:
 )
 @click.version_option(__version__, prog_name="hpo")
 def cli() -> None:
-    """Search hyperparameters for Deep AUC Maximization on MedMNIST.
+    """Search hyperparameters for Deep AUC Maximization, on MedMNIST or your own images.
 
     \b
     hpo launch adrenal3d --trials 200     get the data, create or resume the study, and train
+    hpo launch mine.npz                   the same on your own images, of hpo data import
     hpo launch adrenal3d --on slurm       workers as jobs of a cluster
     hpo worker adrenal3d                  attach one more worker
     hpo status adrenal3d --watch          watch

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from hpo.outcome.final import RESULT
-from hpo.outcome.untested import UNTESTED
-from hpo.search.queries.status import StudyStatus
 from hpo.text import counted, shell
+
+if TYPE_CHECKING:
+    from hpo.search.queries.status import StudyStatus
 
 
 def predicting(models: Path) -> str:
@@ -22,6 +23,10 @@ def after_result(study: str, results: Path, option: Path | None) -> str | None:
         results: the folder of the result.
         option: that folder as it was given, None for the default.
     """
+    # Imported late: scipy takes a while, which commands that only read a study need not wait for.
+    from hpo.outcome.final import RESULT
+    from hpo.outcome.untested import UNTESTED
+
     if not any((results / name).exists() for name in (RESULT, UNTESTED)):
         return None
     exported = results / "export"

@@ -9,6 +9,7 @@ from hpo.cli.looking import look_at_study
 from hpo.cli.streams import say, show
 from hpo.launch.stop import stop_study
 from hpo.search.database.retry import OUTAGE_SECONDS
+from hpo.text import counted
 
 
 @click.command()
@@ -26,11 +27,18 @@ def stop(study_name: str | None, now: bool, cancel: bool, storage: str | None, a
     if as_json:
         print_json(done)
     else:
-        how = "release their trials, with checkpoints," if now else "finish their trials"
-        show(f"stop requested: {done.asked} workers {how} and end")
-        show(f"cancelled: {done.waiting} waiting jobs, {done.running} running jobs")
+        show(_asked(done.asked, at_once=now))
+        show(f"cancelled: {counted(done.waiting, 'waiting job')}, {counted(done.running, 'running job')}")
     if done.trouble:
         say(f"hpo: jobs were left in the queue, and may start workers: {'; '.join(done.trouble)}")
     if done.elsewhere:
         say(f"hpo: jobs of other clusters, to be ended there: {', '.join(done.elsewhere)}")
     return 2 if done.trouble else 0
+
+
+def _asked(workers: int, *, at_once: bool) -> str:
+    """Say what the workers do."""
+    if not workers:
+        return "no worker is running"
+    how = "each releases its trial, with a checkpoint," if at_once else "each finishes its trial"
+    return f"stop requested of {counted(workers, 'worker')}: {how} and ends"

@@ -156,13 +156,13 @@ def fit_budget(
     table["search"]["startup_trials"] = min(table["search"]["startup_trials"], max(5, int(trials * _RANDOM_SHARE)))
     takes = duration(estimate.hours / _TRIALS * table["budget"]["trials"] * 3600)
     chosen = f"{table['budget']['trials']} trials of {epochs} epochs"
-    reasons = [f"{chosen}: about {takes} with pruning; {hours:g} hours were asked for (--hours)"]
+    reasons = [f"{chosen}: about {takes} with pruning, for --hours {hours:g}"]
     if epochs < full:
         reasons.append(f"{epochs} epochs instead of {full}, so that there is time for more trials")
     if folds == 1 and len(ways) > len(lengths):
         reasons.append("one validation part instead of folds, for the same reason; the confirmation has other ones")
     if trials < fewest:
-        reasons.append(f"too slow for {hours:g} hours: attach workers with a GPU (hpo worker), or give more --hours")
+        reasons.append(f"too slow for --hours {hours:g}: attach workers with a GPU (hpo worker), or give more --hours")
     if not gpus and (epochs < full or trials < fewest):
         reasons.append(
             'network = "resnet18_narrow" in [fixed], a quarter as wide, is far faster on a CPU: for a first look'

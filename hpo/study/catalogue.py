@@ -252,7 +252,7 @@ register_dataset(
         size=8,
         near_duplicates=None,
         development="hpo.data.digits:hard_development",
-        caution="its test samples are those of digits with an 8, 1, 3 or 9",
+        caution="its test samples are also test samples of the dataset digits: the images there of an 8, 1, 3 or 9",
     ),
     test="hpo.data.digits:hard_test",
 )

@@ -53,6 +53,12 @@ def test_without_a_complete_trial_the_best_is_a_sentence_and_the_next_command(
     assert unmentioned(hpo_here("best", "s", cwd=tmp_path).stderr, "next:", "hpo status s") == []
 
 
+def test_a_stop_without_workers_says_so(database: Database, tmp_path: Path) -> None:
+    create_or_open(database, "s", make_spec(3))
+    said = hpo_here("stop", "s", cwd=tmp_path).stdout
+    assert unmentioned(said, "no worker is running", "0 workers") == ["0 workers"]
+
+
 def test_a_result_of_the_same_access_is_not_told_as_another_one() -> None:
     final = simulated.final()
     again = simulated.changed(final, time=final.result.time + 100)

@@ -67,6 +67,12 @@ def test_a_missing_file_is_a_warning_unless_a_study_needs_it(tmp_path: Path) -> 
     assert "`hpo data fetch breast`" in needed.cure
 
 
+def test_a_dataset_without_a_file_is_not_said_to_be_in_the_folder(tmp_path: Path) -> None:
+    (found,) = look_at_data(tmp_path, lambda: ("digits",))
+    assert found.verdict == "ok"
+    assert unmentioned(found.text, "digits", tmp_path) == [str(tmp_path)]
+
+
 def test_the_other_datasets_of_a_study_are_needed_too(tmp_path: Path) -> None:
     (needed,) = list(look_at_data(tmp_path, lambda: ("breast", "pneumonia")))
     assert needed.verdict == "fault"

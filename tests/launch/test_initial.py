@@ -14,6 +14,7 @@ from hpo.launch.estimate import Estimate, side_by_side, trained_share
 from hpo.launch.initial import _rendered, fit_budget, suited_table
 from hpo.study.catalogue import find_dataset
 from hpo.study.files import check_spec, default_spec, load_spec
+from tests.mention import unmentioned
 from tests.own_files import own_file
 
 
@@ -76,9 +77,10 @@ def test_batches_are_at_most_half_of_the_training_part(tmp_path: Path) -> None:
 def test_the_budget_fits_the_hours(hours: float, tmp_path: Path) -> None:
     development = _development(tmp_path)
     table, _ = suited_table(development)
-    fit_budget(table, development, 3.0, 0, 2, hours)
+    reasons = fit_budget(table, development, 3.0, 0, 2, hours)
     assert _hours(table, development, 3.0, 2) <= hours
     assert 40 <= table["budget"]["trials"] <= 200 or hours < 1
+    assert unmentioned(reasons[0], f"--hours {hours:g}") == []
 
 
 def test_a_slower_machine_gets_fewer_epochs_then_one_part_and_is_told(tmp_path: Path) -> None:
