@@ -357,6 +357,16 @@ def test_more_networks_are_added_and_fewer_need_no_training(search: Study, resul
     assert [network.number for network in done.networks] == [0, 0, 0, 1, 1, 1]
 
 
+def test_networks_that_were_there_already_are_no_measure_of_the_pace(search: Study, results: Path) -> None:
+    finalizing(search, results)()
+    finalizing(search, results, limit=3)(seeds=2, name="another")
+    study = open_study(search.database, "another")
+    claimed(study, "w")
+    assert [row.epochs for row in read_trials(study)] == [0, 0, 0, 0]
+    status = read_status(study)
+    assert (status.finished, len(status.running), status.trials_per_hour) == (3, 1, None)
+
+
 def test_a_study_of_other_networks_gives_way_but_not_under_its_workers(search: Study, results: Path) -> None:
     finalizing(search, results, limit=0)()
     held = claimed(networks_of(search), "busy")

@@ -106,9 +106,7 @@ def read_status(study: Study) -> StudyStatus:
     running = [_running(study, row) for row in rows if is_live(row)]
     finished = sum(outcome is not None for outcome in outcomes)
     of_networks = study.spec.plan is not None and study.spec.plan.final is not None
-    # Networks that were there already took no time.
-    trained = [row for row in rows if row.epoch or row.outcome != "complete"] if of_networks else rows
-    speed = pace(trained) if running else None
+    speed = pace(_at_work(rows) if of_networks else rows) if running else None
     return StudyStatus(
         name=study.name,
         dataset=study.spec.dataset,
@@ -127,6 +125,11 @@ def read_status(study: Study) -> StudyStatus:
         foreign=foreign,
         of_networks=of_networks,
     )
+
+
+def _at_work(rows: Sequence[AnyRow]) -> list[AnyRow]:
+    """Return the final networks but those that were there already, which took no time."""
+    return [row for row in rows if row.epoch or row.outcome != "complete"]
 
 
 def _added_through_optuna(study: Study) -> sa.Select[Any]:

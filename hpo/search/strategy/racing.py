@@ -19,6 +19,7 @@ from hpo.search.study import Study, fold_aucs
 from hpo.statistics.corrected_t_test import corrected_difference, corrected_mean
 from hpo.statistics.intervals import CONFIDENCE, Comparison, Estimate
 from hpo.statistics.moderated_variance import VariancePrior
+from hpo.study.baselines import shown_name
 from hpo.study.choices import loss_family
 from hpo.study.plan import Plan
 from hpo.study.spec import Scoring
@@ -184,8 +185,9 @@ def _clearly_worse(
             continue
         comparison = difference_over(rows, finished[leader], scoring, confidence)
         if comparison is not None and comparison.high < 0:
+            name = shown_name(plan.candidates[leader].name)
             reason = (
-                f"dropped by racing after repeat {repeat + 1}: its difference to {plan.candidates[leader].name} is "
+                f"dropped by racing after repeat {repeat + 1}: its difference to {name} is "
                 f"{comparison.difference:+.3f}, {100 * confidence:g} % confidence interval "
                 f"[{comparison.low:+.3f}, {comparison.high:+.3f}]"
             )
