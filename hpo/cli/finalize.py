@@ -34,7 +34,7 @@ from hpo.outcome.networks import MODELS, TrainingSamples
 from hpo.search.study import Study, open_named_study
 from hpo.study.baselines import shown_name
 from hpo.study.ranges import EPOCHS, FINAL_NETWORKS
-from hpo.text import shell, timestamp
+from hpo.text import counted, shell, timestamp
 
 
 @click.command()
@@ -147,6 +147,7 @@ def _stored(study: Study, results: Path | None) -> Final | None:
 def _show(done: Finalization, study: Study, results: Path | None, *, as_json: bool) -> None:
     """Print what is known of networks that are all there: a result, tested or not, or that the test set is sealed."""
     name, where = shell(study.name), with_results(results)
+    networks = counted(len(done.networks), "network")
     if done.judgement is not None:
         if as_json:
             print_json(done.judgement)
@@ -157,11 +158,10 @@ def _show(done: Finalization, study: Study, results: Path | None, *, as_json: bo
         if as_json:
             print_json(done.untested.model_dump(mode="json"))
             return
-        counted = f"{len(done.networks)} network{'s are' if len(done.networks) > 1 else ' is'}"
-        say(f"{counted} in {done.folder / MODELS}; there is no test set; next: hpo export {name}{where}")
+        say(f"{done.folder / MODELS}: {networks}; there is no test set; next: hpo export {name}{where}")
         show(f"{shown_name(done.untested.entry.name, done.untested.epochs)}: {done.untested.sentence()}")
     else:
-        say(f"{len(done.networks)} networks are in {done.folder / MODELS}; the test set is still sealed")
+        say(f"{done.folder / MODELS}: {networks}; the test set is still sealed")
         say("next: the same command without --train-only")
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from hpo.errors import OutputError, StorageError, StudyNotFoundError
 from hpo.launch.doctor.finding import Finding, fault, ok, warning
 from hpo.study.own import OwnFile
+from hpo.text import counted
 
 if TYPE_CHECKING:
     from hpo.search.admin.health import DatabaseFacts, DatabaseLocation
@@ -121,7 +122,7 @@ def _connections(facts: DatabaseFacts) -> Iterator[Finding]:
     if allowed is None or used is None:
         return
     workers = max(0, allowed - used) // CONNECTIONS
-    text = f"{used} of {allowed} connections in use, enough for at least {workers} workers"
+    text = f"{used} of {allowed} connections in use, enough for at least {counted(workers, 'worker')}"
     if workers < _FEW_WORKERS:
         yield warning("database", text, "raise the server's max_connections, or close other connections")
     else:

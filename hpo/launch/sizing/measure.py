@@ -13,7 +13,7 @@ from hpo.launch.sizing.representative import heaviest, typical
 from hpo.launch.sizing.tuning import Capacity, MeasurementError, TunedWorkers, tune_workers
 from hpo.launch.sizing.worker_pool import Crowd, WorkerPool
 from hpo.study.spec import StudySpec
-from hpo.text import memory
+from hpo.text import counted, memory
 from hpo.training.machine.limits import usable_cores, usable_memory
 from hpo.training.probe.peak import Peak
 
@@ -64,14 +64,14 @@ def _workers_per_gpu(spec: StudySpec, development: Development, devices: tuple[s
     if (found := kept.read()) is not None:
         for line in found.lines:
             _log.info(f"measured before: {line}")
-        _log.info(f"{found.workers} workers per device (cached); to measure again remove {kept.file}")
+        _log.info(f"{counted(found.workers, 'worker')} per device (cached); to measure again remove {kept.file}")
         return found.workers
     settled = _measure(rehearsal, capacity)
     if settled is None:
         _log.info("1 worker per device, because the measurement failed; give a number to use more")
         return 1
     where = f", cached in {kept.file}" if kept.write(settled) else ""
-    _log.info(f"using {settled.workers} workers per device{where}")
+    _log.info(f"using {counted(settled.workers, 'worker')} per device{where}")
     return settled.workers
 
 
