@@ -347,7 +347,7 @@ def test_the_functions_that_take_a_study_are_found() -> None:
         lambda: hpo.methods(None),
         lambda: hpo.load_spec(None),
         lambda: hpo.create_study({"dataset": "digits"}),
-        lambda: hpo.create_study("digits", start_from=[3]),
+        lambda: hpo.create_study("digits", start_from=[3]),  # type: ignore[list-item]  # what is tested
         lambda: hpo.launch(None),
         lambda: hpo.open_study(None),
         lambda: hpo.train_trial({"loss": "aucm_v2"}, "digits"),
