@@ -60,10 +60,14 @@ def auc(value: float | None) -> str:
 
 
 def bounds(low: float | None, high: float | None, signed: bool = False) -> str:
-    """Format an interval: `[.812, .934]`, or signed `[-0.012, +0.034]`; a dash for None."""
+    """Format an interval: `[.812, .934]`; a dash for None.
+
+    Args:
+        signed: of a difference of two AUCs or shares, `[-0.012, +0.034]`, which is never beyond -1 and 1.
+    """
     if low is None or high is None:
         return "-"
-    return f"[{low:+.3f}, {high:+.3f}]" if signed else f"[{auc(low)}, {auc(high)}]"
+    return f"[{max(low, -1.0):+.3f}, {min(high, 1.0):+.3f}]" if signed else f"[{auc(low)}, {auc(high)}]"
 
 
 def memory(count: float | None) -> str:
@@ -130,5 +134,6 @@ def found_four_times_in_five(detectable: float) -> str:
     if not math.isfinite(detectable):
         return ""
     if detectable > 1:
-        return "No true difference, however large, would have been found four times in five: more networks are needed."
+        needed = "more networks or repeats are needed"
+        return f"No true difference, however large, would have been found four times in five: {needed}."
     return f"A true difference of {detectable:.3f} would have been found four times in five."

@@ -8,7 +8,7 @@ import shlex
 
 import pytest
 
-from hpo.text import brief, counted, found_four_times_in_five, shell, visible, with_error
+from hpo.text import bounds, brief, counted, found_four_times_in_five, shell, visible, with_error
 
 
 def test_one_thing_is_not_told_in_the_plural() -> None:
@@ -54,3 +54,9 @@ def test_a_difference_that_two_aucs_cannot_have_is_not_told() -> None:
     assert "0.250" in found_four_times_in_five(0.25)
     assert re.search(r"\d", found_four_times_in_five(1.976)) is None
     assert found_four_times_in_five(math.inf) == found_four_times_in_five(math.nan) == ""
+
+
+def test_a_difference_of_two_aucs_is_never_beyond_one() -> None:
+    assert bounds(-2.337, 3.378, signed=True) == "[-1.000, +1.000]"
+    assert bounds(-0.0121, 0.0337, signed=True) == "[-0.012, +0.034]"
+    assert bounds(None, 0.5, signed=True) == "-"

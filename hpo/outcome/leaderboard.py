@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -39,7 +38,7 @@ class Difference:
 
     Attributes:
         low, high: 95 % interval, None without spread; how it was selected is accounted for, see `Confirmation`.
-        detectable: smallest true difference that would have been found four times in five; None without spread.
+        detectable: smallest true difference that would have been found four times in five; None if there is none.
     """
 
     to: str
@@ -242,7 +241,7 @@ def _difference(table: CandidateResults, plan: Plan, number: int, other: int) ->
     if found is None:
         alone = table.mean(number, common) - table.mean(other, common)
         return Difference(name, len(common), alone, None, None, Verdict.INDISTINGUISHABLE)
-    detectable = found.detectable if math.isfinite(found.detectable) else None
+    detectable = found.possibly_detectable
     return Difference(name, len(common), found.difference, found.low, found.high, verdict(found), detectable)
 
 

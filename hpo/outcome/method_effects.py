@@ -236,7 +236,6 @@ def _effect(
     together = None if found is None else _together(found, count)
     cost = compare_costs(costs, first, second, common)
     means = table.mean(first, common), table.mean(second, common)
-    detectable = math.inf if together is None else together.detectable
     return MethodEffect(
         method=candidate.method or "",
         candidate=candidate.name,
@@ -249,7 +248,7 @@ def _effect(
         low=None if together is None else together.low,
         high=None if together is None else together.high,
         p=None if together is None or math.isnan(together.p) else together.p,
-        detectable=detectable if math.isfinite(detectable) else None,
+        detectable=None if together is None else together.possibly_detectable,
         verdict=Verdict.INDISTINGUISHABLE if together is None else verdict(together),
         cost=cost,
         note=table.note(place),

@@ -65,6 +65,11 @@ class Comparison:
             return math.inf
         return (self.high - self.low) / 2 + NormalDist().inv_cdf(POWER) * self.error
 
+    @property
+    def possibly_detectable(self) -> float | None:
+        """`detectable`; None if above 1: no true difference of two AUCs would have been found so often."""
+        return self.detectable if self.detectable <= 1 else None
+
 
 def simultaneous_confidence(count: int, confidence: float = CONFIDENCE) -> float:
     """Return the confidence of each of several intervals that hold together with `confidence`.

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from hpo.outcome.leaderboard import Confirmation, Difference, LeaderboardRow, Verdict
 from hpo.study.baselines import shown_name
-from hpo.text import with_error
+from hpo.text import bounds, with_error
 
 
 def leaderboard_table(found: Confirmation) -> RenderableType:
@@ -76,7 +76,7 @@ def _compared(found: Difference, epochs: int) -> str:
     than = "than" if found.verdict in ("better", "worse") else "from"
     interval = ""
     if found.low is not None and found.high is not None:
-        interval = f" [{signed(found.low)}, {signed(found.high)}]"
+        interval = f" {bounds(found.low, found.high, signed=True)}"
     if found.verdict == Verdict.INDISTINGUISHABLE and found.detectable is not None:
         interval += f", detectable {signed(found.detectable)[1:]}"
     return f"{found.verdict.text} {than} {shown_name(found.to, epochs)}: {signed(found.difference)}{interval}"

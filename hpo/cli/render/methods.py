@@ -13,7 +13,7 @@ from hpo.outcome.leaderboard import Verdict
 from hpo.outcome.method_effects import MethodEffect, MethodTable, RecipeEffects
 from hpo.study.config import ConfigValues
 from hpo.study.method import Method
-from hpo.text import setting, with_error
+from hpo.text import bounds, setting, with_error
 
 _KINDS = {"any": "", "2D": " For 2D only.", "3D": " For 3D only.", "masks": " For masks only."}
 
@@ -72,12 +72,11 @@ def _cells(one: MethodEffect) -> tuple[str, ...]:
     changes = "\n".join(one.changes)
     if one.difference is None:
         return (name, changes, *["-"] * 7, one.note)
-    interval = "-" if one.low is None or one.high is None else f"[{signed(one.low)}, {signed(one.high)}]"
     return (
         name,
         changes,
         signed(one.difference),
-        interval,
+        bounds(one.low, one.high, signed=True),
         "-" if one.p is None else f"{one.p:.2g}",
         "-" if one.detectable is None else signed(one.detectable)[1:],
         "-" if one.cost.training is None else signed(one.cost.training),

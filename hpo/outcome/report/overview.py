@@ -16,7 +16,7 @@ from hpo.study.baselines import OWN_EPOCHS, cut_short, shown_name
 from hpo.study.catalogue import DATASETS, Dataset
 from hpo.study.choices import describe_network
 from hpo.study.published import PUBLISHED_NETWORK
-from hpo.text import auc
+from hpo.text import auc, bounds
 
 _PUBLISHED_DECIMALS = 3
 
@@ -142,7 +142,7 @@ def _differences(rows: Sequence[Row]) -> Section:
         (
             row.dataset.official_name,
             row.shown(name),
-            f"{found.difference:+.3f} [{found.low:+.3f}, {found.high:+.3f}]",
+            f"{found.difference:+.3f} {bounds(found.low, found.high, signed=True)}",
             _p_text(found.p),
         )
         for row in rows

@@ -9,7 +9,7 @@ from hpo.outcome.leaderboard import Confirmation, Difference, LeaderboardRow, Ve
 from hpo.outcome.report.document import Block, Listing, Notice, Picture, Section, Table, Text
 from hpo.outcome.report.result import figures
 from hpo.study.baselines import shown_name
-from hpo.text import bounds, with_error
+from hpo.text import bounds, found_four_times_in_five, with_error
 
 
 def confirmation(found: Confirmation) -> Section:
@@ -98,8 +98,7 @@ def _winner(found: Confirmation) -> str:
     name, how = shown_name(first.candidate, found.epochs), "won" if found.winner else "leads"
     verdict = f"{name} {how} with {with_error(first.mean, first.standard_error)}."
     apart = [
-        f"It is indistinguishable from {shown_name(d.to, found.epochs)}; a true difference of {_detectable(d)} would "
-        "have been found four times in five."
+        f"It is indistinguishable from {shown_name(d.to, found.epochs)}. {_found(d)}".rstrip()
         for d in first.differences
         if d.verdict == Verdict.INDISTINGUISHABLE
     ]
@@ -116,6 +115,10 @@ def _leaderboard_row(one: LeaderboardRow, found: Confirmation) -> tuple[str, ...
         "-" if one.optimism is None else f"{one.optimism:+.3f}",
         one.note or "",
     )
+
+
+def _found(different: Difference) -> str:
+    return "" if different.detectable is None else found_four_times_in_five(different.detectable)
 
 
 def _detectable(found: Difference) -> str:

@@ -327,7 +327,7 @@ def _choice_sentence(effect: ChoiceEffect) -> str:
     return (
         f"`{effect.setting}`: {best.value} {with_error(best.mean, best.standard_error)} ({len(best.aucs)} trials), "
         f"{worst.value} {with_error(worst.mean, worst.standard_error)} ({len(worst.aucs)}); difference "
-        f"{effect.difference:+.3f} [{effect.low:+.3f}, {effect.high:+.3f}]{verdict}."
+        f"{effect.difference:+.3f} {bounds(effect.low, effect.high, signed=True)}{verdict}."
     )
 
 
