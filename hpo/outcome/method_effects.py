@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from hpo.outcome.candidate_results import LEAST_REPEATS, CandidateResults, Influences
 from hpo.outcome.influences import read_influences
@@ -21,6 +23,8 @@ from hpo.study.config import settings
 from hpo.study.plan import Candidate, Plan
 from hpo.study.spec import StudySpec
 from hpo.text import setting
+
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -172,31 +176,38 @@ def judge_methods(
 def _of_recipe(
     base: int, spec: StudySpec, plan: Plan, results: Results, costs: Costs, influences: Influences
 ) -> tuple[RecipeEffects, CandidateResults]:
-    """Compare the candidates of one recipe, as a plan of their own: variances are moderated among these."""
+    """Compare the candidates of one recipe, as a plan of their own: variances are moderated among these.
+
+    A method that has ended fewer repeats than the recipe, since the next one is under way or the method was added
+    later, does not hold the others up: it is compared over the repeats that it has.
+    """
     recipe = plan.candidates[base]
     numbers = [base, *(number for number, one in enumerate(plan.candidates) if one.base == recipe.name)]
     repeats = spec.budget.trials // len(plan.candidates)
-    # Methods that were added later are behind the others, which need not wait for them.
     ended = {number: _ended(number, repeats, results) for number in numbers}
-    ready = [number for number in numbers if number == base or ended[number] >= max(ended[base], 1)]
-    own = {number: place for place, number in enumerate(ready)}
-    part = plan.model_copy(update={"candidates": tuple(plan.candidates[number] for number in ready), "added": ()})
-    table = CandidateResults(
-        spec.model_copy(update={"budget": spec.budget.model_copy(update={"trials": repeats * len(ready)})}),
-        part,
-        {(own[number], repeat): value for (number, repeat), value in results.items() if number in own},
-        None,
-        {(own[number], repeat): value for (number, repeat), value in influences.items() if number in own},
-    )
-    count = len(numbers) - 1
-    known = {(own[number], repeat): cost for (number, repeat), cost in costs.items() if number in own}
+    most = max(ended[base], 1)
+    level = {number: min(ended[number], most) for number in numbers}
+    parts = {
+        least: _Part(
+            [number for number in numbers if number == base or level[number] >= least],
+            repeats if least == most else least,
+            spec,
+            plan,
+            results,
+            costs,
+            influences,
+        )
+        for least in {*level.values(), most} - {0}
+    }
+    whole = parts[most]
     effects = [
-        _effect(table, own[number], recipe, plan.candidates[number], count, known)
-        if number in own
+        parts[level[number]].effect(number, len(numbers) - 1, whole)
+        if level[number]
         else _unmeasured(recipe, plan.candidates[number])
         for number in numbers[1:]
     ]
     effects.sort(key=lambda one: -math.inf if one.difference is None else one.difference, reverse=True)
+    table = whole.table
     mean = table.estimate(0)
     alone = table.mean(0, table.finished(0)) if table.finished(0) else None
     return RecipeEffects(
@@ -207,6 +218,50 @@ def _of_recipe(
         standard_error=None if mean is None else mean.error,
         effects=effects,
     ), table
+
+
+class _Part:
+    """A recipe, and those of its methods that have ended some repeats, over these.
+
+    Args:
+        numbers: of the candidates, the recipe first.
+    """
+
+    def __init__(
+        self,
+        numbers: Sequence[int],
+        repeats: int,
+        spec: StudySpec,
+        plan: Plan,
+        results: Results,
+        costs: Costs,
+        influences: Influences,
+    ) -> None:
+        self._plan, self._own = plan, {number: place for place, number in enumerate(numbers)}
+        self._costs = self._of(costs, repeats)
+        self.table = CandidateResults(
+            spec.model_copy(update={"budget": spec.budget.model_copy(update={"trials": repeats * len(numbers)})}),
+            plan.model_copy(update={"candidates": tuple(plan.candidates[number] for number in numbers), "added": ()}),
+            self._of(results, repeats),
+            None,
+            self._of(influences, repeats),
+        )
+
+    def effect(self, number: int, count: int, whole: _Part) -> MethodEffect:
+        """Compare a method, one of `count`, with the recipe; note if it has fewer repeats than the whole table."""
+        recipe = self._plan.candidates[next(iter(self._own))]
+        found = _effect(self.table, self._own[number], recipe, self._plan.candidates[number], count, self._costs)
+        if self is whole or found.difference is None:
+            return found
+        behind = f"{found.repeats} of {whole.table.whole} repeats so far"
+        return replace(found, note=f"{found.note}; {behind}" if found.note else behind)
+
+    def _of(self, values: Mapping[tuple[int, int], Value], repeats: int) -> dict[tuple[int, int], Value]:
+        return {
+            (self._own[number], repeat): value
+            for (number, repeat), value in values.items()
+            if number in self._own and repeat < repeats
+        }
 
 
 def _ended(number: int, repeats: int, results: Results) -> int:

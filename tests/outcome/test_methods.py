@@ -103,6 +103,22 @@ def test_a_method_that_is_behind_the_others_does_not_hold_them_up() -> None:
     section_of(table)
 
 
+def test_while_a_repeat_is_under_way_methods_are_compared_over_those_that_they_have() -> None:
+    plan = made_plan()
+    results = planned.simulated([0.80, 0.70, 0.85, 0.80, 0.60], 4)
+    partial = {key: value for key, value in results.items() if key[1] < 3 or key[0] in (0, 1, 2)}
+    table = judge_methods("m", planned.make_confirmation(plan, 4), plan, partial, done=False)
+    ahead, behind = effect(table, 0, "a"), effect(table, 0, "b")
+    assert (ahead.repeats, ahead.note) == (4, "")
+    assert behind.repeats == 3
+    assert unmentioned(behind.note, 3, 4) == []
+    before = {key: value for key, value in results.items() if key[1] < 3}
+    alone = judge_methods("m", planned.make_confirmation(plan, 3), plan, before, done=True)
+    assert (behind.difference, behind.low, behind.high) == pytest.approx(
+        (effect(alone, 0, "b").difference, effect(alone, 0, "b").low, effect(alone, 0, "b").high)
+    )
+
+
 def test_a_trial_that_failed_is_left_out_with_a_note() -> None:
     plan = made_plan()
     results = {**planned.simulated([0.80, 0.70, 0.85, 0.80, 0.60], 4), (2, 1): None}
