@@ -104,8 +104,7 @@ class LocalBackend(Backend):
         with self._probe as probe:
             remaining = status.budget - status.finished
             slots = _worker_slots(request, probe, study.spec, self._development, remaining or MOST_TRIALS)
-            estimate, epoch_seconds = _estimate(probe, study, self._development, slots, remaining)
-            estimate = replace(estimate, start_seconds=self._start_seconds)
+            estimate, epoch_seconds = _estimate(probe, study, self._development, slots, remaining, self._start_seconds)
             if request.hours is not None and request.sets_trials:
                 study, estimate = _fit_trials(study, status, estimate, request.hours)
             _log_estimate(study, estimate, slots)
@@ -181,7 +180,12 @@ def _worker_slots(
 
 
 def _estimate(
-    probe: Probe, study: Study, development: Development, slots: tuple[WorkerSlot, ...], remaining: int
+    probe: Probe,
+    study: Study,
+    development: Development,
+    slots: tuple[WorkerSlot, ...],
+    remaining: int,
+    start_seconds: float,
 ) -> tuple[Estimate, float]:
     """Return the estimate, and the seconds of an epoch over all folds, one by one."""
     _log.info("measuring a training step")
@@ -193,6 +197,7 @@ def _estimate(
         mean_epochs(study.spec),
         trained_share(study.spec),
         gpus or len(slots),
+        start_seconds,
     )
     return estimate, seconds
 
