@@ -22,6 +22,7 @@ from hpo.search.queries.trials import read_trials
 from hpo.search.study import list_studies
 from hpo.study.catalogue import DATASETS, find_dataset
 from hpo.study.files import problems_on
+from hpo.study.space import FloatRange
 from hpo.study.spec import StudySpec
 from hpo.testing.trainer import FakeTrainer, make_spec
 from tests.mention import unmentioned
@@ -339,6 +340,16 @@ def test_what_takes_a_study_refuses_anything_else_in_a_sentence(function: Callab
 
 def test_the_functions_that_take_a_study_are_found() -> None:
     assert {hpo.best, hpo.run_worker, hpo.report} <= set(TAKES_A_STUDY)
+
+
+def test_overrides_may_be_lists_and_dictionaries() -> None:
+    changes = {"space.margin": {"low": 0.2, "high": 0.5, "log": True}, "search.rungs": [{"folds": 1, "epochs": 2}]}
+    spec = hpo.load_spec("digits", {**changes, "scoring.rows": "kfold", "scoring.folds": 3})
+    assert spec.space["margin"] == FloatRange(low=0.2, high=0.5, log=True)
+    assert not isinstance(spec.search.rungs, str)
+    assert [(rung.folds, rung.epochs) for rung in spec.search.rungs] == [(1, 2)]
+    with pytest.raises(UsageError, match=r"space\.margin"):
+        hpo.load_spec("digits", {"space.margin": {"low": None}})
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from hpo.errors import UsageError
@@ -12,6 +14,28 @@ from hpo.text import brief
 def as_text(path: str | Path | None) -> str | None:
     """Return a path as text, and None for None."""
     return None if path is None else str(path)
+
+
+def as_changes(overrides: Mapping[str, object] | None) -> tuple[str, ...]:
+    """Return overrides as `--set` takes them.
+
+    Raises:
+        UsageError: if they are no dictionary, or a value is of a type that no study file has.
+    """
+    check_type("overrides", overrides, (Mapping, type(None)), "a dictionary by the keys of --set")
+    return tuple(f"{key}={_as_toml(key, value)}" for key, value in (overrides or {}).items())
+
+
+def _as_toml(key: str, value: object) -> str:
+    # JSON's numbers, texts and truth values are TOML's; its objects are not.
+    if isinstance(value, Mapping):
+        pairs = (f"{json.dumps(str(name))} = {_as_toml(key, part)}" for name, part in value.items())
+        return f"{{ {', '.join(pairs)} }}"
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(_as_toml(key, part) for part in value)}]"
+    wanted = "a number, a text, True, False, or a list or dictionary of these"
+    check_type(f"the value of {key}", value, (str, int, float), wanted)
+    return json.dumps(value)
 
 
 def running_code() -> str:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hpo.api.arguments import as_text, check_study, check_texts, check_type, running_code
+from hpo.api.arguments import as_changes, as_text, check_study, check_texts, check_type, running_code
 from hpo.api.training import train_planned
 from hpo.errors import UsageError
 from hpo.study.ranges import ANY_COUNT
@@ -192,15 +191,14 @@ def methods(
     from hpo.search.study import Study
 
     check_type("source", source, (Study, str, Path), "a Study, the name of a study or dataset, or the path of a file")
-    check_type("overrides", overrides, (Mapping, type(None)), "a dictionary by the keys of --set")
     check_texts(storage=storage, name=name, device=device)
+    changes = as_changes(overrides)
     wishes = MethodWishes(tuple(names), seeds, epochs, folds, overrides=bool(overrides))
     if isinstance(source, Study):
         if overrides:
             raise UsageError("an open study stays as it is; leave out overrides, or give a study file")
         database, found = source.database, Source(source.name, source.spec, source)
     else:
-        changes = tuple(f"{key}={json.dumps(value)}" for key, value in (overrides or {}).items())
         database, found = method_study.find_source(str(source), storage, changes)
 
     def train(spec: StudySpec, name: str) -> None:

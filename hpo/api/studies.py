@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from hpo.api.arguments import as_text, check_texts, check_type, running_code
+from hpo.api.arguments import as_changes, as_text, check_texts, check_type, running_code
 from hpo.study import files
 from hpo.study.own import SUFFIX
 from hpo.study.ranges import TRIALS
@@ -38,9 +37,7 @@ def load_spec(source: str | Path, overrides: Mapping[str, object] | None = None)
         (3, 'aucm_v2')
     """
     check_type("source", source, (str, Path), "the name of a dataset, or the path of a data file or study file")
-    check_type("overrides", overrides, (Mapping, type(None)), "a dictionary by the keys of --set")
-    # JSON's numbers, texts, truth values and lists are TOML's.
-    changes = tuple(f"{key}={json.dumps(value)}" for key, value in (overrides or {}).items())
+    changes = as_changes(overrides)
     if isinstance(source, Path) and source.suffix == SUFFIX:
         return files.default_spec(str(source), changes)
     if isinstance(source, Path) or source.endswith(".toml"):
