@@ -169,7 +169,11 @@ def train(
 
 
 @pytest.mark.slow
-def test_the_way_is_reported_once_in_a_process(development: Development, log: list[str]) -> None:
+def test_the_way_is_reported_once_in_a_process(
+    development: Development, log: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Whatever earlier tests have left there: with two cores two folds train side by side.
+    monkeypatch.setattr(limits, "_cores", 1)
     trial_module._log_once.cache_clear()
     folds = scoring_folds(development, Scoring(rows="kfold", folds=2), 0)
     config = TrainConfig(batch_size=26, input_size=4, precision="fp32")
