@@ -98,8 +98,8 @@ def why_unwritable(folder: Path) -> str:
 
 
 def require_new(path: Path, force: bool) -> None:
-    """Raise OutputError if a file of the user's would be replaced, unless `force`."""
-    if path.is_file() and not force:
+    """Raise OutputError if a file or folder of the user is there, unless `force`; a device may be written to."""
+    if (path.is_file() or path.is_dir()) and not force:
         raise OutputError(f"{path} exists; give another --out, or --force to replace it")
 
 

@@ -42,7 +42,7 @@ def export(result: Path, out: Path) -> list[Path]:
     found = _read(result)
     sources = [result / MODELS / network.file for network in found.entry.networks]
     if gone := [source for source in sources if not source.exists()]:
-        again = f"`hpo finalize {shell(found.result.study)}`, with the options of before, trains it again"
+        again = f"`hpo finalize {shell(found.result.study)} --train-only`, with the options of before, trains it again"
         raise DataError(f"{gone[0]} does not exist; {again}")
     # Imported late: torch takes seconds, which what is missing need not wait for.
     from hpo.training.loop.model_file import load_model, weights_digest
@@ -52,7 +52,7 @@ def export(result: Path, out: Path) -> list[Path]:
         if network.weights not in (None, weights_digest(model)):
             raise DataError(
                 f"{source} is not the network that the result is of: its weights have changed; put the file back, or "
-                f"remove it and run `hpo finalize {shell(found.result.study)}` again"
+                f"remove it and run `hpo finalize {shell(found.result.study)} --train-only`"
             )
     dataset = models[0].dataset
     images = np.random.default_rng(0).integers(0, 256, (_CHECK_IMAGES, *dataset.image_shape), dtype=np.uint8)

@@ -154,7 +154,12 @@ def test_only_the_networks_that_were_tested_are_exported(search: Study, results:
     shutil.copyfile(models / f"{NAMES[1]}.safetensors", models / f"{NAMES[0]}.safetensors")
     with pytest.raises(DataError) as refused:
         export(results, tmp_path / "again")
-    assert unmentioned(refused.value, models / f"{NAMES[0]}.safetensors", "`hpo finalize digits`") == []
+    assert unmentioned(refused.value, models / f"{NAMES[0]}.safetensors", "`hpo finalize digits --train-only`") == []
+    # What the message says to do brings the same network back, without another access to the test set.
+    (models / f"{NAMES[0]}.safetensors").unlink()
+    assert finalizing(search, results)().missing == 0
+    assert export(results, tmp_path / "mended")
+    assert len(read_openings(search.database, "digits")) == 1
     assert not (tmp_path / "again").exists()
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpo.errors import OutputError, UsageError
-from hpo.files import atomic_write
+from hpo.files import atomic_write, require_new
 
 
 def require_writable(path: Path, force: bool) -> None:
@@ -24,8 +24,7 @@ def require_writable(path: Path, force: bool) -> None:
         raise UsageError(f"{path}: the file of a data set ends in .npz")
     if not path.parent.is_dir():
         raise OutputError(f"{path} cannot be written: there is no folder {path.parent}")
-    if path.exists() and not force:
-        raise OutputError(f"{path} exists; give another --out, or --force to replace it")
+    require_new(path, force)
 
 
 def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
