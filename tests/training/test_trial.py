@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -251,3 +252,11 @@ def test_an_estimate_is_the_time_of_an_epoch(
     (report,) = train_trial(config, development, folds_of(development), 1, 0, "cpu")
     assert predicted == pytest.approx(report.seconds)
     assert predicted == pytest.approx(52 + 4 * 7 + 52 / 4 + (26 / 4 if settings else 0))
+
+
+def test_near_duplicates_at_the_start_of_the_data_are_timed_like_any_samples(development: Development) -> None:
+    images, labels = development.images.copy(), development.labels.copy()
+    images[:16], labels[:16] = images[0], labels[0]
+    repeated = replace(development, images=images, labels=labels)
+    config = TrainConfig(**TINY, duplicates="remove")
+    assert step_time.seconds_per_epoch(config, repeated, folds_of(development), "cpu") > 0

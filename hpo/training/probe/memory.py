@@ -25,7 +25,7 @@ from hpo.training.loop.trial import train_trial
 from hpo.training.machine.device import choose_machine, peak_memory_bytes
 from hpo.training.machine.failure import TrainingFailure
 from hpo.training.probe.peak import Peak
-from hpo.training.probe.samples import first_samples
+from hpo.training.probe.samples import first_samples, plain
 
 _ENDLESS = 10_000
 _CPU = "cpu"
@@ -56,7 +56,7 @@ def train_on(
 
     Raises as `train_trial`, but restarts if training diverges.
     """
-    plain = _plain(config)
+    probe = plain(config)
     all_samples = _ENDLESS * sum(len(fold.training) for fold in folds)
     before = latest = 0.0
 
@@ -69,7 +69,7 @@ def train_on(
     for seed in range(_ENDLESS):
         latest = 0.0
         try:
-            for _ in train_trial(plain, development, folds, _ENDLESS, seed, device, Control(progress=progress)):
+            for _ in train_trial(probe, development, folds, _ENDLESS, seed, device, Control(progress=progress)):
                 pass
         except _Enough:
             return
@@ -87,7 +87,7 @@ def peak_of(config: TrainConfig, development: Development, folds: tuple[Fold, ..
     dataset = development.dataset
     scored = scoring_rows(dataset.dimensions, dataset.edge(config.input_size))
     fewer = _fewer(development, folds, 2 * config.batch_size, scored)
-    _train_an_epoch(_plain(config), development, fewer, device)
+    _train_an_epoch(plain(config), development, fewer, device)
     main, placed = _bytes_of_others(config, development.dataset)
     return Peak(peak_memory_bytes(_CPU) + main, peak_memory_bytes(device) + placed)
 
@@ -97,7 +97,7 @@ def predicted_peak(config: TrainConfig, development: Development, folds: int) ->
     few = first_samples(development, 1)
     machine = choose_machine(torch.device(_CPU), development.dataset.dimensions, config.precision)
     resident = make_device_dataset(few, config.input_size, machine.device)
-    run = Run(_plain(config), few, resident, np.arange(1), 1, 0, machine)
+    run = Run(plain(config), few, resident, np.arange(1), 1, 0, machine)
     dataset = development.dataset
     edge = dataset.edge(config.input_size)
     scored = scoring_rows(dataset.dimensions, edge) // _SCORED_AS_TRAINED
@@ -119,11 +119,6 @@ def _bytes_of_others(config: TrainConfig, target: Dataset) -> tuple[int, int]:
     read = sum(one.development_rows * math.prod(one.image_shape) for one in others)
     placed = (one.channels * one.edge(config.input_size) ** one.dimensions for one in others)
     return read, sum(one.development_rows * pixels for one, pixels in zip(others, placed, strict=True))
-
-
-def _plain(config: TrainConfig) -> TrainConfig:
-    changes = {"resplit": "none", "batching": "random", "progressive": 1.0, "co_training": "none"}
-    return config.model_copy(update=changes)
 
 
 def _train_an_epoch(config: TrainConfig, development: Development, folds: tuple[Fold, ...], device: str) -> None:

@@ -18,7 +18,7 @@ from hpo.training.loop.fold import Run
 from hpo.training.loop.fold_parallel import own_stream
 from hpo.training.machine.device import Machine, choose_device, choose_machine, one_thread
 from hpo.training.machine.failure import memory_failures
-from hpo.training.probe.samples import first_samples
+from hpo.training.probe.samples import first_samples, plain
 
 _PIXELS_ON_A_CPU = 32 * 28 * 28
 _BATCH_ON_A_GPU = 128
@@ -39,8 +39,7 @@ def seconds_per_epoch(
         machine = choose_machine(choose_device(device), development.dataset.dimensions, config.precision)
         stack.enter_context(own_stream(machine.device))
         batch_size = _probe_batch(development, config, machine)
-        plain = {"resplit": "none", "batching": "random", "progressive": 1.0, "co_training": "none"}
-        probe = config.model_copy(update=plain | {"batch_size": batch_size})
+        probe = plain(config).model_copy(update={"batch_size": batch_size})
         few = first_samples(development, batch_size)
         resident = make_device_dataset(few, config.input_size, machine.device)
         run = Run(probe, few, resident, np.arange(batch_size), 1, 0, machine)
