@@ -43,6 +43,14 @@ def test_without_a_selection_set_and_official_validation_samples_the_same_weight
     np.testing.assert_array_equal(made.model.scores(images, "cpu"), official.model.scores(images, "cpu"))
 
 
+def test_official_validation_samples_of_one_class_do_not_end_the_training(development: Development) -> None:
+    """A registered loader may have such samples, and a study of folds that are drawn does not mind."""
+    labels = development.labels.copy()
+    labels[development.is_validation] = 0
+    of_one_class = dataclasses.replace(development, labels=labels)
+    assert refitted(TrainConfig(**QUICK), of_one_class, 1, seed=1, device="cpu").selection is None
+
+
 def test_with_a_selection_set_its_indices_are_returned(development: Development) -> None:
     made = refitted(TrainConfig(**QUICK, resplit="official"), development, 2, seed=1, device="cpu")
     np.testing.assert_array_equal(made.selection, np.flatnonzero(development.is_validation))

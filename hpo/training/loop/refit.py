@@ -101,11 +101,7 @@ def _train(
     progress: Callable[[float], None],
     machine: str,
 ) -> Generator[int, None, FoldReport]:
-    selection = run.split.selection
-    watched = selection if selection is not None else np.flatnonzero(development.is_validation)
-    if not watched.size:
-        # Without official validation samples, as in most data of one's own: scores of training samples choose nothing.
-        watched = np.arange(len(development))
+    watched = _scored_samples(run, development)
     report: FoldReport | None = None
     for epoch in run.remaining_epochs():
         work = run.work(epoch, watched)
@@ -120,6 +116,16 @@ def _train(
         yield epoch + 1
     assert report is not None, "a resumed refit has an epoch to finish"
     return report
+
+
+def _scored_samples(run: Run, development: Development) -> NDArray[np.int64]:
+    """Return the samples that are scored after each epoch: the selection set, or others whose scores choose nothing."""
+    if run.split.selection is not None:
+        return run.split.selection
+    validation = np.flatnonzero(development.is_validation)
+    # In most data of one's own there are none, and those of a loader may all have the same labels, without an AUC.
+    has_classes = (development.labels[validation] != development.labels[validation][:1]).any()
+    return validation if has_classes else np.arange(len(development))
 
 
 def _resumed(make_run: Callable[[], Run], checkpoint: Checkpoint | None, machine: str) -> tuple[Run, ResourceUsage]:
