@@ -12,17 +12,26 @@ from pathlib import Path
 from types import FunctionType
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
 import hpo
 from hpo import api, errors
-from hpo.errors import HpoError, StudyConflictError, StudyFileError, StudyNotFoundError, StudyStoppedError, UsageError
+from hpo.errors import (
+    DataError,
+    HpoError,
+    StudyConflictError,
+    StudyFileError,
+    StudyNotFoundError,
+    StudyStoppedError,
+    UsageError,
+)
 from hpo.search.queries.trials import read_trials
 from hpo.search.study import list_studies
 from hpo.study.catalogue import DATASETS, find_dataset
 from hpo.study.files import problems_on
-from hpo.study.space import FloatRange
+from hpo.study.space import Choices, FloatRange
 from hpo.study.spec import StudySpec
 from hpo.testing.trainer import FakeTrainer, make_spec
 from tests.mention import unmentioned
@@ -369,12 +378,81 @@ def test_overrides_may_be_lists_and_dictionaries() -> None:
         lambda: hpo.create_study("digits", name=3),
         lambda: hpo.launch("digits", device=0),
         lambda: hpo.load_spec("digits", ["budget.trials=3"]),
+        lambda: hpo.create_study("digits", start_from=3),
+        lambda: hpo.create_study("digits", start_from=Path("first")),
+        lambda: hpo.launch("digits", reporters="tensorboard=events"),
+        lambda: hpo.launch("digits", reporters=None),
+        lambda: hpo.launch("digits", hours="two"),
+        lambda: hpo.launch("digits", device=None),
+        lambda: hpo.launch("digits", data_dir=3),
+        lambda: hpo.methods("digits", "ema"),
+        lambda: hpo.methods("digits", [3]),
+        lambda: hpo.train_trial(hpo.TrainConfig(), "digits", seed="one"),
+        lambda: hpo.train_trial(hpo.TrainConfig(), "digits", seed=-1),
     ],
 )
 @pytest.mark.usefixtures("storage")
 def test_arguments_of_other_types_are_refused_in_a_sentence(call: Callable[[], object]) -> None:
     with pytest.raises(UsageError):
         call()
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda study: hpo.report(study, out=3),
+        lambda study: hpo.report(study, results=3),
+        lambda study: hpo.finalize(study, results=3),
+        lambda study: hpo.finalize(study, reopen=None),
+        lambda study: hpo.run_worker(study, device=None),
+        lambda study: hpo.run_worker(study, reporters="tensorboard=events"),
+        lambda study: hpo.run_worker(study, reporters=[hpo.Reporter]),
+        lambda study: hpo.run_worker(study, reporters=hpo.Reporter()),
+        lambda study: hpo.run_worker(study, checkpoint_dir=3),
+        lambda study: hpo.run_worker(study, data_dir=3),
+    ],
+)
+def test_arguments_of_other_types_beside_a_study_are_refused(storage: str, call: Callable[[Any], object]) -> None:
+    study = hpo.create_study("digits", storage, "first")
+    with pytest.raises(UsageError):
+        call(study)
+
+
+def test_numbers_and_arrays_of_numpy_are_taken_as_those_of_python(storage: str) -> None:
+    changes = {"budget.epochs": np.int64(4), "fixed.margin": np.float32(0.5), "search.references": np.bool_(False)}
+    changes |= {"space.batch_size.choices": np.array([16, 32]), "space.input_size.choices": range(14, 29, 14)}
+    spec = hpo.load_spec("digits", {**changes, "space.learning_rate.choices": pd.Series([1e-3, 1e-2])})
+    assert (spec.budget.epochs, spec.fixed["margin"], spec.search.references) == (4, 0.5, False)
+    assert spec.space["batch_size"] == Choices(choices=(16, 32))
+    study = hpo.create_study(make_spec(2), storage, "first", trials=np.int64(3))
+    assert study.spec.budget.trials == 3
+    hpo.run_worker(study, trainer=FakeTrainer(), limit=np.int64(3))
+    wishes = {"top": np.int64(1), "seeds": np.int64(2), "per_family": np.int64(0)}
+    assert hpo.confirm(study, trainer=FakeTrainer(), **wishes).repeats == 2
+
+
+def test_numbers_that_are_not_finite_are_out_of_range_and_not_text(tmp_path: Path) -> None:
+    for number in (float("nan"), float("inf"), -float("inf")):
+        with pytest.raises(StudyFileError, match="range"):
+            hpo.load_spec("digits", {"fixed.learning_rate": number})
+
+
+def test_texts_of_overrides_may_have_any_letters() -> None:
+    start = {"name": 'ä \U0001f600 "quoted"', "learning_rate": 1e-3}
+    spec = hpo.load_spec("digits", {"space.learning_rate": {"low": 1e-4, "high": 1e-2}, "start": [start]})
+    assert [one.name for one in spec.start] == [start["name"]]
+
+
+def test_a_new_study_starts_from_studies_that_a_generator_names(storage: str) -> None:
+    study = hpo.create_study(make_spec(3), storage, "first")
+    hpo.run_worker(study, trainer=FakeTrainer())
+    second = hpo.create_study(make_spec(3), storage, "second", start_from=(name for name in ["first"]), start_top=1)
+    assert [start.name.partition(" ")[0] for start in second.spec.start] == ["first"]
+
+
+def test_the_path_of_a_data_file_may_be_a_path(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="does not exist"):
+        hpo.train_trial(hpo.TrainConfig(), tmp_path / "none.npz")
 
 
 def test_methods_of_a_name_that_is_a_file_without_its_ending_name_the_file(storage: str) -> None:

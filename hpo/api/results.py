@@ -6,7 +6,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hpo.api.arguments import as_changes, as_text, check_study, check_texts, check_type, running_code
+from hpo.api.arguments import (
+    as_changes,
+    as_path,
+    as_text,
+    as_tuple,
+    as_whole,
+    check_study,
+    check_texts,
+    check_type,
+    running_code,
+)
 from hpo.api.training import train_planned
 from hpo.errors import UsageError
 from hpo.study.ranges import ANY_COUNT
@@ -135,7 +145,14 @@ def confirm(
         planned = create_or_open(study.database, name, spec, code_version=running_code())
         train_planned(planned, device, data_dir=data_dir, trainer=trainer)
 
-    return confirmation.confirm(study, train=train, top=top, seeds=seeds, racing=racing, per_family=per_family)
+    return confirmation.confirm(
+        study,
+        train=train,
+        top=as_whole(top),
+        seeds=as_whole(seeds),
+        racing=racing,
+        per_family=as_whole(per_family),
+    )
 
 
 def methods(
@@ -193,7 +210,8 @@ def methods(
     check_type("source", source, (Study, str, Path), "a Study, the name of a study or dataset, or the path of a file")
     check_texts(storage=storage, name=name, device=device)
     changes = as_changes(overrides)
-    wishes = MethodWishes(tuple(names), seeds, epochs, folds, overrides=bool(overrides))
+    given = as_tuple("names", names, (str,), 'a list of methods, such as ["ema"]')
+    wishes = MethodWishes(given, as_whole(seeds), as_whole(epochs), as_whole(folds), overrides=bool(overrides))
     if isinstance(source, Study):
         if overrides:
             raise UsageError("an open study stays as it is; leave out overrides, or give a study file")
@@ -257,7 +275,7 @@ def finalize(
     from hpo.search.study import open_study as open_planned
 
     check_study(study)
-    check_texts(device=device)
+    check_texts(device=device, reopen=reopen)
 
     def train(_spec: StudySpec, name: str) -> None:
         train_planned(open_planned(study.database, name), device, data_dir=data_dir)
@@ -265,12 +283,12 @@ def finalize(
     return finalization.finalize(
         study,
         train=train,
-        seeds=seeds,
-        trial=trial,
-        baseline_epochs=baseline_epochs,
+        seeds=as_whole(seeds),
+        trial=as_whole(trial),
+        baseline_epochs=as_whole(baseline_epochs),
         reopen=reopen,
-        results=None if results is None else Path(results),
-        data_dir=as_text(data_dir),
+        results=as_path("results", results),
+        data_dir=as_text("data_dir", data_dir),
         device=device,
     )
 
@@ -300,5 +318,4 @@ def report(study: Study, results: str | Path | None = None, out: str | Path | No
     from hpo.outcome.report import writing
 
     check_study(study)
-    paths = (None if path is None else Path(path) for path in (results, out))
-    return writing.report(study, results=next(paths), out=next(paths))
+    return writing.report(study, results=as_path("results", results), out=as_path("out", out))

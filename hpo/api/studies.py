@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from hpo.api.arguments import as_changes, as_text, check_texts, check_type, running_code
+from hpo.api.arguments import as_changes, as_text, as_tuple, as_whole, check_texts, check_type, running_code
 from hpo.study import files
 from hpo.study.own import SUFFIX
 from hpo.study.ranges import TRIALS
 from hpo.study.spec import StudySpec
+
+TOLD = 'a list of names, such as ["tensorboard=/DIR"]'
 
 if TYPE_CHECKING:
     from hpo.api.study import Study
@@ -90,11 +93,9 @@ def create_study(
     check_texts(storage=storage, name=name)
     spec = _whole_spec(spec, trials)
     name = spec.data.study_name if name is None else name
-    if start_from:
-        sources = [start_from] if isinstance(start_from, (SearchStudy, str)) else start_from
-        for source in sources:
-            check_type("start_from", source, (SearchStudy, str), "studies or their names")
-        spec = with_starts_from(spec, sources, name=name, storage=storage, count=start_top)
+    sources = [start_from] if isinstance(start_from, (SearchStudy, str)) and start_from else start_from
+    if sources := as_tuple("start_from", sources or (), (SearchStudy, str), "studies or their names"):
+        spec = with_starts_from(spec, sources, name=name, storage=storage, count=as_whole(start_top))
     database = open_database(resolve_address(storage), create=True)
     found = create_or_open(database, name, spec, budget=_budget_rule(trials), code_version=running_code())
     return Study.of(found)
@@ -181,18 +182,20 @@ def launch(
     from hpo.launch.backends.base import LaunchRequest
 
     check_texts(storage=storage, name=name, on=on, device=device)
+    told = as_tuple("reporters", reporters, (str,), TOLD)
+    check_type("hours", hours, (Real, type(None)), "a number of hours")
     spec = _whole_spec(spec, trials)
     launched = session.launch(
         spec,
         LaunchRequest(
             study=spec.data.study_name if name is None else name,
             storage=storage,
-            data_dir=data_folder(as_text(data_dir)),
-            workers=workers,
+            data_dir=data_folder(as_text("data_dir", data_dir)),
+            workers=as_whole(workers),
             device=device,
-            checkpoint_dir=as_text(checkpoint_dir),
-            hours=hours,
-            reporters=tuple(reporters),
+            checkpoint_dir=as_text("checkpoint_dir", checkpoint_dir),
+            hours=None if hours is None else float(hours),
+            reporters=told,
             sets_trials=hours is not None and trials is None,
         ),
         on=on,
@@ -210,7 +213,7 @@ def _whole_spec(spec: StudySpec | str | Path, trials: int | None) -> StudySpec:
     if trials is None:
         return spec
     TRIALS.check("--trials", trials)
-    return spec.model_copy(update={"budget": spec.budget.model_copy(update={"trials": trials})})
+    return spec.model_copy(update={"budget": spec.budget.model_copy(update={"trials": as_whole(trials)})})
 
 
 def _budget_rule(trials: int | None) -> BudgetRule:

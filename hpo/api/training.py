@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hpo.api.arguments import as_text, check_study, check_texts, check_type
+from hpo.api.arguments import as_text, as_tuple, as_whole, check_study, check_texts, check_type
 from hpo.control import StopReason
 from hpo.errors import UsageError
 from hpo.study.catalogue import Dataset, find_dataset
 from hpo.study.config import TrainConfig
-from hpo.study.ranges import ANY_COUNT, EPOCHS
+from hpo.study.ranges import ANY_COUNT, EPOCHS, SEED
 from hpo.study.spec import Scoring
 
 if TYPE_CHECKING:
@@ -62,12 +63,14 @@ def run_worker(
         >>> hpo.run_worker(study, limit=1).finished
         1
     """
-    from hpo.search.worker.reporter import all_reporters
+    from hpo.search.worker.reporter import Reporter, all_reporters
 
     check_study(study)
     check_texts(device=device)
     ANY_COUNT.check("--limit", limit)
-    told = [*all_reporters(reporters), *_bars(study, progress)]
+    wanted = 'a list of reporters or their names, such as ["tensorboard=/DIR"]'
+    given = as_tuple("reporters", reporters, (Reporter, str), wanted)
+    told = [*all_reporters(given), *_bars(study, progress)]
     summary = _work(study, device, data_dir, checkpoint_dir, trainer, told, limit)
     if summary.ended == "done":
         _check_failed(study)
@@ -109,8 +112,8 @@ def _work(
     from hpo.search.queue.workers import this_process
     from hpo.search.worker import loop
 
-    folder = checkpoint_folder(as_text(checkpoint_dir), study.folder)
-    train = trainer or trainer_of(study, data_dir, device, folder)
+    folder = checkpoint_folder(as_text("checkpoint_dir", checkpoint_dir), study.folder)
+    train = trainer or trainer_of(study, as_text("data_dir", data_dir), device, folder)
     return loop.run_worker(study, identity=this_process(device=device), train=train, limit=limit, reporters=reporters)
 
 
@@ -129,7 +132,7 @@ def _bars(study: Study, progress: bool | None) -> list[Reporter]:
 
 def train_trial(
     config: TrainConfig,
-    dataset: str | Dataset,
+    dataset: str | Path | Dataset,
     *,
     epochs: int = 10,
     scoring: Scoring | None = None,
@@ -141,10 +144,10 @@ def train_trial(
 
     Args:
         config: the settings; those that are not given have LibAUC's defaults.
-        dataset: its name, or a `Dataset`.
+        dataset: its name, the path of a data file of your own, or a `Dataset`.
         epochs: number of epochs, from 1 to 10,000.
         scoring: which samples of the development set are scored; None for five folds.
-        seed: of weights, batches and augmentation; equal arguments give equal reports on a CPU.
+        seed: of weights, batches and augmentation, from 0; equal arguments give equal reports on a CPU.
         device: auto, cpu, cuda or cuda:N.
         data_dir: as for `run_worker`.
 
@@ -152,8 +155,8 @@ def train_trial(
         A report after each epoch: mean AUC with its standard error, AUC of each fold, loss.
 
     Raises:
-        UsageError: for another number of epochs, or a configuration that does not suit data and folds, with every
-            reason; at the call, before any data are read.
+        UsageError: for another number of epochs or seed, or a configuration that does not suit data and folds, with
+            every reason; at the call, before any data are read.
         DataError: at the call, if the data are missing or do not suit `scoring`.
         TrainingFailure: if the configuration diverges or asks for more memory than there is.
         DeviceError.
@@ -174,16 +177,18 @@ def train_trial(
     from hpo.training.loop import trial
 
     check_type("config", config, (TrainConfig,), "a TrainConfig")
-    check_type("dataset", dataset, (str, Dataset), "the name of a dataset, the path of a data file, or a Dataset")
+    check_type("dataset", dataset, (str, Path, Dataset), "the name of a dataset, the path of a data file, or a Dataset")
     check_type("scoring", scoring, (Scoring, type(None)), "a Scoring")
     check_texts(device=device)
     EPOCHS.check("epochs", epochs)
-    found = find_dataset(dataset) if isinstance(dataset, str) else dataset
+    check_type("seed", seed, (Integral,), "a whole number")
+    SEED.check("seed", seed)
+    found = dataset if isinstance(dataset, Dataset) else find_dataset(str(dataset))
     scoring = scoring or Scoring()
     if problems := problems_on(config, found, scoring):
         raise UsageError("\n  ".join([f"this configuration cannot be trained on {found.name}:", *problems]))
-    folder = data_folder(as_text(data_dir))
+    folder = data_folder(as_text("data_dir", data_dir))
     development = load_development(found, folder, scoring.groups)
     others = others_of(config, found, load_others(other_datasets(config.co_training, found), folder))
     folds = scoring_folds(development, scoring, seed)
-    return trial.train_trial(config, development, folds, epochs, seed, device, others=others)
+    return trial.train_trial(config, development, folds, as_whole(epochs), as_whole(seed), device, others=others)

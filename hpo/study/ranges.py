@@ -52,5 +52,7 @@ FINAL_NETWORKS = Whole(1, 100)
 WORKERS = Whole(1, 10_000)
 """Workers of one command."""
 
+SEED = Whole(0)
+
 ANY_COUNT = Whole(1)
 """Of what is shown, or done, at most."""
