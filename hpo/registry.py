@@ -44,11 +44,16 @@ class Entry(Generic[T]):
     uses: tuple[str, ...] = ()
     group: str = ""
 
+    @property
+    def is_built_in(self) -> bool:
+        """Whether it is of hpo itself, which registers all of its choices by where they are."""
+        return isinstance(self.target, str) and self.target.startswith("hpo.")
+
     def load(self) -> T:
         """Return the object itself.
 
         Raises:
-            UsageError: if the module cannot be imported or has no such attribute.
+            UsageError: if the module cannot be imported, for whatever reason, or has no such attribute.
         """
         return resolve(self.target)
 
@@ -57,15 +62,16 @@ def resolve(target: T | str) -> T:
     """Return an object, or that of "module:attribute".
 
     Raises:
-        UsageError: if the module cannot be imported or has no such attribute.
+        UsageError: if the module cannot be imported, for whatever reason, or has no such attribute.
     """
     if not isinstance(target, str):
         return target
     module, _, attribute = target.partition(":")
     try:
         found: T = attrgetter(attribute)(importlib.import_module(module))
-    except (ImportError, AttributeError) as error:
-        raise UsageError(f"{target} is registered and cannot be loaded: {error}") from error
+    # A module of a plug-in raises whatever its author left in it.
+    except Exception as error:
+        raise UsageError(f"{target} is registered and cannot be loaded: {_describe(error)}") from error
     return found
 
 

@@ -56,6 +56,17 @@ def test_a_reference_that_leads_nowhere_is_an_error_of_the_user(
         registry.find("line")
 
 
+def test_a_module_that_raises_while_it_is_imported_is_an_error_of_the_user(
+    registry: Registry[Callable[[], int]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for name, source in {"unlicensed": "raise RuntimeError('no licence')", "misspelt": "def f(:"}.items():
+        (tmp_path / f"{name}.py").write_text(source)
+        registry.register(name, f"{name}:make")
+        with pytest.raises(UsageError, match=name):
+            registry.find(name)
+
+
 def test_an_unknown_name_is_answered_with_the_nearest(registry: Registry[Callable[[], int]]) -> None:
     with pytest.raises(UsageError) as caught:
         registry.find("sqare")

@@ -93,8 +93,9 @@ def create_study(
     check_texts(storage=storage, name=name)
     spec = _whole_spec(spec, trials)
     name = spec.data.study_name if name is None else name
-    sources = [start_from] if isinstance(start_from, (SearchStudy, str)) and start_from else start_from
-    if sources := as_tuple("start_from", sources or (), (SearchStudy, str), "studies or their names"):
+    given = start_from or ()
+    several = (given,) if isinstance(given, (SearchStudy, str)) else given
+    if sources := as_tuple("start_from", several, (SearchStudy, str), "studies or their names"):
         spec = with_starts_from(spec, sources, name=name, storage=storage, count=as_whole(start_top))
     database = open_database(resolve_address(storage), create=True)
     found = create_or_open(database, name, spec, budget=_budget_rule(trials), code_version=running_code())

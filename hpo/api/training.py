@@ -158,7 +158,7 @@ def train_trial(
         UsageError: for another number of epochs or seed, or a configuration that does not suit data and folds, with
             every reason; at the call, before any data are read.
         DataError: at the call, if the data are missing or do not suit `scoring`.
-        TrainingFailure: if the configuration diverges or asks for more memory than there is.
+        TrainingFailure: if the configuration diverges, asks for more memory than there is, or a plug-in of it fails.
         DeviceError.
 
     Example:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from hpo.study.config import TrainConfig
 from hpo.study.spec import Scoring
 from hpo.training.loop.checkpoint import Checkpoint
 from hpo.training.loop.trial import train_trial
+from hpo.training.machine.failure import TrainingFailure, plugin_failures
 from hpo.training.optim.losses.aucm import AUCMLoss
 from hpo.training.optim.losses.minmax import DualVariables
 from hpo.training.report import EpochReport
@@ -150,3 +152,98 @@ def test_a_network_of_ones_own_is_trained_for_a_final_result(development: Develo
     made = refitted(TrainConfig(network="thin", loss="cross_entropy", batch_size=16), development, EPOCHS, 0, "cpu")
     assert isinstance(made.model.network, Thin)
     assert made.model.scores(np.asarray(development.images), "cpu").shape == (len(development), 1)
+
+
+class Returns(nn.Module):
+    """A network that makes something of its logits, or a loss that makes something of a right one."""
+
+    def __init__(self, change: Callable[[Tensor], Any], shape: tuple[int, ...] = (1,)) -> None:
+        super().__init__()
+        self.change, self.layer = change, nn.Linear(math.prod(shape), 1)
+
+    def forward(self, given: Tensor, targets: Tensor | None = None) -> Any:
+        if targets is not None:
+            return self.change(nn.functional.binary_cross_entropy_with_logits(given, targets, reduction="none"))
+        return self.change(self.layer(given.flatten(1)))
+
+
+def raising(*_: object) -> Any:
+    raise ZeroDivisionError("by zero")
+
+
+NETWORKS = {
+    "of shape (B,)": lambda shape, _: Returns(lambda logits: logits[:, 0], shape),
+    "of two columns": lambda shape, _: Returns(lambda logits: torch.cat([logits, logits], 1), shape),
+    "a tuple": lambda shape, _: Returns(lambda logits: (logits, logits), shape),
+    "detached": lambda shape, _: Returns(lambda logits: logits.detach(), shape),
+    "raising": lambda shape, _: Returns(raising, shape),
+    "raising when made": raising,
+    "no module": lambda *_: None,
+    "without parameters": lambda *_: nn.Flatten(),
+}
+LOSSES = {
+    "a vector": lambda *_: Returns(lambda values: values),
+    "no tensor": lambda *_: Returns(lambda values: values.detach().mean().item()),
+    "detached": lambda *_: Returns(lambda values: values.mean().detach()),
+    "raising": lambda *_: Returns(raising),
+    "raising when made": raising,
+    "no module": lambda *_: nn.functional.binary_cross_entropy_with_logits,
+}
+AUGMENTATIONS = {
+    "images alone": lambda images, *_: images,
+    "fewer images": lambda images, targets, *_: (images[:5], targets[:5]),
+    "arrays": lambda images, targets, *_: (images.numpy(), targets),
+    "raising": raising,
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "faulty"),
+    [
+        *(pytest.param("network", faulty, id=f"network, {name}") for name, faulty in NETWORKS.items()),
+        *(pytest.param("loss", faulty, id=f"loss, {name}") for name, faulty in LOSSES.items()),
+        *(pytest.param("augmentation", faulty, id=f"augmentation, {name}") for name, faulty in AUGMENTATIONS.items()),
+    ],
+)
+def test_a_faulty_plugin_fails_the_trial_and_is_named(
+    kind: str, faulty: Callable[..., Any], development: Development
+) -> None:
+    registries = {"network": choices.NETWORKS, "loss": choices.LOSSES, "augmentation": choices.AUGMENTATIONS}
+    registries[kind].register("faulty", faulty)
+    config = TrainConfig(**{"network": "thin", "loss": "cross_entropy", "batch_size": 16, kind: "faulty"})
+    with pytest.raises(TrainingFailure) as caught:
+        reports_of(config, development)
+    assert caught.value.reason == "plug-in"
+    assert f"{kind} faulty" in caught.value.detail
+
+
+def test_the_line_of_a_plugin_that_raised_is_named(development: Development) -> None:
+    choices.LOSSES.register("faulty", LOSSES["raising"])
+    with pytest.raises(TrainingFailure) as caught:
+        reports_of(TrainConfig(network="thin", loss="faulty", batch_size=16), development)
+    assert "ZeroDivisionError" in caught.value.detail
+    assert Path(__file__).name in caught.value.detail
+
+
+def test_refused_memory_in_a_plugin_is_no_fault_of_its(development: Development) -> None:
+    def refused(*_: object) -> Any:
+        raise MemoryError
+
+    choices.LOSSES.register("faulty", lambda *_: Returns(refused))
+    with pytest.raises(TrainingFailure) as caught:
+        reports_of(TrainConfig(network="thin", loss="faulty", batch_size=16), development)
+    assert caught.value.reason == "out of memory"
+
+
+def test_an_error_without_a_plugin_is_a_bug_and_comes_out() -> None:
+    with pytest.raises(ZeroDivisionError), plugin_failures(TrainConfig()):
+        raising()
+
+
+def test_an_augmentation_in_double_precision_trains_as_in_single(development: Development) -> None:
+    choices.AUGMENTATIONS.register("double", lambda images, targets, *_: (images.double(), targets.double()))
+    double, single = (
+        reports_of(TrainConfig(network="thin", augmentation=name, batch_size=16), development)
+        for name in ("double", "none")
+    )
+    assert [report.training_loss for report in double] == [report.training_loss for report in single]

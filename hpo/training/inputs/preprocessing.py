@@ -43,7 +43,7 @@ class Inputs:
 
         edge: to which the augmented images are shrunk; None for their own.
         """
-        batch, targets = self.augmentation(images.float() / 255, targets, self.strength, random)
+        batch, targets = _checked(self.augmentation(images.float() / 255, targets, self.strength, random), targets)
         if edge is not None:
             batch = resize(batch, [min(edge, size) for size in batch.shape[2:]])
         if self.multiplies:
@@ -58,6 +58,23 @@ class Inputs:
 
     def _normalise(self, batch: Tensor) -> Tensor:
         return batch * 2 - 1 if self.dimensions == 2 else batch
+
+
+def _checked(augmented: object, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Return what an augmentation, perhaps of a plug-in, returned; raise unless it is images and targets of a batch."""
+    match augmented:
+        case (Tensor() as batch, Tensor() as changed):
+            pass
+        case tuple() | list():
+            kinds = ", ".join(type(part).__name__ for part in augmented)
+            raise TypeError(f"the augmentation returned ({kinds}), not (images, targets), two tensors")
+        case _:
+            raise TypeError(f"the augmentation returned {type(augmented).__name__}, not (images, targets), two tensors")
+    if len(batch) != len(targets) or changed.shape != targets.shape:
+        given = f"{tuple(batch.shape)} and {tuple(changed.shape)}"
+        raise ValueError(f"the augmentation returned shapes {given} for a batch of {len(targets)} images")
+    # NumPy's numbers, and Python's, easily make float64 of a batch.
+    return batch.float(), changed.float()
 
 
 def make_inputs(config: TrainConfig, dataset: Dataset) -> Inputs:

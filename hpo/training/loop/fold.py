@@ -30,6 +30,7 @@ from hpo.training.loop.noisy import NoisySamples
 from hpo.training.loop.passes import Passes
 from hpo.training.loop.scoring import logits_of, score_images, scoring_rows
 from hpo.training.machine.device import Machine
+from hpo.training.machine.failure import plugin_failures
 from hpo.training.model.ghost_batch import use_ghost_batches
 from hpo.training.model.network import make_network
 from hpo.training.optim.losses.factory import make_loss
@@ -95,21 +96,22 @@ class Run:
         self.noisy = NoisySamples(config, training, resident.host_labels[training], epochs)
         self.steps = math.ceil(len(samples) / config.batch_size)
         self._schedule = Schedule.of(config, epochs, self.steps)
-        self.inputs = make_inputs(config, dataset)
-        self.network = make_network(config, dataset, derive_seed(seed, "weights"))
-        use_ghost_batches(self.network, config.ghost_batch)
-        machine.place(self.network)
-        self.together = CoTraining(config, others, self.network, dataset.labels, epochs, seed, machine)
-        self.average = WeightAverage(config, self.network, epochs, capturable=self._on_cuda)
-        self._random = torch.Generator(machine.device)
-        self.epochs_done = 0
-        self._under_way: Epoch | None = None
-        self.best = BestEpoch(keep_weights)
-        share = config.cross_entropy_share if config.has_effect("cross_entropy_share") else 0.0
-        self._switch = min(round(share * epochs), epochs - 1)
-        self._sizes = TrainingSizes(config, max(resident.images.shape[2:]), epochs)
-        self._edge = self._sizes.edge(0)
-        self._start_loss(0)
+        with plugin_failures(config):
+            self.inputs = make_inputs(config, dataset)
+            self.network = make_network(config, dataset, derive_seed(seed, "weights"))
+            use_ghost_batches(self.network, config.ghost_batch)
+            machine.place(self.network)
+            self.together = CoTraining(config, others, self.network, dataset.labels, epochs, seed, machine)
+            self.average = WeightAverage(config, self.network, epochs, capturable=self._on_cuda)
+            self._random = torch.Generator(machine.device)
+            self.epochs_done = 0
+            self._under_way: Epoch | None = None
+            self.best = BestEpoch(keep_weights)
+            share = config.cross_entropy_share if config.has_effect("cross_entropy_share") else 0.0
+            self._switch = min(round(share * epochs), epochs - 1)
+            self._sizes = TrainingSizes(config, max(resident.images.shape[2:]), epochs)
+            self._edge = self._sizes.edge(0)
+            self._start_loss(0)
 
     @property
     def total_steps(self) -> int:
@@ -131,10 +133,11 @@ class Run:
         A generator abandoned between two units can be created again and resumes. Raises TrainingFailure if a loss or a
         score was not finite.
         """
-        for batch in self.batches(epoch):
-            self.step(batch)
-            yield
-        return (yield from self.score(epoch, rows))
+        with plugin_failures(self.config):
+            for batch in self.batches(epoch):
+                self.step(batch)
+                yield
+            return (yield from self.score(epoch, rows))
 
     def batches(self, epoch: int) -> Iterator[Tensor | OtherBatch]:
         """Yield the remaining batches of an epoch, (B,) sample numbers on the device, of this or another dataset.

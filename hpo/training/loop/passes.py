@@ -60,12 +60,37 @@ class Passes:
 
     def _backward(self, images: Tensor, targets: Tensor, loss: nn.Module) -> tuple[Tensor, Tensor]:
         with self._autocast():
-            logits = self._network(images).float()
+            scores = self._network(images)
+            _check_logits(scores, targets)
+            logits = scores.float()
         value = loss(logits, targets)
+        _check_loss(value)
         # Normally none are left from the pass before; a recording that failed midway may leave some.
         self.forget_gradients()
         value.backward()
         return value.detach(), logits.detach()
+
+
+def _check_logits(logits: object, targets: Tensor) -> None:
+    """Raise unless a network, perhaps of a plug-in, returned logits of the shape of the targets.
+
+    AUCM broadcasts (B,) against (B, 1), so that a whole epoch would be trained before scoring fails.
+    """
+    wanted = f"a tensor of shape {tuple(targets.shape)}, a logit for each image and label"
+    if not isinstance(logits, Tensor):
+        raise TypeError(f"the network returned {type(logits).__name__}, not {wanted}")
+    if logits.shape != targets.shape:
+        raise ValueError(f"the network returned a tensor of shape {tuple(logits.shape)}, not {wanted}")
+
+
+def _check_loss(value: object) -> None:
+    """Raise unless a loss, perhaps of a plug-in, returned a number that depends on the logits."""
+    if not isinstance(value, Tensor):
+        raise TypeError(f"the loss returned {type(value).__name__}, not a tensor")
+    if value.numel() != 1:
+        raise ValueError(f"the loss returned a tensor of shape {tuple(value.shape)}, not one number")
+    if not value.requires_grad:
+        raise ValueError("no gradient leads from the loss to the network: it, or the logits, are detached or constant")
 
 
 @contextmanager

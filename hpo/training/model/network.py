@@ -23,7 +23,13 @@ def make_network(config: TrainConfig, dataset: Dataset, seed: int) -> nn.Module:
     factory: NetworkFactory = NETWORKS.find(config.network)
     edge = dataset.edge(config.input_size)
     with seeded(seed):
-        return factory((dataset.channels, *(edge,) * dataset.dimensions), dataset.labels)
+        network = factory((dataset.channels, *(edge,) * dataset.dimensions), dataset.labels)
+    # Of a plug-in it may be anything.
+    if not isinstance(network, nn.Module):
+        raise TypeError(f"the function of network {config.network} returns {type(network).__name__}, not an nn.Module")
+    if not any(parameter.requires_grad for parameter in network.parameters()):
+        raise ValueError(f"network {config.network} has no parameters to train")
+    return network
 
 
 @contextmanager

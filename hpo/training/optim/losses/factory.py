@@ -16,4 +16,8 @@ LossFactory = Callable[[TrainConfig, int], nn.Module]
 def make_loss(config: TrainConfig, labels: int) -> nn.Module:
     """Make the loss of a configuration for `labels` columns."""
     factory: LossFactory = LOSSES.find(config.loss)
-    return factory(config, labels)
+    loss = factory(config, labels)
+    # Of a plug-in it may be anything.
+    if not isinstance(loss, nn.Module):
+        raise TypeError(f"the function of loss {config.loss} returns {type(loss).__name__}, not an nn.Module")
+    return loss
