@@ -51,3 +51,18 @@ def test_bare_names_that_several_folders_have_are_not_guessed(photos: Path) -> N
 
 def test_one_name_that_is_there_as_written_makes_all_relative(photos: Path) -> None:
     assert locate(photos, ["root.png", "000.png"]).files == [photos / "root.png", None]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        r"benign\000.png",
+        r"photos\benign\000",
+        r"C:\Users\anna\photos\benign\000.png",
+        "C:/Users/anna/photos/benign/000.png",
+        "/home/anna/photos/benign/000.png",
+    ],
+)
+def test_names_may_be_those_of_windows_or_of_another_computer(name: str, photos: Path) -> None:
+    found = locate(photos, [name, r"malignant\999.png"])
+    assert found.files == [photos / "benign" / "000.png", None]

@@ -101,6 +101,8 @@ def test_a_name_without_an_ending_is_found_with_one(tmp_path: Path) -> None:
     assert find_file(tmp_path, "ISIC_01") == find_file(tmp_path, "ISIC_01.jpg") == tmp_path / "ISIC_01.jpg"
     assert find_file(tmp_path, "ISIC_01.png") is None
     assert find_file(tmp_path, "ISIC_02") is None
+    saved(Image.fromarray(RAMP), tmp_path / "ISIC_03.JPG")
+    assert find_file(tmp_path, "ISIC_03") == tmp_path / "ISIC_03.JPG"
 
 
 class TestNifti:

@@ -141,6 +141,33 @@ def test_a_label_that_is_nan_is_empty_and_not_negative() -> None:
     assert "4.png (line 4)" in problems_of(problems)
 
 
+@pytest.mark.parametrize("missing", ["NA", "n/a", "#N/A", "<NA>", "NULL"])
+def test_what_other_programs_write_for_a_missing_label_is_not_negative(missing: str) -> None:
+    problems = Problems()
+    read_labels(rows_of("mel", "nv", missing), ["label"], ["mel"], problems)
+    assert "4.png (line 4)" in problems_of(problems)
+
+
+def test_a_word_for_missing_labels_may_be_a_value_that_is_asked_for_or_a_sub_folder() -> None:
+    assert read_labels(rows_of("NA", "nv"), ["label"], ["NA"], Problems())[:, 0].tolist() == [1, 0]
+    assert read_labels(rows_of("NA", "nv"), ["label"], ["nv"], Problems(), of_folders=True)[:, 0].tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("positive", [["mel", "BCC"], ["mel", "bbc"]])
+def test_a_positive_value_that_no_sample_has_is_refused(positive: list[str]) -> None:
+    problems = Problems()
+    assert read_labels(rows_of("mel", "bcc", "nv"), ["label"], positive, problems) is None
+    assert "bcc" in problems_of(problems)
+
+
+def test_values_that_differ_in_capitals_from_a_positive_one_are_not_silently_negative() -> None:
+    problems = Problems()
+    assert read_labels(rows_of("mel", "Mel", "nv"), ["label"], ["mel"], problems) is None
+    assert "--positive 'Mel'" in problems_of(problems)
+    both = read_labels(rows_of("mel", "Mel", "nv"), ["label"], ["mel", "Mel"], Problems())
+    assert both[:, 0].tolist() == [1, 1, 0]
+
+
 def test_several_columns_are_several_labels() -> None:
     rows = [Row(2, "a", ("1", "0"), None, ""), Row(3, "b", ("0", "1"), None, "")]
     assert read_labels(rows, ["x", "y"], [], Problems()).tolist() == [[1, 0], [0, 1]]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Literal
 
 from hpo.data.importing.reading import ENDINGS, files_below, find_file
@@ -36,16 +37,26 @@ def locate(folder: Path, names: Sequence[str]) -> Located:
     if any(without.files):
         return without
     bare = _by_bare_names(folder, names)
-    return bare if any(bare.files) or bare.repeated else relative
+    if any(bare.files) or bare.repeated:
+        return bare
+    if os.sep == "/" and any("\\" in name for name in names):
+        # The table is from Windows.
+        written = locate(folder, [PureWindowsPath(name).as_posix() for name in names])
+        return written if any(written.files) or written.repeated else relative
+    return relative
 
 
 def _without_folder(folder: Path, name: str) -> Path | None:
-    """Return the file of a name that begins with the last parts of the folder's path."""
+    """Return the file of a name that begins with the last parts of the folder's path, or has its name in the middle.
+
+    The second is the path of a file on another computer.
+    """
     parents, parts = folder.absolute().parts, Path(name).parts
     for count in range(1, len(parts)):
         if parents[-count:] == parts[:count]:
             return find_file(folder, str(Path(*parts[count:])))
-    return None
+    rests = (parts[place + 1 :] for place, part in enumerate(parts[:-1]) if part == parents[-1])
+    return next((path for rest in rests if (path := find_file(folder, str(Path(*rest)))) is not None), None)
 
 
 def _by_bare_names(folder: Path, names: Sequence[str]) -> Located:

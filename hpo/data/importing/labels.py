@@ -10,9 +10,13 @@ from numpy.typing import NDArray
 
 from hpo.data.importing.problems import Problems
 from hpo.data.importing.table import Row
+from hpo.errors import did_you_mean
 from hpo.text import brief
 
 _MOST_VALUES = 12
+
+_MISSING = frozenset({"nan", "na", "n/a", "#n/a", "<na>", "null"})
+"""What NumPy, R, Excel, pandas and databases write, in small letters, for a label that is not there."""
 
 
 def read_labels(
@@ -28,17 +32,20 @@ def read_labels(
     Args:
         columns: names of the L columns.
         positive: values that are 1, all others are 0; none if the columns have 0 and 1.
-        problems: gets such columns, and cells that are empty or nan.
+        problems: gets such columns, cells that are empty, nan or NA, and positive values that no column has or that
+            differ from another value in capital letters only.
         of_folders: whether the values are names of sub-folders, for messages.
     """
-    is_legal = True
+    is_legal = _check_positive(rows, positive, problems)
     labels = np.zeros((len(rows), len(columns)), dtype=np.uint8)
     for number, column in enumerate(columns):
-        # NumPy and others write "nan" for a label that is not there, which must not become a negative one.
-        cells = ["" if row.labels[number].casefold() == "nan" else row.labels[number] for row in rows]
+        # A label that is not there must not become a negative one. Sub-folders have names, whatever these are.
+        missing = {"nan"} if of_folders else _MISSING - {value.casefold() for value in positive}
+        cells = ["" if row.labels[number].casefold() in missing else row.labels[number] for row in rows]
         for row, cell in zip(rows, cells, strict=True):
             if not cell:
-                problems.add("labels that are empty, or nan", f"{row.place}, column {column!r}")
+                given = f" is {brief(row.labels[number])}" if row.labels[number] else ""
+                problems.add("labels that are empty, nan or NA", f"{row.place}, column {column!r}{given}")
         seen = Counter(cell for cell in cells if cell)
         value_of = _positives(seen, positive) if positive else _numbers(seen)
         if value_of is None:
@@ -50,6 +57,27 @@ def read_labels(
         else:
             labels[:, number] = [value_of.get(cell, 0) for cell in cells]
     return labels if is_legal else None
+
+
+def _check_positive(rows: Sequence[Row], positive: Sequence[str], problems: Problems) -> bool:
+    """Return whether positive values are there as they are written: samples of a misspelt one would be negative."""
+    if not rows:
+        return True
+    values = {cell for row in rows for cell in row.labels if cell}
+    numbers = {_number(text) for text in values} - {None}
+    absent = [text for text in positive if text not in values and _number(text) not in numbers]
+    folded = {text.casefold() for text in positive}
+    alike = sorted(text for text in values if text.casefold() in folded and text not in positive)
+    if absent:
+        near = did_you_mean(absent[0], sorted(values)) if not alike else ""
+        problems.add(f"no sample has the value {', '.join(map(brief, absent))} of --positive{near}")
+    if alike:
+        given = " ".join(f"--positive {brief(text)}" for text in alike)
+        problems.add(
+            f"values that differ from those of --positive in capital letters only: {', '.join(map(brief, alike))}; add "
+            f"{given}, or write them alike in the table"
+        )
+    return not absent and not alike
 
 
 def label_names(columns: Sequence[str], positive: Sequence[str]) -> list[str]:

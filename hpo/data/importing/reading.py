@@ -63,7 +63,8 @@ def find_file(folder: Path, name: str) -> Path | None:
         return whole
     if name.lower().endswith(ENDINGS):
         return None
-    candidates = [folder / f"{name}{ending}" for ending in ENDINGS]
+    # Cameras and Windows write the ending in capitals.
+    candidates = [folder / f"{name}{written}" for ending in ENDINGS for written in (ending, ending.upper())]
     return next((path for path in candidates if path.is_file()), None)
 
 
