@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import importlib
 import inspect
+import math
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -150,6 +151,18 @@ def test_the_table_of_a_study_without_trials_has_all_columns(storage: str) -> No
     assert isinstance(table, pd.DataFrame)
     assert len(table) == 0
     assert {"number", "auc", "params_margin"} <= set(table.columns)
+    assert math.isnan(table["auc"].mean())
+
+
+def test_numbers_of_a_table_are_numbers_before_there_are_any(storage: str) -> None:
+    study = hpo.create_study(make_spec(3), storage, "failed")
+    with pytest.raises(StudyStoppedError):
+        hpo.run_worker(study, trainer=FakeTrainer(fails=lambda _: True))
+    table = hpo.trials_dataframe(study)
+    numbers = ["auc", "training_auc", "repeat", "network", "params_margin", "params_learning_rate"]
+    assert all(pd.api.types.is_float_dtype(table[name]) for name in numbers)
+    assert pd.api.types.is_integer_dtype(table["number"])
+    assert table.groupby("state")["auc"].mean().isna().all()
 
 
 @pytest.mark.usefixtures("_quick_training")
@@ -453,6 +466,9 @@ def test_a_new_study_starts_from_studies_that_a_generator_names(storage: str) ->
 def test_the_path_of_a_data_file_may_be_a_path(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="does not exist"):
         hpo.train_trial(hpo.TrainConfig(), tmp_path / "none.npz")
+    for name in ("none.npz", "none.npz:3"):
+        with pytest.raises(DataError, match="does not exist"):
+            hpo.load_spec(tmp_path / name)
 
 
 def test_methods_of_a_name_that_is_a_file_without_its_ending_name_the_file(storage: str) -> None:

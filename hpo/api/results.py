@@ -82,12 +82,16 @@ def trials_dataframe(study: Study) -> DataFrame:
     """
     import pandas as pd
 
-    from hpo.search.queries.tables import TIMES, trial_columns, trial_rows
+    from hpo.search.queries.tables import TIMES, number_columns, trial_columns, trial_rows
 
     check_study(study)
     table = pd.DataFrame(trial_rows(study), columns=list(trial_columns(study)))
     for name in TIMES:
         table[name] = pd.to_datetime(table[name], unit="s", utc=True)
+    for name in number_columns(study):
+        # Where nothing is known yet, pandas takes a column for one of objects, which has no mean.
+        if table[name].isna().all():
+            table[name] = table[name].astype(float)
     return table
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from hpo.api.arguments import as_changes, as_text, as_tuple, as_whole, check_texts, check_type, running_code
 from hpo.study import files
-from hpo.study.own import SUFFIX
+from hpo.study.own import split_source
 from hpo.study.ranges import TRIALS
 from hpo.study.spec import StudySpec
 
@@ -25,7 +25,7 @@ def load_spec(source: str | Path, overrides: Mapping[str, object] | None = None)
     """Read and check a study file, or the one that ships for a dataset.
 
     Args:
-        source: name of a dataset, path of a data file of your own that ends in .npz, or path of a study file; a text
+        source: name of a dataset, path of a data file of your own, FILE.npz or FILE.npz:LABEL, or path of a study file; a text
             that ends in .toml is a path.
         overrides: entries to change first, by their keys as `--set` takes them.
 
@@ -41,7 +41,7 @@ def load_spec(source: str | Path, overrides: Mapping[str, object] | None = None)
     """
     check_type("source", source, (str, Path), "the name of a dataset, or the path of a data file or study file")
     changes = as_changes(overrides)
-    if isinstance(source, Path) and source.suffix == SUFFIX:
+    if isinstance(source, Path) and split_source(str(source)) is not None:
         return files.default_spec(str(source), changes)
     if isinstance(source, Path) or source.endswith(".toml"):
         return files.load_spec(Path(source), changes)

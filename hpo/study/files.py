@@ -118,7 +118,8 @@ def load_spec(path: Path, overrides: tuple[str, ...] = ()) -> StudySpec:
 
 def _read_toml(path: Path) -> TomlTable:
     try:
-        return _parse_toml(read_text(path, MOST_BYTES))
+        # Editors of Windows begin a file with a byte order mark.
+        return _parse_toml(read_text(path, MOST_BYTES).removeprefix("\ufeff"))
     except OSError as error:
         raise StudyFileError(str(path), [f"cannot be read: {error.strerror}"]) from None
     except UnicodeDecodeError:

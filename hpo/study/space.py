@@ -78,7 +78,8 @@ def _problems_of_choices(where: str, name: str, table: TomlTable) -> list[str]:
     if not isinstance(choices, list) or not choices:
         return [f"{where} choices = {brief(choices)} is not a non-empty list"]
     problems = [f"{where} {problem}" for choice in choices if (problem := problem_of(name, choice))]
-    if not problems and len({repr(choice) for choice in choices}) != len(choices):
+    # By value: of a real number 1 and 1.0 are one choice.
+    if not problems and len(set(choices)) != len(choices):
         problems.append(f"{where} choices contains duplicates; remove them")
     if extra := [key for key in ("low", "high", "log") if key in table]:
         problems.append(f"{where} has choices and {', '.join(extra)}; give one or the other")

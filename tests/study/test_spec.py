@@ -135,6 +135,17 @@ def test_a_missing_file_and_bytes_that_are_no_text_are_sentences(tmp_path: Path)
         load_spec(tmp_path / "b.toml")
 
 
+def test_a_byte_order_mark_is_no_part_of_the_file(tmp_path: Path) -> None:
+    (tmp_path / "b.toml").write_text('dataset = "digits"\n', encoding="utf-8-sig")
+    assert load_spec(tmp_path / "b.toml").dataset == "digits"
+
+
+def test_one_number_written_in_two_ways_is_a_duplicate(tmp_path: Path) -> None:
+    (tmp_path / "s.toml").write_text('dataset = "digits"\n[space.margin]\nchoices = [1, 1.0]\n')
+    with pytest.raises(StudyFileError, match="duplicates"):
+        load_spec(tmp_path / "s.toml")
+
+
 def test_overrides_reach_values_ranges_and_fixed_settings() -> None:
     path = builtin_study_file("breast")
     spec = load_spec(path, ("budget.epochs=1", "space.margin.low=0.5", "fixed.loss=aucm_v2", "search.sampler=random"))

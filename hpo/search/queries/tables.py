@@ -8,6 +8,7 @@ from hpo.search.queries.status import StudyStatus
 from hpo.search.queries.trial_rows import Ranking
 from hpo.search.queries.trials import read_trials
 from hpo.search.study import Study
+from hpo.study.config import settings
 
 TableRow = dict[str, Any]
 """Values by column, the same columns in every row of a table."""
@@ -19,10 +20,23 @@ TRIAL_COLUMNS = (
 TIMES = ("started", "ended")
 """Columns of seconds since 1970."""
 
+NUMBERS = (
+    *("number", "auc", "standard_error", "epochs", "folds", "training_auc", "repeat", "network", "seconds"),
+    "peak_memory",
+)
+"""Columns of other numbers."""
+
 
 def trial_columns(study: Study) -> tuple[str, ...]:
     """Return the columns of `trial_rows`: `TRIAL_COLUMNS`, and params_NAME for each searched setting."""
     return (*TRIAL_COLUMNS, *(f"params_{name}" for name in study.spec.space))
+
+
+def number_columns(study: Study) -> tuple[str, ...]:
+    """Return the columns of `trial_rows` that hold numbers, besides those of times."""
+    known = settings()
+    numeric = [name for name in study.spec.space if name in known and known[name].kind in (int, float)]
+    return (*NUMBERS, *(f"params_{name}" for name in numeric))
 
 
 def trial_rows(study: Study) -> list[TableRow]:
