@@ -31,7 +31,7 @@ def as_text(argument: str, path: str | Path | None) -> str | None:
 def as_whole(number: Number) -> Number:
     """Return a whole number of NumPy as Python's, which can be stored, and all else as it is."""
     is_numpy = isinstance(number, Integral) and not isinstance(number, int)
-    return int(number) if is_numpy else number  # type: ignore[call-overload, no-any-return]
+    return int(number) if is_numpy else number  # type: ignore[call-overload]
 
 
 def as_tuple(argument: str, values: Iterable[Any], legal: tuple[type, ...], wanted: str) -> tuple[Any, ...]:

@@ -25,8 +25,8 @@ def load_spec(source: str | Path, overrides: Mapping[str, object] | None = None)
     """Read and check a study file, or the one that ships for a dataset.
 
     Args:
-        source: name of a dataset, path of a data file of your own, FILE.npz or FILE.npz:LABEL, or path of a study file; a text
-            that ends in .toml is a path.
+        source: name of a dataset, path of a data file of your own, FILE.npz or FILE.npz:LABEL, or path of a study file;
+            a text that ends in .toml is a path.
         overrides: entries to change first, by their keys as `--set` takes them.
 
     Raises:
