@@ -6,11 +6,14 @@ import contextlib
 import os
 import re
 import sqlite3
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import optuna
+import psutil
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import URL
@@ -230,6 +233,25 @@ def test_a_backup_is_one_file_for_its_owner_that_every_command_reads(database: D
     copied = open_database(resolve_address(f"sqlite:///{path}"), create=False)
     assert read_status(open_study(copied, "study")).finished == 3
     copied.close()
+
+
+@pytest.mark.parametrize("temporary", ["/tmp", "network"])
+def test_a_backup_is_written_to_a_network_file_system_and_restored_from_it(
+    temporary: str, database: Database, other: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As all folders of a cluster are on one, the home folder and often TMPDIR too."""
+    far = tmp_path / "network"
+    far.mkdir()
+    mounts = [SimpleNamespace(mountpoint=point, fstype=kind) for point, kind in (("/", "ext4"), (str(far), "lustre"))]
+    monkeypatch.setattr(psutil, "disk_partitions", lambda *, all: mounts)
+    monkeypatch.setattr(tempfile, "tempdir", str(far) if temporary == "network" else temporary)
+    _lived(database)
+    for _ in range(2):
+        backup(database, far / "kept.sqlite3")
+    assert [entry.name for entry in far.iterdir()] == ["kept.sqlite3"]
+    assert (far / "kept.sqlite3").stat().st_mode & 0o777 == 0o600
+    restore(far / "kept.sqlite3", other)
+    assert read_status(open_study(other, "study")).finished == 3
 
 
 def test_a_backup_that_fails_leaves_the_one_before(database: Database, tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +21,7 @@ from hpo.files import atomic_write
 from hpo.search.database import schema
 from hpo.search.database.database import Database, open_database
 from hpo.search.database.errors import as_hpo_error
+from hpo.search.database.filesystem import is_local, local_folder
 from hpo.search.database.optuna_mirror import optuna_tables
 from hpo.search.database.schema import RowValues
 
@@ -46,7 +46,14 @@ def backup(source: Database, path: Path, progress: Progress = lambda *_: None) -
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(path, 0o600) as part:
-            return _write_backup(source, part, progress)
+            if is_local(part):
+                return _write_backup(source, part, progress)
+            # A backup belongs on another disk, which on a cluster is a network's, where SQLite cannot write.
+            with local_folder() as folder:
+                copy = folder / "backup.sqlite3"
+                rows = _write_backup(source, copy, progress)
+                shutil.copyfile(copy, part)
+            return rows
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {error.strerror}") from None
 
@@ -77,8 +84,8 @@ def restore(path: Path, target: Database, progress: Progress = lambda *_: None) 
 
     if not path.is_file():
         raise StorageError(f"{path} is not a file; give one that `hpo db backup` wrote")
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder) / "backup.sqlite3"
+    with local_folder() as folder:
+        copy = folder / "backup.sqlite3"
         shutil.copyfile(path, copy)
         url = URL.create("sqlite", database=str(copy))
         try:

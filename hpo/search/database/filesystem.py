@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -38,6 +41,21 @@ def check_local(path: Path) -> None:
         "start a server with `hpo db serve` and give its address to --storage, or give that of a PostgreSQL or MySQL "
         "server, or a path on a disk of this host"
     )
+
+
+def is_local(path: Path) -> bool:
+    """Return whether `check_local` accepts a path."""
+    kind = file_system(path)
+    return kind is None or not is_network(kind)
+
+
+@contextmanager
+def local_folder() -> Iterator[Path]:
+    """Yield a temporary folder for SQLite files, on a disk of this host also where TMPDIR is on a network."""
+    candidates = [tempfile.gettempdir(), "/tmp", "/var/tmp", "/dev/shm"]
+    chosen = next((folder for folder in candidates if Path(folder).is_dir() and is_local(Path(folder))), None)
+    with tempfile.TemporaryDirectory(prefix="hpo-", dir=chosen) as folder:
+        yield Path(folder)
 
 
 def is_network(kind: str) -> bool:
