@@ -71,6 +71,16 @@ def test_a_survey_has_what_may_be_used_with_the_most_that_a_node_has(cluster: Fa
     assert cluster.calls("sbatch") == []
 
 
+def test_types_of_gpus_that_begin_with_a_digit_are_surveyed_read_and_asked_for(cluster: FakeSlurm) -> None:
+    cluster.answers("sinfo", "gpu|48|128000|gpu:3090:8(S:0-1),gpu:2080ti:4,gpu:1g.10gb:7(S:0)\n")
+    found = survey("me")
+    kinds = {"1g.10gb": 7, "2080ti": 4, "3090": 8}
+    assert found.partitions["gpu"].gpus == kinds
+    assert read_preset(written(render_preset(found, "mine"))).partitions["gpu"].gpus == kinds
+    assert plan(preset="mine", gres="gpu:3090:2").gpus == Gpus("3090", 2)
+    assert plan(preset="mine", gres="gpu:2080ti").gpus == Gpus("2080ti", 1)
+
+
 def test_a_preset_that_was_written_is_read_as_the_survey_was(cluster: FakeSlurm) -> None:
     found = survey("me")
     read = read_preset(written(render_preset(found, "mine")))
@@ -174,7 +184,7 @@ def test_limits_and_defaults_of_an_own_preset_are_those_of_its_jobs(cluster: Fak
         ('modules = ["a; rm -rf /"]', ["1 problem", "modules.0"]),
         ('[partitions."a b"]', ["partitions", "a b"]),
         ('[partitions.a]\ntime = "tomorrow"', ["partitions.a.time", "HOURS"]),
-        ('[partitions.a]\ngpus = { "4" = 1 }', ["partitions.a.gpus.4"]),
+        ('[partitions.a]\ngpus = { "a:b" = 1 }', ["partitions.a.gpus.a:b"]),
         ("cores", ["TOML"]),
     ],
 )

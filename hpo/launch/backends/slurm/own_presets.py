@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from hpo.errors import UsageError, did_you_mean
 from hpo.files import expanded, read_text
 from hpo.launch.backends.slurm.presets import GENERIC, PRESETS, Partition, Preset
-from hpo.launch.backends.slurm.units import read_time
+from hpo.launch.backends.slurm.units import GPU_KIND, read_time
 
 HERE = Path("hpo-presets")
 """Folder of the presets of a project, below the current folder."""
@@ -28,7 +28,7 @@ _MOST_BYTES = 2**20
 _log = logging.getLogger(__name__)
 
 Word = Annotated[str, Field(pattern=r"^[\w.@+-]+(/[\w.@+-]+)*$")]
-Kind = Annotated[str, Field(pattern=r"^[A-Za-z][\w.-]*$")]
+Kind = Annotated[str, Field(pattern=rf"^{GPU_KIND}$")]
 Count = Annotated[int, Field(ge=1)]
 
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from hpo.errors import UsageError
 from hpo.launch.backends.slurm import client
 from hpo.launch.backends.slurm.presets import ANY_GPU, DAY, Partition
-from hpo.launch.backends.slurm.units import read_time, write_time
+from hpo.launch.backends.slurm.units import GPU_KIND, read_time, write_time
 
-_GPU = re.compile(r"(?<![\w/])gpu(?::(?P<kind>[A-Za-z][\w.-]*))?:(?P<count>\d+)")
+_GPU = re.compile(rf"(?<![\w/])gpu(?::(?P<kind>{GPU_KIND}))?:(?P<count>\d+)(?![\w.:+-])")
 _ENDLESS = ("UNLIMITED", "INFINITE", "NONE")
 _MOST_MODULES = 6
 

@@ -14,6 +14,10 @@ _SECONDS = {"days": 86_400, "hours": 3600, "minutes": 60, "seconds": 1}
 _MEGABYTES = {"K": 1 / 1024, "M": 1, "G": 1024, "T": 1024 * 1024}
 
 
+GPU_KIND = r"\w[\w.+-]*"
+"""Form of a type of GPU; some clusters call theirs 3090, 2080ti or 1g.10gb."""
+
+
 @dataclass(frozen=True)
 class Gpus:
     """GPUs of one node that a job asks for. kind: as the cluster names it, None for any."""
@@ -50,10 +54,13 @@ def read_memory(text: str) -> float:
 
 
 def read_gres(text: str) -> Gpus | None:
-    """Return the GPUs of `gpu`, `gpu:2`, `gpu:a100` or `gpu:a100:2`; None of `none`."""
+    """Return the GPUs of `gpu`, `gpu:2`, `gpu:a100` or `gpu:3090:2`; None of `none`.
+
+    As Slurm reads it, a number alone is a count.
+    """
     if text.strip() == "none":
         return None
-    match = re.fullmatch(r"gpu(:(?P<kind>[A-Za-z][\w.-]*))?(:(?P<count>[1-9]\d*))?", text.strip())
+    match = re.fullmatch(rf"gpu(:(?P<kind>(?!\d+$){GPU_KIND}))?(:(?P<count>[1-9]\d*))?", text.strip())
     if match is None:
         raise ValueError("write gpu:TYPE:COUNT, gpu:COUNT, or none for a job without a GPU")
     return Gpus(match["kind"], int(match["count"] or 1))
