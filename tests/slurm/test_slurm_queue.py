@@ -98,6 +98,16 @@ def test_a_state_that_is_not_known_as_an_end_is_alive(slurm: FakeSlurm, study: S
     assert sorted(slurm.calls("scancel")[-1].split()[-2:]) == ["4711_0", "4711_1"]
 
 
+def test_filters_that_a_user_has_set_for_squeue_do_not_hide_jobs(
+    slurm: FakeSlurm, study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = slurm.bin / "squeue"
+    program.write_text(program.read_text().replace("#!/bin/sh\n", '#!/bin/sh\n[ -z "$SQUEUE_PARTITION" ] || exit 0\n'))
+    monkeypatch.setenv("SQUEUE_PARTITION", "other")
+    slurm.queue("4711|0|RUNNING")
+    assert array(read_queue(read_jobs(study))).running == 1
+
+
 def test_a_study_without_jobs_asks_slurm_nothing(slurm: FakeSlurm, database: Database) -> None:
     study = create_or_open(database, "local", make_spec(2))
     assert read_queue(read_jobs(study)).jobs == ()

@@ -155,6 +155,85 @@ def test_a_job_that_cannot_be_noted_is_cancelled_again(
     assert slurm.calls("scancel") == ["--quiet 4711"]
 
 
+def test_a_ctrl_c_before_a_job_is_noted_cancels_it(
+    slurm: FakeSlurm, study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(workers, "record_job", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        submit_study(study, prepared(tmp_path))
+    assert slurm.calls("scancel") == ["--quiet 4711"]
+
+
+def test_a_job_that_can_neither_be_noted_nor_cancelled_is_named_beside_the_reason(
+    slurm: FakeSlurm, study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log: list[str]
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise StorageError("the database is gone")
+
+    monkeypatch.setattr(workers, "record_job", fails)
+    slurm.answers("scancel", error="scancel: error: Unable to contact slurm controller\n", code=1)
+    with pytest.raises(StorageError):
+        submit_study(study, prepared(tmp_path))
+    assert unmentioned(log[-1], "scancel 4711") == []
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "4711;testcluster\n",
+        "-----\n  Welcome to the Supercomputer 6\n-----\n--> Verifying job request...OK\n4711\n",
+    ],
+    ids=["with a cluster", "after a page of the site's own"],
+)
+def test_the_number_of_a_job_is_found_in_what_sbatch_prints(
+    slurm: FakeSlurm, study: Study, tmp_path: Path, said: str
+) -> None:
+    slurm.answers("sbatch", said)
+    assert submit_study(study, prepared(tmp_path)).job == "4711"
+
+
+def test_a_job_whose_number_is_not_told_may_have_been_submitted(
+    slurm: FakeSlurm, study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slurm.answers("sbatch", "thank you\n")
+    with pytest.raises(UsageError) as without_number:
+        submit_study(study, prepared(tmp_path))
+    slurm.answers("sbatch", error="sbatch: error: Batch job submission failed: Socket timed out\n", code=1)
+    with pytest.raises(UsageError) as timed_out:
+        submit_study(study, prepared(tmp_path))
+    monkeypatch.setattr(client, "SECONDS", 0.5)
+    slurm.hold("sbatch")
+    with pytest.raises(client.SlurmSlowError) as silent:
+        client.submit("#!/bin/bash\n", os.environ)
+    slurm.let_go("sbatch")
+    for caught in (without_number, timed_out, silent):
+        assert unmentioned(caught.value, "squeue --me", "scancel") == []
+
+
+def test_variables_of_the_user_do_not_override_the_options_of_the_job(
+    slurm: FakeSlurm, study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`sbatch` prefers SBATCH_PARTITION to #SBATCH --partition."""
+    for name in ("PARTITION", "ACCOUNT", "TIMELIMIT", "NO_REQUEUE", "SIGNAL", "GPUS_PER_NODE", "WAIT", "QOS"):
+        monkeypatch.setenv(f"SBATCH_{name}", "1")
+    submit_study(study, prepared(tmp_path, partition="gpu", gres="gpu:1", time="02:00:00"))
+    # No account was given, so that the user's own counts, as does what hpo has no option for.
+    assert sorted(name for name in slurm.environment() if name.startswith("SBATCH")) == [
+        "SBATCH_ACCOUNT",
+        "SBATCH_QOS",
+    ]
+
+
+def test_output_that_is_not_utf_8_is_read(slurm: FakeSlurm, study: Study, tmp_path: Path) -> None:
+    (tmp_path / "slurm/state/sbatch.err").write_bytes("Konto ungültig\n".encode("latin-1"))
+    (tmp_path / "slurm/state/sbatch.code").write_text("1")
+    with pytest.raises(UsageError, match="Konto"):
+        submit_study(study, prepared(tmp_path))
+
+
 def test_the_cluster_may_be_asked_without_submitting(slurm: FakeSlurm, tmp_path: Path) -> None:
     slurm.answers("sbatch", error="sbatch: Job 12 to start at 2026-11-22T16:09:01 using 4 processors\n")
     assert "2026-11-22T16:09:01" in ask_the_cluster(prepared(tmp_path))

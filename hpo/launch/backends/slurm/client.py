@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import subprocess
@@ -9,6 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from hpo.errors import UsageError
+
+_log = logging.getLogger(__name__)
 
 SECONDS = 30.0
 """Time limit of a command that changes something."""
@@ -18,7 +21,30 @@ LOOK_SECONDS = 5.0
 
 _SECRET_NAMES = ("HPO_STORAGE", "PGPASSWORD", "MYSQL_PWD")
 _KEPT_SLURM_NAMES = ("SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_CLUSTERS")
+_HABITS = ("SQUEUE_", "SCANCEL_", "SCONTROL_", "SINFO_")
+"""Begin the names of variables with a user's options of commands, as filters of `squeue`, which change the answers."""
+
+_OVERRIDING = {
+    "job-name": ("JOB_NAME",),
+    "array": ("ARRAY_INX",),
+    "output": ("OUTPUT", "ERROR"),
+    "open-mode": ("OPEN_MODE",),
+    "signal": ("SIGNAL",),
+    "requeue": ("REQUEUE", "NO_REQUEUE"),
+    "no-requeue": ("REQUEUE", "NO_REQUEUE"),
+    "cpus-per-task": ("CPUS_PER_GPU",),
+    "partition": ("PARTITION",),
+    "account": ("ACCOUNT",),
+    "gres": ("GRES", "GPUS", "GPUS_PER_NODE", "GPUS_PER_TASK"),
+    "mem": ("MEM_PER_NODE", "MEM_PER_CPU", "MEM_PER_GPU"),
+    "time": ("TIMELIMIT",),
+}
+"""The variables SBATCH_NAME that `sbatch` prefers to an option in the script, or refuses beside it (sbatch(1))."""
+
+_MAY_BE_SUBMITTED = "it may have taken the job all the same: look with `squeue --me`, and end it with `scancel`"
+
 _FORM = "%F|%K|%T|%r|%M|%L|%N"
+_NUMBER = re.compile(r"(\d+)(?:;\S*)?")
 _NODE_SEPARATORS = 3
 _WAITING = ("PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT", "RESV_DEL_HOLD")
 _ENDED = (
@@ -30,6 +56,10 @@ _ENDED = (
 
 class SlurmSilentError(UsageError):
     """Slurm's commands are missing, did not answer in time, or have no controller."""
+
+
+class SlurmSlowError(SlurmSilentError):
+    """One of Slurm's commands did not answer in time."""
 
 
 @dataclass(frozen=True)
@@ -62,16 +92,27 @@ class Task:
 
 def submit(script: str, environment: Mapping[str, str]) -> str:
     """Submit a batch script and return the number of its job; raises UsageError if `sbatch` refuses it."""
-    answer = _ask(["sbatch", "--parsable"], SECONDS, script, environment)
-    job = answer.stdout.strip().partition(";")[0]
-    if answer.returncode or not job.isdigit():
-        raise UsageError(f"sbatch refused the job: {_output_of(answer)}")
-    return job
+    try:
+        answer = _ask(["sbatch", "--parsable"], SECONDS, script, _for_script(script, environment))
+    except SlurmSlowError as error:
+        raise SlurmSlowError(f"{error}; {_MAY_BE_SUBMITTED}") from None
+    except KeyboardInterrupt:
+        _log.warning(f"sbatch was interrupted; {_MAY_BE_SUBMITTED}")
+        raise
+    if answer.returncode:
+        # "Socket timed out": the controller is slow, and may have taken the job. In English, see `_are_unknown`.
+        doubt = f"; {_MAY_BE_SUBMITTED}" if "timed out" in answer.stderr else ""
+        raise UsageError(f"sbatch refused the job: {_output_of(answer)}{doubt}")
+    # JOB or JOB;CLUSTER. The `sbatch` of some sites prints a page of its own before it.
+    numbers = [match[1] for line in answer.stdout.splitlines() if (match := _NUMBER.fullmatch(line.strip()))]
+    if not numbers:
+        raise UsageError(f"sbatch does not tell the number of the job ({_output_of(answer)}); {_MAY_BE_SUBMITTED}")
+    return numbers[-1]
 
 
 def test(script: str, environment: Mapping[str, str]) -> str:
     """Return when and where a script would start (`sbatch --test-only`); raises UsageError if it would be refused."""
-    answer = _ask(["sbatch", "--test-only"], SECONDS, script, environment)
+    answer = _ask(["sbatch", "--test-only"], SECONDS, script, _for_script(script, environment))
     if answer.returncode:
         raise UsageError(f"sbatch would refuse the job: {_output_of(answer)}")
     return _output_of(answer)
@@ -150,6 +191,13 @@ def job_environment(environment: Mapping[str, str] = os.environ, secret: str | N
     }
 
 
+def _for_script(script: str, environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment without what would override the script's own options, or let `sbatch` wait for the end."""
+    options = re.findall(r"^#SBATCH --([a-z-]+)", script, re.MULTILINE)
+    dropped = {"SBATCH_WAIT", *(f"SBATCH_{name}" for option in options for name in _OVERRIDING.get(option, ()))}
+    return {name: value for name, value in environment.items() if name not in dropped}
+
+
 def _lines(command: list[str]) -> list[str]:
     answer = _ask(command, SECONDS)
     if answer.returncode:
@@ -166,17 +214,22 @@ def _ask(
     command: list[str], seconds: float, script: str | None = None, environment: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     given: dict[str, object] = {"input": script} if script is not None else {"stdin": subprocess.DEVNULL}
+    if environment is None:
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(_HABITS)}
+    # What a site's own plug-in prints may be in any encoding.
+    given |= {"encoding": "utf-8", "errors": "replace"}
     try:
         return subprocess.run(  # type: ignore[call-overload,no-any-return]
-            command, env=environment, capture_output=True, text=True, timeout=seconds, check=False, **given
+            command, env=environment, capture_output=True, timeout=seconds, check=False, **given
         )
     except FileNotFoundError:
         raise SlurmSilentError(
             f"{command[0]} is not on this machine; run the command on a login node of the cluster"
         ) from None
-    except (OSError, subprocess.TimeoutExpired) as error:
-        problem = "did not answer" if isinstance(error, subprocess.TimeoutExpired) else str(error.strerror)
-        raise SlurmSilentError(f"{command[0]} {problem} within {seconds:.0f} s; try again later") from None
+    except subprocess.TimeoutExpired:
+        raise SlurmSlowError(f"{command[0]} did not answer within {seconds:.0f} s; try again later") from None
+    except OSError as error:
+        raise SlurmSilentError(f"{command[0]} cannot be run: {error.strerror}") from None
 
 
 def _are_unknown(answer: subprocess.CompletedProcess[str]) -> bool:

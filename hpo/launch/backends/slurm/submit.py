@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +19,9 @@ from hpo.launch.backends.slurm.script import render
 
 if TYPE_CHECKING:
     from hpo.search.study import Study
+
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -106,8 +110,9 @@ def submit_study(study: Study, prepared: Prepared) -> SlurmSubmission:
         script = plan.log_dir / f"{job}.sh"
         script.write_text(prepared.script, encoding="utf-8")
         record_job(study, cluster=cluster, job=job, tasks=plan.tasks, log_dir=str(plan.log_dir))
-    except (HpoError, OSError):
-        client.cancel([job])
+    except BaseException:
+        # A Ctrl-C too, while the database is slow: `hpo stop` would not know the job.
+        _withdraw(job)
         raise
     return SlurmSubmission(job, plan.tasks * plan.workers, cluster, plan.tasks, plan.log_dir, script)
 
@@ -116,6 +121,13 @@ def _checkpoints(option: str | None) -> str:
     """Return the folder as `hpo worker` reads it, but absolute, since a job may start in another folder."""
     chosen = option or os.environ.get(CHECKPOINT_VARIABLE) or DEFAULT_CHECKPOINTS
     return chosen if chosen == NO_CHECKPOINTS else str(expanded(chosen).absolute())
+
+
+def _withdraw(job: str) -> None:
+    try:
+        client.cancel([job])
+    except HpoError as error:
+        _log.warning(f"job {job} is not recorded in the study and could not be cancelled: {error}; run: scancel {job}")
 
 
 def _make_folder(folder: Path) -> None:
