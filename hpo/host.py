@@ -4,12 +4,32 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from pathlib import Path
+
+_SOURCE = Path(__file__).parent.parent
 
 
 def affinity_cores() -> int:
     """Return the cores that this process may run on; all of the machine where it has no affinity, as on macOS."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def module_options() -> list[str]:
+    """Return the options before `-m` with which a new Python runs the hpo of this process.
+
+    Not from the current folder, which `-m` looks at first: a file `statistics.py` there would take the place of
+    Python's, and a checkout of hpo that of the installed one.
+    """
+    try:
+        return [] if Path.cwd() == _SOURCE else ["-P"]
+    except OSError:
+        return ["-P"]
+
+
+def python_module(module: str) -> list[str]:
+    """Return the command that runs a module of hpo with this Python, see `module_options`."""
+    return [sys.executable, *module_options(), "-m", module]
 
 
 def installed_memory() -> int | None:

@@ -23,6 +23,7 @@ from hpo.cli.common import (
 )
 from hpo.cli.logs import log_to_stderr
 from hpo.control import Stop, StopReason
+from hpo.host import python_module
 
 
 @click.command()
@@ -122,7 +123,7 @@ def _restart(
     with os.fdopen(writable, "w") as pipe:
         pipe.write(address + "\n")
     os.dup2(readable, 0)
-    os.execv(sys.executable, [sys.executable, "-m", "hpo", "worker", *given, "--", study_name])
+    os.execv(sys.executable, [*python_module("hpo"), "worker", *given, "--", study_name])
 
 
 def stop_at_signals(stop: Stop) -> None:

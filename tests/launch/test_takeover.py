@@ -197,7 +197,7 @@ def test_a_start_in_the_background_neither_reads_nor_changes_the_log_of_another(
 ) -> None:
     folder, program = tmp_path / "database", tmp_path / "python"
     # Its arguments are those of `python -m hpo db serve FOLDER`.
-    program.write_text(f'#!/bin/sh\necho "{READY}" >> "$5/serve.log"\necho refused\nexit 5\n')
+    program.write_text(f'#!/bin/sh\nfor last; do :; done\necho "{READY}" >> "$last/serve.log"\necho refused\nexit 5\n')
     program.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(program))
     with pytest.raises(StorageError, match="refused"):

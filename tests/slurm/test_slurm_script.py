@@ -79,7 +79,7 @@ class Batch:
 
     def calls(self) -> list[str]:
         """How the workers were called."""
-        return (self.folder / "calls").read_text().split("-m|hpo|worker|")[1:]
+        return (self.folder / "calls").read_text().replace("-P|", "").split("-m|hpo|worker|")[1:]
 
 
 @pytest.fixture
@@ -159,17 +159,23 @@ def test_several_workers_share_the_cores_and_each_gpu(batch: Batch) -> None:
     assert sorted(told) == sorted([device, "2", "1", f"4711_2.0-{seat}"] for device, seat in places)
 
 
-MEASURES = 'if [[ $3 == slurm ]]; then printf "\\n"; echo settled >&2; %s; fi'
+MEASURES = 'if [[ " $* " == *" slurm "* ]]; then printf "\\n"; echo settled >&2; %s; fi'
 
 
 def test_a_job_that_is_to_measure_asks_on_its_node_and_starts_so_many_on_each_gpu(batch: Batch) -> None:
     code, said = batch.run(MEASURES % "echo 3; exit 0", gres="gpu:2", workers_per_gpu="auto")
     assert code == 0, said
-    asked = (batch.folder / "calls").read_text().split("-m|hpo|")[1]
+    asked = (batch.folder / "calls").read_text().replace("-P|", "").split("-m|hpo|")[1]
     assert asked == f"slurm|measure|--device|auto|--|{STUDY}|"
     assert len(batch.calls()) == 6
     assert all("--sharing|3|--threads|1|" in call for call in batch.calls())
     assert unmentioned(said, 6, 1) == []
+
+
+def test_a_job_measures_where_the_temporary_folder_of_the_submitting_host_is_missing(batch: Batch) -> None:
+    code, said = batch.run(MEASURES % "echo 3; exit 0", workers_per_gpu="auto", setup=("export TMPDIR=/nowhere",))
+    assert code == 0, said
+    assert len(batch.calls()) == 3
 
 
 @pytest.mark.parametrize("answer", ["exit 1", "echo nonsense; exit 0", "exit 0"])

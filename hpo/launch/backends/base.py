@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager, nullcontext
@@ -12,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, ClassVar, Self, TypeVar
 
+from hpo.host import python_module
 from hpo.launch.backends.local import Count
 from hpo.registry import Registry
 
@@ -87,7 +87,7 @@ class LaunchRequest:
 
         So neither a list of processes nor the environment shows the password.
         """
-        words = [sys.executable, "-m", "hpo", "worker", "--storage", "-", "--device", self.device]
+        words = [*python_module("hpo"), "worker", "--storage", "-", "--device", self.device]
         words += ["--data-dir", str(self.data_dir)]
         words += ["--checkpoint-dir", self.checkpoint_dir] if self.checkpoint_dir is not None else []
         words += [word for reporter in self.reporters for word in ("--reporter", reporter)]

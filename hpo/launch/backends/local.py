@@ -8,7 +8,6 @@ import math
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Final, Literal
 
 from hpo.errors import OutputError, StorageError
 from hpo.files import expanded
+from hpo.host import python_module
 from hpo.launch.devices import devices_of
 from hpo.training.machine.limits import usable_cores
 
@@ -136,7 +136,7 @@ class LocalWorkers:
 
     def _start(self, name: str) -> None:
         plan, slot = self._plan, self._names[name]
-        command = [sys.executable, "-m", "hpo", "worker", "--worker-name", name]
+        command = [*python_module("hpo"), "worker", "--worker-name", name]
         command += ["--device", slot.device, "--threads", str(slot.threads), "--sharing", str(slot.sharing)]
         command += ["--parent", str(os.getpid()), "--storage", "-", "--data-dir", plan.data_dir]
         if plan.last_stop is not None:

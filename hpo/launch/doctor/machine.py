@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import platform
 import subprocess
-import sys
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
 from hpo import DISTRIBUTION, __version__
 from hpo.errors import DeviceError, UsageError
+from hpo.host import python_module
 from hpo.launch.doctor.finding import Finding, fault, ok, warning
 from hpo.training.machine.description import Inspection
 
@@ -26,7 +26,7 @@ def look_at_device(option: str, nvidia: Path = _NVIDIA) -> Iterator[Finding]:
     """Check the device of `--device`: existence, memory, whether it computes in bf16."""
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "hpo.training.machine.inspection", option],
+            [*python_module("hpo.training.machine.inspection"), option],
             capture_output=True,
             text=True,
             timeout=DEVICE_SECONDS - 5,

@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from hpo.errors import OutputError, StorageError
+from hpo.host import python_module
 from hpo.launch.server.cluster import LOCALE, Cluster, as_owner, last_lines, prepare
 from hpo.launch.server.hold import SILENT_SECONDS, FolderLostError, read_server, runs, the_only_one, this_host
 from hpo.launch.server.left_behind import end_left_behind
@@ -83,7 +84,7 @@ def serve_in_background(folder: Path, *, listen: str | None, port: int | None, t
         StorageError: with its output, if it does not start.
     """
     folder = folder.absolute()
-    command = [sys.executable, "-m", "hpo", "db", "serve", str(folder)]
+    command = [*python_module("hpo"), "db", "serve", str(folder)]
     command += ["--listen", listen] if listen else []
     command += ["--port", str(port)] if port else []
     command += ["--take-over"] if take_over else []

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from shlex import quote
 
+from hpo.host import module_options
 from hpo.launch.backends.slurm.plan import MAX_RESTARTS, SlurmPlan
 from hpo.launch.backends.slurm.units import write_time
 
@@ -93,17 +94,18 @@ def _environment(plan: SlurmPlan) -> list[str]:
 def _worker(plan: SlurmPlan) -> list[str]:
     command = plan.command
     devices = _devices(plan)
+    python = " ".join([quote(plan.python), *module_options()])
     several = devices > 1 and command.device == "auto"
     device = f'"cuda:$(( $1 % {devices} ))"' if several else quote(command.device)
     sharing = '"$per_device"' if several else '"$workers"'
     reporters = "".join(f"--reporter {quote(reporter)} " for reporter in command.reporters)
     return [
         "worker() {",
-        f"    exec {quote(plan.python)} -m hpo worker --device {device} --sharing {sharing} \\",
+        f"    exec {python} -m hpo worker --device {device} --sharing {sharing} \\",
         f'        --threads "$threads" --worker-name "$job-$1" {reporters}-- {quote(command.study)}',
         "}",
         "measure() {",
-        f"    exec {quote(plan.python)} -m hpo slurm measure --device {quote(command.device)} \\",
+        f"    exec {python} -m hpo slurm measure --device {quote(command.device)} \\",
         f"        -- {quote(command.study)}",
         "}",
     ]
@@ -130,7 +132,8 @@ trap 'hand_on TERM' TERM
 
 if [[ $per_device == auto ]]; then
     # In the background, since a trap waits for what runs in the foreground; a signal ends the measuring.
-    found=$(mktemp)
+    # The TMPDIR of the submitting host need not exist here.
+    found=$(mktemp 2>/dev/null || TMPDIR= mktemp)
     measure >"$found" & wait $!
     per_device=$(tail -n 1 "$found")
     rm -f "$found"
