@@ -151,6 +151,12 @@ def test_workers_are_told_study_place_threads_and_address_file(batch: Batch) -> 
     assert batch.slurm.calls("scontrol") == []
 
 
+def test_a_job_with_a_gpu_does_not_train_on_a_cpu(batch: Batch) -> None:
+    code, said = batch.run("", gres="gpu:1")
+    assert code == 0, said
+    assert batch.calls()[0].startswith("--device|cuda|--sharing|1|")
+
+
 def test_several_workers_share_the_cores_and_each_gpu(batch: Batch) -> None:
     code, said = batch.run("", gres="gpu:2", workers_per_gpu=2)
     assert code == 0, said

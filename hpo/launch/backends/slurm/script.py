@@ -96,7 +96,9 @@ def _worker(plan: SlurmPlan) -> list[str]:
     devices = _devices(plan)
     python = " ".join([quote(plan.python), *module_options()])
     several = devices > 1 and command.device == "auto"
-    device = f'"cuda:$(( $1 % {devices} ))"' if several else quote(command.device)
+    # Not auto: on a node whose GPU fails a worker would train on the CPU, many times as long.
+    single = "cuda" if plan.gpus and command.device == "auto" else command.device
+    device = f'"cuda:$(( $1 % {devices} ))"' if several else quote(single)
     sharing = '"$per_device"' if several else '"$workers"'
     reporters = "".join(f"--reporter {quote(reporter)} " for reporter in command.reporters)
     return [
