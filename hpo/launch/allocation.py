@@ -12,6 +12,9 @@ from dataclasses import dataclass
 _SECONDS = 10
 """Seconds that `squeue` may take to answer."""
 
+_LATE_SECONDS = 3600
+"""Seconds for which a job may outlive the end that its variables tell, by another clock or a grace time of Slurm."""
+
 _TIME_LEFT = re.compile(r"(?:(?:(\d+)-)?(\d+):)?(\d+):(\d+)")
 
 
@@ -66,7 +69,8 @@ def read_time_left(text: str) -> float | None:
 
 def _end(environment: Mapping[str, str], label: str) -> float | None:
     end = _number(environment.get("SLURM_JOB_END_TIME"))
-    if end:
+    # A shell that outlives its job, as in tmux, keeps the variables.
+    if end and end > time.time() - _LATE_SECONDS:
         return float(end)
     # Ask by label: the last task of an array has the array's job ID, for which squeue would list all tasks.
     command = ["squeue", "--noheader", "--jobs", label, "--format", "%L"]

@@ -53,6 +53,13 @@ def test_the_end_that_slurm_tells_is_taken_without_asking(slurm: FakeSlurm, cloc
     assert slurm.calls("squeue") == []
 
 
+def test_an_end_long_ago_is_that_of_a_job_that_a_shell_has_outlived(slurm: FakeSlurm, clock: Clock) -> None:
+    slurm.answers("squeue", error="slurm_load_jobs error: Invalid job id specified", code=1)
+    allocation = current_allocation({**JOB, "SLURM_JOB_END_TIME": str(int(clock.now) - 7200)})
+    assert allocation is not None
+    assert allocation.seconds_left() is None
+
+
 def test_else_squeue_is_asked_for_the_time_that_is_left(slurm: FakeSlurm, clock: Clock) -> None:
     slurm.answers("squeue", "1:30:00\n")
     allocation = current_allocation(JOB)

@@ -20,6 +20,7 @@ from hpo.search.queries.status import read_status
 from hpo.search.queue.workers import this_process
 from hpo.search.study import Study
 from hpo.search.worker import reporter as module
+from hpo.search.worker.deadline import Deadline
 from hpo.search.worker.loop import run_worker
 from hpo.search.worker.reporter import (
     REPORTERS,
@@ -150,6 +151,16 @@ def test_who_launched_the_workers_is_told_once_of_a_reporter_that_was_dropped(
     tell_ends(study, ["first", "second", "whole"])
     (line,) = log
     assert unmentioned(line, "Broken", "ConnectionError") == []
+
+
+def test_who_launched_the_workers_is_told_why_they_were_interrupted(database: Database, log: list[str]) -> None:
+    study = create_or_open(database, "study", make_spec(3))
+    for name in ("first", "second"):
+        run_worker(study, identity=this_process(name), train=FakeTrainer(2), deadline=Deadline(60.0, 60.0))
+    log.clear()
+    tell_ends(study, ["first", "second"], interrupted=["first", "second"])
+    (line,) = log
+    assert unmentioned(line, 2, "too little time left in its job") == []
 
 
 def test_one_that_hangs_holds_up_nothing(

@@ -6,6 +6,7 @@ import logging
 import math
 import signal
 import time
+from collections import Counter
 from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import replace
@@ -41,7 +42,7 @@ from hpo.launch.estimate import (
 from hpo.launch.probe import Probe
 from hpo.launch.sizing.measure import workers_per_device
 from hpo.launch.sizing.representative import timed
-from hpo.text import duration, shell
+from hpo.text import counted, duration, shell
 
 if TYPE_CHECKING:
     from hpo.data.development import Development
@@ -132,12 +133,13 @@ class LocalBackend(Backend):
             raise
         # Workers that were asked to end, as by `hpo stop`, have not failed, nor those that took too long to.
         is_over = time.monotonic() >= until
+        interrupted = {end.name for end in failures if end.code == INTERRUPTED and not is_over}
         failures = [
             end for end in failures if end.code != INTERRUPTED and not (is_over and end.code == -signal.SIGKILL)
         ]
         if failures:
             raise workers_failed(failures)
-        tell_ends(study, workers.names)
+        tell_ends(study, workers.names, interrupted)
         return Submission(job=None, workers=len(slots))
 
 
@@ -152,11 +154,14 @@ def _stopped(study: Study) -> str:
     return "stopped; every trial keeps its checkpoint, and the same command continues"
 
 
-def tell_ends(study: Study, names: Collection[str]) -> None:
-    """Log, once each, what workers said at their end besides why they ended, as that a reporter was dropped."""
+def tell_ends(study: Study, names: Collection[str], interrupted: Collection[str] = ()) -> None:
+    """Log, once each, why workers were interrupted, and what they said besides, as that a reporter was dropped."""
     from hpo.search.queue.workers import ALSO, read_workers
 
     messages = {row.name: row.message or "" for row in read_workers(study) if row.name in names}
+    reasons = Counter(text.split(ALSO)[0] for name, text in messages.items() if name in interrupted)
+    for reason, count in reasons.items():
+        _log.info(f"{counted(count, 'worker')} ended: {reason}")
     said = {remark: name for name, text in messages.items() for remark in text.split(ALSO)[1:]}
     for remark, name in said.items():
         _log.warning(f"worker {name}: {remark}")
