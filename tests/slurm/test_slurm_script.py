@@ -225,6 +225,13 @@ def test_the_warning_is_handed_on_and_the_job_goes_back_when_all_trials_are_give
     assert unmentioned(said, "USR2") == []
 
 
+def test_a_job_goes_back_whose_modules_have_taken_slurm_from_its_path(batch: Batch) -> None:
+    job = batch.start(GIVES_BACK, setup=("PATH=/usr/bin:/bin",))
+    batch.workers(1)
+    job.send_signal(signal.SIGUSR2)
+    until(lambda: batch.slurm.calls("scontrol") == ["requeue 4711_2"])
+
+
 def test_a_job_that_slurm_ends_does_not_put_itself_back(batch: Batch) -> None:
     job = batch.start(GIVES_BACK, workers_per_gpu=2)
     batch.workers(2)

@@ -71,7 +71,8 @@ def _directives(plan: SlurmPlan) -> list[tuple[str, str | None]]:
 
 def _environment(plan: SlurmPlan) -> list[str]:
     command = plan.command
-    lines = []
+    # On some clusters Slurm's commands are of a module, which `module purge` takes away.
+    lines = ["scontrol=$(command -v scontrol || echo scontrol)"]
     if plan.modules:
         lines += [
             "type module >/dev/null 2>&1 || source /etc/profile",
@@ -178,7 +179,7 @@ elif [[ $signal == none ]] && (( SECONDS < short_seconds )); then
     say "its workers gave up at once; not put back into the queue"
 elif (( ${SLURM_RESTART_COUNT:-0} >= most_restarts )); then
     say "was put back into the queue $most_restarts times; not again"
-elif scontrol requeue "$task"; then
+elif "$scontrol" requeue "$task"; then
     say "put back into the queue"
     trap 'exit 130' TERM
     sleep 60 & wait
