@@ -76,7 +76,13 @@ def _end(environment: Mapping[str, str], label: str) -> float | None:
     command = ["squeue", "--noheader", "--jobs", label, "--format", "%L"]
     try:
         answer = subprocess.run(
-            command, capture_output=True, text=True, timeout=_SECONDS, check=False, stdin=subprocess.DEVNULL
+            command,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_SECONDS,
+            check=False,
+            stdin=subprocess.DEVNULL,
         )
     except (OSError, subprocess.TimeoutExpired):
         return None

@@ -29,6 +29,7 @@ def look_at_device(option: str, nvidia: Path = _NVIDIA) -> Iterator[Finding]:
             [*python_module("hpo.training.machine.inspection"), option],
             capture_output=True,
             text=True,
+            errors="replace",
             timeout=DEVICE_SECONDS - 5,
             check=False,
         )

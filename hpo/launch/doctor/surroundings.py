@@ -25,7 +25,12 @@ def look_at_slurm() -> Iterator[Finding]:
         yield warning("slurm", f"{', '.join(missing)}: not found", "load Slurm's module, or correct PATH")
     try:
         done = subprocess.run(
-            ["scontrol", "show", "config"], capture_output=True, text=True, timeout=SLURM_SECONDS, check=False
+            ["scontrol", "show", "config"],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=SLURM_SECONDS,
+            check=False,
         )
         failed = done.stderr.strip().splitlines()[-1:] if done.returncode else []
     except (OSError, subprocess.TimeoutExpired) as error:

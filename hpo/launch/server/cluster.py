@@ -268,6 +268,7 @@ def _run(cluster: Cluster, program: str, *arguments: str, input: str | None = No
         input=input,
         capture_output=True,
         text=True,
+        errors="replace",
         check=False,
         **as_owner(cluster.owner),
     )
