@@ -79,6 +79,24 @@ def test_a_second_launch_submits_the_jobs_that_are_missing(
         assert unmentioned(log[0], *([1, 1, 1] if submitted else [1, 2, "--workers"])) == []
 
 
+def test_a_launch_after_a_stop_replaces_the_jobs_that_are_ending(
+    slurm: FakeSlurm, study: Study, tmp_path: Path, log: list[str]
+) -> None:
+    wanted = LaunchRequest("digits", SERVER, tmp_path / "data", tmp_path / "logs", workers=3)
+    SlurmBackend().submit(study, wanted)
+    slurm.queue("4711|0|RUNNING", "4711|1|COMPLETING", "4711|2|RUNNING")
+    for name, job in (("a", "4711_0"), ("b", "4711_1"), ("before", "4711_2")):
+        workers.register_worker(study, workers.this_process(name, job=job))
+    workers.request_stop(study, at_once=False)
+    workers.end_worker(study, "b", finished=1, message="")
+    # Put back into the queue, and started since.
+    workers.register_worker(study, workers.this_process("after", job="4711_2"))
+    log.clear()
+    slurm.answers("sbatch", "4712\n")
+    assert SlurmBackend().submit(study, wanted).workers == 2
+    assert unmentioned(log[0], 3, 2, "hpo stop") == []
+
+
 def test_jobs_of_a_slurm_that_does_not_answer_are_not_counted_and_that_is_said(
     slurm: FakeSlurm, study: Study, tmp_path: Path, log: list[str]
 ) -> None:

@@ -11,7 +11,7 @@ from hpo.errors import UsageError
 from hpo.launch.backends.base import Backend, Cancelled, Jobs, LaunchRequest, Submission
 from hpo.launch.backends.local import AUTO
 from hpo.launch.backends.slurm.plan import SlurmOptions
-from hpo.launch.backends.slurm.queue import read_queue
+from hpo.launch.backends.slurm.queue import count_ending, read_queue
 from hpo.launch.backends.slurm.stop import cancel_jobs
 from hpo.launch.backends.slurm.submit import Prepared, prepare, submit_study
 from hpo.text import shell
@@ -58,12 +58,15 @@ class SlurmBackend(Backend):
         job = self._job or prepare_request(request)
         queue = self.status(study)
         waiting, running = (sum(getattr(state, what) or 0 for state in queue.jobs) for what in ("waiting", "running"))
-        missing = job.plan.tasks - waiting - running
+        # The same command after `hpo stop` is to go on when those have ended.
+        ending = count_ending(study) if running else 0
+        missing = job.plan.tasks - waiting - running + ending
         if queue.trouble is not None:
             _log.warning(f"jobs of this study that wait or run are not known and not counted: {queue.trouble}")
         elif waiting or running:
             more = f"submitting {missing} more" if missing > 0 else "none is submitted; more jobs: a larger --workers"
-            _log.info(f"{waiting} jobs of this study wait and {running} run already; {more}")
+            last = f", {ending} of them to the end of their trials only, after `hpo stop`" if ending else ""
+            _log.info(f"{waiting} jobs of this study wait and {running} run already{last}; {more}")
         if missing <= 0:
             return Submission(job=None, workers=0)
         done = submit_study(study, job.with_tasks(missing))
