@@ -32,7 +32,7 @@ def stop(study_name: str | None, now: bool, cancel: bool, storage: str | None, a
     if done.trouble:
         say(f"hpo: jobs were left in the queue, and may start workers: {'; '.join(done.trouble)}")
     if done.elsewhere:
-        say(f"hpo: jobs of other clusters, to be ended there: {', '.join(done.elsewhere)}")
+        say(f"hpo: jobs of other clusters or users, to be ended there, by them: {', '.join(done.elsewhere)}")
     return 2 if done.trouble else 0
 
 

@@ -19,7 +19,7 @@ class Stopped:
     Attributes:
         asked: number of workers with a recent heartbeat.
         waiting, running: numbers of cancelled jobs.
-        elsewhere: jobs of other clusters, CLUSTER:JOB.
+        elsewhere: jobs of other clusters, CLUSTER:JOB, or other users, CLUSTER:JOB of USER.
         trouble: what a backend could not do, one sentence each.
     """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
 
@@ -49,10 +50,10 @@ class FakeSlurm:
         """Let a command answer that was held."""
         (self._state / f"{command}.held").unlink()
 
-    def queue(self, *tasks: str) -> None:
+    def queue(self, *tasks: str, owner: int = os.getuid()) -> None:
         """What is in the queue: lines of JOB|TASK|STATE, with |REASON where one is wanted."""
         lines = [line if line.count("|") == 3 else f"{line}|None" for line in tasks]
-        self.answers("squeue", "".join(f"{line}|0:05|9:55|node1\n" for line in lines))
+        self.answers("squeue", "".join(f"{line}|0:05|9:55|node1|{owner}|user{owner}\n" for line in lines))
 
     def calls(self, command: str) -> list[str]:
         """Arguments of each call of a command."""

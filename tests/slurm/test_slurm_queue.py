@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 
 import pytest
 import sqlalchemy as sa
@@ -203,6 +204,20 @@ def test_cancel_ends_the_jobs_that_run_too(slurm: FakeSlurm, study: Study) -> No
     done = stop_study(study, at_once=True, cancel_running=True)
     assert (done.waiting, done.running) == (1, 1)
     assert slurm.calls("scancel")[-1] == "--quiet 4711_0"
+
+
+def test_jobs_of_another_user_are_named_and_those_of_this_one_cancelled(
+    slurm: FakeSlurm, study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "getuid", lambda: 1000)
+    slurm.queue("4711|0|PENDING", "4711|1|RUNNING", owner=1000)
+    ours = (slurm.bin.parent / "state/squeue.out").read_text()
+    slurm.queue("4711|2|PENDING", "4711|3|RUNNING", owner=1001)
+    slurm.answers("squeue", ours + (slurm.bin.parent / "state/squeue.out").read_text())
+    done = stop_study(study, at_once=False, cancel_running=True)
+    assert (done.waiting, done.running, done.trouble) == (1, 1, [])
+    assert set(slurm.calls("scancel")) == {"--quiet --state=PENDING 4711_0", "--quiet 4711_1"}
+    assert set(done.elsewhere) == {"faraway:12", "testcluster:4711_2 of user1001", "testcluster:4711_3 of user1001"}
 
 
 def test_workers_are_asked_to_end_even_if_slurm_does_not_answer_and_that_is_reported(

@@ -137,7 +137,8 @@ class Jobs:
 class Cancelled:
     """Labels of the jobs that were cancelled while they waited or ran.
 
-    elsewhere: jobs that have to be cancelled on another cluster. trouble: what could not be done, one sentence each.
+    elsewhere: jobs that have to be cancelled on another cluster, or by another user. trouble: what could not be done,
+    one sentence each.
     """
 
     waiting: frozenset[str] = frozenset()

@@ -43,7 +43,7 @@ _OVERRIDING = {
 
 _MAY_BE_SUBMITTED = "it may have taken the job all the same: look with `squeue --me`, and end it with `scancel`"
 
-_FORM = "%F|%K|%T|%r|%M|%L|%N"
+_FORM = "%F|%K|%T|%r|%M|%L|%N|%U|%u"
 _NUMBER = re.compile(r"(\d+)(?:;\S*)?")
 _NODE_SEPARATORS = 3
 _WAITING = ("PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT", "RESV_DEL_HOLD")
@@ -64,7 +64,13 @@ class SlurmSlowError(SlurmSilentError):
 
 @dataclass(frozen=True)
 class Task:
-    """One job of an array as `squeue` shows it. task: None if it is no array; used, left: as `squeue` writes times."""
+    """One job of an array as `squeue` shows it.
+
+    Attributes:
+        task: None if it is no array.
+        used, left: as `squeue` writes times.
+        owner: who may cancel it; user: the name of that.
+    """
 
     job: str
     task: int | None
@@ -73,11 +79,18 @@ class Task:
     used: str
     left: str
     node: str
+    owner: str
+    user: str
 
     @property
     def label(self) -> str:
         """`JOB_TASK`, or `JOB`."""
         return self.job if self.task is None else f"{self.job}_{self.task}"
+
+    @property
+    def cancellable(self) -> bool:
+        """Whether this user may cancel it."""
+        return os.getuid() in (0, int(self.owner) if self.owner.isdigit() else os.getuid())
 
     @property
     def waiting(self) -> bool:
@@ -206,8 +219,8 @@ def _lines(command: list[str]) -> list[str]:
 
 
 def _task(line: str) -> Task:
-    job, task, state, reason, used, left, node = (part.strip() for part in line.split("|"))
-    return Task(job, int(task) if task.isdigit() else None, state, reason, used, left, node)
+    job, task, *others = (part.strip() for part in line.split("|"))
+    return Task(job, int(task) if task.isdigit() else None, *others)
 
 
 def _ask(

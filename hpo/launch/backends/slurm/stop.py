@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING
 
 from hpo.errors import HpoError
@@ -31,7 +31,10 @@ def cancel_jobs(study: Study, spared: Collection[str] | None) -> Cancelled:
     return Cancelled(
         frozenset(cancelled.waiting),
         frozenset(cancelled.running),
-        tuple(f"{row.cluster}:{row.job}" for row in jobs if row.cluster != cluster),
+        (
+            *(f"{row.cluster}:{row.job}" for row in jobs if row.cluster != cluster),
+            *(f"{cluster}:{label} of {user}" for label, user in cancelled.of_others.items()),
+        ),
         tuple(cancelled.trouble),
     )
 
@@ -44,18 +47,25 @@ class _Cancelled:
         self.trouble: list[str] = []
         self.waiting: set[str] = set()
         self.running: set[str] = set()
+        self.of_others: dict[str, str] = {}
 
     def waiting_jobs(self) -> None:
         """Cancel those that have not started."""
-        labels = {task.label for task in self._tasks() if task.waiting}
+        labels = self._mine(task for task in self._tasks() if task.waiting)
         if self._try(labels, waiting_only=True):
             self.waiting |= labels
 
     def running_jobs(self, spared: Collection[str]) -> None:
         """Cancel those that run, except some."""
-        labels = {task.label for task in self._tasks() if task.running} - set(spared)
+        labels = self._mine(task for task in self._tasks() if task.running and task.label not in spared)
         if self._try(labels, waiting_only=False):
             self.running |= labels
+
+    def _mine(self, tasks: Iterable[client.Task]) -> set[str]:
+        """Return the labels of those that this user may cancel: Slurm would refuse the others, not the whole call."""
+        found = list(tasks)
+        self.of_others |= {task.label: task.user for task in found if not task.cancellable}
+        return {task.label for task in found if task.cancellable}
 
     def _tasks(self) -> list[client.Task]:
         if not self._arrays or self.trouble:
