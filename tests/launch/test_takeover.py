@@ -184,6 +184,27 @@ def test_of_many_that_take_a_folder_at_once_one_serves_it(
     assert sorted(path.name for path in folder.iterdir()) == ["data"]
 
 
+def test_a_heartbeat_that_nfs_calls_failed_and_has_written_is_not_that_of_another_server(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As for a rename whose answer was lost, and which the client sends again."""
+    write_server = hold_module._write_server
+
+    def fails(folder: Path, server: Server) -> None:
+        write_server(folder, server)
+        raise FileNotFoundError
+
+    hold = Hold(folder)
+    hold.claim(ELSEWHERE)
+    monkeypatch.setattr(hold_module, "_write_server", fails)
+    hold.renew()
+    monkeypatch.setattr(hold_module, "_write_server", write_server)
+    hold.renew()
+    hold.check()
+    hold.give_up()
+    assert read_server(folder) is None
+
+
 def test_a_claim_that_was_cut_off_is_reported_with_the_file_to_remove(folder: Path) -> None:
     (folder / "server.claim").touch()
     with pytest.raises(StorageError) as caught:

@@ -110,7 +110,7 @@ class Hold:
         # A full disk or a temporary file-system outage must not end the heartbeats for good.
         with suppress(OSError, StorageError):
             found = read_server(self._folder)
-            if found is not None and found != self._mine:
+            if found is not None and not self._is_mine(found):
                 self._taker = found
                 return
             ours = replace(self._mine, beat=self._mine.beat + 1)
@@ -131,8 +131,13 @@ class Hold:
         """Remove this process from the folder, if it is the one written there."""
         # If that fails, the folder is left as after a crash.
         with suppress(OSError, StorageError):
-            if read_server(self._folder) == self._mine:
+            found = read_server(self._folder)
+            if found is not None and self._is_mine(found):
                 (self._folder / "server.json").unlink()
+
+    def _is_mine(self, found: Server) -> bool:
+        """Return whether a file is of this process; NFS may report an error of a heartbeat that it has written."""
+        return replace(found, beat=self._mine.beat) == self._mine
 
 
 @contextmanager
