@@ -89,7 +89,10 @@ def expanded(path: str | Path) -> Path:
 
 def why_unwritable(folder: Path) -> str:
     """Return why nothing can be written into a folder that may have to be made first; "" if it seems that it can."""
-    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    try:
+        existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    except OSError as error:
+        return f"{folder}: {error.strerror}"
     if not existing.is_dir():
         return f"{existing} is not a folder"
     if not os.access(existing, os.W_OK | os.X_OK):

@@ -14,6 +14,7 @@ import pytest
 from hpo.errors import OutputError, StorageError
 from hpo.launch.backends import local
 from hpo.launch.backends.local import LocalPlan, LocalWorkers, WorkerSlot, watch, worker_slots
+from hpo.testing.trainer import make_spec
 from hpo.training.machine.limits import usable_cores
 from tests.mention import unmentioned
 from tests.wait import until
@@ -192,3 +193,15 @@ def test_a_worker_is_told_its_reporters(stand_in: Path) -> None:
     assert watch(LocalWorkers(plan), lambda: None, seconds=0.05) == []
     (log,) = logs.iterdir()
     assert log.read_text().strip().endswith("--reporter a=/x y --reporter b -- s")
+
+
+def test_a_folder_that_can_hold_no_checkpoints_is_told_before_anything_is_trained(
+    tmp_path: Path, log: list[str]
+) -> None:
+    (tmp_path / "file").touch()
+    for folder in (tmp_path / "new", tmp_path, "none"):
+        local.warn_of_checkpoints(make_spec(1), str(folder))
+    assert log == []
+    local.warn_of_checkpoints(make_spec(1), str(tmp_path / "file" / "kept"))
+    (line,) = log
+    assert unmentioned(line, "--checkpoint-dir", tmp_path / "file") == []

@@ -12,13 +12,16 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from hpo.errors import OutputError, StorageError
-from hpo.files import expanded
+from hpo.files import expanded, why_unwritable
 from hpo.host import python_module
 from hpo.launch.devices import devices_of
 from hpo.training.machine.limits import usable_cores
+
+if TYPE_CHECKING:
+    from hpo.study.spec import StudySpec
 
 _log = logging.getLogger(__name__)
 
@@ -56,6 +59,16 @@ def checkpoint_folder(option: str | None, study_folder: str) -> Path | None:
     """
     named = option or os.environ.get(CHECKPOINT_VARIABLE) or DEFAULT_CHECKPOINTS
     return None if named == NO_CHECKPOINTS else expanded(named).absolute() / study_folder
+
+
+def warn_of_checkpoints(spec: StudySpec, option: str | None) -> None:
+    """Log a warning if no checkpoint can be written here: a worker would say it in its own log only."""
+    if spec.plan is not None and spec.plan.final is not None:
+        # Those of final networks are in the folder of the result.
+        return
+    folder = checkpoint_folder(option, "")
+    if folder is not None and (problem := why_unwritable(folder)):
+        _log.warning(f"a trial that is interrupted starts anew, without a checkpoint: {problem}; give --checkpoint-dir")
 
 
 @dataclass(frozen=True)

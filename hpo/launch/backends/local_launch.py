@@ -23,6 +23,7 @@ from hpo.launch.backends.local import (
     LocalWorkers,
     WorkerEnd,
     WorkerSlot,
+    warn_of_checkpoints,
     watch,
     worker_slots,
 )
@@ -79,6 +80,7 @@ class LocalBackend(Backend):
         request.address()
         _log.info("looking at data and device")
         self._development = load_data(spec, request)
+        warn_of_checkpoints(spec, request.checkpoint_dir)
         self._probe = Probe()
         begin = time.monotonic()
         self._probe.gpus(request.device)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from hpo.errors import UsageError
 from hpo.launch.backends.base import Backend, Cancelled, Jobs, LaunchRequest, Submission
-from hpo.launch.backends.local import AUTO
+from hpo.launch.backends.local import AUTO, warn_of_checkpoints
 from hpo.launch.backends.slurm.plan import SlurmOptions
 from hpo.launch.backends.slurm.queue import count_ending, read_queue
 from hpo.launch.backends.slurm.stop import cancel_jobs
@@ -50,6 +50,7 @@ class SlurmBackend(Backend):
         """Raise UsageError with everything that the cluster would not grant, then what is wrong with the data."""
         self._job = prepare_request(request)
         super().check(spec, replace(request, data_dir=self._job.plan.command.data_dir))
+        warn_of_checkpoints(spec, request.checkpoint_dir)
 
     def submit(self, study: Study, request: LaunchRequest) -> Submission:
         """Submit the jobs that are still missing, as an array, and record it in the study."""
