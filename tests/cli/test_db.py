@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import sqlite3
 import subprocess
@@ -14,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from hpo.cli.db.serve import _print_address
+from hpo.launch.server.cluster import Cluster
 from hpo.search.creation import create_or_open
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import open_database
@@ -146,6 +149,11 @@ def test_a_database_that_is_served_is_used_by_its_address_file_and_stopped(reach
     assert f"--storage @{reachable}/mine/address" in told
     for text in (told, by_environment.stdout, by_environment.stderr):
         assert password not in text
+
+
+def test_the_address_that_a_server_prints_can_be_pasted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _print_address(Cluster(tmp_path / "my base", tmp_path, "secret", 5432, "127.0.0.1", None))
+    assert shlex.split(capsys.readouterr().out)[-1] == f"@{tmp_path}/my base/address"
 
 
 def test_a_server_in_the_background_outlives_its_command_and_comes_back_the_same(reachable: Path) -> None:

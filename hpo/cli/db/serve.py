@@ -59,4 +59,4 @@ def serve(
 def _print_address(cluster: Cluster) -> None:
     reach = "this host only" if cluster.is_local else "other hosts too, with the password"
     show(f"PostgreSQL serves {cluster.host}:{cluster.port} to {reach}; data in {cluster.data}")
-    show(f"address for workers: {READY}{cluster.address_file}")
+    show(f"address for workers: {READY}{quote(str(cluster.address_file))}")
