@@ -223,6 +223,20 @@ def test_a_port_that_is_taken_is_reported(made: Path) -> None:
     assert unmentioned(caught.value, f"--port {port}") == []
 
 
+def test_a_server_whose_last_port_is_taken_has_another_one_under_the_same_password(made: Path) -> None:
+    """As on another node of a cluster."""
+    before = (made / "address").read_text()
+    last = int(before.rpartition(":")[2].partition("/")[0])
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        taken.bind(("127.0.0.1", last))
+        taken.listen()
+        with _served(made) as cluster:
+            assert cluster.port != last
+            assert _asked(cluster, "SELECT 1") == "1"
+            assert (made / "address").read_text() == before.replace(str(last), str(cluster.port))
+
+
 def test_an_address_that_is_not_of_this_host_is_reported(made: Path) -> None:
     with pytest.raises(UsageError) as caught:
         serve(made, listen="192.0.2.1")

@@ -25,7 +25,7 @@ DEFAULT_FOLDER = Path("hpo-database")
     "else 127.0.0.1]",
 )
 @click.option(
-    "--port", metavar="N", type=click.IntRange(1024, 65535), help="[default: the last one, else any free port]"
+    "--port", metavar="N", type=click.IntRange(1024, 65535), help="[default: the last one if it is free, else any]"
 )
 @click.option(
     "--take-over",

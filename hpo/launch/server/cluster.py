@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.util
+import logging
 import os
 import pwd
 import secrets
@@ -18,6 +20,8 @@ from urllib.parse import unquote, urlsplit
 from hpo.errors import OutputError, StorageError, UsageError
 from hpo.search.database.address import write_address_file
 from hpo.text import installing
+
+_log = logging.getLogger(__name__)
 
 USER = DATABASE = "hpo"
 
@@ -110,6 +114,8 @@ class Cluster:
 def prepare(folder: Path, *, listen: str | None, port: int | None) -> Cluster:
     """Return the cluster in a folder, created if needed; an existing one keeps password, port and listening address.
 
+    It has another port where another process of this host has taken its own: the next node of a job may be any.
+
     Raises:
         StorageError: if the extra is missing or the cluster cannot be created.
         OutputError: if the folder is not writable.
@@ -118,13 +124,14 @@ def prepare(folder: Path, *, listen: str | None, port: int | None) -> Cluster:
     programs, owner = _programs(), _owner()
     _make_folder(folder, owner)
     password, old_port = _stored(folder / "address")
+    address = listen or _stored_listen(folder) or "127.0.0.1"
+    if port is None and old_port is not None:
+        refused = _refused(address, old_port)
+        if refused is not None and refused.errno == errno.EADDRINUSE:
+            _log.info(f"port {old_port}, the last one, is in use on this host; another one is taken")
+            old_port = None
     cluster = Cluster(
-        folder,
-        programs,
-        password or secrets.token_urlsafe(24),
-        port or old_port or _free_port(),
-        listen or _stored_listen(folder) or "127.0.0.1",
-        owner,
+        folder, programs, password or secrets.token_urlsafe(24), port or old_port or _free_port(), address, owner
     )
     _check_free(cluster)
     if not cluster.data.exists():
@@ -206,17 +213,24 @@ def _free_port() -> int:
 
 
 def _check_free(cluster: Cluster) -> None:
-    address = "0.0.0.0" if cluster.listen == "*" else cluster.listen
+    if (refused := _refused(cluster.listen, cluster.port)) is not None:
+        raise UsageError(
+            f"--listen {cluster.listen} --port {cluster.port} cannot be listened on: {refused.strerror}; "
+            "give another --port, or an address of this host"
+        )
+
+
+def _refused(listen: str, port: int) -> OSError | None:
+    """Return why a server could not listen there; None if it could."""
+    address = "0.0.0.0" if listen == "*" else listen
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((address, cluster.port))
+            probe.bind((address, port))
         except OSError as error:
-            raise UsageError(
-                f"--listen {cluster.listen} --port {cluster.port} cannot be listened on: {error.strerror}; "
-                "give another --port, or an address of this host"
-            ) from None
+            return error
+    return None
 
 
 def _initialise(cluster: Cluster) -> None:
