@@ -19,7 +19,8 @@ from hpo.search.queue.workers import this_process
 from hpo.search.strategy.racing import Results
 from hpo.search.worker.loop import run_worker
 from hpo.statistics.delong import delong_interval
-from hpo.statistics.selection import Selection, noise_share, selection_quantile
+from hpo.statistics.intervals import Comparison
+from hpo.statistics.selection import Selection, noise_share, repeated_difference, selection_quantile
 from hpo.study.spec import Scoring
 from hpo.testing.scores import SAMPLES, make_scores
 from hpo.testing.trainer import FakeTrainer
@@ -73,7 +74,7 @@ def test_a_difference_and_its_interval_are_those_of_the_corrected_t_test() -> No
     reach = selection_quantile(Selection(tried=2, confirmed=2, baselines=1, repeats=4), share, 19) * error
     assert found.low == pytest.approx(differences.mean() - reach, abs=1e-6)
     assert reach > 2.093024 * error  # t of 19 degrees, 97.5 %, of two that were chosen beforehand
-    assert found.detectable == pytest.approx(reach + 0.8416212 * error, abs=1e-6)
+    assert found.detectable == pytest.approx(_detectable(found, error, 19), abs=1e-6)
 
 
 def test_with_one_division_a_repeat_the_shared_rows_follow_from_the_share() -> None:
@@ -81,15 +82,17 @@ def test_with_one_division_a_repeat_the_shared_rows_follow_from_the_share() -> N
     found = _difference(_judged(results, rows="holdout", share=0.2), "trial 0", "reference 0")
     differences = np.array([results[1, r][0] - results[0, r][0] for r in range(4)])  # type: ignore[index]
     error = math.sqrt((1 / 4 + 0.2 / 0.8) * differences.var(ddof=1))
-    assert _error_of(found) == pytest.approx(error, rel=1e-5)
+    assert found.detectable == pytest.approx(_detectable(found, error, 3), rel=1e-5)
     official = _difference(_judged(results, rows="official"), "trial 0", "reference 0")
-    assert _error_of(official) == pytest.approx(math.sqrt(1 / 4) * differences.std(ddof=1), rel=1e-5)
+    error = math.sqrt(1 / 4) * differences.std(ddof=1)
+    assert official.detectable == pytest.approx(_detectable(official, error, 3), rel=1e-5)
 
 
-def _error_of(found: Difference) -> float:
-    assert found.detectable is not None
+def _detectable(found: Difference, error: float, degrees: float) -> float:
+    """What would have been found, had the difference this standard error; it grows with the error."""
+    assert found.low is not None
     assert found.high is not None
-    return (found.detectable - (found.high - found.difference)) / 0.8416212
+    return Comparison(found.difference, error, found.low, found.high, math.nan, 0.95, degrees).detectable
 
 
 def test_the_more_configurations_were_searched_the_longer_the_intervals_and_the_optimism() -> None:
@@ -134,9 +137,9 @@ def test_out_of_fold_scores_take_the_place_of_the_corrected_t_test() -> None:
     )
     assert found.difference == pytest.approx(without.difference)
     repeats = np.array([np.mean(results[1, r]) - np.mean(results[0, r]) for r in range(5)])  # type: ignore[arg-type]
-    assert _error_of(found) == pytest.approx(
-        math.hypot(repeats.std(ddof=1) / 5**0.5, np.linalg.norm(suits[1] - suits[0]) * math.sqrt(5 / 4))
-    )
+    error = math.hypot(repeats.std(ddof=1) / 5**0.5, np.linalg.norm(suits[1] - suits[0]) * math.sqrt(5 / 4))
+    degrees = repeated_difference(repeats, np.tile(suits[1] - suits[0], (5, 1)), 5)[0].degrees
+    assert found.detectable == pytest.approx(_detectable(found, error, degrees))
     assert "out-of-fold" in with_scores.notes[0]
     del influences[2, 3]
     assert "out-of-fold" not in judge("c", spec, plan, results, done=True, influences=influences).notes[0]

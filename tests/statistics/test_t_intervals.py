@@ -94,6 +94,18 @@ def test_a_difference_without_spread_is_not_taken_for_certain() -> None:
     assert t_comparison(0.0, 0.0, 0.95, degenerate_half_width=1.0).p == 1.0
 
 
+@pytest.mark.parametrize("degrees", [1, 1.4, 2, 4, 24.7, 1e6, math.inf])
+@pytest.mark.parametrize("confidence", [0.95, 0.95**0.5])
+def test_what_would_have_been_found_four_times_in_five_is_found_so_often(degrees: float, confidence: float) -> None:
+    comparison = t_comparison(0.03, 0.1, confidence, degrees)
+    quantile = t_quantile(confidence, degrees)
+    true = comparison.detectable / 0.1
+    is_normal = math.isinf(degrees)
+    power = stats.norm.sf(quantile, true) if is_normal else stats.nct.sf(quantile, degrees, true)
+    assert power == pytest.approx(0.8, abs=1e-6)
+    assert math.isinf(t_comparison(0.5, 0.0, confidence, degrees).detectable)
+
+
 def test_an_interval_without_an_error_is_unknown_and_one_with_is_clipped() -> None:
     assert clipped_interval(1.0, 0.0) == (None, None)
     assert clipped_interval(0.99, 0.02) == pytest.approx((0.99 - 1.959964 * 0.02, 1.0))
