@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hpo.search.strategy.racing import Elimination, Results, difference_over, mean_over, race
-from hpo.statistics.intervals import Comparison, Estimate
+from hpo.statistics.intervals import ZERO_TOLERANCE, Comparison, Estimate
 from hpo.statistics.moderated_variance import VariancePrior, fit_variance_prior
 from hpo.statistics.selection import (
     Optimism,
@@ -81,7 +82,9 @@ class CandidateResults:
         if self.selection is None or not self.order or not (opponents := self.opponents(self.order[0])):
             return None
         found = self._compared(self.order[0], opponents[0])
-        return None if found is None else winner_optimism(self.selection, found[0].error, found[1])
+        if found is None or found[0].error <= ZERO_TOLERANCE:
+            return None
+        return winner_optimism(self._made(self.selection), found[0].error, found[1])
 
     @cached_property
     def _tables(self) -> list[NDArray[np.float64]]:
@@ -132,7 +135,11 @@ class CandidateResults:
         chosen_before = all(self._plan.candidates[one].is_reference for one in (number, other))
         if self.selection is None or chosen_before:
             return found
-        return selected_comparison(found, self.selection, share)
+        return selected_comparison(found, self._made(self.selection), share)
+
+    def _made(self, selection: Selection) -> Selection:
+        """Return the selection as made by the complete repeats: the fewer there are, the less they average out."""
+        return replace(selection, repeats=max(self.whole, 1))
 
     def common(self, number: int, other: int) -> list[int]:
         """Return the complete repeats that both candidates finished."""

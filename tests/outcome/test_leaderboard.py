@@ -112,6 +112,24 @@ def test_the_more_configurations_were_searched_the_longer_the_intervals_and_the_
     assert unmentioned(" ".join(many.notes), 200, f"{many.remaining.most:.3f}") == []
 
 
+def test_repeats_that_are_only_planned_do_not_shorten_an_interval() -> None:
+    results = simulated([0.80, 0.83, 0.82], repeats=3)
+    now, later = (
+        _difference(judge("c", make_confirmation(plan, repeats), plan, results, done=False, tried=200), "trial 0", to)
+        for plan, to in [(make_plan(references=1, others=2, racing_level=0.0), "reference 0")]
+        for repeats in (3, 40)
+    )
+    assert now == later
+
+
+def test_without_spread_the_optimism_that_is_left_is_not_known() -> None:
+    perfect = {(number, repeat): (1.0,) * 5 for number in range(3) for repeat in range(4)}
+    found = _judged(perfect)
+    assert found.remaining is None
+    assert _judged(simulated([0.80, 0.83, 0.82], repeats=4)).remaining is not None
+    assert len(found.notes) == len(_judged({}).notes)
+
+
 def test_two_baselines_are_compared_as_chosen_beforehand() -> None:
     results = simulated([0.80, 0.84, 0.83, 0.82], repeats=4)
     plan = make_plan(references=2, others=2, racing_level=0.0)
