@@ -96,7 +96,7 @@ class PartResult:
     Attributes:
         samples: of that part.
         aucs: of each entry, the winner first, by name; the mean over its networks with the interval that verdicts use.
-        against: the winner minus each baseline, by name.
+        against: the winner minus each baseline, by name; intervals hold for all baselines together.
     """
 
     samples: int
@@ -221,12 +221,15 @@ def _on_part(
     if labels.ndim > 1:
         scores, labels = {name: values[..., is_enough] for name, values in scores.items()}, labels[:, is_enough]
     measured = {name: network_aucs(values[:, part], labels[part]) for name, values in scores.items()}
-    winner = next(iter(measured.values()))
+    winner, confidence = next(iter(measured.values())), simultaneous_confidence(len(baselines))
     return PartResult(
         len(chosen),
         {name: less_sure(_mean_over_seeds(one), mean_of_fixed_networks(one)) for name, one in measured.items()},
         {
-            name: less_sure(_over_seeds(winner, measured[name]), difference_of_fixed_networks(winner, measured[name]))
+            name: less_sure(
+                _over_seeds(winner, measured[name], confidence),
+                difference_of_fixed_networks(winner, measured[name], confidence),
+            )
             for name in baselines
         },
     )

@@ -123,6 +123,17 @@ def test_both_parts_are_evaluated_as_if_they_were_the_test_set() -> None:
         assert part.against["medmnist-cross-entropy"].difference == pytest.approx(winner - baseline)
 
 
+def test_differences_on_a_part_hold_for_all_baselines_together_as_on_the_whole() -> None:
+    final = simulated.with_another_baseline(simulated.final(gain=1.3))
+    found = judge_final(with_twins(final, np.zeros(300, dtype=bool)), draws=100)
+    assert found.twins is not None
+    assert found.twins.without is not None
+    assert found.twins.without.aucs == {entry.name: entry.interval for entry in found.entries}
+    for one in found.against:
+        alone = found.twins.without.against[one.reference]
+        assert (alone.low, alone.high) == pytest.approx((one.decisive.low, one.decisive.high))
+
+
 def test_of_several_labels_those_with_both_classes_in_a_part_are_averaged() -> None:
     final = simulated.final(labels=3)
     has_twin = np.zeros(300, dtype=bool)
