@@ -8,7 +8,7 @@ import pytest
 
 from hpo.errors import UsageError
 from hpo.outcome.ablation import ablation_name, one_change_each, prepare_ablation
-from hpo.outcome.leaderboard import Verdict
+from hpo.outcome.leaderboard import Verdict, read_confirmation
 from hpo.outcome.report.build import build
 from hpo.outcome.report.document import Listing
 from hpo.outcome.report.gather import gather
@@ -103,7 +103,9 @@ def test_the_report_tells_what_each_change_is_worth(search: Study, tmp_path: Pat
     assert {shown_name(CROSS_ENTROPY, search.spec.budget.epochs), "learning_rate = 0.001"} <= found.keys()
     verdicts = {name: Verdict[cells[-2].upper()] for name, cells in found.items()}
     (listing,) = blocks(section, Listing)
-    *apart, counts, _ = listing.items
+    notes = read_confirmation(study).notes
+    assert listing.items[-len(notes) :] == tuple(notes)
+    *apart, counts = listing.items[: -len(notes)]
     for verdict, sentence in zip(
         [one for one in (Verdict.WORSE, Verdict.BETTER) if one in verdicts.values()], apart, strict=True
     ):
@@ -111,3 +113,11 @@ def test_the_report_tells_what_each_change_is_worth(search: Study, tmp_path: Pat
         assert unmentioned(sentence, *named, *(found[name][1] for name in named)) == []
     open_ = list(verdicts.values()).count(Verdict.INDISTINGUISHABLE)
     assert numbers_in(counts)[:2] == [open_, len(verdicts)]
+
+
+def test_it_says_that_the_winner_was_selected_on_the_samples(search: Study) -> None:
+    study = create_or_open(
+        search.database, ablation_name("breast"), prepare_ablation(search, entries_from_trial(search, 4), 1)
+    )
+    *_, favoured = read_confirmation(study).notes
+    assert unmentioned(favoured, "selected on these samples", "worse") == []

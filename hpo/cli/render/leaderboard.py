@@ -45,7 +45,7 @@ def ablation_table(found: Confirmation) -> RenderableType:
             "" if made is None else _compared(made, found.epochs),
             row.note or ("" if made is None else made.verdict.text),
         )
-    return table
+    return Group(table, *(Text(note, style="dim") for note in found.notes))
 
 
 def verdict_of(found: Confirmation) -> str:

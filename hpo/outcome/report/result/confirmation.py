@@ -69,7 +69,7 @@ def ablation(found: Confirmation) -> Section:
     blocks: list[Block] = [Text(lead)]
     if rows:
         named = [(shown_name(one.candidate, found.epochs), made) for one, made in changes]
-        blocks.append(Listing((*_effects_of(named), found.notes[0])))
+        blocks.append(Listing((*_effects_of(named), *found.notes)))
         header = ("with", "AUC", "minus the winner", "95 % interval", "verdict", "detectable")
         caption = "Effect of each change on the winner's validation AUC, with 95 % intervals."
         blocks += [Table(header, rows), Picture("ablation", partial(figures.changes, found), caption)]
@@ -85,8 +85,8 @@ def _effects_of(changes: Sequence[tuple[str, Difference]]) -> list[str]:
             sentences.append(f"{verdict.capitalize()} than the winner: {', '.join(apart)}.")
     open_ = sum(made.verdict == Verdict.INDISTINGUISHABLE for _, made in changes)
     sentences.append(
-        f"{open_} of {len(changes)} are indistinguishable from the winner. At 95 % each, about one in twenty changes "
-        "without effect appears significant by chance."
+        f"{open_} of {len(changes)} are indistinguishable from the winner. At 95 % each, about one in forty changes "
+        "without effect appears better by chance, and more appear worse."
     )
     return sentences
 
