@@ -270,7 +270,8 @@ def _notes(spec: StudySpec, table: CandidateResults, tried: int | None) -> list[
         notes = [
             f"Intervals of differences are 95 % for all candidates against the baselines together, by {how}; they "
             f"account for the selection among {among} on the same samples (Dunnett 1955, by simulation). Two "
-            "baselines were not selected; their difference has a 95 % interval by itself."
+            "baselines were not selected; their difference has a 95 % interval by itself. Differences to the leader do "
+            "not hold together: the highest mean is so by luck, too."
         ]
         if not tried:
             notes.append("The search is not in this database: its selection is not accounted for.")

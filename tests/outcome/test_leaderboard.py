@@ -109,7 +109,7 @@ def test_the_more_configurations_were_searched_the_longer_the_intervals_and_the_
     assert few.remaining is not None
     assert many.remaining is not None
     assert 0 < few.remaining.expected < many.remaining.expected < many.remaining.most
-    assert unmentioned(" ".join(many.notes), 200, f"{many.remaining.most:.3f}") == []
+    assert unmentioned(" ".join(many.notes), 200, f"{many.remaining.most:.3f}", "leader") == []
 
 
 def test_repeats_that_are_only_planned_do_not_shorten_an_interval() -> None:
