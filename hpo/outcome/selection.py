@@ -26,6 +26,12 @@ ENSEMBLE = 5
 _BEST = 3
 """Number of trials that are compared with the baselines."""
 
+UNCORRECTED = (
+    "not corrected for having been selected, since a fold has a single sample of a class, which cannot both select a "
+    "trial and be left out: fewer folds have more in each, and a confirmation tells what it is worth."
+)
+"""Why an AUC has no correction; a sentence that begins "Its AUC is"."""
+
 
 @dataclass(frozen=True)
 class Paired:
@@ -61,7 +67,9 @@ class ScoresJudgement:
 
 
 def with_correction(study: Study, ranking: Ranking) -> Ranking:
-    """Add to a ranking what its best trial is worth, where the scores of at least two trials are kept and allow it.
+    """Add to a ranking what its best trial is worth, where the scores of at least two trials are kept.
+
+    Where they do not allow it, the note says why.
 
     Raises:
         StorageError: if scores cannot be read.
@@ -71,7 +79,7 @@ def with_correction(study: Study, ranking: Ranking) -> Ranking:
         return ranking
     selection = _selection(found, _rule(found, read_smoothed(study)), ensemble=0, seed=0)
     if selection is None:
-        return ranking
+        return dataclasses.replace(ranking, note=f"{ranking.note} Its AUC is {UNCORRECTED}".lstrip())
     return dataclasses.replace(ranking, corrected=_corrected_best(found, selection))
 
 

@@ -19,7 +19,7 @@ from hpo.outcome.report.build import Evidence, build
 from hpo.outcome.report.document import Notice, Section, Table, to_html
 from hpo.outcome.report.gather import gather
 from hpo.outcome.report.search.selection import selection_bias
-from hpo.outcome.selection import judge_scores, read_scores, with_correction
+from hpo.outcome.selection import UNCORRECTED, judge_scores, read_scores, with_correction
 from hpo.search.creation import create_or_open
 from hpo.search.database import schema
 from hpo.search.database.address import resolve_address
@@ -155,8 +155,10 @@ def test_folds_with_one_positive_are_not_corrected_and_the_report_says_so(tmp_pa
     study = create_or_open(database, "breast", make_spec(4, references=True))
     run_worker(study, identity=this_process("w"), train=_OneOfEachFold())
     ranking = read_best(study)
-    assert with_correction(study, ranking) == ranking
-    assert hpo.best(study).corrected is None
+    told = hpo.best(study)
+    assert told == with_correction(study, ranking)
+    assert (told.corrected, told.trials) == (None, ranking.trials)
+    assert told.note == f"{ranking.note} Its AUC is {UNCORRECTED}"
     evidence = gather(study, tmp_path)
     assert evidence.scores is not None
     judgement = judge_scores(evidence.scores)

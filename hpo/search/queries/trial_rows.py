@@ -184,7 +184,8 @@ class Ranking:
 
     Attributes:
         chosen_from: number of complete trials that they are the best of.
-        note: why the value of the first is optimistically biased.
+        note: why the value of the first is optimistically biased, and why it is not `corrected` if a fold has a single
+            sample of a class.
         corrected: what the best is worth; None where fewer than two trials have scores, where a fold has a single
             sample of a class, or it was not asked for.
     """

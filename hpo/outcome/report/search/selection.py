@@ -9,7 +9,7 @@ import numpy as np
 from hpo.outcome.report.document import Block, Notice, Picture, Section, Table, Text
 from hpo.outcome.report.search import figures
 from hpo.outcome.report.search.evidence import SearchEvidence
-from hpo.outcome.selection import ScoresJudgement, judge_scores
+from hpo.outcome.selection import UNCORRECTED, ScoresJudgement, judge_scores
 from hpo.search.queries.scores import OutOfFold
 from hpo.search.queries.trial_rows import CorrectedBest
 from hpo.statistics.calibration import Calibration, calibration
@@ -45,9 +45,8 @@ def _corrected(best: CorrectedBest) -> str:
 
 def _uncorrected(judgement: ScoresJudgement) -> str:
     return (
-        f"Trial {judgement.number} is the best of {judgement.chosen_from} trials that the sampler proposed. Its AUC is "
-        "not corrected for having been selected, since a fold has a single sample of a class, which cannot both "
-        "select a trial and be left out: fewer folds have more in each, and a confirmation tells what it is worth."
+        f"Trial {judgement.number} is the best of {judgement.chosen_from} trials that the sampler proposed. "
+        f"Its AUC is {UNCORRECTED}"
     )
 
 
