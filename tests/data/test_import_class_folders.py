@@ -73,3 +73,13 @@ def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:
     (tmp_path / "benign").mkdir()
     with pytest.raises(DataError, match=r"\.png"):
         import_folder(asked(tmp_path, "benign"))
+
+
+@pytest.mark.parametrize("threshold", [0.95, None])
+def test_progress_is_told_of_reading_and_of_comparing(threshold: float | None, tmp_path: Path) -> None:
+    told: list[tuple[str, float]] = []
+    request = asked(two_classes(tmp_path), "malignant", test_share=0.0, near_duplicates=threshold)
+    import_folder(request, lambda what, share: told.append((what, share)))
+    steps = ["reading images", *([] if threshold is None else ["comparing images"])]
+    assert list(dict(told)) == steps
+    assert [dict(told)[step] for step in steps] == [1.0] * len(steps)

@@ -185,7 +185,7 @@ def import_(
         near_duplicates=None if isinstance(near_duplicates, str) else near_duplicates,
     )
     with progress() as beat:
-        arrays, imported = import_folder(request, lambda share: beat("reading images", share))
+        arrays, imported = import_folder(request, beat)
     write_arrays(out, arrays)
     if as_json:
         print_json(imported)

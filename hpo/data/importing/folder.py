@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hpo.data.duplicates import Pairs, near_duplicates, unseen
+from hpo.data.duplicates import Pairs, Progress, near_duplicates
 from hpo.data.groups import given_groups, group_pairs, has_groups
 from hpo.data.importing.class_folders import table_of_folders
 from hpo.data.importing.finding import Naming, locate
@@ -31,6 +32,13 @@ DEFAULT_TEST_SHARE = 0.2
 
 PERCENTILES = (0.5, 99.5)
 """Of the pixels of train and val, after shrinking: what becomes 0 and 255 if pixels have more than 8 bits."""
+
+
+Told = Callable[[str, float], None]
+"""Called with what is being done and the fraction of it done, 0 to 1."""
+
+
+def _untold(_what: str, _share: float) -> None: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,9 +133,7 @@ class Imported:
     near_duplicates: Alike | None
 
 
-def import_folder(
-    request: Request, progress: Callable[[float], None] = unseen
-) -> tuple[dict[str, NDArray[Any]], Imported]:
+def import_folder(request: Request, progress: Told = _untold) -> tuple[dict[str, NDArray[Any]], Imported]:
     """Read a table and its images, and return the arrays of the file to write, and what to tell of them.
 
     Raises:
@@ -148,11 +154,11 @@ def import_folder(
         # The command has to be another one: reading thousands of images first would only take time.
         problems.refuse(table.path)
     located = locate(request.folder, [row.file for row in rows])
-    pictures = read_pictures(request.folder, rows, located, request.form, problems, progress)
+    pictures = read_pictures(request.folder, rows, located, request.form, problems, partial(progress, "reading images"))
     problems.refuse(table.path)
     assert labels is not None
     assert pictures is not None
-    arrays, imported = _assembled(request, columns, rows, labels, *pictures)
+    arrays, imported = _assembled(request, columns, rows, labels, *pictures, progress)
     return arrays, replace(
         imported, naming=located.naming, left_out=left_out, unused_groups=likely_groups(table, columns)
     )
@@ -174,18 +180,25 @@ def _columns(request: Request, table: Table) -> Columns:
 
 
 def _assembled(
-    request: Request, columns: Columns, rows: list[Row], labels: NDArray[np.uint8], images: NDArray[Any], read: Read
+    request: Request,
+    columns: Columns,
+    rows: list[Row],
+    labels: NDArray[np.uint8],
+    images: NDArray[Any],
+    read: Read,
+    progress: Told,
 ) -> tuple[dict[str, NDArray[Any]], Imported]:
     ids = np.array([row.group for row in rows])
     groups = given_groups(ids)
+    compared = partial(_pairs, images, read, partial(progress, "comparing images"))
     if columns.part is None:
-        parts, alike = _drawn(request, labels, groups, images, read)
+        parts, alike = _drawn(request, labels, groups, compared)
     else:
         parts = given_parts([row.part or "" for row in rows])
         require_parts(parts, labels, f"change the column {columns.part!r}, or draw parts with --split-column none")
         alike = None
         if request.near_duplicates is not None:
-            alike = _alike_across(parts, groups, images, read, request.near_duplicates)
+            alike = _alike_across(parts, groups, compared(request.near_duplicates), request.near_duplicates)
     window = request.form.window
     if read.is_deep:
         window = _window(images[np.concatenate([parts[part] for part in parts if part != "test"])])
@@ -217,13 +230,13 @@ def _assembled(
 
 
 def _drawn(
-    request: Request, labels: NDArray[np.uint8], groups: NDArray[np.int64], images: NDArray[Any], read: Read
+    request: Request, labels: NDArray[np.uint8], groups: NDArray[np.int64], compared: Callable[[float], Pairs]
 ) -> tuple[Parts, Alike | None]:
     """Draw parts that keep groups and near-duplicates whole."""
     alike = None
     if (asked := request.near_duplicates) is not None:
-        pairs = _pairs(images, read, asked)
-        groups, used = group_pairs(pairs, len(images), groups)
+        pairs = compared(asked)
+        groups, used = group_pairs(pairs, len(labels), groups)
         alike = Alike(used, asked, _samples(pairs.above(used)), across=0)
     test_share = DEFAULT_TEST_SHARE if request.test_share is None else request.test_share
     parts = drawn_parts(labels, groups, request.val_share or 0.0, test_share, request.seed)
@@ -232,21 +245,20 @@ def _drawn(
     return parts, alike
 
 
-def _alike_across(parts: Parts, groups: NDArray[np.int64], images: NDArray[Any], read: Read, asked: float) -> Alike:
+def _alike_across(parts: Parts, groups: NDArray[np.int64], pairs: Pairs, asked: float) -> Alike:
     """Count near-duplicates, and those that given parts divide."""
-    pairs = _pairs(images, read, asked)
-    used = group_pairs(pairs, len(images), groups)[1]
+    used = group_pairs(pairs, len(groups), groups)[1]
     pairs = pairs.above(used)
-    part_of = np.zeros(len(images), dtype=np.int64)
+    part_of = np.zeros(len(groups), dtype=np.int64)
     for number, samples in enumerate(parts.values()):
         part_of[samples] = number
     across = int((part_of[pairs.first] != part_of[pairs.second]).sum())
     return Alike(used, asked, _samples(pairs), across)
 
 
-def _pairs(images: NDArray[Any], read: Read, threshold: float) -> Pairs:
+def _pairs(images: NDArray[Any], read: Read, progress: Progress, threshold: float) -> Pairs:
     whole = to_bytes(images, *_window(images)) if read.is_deep else images
-    return near_duplicates(thumbnails(whole, read.dimensions), threshold)
+    return near_duplicates(thumbnails(whole, read.dimensions), threshold, progress)
 
 
 def _samples(pairs: Pairs) -> int:
