@@ -91,9 +91,11 @@ def _of_recipe(recipe: RecipeEffects) -> list[Block]:
     measured = [one for one in recipe.effects if one.difference is not None]
     same = [one.detectable for one in measured if one not in apart and one.detectable is not None]
     if same:
+        least, most = f"{min(same):.3f}", f"{max(same):.3f}"
         said.append(
             f"{len(measured) - len(apart)} of {len(measured)} methods are indistinguishable from doing without. True "
-            f"differences of {min(same):.3f} to {max(same):.3f} would have been found four times in five."
+            f"differences of {least if least == most else f'{least} to {most}'} would have been found four times in "
+            "five."
         )
     return [Text(lead), table, *([Listing(tuple(said))] if said else [])]
 
