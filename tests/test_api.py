@@ -399,7 +399,7 @@ def test_overrides_may_be_lists_and_dictionaries() -> None:
         lambda: hpo.launch("digits", device=None),
         lambda: hpo.launch("digits", data_dir=3),
         lambda: hpo.methods("digits", "ema"),
-        lambda: hpo.methods("digits", [3]),
+        lambda: hpo.methods("digits", [3]),  # type: ignore[list-item]
         lambda: hpo.train_trial(hpo.TrainConfig(), "digits", seed="one"),
         lambda: hpo.train_trial(hpo.TrainConfig(), "digits", seed=-1),
     ],
@@ -419,7 +419,7 @@ def test_arguments_of_other_types_are_refused_in_a_sentence(call: Callable[[], o
         lambda study: hpo.finalize(study, reopen=None),
         lambda study: hpo.run_worker(study, device=None),
         lambda study: hpo.run_worker(study, reporters="tensorboard=events"),
-        lambda study: hpo.run_worker(study, reporters=[hpo.Reporter]),
+        lambda study: hpo.run_worker(study, reporters=[hpo.Reporter]),  # type: ignore[list-item]
         lambda study: hpo.run_worker(study, reporters=hpo.Reporter()),
         lambda study: hpo.run_worker(study, checkpoint_dir=3),
         lambda study: hpo.run_worker(study, data_dir=3),
