@@ -21,9 +21,9 @@ ORDERS, PATIENCE = "FAULTS_ORDERS", "FAULTS_PATIENCE"
 
 
 def main() -> None:
-    """Run the command; its first arguments are `-m hpo`."""
+    """Run the command, whose arguments are Python's up to `-m hpo`."""
     orders = Orders(**json.loads(os.environ[ORDERS]))
-    sys.argv = ["hpo", *sys.argv[3:]]
+    sys.argv = sys.argv[sys.argv.index("hpo") :]
     name = sys.argv[sys.argv.index("--worker-name") + 1]
     write_down(Journal(Path(orders.journals), name))
     changes: dict[str, Any] = {
