@@ -301,6 +301,7 @@ class TrainConfig(BaseModel):
         float, Domain(0.1, 0.9, "share of epochs", when=(("progressive", Below(1.0)),), is_later=True)
     ] = 0.5
     """Share of the epochs that train on images below full size."""
+
     co_training: Annotated[str, Domain(choices=CO_TRAINING, is_later=True)] = "none"
     """Datasets of the same format that the network is trained on in the first epochs, too, each with a linear layer and
     a loss of its own: none; all of MedMNIST's; one; or several, such as pneumonia+chest. Their train and validation
@@ -310,7 +311,7 @@ class TrainConfig(BaseModel):
         float, Domain(0.05, 0.9, "share of batches", used_by=("co_training",), is_later=True)
     ] = 0.5
     """Share of the batches of these epochs that are of the other datasets, in place of the study's own: an epoch keeps
-    its number of steps."""
+    its number of steps, at least one of them the study's own, so that an epoch of one step has no others."""
 
     co_training_epochs: Annotated[
         float, Domain(0.05, 0.95, "share of epochs", used_by=("co_training",), is_later=True)
