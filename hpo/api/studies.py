@@ -13,7 +13,7 @@ from hpo.study.own import split_source
 from hpo.study.ranges import TRIALS
 from hpo.study.spec import StudySpec
 
-TOLD = 'a list of names, such as ["tensorboard=/DIR"]'
+_REPORTERS = 'a list of names, such as ["tensorboard=/DIR"]'
 
 if TYPE_CHECKING:
     from hpo.api.study import Study
@@ -183,7 +183,7 @@ def launch(
     from hpo.launch.backends.base import LaunchRequest
 
     check_texts(storage=storage, name=name, on=on, device=device)
-    told = as_tuple("reporters", reporters, (str,), TOLD)
+    told = as_tuple("reporters", reporters, (str,), _REPORTERS)
     check_type("hours", hours, (Real, type(None)), "a number of hours")
     spec = _whole_spec(spec, trials)
     launched = session.launch(

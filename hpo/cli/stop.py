@@ -32,7 +32,7 @@ def stop(study_name: str | None, now: bool, cancel: bool, storage: str | None, a
     if done.trouble:
         say(f"hpo: jobs were left in the queue, and may start workers: {'; '.join(done.trouble)}")
     if done.elsewhere:
-        say(f"hpo: jobs of other clusters or users, to be ended there, by them: {', '.join(done.elsewhere)}")
+        say(f"hpo: jobs on another cluster, or of another user, who can cancel them there: {', '.join(done.elsewhere)}")
     return 2 if done.trouble else 0
 
 

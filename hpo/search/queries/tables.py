@@ -20,11 +20,11 @@ TRIAL_COLUMNS = (
 TIMES = ("started", "ended")
 """Columns of seconds since 1970."""
 
-NUMBERS = (
+_NUMBERS = (
     *("number", "auc", "standard_error", "epochs", "folds", "training_auc", "repeat", "network", "seconds"),
     "peak_memory",
 )
-"""Columns of other numbers."""
+"""Columns of `trial_rows` that hold numbers in every study, besides those of times."""
 
 
 def trial_columns(study: Study) -> tuple[str, ...]:
@@ -36,7 +36,7 @@ def number_columns(study: Study) -> tuple[str, ...]:
     """Return the columns of `trial_rows` that hold numbers, besides those of times."""
     known = settings()
     numeric = [name for name in study.spec.space if name in known and known[name].kind in (int, float)]
-    return (*NUMBERS, *(f"params_{name}" for name in numeric))
+    return (*_NUMBERS, *(f"params_{name}" for name in numeric))
 
 
 def trial_rows(study: Study) -> list[TableRow]:
