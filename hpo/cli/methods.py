@@ -48,7 +48,8 @@ def methods(
     NAME is a study, a data set, or a study file (FILE.toml). Its best configuration of each loss family, or the start
     point of the study file, is trained with and without each method; all have the same seeds and folds. It runs like a
     confirmation, as the study NAME-methods: the same command resumes, a larger --seeds adds repeats, further methods
-    are added. Without NAME it lists the methods.
+    are added. A METHOD may be a change of your own, SETTING=VALUE, or several with a comma between. Without NAME it
+    lists the methods.
     """
     if source is None:
         return _list(markdown, as_json)

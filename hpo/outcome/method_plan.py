@@ -19,7 +19,7 @@ from hpo.study.choices import AUCM, CROSS_ENTROPY, loss_family
 from hpo.study.config import SettingValue, TrainConfig
 from hpo.study.files import default_spec, problems_with
 from hpo.study.method import Method
-from hpo.study.methods import METHODS, find_methods
+from hpo.study.methods import METHODS, find_methods, is_change
 from hpo.study.plan import Candidate, Plan
 from hpo.study.ranges import EPOCHS, FOLDS, REPEATS
 from hpo.study.record import stored_config
@@ -47,7 +47,7 @@ class MethodWishes:
     """What is asked of the study of methods.
 
     Attributes:
-        methods: names; empty for all that apply, or for those that a stored study has.
+        methods: as for `find_methods`; empty for all that apply, or for those that a stored study has.
         seeds: repeats; None for DEFAULT_SEEDS, or for those that a stored study has.
         epochs, folds: None for those of the source.
         overrides: whether the source's study file was changed by `--set`.
@@ -152,11 +152,13 @@ def recipes_of(source: Source) -> tuple[list[Candidate], list[str]]:
 
 def command_of(spec: StudySpec, plan: Plan, name: str) -> str:
     """Return the command that measures what the study `name` measures, in a database that has no such study."""
-    measured = {one.method for one in plan.candidates if one.method is not None}
+    measured = dict.fromkeys(one.method for one in plan.candidates if one.method is not None)
     recipes = [one for one in plan.candidates if one.base is None]
     possible = {one.method for recipe in recipes for one in candidates_with(recipe, find_methods(()), spec)}
     words = [plan.command(spec.data.source, name)]
-    words += [shlex.quote(one.name) for one in METHODS if one.name in measured] if measured != possible else []
+    if measured.keys() != possible:
+        listed = [one.name for one in METHODS if one.name in measured]
+        words += [shlex.quote(name) for name in (*listed, *filter(is_change, measured))]
     words += ["--seeds", str(spec.budget.trials // len(plan.candidates)), "--epochs", str(spec.budget.epochs)]
     words += ["--folds", str(spec.scoring.folds)] if spec.scoring.rows == "kfold" else []
     if not plan.search:

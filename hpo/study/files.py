@@ -176,7 +176,7 @@ def apply_overrides(table: TomlTable, overrides: tuple[str, ...]) -> None:
             raise UsageError(f"--set {brief(text)}: give section.key=value, for example --set budget.epochs=5")
         if len(parts) > MOST_PARTS:
             raise UsageError(f"--set {brief(text)}: a key has at most {MOST_PARTS} parts")
-        where, given = table, _toml_value(value.strip())
+        where, given = table, toml_value(value.strip())
         if len(parts) == 1 and key.strip() in _TOP[1:-1] and not isinstance(given, dict):
             raise UsageError(f"--set {brief(text)}: {parts[0]} is a section; give --set {parts[0]}.KEY=VALUE")
         for part in parts[:-1]:
@@ -207,7 +207,8 @@ def _remove(table: TomlTable, section: str, key: str) -> None:
         entries.pop(key, None)
 
 
-def _toml_value(text: str) -> Any:
+def toml_value(text: str) -> Any:
+    """Return a value that was typed, as TOML; what is none is a string."""
     try:
         # A line break would begin a second entry.
         found = _parse_toml(f"value = {text}") if "\n" not in text else {}

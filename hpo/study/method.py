@@ -27,6 +27,7 @@ class Method:
         data: kind of data sets for which it is meant.
         needs_files: whether it needs files of other data sets, so that it is measured only if it is named.
         has_family: loss family each of whose losses counts as the method; "" if `on` says what counts.
+        is_put_in: whether it is put into every recipe as it is, and taken out of none.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Method:
     data: DataKind = "any"
     needs_files: bool = False
     has_family: str = ""
+    is_put_in: bool = False
 
     def is_on(self, config: TrainConfig) -> bool:
         """Return whether a configuration has the method.
@@ -46,6 +48,8 @@ class Method:
         is the same method. One without choices has it if each number lies on that side of the number of `off`: a label
         smoothing of 0 is none, and 14 pixels are no method of larger images.
         """
+        if self.is_put_in:
+            return False
         if self.has_family:
             return loss_family(config.loss) == self.has_family
         values = {name: value for name, value in config.active().items() if name in self.on}

@@ -6,26 +6,54 @@ of the settings, and its line in docs/methods.md is made from it (`hpo methods -
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 
 from hpo.errors import UsageError, did_you_mean
 from hpo.study.choices import AUCM, CROSS_ENTROPY
-from hpo.study.config import ConfigValues
+from hpo.study.config import ConfigValues, problem_of, settings
+from hpo.study.files import toml_value
 from hpo.study.method import Method
 
 
 def find_methods(names: Iterable[str]) -> tuple[Method, ...]:
     """Return the methods of these names, in the order of `METHODS`; for none all that need no other files.
 
+    Args:
+        names: of methods; or changes of one's own, `SETTING=VALUE[,SETTING=VALUE]`, which follow the others.
+
     Raises:
-        UsageError: for a name that there is not.
+        UsageError: for a name, a setting or a value that there is not.
     """
     known = {method.name: method for method in METHODS}
     asked = tuple(names)
     for name in asked:
-        if name not in known:
+        if name not in known and not is_change(name):
             raise UsageError(f"unknown method {name!r}{did_you_mean(name, known)}; `hpo methods` lists them all")
-    return tuple(one for one in METHODS if (one.name in asked if asked else not one.needs_files))
+    own = {method.name: method for method in (_change(name) for name in asked if name not in known)}
+    listed = (one for one in METHODS if (one.name in asked if asked else not one.needs_files))
+    return (*listed, *own.values())
+
+
+def is_change(name: str) -> bool:
+    """Return whether the name of a method is a change of settings, `SETTING=VALUE[,SETTING=VALUE]`."""
+    return "=" in name
+
+
+def _change(text: str) -> Method:
+    values: ConfigValues = {}
+    for part in text.split(","):
+        name, equals, value = (word.strip() for word in part.partition("="))
+        if not equals or not name or name in values:
+            raise UsageError(f"{text!r} is no change of settings; give SETTING=VALUE, or several with a comma between")
+        if name not in settings():
+            raise UsageError(f"{text!r}: unknown setting {name}{did_you_mean(name, settings())}")
+        values[name] = toml_value(value)
+        if problem := problem_of(name, values[name]):
+            raise UsageError(f"{text!r}: {problem}")
+    # As it may be typed again: True is no value of TOML.
+    typed = (f"{name}={json.dumps(value)}".replace('"', "") for name, value in values.items())
+    return Method(",".join(typed), values, {}, "A change of settings of one's own.", is_put_in=True)
 
 
 def _augmentation(policy: str, about: str, source: str = "") -> Method:

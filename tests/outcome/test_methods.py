@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -135,6 +136,21 @@ def test_cost_is_the_median_of_pairs_on_the_same_device() -> None:
     assert (found.time, found.memory) == (3.0, 1.5)
     assert found.training == pytest.approx(-0.1)
     assert effect(judged([0.80, 0.70, 0.85, 0.80, 0.60]), 0, "a").cost == CostRatio()
+
+
+def test_a_change_of_ones_own_is_measured_in_every_recipe_whose_loss_uses_it(tmp_path: Path) -> None:
+    address = f"sqlite:///{tmp_path}/studies.sqlite3"
+    names = ["margin=0.9", "ema", "learning_rate=0.0003"]
+    table = hpo.methods("digits", names, seeds=1, storage=address, trainer=FakeTrainer())
+    found = [{one.method: (one.changes, one.in_recipe) for one in recipe.effects} for recipe in table.recipes]
+    assert [sorted(effects) for effects in found] == [
+        ["ema", "learning_rate=0.0003", "margin=0.9"],
+        ["ema", "learning_rate=0.0003"],
+    ]
+    again = shlex.split(table.command)
+    assert [word for word in again if word in names] == ["ema", "margin=0.9", "learning_rate=0.0003"]
+    more = hpo.methods("digits", ["learning_rate=0.0003", "margin=0.7"], storage=address, trainer=FakeTrainer())
+    assert sum(len(recipe.effects) for recipe in more.recipes) == 6
 
 
 def test_the_section_of_a_report_has_a_table_for_each_recipe_and_sentences_on_what_is_apart() -> None:

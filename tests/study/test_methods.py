@@ -119,3 +119,37 @@ def test_methods_are_found_in_their_order_and_a_wrong_name_is_told_with_the_near
     with pytest.raises(UsageError) as refused:
         find_methods(["mixupp"])
     assert unmentioned(refused.value, "mixupp", "mixup") == []
+
+
+def test_a_change_of_ones_own_is_put_in_as_it_is_and_taken_out_of_nothing() -> None:
+    (slower,) = find_methods(["learning_rate = 0.0001"])
+    assert slower.name == "learning_rate=0.0001"
+    assert slower.switched(AUCM).learning_rate == 1e-4
+    assert slower.switched(AUCM.model_copy(update={"learning_rate": 5e-5})).learning_rate == 1e-4
+    assert not slower.is_meant_for(AUCM.model_copy(update={"learning_rate": 1e-4}), BREAST)
+
+
+def test_a_change_may_have_several_settings_and_its_name_can_be_typed_again() -> None:
+    ema, change = find_methods(["co_training=pneumonia,co_training_share=0.3", "ema"])
+    assert (ema.name, change.name) == ("ema", "co_training=pneumonia,co_training_share=0.3")
+    assert change.on == {"co_training": "pneumonia", "co_training_share": 0.3}
+    (masks,) = find_methods(["shape_multiplier=true"])
+    assert find_methods([masks.name]) == (masks,)
+
+
+@pytest.mark.parametrize(
+    ("change", "mentioned"),
+    [
+        ("learning_rat=0.1", ("learning_rat", "learning_rate")),
+        ("learning_rate=fast", ("learning_rate", "fast", "number")),
+        ("margin=7000", ("margin", "7000", "range")),
+        ("loss=aucm_v3", ("aucm_v3", "aucm_v2")),
+        ("margin=1,", ("SETTING=VALUE",)),
+        ("margin=1,margin=2", ("SETTING=VALUE",)),
+        ("=1", ("SETTING=VALUE",)),
+    ],
+)
+def test_a_change_that_is_none_is_refused(change: str, mentioned: tuple[str, ...]) -> None:
+    with pytest.raises(UsageError) as refused:
+        find_methods([change])
+    assert unmentioned(refused.value, *mentioned) == []
