@@ -181,8 +181,8 @@ def methods(
 
     Args:
         source: a search, or the name of one in `storage`; or of a dataset; or the path of a study file.
-        names: of the methods, as `hpo methods` lists them, or changes of your own, `"SETTING=VALUE,SETTING=VALUE"`; none
-            for all that apply.
+        names: of the methods, as `hpo methods` lists them, or changes of your own, `"SETTING=VALUE,SETTING=VALUE"`;
+            none for all that apply.
         seeds: repeats of each, at most 50; None for 3, or as many as were planned before.
         epochs: of each trial; None as the study says.
         folds: of each repeat; None as the study says.
