@@ -173,6 +173,10 @@ class Registry(Generic[T]):
             raise UsageError(f"unknown {self.kind} {brief(name)}{did_you_mean(name, self._entries)}")
         return self._entries[name]
 
+    def registered(self, name: str) -> Entry[T] | None:
+        """Return what is known of a choice that is registered by now; None also for one of a family or a plug-in."""
+        return self._entries.get(name)
+
     def find(self, name: str) -> T:
         """Return the object of that name; raises UsageError as `entry` and `Entry.load`."""
         return self.entry(name).load()
@@ -217,6 +221,8 @@ class Using:
     setting: str
 
     def __contains__(self, name: object) -> bool:
+        if isinstance(name, str) and (entry := self.registry.registered(name)) is not None:
+            return self.setting in entry.uses
         return name in self.registry and self.setting in self.registry.entry(str(name)).uses
 
     def __iter__(self) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from functools import cache
 from pathlib import Path
 
 from hpo import __version__
@@ -10,10 +11,12 @@ from hpo import __version__
 _SECONDS = 10
 
 
+@cache
 def code_version() -> tuple[str, bool]:
     """Commit of the checkout that this code runs from, and whether the package has uncommitted or new files.
 
-    The version of the package, and False, where it is installed without a checkout or git is missing.
+    The version of the package, and False, where it is installed without a checkout or git is missing. Asked once per
+    process, which goes on with the code that it has loaded.
     """
     folder = Path(__file__).resolve().parent
     commit = _git(folder, "rev-parse", "HEAD")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, model_validator
@@ -377,7 +377,7 @@ class Setting:
         """Legal values of a choice, including those of plug-ins; None for a number."""
         return self.literal if self.domain.choices is None else self.domain.choices.names()
 
-    @property
+    @cached_property
     def when(self) -> tuple[tuple[str, tuple[object, ...] | Below | Using], ...]:
         """Values of other settings under which this one has an effect; all conditions must hold."""
         registries = ((other, settings()[other].domain.choices) for other in self.domain.used_by)

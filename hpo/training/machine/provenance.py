@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
 import torch
@@ -41,6 +42,7 @@ def environment(device: torch.device | str) -> dict[str, str]:
     return values | {"threads": str(threads), "cuda": str(torch.version.cuda or "none")}
 
 
+@cache
 def _version(package: str) -> str:
     try:
         return version(package)
