@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 from hpo.outcome.finalization import Finalization, finalize
 from hpo.outcome.network_training import trainer_of
 from hpo.search.creation import create_or_open
-from hpo.search.database.database import Database
+from hpo.search.database.address import resolve_address
+from hpo.search.database.database import Database, open_database
 from hpo.search.queue.workers import this_process
 from hpo.search.study import Study, open_study
 from hpo.search.worker.loop import WorkerSummary, run_worker
@@ -24,6 +26,23 @@ def searched(database: Database, name: str = "digits", *, references: bool = Tru
     study = create_or_open(database, name, spec)
     run_worker(study, identity=this_process("w"), train=FakeTrainer(2))
     return study
+
+
+@cache
+def _searched_sqlite() -> bytes:
+    """The file of a database with the finished search: made once, since its trials take .3 s and a copy takes none."""
+    with tempfile.TemporaryDirectory() as folder:
+        database = open_database(resolve_address(f"sqlite:///{folder}/hpo.sqlite3"), create=True)
+        searched(database)
+        database.close()
+        assert [file.name for file in Path(folder).iterdir()] == ["hpo.sqlite3"], "a log would be lost"
+        return Path(folder, "hpo.sqlite3").read_bytes()
+
+
+def searched_copy(folder: Path) -> Study:
+    """The same search as `searched`, in a database of its own in a folder."""
+    (folder / "hpo.sqlite3").write_bytes(_searched_sqlite())
+    return open_study(open_database(resolve_address(f"sqlite:///{folder}/hpo.sqlite3"), create=False), "digits")
 
 
 def work(database: Database, name: str, limit: int | None = None, data_dir: Path | None = None) -> WorkerSummary:

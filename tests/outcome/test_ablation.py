@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -30,13 +31,25 @@ from tests.outcome.pages import blocks, pictures, rows, section_with, words
 BREAST = find_dataset("breast")
 
 
-@pytest.fixture
-def search(tmp_path: Path) -> Study:
-    """A finished search of eight trials."""
-    database = open_database(resolve_address(f"sqlite:///{tmp_path}/hpo.db"), create=True)
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The file of a database with a finished search of eight trials."""
+    folder = tmp_path_factory.mktemp("search")
+    database = open_database(resolve_address(f"sqlite:///{folder}/hpo.db"), create=True)
     study = create_or_open(database, "breast", make_spec(8, references=True))
     run_worker(study, identity=this_process("w"), train=FakeTrainer())
-    return study
+    database.close()
+    assert [file.name for file in folder.iterdir()] == ["hpo.db"], "a log would be lost"
+    return (folder / "hpo.db").read_bytes()
+
+
+@pytest.fixture
+def search(searched: bytes, tmp_path: Path) -> Iterator[Study]:
+    """A finished search of eight trials, in a database of its own."""
+    (tmp_path / "hpo.db").write_bytes(searched)
+    database = open_database(resolve_address(f"sqlite:///{tmp_path}/hpo.db"), create=False)
+    yield open_study(database, "breast")
+    database.close()
 
 
 def test_each_change_is_one_setting_that_means_something_and_differs() -> None:

@@ -18,7 +18,6 @@ from hpo.outcome.network_training import trainer_of
 from hpo.outcome.networks import Entry, Network, Protocol, WantedNetwork, collect, wanted_networks
 from hpo.outcome.winner import choose_entries
 from hpo.search.admin.studies import delete_study, rename_study
-from hpo.search.database.database import Database
 from hpo.search.queries.ledger import read_openings
 from hpo.search.queries.status import read_status
 from hpo.search.queries.trial_rows import TrialRow
@@ -37,7 +36,7 @@ from hpo.training.loop.model_file import load_model, weights_digest
 from hpo.training.machine.failure import TrainingFailure
 from hpo.training.report import NetworkEpoch
 from tests.mention import unmentioned
-from tests.outcome.finalizing import finalizing, searched, work
+from tests.outcome.finalizing import finalizing, searched_copy, work
 from tests.refitting import refitted
 from tests.search.test_dashboard import dashboard
 
@@ -47,8 +46,10 @@ NAMES = ["trial-3-0", "medmnist-cross-entropy-0", "libauc-as-it-comes-0"]
 
 
 @pytest.fixture
-def search(database: Database) -> Study:
-    return searched(database)
+def search(tmp_path: Path) -> Iterator[Study]:
+    study = searched_copy(tmp_path)
+    yield study
+    study.database.close()
 
 
 @pytest.fixture
