@@ -63,7 +63,7 @@ def pytest_collection_finish() -> None:
 
 
 def _collect_less() -> None:
-    """Let a trial begin without the youngest garbage only: to look through all that tests have made takes .03 s."""
+    """Let a trial look for garbage among the youngest objects only: through all that tests have made it takes .03 s."""
     device = sys.modules["hpo.training.machine.device"]
     device.__dict__["gc"] = SimpleNamespace(collect=partial(gc.collect, 0))
 

@@ -41,6 +41,7 @@ def test_every_method_spends_its_budget_and_names_a_whole_trial(name: str) -> No
     assert found.incumbents[-1][1] == found.whole[0]
 
 
+@pytest.mark.slow
 def test_with_one_fold_first_most_trials_are_trained_on_that_only() -> None:
     method = hpo_folds(0)
     found = simulate(make_task("diabetes", 0), method, 60 * FOLDS, 0)
@@ -49,6 +50,7 @@ def test_with_one_fold_first_most_trials_are_trained_on_that_only() -> None:
     assert len(found.trials) > 20 >= len(found.whole)
 
 
+@pytest.mark.slow
 def test_a_confirmation_is_paid_from_the_budget_and_chooses_by_the_new_folds() -> None:
     spec = spec_of(0)
     method = Confirmed(spec, lambda number: make_sampler(spec, number), share=0.5, top=3, repeats=2)

@@ -28,6 +28,7 @@ def test_counts_of_the_json_hang_together(tmp_path: Path) -> None:
     assert 0 == found["grouped_fold_crossings"] < found["fold_crossings"] < 1
 
 
+@pytest.mark.slow
 def test_the_page_shows_the_counts_and_the_groups(tmp_path: Path) -> None:
     run = hpo_here("data", "duplicates", "digits", "--threshold", "0.97", "--picture", "pairs.png", cwd=tmp_path)
     assert run.returncode == 0, run.stderr

@@ -63,6 +63,7 @@ def test_a_study_file_may_name_what_a_plugin_registers(tmp_path: Path, path: str
     assert choices["network"][-1] == "linear"
 
 
+@pytest.mark.slow
 def test_a_plugin_that_is_broken_is_one_warning_and_the_command_works(tmp_path: Path, path: str) -> None:
     (tmp_path / "mine.py").write_text("import no_such_module\n")
     refused = hpo("check", "study.toml", cwd=tmp_path, PYTHONPATH=path)

@@ -38,6 +38,7 @@ def test_a_console_shows_any_text(text: str) -> None:
         assert file.getvalue().count(text) == 7
 
 
+@pytest.mark.slow
 def test_every_command_shows_what_was_stored(tmp_path: Path) -> None:
     """Each text is in two trials, an even one in its row and an odd one in its record, and a worker."""
     database = open_database(resolve_address(f"sqlite:///{tmp_path}/hpo.sqlite3"), create=True)

@@ -103,6 +103,7 @@ def test_it_goes_on_under_a_new_name_of_the_search(search: Study) -> None:
     assert create_or_open(search.database, ablation_name("renamed"), more).spec.budget.trials == more.budget.trials
 
 
+@pytest.mark.slow
 def test_the_report_tells_what_each_change_is_worth(search: Study, tmp_path: Path) -> None:
     assert "ablation" not in pictures(build(gather(search, tmp_path)))
     study = create_or_open(

@@ -115,6 +115,7 @@ def test_a_file_that_changed_is_refused(folder: Path) -> None:
         load_others(spec_with("friend").other_datasets(), folder)
 
 
+@pytest.mark.slow
 def test_final_networks_have_the_head_of_the_studys_dataset_and_score_its_images(
     database: Database, folder: Path, tmp_path: Path
 ) -> None:

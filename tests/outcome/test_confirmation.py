@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from hpo.outcome.ablation import ablation_name
 from hpo.outcome.confirmation import Train, ablate, confirm
 from hpo.search.creation import create_or_open
@@ -48,6 +50,7 @@ def test_a_confirmation_that_is_not_trained_through_is_returned_as_it_stands(dat
     assert (found.name, found.done, found.winner, found.whole) == ("again", False, None, 0)
 
 
+@pytest.mark.slow
 def test_an_ablation_compares_the_changes_with_the_trial_that_is_named(database: Database) -> None:
     search, calls = _search(database), []
     found = ablate(search, train=_training(database, calls), seeds=2, trial=3)

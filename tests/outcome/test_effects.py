@@ -71,6 +71,7 @@ def test_trials_without_the_aucs_of_their_folds_compare_as_they_are() -> None:
     assert [auc for _, auc in found.comparable] == [0.8] * 6
 
 
+@pytest.mark.slow
 def test_that_trials_compare_over_fewer_folds_is_said() -> None:
     search = simulated.search(trials=LEAST_TRIALS + 2)
     count = search.spec.scoring.fold_count

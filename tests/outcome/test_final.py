@@ -110,6 +110,7 @@ def test_every_network_is_scored_once_on_the_official_test_set(study: Study, tmp
     assert roc_auc_score(again.labels[:, 0], again.scores["trial 3"][0, :, 0]) == expected
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("thin")
 def test_the_same_networks_need_no_second_opening_and_others_need_a_word(study: Study, tmp_path: Path) -> None:
     opened(study, tmp_path)
@@ -132,6 +133,7 @@ def test_another_study_on_the_same_dataset_needs_a_word_too(study: Study, tmp_pa
     assert len(read_openings(study.database, "digits")) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("thin")
 def test_every_report_after_a_second_opening_shows_why(study: Study, tmp_path: Path) -> None:
     from hpo.outcome.report.build import build

@@ -132,6 +132,7 @@ def test_the_test_set_stays_sealed_until_every_network_is_there(search: Study, r
     assert len(read_openings(search.database, "digits")) == 1
 
 
+@pytest.mark.slow
 def test_other_networks_are_refused_before_they_are_trained_once_the_test_set_was_opened(
     search: Study, results: Path
 ) -> None:
@@ -148,6 +149,7 @@ def test_other_networks_are_refused_before_they_are_trained_once_the_test_set_wa
     assert len(read_openings(search.database, "digits")) == 2
 
 
+@pytest.mark.slow
 def test_only_the_networks_that_were_tested_are_exported(search: Study, results: Path, tmp_path: Path) -> None:
     finalizing(search, results)(train_only=False)
     export(results, tmp_path / "export")

@@ -217,6 +217,7 @@ def test_recipes_of_a_study_are_its_best_of_each_family_and_start_points_for_the
     assert [recipe.name for recipe in recipes] == [start.name for start in nothing.spec.start]
 
 
+@pytest.mark.slow
 def test_it_is_measured_resumed_and_extended_by_seeds_and_methods(database: Database) -> None:
     table = measured(database, seeds=2)
     assert table.done

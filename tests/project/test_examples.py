@@ -34,6 +34,7 @@ def run_blocks(page: Path) -> None:
         exec(compile(block, f"{page.name}, block {number}", "exec"), namespace)
 
 
+@pytest.mark.slow
 def test_the_examples_of_the_interface_run_with_a_trainer_that_learns_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     def make_trainer(spec: StudySpec, *_: object, **__: object) -> FakeTrainer:
         return FakeTrainer(spec.budget.epochs)

@@ -21,6 +21,13 @@ from tests.search.private import private_postgresql
 
 HERE = Path(__file__).parent
 SERVERS = ("postgresql", "mysql")
+ALSO_ON_MYSQL = (
+    "test_a_worker_runs_the_whole_budget_and_a_relaunch_adds_none",
+    "test_a_trial_whose_lease_ran_out_goes_to_the_next_under_its_own_number",
+    "test_reports_of_a_second_attempt_replace_those_of_the_first",
+    "test_scores_are_kept_where_a_trial_can_end_and_replaced_by_fold",
+    "test_a_study_is_listed_and_its_spec_comes_back_as_it_went",
+)
 USUAL = {"postgresql": "postgresql://root@127.0.0.1:5432/postgres", "mysql": "mysql://root@127.0.0.1:3306/test"}
 
 
@@ -66,12 +73,18 @@ def _answers(address: str) -> bool:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave tests on servers to `make test`, except the conformance class, which each commit must pass."""
+    """Leave tests on servers to `make test`, except the conformance class, most of which each commit must pass."""
     for item in items:
         callspec = getattr(item, "callspec", None)
-        is_on_server = callspec is not None and set(SERVERS) & {*map(str, callspec.params.values())}
-        if is_on_server and item.path.name != "test_conformance.py" and item.path.is_relative_to(HERE):
+        servers = set(SERVERS) & {*map(str, callspec.params.values())} if callspec is not None else set()
+        if servers and item.path.is_relative_to(HERE) and not _is_conformance(item, servers):
             item.add_marker(pytest.mark.slow)
+
+
+def _is_conformance(item: pytest.Item, servers: set[str]) -> bool:
+    """Whether `make check` has the test: on PostgreSQL all of the class, on MySQL, which takes twice as long, a few."""
+    is_conformance = item.path.name == "test_conformance.py"
+    return is_conformance and ("mysql" not in servers or getattr(item, "originalname", "") in ALSO_ON_MYSQL)
 
 
 @pytest.fixture(scope="session")
