@@ -163,6 +163,10 @@ class TrainConfig(BaseModel):
     clip: Annotated[float, Domain(0.0, 1000.0, "gradient")] = 1.0
     """Elementwise bound on gradients, LibAUC's `clip_value`; 0 disables clipping."""
 
+    clip_norm: Annotated[float, Domain(0.0, 1000.0, "norm of gradient", is_later=True)] = 0.0
+    """Bound on the L2 norm of the gradient over all weights, before `clip` and decay: a longer one is scaled down to
+    it; 0 is off. Pascanu et al. 2013, arXiv 1211.5063."""
+
     sam: Annotated[float, Domain(0.0, 1.0, "norm of weights", is_later=True)] = 0.0
     """Radius rho of sharpness-aware minimisation: gradients are taken at the worst weights within that distance, which
     doubles the cost of a step; 0 is off, .05 usual. Foret et al. 2021, arXiv 2010.01412."""

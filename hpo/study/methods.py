@@ -256,6 +256,13 @@ METHODS: tuple[Method, ...] = (
         {"clip": 1.0},
         {"clip": 0.0},
         "Each element of a gradient is bounded by 1.",
+        "LibAUC's `clip_value`",
+    ),
+    Method(
+        "norm clipping",
+        {"clip_norm": 1.0},
+        {"clip_norm": 0.0},
+        "A gradient whose norm over all weights is above 1 is scaled down to 1.",
         "Pascanu et al. 2013, arXiv 1211.5063",
     ),
     Method(

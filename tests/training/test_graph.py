@@ -166,7 +166,7 @@ def test_a_kind_of_step_is_tried_once_in_a_process(times: Any, log: list[str]) -
     [
         {"loss": "aucm_v2", "weight_average": "ema", "augmentation": "full", "epoch_decay": 0.01},
         {"loss": "cross_entropy", "optimizer": "adam"},
-        {"loss": "compositional", "epoch_decay": 0.01},
+        {"loss": "compositional", "epoch_decay": 0.01, "clip_norm": 0.1},
         {"sam": 0.1, "ghost_batch": 4, "class_means": "running"},
     ],
 )

@@ -144,6 +144,54 @@ def test_with_cross_entropy_adamw_mode_is_torchs_adamw(weight_decay: float, capt
     compare(network, mine, twin, theirs)
 
 
+@pytest.mark.parametrize("capturable", [False, True])
+def test_a_gradient_longer_than_the_bound_is_scaled_down_before_it_is_clipped_and_decays(capturable: bool) -> None:
+    """A step of plain descent moves weights by -rate (clip(g min(1, bound / |g|)) + decay w), with g their gradient."""
+    config = TrainConfig(
+        loss="cross_entropy", learning_rate=0.1, momentum=0.0, weight_decay=0.01, clip=0.1, clip_norm=0.35
+    )
+    network = small_network()
+    mine = make_optimizer(config, network.parameters(), CrossEntropyLoss(), torch.Generator(), capturable)
+    longer = []
+    for images, labels in data(30):
+        mine.zero_grad()
+        F.binary_cross_entropy_with_logits(network(images), labels).backward()
+        before = [(weight.detach().clone(), weight.grad.clone()) for weight in network.parameters()]
+        length = torch.cat([gradient.flatten() for _, gradient in before]).norm()
+        longer.append(length > 0.35)
+        mine.step()
+        for weight, (old, gradient) in zip(network.parameters(), before, strict=True):
+            bounded = (gradient * min(1.0, 0.35 / length)).clamp(-0.1, 0.1)
+            torch.testing.assert_close(weight.detach(), old - 0.1 * (bounded + 0.01 * old), rtol=1e-5, atol=1e-8)
+    assert 0 < sum(longer) < len(longer)
+
+
+def test_the_norm_is_that_of_the_weights_and_the_class_means_are_not_scaled_with_them() -> None:
+    network, loss = small_network(), AUCMLoss(1, 1.0, "v1").double()
+    optimizer = make_optimizer(TrainConfig(clip_norm=0.01), network.parameters(), loss, torch.Generator())
+    [(images, labels)] = data(1)
+    loss(network(images), labels).backward()
+    of_means = [loss.a.grad.clone(), loss.b.grad.clone()]
+    optimizer._bound_norm()
+    norm = torch.cat([weight.grad.flatten() for weight in network.parameters()]).norm()
+    assert norm.item() == pytest.approx(0.01, rel=1e-3)
+    assert torch.equal(torch.stack([loss.a.grad, loss.b.grad]), torch.stack(of_means))
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_bound_that_no_gradient_reaches_changes_no_bit(mode: str) -> None:
+    ends = []
+    for bound in (0.0, 1000.0):
+        network, loss = small_network(), AUCMLoss(1, 1.0, "v1").double()
+        optimizer = ours(network, loss, lr=0.05, mode=mode, clip_norm=bound)
+        for images, labels in data(20):
+            optimizer.zero_grad()
+            loss(network(images), labels).backward()
+            optimizer.step()
+        ends.append([weight.detach() for weight in network.parameters()])
+    assert all(torch.equal(without, with_it) for without, with_it in zip(*ends, strict=True))
+
+
 class Lion(torch.optim.Optimizer):
     """Algorithm 2 of Chen et al. 2023."""
 

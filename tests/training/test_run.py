@@ -57,7 +57,7 @@ def train(run: Run, epochs: int | None = None) -> list[Any]:
         {"loss": "joint", "class_means": "running", "augmentation": "mixup"},
         {"loss": "pauc", "pauc_form": "dro", "augmentation": "mixup"},
         {"optimizer": "lion", "schedule": "cyclic", "cycles": 2, "weight_average": "cycles", "swa_start": 0.0},
-        {"optimizer": "adamw", "schedule": "one_cycle", "batch_size": 8},
+        {"optimizer": "adamw", "schedule": "one_cycle", "batch_size": 8, "clip_norm": 0.1},
         {"sam": 0.1, "ghost_batch": 4, "score_scale": "standardised", "weight_average": "swa", "swa_start": 0.0},
     ],
 )

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import clip_grad_norm_
 
 from hpo.study.config import TrainConfig
 from hpo.training.optim.blocks import Block, Source, cut_blocks
@@ -44,6 +45,7 @@ def make_optimizer(
         lr=config.learning_rate,
         mode=config.optimizer,
         clip_value=config.clip,
+        clip_norm=config.clip_norm,
         weight_decay=config.weight_decay,
         epoch_decay=config.epoch_decay if config.has_effect("epoch_decay") else 0.0,
         momentum=1 - config.momentum,
@@ -73,6 +75,8 @@ class BlockPESG(_Uncompiled, PESG):  # type: ignore[misc]
 
     Running class means belong to the loss: a, b and alpha are then not updated here.
 
+    clip_norm: bound on the norm of the gradient over all weights, without those of a and b; 0 is off.
+
     mode: PESG's sgd and adam; adamw and lion, in which weight decay is decoupled from the gradient and epoch decay, a
     part of the objective, is not. In every mode a and b move as the weights do, and alpha by PESG's own step.
 
@@ -91,6 +95,7 @@ class BlockPESG(_Uncompiled, PESG):  # type: ignore[misc]
         lr: float,
         mode: str = "sgd",
         clip_value: float = 1.0,
+        clip_norm: float = 0.0,
         weight_decay: float = 0.0,
         epoch_decay: float = 0.0,
         momentum: float = 0.9,
@@ -113,6 +118,7 @@ class BlockPESG(_Uncompiled, PESG):  # type: ignore[misc]
             device=params[0].device,
         )
         self.mode = mode
+        self._weights, self._clip_norm = params, clip_norm
         self._decays_apart = mode in _DECOUPLED and weight_decay > 0
         self._blocks: list[Block] = []
         self._inner_blocks: list[Block] = []
@@ -160,6 +166,7 @@ class BlockPESG(_Uncompiled, PESG):  # type: ignore[misc]
     @torch.no_grad()
     def update(self) -> None:
         """Do the device's part of a step, after `count`; never synchronises."""
+        self._bound_norm()
         group = self.param_groups[0]
         if not self._blocks:
             self._blocks = self._cut_blocks(range(len(group["params"])), self._averages())
@@ -190,6 +197,7 @@ class BlockPESG(_Uncompiled, PESG):  # type: ignore[misc]
         weights stay at u, from which `update` goes on.
         """
         assert self._inner_momentum is not None
+        self._bound_norm()
         group = self.param_groups[0]
         inner = [index for index, p in enumerate(group["params"]) if p is not self.a and p is not self.b]
         if not self._inner_blocks:
@@ -255,6 +263,10 @@ class BlockPESG(_Uncompiled, PESG):  # type: ignore[misc]
         for state in self.state.values():
             state.update({name: value.clone() for name, value in state.items() if isinstance(value, Tensor)})
         self._blocks, self._inner_blocks = [], []
+
+    def _bound_norm(self) -> None:
+        if self._clip_norm > 0:
+            clip_grad_norm_(self._weights, self._clip_norm)
 
     def _averages(self) -> tuple[str, ...]:
         """Return the names of the running averages that the mode keeps of each parameter."""
