@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import hpo
+from hpo.study.choices import LOSSES, NETWORKS
 from hpo.study.spec import StudySpec
 from hpo.testing.trainer import FakeTrainer, make_report
 from tests.plugins import kept_registries
@@ -71,6 +72,14 @@ def test_the_examples_of_extending_run_and_train(monkeypatch: pytest.MonkeyPatch
     assert calls[0][1] == ("rings",)
     assert [named["step"] for name, _, named in calls if name == "log_metrics"] == [1, 2, 3]
     assert calls[-1][1] == ("FINISHED",)
+
+
+def test_the_module_of_a_plug_in_registers_by_itself() -> None:
+    """It is imported alone, unlike the other blocks of the page, which follow on one another."""
+    [module] = [block for block in code_blocks(EXTENDING.read_text(), "python") if "my_plugins.losses:" in block]
+    exec(compile(module, "my_plugins/__init__.py", "exec"), {})
+    assert "polynomial" in LOSSES
+    assert "wide" in NETWORKS
 
 
 def test_every_public_name_is_on_one_of_the_pages() -> None:
