@@ -31,7 +31,7 @@ from hpo.errors import (
 from hpo.search.queries.trials import read_trials
 from hpo.search.study import list_studies
 from hpo.study.catalogue import DATASETS, find_dataset
-from hpo.study.files import problems_on
+from hpo.study.consistency import problems_on
 from hpo.study.space import Choices, FloatRange
 from hpo.study.spec import StudySpec
 from hpo.testing.trainer import FakeTrainer, make_spec

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from benchmarks.inputs.tally import Tally
 from hpo.cli.main import cli
 from hpo.study.config import settings
-from hpo.study.files import SECTIONS
+from hpo.study.sections import SECTIONS
 
 NASTY = (
     *("", " ", "-x", "--", "-", "[/b]", "[red]x", "a'b", 'a"b', "$(id)", "`id`", "../..", "/", "~", "~nouser/x", "."),

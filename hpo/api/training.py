@@ -173,7 +173,7 @@ def train_trial(
     from hpo.data.folds import scoring_folds
     from hpo.data.others import load_others, others_of
     from hpo.study.co_training import other_datasets
-    from hpo.study.files import problems_on
+    from hpo.study.consistency import problems_on
     from hpo.training.loop import trial
 
     check_type("config", config, (TrainConfig,), "a TrainConfig")

@@ -128,7 +128,7 @@ def _without_warnings() -> Iterator[None]:
 
 
 def _section_keys() -> dict[str, str]:
-    from hpo.study.files import SECTIONS
+    from hpo.study.sections import SECTIONS
 
     return {
         f"{section}.{name}": field.description or ""

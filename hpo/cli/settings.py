@@ -13,7 +13,7 @@ from hpo.cli.render.page import page
 from hpo.cli.streams import show
 from hpo.study.config import Setting
 from hpo.study.config import settings as all_settings
-from hpo.study.files import SECTIONS
+from hpo.study.sections import SECTIONS
 
 
 @click.command()

@@ -17,7 +17,8 @@ from hpo.search.queries.trials import read_best
 from hpo.search.study import Study, open_study
 from hpo.study.choices import AUCM, CROSS_ENTROPY, loss_family
 from hpo.study.config import SettingValue, TrainConfig
-from hpo.study.files import default_spec, problems_with
+from hpo.study.consistency import problems_with
+from hpo.study.files import default_spec
 from hpo.study.method import Method
 from hpo.study.methods import METHODS, find_methods, is_change
 from hpo.study.plan import Candidate, Plan

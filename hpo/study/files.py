@@ -1,11 +1,9 @@
-"""Read study files (TOML) and `--set key=value` into a `StudySpec`, reporting all errors at once."""
+"""Read study files (TOML), changed by `--set`, into a `StudySpec`, reporting all errors at once."""
 
 from __future__ import annotations
 
 import copy
-import itertools
 import logging
-import tomllib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -15,32 +13,22 @@ from pydantic import BaseModel, ValidationError
 from hpo.errors import StudyFileError, UsageError
 from hpo.files import read_text
 from hpo.study.catalogue import AT, DATASETS, Dataset, find_dataset
-from hpo.study.co_training import other_datasets
-from hpo.study.config import ConfigValues, TrainConfig, problem_of, settings
+from hpo.study.config import ConfigValues, problem_of, settings
+from hpo.study.consistency import NEED_VALIDATION, cross_section_problems
 from hpo.study.keys import meant
+from hpo.study.overrides import apply_overrides
 from hpo.study.own import split_source
-from hpo.study.space import Space, TomlTable, can_apply, read_range
-from hpo.study.spec import Budget, Confirm, Scoring, Search, StudySpec
-from hpo.study.stages import Stage
+from hpo.study.sections import SECTIONS, TOP_LEVEL, parse_toml
+from hpo.study.space import Space, TomlTable, read_range
+from hpo.study.spec import StudySpec
 from hpo.study.starts import Start, fitted, read_starts
 from hpo.text import brief
-
-SECTIONS: dict[str, type[BaseModel]] = {"scoring": Scoring, "search": Search, "budget": Budget, "confirm": Confirm}
-"""Sections of a study file in addition to those of settings, [fixed] and [space.SETTING]."""
 
 MOST_BYTES = 2**24
 """Largest size of a study file."""
 
-NEED_VALIDATION = ("official", "grouped")
-"""Values of `resplit` that use the official validation samples."""
-
 MOST_FOLDED = 6000
 """Samples up to which five folds are worth their cost: above, one validation part is precise enough."""
-
-MOST_PARTS = 10
-"""Largest number of parts of a key of `--set`."""
-
-_TOP = ("dataset", *SECTIONS, "fixed", "space", "start")
 
 _log = logging.getLogger(__name__)
 
@@ -119,7 +107,7 @@ def load_spec(path: Path, overrides: tuple[str, ...] = ()) -> StudySpec:
 def _read_toml(path: Path) -> TomlTable:
     try:
         # Editors of Windows begin a file with a byte order mark.
-        return _parse_toml(read_text(path, MOST_BYTES).removeprefix("\ufeff"))
+        return parse_toml(read_text(path, MOST_BYTES).removeprefix("\ufeff"))
     except OSError as error:
         raise StudyFileError(str(path), [f"cannot be read: {error.strerror}"]) from None
     except UnicodeDecodeError:
@@ -152,71 +140,6 @@ def _fit_starts(table: TomlTable, before: TomlTable, level: int = logging.INFO) 
     table["start"] = [{"name": start.name, **start.values} for start in kept]
 
 
-def _parse_toml(text: str) -> TomlTable:
-    """Parse TOML. Raises ValueError also for what tomllib has no error of its own for."""
-    try:
-        return tomllib.loads(text)
-    except RecursionError:
-        raise ValueError("its values are nested too deep") from None
-
-
-def apply_overrides(table: TomlTable, overrides: tuple[str, ...]) -> None:
-    """Apply each `section.key=value` to the table; values are TOML, bare words are strings.
-
-    Fixing a searched setting removes it from the space, together with the settings that then have no effect; searching
-    a fixed setting removes it from [fixed].
-
-    Raises:
-        UsageError: if an override is malformed.
-    """
-    for text in overrides:
-        key, equals, value = text.partition("=")
-        parts = [part.strip() for part in key.split(".")]
-        if not equals or not all(parts):
-            raise UsageError(f"--set {brief(text)}: give section.key=value, for example --set budget.epochs=5")
-        if len(parts) > MOST_PARTS:
-            raise UsageError(f"--set {brief(text)}: a key has at most {MOST_PARTS} parts")
-        where, given = table, toml_value(value.strip())
-        if len(parts) == 1 and key.strip() in _TOP[1:-1] and not isinstance(given, dict):
-            raise UsageError(f"--set {brief(text)}: {parts[0]} is a section; give --set {parts[0]}.KEY=VALUE")
-        for part in parts[:-1]:
-            where = where.setdefault(part, {})
-            if not isinstance(where, dict):
-                raise UsageError(f"--set {brief(text)}: {part} is a value, not a section")
-        where[parts[-1]] = given
-        if len(parts) == 2 and parts[0] == "fixed":
-            _remove(table, "space", parts[1])
-            _remove_settings_without_effect(table, parts[1], where[parts[1]])
-        if len(parts) >= 2 and parts[0] == "space":
-            _remove(table, "fixed", parts[1])
-            if len(parts) == 3:
-                for other in ("low", "high", "log") if parts[2] == "choices" else ("choices",):
-                    where.pop(other, None)
-
-
-def _remove_settings_without_effect(table: TomlTable, name: str, value: Any) -> None:
-    for setting in settings().values():
-        if any(other == name and value not in legal for other, legal in setting.when):
-            _remove(table, "space", setting.name)
-            _remove(table, "fixed", setting.name)
-
-
-def _remove(table: TomlTable, section: str, key: str) -> None:
-    # A study file may have a value in the place of a section, which `check_spec` reports.
-    if isinstance(entries := table.get(section), dict):
-        entries.pop(key, None)
-
-
-def toml_value(text: str) -> Any:
-    """Return a value that was typed, as TOML; what is none is a string."""
-    try:
-        # A line break would begin a second entry.
-        found = _parse_toml(f"value = {text}") if "\n" not in text else {}
-    except ValueError:
-        return text
-    return found.get("value", text)
-
-
 def check_spec(table: TomlTable, source: str, known: Dataset | None = None) -> StudySpec:
     """Validate a parsed study file.
 
@@ -226,7 +149,7 @@ def check_spec(table: TomlTable, source: str, known: Dataset | None = None) -> S
     Raises:
         StudyFileError: with all errors, each with the closest legal name.
     """
-    problems = [f"{key} is not a section{_meant(key, _TOP)}" for key in table if key not in _TOP]
+    problems = [f"{key} is not a section{_meant(key, TOP_LEVEL)}" for key in table if key not in TOP_LEVEL]
     is_known = known is not None and table.get("dataset") == known.source
     data = known if is_known else _check_dataset(table, problems)
     sections = {name: _check_section(model, name, table.get(name, {}), problems) for name, model in SECTIONS.items()}
@@ -236,7 +159,7 @@ def check_spec(table: TomlTable, source: str, known: Dataset | None = None) -> S
     if not problems:
         assert data is not None
         spec = StudySpec(dataset=data.name, own=data.own, fixed=fixed, space=space, start=start, **sections)
-        problems += _cross_section_problems(spec)
+        problems += cross_section_problems(spec)
         if not problems:
             return spec
     raise StudyFileError(source, problems)
@@ -305,76 +228,3 @@ def _check_settings(table: TomlTable, problems: list[str]) -> tuple[ConfigValues
                     space[name] = searched_range
     problems += [f"{name} is in both [fixed] and [space]; keep one" for name in fixed if name in searched]
     return fixed, space
-
-
-def problems_with(config: TrainConfig, spec: StudySpec) -> list[str]:
-    """Return why a study cannot train a configuration on its data and folds, a sentence each; none if it can."""
-    return problems_on(config, spec.data, spec.scoring)
-
-
-def problems_on(config: TrainConfig, data: Dataset, scoring: Scoring) -> list[str]:
-    """Return why a configuration cannot be trained on a dataset and folds, a sentence each; none if it can."""
-    return _problems_on(data, scoring, config.active(), {})
-
-
-def _cross_section_problems(spec: StudySpec) -> list[str]:
-    problems = _rungs_that_do_not_grow(spec.search)
-    for name in (*spec.fixed, *spec.space):
-        if not can_apply(name, spec.fixed, spec.space):
-            needs = " and ".join(
-                f"{other} in {{{', '.join(map(str, legal))}}}" for other, legal in settings()[name].when
-            )
-            problems.append(f"{name} has no effect in this study: it requires {needs}")
-    return problems + _problems_on(spec.data, spec.scoring, spec.fixed, spec.space)
-
-
-def _problems_on(data: Dataset, scoring: Scoring, fixed: ConfigValues, space: Space) -> list[str]:
-    """Return why settings do not suit data and folds, a sentence each."""
-    problems = []
-    resplits = _values("resplit", fixed, space)
-    if data.labels > 1 and "fixed_share" in _values("batching", fixed, space):
-        problems.append(f"batching = fixed_share requires one label; {data.name} has {data.labels}")
-    if data.labels > 1 and "balanced" in resplits:
-        problems.append(f"resplit = balanced requires one label; {data.name} has {data.labels}")
-    for value in _values("co_training", fixed, space):
-        try:
-            other_datasets(value, data)
-        except UsageError as error:
-            problems.append(str(error))
-    if not data.has_validation:
-        problems += _problems_without_validation(data, scoring, resplits)
-    for rule in NEED_VALIDATION:
-        if scoring.rows == "official" and rule in resplits:
-            problems.append(
-                f"resplit = {rule} requires official validation samples in the training part of the folds, but "
-                "[scoring] rows = official validates on all of them"
-            )
-    return problems
-
-
-def _problems_without_validation(data: Dataset, scoring: Scoring, resplits: tuple[Any, ...]) -> list[str]:
-    why = f"official validation samples, but {data.official_name} has no val_images"
-    problems = [
-        f"resplit = {rule} requires {why}; leave it out of the choices" for rule in NEED_VALIDATION if rule in resplits
-    ]
-    if scoring.rows == "official":
-        problems.append(f"[scoring] rows = official requires {why}; use kfold or holdout, which draw them")
-    return problems
-
-
-def _rungs_that_do_not_grow(search: Search) -> list[str]:
-    rungs = () if isinstance(search.rungs, str) else search.rungs
-    return [
-        f"[search] rungs: {Stage(rung.folds, rung.epochs)} cannot follow {Stage(before.folds, before.epochs)}; give "
-        "them in the order of training, each with more folds or epochs than the one before and no fewer of the other"
-        for before, rung in itertools.pairwise(rungs)
-        if rung.folds < before.folds
-        or rung.epochs < before.epochs
-        or (rung.folds, rung.epochs) == (before.folds, before.epochs)
-    ]
-
-
-def _values(name: str, fixed: ConfigValues, space: Space) -> tuple[Any, ...]:
-    if name in fixed:
-        return (fixed[name],)
-    return tuple(getattr(space.get(name), "choices", ()))

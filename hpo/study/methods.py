@@ -12,8 +12,8 @@ from collections.abc import Iterable
 from hpo.errors import UsageError, did_you_mean
 from hpo.study.choices import AUCM, CROSS_ENTROPY
 from hpo.study.config import ConfigValues, problem_of, settings
-from hpo.study.files import toml_value
 from hpo.study.method import Method
+from hpo.study.overrides import toml_value
 
 
 def find_methods(names: Iterable[str]) -> tuple[Method, ...]:

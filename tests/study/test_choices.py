@@ -9,7 +9,8 @@ import pytest
 from hpo.errors import StudyFileError
 from hpo.study.choices import AUCM, CROSS_ENTROPY, LOSSES, PRUNERS, SAMPLERS, loss_family
 from hpo.study.config import TrainConfig, applies, settings
-from hpo.study.files import apply_overrides, check_spec
+from hpo.study.files import check_spec
+from hpo.study.overrides import apply_overrides
 from hpo.study.registration import register_loss
 from hpo.study.spec import StudySpec
 from tests.plugins import kept_registries

@@ -13,7 +13,8 @@ from hpo.study.baselines import CROSS_ENTROPY, LIBAUC, baselines
 from hpo.study.catalogue import DATASETS, find_dataset
 from hpo.study.choices import AUGMENTATIONS
 from hpo.study.config import TrainConfig, applies, problem_of, settings
-from hpo.study.files import apply_overrides, builtin_study_file, check_spec, default_spec, load_spec
+from hpo.study.files import builtin_study_file, check_spec, default_spec, load_spec
+from hpo.study.overrides import apply_overrides
 from hpo.study.space import suggestion_order
 from hpo.study.spec import differences
 from tests.mention import unmentioned
