@@ -21,11 +21,11 @@ from hpo.search.strategy.sampler import suggest
 from hpo.search.strategy.seeds import seeds_of
 from hpo.search.study import Study, open_study, unfinished
 from hpo.search.worker.deadline import Deadline, seconds_to_get_anywhere
+from hpo.search.worker.description import describe_end, describe_start, reported
 from hpo.search.worker.heartbeat import Heartbeat
-from hpo.search.worker.reporter import ReportedTrial, Reporter, Reporters
+from hpo.search.worker.reporter import Reporter, Reporters
 from hpo.search.worker.trainer import NetworkTrainer, Task, Trainer
-from hpo.study.baselines import shown_name
-from hpo.study.planned import epochs_at, planned_trial, start_at
+from hpo.study.planned import planned_trial, start_at
 from hpo.study.record import Provenance, ResourceUsage, TrialRecord
 from hpo.study.stages import Stage
 from hpo.training.machine.limits import ProcessTainted
@@ -211,7 +211,7 @@ class _Worker:
         try:
             with Heartbeat(held, self._started, self._stop) as heart:
                 record = self._begin_record(held)
-                self._told.begin(_reported(held, record, self._name))
+                self._told.begin(reported(held, record, self._name))
                 outcome, last, reason = self._train_trial(held, record, heart, meter)
                 record = record.model_copy(update={"usage": meter.read()})
                 if isinstance(last, EpochReport) and last.roc:
@@ -231,7 +231,7 @@ class _Worker:
                 self._stop.request(StopReason.MEMORY)
                 raise _Released from None
             raise
-        _log.info("%s", _describe_end(held, outcome, last, reason))
+        _log.info("%s", describe_end(held, outcome, last, reason))
         self._told.end(outcome, reason)
         self._tidy()
         return outcome
@@ -260,7 +260,7 @@ class _Worker:
     ) -> tuple[Outcome, EpochReport | NetworkEpoch | None, str]:
         train, spec = self._train, held.study.spec
         stages = stages_of(spec, planned=planned_trial(spec, held.slot) is not None)
-        _log.info("%s", _describe_start(held))
+        _log.info("%s", describe_start(held))
 
         def progress(share: float) -> None:
             self._watch.poll()
@@ -332,46 +332,3 @@ def _new_record(held: Claim, provenance: Provenance, drawn: Drawn) -> TrialRecor
         provenance=provenance,
         attempts=held.fence,
     )
-
-
-def _reported(held: Claim, record: TrialRecord, worker: str) -> ReportedTrial:
-    spec = held.study.spec
-    return ReportedTrial(
-        study=held.study.name,
-        dataset=spec.dataset,
-        number=held.number,
-        label=_label(held),
-        params=record.params,
-        config=record.train_config(held.study.trial_name(held.number)).active(),
-        epochs=epochs_at(spec, held.slot),
-        attempt=held.fence,
-        worker=worker,
-    )
-
-
-def _describe_start(held: Claim) -> str:
-    text, label = f"trial {held.number}: " + ("starts" if held.fence == 1 else "resumes"), _label(held)
-    return f"{text} ({label})" if label else text
-
-
-def _label(held: Claim) -> str:
-    """Return the name of the baseline, start point or candidate that a trial is of; "" if it is none."""
-    planned = planned_trial(held.study.spec, held.slot)
-    if planned is None:
-        start = start_at(held.study.spec, held.slot)
-        return "" if start is None else f"start {start.name}"
-    name = f"baseline {shown_name(planned.name)}" if planned.is_baseline else planned.name
-    if planned.is_network:
-        return f"{name}, network {planned.repeat}"
-    return name if planned.repeat is None else f"{name}, repeat {planned.repeat + 1}"
-
-
-def _describe_end(held: Claim, outcome: Outcome, last: EpochReport | NetworkEpoch | None, reason: str) -> str:
-    text = f"trial {held.number}: {outcome}"
-    if isinstance(last, NetworkEpoch):
-        text += f" after {last.epoch} of {last.epochs} epochs"
-    elif last is not None:
-        spec = held.study.spec
-        folds = f" of {len(last.fold_aucs)} of {spec.scoring.fold_count} folds" if spec.scoring.fold_count > 1 else ""
-        text += f" after {last.epoch} of {spec.budget.epochs} epochs{folds}, AUC {last.auc:.4f}"
-    return text + (f" ({reason})" if reason else "")
