@@ -17,7 +17,7 @@ from hpo.statistics.intervals import Comparison, Estimate
 from hpo.study.baselines import shown_name
 from hpo.study.catalogue import Dataset
 from hpo.study.co_training import names_of_others
-from hpo.study.published import PUBLISHED_NETWORK, published
+from hpo.study.published import PUBLISHED_NETWORK, Published, published
 from hpo.text import auc, bounds, found_four_times_in_five, shell
 
 
@@ -34,58 +34,78 @@ def result(
         openings: accesses to this test set; shown beside the result if there is more than one.
         elsewhere: accesses through other databases.
     """
-    known, winner = published(dataset.name), judgement.entries[0]
-    blocks: list[Block] = [Text(_how(dataset, judgement, final)), *map(Notice, verdicts(judgement, dataset))]
-    if len(openings) > 1:
-        own = next((one for one in openings if one.row == final.result.ledger_row), openings[-1])
-        accesses = f"The test set was opened {len(openings)} times, for this result on {own.when}"
-        blocks.append(Notice(f"{accesses}: {own.reason or 'the first access'}."))
-    if elsewhere:
-        blocks.append(Notice(_elsewhere(elsewhere)))
-    blocks.append(Table(_AREAS, tuple(_areas(judgement, entry) for entry in judgement.entries)))
-    # Results of hpo 0.1 call samples rows.
-    chosen_on = winner.threshold_rows.replace(" rows", " samples")
-    blocks.append(
-        Text(
-            "Intervals are 95 %. **Seeds and samples**: the configuration over new seeds and new test samples "
-            "(Obuchowski and Rockette, seeds as readers); verdicts use it unless by chance it is shorter than over "
-            "samples alone. **Samples**: these fixed networks over new test samples (DeLong; stratified bootstrap, "
-            "BCa). No interval includes the variance from drawing the training set. Accuracy, sensitivity (accuracy "
-            "on label 1) and specificity (on label 0) use thresholds chosen by Youden's index on "
-            f"{chosen_on}; the last column uses .5, as MedMNIST does. Each has its interval over seeds "
-            f"and test samples, or over test samples alone if longer.{_of_one_sample(winner, final)}"
-        )
-    )
-    blocks.insert(-1, Table(_ACCURACIES, tuple(_accuracies(judgement, entry) for entry in judgement.entries)))
-    if judgement.against:
-        header = ("difference of test AUC", "seeds and samples", "p", "samples, DeLong", "p", "samples, bootstrap")
-        blocks.append(Table(header, tuple(_difference(judgement, one) for one in judgement.against)))
-        if len(judgement.against) > 1:
-            blocks.append(
-                Text(
-                    f"Intervals of differences are 95 % for all {len(judgement.against)} baselines together, and "
-                    "p-values are adjusted for their number (Sidak 1967)."
-                )
-            )
-    if known:
-        table = Table(
-            ("published, test AUC", "value", "source"), tuple((p.method, auc(p.auc), p.source) for p in known)
-        )
-        blocks += [table, Text("Published values are means of at least three runs, reported without a spread.")]
-    blocks.append(
+    known = published(dataset.name)
+    blocks: list[Block] = [
+        Text(_how(dataset, judgement, final)),
+        *map(Notice, verdicts(judgement, dataset)),
+        *_accesses(final, openings, elsewhere),
+        Table(_AREAS, tuple(_areas(judgement, entry) for entry in judgement.entries)),
+        Table(_ACCURACIES, tuple(_accuracies(judgement, entry) for entry in judgement.entries)),
+        Text(_about_intervals(judgement.entries[0], final)),
+        *_differences(judgement),
+        *_published(known),
         Picture(
             "result",
             partial(figures.forest, judgement, known),
             "Test AUC: mean with 95 % interval over seeds and test samples, or over test samples alone if longer; "
             "ticks are networks, diamonds published values.",
-        )
-    )
+        ),
+    ]
     if judgement.twins is not None:
         blocks += twin_blocks(judgement, judgement.twins, len(final.labels))
     if final.labels.shape[1] == 1:
         caption = "ROC and precision-recall on the test set: thin lines are networks, thick lines their mean."
         blocks.append(Picture("roc", partial(figures.curves, final), caption))
     return Section("Result on the test set", tuple(blocks))
+
+
+def _accesses(final: Final, openings: Sequence[Opening], elsewhere: Sequence[Access]) -> list[Block]:
+    """Return what there is to say of other accesses to the test set."""
+    blocks: list[Block] = []
+    if len(openings) > 1:
+        own = next((one for one in openings if one.row == final.result.ledger_row), openings[-1])
+        accesses = f"The test set was opened {len(openings)} times, for this result on {own.when}"
+        blocks.append(Notice(f"{accesses}: {own.reason or 'the first access'}."))
+    if elsewhere:
+        blocks.append(Notice(_elsewhere(elsewhere)))
+    return blocks
+
+
+def _about_intervals(winner: EntryResult, final: Final) -> str:
+    # Results of hpo 0.1 call samples rows.
+    chosen_on = winner.threshold_rows.replace(" rows", " samples")
+    return (
+        "Intervals are 95 %. **Seeds and samples**: the configuration over new seeds and new test samples "
+        "(Obuchowski and Rockette, seeds as readers); verdicts use it unless by chance it is shorter than over "
+        "samples alone. **Samples**: these fixed networks over new test samples (DeLong; stratified bootstrap, "
+        "BCa). No interval includes the variance from drawing the training set. Accuracy, sensitivity (accuracy "
+        "on label 1) and specificity (on label 0) use thresholds chosen by Youden's index on "
+        f"{chosen_on}; the last column uses .5, as MedMNIST does. Each has its interval over seeds "
+        f"and test samples, or over test samples alone if longer.{_of_one_sample(winner, final)}"
+    )
+
+
+def _differences(judgement: Judgement) -> list[Block]:
+    """Return the table of differences to the winner; none if it is compared with nothing."""
+    if not judgement.against:
+        return []
+    header = ("difference of test AUC", "seeds and samples", "p", "samples, DeLong", "p", "samples, bootstrap")
+    blocks: list[Block] = [Table(header, tuple(_difference(judgement, one) for one in judgement.against))]
+    if len(judgement.against) > 1:
+        blocks.append(
+            Text(
+                f"Intervals of differences are 95 % for all {len(judgement.against)} baselines together, and "
+                "p-values are adjusted for their number (Sidak 1967)."
+            )
+        )
+    return blocks
+
+
+def _published(known: Sequence[Published]) -> list[Block]:
+    if not known:
+        return []
+    table = Table(("published, test AUC", "value", "source"), tuple((p.method, auc(p.auc), p.source) for p in known))
+    return [table, Text("Published values are means of at least three runs, reported without a spread.")]
 
 
 def _of_one_sample(winner: EntryResult, final: Final) -> str:
