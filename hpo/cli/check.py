@@ -10,6 +10,7 @@ from hpo.cli.common import json_option, print_json, set_option
 from hpo.cli.streams import say, show
 from hpo.errors import HpoError
 from hpo.study.files import load_spec
+from hpo.text import counted
 
 
 @click.command()
@@ -30,7 +31,8 @@ def check(files: tuple[Path, ...], overrides: tuple[str, ...], as_json: bool) ->
     else:
         for path, spec in good.items():
             searched = (
-                f"{len(spec.space)} settings searched, {spec.budget.trials} trials of {spec.budget.epochs} epochs"
+                f"{counted(len(spec.space), 'setting')} searched, {counted(spec.budget.trials, 'trial')} of "
+                f"{counted(spec.budget.epochs, 'epoch')}"
             )
             show(f"{path}: ok; {spec.dataset}, {searched}, fingerprint {spec.fingerprint()}")
     for fault in faults:
