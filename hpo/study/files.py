@@ -90,7 +90,8 @@ def suit(table: TomlTable, dataset: Dataset) -> None:
 def load_spec(path: Path, overrides: tuple[str, ...] = ()) -> StudySpec:
     """Read a study file, apply `--set` overrides and validate the result.
 
-    A data file in it is looked for beside the study file, then from the current folder.
+    A data file in it is looked for beside the study file, then from the current folder. `hpo.load_spec`, of the public
+    interface, also takes the name of a data set.
 
     Raises:
         StudyFileError: with all errors, or if the file cannot be read or is not TOML.
