@@ -326,6 +326,14 @@ def find_dataset(name: str) -> Dataset:
     lowered = name.lower()
     if (found := _look_up(lowered)) is not None:
         return found
+    _refuse_what_is_something_else(name)
+    # This raises, too, and names the closest dataset.
+    return DATASETS.find(lowered)
+
+
+def _refuse_what_is_something_else(name: str) -> None:
+    """Raise UsageError, with what to do, if a name is that of a folder, another file, or a set hpo cannot train on."""
+    lowered = name.lower()
     if files := files_meant(name):
         raise UsageError(f"unknown dataset {brief(name)}; did you mean {files}?")
     if _is_folder(name):
@@ -351,7 +359,6 @@ def find_dataset(name: str) -> Dataset:
     if at and base in _LARGER:
         sizes = ", ".join(f"{base}{AT}{edge}" for edge in _LARGER[base])
         raise UsageError(f"MedMNIST has no {base} with images of edge {brief(size)}; legal: {base}, {sizes}")
-    return DATASETS.find(lowered)
 
 
 def files_meant(name: str) -> str:
