@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from copy import deepcopy
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch.nn import functional as F
 from hpo.data.development import Development
 from hpo.study.config import TrainConfig
 from hpo.training.loop.noisy import NoisySamples
+from hpo.training.loop.scoring import logits_of as score
 from tests.arrays import made_development
 from tests.training.test_run import FIT, make_run, train
 
@@ -168,3 +170,29 @@ def test_what_was_left_out_is_scored_again_and_can_come_back(development: Develo
     train(run, 1)
     assert (run.noisy.state_dict()["badness"][left] != before[left]).all()
     assert run.steps == -(-len(FIT) // 16)
+
+
+@pytest.mark.usefixtures("thin")
+@pytest.mark.parametrize(("average", "edge"), [("ema", 2), ("none", 4)])
+def test_the_left_out_are_scored_at_the_size_that_the_network_has_statistics_of(
+    development: Development, monkeypatch: pytest.MonkeyPatch, average: str, edge: int
+) -> None:
+    edges = []
+
+    def logits(network: torch.nn.Module, parts: Iterable[torch.Tensor], *others: Any) -> Any:
+        images = list(parts)
+        edges.extend(part.shape[-1] for part in images)
+        return score(network, images, *others)
+
+    monkeypatch.setattr("hpo.training.loop.fold.logits_of", logits)
+    run = make_run(
+        development,
+        noisy_samples="loss",
+        noisy_start=0.0,
+        progressive=0.5,
+        progressive_growth="staged",
+        progressive_share=0.9,
+        weight_average=average,
+    )
+    train(run, 2)
+    assert edges == [edge]

@@ -287,7 +287,9 @@ class Run:
         random = generator(self.seed, "left out", epoch, device=self.machine.device)
         size = scoring_rows(self.inputs.dimensions, max(self.resident.images.shape[2:]))
         parts = torch.split(self._send(torch.from_numpy(rows)), size) if len(rows) else ()
-        prepared = (self._prepare(part, random)[0] for part in parts)
+        # Beside an average, which is scored, the network keeps the statistics of the images that it was trained on.
+        edge = None if self.scored_network() is self.network else self._sizes.edge(epoch)
+        prepared = (self._prepare(part, random, edge)[0] for part in parts)
         return logits_of(self.network, prepared, self.resident.labels.shape[1], self.machine.autocast)
 
     def _end(self, epoch: int, left_out: NDArray[np.float32]) -> None:
