@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpo.search.strategy.racing import Elimination, Results, difference_over, mean_over, race
-from hpo.statistics.intervals import ZERO_TOLERANCE, Comparison, Estimate
+from hpo.statistics.intervals import ZERO_TOLERANCE, Comparison, Estimate, simultaneous_confidence
 from hpo.statistics.moderated_variance import VariancePrior, fit_variance_prior
 from hpo.statistics.selection import (
     Optimism,
@@ -37,13 +37,21 @@ class CandidateResults:
     Attributes:
         repeats: planned.
         selection: None for an ablation, where nothing was selected.
+        first: repeats that were planned when it was created; None if unknown.
     """
 
     def __init__(
-        self, spec: StudySpec, plan: Plan, results: Results, selection: Selection | None, influences: Influences
+        self,
+        spec: StudySpec,
+        plan: Plan,
+        results: Results,
+        selection: Selection | None,
+        influences: Influences,
+        first: int | None = None,
     ) -> None:
         self._spec, self._plan, self._results = spec, plan, results
         self.selection, self._influences = selection, influences
+        self.first = first
         self._numbers = range(len(plan.candidates))
         self._exits: dict[int, Elimination] = race(plan, results, spec.scoring)
         self.repeats = spec.budget.trials // len(plan.candidates)
@@ -55,6 +63,15 @@ class CandidateResults:
             if any(not self._ended(number, repeat) for number in self._numbers):
                 return repeat
         return self.repeats
+
+    @cached_property
+    def looks(self) -> int:
+        """Count the results that the intervals are of: a second one where repeats were added to those planned first.
+
+        Whoever adds repeats because the first left a question open has two chances of a false answer, and more is not
+        known: neither whether anybody looked, nor how often.
+        """
+        return 2 if self.first is not None and 0 < self.first < self.whole else 1
 
     @cached_property
     def order(self) -> list[int]:
@@ -94,6 +111,10 @@ class CandidateResults:
     @cached_property
     def _prior_of_repeats(self) -> VariancePrior | None:
         return fit_variance_prior([table.mean(axis=1)[None] for table in self._tables])
+
+    @property
+    def _confidence(self) -> float:
+        return simultaneous_confidence(self.looks)
 
     def _ended(self, number: int, repeat: int) -> bool:
         left = self._exits.get(number)
@@ -135,7 +156,7 @@ class CandidateResults:
         chosen_before = all(self._plan.candidates[one].is_reference for one in (number, other))
         if self.selection is None or chosen_before:
             return found
-        return selected_comparison(found, self._made(self.selection), share)
+        return selected_comparison(found, self._made(self.selection), share, self._confidence)
 
     def _made(self, selection: Selection) -> Selection:
         """Return the selection as made by the complete repeats: the fewer there are, the less they average out."""
@@ -154,8 +175,11 @@ class CandidateResults:
             differences = np.array(first).mean(axis=1) - np.array(second).mean(axis=1)
             influences = [self._influences[number, repeat] - self._influences[other, repeat] for repeat in common]
             folds = self._spec.scoring.folds
-            return repeated_difference(differences, np.stack(influences), folds, prior=self._prior_of_repeats)
-        found = difference_over(first, second, self._spec.scoring, prior=self.prior if complete else None)
+            return repeated_difference(
+                differences, np.stack(influences), folds, self._confidence, self._prior_of_repeats
+            )
+        prior = self.prior if complete else None
+        found = difference_over(first, second, self._spec.scoring, self._confidence, prior)
         if found is None:
             return None
         return found, noise_share(self._tables, found.error) if complete and self._tables else 0.0

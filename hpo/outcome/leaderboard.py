@@ -140,6 +140,7 @@ def read_confirmation(study: Study) -> Confirmation:
         done=status.is_done,
         tried=_read_tried(study, plan),
         influences=read_influences(study, plan),
+        first=plan.repeats_of(study.first_trials),
     )
 
 
@@ -152,6 +153,7 @@ def judge(
     done: bool,
     tried: int | None = None,
     influences: Influences | None = None,
+    first: int | None = None,
 ) -> Confirmation:
     """Compare the candidates.
 
@@ -160,8 +162,9 @@ def judge(
         tried: configurations of the search; None if unknown, then only the selection among the candidates counts.
         influences: from out-of-fold scores; without them, the corrected resampled t-test takes the place of
             `repeated_difference`, with longer intervals.
+        first: repeats that were planned at first, see `CandidateResults.looks`.
     """
-    table = CandidateResults(spec, plan, results, _selection(plan, spec, tried), influences or {})
+    table = CandidateResults(spec, plan, results, _selection(plan, spec, tried), influences or {}, first)
     order = table.order
     leader = plan.candidates[order[0]].name if order else None
     ranked = [*order, *(number for number in range(len(plan.candidates)) if number not in order)]
@@ -281,8 +284,19 @@ def _notes(spec: StudySpec, table: CandidateResults, tried: int | None) -> list[
             f"good, {table.remaining.expected:.3f} on average and up to {table.remaining.most:.3f}; less if the winner "
             "stands out. Only the test set, read once, is free of it."
         )
+    if table.looks > 1:
+        notes.append(added_repeats(table))
     if spec.scoring.rows == "official":
         notes.append(
             "Every repeat was scored on the same official validation set: the intervals cover seeds, not samples."
         )
     return notes
+
+
+def added_repeats(table: CandidateResults) -> str:
+    """Say how intervals account for repeats that were added to those planned at first."""
+    return (
+        f"{table.first} repeats were planned at first, and more were added: whoever goes on because the first left a "
+        f"question open has two chances of a false answer. So each interval is one of {table.looks} that hold at 95 % "
+        "together (Sidak 1967), which is right for one look before, and nearly so for two."
+    )

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from hpo.outcome.candidate_results import LEAST_REPEATS, CandidateResults, Influences
 from hpo.outcome.influences import read_influences
-from hpo.outcome.leaderboard import Verdict, verdict
+from hpo.outcome.leaderboard import Verdict, added_repeats, verdict
 from hpo.outcome.method_costs import CostRatio, Costs, compare_costs, read_costs
 from hpo.outcome.method_plan import command_of
 from hpo.search.queries.status import read_status
@@ -130,6 +130,7 @@ def read_methods(study: Study) -> MethodTable:
         done=read_status(study).is_done,
         costs=read_costs(study, plan),
         influences=read_influences(study, plan),
+        first=plan.repeats_of(study.first_trials),
         commits=tuple(sorted(commits)),
         devices=tuple(sorted(devices - {""})),
     )
@@ -144,6 +145,7 @@ def judge_methods(
     done: bool,
     costs: Costs | None = None,
     influences: Influences | None = None,
+    first: int | None = None,
     commits: tuple[str, ...] = (),
     devices: tuple[str, ...] = (),
 ) -> MethodTable:
@@ -153,9 +155,10 @@ def judge_methods(
         done: whether every planned trial has ended.
         influences: from out-of-fold scores; without them, the corrected resampled t-test takes the place of
             `repeated_difference`, with longer intervals.
+        first: repeats that were planned at first, see `CandidateResults.looks`.
     """
     recipes = [number for number, one in enumerate(plan.candidates) if one.base is None]
-    found = [_of_recipe(number, spec, plan, results, costs or {}, influences or {}) for number in recipes]
+    found = [_of_recipe(number, spec, plan, results, costs or {}, influences or {}, first) for number in recipes]
     return MethodTable(
         name=name,
         search=plan.search,
@@ -174,7 +177,13 @@ def judge_methods(
 
 
 def _of_recipe(
-    base: int, spec: StudySpec, plan: Plan, results: Results, costs: Costs, influences: Influences
+    base: int,
+    spec: StudySpec,
+    plan: Plan,
+    results: Results,
+    costs: Costs,
+    influences: Influences,
+    first: int | None,
 ) -> tuple[RecipeEffects, CandidateResults]:
     """Compare the candidates of one recipe, as a plan of their own: variances are moderated among these.
 
@@ -196,6 +205,7 @@ def _of_recipe(
             results,
             costs,
             influences,
+            first,
         )
         for least in {*level.values(), most} - {0}
     }
@@ -236,6 +246,7 @@ class _Part:
         results: Results,
         costs: Costs,
         influences: Influences,
+        first: int | None,
     ) -> None:
         self._plan, self._own = plan, {number: place for place, number in enumerate(numbers)}
         self._costs = self._of(costs, repeats)
@@ -245,6 +256,7 @@ class _Part:
             self._of(results, repeats),
             None,
             self._of(influences, repeats),
+            first,
         )
 
     def effect(self, number: int, count: int, whole: _Part) -> MethodEffect:
@@ -288,7 +300,7 @@ def _effect(
         return _unmeasured(recipe, candidate, table.note(place))
     first, second = (0, place) if candidate.removes else (place, 0)
     found = table.difference(first, second)
-    together = None if found is None else _together(found, count)
+    together = None if found is None else _together(found, count * table.looks)
     cost = compare_costs(costs, first, second, common)
     means = table.mean(first, common), table.mean(second, common)
     return MethodEffect(
@@ -353,6 +365,8 @@ def _notes(spec: StudySpec, plan: Plan, tables: list[CandidateResults]) -> list[
             f"With fewer than {LEAST_REPEATS} repeats the spread is that of few folds, which may agree by chance: the "
             "smallest detectable differences are themselves uncertain."
         )
+    if more := [table for table in tables if table.looks > 1]:
+        notes.append(added_repeats(more[0]))
     if plan.search:
         notes.append(
             f"The recipes were selected by {plan.search} on these samples, with the methods that they have: that "

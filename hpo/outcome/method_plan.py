@@ -11,7 +11,7 @@ from hpo.errors import StudyConflictError, StudyNotFoundError, UsageError
 from hpo.outcome.candidates import EVERY
 from hpo.outcome.families import best_of_families, losses_of
 from hpo.outcome.leaderboard import read_confirmation
-from hpo.outcome.preparation import confirmation_name, mismatch, planned_spec
+from hpo.outcome.preparation import confirmation_name, mismatch, more_repeats, planned_spec
 from hpo.search.database.database import Database
 from hpo.search.queries.trials import read_best
 from hpo.search.study import Study, open_study
@@ -253,7 +253,8 @@ def _continued(stored: Study, asked: StudySpec, methods: Sequence[Method], wishe
             plan = plan.with_more(more, repeats)
     trials = (repeats if wishes.seeds is None else wishes.seeds) * len(plan.candidates)
     budget = spec.budget.model_copy(update={"trials": trials})
-    return MethodPlan(spec.model_copy(update={"plan": plan, "budget": budget}), stored)
+    notes = [more_repeats(repeats, wishes.seeds)] if wishes.seeds is not None and wishes.seeds > repeats else []
+    return MethodPlan(spec.model_copy(update={"plan": plan, "budget": budget}), stored, notes)
 
 
 def _check_used(methods: Iterable[Method], candidates: Iterable[Candidate], recipes: Iterable[Candidate]) -> None:

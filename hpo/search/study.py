@@ -37,6 +37,7 @@ class Study:
         lease: seconds until the lease of a worker without a heartbeat expires.
         former_names: names that it had before it was renamed, oldest first.
         fingerprint: as stored when it was opened.
+        first_trials: number of trials that it was created with.
     """
 
     database: Database
@@ -47,6 +48,7 @@ class Study:
     lease: float = LEASE_SECONDS
     former_names: tuple[str, ...] = ()
     fingerprint: str = ""
+    first_trials: int = 0
 
     @property
     def folder(self) -> str:
@@ -143,10 +145,11 @@ def open_study(database: Database, name: str, *, lease: float = LEASE_SECONDS) -
 
     row = database.read(find)
     spec = read_spec(name, row.spec, row.code_version)
+    first_trials = spec.budget.trials
     budget = spec.budget.model_copy(update={"trials": row.trials})
     spec = spec.model_copy(update={"budget": budget})
     before = former_names(row.former_names)
-    return Study(database, row.study_id, name, spec, row.created_at, lease, before, row.fingerprint)
+    return Study(database, row.study_id, name, spec, row.created_at, lease, before, row.fingerprint, first_trials)
 
 
 def read_spec(name: str, text: str, code_version: str) -> StudySpec:

@@ -130,6 +130,10 @@ class Plan(BaseModel):
         known = Addition(candidates=len(self.candidates), repeats=repeats)
         return self.model_copy(update={"candidates": (*self.candidates, *candidates), "added": (*self.added, known)})
 
+    def repeats_of(self, trials: int) -> int:
+        """Return the repeats that a study was created with, from the number of trials that it was created with."""
+        return trials // (self.added[0].candidates if self.added else len(self.candidates))
+
     def _blocks(self) -> Iterator[tuple[range, range]]:
         """Yield the candidates and repeats of consecutive slots, up to where all candidates are in step."""
         done = 0

@@ -17,6 +17,7 @@ from hpo.search.database import schema
 from hpo.search.database.database import Database
 from hpo.search.queue.workers import this_process
 from hpo.search.strategy.racing import Results
+from hpo.search.study import open_study
 from hpo.search.worker.loop import run_worker
 from hpo.statistics.delong import delong_interval
 from hpo.statistics.intervals import Comparison
@@ -254,6 +255,17 @@ def test_what_workers_have_stored_is_what_is_judged(database: Database) -> None:
     assert found.leaderboard[0].mean == pytest.approx(0.85, abs=1e-5)
 
 
+def test_a_study_knows_how_many_repeats_were_planned_when_it_was_created(database: Database) -> None:
+    plan = make_plan(1, 2)
+    notes = []
+    for repeats in (2, 3):
+        study = create_or_open(database, "c", make_confirmation(plan, repeats), budget="extend")
+        run_worker(study, identity=this_process("w"), train=FakeTrainer(2))
+        notes.append(read_confirmation(open_study(database, "c")).notes)
+    assert open_study(database, "c").first_trials == 6
+    assert [unmentioned(note, "2 repeats", "Sidak") for note in notes[1] if note not in notes[0]][-1] == []
+
+
 def test_the_scores_that_workers_have_stored_are_used(database: Database) -> None:
     plan = make_plan(1, 2)
     study = create_or_open(database, "c", make_confirmation(plan, repeats=3))
@@ -284,3 +296,17 @@ def test_variances_of_many_candidates_moderate_each_other_and_of_few_do_not() ->
     # By Student with 2 degrees, differences that scatter by .028 would have intervals .22 wide, half of them more.
     assert max(widths) < 0.2
     assert max(widths) < 3 * min(widths)
+
+
+def test_repeats_that_were_added_count_as_a_second_look() -> None:
+    results = simulated([0.80, 0.84, 0.83], repeats=5)
+    plan = make_plan(references=1, others=2, racing_level=0.0)
+    spec = make_confirmation(plan, 5)
+    planned, added, ahead = (judge("c", spec, plan, results, done=True, first=first) for first in (5, 3, 9))
+    before, after = (_difference(one, "trial 0", "reference 0") for one in (planned, added))
+    assert before.low is not None
+    assert after.low is not None
+    assert after.low < before.low
+    assert before == _difference(ahead, "trial 0", "reference 0")
+    assert [note for note in added.notes if note not in planned.notes] != []
+    assert planned.notes == ahead.notes

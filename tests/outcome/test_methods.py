@@ -300,3 +300,14 @@ def test_it_is_no_search_and_has_no_winner(database: Database) -> None:
     with pytest.raises(StudyConflictError) as conflict:
         create_or_open(database, "digits-methods", default_spec("digits"))
     assert unmentioned(conflict.value, "`hpo methods digits`") == []
+
+
+def test_methods_of_repeats_that_were_added_are_held_at_the_level_of_two_looks() -> None:
+    planned_first, added = (judged([0.80, 0.80, 0.84, 0.81, 0.8], first=first) for first in (4, 3))
+    before, after = (effect(table, 0, "a") for table in (planned_first, added))
+    assert before.p is not None
+    assert after.p == pytest.approx(1 - (1 - before.p) ** 2)
+    assert before.low is not None
+    assert after.low is not None
+    assert after.low < before.low
+    assert len(added.notes) == len(planned_first.notes) + 1

@@ -64,3 +64,9 @@ def test_a_stored_plan_of_methods_is_read_as_it_was_written() -> None:
     spec = make_spec(9).model_copy(update={"plan": grown})
     assert StudySpec.from_json(spec.model_dump_json()).plan == grown
     assert spec.fingerprint() != make_spec(9).model_copy(update={"plan": plan("base", "ema", "swa")}).fingerprint()
+
+
+def test_the_repeats_at_first_are_those_of_the_candidates_at_first() -> None:
+    one = plan("a", "b")
+    assert one.repeats_of(6) == 3
+    assert one.with_more(candidates("c", "d"), 4).repeats_of(6) == 3
