@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from hpo.errors import StorageError, StudyNotFoundError, UsageError
 from hpo.search.database.retry import LOOKING_SECONDS
-from hpo.search.queries.starting import best_as_starts
+from hpo.search.queries.starting import best_as_starts, tried_on_samples
 from hpo.search.study import Study, open_named_study
 from hpo.study.ranges import TOP
 from hpo.study.spec import StudySpec
@@ -58,18 +58,23 @@ def with_starts_from(
         pass
     else:
         _log.info(f"study {name} exists and keeps its {len(stored.spec.start)} start points")
-        return spec.model_copy(update={"start": stored.spec.start})
-    starts = list(spec.start)
+        return spec.model_copy(update={"start": stored.spec.start, "earlier": stored.spec.earlier})
+    starts, earlier = list(spec.start), spec.earlier
     for source in sources:
         found = find_source(source, storage) if isinstance(source, str) else source
         new, notes = best_as_starts(found, spec, count)
         for note in notes:
             _log.info(note)
-        _log.info(f"starts from {found.name}: " + ", ".join(start.name for start in new))
+        tried = tried_on_samples(found, spec)
+        counted = (
+            f"; the {tried} configurations tried there on the same samples count for a confirmation" if tried else ""
+        )
+        _log.info(f"starts from {found.name}: " + ", ".join(start.name for start in new) + counted)
+        earlier += tried
         starts += [_renamed(start, starts) for start in new]
     if len(starts) > MOST_STARTS:
         raise UsageError(f"these are {len(starts)} start points; at most {MOST_STARTS} are allowed")
-    return spec.model_copy(update={"start": tuple(starts)})
+    return spec.model_copy(update={"start": tuple(starts), "earlier": earlier})
 
 
 def _renamed(start: Start, others: Sequence[Start]) -> Start:

@@ -9,6 +9,7 @@ from hpo.errors import StudyNotFoundError
 from hpo.outcome.candidate_results import CandidateResults, Influences
 from hpo.outcome.families import FamilyComparison, compare_families, losses_of
 from hpo.outcome.influences import read_influences
+from hpo.search.queries.starting import tried_on_samples
 from hpo.search.queries.status import read_status
 from hpo.search.strategy.racing import Results, read_results
 from hpo.search.study import Study, open_study
@@ -96,8 +97,8 @@ class Confirmation:
         leader: the winner if the confirmation ended now.
         leaderboard: ordered by mean; candidates that cannot win come last.
         epochs: of every trial.
-        tried: configurations of the search, among which the candidates were selected; None for an ablation, and if
-            the search is no longer in the database.
+        tried: configurations of the search, among which the candidates were selected, and of those of the same samples
+            that it started from; None for an ablation, and if the search is no longer in the database.
         families: the best tuned AUCM against the best tuned cross-entropy; None for an ablation.
         remaining: optimism that this selection leaves in the mean of the leader; None without spread, and for an
             ablation.
@@ -189,12 +190,12 @@ def judge(
 
 
 def _read_tried(study: Study, plan: Plan) -> int | None:
-    """Count the trials of the search that the candidates were selected from; None if it is not there any more."""
+    """Count the configurations that the candidates were selected from; None if the search is not there any more."""
     try:
-        status = read_status(open_study(study.database, plan.search))
+        search = open_study(study.database, plan.search)
     except StudyNotFoundError:
         return None
-    return max(status.complete + status.pruned - len(status.references), 0) or None
+    return tried_on_samples(search, study.spec) or None
 
 
 def _selection(plan: Plan, spec: StudySpec, tried: int | None) -> Selection | None:
@@ -269,7 +270,8 @@ def _notes(spec: StudySpec, table: CandidateResults, tried: int | None) -> list[
             "against every change: in simulations up to one in five that had no effect was called worse.",
         ]
     else:
-        among = f"the {tried} configurations of the search" if tried else f"the {selection.confirmed} candidates"
+        of = "the search" + (f", {spec.earlier} of them of searches that it started from," if spec.earlier else "")
+        among = f"the {tried} configurations of {of}" if tried else f"the {selection.confirmed} candidates"
         notes = [
             f"Intervals of differences are 95 % for all candidates against the baselines together, by {how}; they "
             f"account for the selection among {among} on the same samples (Dunnett 1955, by simulation). Two "

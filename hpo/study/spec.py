@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from hpo.registry import Registry
-from hpo.study.catalogue import Dataset, find_dataset, is_dataset, own_dataset
+from hpo.study.catalogue import AT, Dataset, find_dataset, is_dataset, own_dataset
 from hpo.study.choices import PRUNERS, SAMPLERS, OneOf
 from hpo.study.co_training import datasets_of
 from hpo.study.config import ConfigValues, TrainConfig, settings
@@ -178,6 +178,7 @@ class StudySpec(BaseModel):
 
     Attributes:
         own: the file of `dataset` if that is a user's own.
+        earlier: configurations that other searches tried on the same samples, from whose best this one starts.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -191,6 +192,7 @@ class StudySpec(BaseModel):
     fixed: ConfigValues = {}
     space: Space = {}
     start: tuple[Start, ...] = ()
+    earlier: int = Field(0, ge=0)
     plan: Plan | None = None
 
     @classmethod
@@ -238,6 +240,12 @@ class StudySpec(BaseModel):
         planned = [candidate.config.co_training for candidate in self.plan.candidates] if self.plan else []
         return datasets_of([*map(str, values), *planned], self.data)
 
+    def has_samples_of(self, other: StudySpec) -> bool:
+        """Return whether its development set has the samples of another study's, be it in another size."""
+        if self.own is not None or other.own is not None:
+            return self.own is not None and other.own is not None and self.own.md5 == other.own.md5
+        return self.dataset.partition(AT)[0] == other.dataset.partition(AT)[0]
+
     def config(self, searched: ConfigValues) -> TrainConfig:
         """Return the training configuration of a trial: the fixed settings and its searched values."""
         return TrainConfig.model_validate({**self.fixed, **searched})
@@ -250,7 +258,7 @@ class StudySpec(BaseModel):
     def canonical(self) -> JsonObject:
         """Return what identifies the study, as plain values; the number of trials is not part of it."""
         values = self.model_dump(mode="json")
-        del values["budget"]["trials"]
+        del values["budget"]["trials"], values["earlier"]
         if self.own is None:
             del values["own"]
         else:

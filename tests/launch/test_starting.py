@@ -129,3 +129,21 @@ def test_the_command_stores_them_and_continues_with_the_same_words(tmp_path: Pat
     stored = open_study(open_database(resolve_address(f"sqlite:///{tmp_path}/hpo.sqlite3"), create=False), "n")
     assert [start.name for start in stored.spec.start][2:] == [stored.spec.start[-1].name]
     assert stored.spec.start[-1].name.startswith("old trial ")
+
+
+def test_configurations_tried_on_the_same_samples_are_counted_for_the_confirmation(
+    storage: str, tmp_path: Path
+) -> None:
+    searched(storage, trials=8)
+    first = with_starts_from(make_spec(), ["old"], name="new", storage=storage)
+    assert first.earlier == 6
+    assert first.fingerprint() == first.model_copy(update={"earlier": 0}).fingerprint()
+    new = create_or_open(open_database(resolve_address(storage), create=False), "new", first)
+    run_worker(new, identity=this_process("w"), train=FakeTrainer(new.spec.budget.epochs))
+    assert "6 configurations" in read_best(new, 1).note
+    again = with_starts_from(make_spec(), ["new"], name="newer", storage=storage)
+    assert again.earlier == 6 + new.spec.budget.trials
+    assert with_starts_from(make_spec(), ["old"], name="new", storage=storage).earlier == 6
+    larger, other = (make_spec().model_copy(update={"dataset": one}) for one in ("breast@64", "pneumonia"))
+    counted = [with_starts_from(spec, ["old"], name="other", storage=storage).earlier for spec in (larger, other)]
+    assert counted == [6, 0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hpo.errors import UsageError
+from hpo.search.queries.status import read_status
 from hpo.search.queries.trials import read_best
 from hpo.search.study import Study
 from hpo.study.config import ConfigValues, applies, settings
@@ -51,6 +52,18 @@ def best_as_starts(source: Study, spec: StudySpec, count: int) -> tuple[list[Sta
             f"study {source.name} has no complete trial besides the baselines with values that are searched here"
         )
     return starts, notes
+
+
+def tried_on_samples(source: Study, spec: StudySpec) -> int:
+    """Count the configurations that a search, and those it started from, tried on the samples of another spec.
+
+    Raises:
+        StorageError: if the study cannot be read.
+    """
+    if not spec.has_samples_of(source.spec):
+        return 0
+    status = read_status(source)
+    return max(status.complete + status.pruned - len(status.references), 0) + source.spec.earlier
 
 
 def _active(stored: ConfigValues) -> ConfigValues:

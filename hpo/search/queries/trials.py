@@ -79,6 +79,11 @@ def read_best(study: Study, count: int = 10) -> Ranking:
         f"The first {how} {len(rows)} trials{included} by noisy values, so its AUC is optimistically biased (the "
         "winner's curse); the expected value of its configuration is lower."
     )
+    if study.spec.earlier:
+        note += (
+            f" It started from the best of {study.spec.earlier} configurations that were tried on the same samples "
+            "before, which no correction here counts; its confirmation does."
+        )
     if found is not None:
         note += " Trials are ranked by their AUC smoothed over similar configurations."
     return Ranking(best, len(rows), note if len(rows) > 1 else "")

@@ -248,6 +248,11 @@ def _winners_curse(search: SearchEvidence) -> list[Block]:
         f"The best of the search, {best.label}, {highest}, so its AUC is optimistically biased, and its difference to "
         "a baseline with it; a confirmation on new folds gives an estimate with less bias."
     )
+    if earlier := search.spec.earlier:
+        sentence += (
+            f" The search started from the best of {earlier} configurations that were tried on the same samples "
+            "before, which no correction of the search counts; its confirmation does."
+        )
     return [Text(sentence)]
 
 
