@@ -17,7 +17,6 @@ from hpo.statistics.auc import OneClassError
 from hpo.statistics.bbc_cv import Corrected, Selection, Smoother, corrected_selection, selected_place
 from hpo.statistics.delong import difference_of_fixed_networks
 from hpo.statistics.intervals import Comparison
-from hpo.statistics.network_metrics import NetworkMetrics
 from hpo.statistics.out_of_fold import out_of_fold_aucs
 
 ENSEMBLE = 5
@@ -183,7 +182,7 @@ def _paired(scores: OutOfFold, selected: int) -> list[Paired]:
 def _difference(scores: OutOfFold, places: Sequence[int]) -> Comparison:
     metrics = out_of_fold_aucs([fold.of(places) for fold in scores.folds])
     one, other = (
-        NetworkMetrics(metrics.values[[row]], metrics.influences[[row]], metrics.binomial_n, metrics.strata)
+        dataclasses.replace(metrics, values=metrics.values[[row]], influences=metrics.influences[[row]])
         for row in (0, 1)
     )
     return difference_of_fixed_networks(one, other)

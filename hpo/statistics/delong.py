@@ -82,6 +82,8 @@ def difference_of_fixed_networks(
     one, other = first.mean_over_networks(), second.mean_over_networks()
     half_width = degenerate_half_width(one, other)
     error = float(np.linalg.norm(one.influences - other.subtracted_influences())) if half_width else 0.0
+    if one.rests_on_one:
+        error = 0.0
     return t_comparison(one.mean - other.mean, error, confidence, degenerate_half_width=half_width)
 
 
@@ -96,7 +98,8 @@ def degenerate_half_width(first: NetworkMetrics, second: NetworkMetrics) -> floa
     """Return the half-width of an interval of a difference without spread.
 
     0 if both rank the samples alike, since other samples would show no difference either; else 1, the largest
-    difference that is possible (two perfect rankings may be perfect for different reasons).
+    difference that is possible (two perfect rankings may be perfect for different reasons). So is that of networks that
+    rest on one sample.
     """
     alike = first.influences.any() and np.allclose(first.influences, second.influences, rtol=0, atol=1e-14)
     return 0.0 if alike else 1.0

@@ -21,12 +21,15 @@ class NetworkMetrics:
         binomial_n: number of independent 0/1 outcomes that a value comprises at least; for an AUC the size of the
             smaller class, since that many pairs share no sample. Used only where a value is 0 or 1.
         strata: (N,) group that each sample is drawn from, for an AUC its class; None for several labels.
+        rests_on_one: whether one of several labels has a class of one sample. Its influence is an upper bound that is
+            summed with those on other labels, so of a difference nothing is known.
     """
 
     values: NDArray[np.float64]
     influences: NDArray[np.float64]
     binomial_n: int
     strata: NDArray[np.int64] | None = None
+    rests_on_one: bool = False
 
     @property
     def mean(self) -> float:
@@ -58,7 +61,11 @@ class NetworkMetrics:
     def mean_over_networks(self) -> NetworkMetrics:
         """Return the mean over the networks as one value with its influences."""
         return NetworkMetrics(
-            self.values.mean(keepdims=True), self.influences.mean(axis=0, keepdims=True), self.binomial_n, self.strata
+            self.values.mean(keepdims=True),
+            self.influences.mean(axis=0, keepdims=True),
+            self.binomial_n,
+            self.strata,
+            self.rests_on_one,
         )
 
     def degrees_of_freedom(self) -> float:
@@ -102,7 +109,8 @@ def network_aucs(scores: Array, labels: Array) -> NetworkMetrics:
     positives = by_label[1][:, both].sum(axis=0, dtype=np.int64)
     smaller = np.minimum(positives, labels.shape[0] - positives)
     strata = labels.astype(np.int64) if labels.ndim == 1 else None
-    return NetworkMetrics(areas.mean(axis=1), influences, int(smaller.min()), strata)
+    rests_on_one = labels.ndim == 2 and labels.shape[1] > 1 and bool(smaller.min() == 1)
+    return NetworkMetrics(areas.mean(axis=1), influences, int(smaller.min()), strata, rests_on_one)
 
 
 def network_accuracies(correct: Array) -> NetworkMetrics:

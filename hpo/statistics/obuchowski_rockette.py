@@ -85,6 +85,8 @@ def difference_over_seeds_and_samples(
     check_same_samples(first, second)
     difference = first.mean - second.mean
     half_width = degenerate_half_width(first.mean_over_networks(), second.mean_over_networks())
+    if first.rests_on_one:
+        return t_comparison(difference, 0.0, confidence, degenerate_half_width=half_width)
     if matched:
         if first.values.size != second.values.size:
             raise ValueError(

@@ -82,12 +82,13 @@ def out_of_fold_aucs(folds: Sequence[ScoredFold]) -> NetworkMetrics:
     index = SampleIndex.of(folds)
     values = np.zeros(len(folds[0].scores))
     influences = np.zeros((values.size, index.count))
-    smaller = 0
+    smaller, rests_on_one = 0, False
     for fold, places in zip(folds, index.places, strict=True):
         found = network_aucs(fold.scores, fold.labels)
         values += found.values / len(folds)
         influences[:, places] += found.influences / len(folds)
         smaller += found.binomial_n
+        rests_on_one |= found.rests_on_one
     repeats = sum(map(len, index.places)) / index.count
     strata = np.unique(index.strata, return_inverse=True)[1] if folds[0].labels.shape[1] == 1 else None
-    return NetworkMetrics(values, influences, max(1, int(smaller / repeats)), strata)
+    return NetworkMetrics(values, influences, max(1, int(smaller / repeats)), strata, rests_on_one)

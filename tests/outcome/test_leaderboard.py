@@ -284,6 +284,18 @@ def test_the_scores_that_workers_have_stored_are_used(database: Database) -> Non
     assert "out-of-fold" not in read_confirmation(study).notes[0]
 
 
+def test_scores_of_folds_with_one_positive_are_not_used_to_compare_candidates(database: Database) -> None:
+    plan = make_plan(1, 2)
+    study = create_or_open(database, "c", make_confirmation(plan, repeats=3))
+    run_worker(study, identity=this_process("w"), train=FakeTrainer(2))
+    assert read_influences(study, plan) != {}
+    labels = np.eye(1, SAMPLES, dtype=np.uint8)
+    with database.engine.begin() as connection:
+        stored = schema.scored_samples
+        connection.execute(sa.update(stored).values(labels=labels.tobytes()))
+    assert read_influences(study, plan) == {}
+
+
 def test_variances_of_many_candidates_moderate_each_other_and_of_few_do_not() -> None:
     few = _judged(simulated([0.80, 0.90, 0.89], repeats=1, folds=3), repeats=1)
     assert "Smyth 2004" not in few.notes[0]

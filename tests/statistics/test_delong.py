@@ -18,6 +18,7 @@ from hpo.statistics.delong import (
     mean_of_fixed_networks,
 )
 from hpo.statistics.network_metrics import NetworkMetrics, network_accuracies, network_aucs
+from hpo.statistics.obuchowski_rockette import difference_over_seeds_and_samples
 from hpo.statistics.t_intervals import t_p_value
 from tests.statistics.asah import LABELS, NDKA, S100B, WFNS
 
@@ -227,3 +228,17 @@ def test_a_single_positive_tells_no_two_networks_apart() -> None:
     assert found.error >= sum(bounds)
     alike = delong_test(good, 2 * good, labels.astype(np.uint8))
     assert (alike.difference, alike.low, alike.high, alike.p) == (0, 0, 0, 1)
+
+
+def test_one_positive_of_one_of_several_labels_leaves_the_difference_open() -> None:
+    random = np.random.default_rng(0)
+    labels = np.zeros((60, 2), dtype=np.uint8)
+    labels[:20, 0] = labels[30, 1] = 1
+    first, second = (random.normal(size=(2, 60, 2)) + shift * labels for shift in (3.0, -3.0))
+    one, other = network_aucs(first, labels), network_aucs(second, labels)
+    assert (one.rests_on_one, one.mean_over_networks().rests_on_one) == (True, True)
+    for found in (difference_of_fixed_networks(one, other), difference_over_seeds_and_samples(one, other)):
+        assert (found.low, found.high, found.is_distinguishable) == (-1.0, 1.0, False)
+    labels[31, 1] = 1
+    both = network_aucs(first, labels), network_aucs(second, labels)
+    assert difference_of_fixed_networks(*both).is_distinguishable
