@@ -2,6 +2,7 @@
 
 HpoError                    base class                                           2
     UsageError              invalid command line                                 2
+    PluginError             a sampler or pruner of a plug-in failed              2
     StudyFileError          errors in a study file or in --set, all at once      3
     DataError               data missing, altered, misshapen or unreachable      4
     StorageError            database address invalid, refused, or no driver      5
@@ -35,6 +36,12 @@ class HpoError(Exception):
 
 class UsageError(HpoError):
     """An invalid command line."""
+
+    exit_code = 2
+
+
+class PluginError(HpoError):
+    """The code of a plug-in that chooses for a whole study, a sampler or a pruner, failed."""
 
     exit_code = 2
 

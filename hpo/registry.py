@@ -5,15 +5,20 @@ from __future__ import annotations
 import importlib
 import logging
 import re
+import sys
+import sysconfig
 import threading
+import traceback
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from operator import attrgetter
+from pathlib import Path
 from types import ModuleType
 from typing import Any, Generic, TypeVar, overload
 
-from hpo.errors import UsageError, did_you_mean
+from hpo.errors import HpoError, PluginError, UsageError, did_you_mean, first_line
 from hpo.text import brief
 
 GROUP = "hpo.plugins"
@@ -71,7 +76,7 @@ def resolve(target: T | str) -> T:
         found: T = attrgetter(attribute)(importlib.import_module(module))
     # A module of a plug-in raises whatever its author left in it.
     except Exception as error:
-        raise UsageError(f"{target} is registered and cannot be loaded: {_describe(error)}") from error
+        raise UsageError(f"{target} is registered and cannot be loaded: {described(error)}") from error
     return found
 
 
@@ -190,6 +195,25 @@ class Registry(Generic[T]):
         """Return the choices with which a setting has an effect."""
         return Using(self, setting)
 
+    @contextmanager
+    def errors_of(self, name: str) -> Iterator[None]:
+        """Turn an exception under a plug-in's choice into PluginError; under one of hpo's own a bug passes."""
+        try:
+            yield
+        except (HpoError, MemoryError):
+            raise
+        except Exception as error:
+            if self.entry(name).is_built_in:
+                raise
+            raise self.wrong(name, f"raised {described(error)}{place_of(error)}") from error
+
+    def wrong(self, name: str, what: str) -> PluginError:
+        """Return the error of a plug-in's choice that did something wrong, such as "returned None"."""
+        return PluginError(
+            f"the {self.kind} {name!r} of a plug-in {what}; correct the plug-in and give the command again, which goes "
+            "on where it was: no trial is lost"
+        )
+
     def _member(self, name: object) -> T | None:
         """Return the object of `PREFIX:NAME`; None if no family has this prefix."""
         prefix, colon, rest = name.partition(":") if isinstance(name, str) else ("", "", "")
@@ -229,6 +253,32 @@ class Using:
         return iter([name for name in self.registry.names() if name in self])
 
 
+_HERE = Path(__file__).parent
+_PYTHON, _PACKAGES = (str(Path(sysconfig.get_path(name)).resolve()) for name in ("stdlib", "purelib"))
+"""Folders of Python's own modules, and, mostly within it, of what is installed."""
+
+
+def place_of(error: BaseException) -> str:
+    """Return ` (FILE, line N)`, the last line that a plug-in had in an error; "" if there is none.
+
+    Of the plug-in are the first file that is neither hpo's, PyTorch's, Optuna's nor Python's, and those beside it.
+    """
+    callers = [module for name in ("torch", "optuna") if (module := sys.modules.get(name)) is not None]
+    ours = tuple(
+        str(Path(folder).resolve()) for folder in (str(_HERE), *(path for one in callers for path in one.__path__))
+    )
+    place, home = "", None
+    for frame in traceback.extract_tb(error.__traceback__):
+        file = str(Path(frame.filename).resolve())
+        is_of_python = file.startswith(_PYTHON) and not file.startswith(_PACKAGES)
+        if is_of_python or file.startswith(ours) or frame.filename.startswith("<frozen"):
+            continue
+        home = home or Path(file).parent
+        if Path(file).parent == home:
+            place = f" ({frame.filename}, line {frame.lineno})"
+    return place
+
+
 _lock = threading.RLock()
 _has_started = _is_done = False
 
@@ -259,8 +309,9 @@ def _load_plugin(point: EntryPoint) -> None:
             found()
     except Exception as error:
         source = f" of {point.dist.name}" if point.dist is not None else ""
-        _log.warning("plug-in %s%s (%s) was not loaded: %s", point.name, source, point.value, _describe(error))
+        _log.warning("plug-in %s%s (%s) was not loaded: %s", point.name, source, point.value, described(error))
 
 
-def _describe(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}".splitlines()[0]
+def described(error: Exception) -> str:
+    """Return the type and the first line of an error."""
+    return f"{type(error).__name__}: {first_line(error)}" if str(error) else type(error).__name__

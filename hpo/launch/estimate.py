@@ -112,7 +112,7 @@ def trained_share(spec: StudySpec) -> float:
     total, before, passing = 0.0, 0, 1.0
     for stage in stages:
         total += (trained(stages, stage) - before) * passing
-        before, passing = trained(stages, stage), passing * pruner.share_at(stage)
+        before, passing = trained(stages, stage), passing * pruner.expected_share(stage)
     return total / stages[-1].cost
 
 

@@ -96,6 +96,15 @@ def test_workers_that_failed_are_an_error_with_the_code_that_tells_most(
     assert "line 10\n" not in text
 
 
+def test_what_several_workers_ended_with_is_said_once(tmp_path: Path) -> None:
+    logs = [tmp_path / f"{number}.log" for number in range(3)]
+    for log, reason in zip(logs, ("the same", "the same", "another"), strict=True):
+        log.write_text(f"trial of {log.name}\nhpo: {reason}\n")
+    text = str(workers_failed([WorkerEnd(log.name, 2, log) for log in logs]))
+    assert (text.count("the same"), text.count("another")) == (1, 1)
+    assert all(str(log) in text for log in logs)
+
+
 @pytest.mark.parametrize("on", ["slurm", "none"])
 def test_hours_are_refused_where_workers_do_not_end_with_the_command(tmp_path: Path, on: str) -> None:
     with pytest.raises(UsageError, match="--trials"):

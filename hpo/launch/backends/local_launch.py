@@ -263,10 +263,14 @@ def _sentence(estimate: Estimate, device: str, workers: int) -> str:
 
 def workers_failed(failures: list[WorkerEnd]) -> WorkersFailedError:
     """Make the error for failed workers: how each ended, the end of its log, and the most informative exit code."""
-    lines = []
+    lines: list[str] = []
+    told: set[tuple[int, str]] = set()
     for end in failures:
         how = f"ended with code {end.code}" if end.code > 0 else f"was killed repeatedly by signal {-end.code}"
-        lines += [f"worker {end.name} {how}; the end of {end.log}:", end.last_lines()]
+        last = (end.code, end.last_lines(1))
+        lines.append(f"worker {end.name} {how}; {f'as above: {end.log}' if last in told else f'the end of {end.log}:'}")
+        lines += [] if last in told else [end.last_lines()]
+        told.add(last)
     if any(end.code < 0 for end in failures):
         lines.append("is the memory too small for so many workers? Give fewer --workers; `dmesg` shows what was killed")
         code = DeviceError.exit_code

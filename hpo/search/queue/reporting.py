@@ -103,7 +103,7 @@ def _record_report(connection: Connection, held: Claim, report: EpochReport) -> 
         return True
     _store_scores(connection, held, report)
     # The last stage is the end of the trial.
-    return stage == stages[-1] or make_pruner(study.spec).goes_on(_read_rung(connection, held, stage, report))
+    return stage == stages[-1] or make_pruner(study.spec).decide(_read_rung(connection, held, stage, report))
 
 
 def _record_network(connection: Connection, held: Claim, report: NetworkEpoch) -> bool:

@@ -10,6 +10,7 @@ from statistics import fmean
 from hpo.study.choices import PRUNERS
 from hpo.study.spec import StudySpec
 from hpo.study.stages import Stage, make_stages
+from hpo.text import brief
 
 
 @dataclass(frozen=True)
@@ -102,8 +103,28 @@ class Pruner(ABC):
     def stages(self) -> tuple[Stage, ...]:
         """Return the stages of a trial that is not pruned; all but the last end with a decision."""
         folds = self.spec.scoring.fold_count
-        rungs = (rung if isinstance(rung, Stage) else Stage(folds, rung) for rung in self.rungs())
-        return make_stages(rungs, folds, self.spec.budget.epochs)
+        with PRUNERS.errors_of(self.spec.search.pruner):
+            rungs = (rung if isinstance(rung, Stage) else Stage(folds, rung) for rung in self.rungs())
+            return make_stages(rungs, folds, self.spec.budget.epochs)
+
+    def decide(self, rung: Rung) -> bool:
+        """Return `goes_on`.
+
+        Raises:
+            PluginError: if a plug-in's raises, or returns something else: None would prune every trial.
+        """
+        with PRUNERS.errors_of(self.spec.search.pruner):
+            goes_on = self.goes_on(rung)
+            # NumPy's are equal to Python's.
+            is_answer = goes_on in (True, False)
+        if not is_answer:
+            raise PRUNERS.wrong(self.spec.search.pruner, f"returned {brief(goes_on)} of goes_on, not True or False")
+        return bool(goes_on)
+
+    def expected_share(self, stage: Stage) -> float:
+        """Return `share_at`; raises PluginError as `decide`."""
+        with PRUNERS.errors_of(self.spec.search.pruner):
+            return float(self.share_at(stage))
 
 
 class NoPruning(Pruner):
@@ -123,9 +144,15 @@ def make_pruner(spec: StudySpec) -> Pruner:
 
     Raises:
         UsageError: if it is not registered.
+        PluginError: if it is a plug-in's and cannot be made.
     """
-    pruner: type[Pruner] = PRUNERS.find(spec.search.pruner)
-    return pruner(spec)
+    name = spec.search.pruner
+    make: type[Pruner] = PRUNERS.find(name)
+    with PRUNERS.errors_of(name):
+        pruner = make(spec)
+    if not isinstance(pruner, Pruner):
+        raise PRUNERS.wrong(name, f"is {brief(pruner)}, no hpo.Pruner")
+    return pruner
 
 
 def stages_of(spec: StudySpec, *, planned: bool) -> tuple[Stage, ...]:

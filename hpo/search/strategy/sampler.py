@@ -16,6 +16,7 @@ from hpo.study.planned import PlannedTrial
 from hpo.study.space import Choices, FloatRange, IntRange, suggestion_order
 from hpo.study.spec import Search, StudySpec
 from hpo.study.starts import Start
+from hpo.text import brief
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -58,6 +59,7 @@ def suggest(study: Study, number: int, given: Mapping[str, SettingValue] | None 
 
     Raises:
         StudyNotFoundError: if the study has been deleted.
+        PluginError: if the sampler is a plug-in's and raises, or returns what is outside of the space.
     """
     import optuna
 
@@ -66,12 +68,19 @@ def suggest(study: Study, number: int, given: Mapping[str, SettingValue] | None 
     if not history.has(number):
         raise study.deleted()
     view = optuna.load_study(study_name=study.name, storage=history, sampler=make_sampler(study.spec, number))
-    trial = optuna.trial.Trial(view, number)
-    space = study.spec.space
+    space, sampler = study.spec.space, study.spec.search.sampler
+    with SAMPLERS.errors_of(sampler):
+        trial = optuna.trial.Trial(view, number)
     values: ConfigValues = {}
     for name in suggestion_order(space):
         if applies(name, {**study.spec.fixed, **values}):
-            values[name] = given[name] if given and name in given else _draw(trial, name, space[name])
+            if given and name in given:
+                values[name] = given[name]
+                continue
+            with SAMPLERS.errors_of(sampler):
+                values[name] = _draw(trial, name, space[name])
+            if nearest(space[name], values[name]) != values[name]:
+                raise SAMPLERS.wrong(sampler, f"returned {brief(values[name])} for {name}, outside of its range")
     kinds = {name: distribution(space[name]) for name in given or () if name in values}
     chosen = {name: (kind.to_internal_repr(values[name]), kind) for name, kind in kinds.items()}
     return Suggestion(values, {**history.drawn, **chosen})
@@ -101,9 +110,18 @@ def make_sampler(spec: StudySpec, number: int) -> BaseSampler:
 
     Raises:
         UsageError: if the sampler is not registered.
+        PluginError: if it is a plug-in's and cannot be made.
     """
-    factory: SamplerFactory = SAMPLERS.find(spec.search.sampler)
-    return factory(spec.search, trial_seed(spec.search.seed, number, "sampler"))
+    from optuna.samplers import BaseSampler
+
+    name = spec.search.sampler
+    factory: SamplerFactory = SAMPLERS.find(name)
+    with SAMPLERS.errors_of(name):
+        sampler = factory(spec.search, trial_seed(spec.search.seed, number, "sampler"))
+    if not isinstance(sampler, BaseSampler):
+        # Optuna would take None for its own default.
+        raise SAMPLERS.wrong(name, f"is {brief(sampler)}, no optuna.samplers.BaseSampler")
+    return sampler
 
 
 def distribution(entry: Entry) -> BaseDistribution:

@@ -6,16 +6,15 @@ import errno
 import functools
 import logging
 import re
-import sysconfig
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Literal
 
 import torch
 
-from hpo.errors import HpoError, first_line
+from hpo.errors import HpoError
+from hpo.registry import described, place_of
 from hpo.study.choices import AUGMENTATIONS, LOSSES, NETWORKS
 from hpo.study.config import TrainConfig
 from hpo.text import memory
@@ -24,12 +23,6 @@ from hpo.training.machine.limits import ProcessTainted, main_memory_limit, note_
 Reason = Literal["diverged", "out of memory", "plug-in"]
 
 _log = logging.getLogger(__name__)
-
-_OURS = tuple(str(Path(folder).resolve()) for folder in (str(Path(__file__).parents[2]), *torch.__path__))
-"""Folders of hpo and PyTorch."""
-
-_PYTHON, _PACKAGES = (str(Path(sysconfig.get_path(name)).resolve()) for name in ("stdlib", "purelib"))
-"""Folders of Python's own modules, and, mostly within it, of what is installed."""
 
 _CUDA_OUT_OF_MEMORY = 2
 """cudaErrorMemoryAllocation, and hipErrorOutOfMemory."""
@@ -96,24 +89,13 @@ def plugin_failures(config: TrainConfig) -> Iterator[None]:
         if not used or _is_out_of_memory(error):
             raise
         _tell("".join(traceback.format_exception(error)))
-        message = f"{type(error).__name__}: {first_line(error)}" if str(error) else type(error).__name__
-        raise TrainingFailure("plug-in", f"{' or '.join(used)}: {message}{_place_of(error)}") from error
+        raise TrainingFailure("plug-in", f"{' or '.join(used)}: {described(error)}{place_of(error)}") from error
 
 
 def _plugins_of(config: TrainConfig) -> list[str]:
     """Return what a configuration has of plug-ins, such as `loss mine`."""
     chosen = ((NETWORKS, config.network), (LOSSES, config.loss), (AUGMENTATIONS, config.augmentation))
     return [f"{registry.kind} {name}" for registry, name in chosen if not registry.entry(name).is_built_in]
-
-
-def _place_of(error: BaseException) -> str:
-    """Return the last line that is neither hpo's, PyTorch's nor Python's; "" if there is none."""
-    for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        file = str(Path(frame.filename).resolve())
-        is_of_python = file.startswith(_PYTHON) and not file.startswith(_PACKAGES)
-        if not is_of_python and not file.startswith(_OURS) and not frame.filename.startswith("<frozen"):
-            return f" ({frame.filename}, line {frame.lineno})"
-    return ""
 
 
 @functools.lru_cache(maxsize=100)

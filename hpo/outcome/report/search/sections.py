@@ -24,7 +24,7 @@ from hpo.search.strategy.pruner import make_pruner
 from hpo.statistics.intervals import clipped_interval
 from hpo.study.baselines import OWN_EPOCHS, shown_name
 from hpo.study.catalogue import Dataset
-from hpo.study.choices import SAMPLERS, describe_network
+from hpo.study.choices import PRUNERS, SAMPLERS, describe_network
 from hpo.study.config import settings
 from hpo.study.published import PUBLISHED_NETWORK
 from hpo.study.space import Choices, Range, reachable_values
@@ -213,7 +213,9 @@ def _scoring(search: SearchEvidence) -> str:
 
 def _strategy(search: SearchEvidence) -> str:
     sampler = SAMPLERS.entry(search.spec.search.sampler)
-    return f"Search: {sampler.description or sampler.name}; {make_pruner(search.spec).describe()}."
+    with PRUNERS.errors_of(search.spec.search.pruner):
+        pruner = make_pruner(search.spec).describe()
+    return f"Search: {sampler.description or sampler.name}; {pruner}."
 
 
 def _ranking(search: SearchEvidence) -> Table:
