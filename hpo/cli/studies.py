@@ -13,7 +13,7 @@ from hpo.cli.looking import look_into_database
 from hpo.cli.render.page import page
 from hpo.cli.streams import say
 from hpo.search.queries.overview import Overview, StudyOverview, read_overview
-from hpo.text import auc, timestamp
+from hpo.text import auc, shell, timestamp
 
 _STYLES = {"running": "cyan", "done": "green"}
 
@@ -28,6 +28,11 @@ def studies(storage: str | None, as_json: bool, csv_file: str | None) -> None:
     database = look_into_database(storage)
     overview = read_overview(database)
     rows = [dataclasses.asdict(study) | {"state": study.state} for study in overview.studies]
+    for name, fault in overview.damaged.items():
+        say(
+            f"study {name} cannot be read: {fault[:300]}; without a backup for `hpo db restore`, "
+            f"`hpo delete {shell(name)}` removes it"
+        )
     if csv_file is not None:
         columns = [*(field.name for field in dataclasses.fields(StudyOverview)), "state"]
         write_csv(csv_file, rows, columns, times=("created_at",))

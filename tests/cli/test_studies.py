@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sqlite3
 from pathlib import Path
 
 import optuna
@@ -108,6 +110,46 @@ def test_what_cannot_be_done_changes_nothing(folder: Path, arguments: tuple[str,
     assert run.returncode == code, run.stderr
     assert "Traceback" not in run.stderr
     assert names(folder) == ["first", "first-confirm", "second"]
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "value"),
+    [
+        ("hpo_study", "spec", "{broken"),
+        ("hpo_study", "spec", b"\xff"),
+        ("hpo_study", "created_at", "yesterday"),
+        ("hpo_study", "finished", "many"),
+        ("hpo_trial", "outcome = 'complete', auc", b"\xff"),
+        ("hpo_trial", "worker", b"\xff"),
+        ("study_system_attributes", "value_json", b"\xff"),
+    ],
+)
+def test_a_damaged_study_is_named_and_deleted_and_does_not_touch_the_others(
+    folder: Path, table: str, column: str, value: object
+) -> None:
+    with contextlib.closing(sqlite3.connect(folder / "hpo.sqlite3")) as file, file:
+        (number,) = file.execute("SELECT study_id FROM hpo_study WHERE name = 'second'").fetchone()
+        file.execute(f"UPDATE {table} SET {column} = ? WHERE study_id = ?", (value, number))
+    run = hpo_here("studies", "--json", cwd=folder)
+    assert run.returncode == 0, run.stderr
+    listed = [row["name"] for row in json.loads(run.stdout)]
+    assert [name for name in listed if name != "second"] == ["first", "first-confirm"]
+    if table == "hpo_study" or "auc" in column:
+        assert unmentioned(run.stderr, "second", "hpo delete second") == []
+    assert hpo_here("rename", "first", "third", cwd=folder).returncode == 0
+    assert hpo_here("delete", "second", "--yes", "--force", cwd=folder).returncode == 0
+    assert names(folder) == ["third", "third-confirm"]
+
+
+def test_a_file_whose_only_study_is_damaged_is_not_taken_for_an_empty_one(tmp_path: Path) -> None:
+    database = database_in(tmp_path)
+    create_or_open(database, "only", make_spec(3))
+    database.close()
+    with contextlib.closing(sqlite3.connect(tmp_path / "hpo.sqlite3")) as file, file:
+        file.execute("UPDATE hpo_study SET finished = 'many'")
+    run = hpo_here("status", cwd=tmp_path)
+    assert run.returncode == 5
+    assert unmentioned(run.stderr, "only", "'many'") == []
 
 
 def test_a_name_may_be_left_out_where_there_is_one_study(tmp_path: Path) -> None:

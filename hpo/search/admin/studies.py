@@ -16,7 +16,15 @@ from hpo.search.creation import MAX_NAME, check_printable
 from hpo.search.database import optuna_mirror, schema
 from hpo.search.database.database import Database
 from hpo.search.database.schema import AnyRow, RowValues, database_now
-from hpo.search.study import Study, former_names, hpo_studies, planned_search, with_former_names
+from hpo.search.study import (
+    Study,
+    as_stored,
+    as_text,
+    former_names,
+    hpo_studies,
+    planned_search,
+    with_former_names,
+)
 from hpo.study.spec import StudySpec
 from hpo.text import shell
 
@@ -50,6 +58,18 @@ class Deletion:
     accesses: int
 
 
+@dataclass(frozen=True)
+class _Member:
+    """A study of a family. created_at: as `as_stored` selects it; the texts are "" where there are none."""
+
+    study_id: int
+    created_at: object
+    name: str
+    spec: str
+    fingerprint: str
+    former_names: str
+
+
 def read_deletion(database: Database, name: str) -> Deletion:
     """Return what `delete_study` would delete.
 
@@ -79,7 +99,7 @@ def delete_study(
         StudyConflictError: if others belong to it and `alone`.
         UsageError: if workers hold trials of it, unless `force`; if it is not what was `announced`.
     """
-    tried: list[tuple[AnyRow, Deletion]] = []
+    tried: list[tuple[_Member, Deletion]] = []
 
     def write(connection: Connection) -> Deletion:
         # A retry after a lost reply to COMMIT finds nothing left to delete.
@@ -144,7 +164,7 @@ def rename_study(database: Database, old: str, new: str) -> dict[str, str]:
         StudyConflictError: if a study, hpo's or Optuna's, has one of the new names.
         UsageError: if a name is not allowed, or workers hold trials of one of these studies.
     """
-    tried: list[tuple[AnyRow, dict[str, str]]] = []
+    tried: list[tuple[_Member, dict[str, str]]] = []
 
     def write(connection: Connection) -> dict[str, str]:
         # A retry after a lost reply to COMMIT finds the study under its new name.
@@ -167,41 +187,45 @@ def rename_study(database: Database, old: str, new: str) -> dict[str, str]:
         raise StudyConflictError(f"{database.address} has a study {new} already; give another name") from error
 
 
-def _family(database: Database, connection: Connection, name: str, *, lock: bool = False) -> list[AnyRow]:
+def _family(database: Database, connection: Connection, name: str, *, lock: bool = False) -> list[_Member]:
     """Return the rows of the study of that name and of those that belong to it, whose plans name it.
 
     Args:
         lock: whether to lock them, so that no trial of them is claimed until the end of the transaction.
     """
-    query = hpo_studies(schema.studies, with_former_names()).order_by(schema.studies.c.study_id)
-    rows: Sequence[AnyRow] = connection.execute(query).all()
+    columns = schema.studies.c
+    # As they are stored: a damaged study must not keep this one, or itself, from being deleted.
+    wanted = (columns.created_at, columns.name, columns.spec, columns.fingerprint, with_former_names())
+    query = hpo_studies(columns.study_id, *(as_stored(connection, column) for column in wanted))
+    stored: Sequence[AnyRow] = connection.execute(query.order_by(columns.study_id)).all()
+    rows = [_Member(study_id, moment, *map(as_text, texts)) for study_id, moment, *texts in stored]
     # Compared here: MySQL's collations ignore case, accents and trailing blanks.
     found = [row for row in rows if row.name == name]
     if not found:
-        names = [str(row.name) for row in rows]
+        names = [row.name for row in rows]
         hint = did_you_mean(name, names) if names else "; it has no studies yet"
         raise StudyNotFoundError(f"{database.address} has no study {name}{hint}")
     family = [*found, *(row for row in rows if planned_search(row.spec) == name)]
     if not lock:
         return family
     ids = sorted(row.study_id for row in family)
-    held = hpo_studies(schema.studies.c.name).where(schema.studies.c.study_id.in_(ids))
-    locked = connection.scalars(held.order_by(schema.studies.c.study_id).with_for_update()).all()
-    if sorted(map(str, locked)) != sorted(row.name for row in family):
+    held = hpo_studies(as_stored(connection, columns.name)).where(columns.study_id.in_(ids))
+    locked = connection.scalars(held.order_by(columns.study_id).with_for_update()).all()
+    if sorted(map(as_text, locked)) != sorted(row.name for row in family):
         raise StudyNotFoundError(f"study {name} is being deleted or renamed by somebody else; see `hpo status`")
     return family
 
 
-def _deletion(connection: Connection, family: Sequence[AnyRow], *, lock: bool = False) -> Deletion:
+def _deletion(connection: Connection, family: Sequence[_Member], *, lock: bool = False) -> Deletion:
     names = [name for row in family for name in (row.name, *former_names(row.former_names))]
     logged = connection.scalars(sa.select(schema.ledger.c.study).where(schema.ledger.c.study.in_(names)))
     accesses = sum(name in names for name in logged)
     return Deletion(tuple(_contents(connection, row, lock=lock) for row in family), accesses)
 
 
-def _contents(connection: Connection, row: AnyRow, *, lock: bool) -> StudyContents:
+def _contents(connection: Connection, row: _Member, *, lock: bool) -> StudyContents:
     trials, reports = schema.trials.c, schema.reports.c
-    held = sa.select(trials.worker).where(
+    held = sa.select(as_stored(connection, trials.worker)).where(
         trials.study_id == row.study_id, trials.state == "claimed", trials.lease_until >= database_now()
     )
     if lock:
@@ -211,7 +235,7 @@ def _contents(connection: Connection, row: AnyRow, *, lock: bool) -> StudyConten
     def counted(column: sa.Column[int]) -> int:
         return connection.scalar(sa.select(sa.func.count()).where(column == row.study_id)) or 0
 
-    workers = tuple(sorted(set(connection.scalars(held))))
+    workers = tuple(sorted(set(map(as_text, connection.scalars(held)))))
     return StudyContents(row.name, counted(trials.study_id), counted(reports.study_id), workers)
 
 
@@ -242,7 +266,7 @@ def _check_free(database: Database, connection: Connection, names: Mapping[int, 
             raise StudyConflictError(f"{database.address} has a study {name} already; give another name")
 
 
-def _rename(connection: Connection, row: AnyRow, name: str, search: str | None) -> None:
+def _rename(connection: Connection, row: _Member, name: str, search: str | None) -> None:
     """Give a study its new name, and the study that it belongs to the name `search` unless that is None."""
     values: RowValues = {"name": name}
     if search is not None:
@@ -265,9 +289,9 @@ def _fingerprint(spec: str) -> str | None:
         return None
 
 
-def _name_of(connection: Connection, row: AnyRow) -> str | None:
+def _name_of(connection: Connection, row: _Member) -> str | None:
     """Return the present name of a study that was read before; None if it has been deleted."""
     columns = schema.studies.c
-    here = (columns.study_id == row.study_id) & (columns.created_at == row.created_at)
+    here = (columns.study_id == row.study_id) & (as_stored(connection, columns.created_at) == row.created_at)
     name: str | None = connection.scalar(sa.select(columns.name).where(here))
     return name

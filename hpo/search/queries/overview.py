@@ -7,10 +7,12 @@ from typing import Literal
 
 import sqlalchemy as sa
 
+from hpo.errors import first_line
 from hpo.search.database import schema
 from hpo.search.database.database import Database
 from hpo.search.database.schema import database_now
-from hpo.search.study import dataset_of, hpo_studies, planned_search
+from hpo.search.study import as_stored, as_text, dataset_of, hpo_studies, planned_search, read_each
+from hpo.study.stored import parse_object
 
 State = Literal["running", "done", "unfinished"]
 
@@ -47,10 +49,16 @@ class StudyOverview:
 
 @dataclass(frozen=True)
 class Overview:
-    """All studies of a database. others: names of studies in Optuna's tables that hpo did not create."""
+    """All studies of a database.
+
+    Attributes:
+        others: names of studies in Optuna's tables that hpo did not create.
+        damaged: what is wrong with studies that cannot be opened, by name; of some, nothing can be shown.
+    """
 
     studies: list[StudyOverview]
     others: list[str]
+    damaged: dict[str, str]
 
 
 def read_overview(database: Database) -> Overview:
@@ -63,20 +71,29 @@ def read_overview(database: Database) -> Overview:
         sa.func.max(sa.case((trials.outcome == "complete", trials.auc))).label("best"),
     ).group_by(trials.study_id)
     own = hpo_studies(schema.studies).order_by(studies.study_id)
-    every = sa.select(schema.optuna_studies.c.study_id, schema.optuna_studies.c.study_name)
+    theirs = schema.optuna_studies.c
 
     def read(connection: sa.Connection) -> Overview:
-        found = connection.execute(own).all()
-        counted = {row.study_id: row for row in connection.execute(per_study)}
-        ids = {row.study_id for row in found}
-        others = [
-            row.study_name
-            for row in connection.execute(every.order_by(every.selected_columns.study_id))
-            if row.study_id not in ids
-        ]
-        return Overview([_overview(row, counted.get(row.study_id)) for row in found], others)
+        found, faults = read_each(connection, own, studies.study_id)
+        counts, faults_of_trials = read_each(connection, per_study, trials.study_id)
+        counted = {row.study_id: row for row in counts}
+        ids = set(connection.scalars(hpo_studies(studies.study_id)))
+        names = sa.select(theirs.study_id, as_stored(connection, theirs.study_name)).order_by(theirs.study_id)
+        others = [as_text(name) for study_id, name in connection.execute(names) if study_id not in ids]
+        specs = {row.name: fault for row in found if (fault := _fault_of(row.spec))}
+        listed = [_overview(row, counted.get(row.study_id)) for row in found]
+        return Overview(listed, others, {**faults_of_trials, **specs, **faults})
 
     return database.read(read)
+
+
+def _fault_of(spec: str) -> str:
+    """Return why a stored spec cannot be read; "" if it can, by this version of hpo or another."""
+    try:
+        parse_object(spec)
+    except ValueError as error:
+        return f"its spec is not JSON: {first_line(error)}"
+    return ""
 
 
 def _overview(row: schema.AnyRow, counted: schema.AnyRow | None) -> StudyOverview:
