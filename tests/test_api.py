@@ -6,6 +6,7 @@ import doctest
 import importlib
 import inspect
 import math
+import pickle
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -476,3 +477,10 @@ def test_methods_of_a_name_that_is_a_file_without_its_ending_name_the_file(stora
     Path("mine.npz").touch()
     with pytest.raises(StudyNotFoundError, match=r"mine\.npz"):
         hpo.methods("mine", storage=storage)
+
+
+def test_a_study_is_pickled_with_its_database(tmp_path: Path) -> None:
+    study = hpo.create_study("digits", storage=f"sqlite:///{tmp_path}/s.sqlite3", name="pickled")
+    copy = pickle.loads(pickle.dumps(study))
+    assert isinstance(copy, hpo.Study)
+    assert hpo.best(copy).trials == hpo.best(study).trials

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -50,6 +50,10 @@ class Study:
     former_names: tuple[str, ...] = ()
     fingerprint: str = ""
     first_trials: int = 0
+
+    def __reduce__(self) -> tuple[type[Study], tuple[object, ...]]:
+        """Pickle its fields; what it remembers of queries is made again."""
+        return type(self), tuple(getattr(self, field.name) for field in fields(self))
 
     @property
     def folder(self) -> str:

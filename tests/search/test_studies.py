@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import pickle
 from collections.abc import Iterator, Sequence
 
 import optuna
@@ -267,3 +268,14 @@ class TestATrialThatIsClaimedMeanwhile:
         with pytest.raises(UsageError):
             rename_study(busy.database, busy.name, f"{busy.name} renamed")
         assert _names(busy.database, busy.name) == {busy.name}
+
+
+def test_an_open_study_goes_to_other_processes(database: Database) -> None:
+    study = _lived(database, "pickled")
+    # As a worker has it, which remembers parts of its queries.
+    database.read(study.is_in_optuna)
+    copy = pickle.loads(pickle.dumps(study))
+    assert (copy.name, copy.spec, copy.database.url) == (study.name, study.spec, database.url)
+    assert copy.database.engine is not database.engine
+    assert read_trials(copy) == read_trials(study)
+    copy.database.close()

@@ -48,6 +48,10 @@ class Database:
         self._clock_ahead: float | None = None
         self._optuna_checked = False
 
+    def __reduce__(self) -> tuple[Callable[[str, float], Database], tuple[str, float]]:
+        """Pickle its address, with the password: another process connects anew, once it reads or writes."""
+        return _at_address, (self.url.render_as_string(hide_password=False), self.outage)
+
     @property
     def address(self) -> str:
         """Address that is safe to print."""
@@ -184,6 +188,12 @@ def open_database(
         raise StorageError(f"{shown(url)} has no hpo studies yet; create the first with `hpo launch`")
     check_version(url, version)
     return database
+
+
+def _at_address(address: str, outage: float) -> Database:
+    """Return the database that was pickled; nothing is read yet."""
+    url = sa.make_url(address)
+    return Database(url, make_engine(url), outage)
 
 
 def check_version(url: URL, found: int) -> None:
