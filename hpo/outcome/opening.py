@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from hpo.errors import UsageError
+from hpo.errors import DataError, UsageError
 from hpo.outcome.access_log import access_key, accesses_elsewhere, note_access
-from hpo.outcome.final import Final, FinalEntry, FinalNetwork, FinalResult, results_root, store
+from hpo.outcome.final import Final, FinalEntry, FinalNetwork, FinalResult, load, results_root, store
 from hpo.outcome.networks import Entry, Network, Protocol
 from hpo.outcome.twins import find_twins
 from hpo.outcome.unseal import Ledger, TestSet, open_test_set
@@ -54,7 +54,8 @@ def open_and_score(
 ) -> Final:
     """Record the access, read the test set, score every network once, and store the result in `folder`.
 
-    Which test samples have a twin in the development set is stored, too.
+    Which test samples have a twin in the development set is stored, too. A result of the same networks and options that
+    is there already is returned as it is, and the test set stays sealed.
 
     The access log names the networks by digests of their weights, so that an interrupted result can be completed with
     the same networks without another access.
@@ -74,6 +75,9 @@ def open_and_score(
     dataset = study.spec.data
     weights = weights_of(networks)
     configuration = _what_is_opened_for(dataset.name, entries, protocol, weights)
+    described = tuple(final_entry(entry, protocol, networks, weights) for entry in entries)
+    if (stored := _stored(study, folder, access_key(configuration), protocol, described)) is not None:
+        return stored
     data_md5 = next((network.record.provenance.data_md5 for network in networks if network.record is not None), "")
     # Of two that look at the log at once the second waits, and sees the access of the first.
     with as_hpo_error(study.database.url), exclusive(study.database.engine, "test set"):
@@ -94,7 +98,7 @@ def open_and_score(
         dataset=dataset.name,
         winner=entries[0].name,
         protocol=protocol,
-        entries=tuple(final_entry(entry, protocol, networks, weights) for entry in entries),
+        entries=described,
         ledger_row=test.unsealing.ledger_row,
         code_version=code_version,
         time=time.time(),
@@ -105,6 +109,22 @@ def open_and_score(
     final = Final(result, scores, np.array(test.labels), None if twins is None else twins.has_twin)
     store(final, folder)
     return final
+
+
+def _stored(
+    study: Study, folder: Path, access: str, protocol: Protocol, entries: tuple[FinalEntry, ...]
+) -> Final | None:
+    """Return the result in a folder if it is of this access and says the same of its networks; else None."""
+    try:
+        found = load(folder)
+    except DataError:
+        # It is written anew, as one that was interrupted is.
+        return None
+    if found is None or found.result.study not in (study.name, *study.former_names):
+        return None
+    # A result without a digest of its access is older than the search for twins, which it gets when it is scored anew.
+    same = (found.result.access, found.result.protocol, found.result.entries) == (access, protocol, entries)
+    return found if same else None
 
 
 def _scores(

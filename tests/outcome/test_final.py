@@ -124,6 +124,30 @@ def test_the_same_networks_need_no_second_opening_and_others_need_a_word(study: 
 
 
 @pytest.mark.usefixtures("thin")
+def test_a_result_of_the_same_networks_is_read_and_the_test_set_stays_sealed(
+    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = opened(study, tmp_path)
+    read: list[str] = []
+
+    def reading(*_: object) -> Any:
+        read.append("test")
+        return digit_arrays(("test",))
+
+    monkeypatch.setattr("hpo.data.sealed.load_by", reading)
+    again = opened(study, tmp_path)
+    assert (again.result, read) == (found.result, [])
+    np.testing.assert_array_equal(again.scores["trial 3"], found.scores["trial 3"])
+    (tmp_path / "scores.npz").write_bytes(b"torn")
+    assert opened(study, tmp_path).result.access == found.result.access
+    assert read == ["test"]
+    longer = dataclasses.replace(PROTOCOL, epochs=2)
+    open_and_score(study, ENTRIES, longer, networks(tmp_path), tmp_path, tmp_path, "abc1234", "other epochs", "cpu")
+    assert read == ["test", "test"]
+    assert len(read_openings(study.database, "digits")) == 2
+
+
+@pytest.mark.usefixtures("thin")
 def test_another_study_on_the_same_dataset_needs_a_word_too(study: Study, tmp_path: Path) -> None:
     opened(study, tmp_path)
     other = create_or_open(study.database, "other", study.spec)
