@@ -87,6 +87,8 @@ class TrialRecord(StoredModel):
         attempts: number so far, one for each claim of the trial by a worker; stored as `lives`. None in the oldest
             records.
         usage: total over all attempts.
+        jobs: where jobs that ended before the trial did began it, from 0 to 1, and how many in a row began it there;
+            None if there was none.
         roc: true positive rates at `hpo.statistics.roc.ROC_GRID` after the last epoch, mean over folds.
         version: of the format, see `RECORD_VERSION`.
         unknown: keys that this version of hpo does not know.
@@ -100,6 +102,7 @@ class TrialRecord(StoredModel):
     provenance: Provenance
     attempts: int | None = Field(None, validation_alias="lives", serialization_alias="lives")
     usage: ResourceUsage = ResourceUsage()
+    jobs: tuple[float, int] | None = None
     roc: tuple[float, ...] | None = None
     version: int = RECORD_VERSION
     unknown: JsonObject = Field(default_factory=dict)

@@ -6,7 +6,7 @@ import itertools
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,7 +15,7 @@ import pytest
 import sqlalchemy as sa
 
 from hpo.control import Stop, StopReason
-from hpo.errors import DataError
+from hpo.errors import DataError, UsageError
 from hpo.search.creation import create_or_open
 from hpo.search.database.database import Database
 from hpo.search.queries.status import read_status
@@ -25,10 +25,12 @@ from hpo.search.queue.process_identity import visible_identity_prefix
 from hpo.search.queue.reporting import finish, record_report
 from hpo.search.queue.workers import WorkerIdentity, register_worker, this_process
 from hpo.search.study import Study
-from hpo.search.worker.deadline import LEAST_SECONDS, Deadline, seconds_to_get_anywhere
-from hpo.search.worker.loop import run_worker
+from hpo.search.worker.deadline import LEAST_SECONDS, MOST_JOBS, Deadline, seconds_to_get_anywhere
+from hpo.search.worker.loop import WorkerSummary, run_worker
+from hpo.search.worker.trainer import Task
 from hpo.testing.trainer import FakeTrainer, StopAfter, make_report, make_spec
 from hpo.testing.trials import claimed, expire, recorded
+from hpo.training.report import EpochReport
 from tests.clock import Clock
 from tests.mention import unmentioned
 from tests.wait import until
@@ -287,6 +289,56 @@ def test_a_trial_is_given_back_when_the_time_of_the_job_is_up(
     assert len(read_curve(study, 0)) == 2
     assert (summary.finished, summary.ended) == (0, StopReason.DEADLINE)
     assert read_status(study).free == 1
+
+
+class Resuming(FakeTrainer):
+    """Goes on where the last attempt ended, a tenth further each time, until it is stopped."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__()
+        self.clock, self.checkpoints = clock, "here:/checkpoints"
+
+    def __call__(self, task: Task) -> Iterator[EpochReport]:
+        task.control.progress(0.1 * task.fence)
+        self.clock.sleep(100.0)
+        task.control.progress(0.1 * task.fence + 0.1)
+        yield from ()
+
+
+def test_jobs_that_bring_a_trial_no_further_end_with_the_walltime_that_would(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr("hpo.search.worker.deadline.time", clock)
+    study = _study(database, 1)
+
+    def job(seconds: float) -> WorkerSummary:
+        train = FakeTrainer(4, on_epoch=lambda _: clock.sleep(50.0))
+        # Else an epoch that was reported tells before the trial begins that the job is too short.
+        monkeypatch.setattr("hpo.search.worker.loop.seconds_to_get_anywhere", lambda *_, **__: 0.0)
+        return run_worker(study, identity=this_process("w"), train=train, deadline=Deadline(seconds, 20.0, clock.now))
+
+    for _ in range(MOST_JOBS - 1):
+        assert job(120.0).ended is StopReason.DEADLINE
+    with pytest.raises(UsageError) as refused:
+        job(120.0)
+    assert unmentioned(refused.value, "trial 0", MOST_JOBS, "--time", "--checkpoint-dir") == []
+    assert read_status(study).free == 1
+    assert job(300.0).finished == 1
+
+
+def test_jobs_that_are_shorter_than_an_epoch_go_on_from_checkpoints(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr("hpo.search.worker.deadline.time", clock)
+    study = _study(database, 1)
+    record_report(claimed(study), make_report(1, 0.6, seconds=1000.0))
+    expire(study)
+    for number in range(2 * MOST_JOBS):
+        deadline = Deadline(120.0, 20.0, clock.now)
+        run_worker(study, identity=this_process(f"w{number}"), train=Resuming(clock), deadline=deadline)
+    assert recorded(study, 0).attempts == 1 + 2 * MOST_JOBS
 
 
 def test_seconds_are_counted_over_all_attempts_of_a_trial(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:

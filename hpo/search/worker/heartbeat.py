@@ -20,11 +20,15 @@ class Heartbeat:
         held: the claim to renew.
         started: start of the worker, on the database's clock.
         stop: is requested when `hpo stop --now` was called.
+
+    Attributes:
+        began: progress after the first step here; None before that.
     """
 
     def __init__(self, held: Claim, started: float, stop: Stop) -> None:
         self._held, self._started, self._stop = held, started, stop
         self._share = 0.0
+        self.began: float | None = None
         self._lost = threading.Event()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="hpo-lease", daemon=True)
@@ -37,6 +41,11 @@ class Heartbeat:
         self._over.set()
         self._thread.join()
 
+    @property
+    def share(self) -> float:
+        """The progress of the trial."""
+        return self._share
+
     def progress(self, share: float) -> None:
         """Set the progress of the trial, 0 to 1, for the next heartbeat.
 
@@ -44,6 +53,7 @@ class Heartbeat:
             LeaseLost: if a heartbeat could not renew the lease.
         """
         self._share = share
+        self.began = share if self.began is None else self.began
         if self._lost.is_set():
             raise LeaseLost
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from hpo.control import Control, Stop, StopReason, StopWatch
-from hpo.errors import DataError, HpoError
+from hpo.errors import DataError, HpoError, UsageError
 from hpo.search.database.optuna_mirror import Drawn
 from hpo.search.queue.claiming import NothingToClaim, claim, release, store_record
 from hpo.search.queue.lease import Claim
@@ -20,7 +20,7 @@ from hpo.search.strategy.pruner import stages_of
 from hpo.search.strategy.sampler import suggest
 from hpo.search.strategy.seeds import seeds_of
 from hpo.search.study import Study, open_study, unfinished
-from hpo.search.worker.deadline import Deadline, seconds_to_get_anywhere
+from hpo.search.worker.deadline import Deadline, seconds_to_get_anywhere, standstill, with_job
 from hpo.search.worker.description import describe_end, describe_start, reported
 from hpo.search.worker.heartbeat import Heartbeat
 from hpo.search.worker.reporter import Reporter, Reporters
@@ -28,6 +28,7 @@ from hpo.search.worker.trainer import NetworkTrainer, Task, Trainer
 from hpo.study.planned import planned_trial, start_at
 from hpo.study.record import Provenance, ResourceUsage, TrialRecord
 from hpo.study.stages import Stage
+from hpo.text import duration
 from hpo.training.machine.limits import ProcessTainted
 from hpo.training.machine.usage import UsageMeter
 from hpo.training.report import EpochReport, NetworkEpoch
@@ -200,16 +201,24 @@ class _Worker:
         if self._train.needs_restart():
             self._stop.request(StopReason.MEMORY)
         if self._deadline is not None and not self._stop.requested:
-            needed = seconds_to_get_anywhere(self._study, keeps_checkpoints=self._train.checkpoints is not None)
+            keeps = self._train.checkpoints is not None
+            needed = seconds_to_get_anywhere(self._study, keeps_checkpoints=keeps, job=self._deadline.seconds)
             if self._deadline.seconds_left() < needed:
+                if self._deadline.seconds - self._deadline.margin < needed:
+                    _log.warning(
+                        "a job of %s trains no trial, which takes %s without checkpoints; submit with a longer --time, "
+                        "or with a --checkpoint-dir",
+                        *(duration(self._deadline.seconds), duration(needed)),
+                    )
                 self._stop.request(StopReason.DEADLINE)
 
     def _run_trial(self, held: Claim) -> Outcome:
         record = held.record
         before = ResourceUsage() if record is None else record.usage
         meter = UsageMeter(before, self._train.energy, self._train.peak_memory)
+        heart = Heartbeat(held, self._started, self._stop)
         try:
-            with Heartbeat(held, self._started, self._stop) as heart:
+            with heart:
                 record = self._begin_record(held)
                 self._told.begin(reported(held, record, self._name))
                 outcome, last, reason = self._train_trial(held, record, heart, meter)
@@ -223,7 +232,12 @@ class _Worker:
         except BaseException as error:
             if record is not None:
                 record = record.model_copy(update={"usage": meter.read()})
+            stands_still = ""
+            if isinstance(error, _Released) and record is not None:
+                record, stands_still = self._at_end_of_job(held, record, heart)
             self._release(held, record)
+            if stands_still:
+                raise UsageError(stands_still) from None
             if isinstance(error, KeyboardInterrupt):
                 self._stop.request(StopReason.SIGNAL)
                 raise _Released from None
@@ -235,6 +249,15 @@ class _Worker:
         self._told.end(outcome, reason)
         self._tidy()
         return outcome
+
+    def _at_end_of_job(self, held: Claim, record: TrialRecord, heart: Heartbeat) -> tuple[TrialRecord, str]:
+        """Note in a record that a whole job did not end the trial, if so; return it and what `standstill` says."""
+        ends = self._stop.reason in (StopReason.DEADLINE, StopReason.SIGNAL)
+        if self._deadline is None or self._outcomes or not ends:
+            return record, ""
+        record, done = with_job(record, heart.began), heart.share - (heart.began or 0.0)
+        name = held.study.trial_name(held.number)
+        return record, standstill(name, record, self._deadline, done, self._train.checkpoints)
 
     def _begin_record(self, held: Claim) -> TrialRecord:
         """Store the record of a new trial, or of another attempt at one.
