@@ -5,9 +5,11 @@ from __future__ import annotations
 import errno
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -272,3 +274,49 @@ def test_a_worker_that_is_killed_while_it_writes_leaves_a_whole_file(tmp_path: P
         assert found >= written
         assert set(names(tmp_path)) <= {"trial-00007.f1.pt", f"trial-00007.f1.pt.{child.pid}.part"} | left
         left = set(names(tmp_path)) - {"trial-00007.f1.pt"}
+
+
+@contextmanager
+def as_user(number: int, group: int) -> Iterator[None]:
+    """Act as a user of a group; for root only."""
+    before = os.umask(0o077)
+    os.setegid(group)
+    os.seteuid(number)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
+        os.umask(before)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="acting as two users needs root")
+def test_users_of_a_group_resume_each_others_trials_in_a_folder_that_it_shares() -> None:
+    group, shared = 54321, Path(tempfile.mkdtemp(prefix="hpo-test-shared-"))
+    try:
+        os.chown(shared, 0, group)
+        shared.chmod(0o2770)
+        folder = shared / "study-1234"
+        with as_user(54322, group):
+            assert save(Checkpoint(folder, 7, 1, "same"), 1.0)
+        with as_user(54323, group):
+            assert load(Checkpoint(folder, 7, 2, "same")) == 1.0
+            assert save(Checkpoint(folder, 7, 2, "same"), 2.0)
+        assert names(folder) == ["trial-00007.f2.pt"]
+        with as_user(54322, group):
+            assert load(Checkpoint(folder, 7, 3, "same")) == 2.0
+            remove_checkpoints(folder, 7)
+        assert names(folder) == []
+    finally:
+        shutil.rmtree(shared)
+
+
+def test_a_folder_of_a_group_has_files_of_the_group_whatever_the_umask(tmp_path: Path) -> None:
+    tmp_path.chmod(0o2770)
+    before = os.umask(0o077)
+    try:
+        save(Checkpoint(tmp_path / "study", 7, 1, "same"), 1.0)
+    finally:
+        os.umask(before)
+    assert (tmp_path / "study").stat().st_mode & 0o7777 == 0o2770
+    assert (tmp_path / "study" / "trial-00007.f1.pt").stat().st_mode & 0o777 == 0o660

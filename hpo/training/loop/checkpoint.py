@@ -6,6 +6,7 @@ import contextlib
 import logging
 import re
 import shutil
+import stat
 import time
 import zipfile
 from collections.abc import Callable, Iterator
@@ -16,7 +17,7 @@ import torch
 from torch import Tensor
 
 from hpo.errors import first_line
-from hpo.files import atomic_write
+from hpo.files import atomic_write, why_unwritable
 from hpo.study.config import TrainConfig
 from hpo.training.state import StateDict
 
@@ -40,8 +41,8 @@ class Checkpoint:
     successor's file. It reads the newest file with a token up to its own, and removes older ones once it has written
     its own.
 
-    Files are written atomically: under a temporary name, synced and renamed, with mode 0600. A full or failing disk
-    costs the checkpoint, not the trial, and is logged once.
+    Files are written atomically: under a temporary name, synced and renamed, with mode 0600, or 0660 in a folder that
+    a group shares. A full or failing disk costs the checkpoint, not the trial, and is logged once.
 
     Args:
         folder: of the study's checkpoints.
@@ -73,12 +74,18 @@ class Checkpoint:
             return
         _announced.add(self.folder)
         try:
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _make_folder(self.folder)
             free = shutil.disk_usage(self.folder).free
         except OSError as error:
             _log.warning("trials have no checkpoints: %s cannot be written: %s", self.folder, error.strerror)
             return
-        if free < 2 * size + _SPARE_BYTES:
+        if problem := why_unwritable(self.folder):
+            _log.warning(
+                "trials have no checkpoints: %s; for several users give a --checkpoint-dir of their group "
+                "(chmod g+rws) before the first of them begins",
+                problem,
+            )
+        elif free < 2 * size + _SPARE_BYTES:
             _log.warning(
                 "a checkpoint needs up to %.0f MB, twice that while it is written, and the disk of %s has %.0f MB "
                 "left: free some space, or give another --checkpoint-dir; without one, an interrupted trial restarts",
@@ -226,10 +233,32 @@ def _remove(folder: Path, trial: int, wanted: Callable[[int], bool]) -> None:
 
 
 def _write(path: Path, content: StateDict) -> None:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    is_shared = _make_folder(path.parent)
     _require_space(path.parent, content)
     with atomic_write(path, 0o600) as part, part.open("wb") as file:
+        if is_shared:
+            # Whatever the umask.
+            part.chmod(0o660)
         torch.save(content, file)
+
+
+def _make_folder(folder: Path) -> bool:
+    """Make a folder, for its user alone or, below one that a group shares, for that; return whether a group shares it.
+
+    Shared is what has the set-group-id bit and may be written by its group: all below it belongs to the group, too.
+    """
+    if folder.exists():
+        return _is_shared(folder)
+    is_shared = _is_shared(next(parent for parent in folder.absolute().parents if parent.exists()))
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if is_shared:
+        folder.chmod(0o2770)
+    return is_shared
+
+
+def _is_shared(folder: Path) -> bool:
+    mode = folder.stat().st_mode
+    return bool(mode & stat.S_ISGID and mode & stat.S_IWGRP)
 
 
 def _require_space(folder: Path, content: StateDict) -> None:
