@@ -95,6 +95,7 @@ def test_a_launch_after_a_stop_replaces_the_jobs_that_are_ending(
     slurm.answers("sbatch", "4712\n")
     assert SlurmBackend().submit(study, wanted).workers == 2
     assert unmentioned(log[0], 3, 2, "hpo stop") == []
+    assert len(slurm.calls("squeue")) == 1
 
 
 def test_jobs_of_a_slurm_that_does_not_answer_are_not_counted_and_that_is_said(

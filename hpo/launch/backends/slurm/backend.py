@@ -11,7 +11,7 @@ from hpo.errors import UsageError
 from hpo.launch.backends.base import Backend, Cancelled, Jobs, LaunchRequest, Submission
 from hpo.launch.backends.local import AUTO, warn_of_checkpoints
 from hpo.launch.backends.slurm.plan import SlurmOptions
-from hpo.launch.backends.slurm.queue import count_ending, read_queue
+from hpo.launch.backends.slurm.queue import ask, count_ending, read_queue, states
 from hpo.launch.backends.slurm.stop import cancel_jobs
 from hpo.launch.backends.slurm.submit import Prepared, prepare, submit_study
 from hpo.text import shell
@@ -55,12 +55,15 @@ class SlurmBackend(Backend):
     def submit(self, study: Study, request: LaunchRequest) -> Submission:
         """Submit the jobs that are still missing, as an array, and record it in the study."""
         from hpo.search.queries.status import read_status
+        from hpo.search.queue.workers import read_jobs
 
         job = self._job or prepare_request(request)
-        queue = self.status(study)
+        arrays = read_jobs(study)
+        answer = ask(arrays)
+        queue = states(arrays, answer)
         waiting, running = (sum(getattr(state, what) or 0 for state in queue.jobs) for what in ("waiting", "running"))
         # The same command after `hpo stop` is to go on when those have ended.
-        ending = count_ending(study) if running else 0
+        ending = count_ending(study, answer.tasks) if running else 0
         missing = job.plan.tasks - waiting - running + ending
         if queue.trouble is not None:
             _log.warning(f"jobs of this study that wait or run are not known and not counted: {queue.trouble}")
