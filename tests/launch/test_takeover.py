@@ -213,6 +213,28 @@ def test_a_claim_that_was_cut_off_is_reported_with_the_file_to_remove(folder: Pa
     assert read_server(folder) == ELSEWHERE
 
 
+def test_a_claim_of_a_process_of_this_host_that_was_killed_is_dropped(folder: Path) -> None:
+    kill = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
+    program = "from pathlib import Path; from hpo.launch.server import hold; "
+    program += f"hold._create_claim(Path({str(folder / 'server.claim')!r})); {kill}"
+    subprocess.run([sys.executable, "-c", program], check=False)
+    assert (folder / "server.claim").is_symlink()
+    Hold(folder).claim(ELSEWHERE)
+    assert read_server(folder) == hold_module.this_server()
+    assert not (folder / "server.claim").is_symlink()
+
+
+@pytest.mark.parametrize("host", ["another", None])
+def test_a_claim_of_a_process_that_may_live_stays(folder: Path, host: str | None) -> None:
+    lock = folder / "server.claim"
+    mine = hold_module.this_server()
+    lock.symlink_to(json.dumps([host or mine.host, mine.process, mine.started]))
+    with pytest.raises(StorageError):
+        Hold(folder).claim(ELSEWHERE)
+    assert lock.is_symlink()
+    assert read_server(folder) == ELSEWHERE
+
+
 def test_a_start_in_the_background_neither_reads_nor_changes_the_log_of_another(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

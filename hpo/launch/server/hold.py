@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
+import hashlib
 import json
 import logging
 import os
 import shlex
 import socket
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -31,6 +35,10 @@ SILENT_SECONDS = 150.0
 
 An NFS client may answer from its cache for up to 60 s for a folder and 60 s for a file (acdirmax, acregmax, nfs(5)).
 """
+
+
+_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)
+"""What a file system says that has no hard links, or no symbolic ones."""
 
 
 @dataclass(frozen=True)
@@ -85,12 +93,13 @@ class Hold:
         lock = self._folder / "server.claim"
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _create(lock)
+            _drop_left(lock)
+            _create_claim(lock)
             try:
                 # An NFS client that has just changed a folder no longer answers from its cache of it.
                 now = read_server(self._folder)
                 if now is None:
-                    _create(self._folder / "server.json")
+                    _create_server(self._folder, self._mine)
                 elif now != found:
                     raise StorageError(
                         f"process {now.process} of host {now.host} has just begun to serve {self._folder}; use its "
@@ -201,9 +210,66 @@ def _create(path: Path) -> None:
     try:
         path.touch(exist_ok=False)
     except FileExistsError:
-        raise StorageError(
-            f"another server of {path.parent} is starting; if none is, on any host, remove {path}"
-        ) from None
+        raise _is_starting(path) from None
+
+
+def _create_server(folder: Path, server: Server) -> None:
+    """Create the file of a server, whole, where there is none; a kill must not leave an empty one."""
+    path, part = folder / "server.json", folder / f"server.json.{os.getpid()}.part"
+    part.write_text(json.dumps(asdict(server)))
+    try:
+        path.hardlink_to(part)
+    except FileExistsError:
+        raise _is_starting(path) from None
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        _create(path)
+    finally:
+        part.unlink()
+
+
+def _create_claim(lock: Path) -> None:
+    """Create a link that only one of all processes can create, on NFS too, and that names this process at once."""
+    mine = this_server()
+    try:
+        lock.symlink_to(json.dumps([mine.host, mine.process, mine.started]))
+    except FileExistsError:
+        raise _is_starting(lock) from None
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        _create(lock)
+
+
+def _drop_left(lock: Path) -> None:
+    """Remove a claim that a killed process of this host has left; one of another host stays, since none can tell."""
+    if not _is_left(lock):
+        return
+    # Only processes of this host remove it, so a lock on its own disk is enough, which every file system of a host has.
+    digest = hashlib.sha256(str(lock.resolve().parent).encode()).hexdigest()[:16]
+    guard = Path(tempfile.gettempdir()) / f"hpo-{os.getuid()}-{digest}.lock"
+    number = os.open(guard, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(number, fcntl.LOCK_EX)
+        # Another process may have removed it meanwhile, and be at it itself.
+        if _is_left(lock):
+            lock.unlink()
+    finally:
+        os.close(number)
+
+
+def _is_left(lock: Path) -> bool:
+    try:
+        host, process, started = json.loads(str(lock.readlink()))
+        return host == this_host() and not runs(Server(host, process, 0, started))
+    except (OSError, ValueError, TypeError):
+        # There is none, or a file of an earlier version, which does not say whose it is.
+        return False
+
+
+def _is_starting(path: Path) -> StorageError:
+    return StorageError(f"another server of {path.parent} is starting; if none is, on any host, remove {path}")
 
 
 def _write_server(folder: Path, server: Server) -> None:
