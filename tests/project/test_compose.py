@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +36,9 @@ DIGITS = [
 ]
 
 
-def substituted(text: str) -> str:
-    """With the default of each ${NAME:-default}, as compose reads it where NAME is not set."""
-    return re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", text)
+def substituted(text: str, given: Mapping[str, str] | None = None) -> str:
+    """With what is given for each ${NAME:-default}, else its default, as compose reads it."""
+    return re.sub(r"\$\{(\w+):-([^}]*)\}", lambda found: (given or {}).get(found[1], found[2]), text)
 
 
 COMPOSE: dict[str, Any] = yaml.safe_load(substituted((ROOT / "docker-compose.yml").read_text()))
@@ -119,6 +119,13 @@ def test_gpus_are_asked_for_in_their_profile_only() -> None:
     assert asking == {"worker-gpu"}
     assert SERVICES["worker-gpu"]["profiles"] == ["gpu"]
     assert "profiles" not in SERVICES["worker"]
+
+
+@pytest.mark.parametrize(("given", "workers"), [({}, "1"), ({"HPO_WORKERS": "4"}, "4")])
+def test_workers_know_among_how_many_they_share_the_memory(given: dict[str, str], workers: str) -> None:
+    service = yaml.safe_load(substituted((ROOT / "docker-compose.yml").read_text(), given))["services"]["worker"]
+    words = service["command"]
+    assert (str(service["scale"]), words[words.index("--sharing") + 1]) == (workers, workers)
 
 
 @pytest.mark.parametrize("name", list(OURS))
