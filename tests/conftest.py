@@ -43,9 +43,19 @@ from hpo.study.choices import NETWORKS  # noqa: E402
 from tests.arrays import made_development, made_npz  # noqa: E402
 from tests.plugins import kept_registries, write_distribution  # noqa: E402
 
+LONG = (
+    *("tests/slurm/test_acceptance.py", "tests/training/test_resume.py", "tests/search/test_faults.py"),
+    *("tests/cli/test_launch.py", "tests/cli/test_memory.py", "tests/cli/test_confirm.py"),
+    *("tests/search/test_optuna_storages.py", "tests/outcome/test_final_network_processes.py"),
+    *("tests/training/test_fold_parallel.py", "tests/statistics/test_coverage.py", "tests/project/test_installed.py"),
+)
+"""Files that come first, so that none begins when the others are done. The first and the third mostly wait."""
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave out what needs Linux where there is none."""
+    """Begin with the long files, and leave out what needs Linux where there is none."""
+    places = {file: place for place, file in enumerate(LONG)}
+    items.sort(key=lambda item: places.get(item.location[0], len(places)))
     if sys.platform != "linux":
         for item in items:
             if item.get_closest_marker("linux"):
