@@ -2,18 +2,38 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import subprocess
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from hpo.api import open_study, run_worker
+from hpo.launch.doctor import machine
 from hpo.testing.trainer import FakeTrainer
 from tests.cli.run import hpo_here
 from tests.mention import numbers_in, unmentioned
 
 pytestmark = pytest.mark.slow
 CHECKS = {"database", "data", "device", "disk", "slurm", "proxy", "packages"}
+
+
+@functools.cache
+def run_once(command: tuple[str, ...], options: tuple[tuple[str, Any], ...]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, **dict(options))
+
+
+@pytest.fixture(autouse=True)
+def _one_look_at_each_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process that looks at a device loads torch, 2 s of CPU; what it found is found again by later tests."""
+
+    def run(command: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
+        return run_once(tuple(command), tuple(options.items()))
+
+    monkeypatch.setattr(machine, "subprocess", SimpleNamespace(run=run, TimeoutExpired=subprocess.TimeoutExpired))
 
 
 def test_a_fresh_machine_has_no_fault_and_every_check_is_told(tmp_path: Path) -> None:
