@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
@@ -18,6 +17,7 @@ from hpo.search.database.database import open_database
 from hpo.search.queries.status import read_status
 from hpo.search.study import open_study
 from hpo.training.loop.model_file import load_model, weights_digest
+from tests.forked import fork_hpo
 from tests.outcome.finalizing import finalizing, searched
 from tests.refitting import refitted
 from tests.search.conftest import any_url, mysql, postgresql
@@ -38,24 +38,26 @@ def test_the_network_of_a_killed_worker_is_trained_by_another_bit_for_bit(any_ur
     assert finalize(baseline_epochs=EPOCHS).missing == 3
     study = open_study(database, "digits-final")
     address = any_url.render_as_string(hide_password=False)
-    command = [sys.executable, "-m", "hpo", "worker", "digits-final", "--storage", address, "--device", "cpu"]
+    command = ["worker", "digits-final", "--storage", address, "--device", "cpu"]
     environment = {"a": os.environ | {"HOLD_FOLDER": str(tmp_path), "HOLD_NETWORK": "0"}, "b": dict(os.environ)}
 
-    def start(name: str) -> subprocess.Popen[bytes]:
-        arguments = [*command, "--worker-name", name]
-        return subprocess.Popen(arguments, cwd=tmp_path, env=environment[name], stderr=subprocess.DEVNULL)
+    def start(name: str) -> BaseProcess:
+        return fork_hpo(*command, "--worker-name", name, cwd=tmp_path, environment=environment[name])
 
     workers = [start("a")]
     try:
         until(lambda: any(tmp_path.glob("held-*")), 300)
         workers.append(start("b"))
         until(lambda: read_status(study).finished or len(read_status(study).running) == 2, 300)
-        os.kill(workers[0].pid, signal.SIGKILL)
-        assert workers[1].wait(timeout=600) == 0
+        workers[0].kill()
+        workers[0].join(600)
+        assert workers[0].exitcode == -signal.SIGKILL
+        workers[1].join(600)
+        assert workers[1].exitcode == 0
     finally:
         for worker in workers:
             worker.kill()
-            worker.wait()
+            worker.join()
     done = finalize(baseline_epochs=EPOCHS)
     assert done.missing == 0
     development = load_development(search.spec.data, tmp_path)
