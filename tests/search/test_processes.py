@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -18,15 +17,12 @@ from hpo.search.queries.trials import read_trials
 from hpo.search.study import Study
 from hpo.testing.trainer import make_spec
 from hpo.testing.trials import recorded
+from tests.forked import PROCESSES
 from tests.search import process
 from tests.search.planned import make_confirmation, make_plan
 from tests.wait import until
 
 pytestmark = pytest.mark.slow
-
-# Forked from one that has loaded what a worker needs, and nothing else: 1.5 s of each process would be imports.
-PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload([process.__name__])
 
 
 @dataclass
