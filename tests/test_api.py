@@ -215,6 +215,7 @@ def test_a_launch_widens_a_space_when_told_to_and_keeps_hours_where_workers_can(
         hpo.launch("digits", storage, "hours", on="none", hours=1)
 
 
+@pytest.mark.slow
 def test_launching_is_callable_before_and_after_its_package_is_imported(tmp_path: Path) -> None:
     for first in ("", "import hpo.launch.estimate", "from hpo import launch"):
         code = f"import hpo\n{first}\nassert callable(hpo.launch)\nfrom hpo.launch.estimate import Estimate"

@@ -92,6 +92,7 @@ def test_too_few_trials_for_a_figure_are_said_in_words(tmp_path: Path, name: str
         getattr(study, f"plot_{name}")()
 
 
+@pytest.mark.slow
 def test_opening_a_study_does_not_load_matplotlib(study: hpo.Study) -> None:
     code = f"import hpo, sys; hpo.open_study({study.name!r}, {str(study.database.address)!r})"
     code += "; print('matplotlib' in sys.modules, 'torch' in sys.modules)"
@@ -148,6 +149,7 @@ def test_the_bar_follows_trials_and_is_text_where_there_is_no_widget(
     assert "best AUC" in states[-2] + states[-1]
 
 
+@pytest.mark.slow
 def test_a_session_of_colab_that_ends_goes_on_from_the_copy_of_its_database(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

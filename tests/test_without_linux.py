@@ -110,6 +110,7 @@ def test_without_proc_no_process_has_an_identity_so_that_none_is_taken_for_anoth
     assert not has_ended(2**22 - 1, "boot/4026531836/1")
 
 
+@pytest.mark.slow
 def test_only_linux_is_asked_to_end_a_server_with_its_parent() -> None:
     """`prctl` is the one function of the kernel that hpo calls by ctypes; mypy cannot tell where there is none."""
     found = {

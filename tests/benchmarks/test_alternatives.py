@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 
+import pytest
 import torch
 from torch import nn
 from torch.func import stack_module_state
@@ -26,6 +27,7 @@ class Thin(nn.Module):
         return logits
 
 
+@pytest.mark.slow
 def test_fused_folds_have_the_gradients_of_folds_in_turn() -> None:
     torch.manual_seed(0)
     networks: list[nn.Module] = [Thin() for _ in range(3)]

@@ -49,6 +49,7 @@ def test_what_cannot_be_done_is_refused_with_its_exit_code(
     assert hpo_here("data", "duplicates", *arguments, cwd=tmp_path).returncode == code
 
 
+@pytest.mark.slow
 def test_volumes_of_several_labels_are_drawn_by_their_middle_slice(tmp_path: Path) -> None:
     development = made_development(dimensions=3, labels=2, rows=(20, 8))
     pairs = near_duplicates(np.repeat(development.images[:14], 2, axis=0)).ordered()

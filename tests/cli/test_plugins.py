@@ -54,6 +54,7 @@ def path(tmp_path: Path) -> str:
     return os.pathsep.join([str(tmp_path), *sys.path])
 
 
+@pytest.mark.slow
 def test_a_study_file_may_name_what_a_plugin_registers(tmp_path: Path, path: str) -> None:
     checked = hpo("check", "study.toml", cwd=tmp_path, PYTHONPATH=path)
     assert (checked.returncode, checked.stderr) == (0, "")

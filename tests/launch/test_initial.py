@@ -51,6 +51,7 @@ def test_a_long_name_and_quotes_survive(tmp_path: Path) -> None:
     assert tomllib.loads(_rendered(table, development, reasons))["dataset"] == str(folder / "mine.npz")
 
 
+@pytest.mark.slow
 def test_folds_follow_from_the_samples(tmp_path: Path) -> None:
     assert suited_table(_development(tmp_path))[0]["scoring"] == {"rows": "kfold", "folds": 5}
     # Each fold has at least two of the rarest class, if there are enough for two folds.
@@ -119,6 +120,7 @@ def test_a_gpu_trains_all_folds_one_by_one(tmp_path: Path) -> None:
     assert (four["budget"]["epochs"], four["budget"]["trials"]) > (one["budget"]["epochs"], one["budget"]["trials"])
 
 
+@pytest.mark.slow
 def test_few_samples_of_several_labels_are_trained_as_long_as_those_of_one(tmp_path: Path) -> None:
     several, one = (suited_table(_development(tmp_path, labels=labels))[0] for labels in (3, 1))
     assert several["budget"]["epochs"] == one["budget"]["epochs"]

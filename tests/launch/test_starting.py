@@ -55,6 +55,7 @@ def test_the_best_searched_trials_are_the_start_points_best_first(storage: str) 
     assert len(started(make_spec(), storage, source, count=30)) == len(best)
 
 
+@pytest.mark.slow
 def test_start_points_of_the_file_come_first_and_two_studies_of_a_name_are_told_apart(
     storage: str, tmp_path: Path
 ) -> None:
@@ -110,6 +111,7 @@ def test_a_confirmation_and_a_study_without_a_complete_trial_are_refused(tmp_pat
         started(make_spec(), storage, "@sqlite:///x.db")
 
 
+@pytest.mark.slow
 def test_a_study_that_exists_keeps_its_start_points(storage: str, log: list[str]) -> None:
     source = searched(storage)
     made = hpo.create_study(make_spec(5), storage=storage, name="new", start_from="old", start_top=2)
@@ -131,6 +133,7 @@ def test_the_command_stores_them_and_continues_with_the_same_words(tmp_path: Pat
     assert stored.spec.start[-1].name.startswith("old trial ")
 
 
+@pytest.mark.slow
 def test_configurations_tried_on_the_same_samples_are_counted_for_the_confirmation(
     storage: str, tmp_path: Path
 ) -> None:

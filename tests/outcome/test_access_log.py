@@ -49,6 +49,7 @@ def _study(folder: Path, name: str) -> Study:
     return create_or_open(_database(folder, name), "digits", spec)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("thin")
 def test_a_test_set_that_was_opened_through_another_database_is_refused(tmp_path: Path) -> None:
     data = tmp_path / "data"

@@ -65,6 +65,7 @@ def searched(database: Database, folder: Path, *values: str) -> Study:
     return study
 
 
+@pytest.mark.slow
 def test_trials_with_other_datasets_are_scored_on_the_studys_own_and_replay_bit_equal(
     database: Database, folder: Path
 ) -> None:

@@ -32,6 +32,7 @@ def _training(database: Database, calls: list[str], limit: int | None = None) ->
     return train
 
 
+@pytest.mark.slow
 def test_a_confirmation_is_trained_once_and_asked_again_only_read(database: Database) -> None:
     search, calls = _search(database), []
     train = _training(database, calls)

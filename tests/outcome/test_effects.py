@@ -151,6 +151,7 @@ def test_a_setting_has_no_trend_where_all_trials_are_equal() -> None:
     assert number_effects(simulated.of(equal)) == []
 
 
+@pytest.mark.slow
 def test_importance_goes_to_the_setting_that_was_planted() -> None:
     search = simulated.search(trials=60)
     pairs = [(t.config, auc) for t, auc in search.comparable]

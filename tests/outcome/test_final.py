@@ -123,6 +123,7 @@ def test_the_same_networks_need_no_second_opening_and_others_need_a_word(study: 
     assert [one.reason for one in read_openings(study.database, "digits")] == ["", "the first was trained with a fault"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("thin")
 def test_a_result_of_the_same_networks_is_read_and_the_test_set_stays_sealed(
     study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -182,6 +183,7 @@ def test_a_result_of_another_study_is_not_taken_for_ones_own(study: Study, tmp_p
     assert gather(study, tmp_path).final is not None
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("thin")
 def test_a_study_that_was_renamed_keeps_its_result_and_needs_no_second_opening(
     study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

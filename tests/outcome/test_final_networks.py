@@ -81,6 +81,7 @@ def claimed(study: Study, worker: str) -> Claim:
     return held
 
 
+@pytest.mark.slow
 def test_workers_train_what_a_single_process_trains_bit_for_bit(search: Study, results: Path, tmp_path: Path) -> None:
     done = finalizing(search, results)(seeds=2)
     assert [path.stem for path in sorted((results / "models").iterdir())] == sorted(
@@ -97,6 +98,7 @@ def test_workers_train_what_a_single_process_trains_bit_for_bit(search: Study, r
     assert not (results / "under-way").exists()
 
 
+@pytest.mark.slow
 def test_a_network_is_trained_once_and_anew_when_its_configuration_changes(search: Study, results: Path) -> None:
     def content() -> dict[str, bytes]:
         return {path.stem: path.read_bytes() for path in (results / "models").iterdir()}
@@ -270,6 +272,7 @@ def test_a_torn_file_of_a_worker_is_no_network(search: Study, results: Path) -> 
     assert not torn.exists()
 
 
+@pytest.mark.slow
 def test_a_network_whose_file_is_gone_is_trained_again(search: Study, results: Path, log: list[str]) -> None:
     finalizing(search, results)()
     lost = results / "models" / "trial-3-0.safetensors"

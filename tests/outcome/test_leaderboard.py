@@ -96,6 +96,7 @@ def _detectable(found: Difference, error: float, degrees: float) -> float:
     return Comparison(found.difference, error, found.low, found.high, math.nan, 0.95, degrees).detectable
 
 
+@pytest.mark.slow
 def test_the_more_configurations_were_searched_the_longer_the_intervals_and_the_optimism() -> None:
     results = simulated([0.80, 0.83, 0.82], repeats=4)
     plan = make_plan(references=1, others=2, racing_level=0.0)
@@ -113,6 +114,7 @@ def test_the_more_configurations_were_searched_the_longer_the_intervals_and_the_
     assert unmentioned(" ".join(many.notes), 200, f"{many.remaining.most:.3f}", "leader") == []
 
 
+@pytest.mark.slow
 def test_repeats_that_are_only_planned_do_not_shorten_an_interval() -> None:
     results = simulated([0.80, 0.83, 0.82], repeats=3)
     now, later = (
@@ -131,6 +133,7 @@ def test_without_spread_the_optimism_that_is_left_is_not_known() -> None:
     assert len(found.notes) == len(_judged({}).notes)
 
 
+@pytest.mark.slow
 def test_two_baselines_are_compared_as_chosen_beforehand() -> None:
     results = simulated([0.80, 0.84, 0.83, 0.82], repeats=4)
     plan = make_plan(references=2, others=2, racing_level=0.0)
@@ -266,6 +269,7 @@ def test_a_study_knows_how_many_repeats_were_planned_when_it_was_created(databas
     assert [unmentioned(note, "2 repeats", "Sidak") for note in notes[1] if note not in notes[0]][-1] == []
 
 
+@pytest.mark.slow
 def test_the_scores_that_workers_have_stored_are_used(database: Database) -> None:
     plan = make_plan(1, 2)
     study = create_or_open(database, "c", make_confirmation(plan, repeats=3))

@@ -138,6 +138,7 @@ def test_cost_is_the_median_of_pairs_on_the_same_device() -> None:
     assert effect(judged([0.80, 0.70, 0.85, 0.80, 0.60]), 0, "a").cost == CostRatio()
 
 
+@pytest.mark.slow
 def test_a_change_of_ones_own_is_measured_in_every_recipe_whose_loss_uses_it(tmp_path: Path) -> None:
     address = f"sqlite:///{tmp_path}/studies.sqlite3"
     names = ["margin=0.9", "ema", "learning_rate=0.0003"]
@@ -236,6 +237,7 @@ def test_it_is_measured_resumed_and_extended_by_seeds_and_methods(database: Data
     assert len({(row.candidate, row.repeat) for row in rows}) == len(rows)
 
 
+@pytest.mark.slow
 def test_candidates_that_are_added_have_the_seeds_and_folds_of_their_repeat(database: Database) -> None:
     measured(database, ("ema",), seeds=2)
     trainer = FakeTrainer()
@@ -248,6 +250,7 @@ def test_candidates_that_are_added_have_the_seeds_and_folds_of_their_repeat(data
     assert {recorded(study, number).seeds.trial_seed for number in stored.values()} == set(seeds)
 
 
+@pytest.mark.slow
 def test_other_options_than_before_and_fewer_seeds_are_refused(database: Database) -> None:
     measured(database, seeds=2, epochs=3)
     assert measured(database, epochs=3).epochs == 3
@@ -266,6 +269,7 @@ def test_other_options_than_before_and_fewer_seeds_are_refused(database: Databas
         hpo.methods("digits-methods", storage=address)
 
 
+@pytest.mark.slow
 def test_the_command_of_a_table_measures_the_same_again(database: Database) -> None:
     overrides = {"fixed.batch_size": 16, "scoring.rows": "kfold"}
     table = measured(database, seeds=2, epochs=3, folds=4, overrides=overrides)

@@ -89,6 +89,7 @@ def test_a_baseline_that_was_cut_short_says_so_wherever_it_is_shown(root: Path) 
     assert unmentioned(sentence, "cut short", 3, 30, 100) == []
 
 
+@pytest.mark.slow
 def test_a_second_access_to_a_test_set_is_said(root: Path) -> None:
     assert len(blocks(overview(gather_rows(root)), Notice)) == 1, "what is missing"
     store(simulated.final(), root / "breast" / "first")

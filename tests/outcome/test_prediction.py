@@ -50,6 +50,7 @@ def images() -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (6, 8, 8), dtype=np.uint8)
 
 
+@pytest.mark.slow
 def test_a_folder_scores_with_the_mean_of_its_networks(folder: Path, images: np.ndarray) -> None:
     each = [load_model(path).scores(images, "cpu") for path in sorted(folder.iterdir())]
     np.testing.assert_allclose(predict(load_models(folder), images, "cpu"), np.mean(each, axis=0), rtol=1e-6)

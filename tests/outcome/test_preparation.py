@@ -91,6 +91,7 @@ def test_official_rows_cannot_be_drawn_anew_and_that_is_reported(database: Datab
     assert unmentioned(note, "official", "seeds") == []
 
 
+@pytest.mark.slow
 def test_the_best_of_each_loss_family_are_confirmed_and_that_is_reported(database: Database) -> None:
     search = _searched(database, _spec(20, per_family=2))
     best = {"aucm": 2, "cross_entropy": 2}
@@ -106,6 +107,7 @@ def test_the_best_of_each_loss_family_are_confirmed_and_that_is_reported(databas
     assert (more.spec.plan.per_family, len(more.spec.plan.candidates)) == (3, 2 + 6)
 
 
+@pytest.mark.slow
 def test_the_winner_is_followed_by_the_best_of_the_other_loss_family_and_baselines_of_100_epochs(
     database: Database,
 ) -> None:
@@ -235,6 +237,7 @@ def test_the_confirmation_of_another_search_with_the_same_trials_is_not_ones_own
     assert gather(search, tmp_path, "other-confirm").confirmation is not None
 
 
+@pytest.mark.slow
 def test_an_earlier_searchs_confirmation_names_no_winner(database: Database) -> None:
     run_worker(_begun(_searched(database)), identity=this_process("w"), train=FakeTrainer())
     optuna.delete_study(study_name="search", storage=database.optuna)

@@ -50,6 +50,7 @@ def document() -> Document:
     return build(Evidence(simulated.search()))
 
 
+@pytest.mark.slow
 def test_every_section_is_there_and_every_figure_is_sound_svg_with_a_caption(document: Document) -> None:
     asked, *_, provenance, ledger = document.sections
     spec = simulated.search().spec

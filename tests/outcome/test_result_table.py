@@ -38,6 +38,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_on_standard_output_the_table_is_alone(folder: Path) -> None:
     store(simulated.final(), folder / "hpo-results" / "breast")
     done = hpo_here("report", "breast", "--csv", cwd=folder)

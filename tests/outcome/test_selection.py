@@ -171,6 +171,7 @@ def test_folds_with_one_positive_are_not_corrected_and_the_report_says_so(tmp_pa
     database.close()
 
 
+@pytest.mark.slow
 def test_the_section_says_what_was_measured(study: Study, tmp_path: Path) -> None:
     evidence = gather(study, tmp_path)
     section = _section(evidence)
@@ -190,6 +191,7 @@ def test_the_section_says_what_was_measured(study: Study, tmp_path: Path) -> Non
     assert unmentioned(text, *judgement.ensemble) == []
 
 
+@pytest.mark.slow
 def test_scores_that_are_no_probabilities_are_named(study: Study, tmp_path: Path) -> None:
     (notice,) = blocks(_section(gather(study, tmp_path)), Notice)
     assert unmentioned(notice.text, "LibAUC defaults", "AUCM") == []

@@ -22,6 +22,7 @@ def made() -> tuple[nn.Module, CompositionalAUCLoss, PDSCA]:
     return network, loss, PDSCA(network.parameters(), loss, verbose=False, device=CPU)
 
 
+@pytest.mark.slow
 def test_every_step_after_the_first_on_aucm_is_taken_as_one_on_aucm() -> None:
     """zero_grad leaves alpha's gradient, by whose presence PDSCA tells the steps apart: momentum takes in both."""
     network, loss, optimizer = made()

@@ -115,6 +115,7 @@ def _times(study: Study) -> list[float]:
 
 
 class TestEveryPairOfDatabases:
+    @pytest.mark.slow
     def test_a_copied_study_tells_the_same_and_goes_on(self, pair: tuple[Database, Database]) -> None:
         source, target = pair
         _lived(target, "was here first")
@@ -130,6 +131,7 @@ class TestEveryPairOfDatabases:
         assert claim(copied, "w") is NothingToClaim.ELSEWHERE
         assert read_status(original).running[0].worker == "runs"
 
+    @pytest.mark.slow
     def test_a_backup_restores_everything_and_both_go_on(self, pair: tuple[Database, Database], tmp_path: Path) -> None:
         source, target = pair
         one, _ = _lived(source, "one"), _lived(source, "two")
@@ -291,6 +293,7 @@ def test_a_study_that_optuna_deleted_is_not_backed_up(database: Database, tmp_pa
     kept.close()
 
 
+@pytest.mark.slow
 def test_a_database_that_is_not_empty_is_not_restored_into(database: Database, other: Database, tmp_path: Path) -> None:
     _lived(database)
     backup(database, tmp_path / "kept.sqlite3")

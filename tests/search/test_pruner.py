@@ -78,6 +78,7 @@ def test_the_decision_is_that_of_the_pure_function_on_any_order(database: Databa
         assert _report(study, auc) is make_pruner(study.spec).goes_on(Rung(2, auc, better, len(seen), 5))
 
 
+@pytest.mark.slow
 def test_baselines_are_never_pruned(database: Database) -> None:
     study = _pruned_study(database, references=True)
     run_worker(study, identity=this_process("w"), train=FakeTrainer(30), limit=12)
@@ -166,6 +167,7 @@ def test_a_share_holds_where_a_rung_has_more_folds_than_the_trials() -> None:
     assert not pruner.goes_on(Rung(4, 0.5, 9, 10, 1))
 
 
+@pytest.mark.slow
 def test_baselines_train_all_folds_together_and_others_one_after_the_other(database: Database) -> None:
     study = create_or_open(
         database, "study", make_spec(14, epochs=9, references=True, pruner="asha", rungs="folds", first_rung=3)

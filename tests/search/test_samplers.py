@@ -78,6 +78,7 @@ def _searched(database: Database, sampler: str, trials: int = 18, **options: Any
     return study
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_every_sampler_fills_a_study_with_values_of_its_space(database: Database, sampler: str) -> None:
     rows = read_trials(_searched(database, sampler))
@@ -89,6 +90,7 @@ def test_every_sampler_fills_a_study_with_values_of_its_space(database: Database
         assert ("margin" in row.params) == (row.params["loss"] == "aucm_v1")
 
 
+@pytest.mark.slow
 def test_tpe_compares_trials_by_their_first_fold_until_enough_have_more(database: Database) -> None:
     study = _searched(database, "tpe", trials=16, references=True)
     history = _history_of(study)

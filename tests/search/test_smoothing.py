@@ -144,6 +144,7 @@ def searched(database: Database, trials: int, ranking: str = "smoothed") -> Stud
     return study
 
 
+@pytest.mark.slow
 def test_a_lucky_trial_is_not_the_best_of_a_study_that_smooths(database: Database) -> None:
     study = searched(database, 30)
     own = read_best(searched(database, 30, "auc"), 30)
@@ -163,11 +164,13 @@ def test_a_lucky_trial_is_not_the_best_of_a_study_that_smooths(database: Databas
     assert chosen == [best.value.number for best in ranking.trials if best.value.reference is None][:3]
 
 
+@pytest.mark.slow
 def test_baselines_keep_their_own_auc(database: Database) -> None:
     ranking = read_best(searched(database, 30), 30)
     assert {best.value.reference is None for best in ranking.trials if best.smoothed is None} == {False}
 
 
+@pytest.mark.slow
 def test_few_trials_and_studies_of_before_are_ranked_by_their_own_aucs(database: Database) -> None:
     assert read_smoothed(searched(database, LEAST)) is None  # two of them are baselines
     assert read_smoothed(searched(database, 30, "auc")) is None

@@ -41,6 +41,7 @@ def test_a_setting_is_suggested_only_where_it_means_something(database: Database
         assert ("margin" in row.params) == (row.params["loss"] == "aucm_v1")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", ["tpe", "random"])
 def test_one_worker_suggests_the_same_trials_again_from_the_same_seed(database: Database, sampler: str) -> None:
     first, second = (_ran(database, 12, sampler=sampler, seed=7, name=name) for name in ("a", "b"))

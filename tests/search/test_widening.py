@@ -60,6 +60,7 @@ def is_in_the_wider_space(trial: optuna.trial.FrozenTrial) -> bool:
     return (trial.distributions["loss"], trial.distributions["learning_rate"]) == (loss, rate)
 
 
+@pytest.mark.slow
 def test_old_trials_stay_as_they_are_and_new_ones_are_of_the_wider_space(any_database: Database, name: str) -> None:
     before = read_trials(searched(any_database, name=name))
     wide = with_space(make_spec(40, references=True), **WIDER)
@@ -120,6 +121,7 @@ def test_a_trial_that_is_stored_at_the_moment_of_a_widening_is_in_the_wider_spac
     assert is_in_the_wider_space(trial)
 
 
+@pytest.mark.slow
 def test_a_worker_that_runs_goes_on_in_the_wider_space_from_its_next_trial(database: Database) -> None:
     study = create_or_open(database, "s", make_spec(30, sampler="random"))
     wide = with_space(study.spec, loss=Choices(choices=("aucm_v2", "aucm_v1", "cross_entropy")))
@@ -184,6 +186,7 @@ def test_a_new_study_and_the_same_spec_need_no_widening(database: Database) -> N
     assert obstacles(spec, spec) == []
 
 
+@pytest.mark.slow
 def test_a_confirmation_that_was_made_before_still_opens_and_goes_on(database: Database) -> None:
     search = searched(database)
     made = create_or_open(database, "s-confirm", prepare_confirmation(search, "s-confirm", Wishes(top=2, seeds=2)).spec)

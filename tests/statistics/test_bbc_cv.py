@@ -159,6 +159,7 @@ def test_folds_and_labels_that_are_seldom_left_out_count_as_much_as_others() -> 
         assert found.low < 0.5 < found.high
 
 
+@pytest.mark.slow
 def test_hundreds_of_trials_take_seconds() -> None:
     folds = _folds(configurations=200, folds=5, samples=125)
     start = time.process_time()
@@ -166,6 +167,7 @@ def test_hundreds_of_trials_take_seconds() -> None:
     assert time.process_time() - start < 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("noise", [0.0, 0.3])
 def test_the_stated_optimism_is_the_true_one_where_all_configurations_are_equal(noise: float) -> None:
     found = simulation.over_searches(noise, 12, seed=1, resamples=100, configurations=20)

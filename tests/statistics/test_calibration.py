@@ -54,6 +54,7 @@ def test_folds_of_different_scales_are_scaled_one_by_one() -> None:
     assert found.scaled.brier == pytest.approx(calibration(logits, labels).raw.brier, abs=0.003)
 
 
+@pytest.mark.slow
 def test_several_labels_count_together_and_a_rare_one_is_not_scaled() -> None:
     logits, labels = _folds(labels=3)
     found = calibration(logits, labels)

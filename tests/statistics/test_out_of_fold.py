@@ -66,6 +66,7 @@ def test_of_one_network_that_scores_all_folds_the_pooled_comparison_says_the_sam
     assert np.corrcoef(pooled, folded)[0, 1] > 0.9
 
 
+@pytest.mark.slow
 def test_the_interval_of_a_difference_holds_the_truth_as_often_as_it_says() -> None:
     random = np.random.default_rng(3)
     truth = np.mean([np.subtract(*out_of_fold_aucs(_simulated(random, 20, 600)).values) for _ in range(30)])

@@ -19,6 +19,7 @@ def features(rows: int = 8, seed: int = 0) -> torch.Tensor:
     return torch.randn(rows, 3, 4, 4, generator=torch.Generator().manual_seed(seed)) * torch.arange(1, 4)[:, None, None]
 
 
+@pytest.mark.slow
 def test_each_part_is_normalised_as_a_batch_of_its_own() -> None:
     ghost = GhostBatchNorm(nn.BatchNorm2d(3), 4)
     x = features(8)

@@ -161,6 +161,7 @@ def test_a_kind_of_step_is_tried_once_in_a_process(times: Any, log: list[str]) -
     assert_as_plain(outcome(StepGraph(Toy().subject, half_done)), toy)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
     [

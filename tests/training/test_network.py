@@ -75,6 +75,7 @@ def test_a_block_adds_its_input() -> None:
     torch.testing.assert_close(block(features), features)
 
 
+@pytest.mark.slow
 def test_a_configuration_has_a_resnet18_with_the_weights_of_its_seed_whatever_the_global_state() -> None:
     torch.manual_seed(1)
     before = torch.get_rng_state()

@@ -91,6 +91,7 @@ def test_several_labels_are_divided_into_samples_with_and_without_a_positive_one
     assert one.left_out(1).tolist() == [3]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("thin")
 @pytest.mark.parametrize("rule", ["loss", "margin"])
 def test_samples_with_a_wrong_label_are_left_out_of_batches(rule: str) -> None:

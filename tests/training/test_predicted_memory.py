@@ -14,6 +14,7 @@ from hpo.training.probe.memory import predicted_peak
 from tests.arrays import made_development
 
 
+@pytest.mark.slow
 def test_each_fold_adds_its_network_and_what_the_optimizer_keeps(development: Development) -> None:
     """Weights, reference, their sum and one buffer of PESG with momentum."""
     network = 4 * sum(parameter.numel() for parameter in resnet18(2, 1, seed=0).parameters())
@@ -41,16 +42,19 @@ def test_what_keeps_more_or_computes_more_at_a_time_needs_more(
     assert predicted_peak(plain.model_copy(update=settings), development, 2) > predicted_peak(plain, development, 2)
 
 
+@pytest.mark.slow
 def test_groups_of_samples_do_not_matter(development: Development) -> None:
     grouped = replace(development, groups=np.arange(len(development)) // 2)
     assert predicted_peak(TrainConfig(), grouped, 2) == predicted_peak(TrainConfig(), development, 2)
 
 
+@pytest.mark.slow
 def test_no_step_is_predicted_below_the_memory_of_scoring(development: Development) -> None:
     small, smaller = (predicted_peak(TrainConfig(batch_size=size), development, 1) for size in (16, 8))
     assert small == smaller
 
 
+@pytest.mark.slow
 def test_other_datasets_add_their_images_as_they_are_read_and_trained_on() -> None:
     """Twice 5,232 images of 28 pixels; of 14 pixels a quarter as trained on."""
     breast = made_development(rows=(30, 10), size=28)

@@ -26,6 +26,7 @@ class Left(Exception):  # noqa: N818
     """Somebody pressed Ctrl-C."""
 
 
+@pytest.mark.slow
 def test_without_a_selection_set_the_last_weights_are_kept(development: Development) -> None:
     made = refitted(TrainConfig(**QUICK | {"learning_rate": 3e-3}), development, 8, seed=1, device="cpu")
     assert made.selection is None

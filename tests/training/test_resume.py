@@ -229,6 +229,7 @@ def test_a_trial_stopped_at_any_step_ends_as_if_it_never_was(
         assert len(warnings(caplog)) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ONE_FAST)
 def test_a_trial_of_many_short_attempts_ends_as_if_it_had_one(name: str, trial: Any, runs: Any, tmp_path: Path) -> None:
     """Each life takes up to one step or one whole scoring further: 10 beats are more than any scoring has."""

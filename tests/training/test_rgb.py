@@ -67,6 +67,7 @@ def test_grey_as_rgb_gives_the_same_scores(tmp_path: Path) -> None:
     assert np.allclose(scores[0], scores[1], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_model_file_knows_its_form_without_the_data(development: Development, tmp_path: Path) -> None:
     config = TrainConfig()
     model = Model(development.dataset, config, make_network(config, development.dataset, 0), {})

@@ -144,6 +144,7 @@ def test_several_labels_take_the_same_path(development_multi_label: Development)
     assert 0.3 < report.auc < 0.7
 
 
+@pytest.mark.slow
 def test_volumes_are_learned(development_3d: Development) -> None:
     """18 masks, of which positives are denser: 24 steps are enough to rank them."""
     quick = {"loss": "cross_entropy", "optimizer": "adam", "learning_rate": 1e-3, "batch_size": 8, "input_size": 8}
@@ -154,6 +155,7 @@ def test_volumes_are_learned(development_3d: Development) -> None:
     assert augmented.training_loss != first.training_loss
 
 
+@pytest.mark.slow
 def test_an_epoch_has_as_many_steps_for_every_resplit(development: Development) -> None:
     """26 training samples in each of 2 folds, 8 in a batch: 4 steps each; 2 epochs make 16."""
     for resplit in ("none", "balanced"):
