@@ -300,5 +300,5 @@ def added_repeats(table: CandidateResults) -> str:
     return (
         f"{table.first} repeats were planned at first, and more were added: whoever goes on because the first left a "
         f"question open has two chances of a false answer. So each interval is one of {table.looks} that hold at 95 % "
-        "together (Sidak 1967), which is right for one look before, and nearly so for two."
+        "together (Sidak 1967): right for one look before, and still a little short after two."
     )
