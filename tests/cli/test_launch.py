@@ -123,7 +123,7 @@ def test_a_launch_that_hpo_stop_ended_is_not_a_success(tmp_path: Path) -> None:
             "--trials",
             "9",
             *QUICK,
-            *("--set", "budget.epochs=2000", "--set", "search.pruner=none"),
+            *("--set", "budget.epochs=2000", "--set", "search.pruner=none", "--workers", "1"),
         ],
         cwd=tmp_path,
         stderr=subprocess.PIPE,
