@@ -158,7 +158,8 @@ def judge_methods(
         first: repeats that were planned at first, see `CandidateResults.looks`.
     """
     recipes = [number for number, one in enumerate(plan.candidates) if one.base is None]
-    found = [_of_recipe(number, spec, plan, results, costs or {}, influences or {}, first) for number in recipes]
+    measured = _Measured(spec, plan, results, costs or {}, influences or {}, first)
+    found = [_of_recipe(number, measured) for number in recipes]
     return MethodTable(
         name=name,
         search=plan.search,
@@ -176,36 +177,36 @@ def judge_methods(
     )
 
 
-def _of_recipe(
-    base: int,
-    spec: StudySpec,
-    plan: Plan,
-    results: Results,
-    costs: Costs,
-    influences: Influences,
-    first: int | None,
-) -> tuple[RecipeEffects, CandidateResults]:
+@dataclass(frozen=True)
+class _Measured:
+    """What a study of methods has measured, as `judge_methods` takes it."""
+
+    spec: StudySpec
+    plan: Plan
+    results: Results
+    costs: Costs
+    influences: Influences
+    first: int | None
+
+
+def _of_recipe(base: int, measured: _Measured) -> tuple[RecipeEffects, CandidateResults]:
     """Compare the candidates of one recipe, as a plan of their own: variances are moderated among these.
 
     A method that has ended fewer repeats than the recipe, since the next one is under way or the method was added
     later, does not hold the others up: it is compared over the repeats that it has.
     """
+    plan = measured.plan
     recipe = plan.candidates[base]
     numbers = [base, *(number for number, one in enumerate(plan.candidates) if one.base == recipe.name)]
-    repeats = spec.budget.trials // len(plan.candidates)
-    ended = {number: _ended(number, repeats, results) for number in numbers}
+    repeats = measured.spec.budget.trials // len(plan.candidates)
+    ended = {number: _ended(number, repeats, measured.results) for number in numbers}
     most = max(ended[base], 1)
     level = {number: min(ended[number], most) for number in numbers}
     parts = {
         least: _Part(
             [number for number in numbers if number == base or level[number] >= least],
             repeats if least == most else least,
-            spec,
-            plan,
-            results,
-            costs,
-            influences,
-            first,
+            measured,
         )
         for least in {*level.values(), most} - {0}
     }
@@ -237,26 +238,17 @@ class _Part:
         numbers: of the candidates, the recipe first.
     """
 
-    def __init__(
-        self,
-        numbers: Sequence[int],
-        repeats: int,
-        spec: StudySpec,
-        plan: Plan,
-        results: Results,
-        costs: Costs,
-        influences: Influences,
-        first: int | None,
-    ) -> None:
+    def __init__(self, numbers: Sequence[int], repeats: int, measured: _Measured) -> None:
+        spec, plan = measured.spec, measured.plan
         self._plan, self._own = plan, {number: place for place, number in enumerate(numbers)}
-        self._costs = self._of(costs, repeats)
+        self._costs = self._of(measured.costs, repeats)
         self.table = CandidateResults(
             spec.model_copy(update={"budget": spec.budget.model_copy(update={"trials": repeats * len(numbers)})}),
             plan.model_copy(update={"candidates": tuple(plan.candidates[number] for number in numbers), "added": ()}),
-            self._of(results, repeats),
+            self._of(measured.results, repeats),
             None,
-            self._of(influences, repeats),
-            first,
+            self._of(measured.influences, repeats),
+            measured.first,
         )
 
     def effect(self, number: int, count: int, whole: _Part) -> MethodEffect:
