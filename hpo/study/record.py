@@ -87,8 +87,8 @@ class TrialRecord(StoredModel):
         attempts: number so far, one for each claim of the trial by a worker; stored as `lives`. None in the oldest
             records.
         usage: total over all attempts.
-        jobs: where jobs that ended before the trial did began it, from 0 to 1, and how many in a row began it there;
-            None if there was none.
+        jobs: share of the trial, 0 to 1, at which the last job began it, and how many jobs in a row began there and
+            ended before the trial did; None if none did.
         roc: true positive rates at `hpo.statistics.roc.ROC_GRID` after the last epoch, mean over folds.
         version: of the format, see `RECORD_VERSION`.
         unknown: keys that this version of hpo does not know.

@@ -118,7 +118,7 @@ class Pruner(ABC):
             # NumPy's are equal to Python's.
             is_answer = goes_on in (True, False)
         if not is_answer:
-            raise PRUNERS.wrong(self.spec.search.pruner, f"returned {brief(goes_on)} of goes_on, not True or False")
+            raise PRUNERS.wrong(self.spec.search.pruner, f"returned {brief(goes_on)} from goes_on, not True or False")
         return bool(goes_on)
 
     def expected_share(self, stage: Stage) -> float:
@@ -151,7 +151,7 @@ def make_pruner(spec: StudySpec) -> Pruner:
     with PRUNERS.errors_of(name):
         pruner = make(spec)
     if not isinstance(pruner, Pruner):
-        raise PRUNERS.wrong(name, f"is {brief(pruner)}, no hpo.Pruner")
+        raise PRUNERS.wrong(name, f"gave {brief(pruner)}, which is no hpo.Pruner")
     return pruner
 
 

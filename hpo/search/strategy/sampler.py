@@ -120,7 +120,7 @@ def make_sampler(spec: StudySpec, number: int) -> BaseSampler:
         sampler = factory(spec.search, trial_seed(spec.search.seed, number, "sampler"))
     if not isinstance(sampler, BaseSampler):
         # Optuna would take None for its own default.
-        raise SAMPLERS.wrong(name, f"is {brief(sampler)}, no optuna.samplers.BaseSampler")
+        raise SAMPLERS.wrong(name, f"gave {brief(sampler)}, which is no optuna.samplers.BaseSampler")
     return sampler
 
 

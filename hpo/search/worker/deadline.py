@@ -59,7 +59,11 @@ def seconds_to_get_anywhere(study: Study, *, keeps_checkpoints: bool, job: float
 
 
 def with_job(record: TrialRecord, began: float | None) -> TrialRecord:
-    """Note in the record of a trial that a job ended in it, which `began` it there; None if it made no step."""
+    """Count, in the record of a trial, a job that ended before the trial did.
+
+    Args:
+        began: share of the trial at which the job began it; None if it made no step.
+    """
     here = began or 0.0
     before = record.jobs or (here, 0)
     jobs = (before[0], before[1] + 1) if here <= before[0] else (here, 1)
@@ -80,6 +84,6 @@ def standstill(trial: str, record: TrialRecord, deadline: Deadline, done: float,
     walltime = f"a walltime of {duration(_SPARE * passed * (1 - began) / done)}" if done > 0 else "a longer walltime"
     why = "no checkpoints are kept" if kept_in is None else f"no newer checkpoint of it was found in {kept_in}"
     return (
-        f"{trial} was begun by {count} jobs in a row, each of them at {began:.0%}, and all ended before it did: {why}; "
+        f"{trial}: {count} jobs in a row began it at {began:.0%} and ended without bringing it further: {why}; "
         f"submit jobs with {walltime} (--time), or with a --checkpoint-dir that every job can write and read"
     )
