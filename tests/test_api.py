@@ -29,8 +29,8 @@ from hpo.errors import (
     StudyStoppedError,
     UsageError,
 )
+from hpo.search.queries.listing import list_studies
 from hpo.search.queries.trials import read_trials
-from hpo.search.study import list_studies
 from hpo.study.catalogue import DATASETS, find_dataset
 from hpo.study.consistency import problems_on
 from hpo.study.space import Choices, FloatRange

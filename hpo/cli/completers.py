@@ -140,7 +140,7 @@ def _section_keys() -> dict[str, str]:
 def _studies(storage: str | None, start: str) -> list[CompletionItem[str]]:
     from hpo.search.database.address import resolve_address
     from hpo.search.database.database import open_database
-    from hpo.search.study import list_studies
+    from hpo.search.queries.listing import list_studies
 
     if (storage or os.environ.get("HPO_STORAGE", "")).strip() == "-":
         return []

@@ -6,7 +6,8 @@ from hpo.errors import StudyNotFoundError, UsageError
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import Database, open_database
 from hpo.search.database.retry import LOOKING_SECONDS
-from hpo.search.study import Study, list_studies, open_named_study, open_study
+from hpo.search.queries.listing import list_studies
+from hpo.search.study import Study, open_named_study, open_study
 from hpo.text import shell
 
 _MOST = 20

@@ -1,9 +1,9 @@
-"""Open, find and list the studies of a database."""
+"""Open and find the studies of a database, and parse what is stored of them."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any, TypeVar
@@ -17,7 +17,6 @@ from hpo.search.database import schema
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import Database, open_database
 from hpo.search.database.retry import OUTAGE_SECONDS
-from hpo.search.database.schema import AnyRow
 from hpo.study.spec import StudySpec, unregistered
 from hpo.study.stored import parse_json, parse_object
 
@@ -111,24 +110,6 @@ class Study:
     def deleted(self) -> StudyNotFoundError:
         """Return the error for a study that has been deleted or renamed since it was opened."""
         return StudyNotFoundError(f"study {self.name} has been deleted from {self.database.address}, or renamed")
-
-
-@dataclass(frozen=True)
-class StudyRow:
-    """One line of the list of studies.
-
-    Attributes:
-        search: see `planned_search`.
-        trials: the budget.
-        created_at: seconds since 1970.
-    """
-
-    name: str
-    dataset: str
-    search: str | None
-    trials: int
-    finished: int
-    created_at: float
 
 
 def open_study(database: Database, name: str, *, lease: float = LEASE_SECONDS) -> Study:
@@ -225,65 +206,6 @@ def open_named_study(name: str, storage: str | None = None, *, outage: float = O
         StorageError: if the address is invalid, or the database or the study's spec cannot be read.
     """
     return open_study(open_database(resolve_address(storage), create=False, outage=outage), name)
-
-
-def list_studies(database: Database) -> list[StudyRow]:
-    """Return all studies of hpo in the database that can be read, oldest first.
-
-    Raises:
-        StorageError: if there are some, and none can be read.
-    """
-    query = hpo_studies(schema.studies).order_by(schema.studies.c.study_id)
-    rows, faults = database.read(lambda connection: read_each(connection, query, schema.studies.c.study_id))
-    if faults and not rows:
-        name, fault = next(iter(faults.items()))
-        raise StorageError(f"study {name} cannot be read: {fault}")
-    return [
-        StudyRow(row.name, dataset_of(row.spec), planned_search(row.spec), row.trials, row.finished, row.created_at)
-        for row in rows
-    ]
-
-
-def read_each(
-    connection: Connection, query: sa.Select[Any], study_id: sa.ColumnElement[Any]
-) -> tuple[Sequence[AnyRow], dict[str, str]]:
-    """Return the rows of a query over all studies, without those of studies for which SQLite holds what cannot be read.
-
-    Args:
-        study_id: the column of the query that has the study's id.
-
-    Returns:
-        The rows, and what is wrong with the others, by the names of their studies.
-    """
-    unreadable = (StorageError, sa.exc.OperationalError)
-    try:
-        return connection.execute(query).all(), {}
-    except unreadable:
-        if connection.dialect.name != "sqlite":
-            raise
-    columns = schema.studies.c
-    rows: list[AnyRow] = []
-    faults: dict[str, str] = {}
-    names: Sequence[AnyRow] = connection.execute(
-        hpo_studies(columns.study_id, as_stored(connection, columns.name))
-    ).all()
-    for found, name in names:
-        try:
-            rows += connection.execute(query.where(study_id == found)).all()
-        except unreadable as error:
-            cause = error.orig if isinstance(error, sa.exc.OperationalError) and error.orig else error
-            faults[as_text(name)] = first_line(cause)
-    return rows, faults
-
-
-def as_stored(connection: Connection, column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
-    """Select a column so that it can be read whatever SQLite, which stores anything, holds in its place: `as_text`."""
-    return sa.cast(column, sa.LargeBinary).label(column.key) if connection.dialect.name == "sqlite" else column
-
-
-def as_text(stored: object) -> str:
-    """Return what `as_stored` selected as text; "" for NULL."""
-    return stored.decode(errors="replace") if isinstance(stored, bytes) else "" if stored is None else str(stored)
 
 
 def find_study(database: Database, study_id: int) -> Study:

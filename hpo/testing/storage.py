@@ -23,6 +23,7 @@ from hpo.search.creation import create_or_open, create_or_tell
 from hpo.search.database import schema
 from hpo.search.database.database import Database, open_database
 from hpo.search.queries.ledger import StudyLedger
+from hpo.search.queries.listing import list_studies
 from hpo.search.queries.scores import read_fold_scores, read_out_of_fold
 from hpo.search.queries.status import read_status
 from hpo.search.queries.trials import read_best, read_curve, read_trials
@@ -31,7 +32,7 @@ from hpo.search.queue.lease import Claim
 from hpo.search.queue.reopening import reopen
 from hpo.search.queue.reporting import LeaseLost, finish, record_report
 from hpo.search.queue.workers import this_process
-from hpo.search.study import list_studies, open_study
+from hpo.search.study import open_study
 from hpo.search.worker.loop import run_worker
 from hpo.statistics.auc import auc
 from hpo.testing.scores import make_scores

@@ -14,7 +14,7 @@ from hpo.search.creation import create_or_open
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import Database, open_database
 from hpo.search.queries.ledger import StudyLedger
-from hpo.search.study import list_studies
+from hpo.search.queries.listing import list_studies
 from hpo.testing.trainer import make_spec
 from hpo.testing.trials import claimed, trained
 from tests.cli.run import hpo_here

@@ -29,8 +29,8 @@ from hpo.launch.server.serve import serve, stop_server
 from hpo.search.creation import create_or_open
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import open_database
+from hpo.search.queries.listing import list_studies
 from hpo.search.queue.process_identity import start_time
-from hpo.search.study import list_studies
 from hpo.testing.trainer import make_spec
 from tests.mention import unmentioned
 from tests.wait import until

@@ -15,7 +15,7 @@ from hpo.outcome.networks import Entry, Protocol
 from hpo.outcome.report.writing import report, report_all
 from hpo.search.database.database import Database
 from hpo.search.queries.ledger import read_openings
-from hpo.search.study import list_studies
+from hpo.search.queries.listing import list_studies
 from hpo.study.config import TrainConfig
 from tests.mention import unmentioned
 from tests.outcome.finalizing import finalizing, searched

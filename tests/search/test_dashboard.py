@@ -30,8 +30,9 @@ from hpo.search.dashboard.server import serve_dashboard
 from hpo.search.database import schema
 from hpo.search.database.database import Database
 from hpo.search.database.optuna_mirror import optuna_tables
+from hpo.search.queries.listing import list_studies
 from hpo.search.queries.trials import read_trials
-from hpo.search.study import Study, list_studies, open_study
+from hpo.search.study import Study, open_study
 from hpo.testing.trainer import make_spec
 from hpo.testing.trials import claimed, ended, trained
 from tests.mention import unmentioned

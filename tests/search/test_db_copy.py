@@ -30,11 +30,12 @@ from hpo.search.database.optuna_mirror import optuna_tables
 from hpo.search.database.optuna_storage import plain_storage
 from hpo.search.database.schema import RowValues
 from hpo.search.queries.ledger import StudyLedger
+from hpo.search.queries.listing import list_studies
 from hpo.search.queries.status import read_status
 from hpo.search.queries.trials import read_best, read_curve, read_record, read_trials
 from hpo.search.queue.claiming import NothingToClaim, claim, release
 from hpo.search.queue.reporting import record_report
-from hpo.search.study import Study, list_studies, open_study
+from hpo.search.study import Study, open_study
 from hpo.testing.trainer import make_report, make_spec
 from hpo.testing.trials import claimed, ended, trained
 from tests.mention import unmentioned

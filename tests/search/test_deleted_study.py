@@ -12,12 +12,13 @@ from hpo.search.admin.studies import delete_study
 from hpo.search.creation import create_or_open
 from hpo.search.database.database import Database
 from hpo.search.database.optuna_storage import plain_storage
+from hpo.search.queries.listing import list_studies
 from hpo.search.queries.status import read_status
 from hpo.search.queries.trials import read_curve
 from hpo.search.queue.claiming import claim, release, renew, store_record
 from hpo.search.queue.reporting import LeaseLost, record_report
 from hpo.search.queue.workers import record_job, request_stop, this_process
-from hpo.search.study import Study, list_studies
+from hpo.search.study import Study
 from hpo.search.worker import heartbeat, loop
 from hpo.search.worker.loop import run_worker
 from hpo.testing.trainer import FakeTrainer, make_record, make_report, make_spec

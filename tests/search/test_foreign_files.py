@@ -22,9 +22,10 @@ from hpo.search.admin.migrations import upgrade
 from hpo.search.creation import create_or_open
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import Database, open_database
+from hpo.search.queries.listing import list_studies
 from hpo.search.queries.status import read_status
 from hpo.search.queries.trials import read_best, read_trials
-from hpo.search.study import list_studies, open_study
+from hpo.search.study import open_study
 from hpo.testing.trainer import make_spec
 from hpo.testing.trials import trained
 

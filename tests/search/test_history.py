@@ -17,6 +17,7 @@ from hpo.search.creation import create_or_open
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import Database, open_database
 from hpo.search.database.optuna_mirror import Drawn, optuna_tables
+from hpo.search.queries.listing import list_studies
 from hpo.search.queries.status import read_status
 from hpo.search.queries.trials import read_trials
 from hpo.search.queue.claiming import release, store_record
@@ -24,7 +25,7 @@ from hpo.search.queue.lease import Claim
 from hpo.search.queue.reporting import finish, record_report
 from hpo.search.queue.workers import this_process
 from hpo.search.strategy.sampler import Suggestion, _history_of, make_sampler, suggest
-from hpo.search.study import Study, list_studies, open_study
+from hpo.search.study import Study, open_study
 from hpo.search.worker.loop import run_worker
 from hpo.study.config import applies
 from hpo.study.space import Choices, FloatRange, IntRange, suggestion_order

@@ -23,13 +23,14 @@ from hpo.search.database.address import resolve_address
 from hpo.search.database.database import Database, open_database
 from hpo.search.database.engine import make_engine
 from hpo.search.database.optuna_storage import plain_storage
+from hpo.search.queries.listing import list_studies
 from hpo.search.queries.scores import read_fold_scores, read_out_of_fold
 from hpo.search.queries.status import read_status
 from hpo.search.queries.trials import read_best, read_curve
 from hpo.search.queue.claiming import claim
 from hpo.search.queue.reporting import record_report
 from hpo.search.queue.workers import register_worker, this_process
-from hpo.search.study import list_studies, open_study
+from hpo.search.study import open_study
 from hpo.testing.scores import make_scores
 from hpo.testing.trainer import make_report, make_spec
 from hpo.testing.trials import claimed, ended

@@ -11,7 +11,8 @@ from hpo.search.admin.extension import extend_plan
 from hpo.search.admin.widening import widen
 from hpo.search.creation import create_or_open, set_trials
 from hpo.search.database.database import Database
-from hpo.search.study import list_studies, open_study
+from hpo.search.queries.listing import list_studies
+from hpo.search.study import open_study
 from hpo.study.plan import Addition
 from hpo.study.space import FloatRange
 from hpo.study.spec import StudySpec

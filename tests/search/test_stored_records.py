@@ -19,10 +19,11 @@ from hpo.search.dashboard.notes import trial_note
 from hpo.search.database import schema
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import Database, open_database
+from hpo.search.queries.listing import list_studies
 from hpo.search.queries.trials import read_best, read_records, read_trials
 from hpo.search.queue.claiming import release, store_record
 from hpo.search.queue.workers import this_process
-from hpo.search.study import Study, list_studies, open_study
+from hpo.search.study import Study, open_study
 from hpo.search.worker.loop import run_worker
 from hpo.search.worker.replay import replay
 from hpo.testing.trainer import FakeTrainer, make_record, make_spec

@@ -15,7 +15,8 @@ from hpo.search.creation import create_or_open
 from hpo.search.database import schema
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import Database, open_database
-from hpo.search.study import Study, list_studies, open_study
+from hpo.search.queries.listing import list_studies
+from hpo.search.study import Study, open_study
 from hpo.search.worker.trainer import make_trainer
 from hpo.study.files import builtin_study_file, load_spec
 from hpo.study.spec import Scoring, StudySpec

@@ -18,11 +18,12 @@ from hpo.search.database import schema
 from hpo.search.database.database import Database, open_database
 from hpo.search.database.optuna_mirror import optuna_tables
 from hpo.search.queries.ledger import StudyLedger, read_openings
+from hpo.search.queries.listing import list_studies
 from hpo.search.queries.trials import read_curve, read_trials
 from hpo.search.queue.claiming import store_record
 from hpo.search.queue.workers import register_worker, this_process
 from hpo.search.strategy.sampler import suggest
-from hpo.search.study import Study, list_studies, open_study
+from hpo.search.study import Study, open_study
 from hpo.study.plan import Plan
 from hpo.testing.trainer import make_record, make_spec
 from hpo.testing.trials import claimed, expire, trained

@@ -13,18 +13,11 @@ from sqlalchemy.engine import Connection
 
 from hpo.errors import StudyConflictError, StudyNotFoundError, UsageError, did_you_mean
 from hpo.search.creation import MAX_NAME, check_printable
+from hpo.search.damaged import as_stored, as_text
 from hpo.search.database import optuna_mirror, schema
 from hpo.search.database.database import Database
 from hpo.search.database.schema import AnyRow, RowValues, database_now
-from hpo.search.study import (
-    Study,
-    as_stored,
-    as_text,
-    former_names,
-    hpo_studies,
-    planned_search,
-    with_former_names,
-)
+from hpo.search.study import Study, former_names, hpo_studies, planned_search, with_former_names
 from hpo.study.spec import StudySpec
 from hpo.text import shell
 

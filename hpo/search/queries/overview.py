@@ -8,10 +8,11 @@ from typing import Literal
 import sqlalchemy as sa
 
 from hpo.errors import first_line
+from hpo.search.damaged import as_stored, as_text, read_each
 from hpo.search.database import schema
 from hpo.search.database.database import Database
 from hpo.search.database.schema import database_now
-from hpo.search.study import as_stored, as_text, dataset_of, hpo_studies, planned_search, read_each
+from hpo.search.study import dataset_of, hpo_studies, planned_search
 from hpo.study.stored import parse_object
 
 State = Literal["running", "done", "unfinished"]
