@@ -1,4 +1,4 @@
-"""Runs the command as a user does: in a process of its own, or, where that is the same, within this one."""
+"""Runs the command as a user does: in a process of its own or, where that is the same, a forked one or this one."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from hpo.cli import main
+from tests.forked import ForkedHpo
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -30,6 +31,16 @@ def hpo(*arguments: str, cwd: Path, timeout: float = 1800, **environment: str) -
         timeout=timeout,
         check=False,
     )
+
+
+def hpo_forked(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """As `hpo` does, without a new Python for the command and its workers: see `tests.forked`."""
+    return start_hpo(*arguments, cwd=cwd, **environment).result()
+
+
+def start_hpo(*arguments: str, cwd: Path, **environment: str) -> ForkedHpo:
+    """As `hpo_forked` does, without waiting for its end."""
+    return ForkedHpo(*arguments, cwd=cwd, environment={**_kept(), **environment})
 
 
 def hpo_here(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,7 @@ import pytest
 from hpo.api import open_study, run_worker
 from hpo.outcome.leaderboard import Verdict
 from hpo.study.baselines import shown_name
-from tests.cli.run import hpo, hpo_here
+from tests.cli.run import hpo_forked, hpo_here, start_hpo
 from tests.mention import unmentioned
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("linear_network")]
@@ -52,16 +50,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory, linear_network: None) -> Pa
 
 
 def _kill_a_worker(folder: Path) -> None:
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("HPO_")}
-    worker = subprocess.Popen([sys.executable, "-m", "hpo", "worker", "digits-confirm"], cwd=folder, env=environment)
+    worker = start_hpo("worker", "digits-confirm", cwd=folder)
     deadline = time.monotonic() + 1800
     try:
         while (seen := _status(folder))["finished"] < 1 or not seen["running"]:
             assert time.monotonic() < deadline
             time.sleep(0.2)
     finally:
-        worker.kill()
-        worker.wait()
+        worker.send_signal(signal.SIGKILL)
+        worker.result()
 
 
 def _status(folder: Path) -> dict[str, Any]:
@@ -74,7 +71,7 @@ def _status(folder: Path) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def confirmed(folder: Path) -> dict[str, Any]:
     """What the same command prints when it has done the rest."""
-    run = hpo("confirm", "digits", "--json", cwd=folder)
+    run = hpo_forked("confirm", "digits", "--json", cwd=folder)
     assert run.returncode == 0, run.stderr
     found: dict[str, Any] = json.loads(run.stdout)
     return found
@@ -131,7 +128,7 @@ def test_asked_again_it_prints_the_same_result_and_trains_nothing(folder: Path, 
 
 
 def test_a_confirmed_trial_is_replayed_bit_equal(folder: Path, confirmed: dict[str, Any]) -> None:
-    run = hpo("replay", "digits-confirm", "5", "--json", "--device", "cpu", cwd=folder)
+    run = hpo_forked("replay", "digits-confirm", "5", "--json", "--device", "cpu", cwd=folder)
     assert json.loads(run.stdout)["bit_equal"] is True, run.stderr
 
 

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,7 +13,7 @@ from hpo.search.database.database import open_database
 from hpo.search.queries.ledger import read_openings
 from hpo.search.queries.status import StudyStatus, read_status
 from hpo.search.study import open_study
-from tests.cli.run import hpo, hpo_here
+from tests.cli.run import hpo_forked, hpo_here, start_hpo
 from tests.mention import unmentioned
 from tests.outcome.finalizing import searched
 from tests.wait import until
@@ -30,28 +27,27 @@ def test_killed_finalize_goes_on_and_opens_the_test_set_once(tmp_path: Path) -> 
     database = open_database(resolve_address(f"sqlite:///{tmp_path}/hpo.sqlite3"), create=True)
     searched(database)
     data = {"HPO_DATA_DIR": str(tmp_path / "data")}
-    waiting = hpo(*FINALIZE, "--on", "none", cwd=tmp_path, **data)
+    waiting = hpo_forked(*FINALIZE, "--on", "none", cwd=tmp_path, **data)
     assert waiting.returncode == 0, waiting.stderr
     assert unmentioned(waiting.stderr, "`hpo worker digits-final`", "6 of 6 networks", "sealed") == []
 
     def status() -> StudyStatus:
         return read_status(open_study(database, "digits-final"))
 
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("HPO_")} | data
-    environment |= {"HOLD_FOLDER": str(tmp_path), "HOLD_NETWORK": "1"}
-    command = [sys.executable, "-m", "hpo", *FINALIZE, "--workers", "2"]
-    with subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL) as first:
-        try:
-            until(lambda: len(list(tmp_path.glob("held-*"))) == 2, 300)
-        finally:
-            first.send_signal(signal.SIGKILL)
-            (tmp_path / "go-on").touch()
+    hold = {"HOLD_FOLDER": str(tmp_path), "HOLD_NETWORK": "1"}
+    first = start_hpo(*FINALIZE, "--workers", "2", cwd=tmp_path, **data, **hold)
+    try:
+        until(lambda: len(list(tmp_path.glob("held-*"))) == 2, 300)
+    finally:
+        first.send_signal(signal.SIGKILL)
+        (tmp_path / "go-on").touch()
+    assert first.result().returncode == -signal.SIGKILL
     # Its workers end with it, and release what they train.
     until(lambda: not status().running, 300)
     assert 1 <= status().finished < 6
     assert read_openings(database, "digits") == []
 
-    second = hpo(*FINALIZE, "--workers", "1", "--json", cwd=tmp_path, **data)
+    second = hpo_forked(*FINALIZE, "--workers", "1", "--json", cwd=tmp_path, **data)
     assert second.returncode == 0, second.stderr
     assert json.loads(second.stdout)["entries"][0]["name"] == "trial 3"
     assert len(read_openings(database, "digits")) == 1

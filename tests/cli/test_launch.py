@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.run import hpo, hpo_here
+from tests.cli.run import hpo_forked, hpo_here, start_hpo
 from tests.mention import unmentioned
 from tests.wait import until
 
@@ -30,7 +30,7 @@ def finished(folder: Path) -> int:
 def study(tmp_path_factory: pytest.TempPathFactory, linear_network: None) -> Path:
     """A folder with a finished study of four trials."""
     folder = tmp_path_factory.mktemp("launch")
-    run = hpo("launch", "--dataset", "digits", "--trials", "4", *SMALL, cwd=folder)
+    run = hpo_forked("launch", "--dataset", "digits", "--trials", "4", *SMALL, cwd=folder)
     assert run.returncode == 0, run.stderr
     assert unmentioned(run.stderr, "4 of 4", "next: hpo confirm digits") == []
     assert "MedMNIST recipe" in run.stdout
@@ -59,7 +59,10 @@ def test_a_relaunch_of_a_finished_study_adds_none_and_more_trials_extend_it(stud
     again = hpo_here("launch", "--dataset", "digits", "--trials", "4", *SMALL, cwd=study)
     assert again.returncode == 0
     assert finished(study) == 4
-    assert hpo("launch", "--dataset", "digits", "--trials", "5", *SMALL, "--workers", "1", cwd=study).returncode == 0
+    assert (
+        hpo_forked("launch", "--dataset", "digits", "--trials", "5", *SMALL, "--workers", "1", cwd=study).returncode
+        == 0
+    )
     assert finished(study) == 5
 
 
@@ -70,7 +73,7 @@ def test_a_launch_without_trials_keeps_the_number_of_the_study(study: Path) -> N
 
 
 def test_a_replayed_trial_is_bit_equal_on_a_cpu(study: Path) -> None:
-    run = hpo("replay", "digits", "1", "--json", "--device", "cpu", cwd=study)
+    run = hpo_forked("replay", "digits", "1", "--json", "--device", "cpu", cwd=study)
     assert run.returncode == 0, run.stderr
     assert json.loads(run.stdout)["bit_equal"] is True
 
@@ -105,37 +108,20 @@ def test_an_interrupted_launch_stops_cleanly_and_the_same_command_goes_on(tmp_pa
     assert "Traceback" not in talk
     assert not _training(tmp_path)
 
-    again = hpo(*command, cwd=tmp_path)
+    again = hpo_forked(*command, cwd=tmp_path)
     assert again.returncode == 0, again.stderr
     rows = json.loads(hpo_here("trials", "digits", "--json", cwd=tmp_path).stdout)
     assert [row["number"] for row in rows] == [0, 1, 2]
 
 
 def test_a_launch_that_hpo_stop_ended_is_not_a_success(tmp_path: Path) -> None:
-    process = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "hpo",
-            "launch",
-            "--dataset",
-            "digits",
-            "--trials",
-            "9",
-            *QUICK,
-            *("--set", "budget.epochs=2000", "--set", "search.pruner=none", "--workers", "1"),
-        ],
-        cwd=tmp_path,
-        stderr=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env={key: value for key, value in os.environ.items() if not key.startswith("HPO_")},
-    )
+    endless = ("--set", "budget.epochs=2000", "--set", "search.pruner=none", "--workers", "1")
+    process = start_hpo("launch", "--dataset", "digits", "--trials", "9", *QUICK, *endless, cwd=tmp_path)
     until(lambda: _training(tmp_path), 1800, pause=0.2)
     assert hpo_here("stop", "digits", "--now", cwd=tmp_path).returncode == 0
-    _, talk = process.communicate(timeout=1800)
-    assert process.returncode == 130, talk
-    assert unmentioned(talk, 9) == []
+    ended = process.result()
+    assert ended.returncode == 130, ended.stderr
+    assert unmentioned(ended.stderr, 9) == []
     assert finished(tmp_path) < 9
 
 

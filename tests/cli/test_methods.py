@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hpo.study.methods import METHODS
-from tests.cli.run import hpo, hpo_here
+from tests.cli.run import hpo_forked, hpo_here
 from tests.conftest import REPOSITORY
 from tests.mention import unmentioned
 
@@ -45,7 +45,7 @@ def test_methods_are_measured_resumed_and_printed(tmp_path: Path) -> None:
     planned = hpo_here("methods", "digits", "ema", "mixup", "--seeds", "1", *SMALL, "--on", "none", cwd=tmp_path)
     assert planned.returncode == 0, planned.stderr
     assert unmentioned(planned.stderr, "`hpo worker digits-methods`", 6) == []
-    run = hpo("methods", "digits", "--json", "--device", "cpu", cwd=tmp_path)
+    run = hpo_forked("methods", "digits", "--json", "--device", "cpu", cwd=tmp_path)
     assert run.returncode == 0, run.stderr
     found = json.loads(run.stdout)
     assert (found["done"], found["repeats"], found["folds"], found["epochs"]) == (True, 1, 2, 2)

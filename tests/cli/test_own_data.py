@@ -14,7 +14,7 @@ from PIL import Image
 
 from hpo.data.development import load_development
 from hpo.study.files import default_spec
-from tests.cli.run import hpo, hpo_here
+from tests.cli.run import hpo_forked, hpo_here
 from tests.own_files import own_file
 
 
@@ -71,7 +71,7 @@ def test_own_rgb_images_go_the_whole_way(tmp_path: Path) -> None:
     groups["test_groups"] += 100
     own_file(tmp_path / "moles.npz", (40, 0, 16), (8, 8, 3), **groups)
 
-    def run(*arguments: str, run: Callable[..., CompletedProcess[str]] = hpo) -> str:
+    def run(*arguments: str, run: Callable[..., CompletedProcess[str]] = hpo_forked) -> str:
         found = run(*arguments, cwd=tmp_path)
         assert found.returncode == 0, found.stderr
         return found.stdout

@@ -9,7 +9,7 @@ import pytest
 
 from hpo.cli.common import CountOrAuto
 from hpo.training.machine.limits import usable_cores
-from tests.cli.run import hpo, hpo_here
+from tests.cli.run import hpo_forked, hpo_here
 from tests.mention import unmentioned
 
 
@@ -29,7 +29,7 @@ def test_another_count_is_refused_with_the_legal_ones(text: str) -> None:
 def test_on_a_cpu_workers_follow_from_cores_and_memory_and_nothing_is_measured(tmp_path: Path) -> None:
     assert hpo_here("launch", "--dataset", "digits", "--on", "none", cwd=tmp_path).returncode == 0
     cache = tmp_path / "cache"
-    asked = hpo("slurm", "measure", "digits", "--device", "cpu", cwd=tmp_path, XDG_CACHE_HOME=str(cache))
+    asked = hpo_forked("slurm", "measure", "digits", "--device", "cpu", cwd=tmp_path, XDG_CACHE_HOME=str(cache))
     assert asked.returncode == 0, asked.stderr
     assert 1 <= int(asked.stdout) <= usable_cores()
     assert not cache.exists()

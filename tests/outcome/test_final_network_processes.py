@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,7 @@ from hpo.search.database.database import open_database
 from hpo.search.queries.status import read_status
 from hpo.search.study import open_study
 from hpo.training.loop.model_file import load_model, weights_digest
-from tests.forked import fork_hpo
+from tests.forked import ForkedHpo
 from tests.outcome.finalizing import finalizing, searched
 from tests.refitting import refitted
 from tests.search.conftest import any_url, mysql, postgresql
@@ -41,23 +40,21 @@ def test_the_network_of_a_killed_worker_is_trained_by_another_bit_for_bit(any_ur
     command = ["worker", "digits-final", "--storage", address, "--device", "cpu"]
     environment = {"a": os.environ | {"HOLD_FOLDER": str(tmp_path), "HOLD_NETWORK": "0"}, "b": dict(os.environ)}
 
-    def start(name: str) -> BaseProcess:
-        return fork_hpo(*command, "--worker-name", name, cwd=tmp_path, environment=environment[name])
+    def start(name: str) -> ForkedHpo:
+        return ForkedHpo(*command, "--worker-name", name, cwd=tmp_path, environment=environment[name])
 
     workers = [start("a")]
     try:
         until(lambda: any(tmp_path.glob("held-*")), 300)
         workers.append(start("b"))
         until(lambda: read_status(study).finished or len(read_status(study).running) == 2, 300)
-        workers[0].kill()
-        workers[0].join(600)
-        assert workers[0].exitcode == -signal.SIGKILL
-        workers[1].join(600)
-        assert workers[1].exitcode == 0
+        workers[0].send_signal(signal.SIGKILL)
+        assert workers[0].result(600).returncode == -signal.SIGKILL
+        done_by_the_other = workers[1].result(600)
+        assert done_by_the_other.returncode == 0, done_by_the_other.stderr
     finally:
         for worker in workers:
-            worker.kill()
-            worker.join()
+            worker.send_signal(signal.SIGKILL)
     done = finalize(baseline_epochs=EPOCHS)
     assert done.missing == 0
     development = load_development(search.spec.data, tmp_path)
