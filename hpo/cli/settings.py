@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import click
 from pydantic.fields import FieldInfo
@@ -91,6 +91,8 @@ def _legal(field: FieldInfo) -> str:
     """Return the choices of a key, or its bounds."""
     from hpo.study.choices import OneOf
 
+    if field.annotation is bool:
+        return "true, false"
     if get_origin(field.annotation) is Literal:
         return ", ".join(get_args(field.annotation))
     for registered in field.metadata:
@@ -100,8 +102,14 @@ def _legal(field: FieldInfo) -> str:
     bounds = {name: getattr(bound, name) for bound in field.metadata for name in names if hasattr(bound, name)}
     low, high = bounds.get("ge", bounds.get("gt")), bounds.get("le", bounds.get("lt"))
     if low is None:
-        return "true, false"
+        return ", ".join(_form(part) for part in get_args(field.annotation))
     return f"{'above ' if 'gt' in bounds else ''}{low} to {'below ' if 'lt' in bounds else ''}{high}"
+
+
+def _form(part: Any) -> str:
+    """Return one of several forms that a key may have: its choices, or that it is a list."""
+    bare = get_args(part)[0] if get_origin(part) is Annotated else part
+    return ", ".join(get_args(bare)) if get_origin(bare) is Literal else "a list"
 
 
 def _print_table(rows: list[Setting]) -> None:
