@@ -156,7 +156,7 @@ def launch(
         on: local: processes of this machine, which have ended when this returns; slurm: jobs of a cluster; none: the
             study only, once its data have been checked; or a backend of `register_backend`.
         workers: how many in all, from 1. None for one on each GPU, or, on a CPU, as many of one thread as cores and
-            memory bear, but no more than trials are left; for slurm, one job. auto measures how many are fastest on a
+            memory allow, but no more than trials are left; for slurm, one job. auto measures how many are fastest on a
             GPU.
         device: auto, cpu, cuda or cuda:N.
         data_dir: as for `run_worker`.

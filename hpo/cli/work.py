@@ -92,7 +92,7 @@ _WORKER_OPTIONS: tuple[Callable[[Any], Any], ...] = (
         metavar="N|auto",
         type=CountOrAuto(),
         help="Local workers, or jobs; auto: on a GPU the number that is fastest, measured once.  "
-        "[default: one per GPU; on a CPU as many as cores and memory bear]",
+        "[default: one per GPU; on a CPU as many as cores and memory allow]",
     ),
     log_dir_option,
     checkpoint_dir_option,
@@ -106,7 +106,7 @@ _WORKER_OPTIONS: tuple[Callable[[Any], Any], ...] = (
         metavar="N|auto",
         type=CountOrAuto(),
         help="Workers that share a GPU, or a machine or job without one; auto: on a GPU the number that is fastest, on "
-        "a CPU as many as cores and memory bear.  [default: 1]",
+        "a CPU as many as cores and memory allow.  [default: 1]",
     ),
 )
 

@@ -1,1 +1,1 @@
-"""Data sets as arrays: files, development set, folds, resplit, sealed test set. Only this package imports medmnist."""
+"""Data sets as arrays: files, development set, folds, resplit, sealed test set."""

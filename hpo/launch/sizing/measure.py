@@ -29,7 +29,7 @@ SECONDS = 75.0
 def workers_per_device(spec: StudySpec, development: Development, device: str, probe: Probe) -> int:
     """Return the number of workers per device with the highest total throughput, at least 1; logs each step.
 
-    On a CPU as many as cores and memory bear, because networks with a thread each do not disturb each other. On a GPU
+    On a CPU as many as cores and memory allow, because networks with a thread each do not disturb each other. On a GPU
     it is measured, or taken from the cache.
 
     Args:

@@ -48,7 +48,7 @@ def train_trial(
     reported again, over more folds. Folds that are at the same epoch are trained in lockstep.
 
     With equal arguments, reports on a CPU are bit-equal, whatever the number of cores, and whether or not the trial was
-    interrupted and resumed. Folds are trained in parallel, as many as cores and memory bear.
+    interrupted and resumed. Folds are trained in parallel, as many as cores and memory allow.
 
     Args:
         seed: of weights, resplits, batches and augmentation.
