@@ -22,8 +22,9 @@ _WITHIN = (
     re.compile(r"docker compose run --rm (hpo .+)$"),
     re.compile(r'--wrap "(?:srun )?(hpo .+)"'),
     re.compile(r"\$\((hpo [^)]+)\)"),
-    re.compile(r"^(?:\$ )?(?:srun .*?)?(?<![-\w/])(hpo .+)$"),
+    re.compile(r"^(?:\$ |!)?(?:srun .*?)?(?<![-\w/])(hpo .+)$"),
 )
+_BENCHMARK = re.compile(r"python3? (?:-m )?(benchmarks[./]\w+)(?:\.py)?((?: +[^`|#]*)?)")
 
 
 def name_of(page: Path) -> str:
@@ -63,6 +64,25 @@ def hpo_mentions(text: str) -> list[list[str]]:
     """Return the words after `hpo` of each command within a sentence: `hpo db backup FILE`."""
     codes = _CODE.findall(prose(text))
     return [shlex.split(code)[1:] for code in codes if re.match(r"hpo [a-z]", code)]
+
+
+def benchmark_lines(text: str) -> list[tuple[Path, list[str]]]:
+    """Return the file and the words after it of each call of a benchmark, in a fenced block or a sentence."""
+    codes = [*code_blocks(text), *_CODE.findall(prose(text))]
+    lines = [line for code in codes for line in code.replace("\\\n", " ").splitlines()]
+    found = [match for line in lines if (match := _BENCHMARK.search(line))]
+    return [(ROOT / f"{match[1].replace('.', '/')}.py", shlex.split(match[2])) for match in found]
+
+
+def options_in(module: Path) -> set[str]:
+    """Return the options that a benchmark spells, itself or in what it imports of the other ones."""
+    text = module.read_text()
+    below = [ROOT / f"{name.replace('.', '/')}.py" for name in re.findall(r"from (benchmarks[\w.]*) import", text)]
+    own = set(re.findall(r'"(--[a-z-]+)"', text))
+    if 'f"--{' in text:
+        # Options made of names in the file.
+        own |= {f"--{name.replace('_', '-')}" for name in re.findall(r'"([a-z_]+)"', text)}
+    return own.union(*(options_in(other) for other in below if other.exists()))
 
 
 def command_of(words: list[str]) -> tuple[click.Command, click.Context, list[str]]:

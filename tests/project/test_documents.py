@@ -18,12 +18,14 @@ from tests.project.documents import (
     PAGES,
     ROOT,
     anchors,
+    benchmark_lines,
     code_blocks,
     command_of,
     hpo_lines,
     hpo_mentions,
     links,
     name_of,
+    options_in,
     options_of,
     parse,
 )
@@ -72,6 +74,22 @@ def test_a_command_within_a_sentence_exists_with_its_options(page: Path) -> None
         assert [word for word in rest if word.startswith("--") and word not in options] == []
 
 
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_a_call_of_a_benchmark_names_one_that_is_there_with_options_that_it_has(page: Path) -> None:
+    calls = [] if page.name == "LOG.md" else benchmark_lines(page.read_text())
+    assert [module.name for module, _ in calls if not module.exists()] == []
+    assert [
+        word for module, words in calls for word in words if word[:2] == "--" and word not in options_in(module)
+    ] == []
+
+
+def test_every_variable_of_hpo_in_documents_is_one_that_is_read() -> None:
+    readers = [*(ROOT / "hpo").rglob("*.py"), *(ROOT / name for name in ("docker-compose.yml", "docker/entry.py"))]
+    read = set(re.findall(r"HPO_[A-Z_]+", "".join(path.read_text() for path in readers)))
+    named = {page.name: set(re.findall(r"HPO_[A-Z_]+", page.read_text())) - read for page in PAGES}
+    assert {page: names for page, names in named.items() if names and page != "LOG.md"} == {}
+
+
 def test_make_demo_runs_and_shows_commands_that_hpo_takes() -> None:
     recipe = (ROOT / "Makefile").read_text().replace("\\\n", " ").replace("../$(BIN)/hpo", "hpo")
     within = re.findall(r"\$\$\((hpo [^|)]+)", recipe)
@@ -95,6 +113,7 @@ def test_there_are_commands_links_and_study_files_to_check() -> None:
     texts = [page.read_text() for page in PAGES]
     assert sum(len(hpo_lines(text)) for text in texts) > 50
     assert sum(len(links(text)) for text in texts) > 30
+    assert sum(len(benchmark_lines(text)) for text in texts) > 50
     assert sum(len(code_blocks(text, "toml")) for text in texts) > 0
 
 
@@ -113,6 +132,15 @@ def test_a_wrong_command_line_is_found(line: str) -> None:
     (words,) = hpo_lines(f"```\n{line}\n```\n")
     with pytest.raises(click.UsageError):
         parse(words)
+
+
+def test_a_call_of_a_benchmark_is_found_with_its_options() -> None:
+    block = "```\npython -m benchmarks.repeats --better 3 \\\n    --gian 0.08     # a comment\n```\n"
+    ((module, words), (other, none)) = benchmark_lines(f"{block}`python benchmarks/step_parts.py`")
+    assert (module, words) == (ROOT / "benchmarks" / "repeats.py", ["--better", "3", "--gian", "0.08"])
+    assert {"--better", "--gain"} <= options_in(module)
+    assert "--gian" not in options_in(module)
+    assert (other.name, none) == ("step_parts.py", [])
 
 
 def test_every_page_of_docs_is_in_the_index() -> None:
