@@ -15,7 +15,7 @@ _MOST = 20
 
 
 def look_into_database(storage: str | None) -> Database:
-    """Open a database that exists, that exists.
+    """Open a database that exists.
 
     Raises:
         StorageError: as `open_database` does.
