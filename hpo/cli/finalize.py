@@ -16,7 +16,7 @@ from hpo.cli.common import (
     study_argument,
     trial_option,
 )
-from hpo.cli.next_steps import with_results
+from hpo.cli.next_steps import exporting, with_results
 from hpo.cli.render.judgement import judgement_table
 from hpo.cli.render.page import page
 from hpo.cli.render.progress import download_bar
@@ -147,18 +147,18 @@ def _stored(study: Study, results: Path | None) -> Final | None:
 def _show(done: Finalization, study: Study, results: Path | None, *, as_json: bool) -> None:
     """Print what is known of networks that are all there: a result, tested or not, or that the test set is sealed."""
     name, where = shell(study.name), with_results(results)
-    networks = counted(len(done.networks), "network")
+    networks, exported = counted(len(done.networks), "network"), exporting(study.name, done.folder, results)
     if done.judgement is not None:
         if as_json:
             print_json(done.judgement)
         else:
             _show_judgement(done.judgement, study, len(done.final.labels) if done.final is not None else 0)
-            say(f"next: hpo report {name}{where}, hpo export {name}{where}")
+            say(f"next: hpo report {name}{where}, {exported}")
     elif done.untested is not None:
         if as_json:
             print_json(done.untested.model_dump(mode="json"))
             return
-        say(f"{done.folder / MODELS}: {networks}; there is no test set; next: hpo export {name}{where}")
+        say(f"{done.folder / MODELS}: {networks}; there is no test set; next: {exported}")
         show(f"{shown_name(done.untested.entry.name, done.untested.epochs)}: {done.untested.sentence()}")
     else:
         say(f"{done.folder / MODELS}: {networks}; the test set is still sealed")

@@ -30,7 +30,18 @@ def after_result(study: str, results: Path, option: Path | None) -> str | None:
     if not any((results / name).exists() for name in (RESULT, UNTESTED)):
         return None
     exported = results / "export"
-    return predicting(exported) if exported.is_dir() else f"next: hpo export {shell(study)}{with_results(option)}"
+    return predicting(exported) if exported.is_dir() else f"next: {exporting(study, results, option)}"
+
+
+def exporting(study: str, results: Path, option: Path | None) -> str:
+    """Return the command that exports a result; arguments as for `after_result`.
+
+    It reads no database, so it has to be told the folder of a result that has a former name of the study.
+    """
+    from hpo.outcome.final import results_folder
+
+    has_former_name = option is None and results != results_folder(study)
+    return f"hpo export {shell(study)}{with_results(results if has_former_name else option)}"
 
 
 def with_results(option: Path | None) -> str:

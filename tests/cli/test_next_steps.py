@@ -67,6 +67,16 @@ def test_a_result_of_the_same_access_is_not_told_as_another_one() -> None:
         assert repeated(final, other) == repeated(other, final) == ""
 
 
+def test_a_result_that_has_a_former_name_of_the_study_is_exported_from_its_folder(
+    database: Database, tmp_path: Path
+) -> None:
+    create_or_open(database, "old", make_spec(2))
+    store(simulated.final(), tmp_path / "hpo-results" / "old")
+    assert hpo_here("rename", "old", "new", cwd=tmp_path).returncode == 0
+    said = hpo_here("report", "new", cwd=tmp_path).stderr
+    assert unmentioned(said, "next: hpo export new --results hpo-results/old") == []
+
+
 def test_networks_that_were_deleted_are_trained_again_by_finalize(tmp_path: Path) -> None:
     store(simulated.final(), tmp_path / "result")
     with pytest.raises(DataError) as refused:
