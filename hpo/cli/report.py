@@ -49,10 +49,9 @@ def report(
     if of_all and study_name is not None:
         raise UsageError("give a STUDY, or --all for one page over all datasets, one of the two")
 
-    if latex is not None and study_name is None:
-        raise UsageError("--latex is the table of one study; give a STUDY with it")
-    if csv_file is not None and of_all:
-        raise UsageError("--csv is the table of one study; give a STUDY in the place of --all")
+    for option, given in (("--latex", latex), ("--csv", csv_file)):
+        if of_all and given is not None:
+            raise UsageError(f"{option} is the table of one study; give a STUDY in the place of --all")
 
     # Imported late: Matplotlib takes a second, which --help and completion need not wait for.
     from hpo.outcome.final import results_folder as results_of

@@ -53,14 +53,18 @@ def test_text_from_outside_is_no_command() -> None:
     assert escaped.startswith(r"\textbackslash{}input\{/etc/passwd\} 50\% \$x\_1\textasciicircum{}2\$")
 
 
+def test_there_is_none_of_all_studies(tmp_path: Path) -> None:
+    assert hpo_here("report", "--all", "--latex", "all.tex", cwd=tmp_path).returncode == 2
+
+
 @pytest.mark.parametrize("finished", [True, False])
-def test_the_command_writes_it_or_says_what_is_missing(tmp_path: Path, finished: bool) -> None:
+def test_the_command_writes_that_of_the_only_study_or_says_what_is_missing(tmp_path: Path, finished: bool) -> None:
     database = open_database(resolve_address(f"sqlite:///{tmp_path}/hpo.sqlite3"), create=True)
     create_or_open(database, "breast", make_spec(2))
     database.close()
     if finished:
         store(simulated.final(), tmp_path / "hpo-results" / "breast")
-    done = hpo_here("report", "breast", "--latex", "table.tex", cwd=tmp_path)
+    done = hpo_here("report", "--latex", "table.tex", cwd=tmp_path)
     if finished:
         assert done.returncode == 0, done.stderr
         assert done.stdout.split()[-1] == "table.tex"
