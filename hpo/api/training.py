@@ -36,7 +36,7 @@ def run_worker(
 ) -> WorkerSummary:
     """Train trials of a study in this process until none is left; any number of processes may do so at once.
 
-    An interruption from the keyboard gives the trial back with its checkpoint.
+    An interruption from the keyboard releases the trial with its checkpoint.
 
     Args:
         study: from `create_study` or `open_study`.
@@ -87,7 +87,7 @@ def train_planned(
         device, data_dir, trainer: as for `run_worker`.
 
     Raises:
-        KeyboardInterrupt: after an interruption from the keyboard, once the trial is given back with its checkpoint.
+        KeyboardInterrupt: after an interruption from the keyboard, once the trial is released with its checkpoint.
         StudyStoppedError: as `run_worker`; not for final networks, of which `finalize` names those that failed.
     """
     summary = _work(study, device, data_dir, None, trainer, _bars(study, None))

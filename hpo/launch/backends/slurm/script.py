@@ -163,7 +163,7 @@ for pid in ${pids[@]+"${pids[@]}"}; do
     do :; done
     case $code in
         0) ;;
-        # 130: gave its trial back. 138, 140, 143: a signal came before the worker could listen.
+        # 130: released its trial. 138, 140, 143: a signal came before the worker could listen.
         130 | 138 | 140 | 143) given_back=yes ;;
         *) failed=$code; say "a worker ended with code $code" ;;
     esac
@@ -174,7 +174,7 @@ done
 [[ $given_back == yes ]] || { say "done"; exit 0; }
 # After SIGTERM the job was cancelled, or preempted and put back into the queue by Slurm itself.
 if [[ $requeue == no || $signal == TERM ]]; then
-    say "interrupted; its trials were given back"
+    say "interrupted; its trials were released"
 elif [[ $signal == none ]] && (( SECONDS < short_seconds )); then
     say "its workers gave up at once; not put back into the queue"
 elif (( ${SLURM_RESTART_COUNT:-0} >= most_restarts )); then
