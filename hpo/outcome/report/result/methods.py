@@ -44,7 +44,7 @@ def methods(found: MethodTable, *, pictures: bool = False) -> Section:
     for number, recipe in enumerate(found.recipes, start=1):
         blocks += _of_recipe(recipe)
         if pictures and any(one.difference is not None for one in recipe.effects):
-            caption = f"What each method does in {recipe.recipe}; 95 % intervals hold together. Red: apart from none."
+            caption = f"What each method does in {recipe.recipe}; 95 % intervals hold together, red ones exclude 0."
             blocks.append(Picture(f"methods-{number}", partial(figures.methods, recipe), caption))
     return Section(f"Methods on {found.dataset}", (*blocks, Listing(tuple(found.notes))))
 
