@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +31,9 @@ _TOLERANCE = 1e-3
 def export(result: Path, out: Path) -> list[Path]:
     """Write the winner's networks, their configuration, model card and check into `out`.
 
-    Those of data without a test set have a cross-validated AUC in their card, which says that they were not tested.
+    Those of data without a test set have a cross-validated AUC in their card, which says that they were not tested. An
+    earlier export in `out` is replaced: networks that this result does not have are removed, since `hpo predict`
+    averages all of a folder.
 
     Returns:
         The paths of the networks.
@@ -61,6 +64,8 @@ def export(result: Path, out: Path) -> list[Path]:
         out.mkdir(parents=True, exist_ok=True)
         for source, path in zip(sources, paths, strict=True):
             shutil.copyfile(source, path)
+        for left_over in _exported_networks(out).difference(paths):
+            left_over.unlink()
         expected = np.stack([model.scores(images, "cpu") for model in models])
         np.savez_compressed(out / "check.npz", images=images, scores=expected)
         (out / "config.json").write_text(json.dumps(_config(found), indent=2, sort_keys=True) + "\n")
@@ -69,6 +74,11 @@ def export(result: Path, out: Path) -> list[Path]:
     except OSError as error:
         raise OutputError(f"{out} cannot be written ({error.strerror}); give --out with another folder") from None
     return paths
+
+
+def _exported_networks(folder: Path) -> set[Path]:
+    """Return the networks of an export, by the names that exports give."""
+    return {path for path in folder.iterdir() if re.fullmatch(r"model-[0-9]+\.safetensors", path.name)}
 
 
 @dataclass(frozen=True)

@@ -103,6 +103,17 @@ def test_its_export_scores_images_and_its_card_and_report_say_that_it_was_not_te
     assert gather(other, done.folder).untested is None
 
 
+def test_an_export_of_fewer_networks_leaves_none_of_the_earlier_ones(
+    search: Study, done: Finalization, tmp_path: Path
+) -> None:
+    made = tmp_path / "export"
+    assert len(export(done.folder, made)) == 2
+    (made / "mine.safetensors").touch()
+    fewer = finalizing(search, done.folder, data_dir=tmp_path)(seeds=1, train_only=False)
+    (path,) = export(fewer.folder, made)
+    assert sorted(made.glob("*.safetensors")) == [made / "mine.safetensors", path]
+
+
 def test_networks_that_are_lacking_leave_no_result(search: Study, tmp_path: Path) -> None:
     part = finalizing(search, tmp_path / "results", limit=1, data_dir=tmp_path)(seeds=2)
     assert (part.missing, part.untested) == (1, None)
