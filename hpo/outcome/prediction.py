@@ -14,6 +14,7 @@ from hpo.errors import DataError, OutputError
 from hpo.text import brief
 
 if TYPE_CHECKING:
+    from hpo.study.catalogue import Dataset
     from hpo.training.loop.model_file import Model
 
 _STACK = 3
@@ -23,13 +24,34 @@ _MOST_NAMES = 20
 
 
 def load_models(source: Path) -> list[Model]:
-    """Load a network, or those in a folder. Raises DataError if there is none, or one cannot be read."""
+    """Load a network, or those in a folder.
+
+    Raises:
+        DataError: if there is none, one cannot be read, or they do not score the same labels of the same images.
+    """
     from hpo.training.loop.model_file import load_model
 
     paths = sorted(source.glob("*.safetensors")) if source.is_dir() else [source]
     if not paths:
         raise DataError(f"{source} holds no network (*.safetensors); give one, or a folder of `hpo export`")
-    return [load_model(path) for path in paths]
+    models = [load_model(path) for path in paths]
+    for path, model in zip(paths, models, strict=True):
+        if _scored(model.dataset) != _scored(models[0].dataset):
+            first, other = (
+                f"{file.name} of {of.dataset.official_name}" for file, of in ((paths[0], models[0]), (path, model))
+            )
+            raise DataError(
+                f"{source} holds networks of different data: {first}, and {other}. The networks of a folder are "
+                "averaged; give one file, or a folder with those of one data set"
+            )
+    return models
+
+
+def _scored(dataset: Dataset) -> tuple[object, ...]:
+    """Return what networks must agree in to be averaged; files of one's own may differ in their samples."""
+    own = dataset.own
+    of = dataset.name if own is None else (own.label, own.label_names, own.pixels)
+    return dataset.image_shape, dataset.labels, of
 
 
 def predict(

@@ -57,6 +57,18 @@ def test_a_folder_scores_with_the_mean_of_its_networks(folder: Path, images: np.
     np.testing.assert_array_equal(predict(load_models(folder / "model-0.safetensors"), images, "cpu"), each[0])
 
 
+@pytest.mark.parametrize("other", ["chest", "breast"])
+def test_networks_of_different_data_are_not_averaged(other: str, tmp_path: Path, linear_network: None) -> None:
+    for number, name in enumerate(("pneumonia", other)):
+        dataset = find_dataset(name)
+        network = nn.Sequential(nn.Flatten(), nn.Linear(28 * 28, dataset.labels))
+        save_model(Model(dataset, TrainConfig(network="linear"), network, {}), tmp_path / f"{number}.safetensors")
+    with pytest.raises(DataError) as refused:
+        load_models(tmp_path)
+    assert unmentioned(refused.value, tmp_path, "0.safetensors", "1.safetensors") == []
+    assert len(load_models(tmp_path / "1.safetensors")) == 1
+
+
 @pytest.mark.realdata
 def test_medmnists_evaluator_reads_the_file_and_finds_our_auc(
     data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
