@@ -16,7 +16,7 @@ from hpo.cli.streams import say
 from hpo.data.described import shown_labels
 from hpo.data.importing.unlabelled import Found, find_pictures, read_unlabelled
 from hpo.errors import OutputError, UsageError
-from hpo.files import require_new, why_unwritable
+from hpo.files import expanded, require_new, why_unwritable
 from hpo.outcome.prediction import load_models, read_images, score_lines, write_scores
 from hpo.outcome.prediction import predict as score
 from hpo.study.catalogue import Dataset
@@ -73,6 +73,7 @@ def predict(
     """
     arrays = [source for source in sources if source.suffix == SUFFIX and not source.is_dir()]
     _check_options(sources, arrays, array, fit, window)
+    out = expanded(out)
     _check_output(out, force)
     images = read_images(arrays[0], array) if arrays else None
     found = None if arrays else find_pictures(sources)

@@ -134,6 +134,21 @@ def test_the_scores_of_an_array_replace_no_file_either(tmp_path: Path, model: Pa
 
 
 @pytest.mark.usefixtures("images")
+def test_a_file_in_the_home_folder_is_the_one_that_is_looked_for_and_written(tmp_path: Path, model: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    words = ("predict", str(model), "new", "--out", "~/scores.csv", "--device", "cpu")
+    made = hpo_here(*words, cwd=tmp_path, HOME=str(home))
+    assert made.returncode == 0, made.stderr
+    assert len(rows(home / "scores.csv")) == 5
+    assert not (tmp_path / "~").exists()
+
+    (home / "scores.csv").write_text("mine")
+    assert hpo_here(*words, cwd=tmp_path, HOME=str(home)).returncode == 9
+    assert (home / "scores.csv").read_text() == "mine"
+
+
+@pytest.mark.usefixtures("images")
 def test_a_place_that_cannot_be_written_is_refused_before_anything_is_scored(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     found = hpo_here("predict", "no-model", "new", "--out", "file/scores.csv", cwd=tmp_path)
