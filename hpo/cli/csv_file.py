@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import stat
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +14,7 @@ import click
 
 from hpo.cli.streams import say
 from hpo.errors import OutputError, UsageError
-from hpo.files import atomic_write, expanded
+from hpo.files import atomic_write, expanded, file_type
 from hpo.text import counted, visible
 
 STDOUT = "-"
@@ -41,7 +42,7 @@ def write_csv(
     times: Sequence[str] = (),
     option: str = "--csv",
 ) -> None:
-    """Write a table to a file, which is replaced whole, or to stdout.
+    """Write a table to a file, which is replaced whole, to a pipe or device, or to stdout.
 
     An unknown value is empty. Control characters of stored text are escapes.
 
@@ -70,6 +71,10 @@ def write_csv(
 
 def _write(path: Path, text: str, option: str) -> None:
     try:
+        # A pipe, as of `--csv >(gzip > trials.gz)`, or a device is written to, and not replaced by a file.
+        if file_type(path) in (stat.S_IFIFO, stat.S_IFCHR):
+            path.write_text(text, encoding="utf-8")
+            return
         with atomic_write(path) as part:
             part.write_text(text, encoding="utf-8")
     except OSError as error:

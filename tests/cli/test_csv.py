@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from pathlib import Path
 
 import pandas as pd
@@ -97,3 +98,13 @@ def test_stored_text_is_one_cell_and_no_command_for_a_terminal(capsys: pytest.Ca
 def test_a_table_without_rows_has_its_columns(capsys: pytest.CaptureFixture[str]) -> None:
     write_csv("-", [], LEADERBOARD_COLUMNS)
     assert capsys.readouterr().out == ",".join(LEADERBOARD_COLUMNS) + "\n"
+
+
+def test_a_pipe_of_the_shell_gets_the_table() -> None:
+    reading, writing = os.pipe()
+    try:
+        write_csv(f"/dev/fd/{writing}", [{"number": 1}])
+        assert os.read(reading, 100) == b"number\n1\n"
+    finally:
+        os.close(reading)
+        os.close(writing)
