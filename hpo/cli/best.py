@@ -12,7 +12,7 @@ from hpo.cli.render.page import page
 from hpo.cli.render.trials import ranked_table
 from hpo.cli.streams import say
 from hpo.search.queries.status import read_status
-from hpo.search.queries.tables import ranked_rows
+from hpo.search.queries.tables import ranked_columns, ranked_rows
 from hpo.search.queries.trials import read_best
 from hpo.text import shell
 
@@ -33,7 +33,7 @@ def best(study_name: str | None, count: int, storage: str | None, as_json: bool,
     check_formats(as_json=as_json, csv_file=csv_file)
     if csv_file is not None:
         study = look_at_study(study_name, storage, number_in=_COUNTED)
-        write_csv(csv_file, ranked_rows(study, read_best(study, count)))
+        write_csv(csv_file, ranked_rows(study, read_best(study, count)), ranked_columns(study))
         return
 
     # Imported late: scipy takes a while, which --help and completion need not wait for.

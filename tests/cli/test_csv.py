@@ -17,6 +17,7 @@ from hpo.outcome.leaderboard import LEADERBOARD_COLUMNS
 from hpo.search.creation import create_or_open
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import open_database
+from hpo.search.study import open_study
 from hpo.testing.trainer import make_spec
 from hpo.testing.trials import claimed, trained
 from tests.cli.run import hpo_here
@@ -61,6 +62,16 @@ def test_a_file_is_written_whole_and_its_rows_are_counted(folder: Path) -> None:
         (str(trial["rank"]), trial["value"]["auc"], trial["value"]["low"]) for trial in ranking["trials"]
     ]
     assert set(rows[0]) >= {"params_learning_rate", "standard_error", "high"}
+
+
+def test_a_ranking_has_the_same_columns_before_a_trial_is_complete(tmp_path: Path) -> None:
+    database = open_database(resolve_address(f"sqlite:///{tmp_path}/hpo.sqlite3"), create=True)
+    for name in ("one", "none"):
+        create_or_open(database, name, make_spec(1))
+    trained(open_study(database, "one"), (0.7,))
+    database.close()
+    one, none = (hpo_here("best", name, "--csv", cwd=tmp_path).stdout.splitlines() for name in ("one", "none"))
+    assert (len(one), none) == (2, one[:1])
 
 
 def test_a_trial_is_its_curve_and_a_study_is_one_row(folder: Path) -> None:

@@ -17,6 +17,10 @@ TRIAL_COLUMNS = (
     *("number", "state", "auc", "standard_error", "epochs", "folds", "training_auc", "reference", "start"),
     *("candidate", "repeat", "network", "started", "ended", "seconds", "peak_memory", "worker", "reason"),
 )
+RANKED_COLUMNS = (
+    *("rank", "number", "auc", "standard_error", "low", "high", "smoothed", "training_auc", "reference", "start"),
+    *("candidate", "repeat"),
+)
 TIMES = ("started", "ended")
 """Columns of seconds since 1970."""
 
@@ -30,6 +34,11 @@ _NUMBERS = (
 def trial_columns(study: Study) -> tuple[str, ...]:
     """Return the columns of `trial_rows`: `TRIAL_COLUMNS`, and params_NAME for each searched setting."""
     return (*TRIAL_COLUMNS, *(f"params_{name}" for name in study.spec.space))
+
+
+def ranked_columns(study: Study) -> tuple[str, ...]:
+    """Return the columns of `ranked_rows`: `RANKED_COLUMNS`, and params_NAME for each searched setting."""
+    return (*RANKED_COLUMNS, *(f"params_{name}" for name in study.spec.space))
 
 
 def number_columns(study: Study) -> tuple[str, ...]:
