@@ -207,6 +207,15 @@ def test_a_study_without_a_report_has_a_picture_too(tmp_path: Path) -> None:
     ET.fromstring(picture(create_or_open(database, "breast", make_spec(5)), None))
 
 
+def test_a_study_that_searches_no_setting_has_a_report_too() -> None:
+    search = simulated.search(16)
+    document = build(Evidence(dataclasses.replace(search, spec=search.spec.model_copy(update={"space": {}}))))
+    assert "choices" not in pictures(document)
+    assert "slices" not in pictures(document)
+    assert "history" in pictures(document)
+    to_html(document)
+
+
 @pytest.mark.parametrize("trials", [0, 1, 2, 5])
 def test_a_study_that_has_hardly_begun_has_a_report_too(trials: int) -> None:
     document = build(Evidence(simulated.of(simulated.search(max(trials, 1)).trials[:trials])))

@@ -110,12 +110,14 @@ def best(search: SearchEvidence) -> Section:
 
 def space(search: SearchEvidence, seed: int = 0) -> Section:
     """Report the search space and each setting's effect: importance, slices, contour, choices."""
+    title = "Search space and effect of each setting"
+    if not search.spec.space:
+        return Section(title, (Text("This study searches no setting."),))
     table = Table(
         ("setting", "values", "what it is"),
         tuple((f"`{name}`", _values(entry), settings()[name].description) for name, entry in search.spec.space.items()),
     )
     comparable = [(trial, value) for trial, value in search.comparable if not trial.row.reference]
-    title = "Search space and effect of each setting"
     if len(comparable) < LEAST_TRIALS:
         few = f"{len(comparable)} trials are comparable so far; effects are estimated from {LEAST_TRIALS} on."
         return Section(title, (table, Text(few)))
@@ -143,6 +145,9 @@ def space(search: SearchEvidence, seed: int = 0) -> Section:
 
 def reasons(search: SearchEvidence) -> Section:
     """Report each measured effect in a sentence."""
+    title = "Measured effects of the settings"
+    if not search.spec.space:
+        return Section(title, (Text("There are none: this study searches no setting."),))
     sentences = [
         *(_choice_sentence(effect) for effect in choice_effects(search)),
         *(_number_sentence(effect) for effect in number_effects(search)),
@@ -155,7 +160,7 @@ def reasons(search: SearchEvidence) -> Section:
     )
     items = tuple(sentence for sentence in sentences if sentence)
     body: Block = Listing(items) if items else Text("There are too few trials to estimate effects.")
-    return Section("Measured effects of the settings", (Text(lead), body))
+    return Section(title, (Text(lead), body))
 
 
 def learning(search: SearchEvidence, later: Sequence[Block] = ()) -> Section:
