@@ -39,6 +39,7 @@ from hpo.search.queue.lease import Claim
 from hpo.search.queue.reporting import record_report
 from hpo.search.queue.workers import this_process
 from hpo.search.worker.loop import run_worker
+from hpo.study.space import FloatRange
 from hpo.testing.trainer import FakeTrainer, make_report, make_spec
 from tests.mention import numbers_in, unmentioned
 from tests.outcome import simulated
@@ -205,6 +206,19 @@ def test_a_study_and_its_trials_have_pictures(tmp_path: Path) -> None:
 def test_a_study_without_a_report_has_a_picture_too(tmp_path: Path) -> None:
     database = open_database(resolve_address(f"sqlite:///{tmp_path}/hpo.db"), create=True)
     ET.fromstring(picture(create_or_open(database, "breast", make_spec(5)), None))
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("is_fixed", [False, True], ids=["so far", "of that value only"])
+def test_a_range_with_one_value_has_figures(is_fixed: bool) -> None:
+    search = simulated.search(16)
+    value = search.spec.space["margin"].high
+    records = [one.record.model_copy(update={"config": one.config | {"margin": value}}) for one in search.trials]
+    trials = [dataclasses.replace(one, record=record) for one, record in zip(search.trials, records, strict=True)]
+    space = search.spec.space | ({"margin": FloatRange(low=value, high=value)} if is_fixed else {})
+    search = dataclasses.replace(search, trials=trials, spec=search.spec.model_copy(update={"space": space}))
+    ET.fromstring(figures.contour(search, "margin", "learning_rate"))
+    ET.fromstring(figures.slices(search))
 
 
 def test_a_study_that_searches_no_setting_has_a_report_too() -> None:

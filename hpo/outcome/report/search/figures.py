@@ -97,7 +97,9 @@ def contour(search: SearchEvidence, first: str, second: str) -> ReportFigure:
     x, y, z = (np.array(values, dtype=float) for values in zip(*pairs, strict=True))
     logs = [getattr(search.spec.space[name], "log", False) for name in (first, second)]
     u, v = (np.log10(values) if log else values for values, log in zip((x, y), logs, strict=True))
-    if len(pairs) >= _LEAST_FOR_CONTOUR:
+    # Points on one line, as of a range with one value so far, span no surface.
+    is_plane = np.linalg.matrix_rank(np.column_stack([u - u.mean(), v - v.mean()])) == 2
+    if len(pairs) >= _LEAST_FOR_CONTOUR and is_plane:
         surface = axes.tricontourf(u, v, z, levels=10, cmap="Blues", alpha=0.7)
         figure.colorbar(surface, label=f"AUC, epoch {search.shared_epoch}")
     axes.scatter(u, v, c=z, cmap="Blues", edgecolors=BLACK, linewidths=0.6, s=26, rasterized=is_many(pairs))
@@ -292,6 +294,7 @@ def _slice(axes: Axes, name: str, entry: Range, points: list[tuple[Any, float]])
     else:
         places = [float(value) for value, _ in points]
         axes.set_xscale("log" if entry.log else "linear")
-        axes.set_xlim(entry.low, entry.high)
+        if entry.low < entry.high:
+            axes.set_xlim(entry.low, entry.high)
     axes.scatter(places, aucs, s=12, c=BLUE, alpha=0.7, rasterized=is_many(points))
     axes.set_xlabel(name)
