@@ -8,6 +8,7 @@ import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
+import numpy as np
 import pytest
 from markdown_it import MarkdownIt
 
@@ -219,6 +220,15 @@ def test_a_range_with_one_value_has_figures(is_fixed: bool) -> None:
     search = dataclasses.replace(search, trials=trials, spec=search.spec.model_copy(update={"space": space}))
     ET.fromstring(figures.contour(search, "margin", "learning_rate"))
     ET.fromstring(figures.slices(search))
+
+
+def test_a_trial_with_an_auc_of_0_is_in_the_history_and_leaves_the_best_so_far() -> None:
+    trials = [simulated.trial(number, "complete", auc) for number, auc in enumerate((0.6, -0.04, 0.7))]
+    trials[1] = dataclasses.replace(trials[1], row=dataclasses.replace(trials[1].row, auc=0.0))
+    (axes,) = figures.history.figure(simulated.of(trials)).axes
+    assert np.asarray(axes.collections[0].get_offsets())[1].tolist() == [1, 0]
+    (best,) = axes.lines
+    assert best.get_ydata() == pytest.approx([0.64, 0.64, 0.74])
 
 
 def test_a_study_that_searches_no_setting_has_a_report_too() -> None:

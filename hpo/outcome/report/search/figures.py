@@ -262,7 +262,7 @@ def _rocs(axes: Axes, trials: Sequence[TrialEvidence], colours: Sequence[str]) -
 
 
 def _auc(trial: TrialEvidence) -> float:
-    return float(trial.row.auc or math.nan)
+    return math.nan if trial.row.auc is None else float(trial.row.auc)
 
 
 def _curve(trial: TrialEvidence) -> tuple[Any, Any]:
