@@ -5,13 +5,15 @@ from __future__ import annotations
 import dataclasses
 import xml.etree.ElementTree as ET
 
+import numpy as np
 import pytest
 
 from hpo.outcome.judgement import judge_final
 from hpo.outcome.leaderboard import Confirmation, judge
 from hpo.outcome.report.build import Evidence, build
 from hpo.outcome.report.document import Listing, Picture, Table
-from hpo.outcome.report.result.stages import STAGES, Stage, follow, optimism
+from hpo.outcome.report.result import figures
+from hpo.outcome.report.result.stages import STAGES, Stage, drawn_stages, follow, optimism
 from tests.mention import numbers_in, unmentioned
 from tests.outcome import simulated
 from tests.outcome.pages import pictures, section_with
@@ -81,3 +83,22 @@ def test_a_winner_taken_by_hand_has_no_confirmation_and_is_followed_all_the_same
     assert [stage in column for stage, column in zip(STAGES[::2], table.header[1:], strict=True)] == [True] * 2
     document = build(Evidence(simulated.search(6), final=final))
     assert {"stages", "overfitting"} <= set(pictures(section_with(document, "curves")))
+
+
+def test_configurations_of_many_loss_families_are_all_drawn() -> None:
+    final = simulated.final(winner="trial 3")
+    like, scores = final.result.entry("trial 3"), final.scores["trial 3"]
+    more = [like.model_copy(update={"name": f"trial {number}"}) for number in range(10, 15)]
+    final = dataclasses.replace(
+        simulated.changed(final, entries=(*final.result.entries, *more)),
+        scores=final.scores | {entry.name: scores for entry in more},
+    )
+    judgement = judge_final(final)
+    count = len(judgement.entries)
+    assert count == 7
+    (axes,) = figures.forest.figure(judgement, []).axes
+    assert sorted({float(np.asarray(line.get_ydata())[0]) for line in axes.lines}) == list(range(count))
+    _, right = figures.curves.figure(final).axes
+    assert len(right.get_legend_handles_labels()[1]) == count + len(["chance"])
+    (axes,) = drawn_stages.figure(follow(simulated.search(), None, judgement), [0, 2]).axes
+    assert len(axes.get_legend_handles_labels()[1]) == count

@@ -16,8 +16,8 @@ P = ParamSpec("P")
 
 # Okabe and Ito 2008: distinguishable with red-green colour blindness.
 BLUE, ORANGE, GREEN, RED, GREY, BLACK = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#b8b8b8", "#222222"
-COLOURS = (BLUE, ORANGE, GREEN, RED)
-"""Colours of the winner and the baselines, in their order."""
+COLOURS = (BLUE, ORANGE, GREEN, RED, "#cc79a7", "#56b4e9")
+"""Colours of the winner, the best of other loss families and the baselines, in their order; begun again if needed."""
 
 _STYLE: Any = {
     "font.family": "DejaVu Sans",

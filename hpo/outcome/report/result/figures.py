@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import cycle
 
 import numpy as np
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_curve
@@ -25,7 +26,7 @@ def forest(judgement: Judgement, published: Sequence[Published]) -> ReportFigure
     names = [judgement.shown(entry.name) for entry in judgement.entries] + [one.method for one in published]
     figure, axes = canvas(7.2, 0.8 + 0.3 * len(names))
     places = range(len(names) - 1, -1, -1)
-    for place, entry, colour in zip(places, judgement.entries, COLOURS, strict=False):
+    for place, entry, colour in zip(places, judgement.entries, cycle(COLOURS), strict=False):
         estimate = entry.interval
         axes.plot([estimate.low, estimate.high], [place, place], c=colour, lw=2)
         axes.plot(entry.mean, place, "o", c=colour)
@@ -103,7 +104,7 @@ def curves(final: Final, label: int = 0) -> ReportFigure:
     figure = ReportFigure(figsize=(8.4, 4.4))
     left, right = figure.subplots(1, 2)
     truth = final.labels[:, label]
-    for (name, scores), colour in zip(final.scores.items(), COLOURS, strict=False):
+    for (name, scores), colour in zip(final.scores.items(), cycle(COLOURS), strict=False):
         true_positive_rates, precisions, areas = [], [], []
         for one in scores[..., label]:
             false_positive_rate, true_positive_rate, _ = roc_curve(truth, one)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import cycle
 
 from hpo.outcome.judgement import Judgement
 from hpo.outcome.leaderboard import Confirmation
@@ -86,7 +87,7 @@ def optimism(found: Sequence[StageSeries]) -> list[Block]:
 def drawn_stages(found: Sequence[StageSeries], reached: Sequence[int]) -> ReportFigure:
     """Plot AUC by stage, one line per configuration."""
     figure, axes = canvas(6.4, 3.2)
-    for number, (one, colour) in enumerate(zip(found, COLOURS, strict=False)):
+    for number, (one, colour) in enumerate(zip(found, cycle(COLOURS), strict=False)):
         shift = 0.06 * (number - (len(found) - 1) / 2)
         points = [(x + shift, stage) for x, place in enumerate(reached) if (stage := one.stages[place]) is not None]
         axes.plot(
