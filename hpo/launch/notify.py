@@ -66,12 +66,25 @@ def check_target(target: str) -> None:
     scheme, mark, _ = target.partition("://")
     if not mark or not scheme.isalpha():
         return
+    if scheme.lower() not in ("http", "https") or not target.isprintable() or " " in target or not _can_be_sent(target):
+        raise UsageError(
+            f"--notify {brief(target)}: give an address as https://HOST[:PORT]/PATH, with letters beyond ASCII as %XX "
+            "and without a user's name, or a shell command"
+        )
+
+
+def _can_be_sent(address: str) -> bool:
+    """Return whether urllib can send to an address: it fails on a user's name, and on a path that is not ASCII."""
     try:
-        host = urlsplit(target).hostname
+        parts = urlsplit(address)
+        return (
+            bool(parts.hostname)
+            and parts.port != 0
+            and "@" not in parts.netloc
+            and (parts.path + parts.query).isascii()
+        )
     except ValueError:
-        host = None
-    if scheme.lower() not in ("http", "https") or not host or not target.isprintable() or " " in target:
-        raise UsageError(f"--notify {brief(target)}: give an address as https://HOST/PATH, or a shell command")
+        return False
 
 
 def send(targets: Sequence[str], notice: Notice) -> None:
@@ -120,8 +133,18 @@ def _post(address: str, notice: Notice) -> None:
         headers={"Content-Type": "application/json", "User-Agent": "hpo"},
         method="POST",
     )
-    with urllib.request.urlopen(request, timeout=URL_SECONDS):
+    with urllib.request.build_opener(_Redirects).open(request, timeout=URL_SECONDS):
         pass
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Follows what a server answers after it has taken a document, and not that it has moved.
+
+    urllib would ask the new address with GET, without the document, and nobody would notice that it is lost.
+    """
+
+    def http_error_301(self, *_answer: object) -> None:
+        """Follow nothing; the answer becomes an error."""
 
 
 def _run(command: str, notice: Notice) -> None:

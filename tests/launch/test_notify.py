@@ -33,6 +33,12 @@ class Server:
                 assert self.headers["Content-Type"] == "application/json"
                 here.told.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
                 self.send_response(here.code)
+                if 300 < here.code < 400:
+                    self.send_header("Location", "/moved")
+                self.end_headers()
+
+            def do_GET(self) -> None:
+                self.send_response(200)
                 self.end_headers()
 
             def log_message(self, *_: object) -> None:
@@ -92,6 +98,16 @@ def test_a_target_that_fails_is_one_warning_without_its_secret_and_the_others_ar
     assert (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(("code", "is_lost"), [(301, True), (308, True), (302, False), (303, False)])
+def test_an_address_that_has_moved_is_told_and_one_that_shows_another_page_afterwards_is_not(
+    server: Server, code: int, is_lost: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.code = code
+    send([server.address], NOTICE)
+    assert len(server.told) == 1
+    assert [unmentioned(record.message, code) for record in caplog.records] == [[]] * is_lost
+
+
 def test_a_command_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.setattr(notify, "COMMAND_SECONDS", 0.1)
     begin = time.monotonic()
@@ -111,12 +127,24 @@ def test_a_server_that_does_not_answer_is_not_waited_for(
     assert [record.levelname for record in caplog.records] == ["WARNING"]
 
 
-@pytest.mark.parametrize("target", ["https://hooks.example.org/a?b=c", "mail -s hpo me", "curl -d @- https://a.org/b"])
+@pytest.mark.parametrize(
+    "target",
+    [
+        *("https://hooks.example.org/a?b=c", "https://a.org:8443/%C3%BC", "http://[::1]:80/a", "https://mü.org/a"),
+        *("mail -s hpo me", "curl -d @- https://a.org/b"),
+    ],
+)
 def test_an_address_or_a_command_is_taken(target: str) -> None:
     check_target(target)
 
 
-@pytest.mark.parametrize("target", ["", "  ", "ftp://a.org/b", "https://", "http:///a", "https://a.org/b c", "a\0b"])
+@pytest.mark.parametrize(
+    "target",
+    [
+        *("", "  ", "ftp://a.org/b", "https://", "http:///a", "https://a.org/b c", "a\0b", "https://a.org/ü"),
+        *("https://a.org:99999/b", "https://a.org:x/b", "https://me:secret@a.org/b", "https://[::1/b"),
+    ],
+)
 def test_what_is_neither_is_refused(target: str) -> None:
     with pytest.raises(UsageError):
         check_target(target)
