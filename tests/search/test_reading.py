@@ -34,6 +34,7 @@ from hpo.search.queue.workers import this_process
 from hpo.search.study import Study, open_study
 from hpo.search.worker.loop import run_worker
 from hpo.search.worker.replay import replay
+from hpo.study.space import FloatRange
 from hpo.testing.trainer import PROVENANCE, FakeTrainer, make_report, make_spec
 from hpo.testing.trials import claimed, ended, recorded
 from tests.mention import numbers_in, unmentioned
@@ -132,6 +133,15 @@ def test_a_trial_that_has_learned_not_even_its_training_set_is_marked(database: 
     assert numbers_in(first.warning) == [0.52]
     assert first.warning in trial_note("breast", first)
     assert unmentioned(warnings(study, choose_candidates(study, top=1))[0], "MedMNIST recipe", first.warning) == []
+
+
+def test_the_note_of_a_trial_has_settings_whose_condition_the_study_fixes(database: Database) -> None:
+    spec = make_spec(1)
+    fixed, space = spec.fixed | {"weight_average": "ema"}, spec.space | {"ema_decay": FloatRange(low=0.9, high=0.999)}
+    study = create_or_open(database, "averaged", spec.model_copy(update={"fixed": fixed, "space": space}))
+    run_worker(study, identity=this_process("w"), train=FakeTrainer())
+    (row,) = read_trials(study)
+    assert unmentioned(trial_note("averaged", row), *row.params, "ema_decay") == []
 
 
 def test_every_answer_can_be_written_as_json(study: Study) -> None:

@@ -23,7 +23,6 @@ from hpo.search.queries.trial_rows import TrialRow
 from hpo.search.queries.trials import read_trials
 from hpo.search.study import Study, find_name, find_study
 from hpo.statistics.intervals import clipped_interval
-from hpo.study.config import applies
 from hpo.study.plan import Plan
 from hpo.study.spec import StudySpec
 from hpo.text import bounds, duration, memory, setting, shell, with_error
@@ -220,10 +219,9 @@ def trial_note(study: str, row: TrialRow) -> str:
     if row.warning:
         lines.append(f"It {row.warning}.")
     if row.params:
-        active = {name: value for name, value in row.params.items() if applies(name, row.params)}
         cells = "\n".join(
             f"| {code(name, in_table=True)} | {text(setting(value, 4), in_table=True)} |"
-            for name, value in active.items()
+            for name, value in row.params.items()
         )
         lines.append(f"| setting | value |\n|---|---|\n{cells}")
     record, again = (code(f"hpo {word} {shell(study)} {row.number}") for word in ("trials", "replay"))
