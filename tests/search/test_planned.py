@@ -10,6 +10,7 @@ import pytest
 from hpo.errors import StudyConflictError
 from hpo.search.admin.copy import copy_study
 from hpo.search.creation import create_or_open
+from hpo.search.dashboard.notes import study_note
 from hpo.search.database.database import Database
 from hpo.search.queries.status import read_status
 from hpo.search.queries.trials import read_best, read_trials
@@ -95,6 +96,15 @@ def test_readers_see_which_candidate_and_repeat_a_trial_is(database: Database) -
     assert [trial.user_attrs["repeat"] for trial in shown] == [1, 1, 2]
     assert [trial.user_attrs.get("candidate") for trial in shown] == [None, "trial 0", None]
     assert shown[1].params["learning_rate"] == 0.01
+
+
+def test_the_note_of_a_confirmation_names_the_commands_of_its_search(database: Database) -> None:
+    study = create_or_open(database, "c", make_confirmation(make_plan(1, 1), repeats=2))
+    run_worker(study, identity=this_process("w"), train=FakeTrainer(1), limit=3)
+    note = study_note(study.name, study.spec, read_status(study))
+    assert unmentioned(note, "c", "search", "`hpo confirm search --name c`", "`hpo report search`") == []
+    assert "hpo confirm c" not in note
+    assert "hpo report c" not in note
 
 
 def test_a_launch_on_a_confirmation_is_refused_with_the_command_that_is_meant(database: Database) -> None:

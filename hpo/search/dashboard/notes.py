@@ -25,7 +25,7 @@ from hpo.search.study import Study, find_name, find_study
 from hpo.statistics.intervals import clipped_interval
 from hpo.study.plan import Plan
 from hpo.study.spec import StudySpec
-from hpo.text import bounds, duration, memory, setting, shell, with_error
+from hpo.text import bounds, counted, duration, memory, setting, shell, with_error
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -166,8 +166,9 @@ def _put(detail: Detail, note: str, picture: Picture | None) -> None:
 def study_note(name: str, spec: StudySpec, status: StudyStatus) -> str:
     """Write the protocol and status of a study as Markdown."""
     data, scoring = spec.data, spec.scoring
-    if spec.plan is not None and spec.plan.final is not None:
-        return _networks_note(name, spec, spec.plan, status)
+    if spec.plan is not None:
+        note = _plan_note if spec.plan.final is None else _networks_note
+        return note(name, spec, spec.plan, status)
     rows = f"{scoring.folds} folds of the development set" if scoring.rows == "kfold" else f"{scoring.rows} samples"
     lines = [
         f"## {text(name)}: {text(data.official_name)}",
@@ -187,6 +188,22 @@ def study_note(name: str, spec: StudySpec, status: StudyStatus) -> str:
         )
     lines.append(f"\nReport: {code(f'hpo report {shell(name)}')}. Confirm: {code(f'hpo confirm {shell(name)}')}.")
     return "\n\n".join(lines[:3]) + "\n\n" + "\n".join(lines[3:])
+
+
+def _plan_note(name: str, spec: StudySpec, plan: Plan, status: StudyStatus) -> str:
+    """Write the status of a confirmation, an ablation or a study of methods as Markdown."""
+    # The report on a search has its confirmation and ablation; that of a study of methods is one of its own.
+    reported = name if plan.is_of_methods or not plan.search else plan.search
+    of = f", of {text(plan.search)}" if plan.search else ""
+    lines = [
+        f"## {text(name)}: {text(spec.data.official_name)}",
+        f"{counted(len(plan.candidates), 'candidate')}{of}, each trained once per repeat: a trial is one of these.",
+        f"**{status.finished} of {status.budget}** trials finished: {status.complete} complete, {status.pruned} "
+        f"pruned, {status.failed} failed; {len(status.running)} running.",
+        f"Go on, and compare the means: {code(plan.command(spec.data.source, name))}. Report: "
+        f"{code(f'hpo report {shell(reported)}')}.",
+    ]
+    return "\n\n".join(lines)
 
 
 def _networks_note(name: str, spec: StudySpec, plan: Plan, status: StudyStatus) -> str:
