@@ -30,7 +30,7 @@ from hpo.outcome.report.document import (
     write,
 )
 from hpo.outcome.report.pictures import picture
-from hpo.outcome.report.search import figures
+from hpo.outcome.report.search import figures, sections
 from hpo.outcome.report.search.evidence import gather_search
 from hpo.search.creation import create_or_open
 from hpo.search.database.address import resolve_address
@@ -229,6 +229,14 @@ def test_a_trial_with_an_auc_of_0_is_in_the_history_and_leaves_the_best_so_far()
     assert np.asarray(axes.collections[0].get_offsets())[1].tolist() == [1, 0]
     (best,) = axes.lines
     assert best.get_ydata() == pytest.approx([0.64, 0.64, 0.74])
+
+
+def test_the_best_is_called_the_highest_of_the_trials_that_were_chosen_from() -> None:
+    baseline = simulated.trial(0, "complete", 0.9, reference="medmnist-cross-entropy")
+    trials = [simulated.trial(number, "complete", 0.6 + 0.01 * number) for number in (1, 2, 3)]
+    (sentence,) = words(sections.best(simulated.of([baseline, *trials])))[1:]
+    assert numbers_in(sentence) == [3, 3]
+    assert words(sections.best(simulated.of([baseline, trials[0]])))[1:] == []
 
 
 def test_a_study_that_searches_no_setting_has_a_report_too() -> None:

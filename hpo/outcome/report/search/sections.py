@@ -245,22 +245,27 @@ def _winners_curse(search: SearchEvidence) -> list[Block]:
     best = search.best
     if best is None or best.row.auc is None:
         return []
-    highest = f"is the highest of {len(search.complete)} noisy values"
-    if search.smoothed is not None:
-        highest = (
-            f"was chosen from {len(search.complete)} trials by noisy values, smoothed over similar configurations "
-            "(baselines, which nobody chose, stand by their own)"
+    # Without baselines, which nobody chose: one of them may be above the best trial.
+    count = sum(not trial.row.reference for trial in search.complete)
+    sentences = []
+    if count > 1:
+        apart = ", baselines not counted" if search.baselines else ""
+        highest = f"is the highest of {count} noisy values{apart}"
+        if search.smoothed is not None:
+            highest = (
+                f"was chosen from {count} trials by noisy values, smoothed over similar configurations (baselines, "
+                "which nobody chose, stand by their own)"
+            )
+        sentences.append(
+            f"The best of the search, {best.label}, {highest}, so its AUC is optimistically biased, and its difference "
+            "to a baseline with it; a confirmation on new folds gives an estimate with less bias."
         )
-    sentence = (
-        f"The best of the search, {best.label}, {highest}, so its AUC is optimistically biased, and its difference to "
-        "a baseline with it; a confirmation on new folds gives an estimate with less bias."
-    )
     if earlier := search.spec.earlier:
-        sentence += (
-            f" The search started from the best of {earlier} configurations that were tried on the same samples "
-            "before, which no correction of the search counts; its confirmation does."
+        sentences.append(
+            f"The search started from the best of {earlier} configurations that were tried on the same samples before, "
+            "which no correction of the search counts; its confirmation does."
         )
-    return [Text(sentence)]
+    return [Text(" ".join(sentences))] if sentences else []
 
 
 def _that_learned_nothing(search: SearchEvidence) -> list[Block]:
