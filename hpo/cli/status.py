@@ -13,7 +13,7 @@ from hpo.cli.csv_file import check_formats, csv_option, write_csv
 from hpo.cli.looking import look_at_study
 from hpo.cli.next_steps import going_on
 from hpo.cli.render.page import draw, page
-from hpo.cli.render.status import LiveView, read_view, render_status
+from hpo.cli.render.status import read_view, render_status, view_of
 from hpo.cli.render.workers import read_workers_and_jobs
 from hpo.cli.streams import say
 from hpo.search.database.retry import LOOKING_SECONDS, OUTAGE_SECONDS
@@ -47,10 +47,12 @@ def status(
     elif as_json:
         print_json(dataclasses.asdict(read_status(study)) | read_workers_and_jobs(study).as_json())
     elif watch:
-        with LiveView(study, page(), hint="Ctrl-C closes the view; the study continues") as view:
+        with view_of(study, page(), hint="Ctrl-C closes the view; the study continues") as view:
             while True:
+                # Before the look, which so shows the last trial, too.
+                is_done = read_status(study).is_done
                 view.look()
-                if read_status(study).is_done:
+                if is_done:
                     break
                 time.sleep(1.0)
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from hpo.study.config import TrainConfig
 from hpo.study.plan import Candidate
 from hpo.testing.trainer import make_spec
 from hpo.testing.trials import trained
+from tests.cli.run import hpo_here
 from tests.mention import unmentioned
 
 
@@ -53,6 +55,25 @@ def test_a_network_that_was_there_already_is_not_one_of_no_epochs() -> None:
     assert unmentioned(line(0), "epochs", "trial 2", "already") == ["epochs"]
     assert unmentioned(line(9), "9 epochs", "already") == ["already"]
     assert unmentioned(line(0, "failed"), "failed", "already") == ["already"]
+
+
+def test_who_watches_without_a_terminal_reads_lines_at_once_and_for_each_trial_that_ends(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = create_or_open(database, "watched", make_spec(3))
+    trained(study, (0.7, 0.9))
+    seen = []
+
+    def sleep(_seconds: float) -> None:
+        seen.append(sys.stdout.text)
+        trained(study, (0.8,))
+
+    monkeypatch.setattr("hpo.cli.status.time.sleep", sleep)
+    done = hpo_here("status", "watched", "--watch", "--storage", f"sqlite:///{tmp_path}/s.sqlite3", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (before,) = seen
+    assert unmentioned(before, 2, 3, ".900") == []
+    assert unmentioned(done.stdout.removeprefix(before), "trial 2", ".800", 3) == []
 
 
 def test_without_a_terminal_the_last_state_is_printed(capsys: pytest.CaptureFixture[str]) -> None:

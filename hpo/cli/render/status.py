@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -122,12 +123,15 @@ class LiveView:
 
 
 class PlainView:
-    """Status without a terminal: a line for each trial that ends, and one from time to time."""
+    """Status without a terminal: a line for each trial that ends, and one from time to time.
 
-    def __init__(self, study: Study, console: Console) -> None:
+    at_once: whether the first look prints one.
+    """
+
+    def __init__(self, study: Study, console: Console, *, at_once: bool = False) -> None:
         self._study, self._console = study, console
         self._reported: set[int] | None = None
-        self._last = time.monotonic()
+        self._last = -math.inf if at_once else time.monotonic()
 
     def __enter__(self) -> PlainView:
         return self
@@ -175,6 +179,11 @@ def running_line(running: RunningTrial, *, of_networks: bool) -> str:
     more = next_share(running)
     share = f" and {more} of the next" if more else ""
     return f"trial {running.number} runs: epoch {running.epoch} of {running.epochs}{share}{value}"
+
+
+def view_of(study: Study, console: Console, hint: str) -> LiveView | PlainView:
+    """Return a view for who watches a study: a live one on a terminal, else lines, the first of them at once."""
+    return LiveView(study, console, hint) if console.is_terminal else PlainView(study, console, at_once=True)
 
 
 @contextmanager
