@@ -117,7 +117,16 @@ def test_two_results_of_one_dataset_are_refused_and_none_is_reported(root: Path,
     assert unmentioned(refused.value, tmp_path / "empty", "`hpo finalize STUDY`", "--results") == []
 
 
-def test_digits_are_no_dataset_of_the_table(root: Path) -> None:
-    final = simulated.changed(simulated.final(), dataset="digits")
+def test_digits_are_no_dataset_of_the_table_which_is_told(
+    root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    final = simulated.changed(simulated.final(), dataset="digits", study="my-digits")
     store(final, root / "digits")
-    assert len(gather_rows(root)) == 3
+    with caplog.at_level("INFO", "hpo"):
+        assert len(gather_rows(root)) == 3
+    assert unmentioned(caplog.text, "my-digits", "digits") == []
+    store(final, tmp_path / "alone" / "digits")
+    with pytest.raises(DataError) as refused:
+        gather_rows(tmp_path / "alone")
+    assert unmentioned(refused.value, "my-digits", "digits", "`hpo report STUDY`") == []
+    assert "hpo finalize" not in str(refused.value)

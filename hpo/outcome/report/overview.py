@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from hpo.study.published import PUBLISHED_NETWORK
 from hpo.text import auc, bounds
 
 _PUBLISHED_DECIMALS = 3
+
+_log = logging.getLogger(__name__)
 
 
 class Row:
@@ -55,21 +58,30 @@ def _tasks() -> list[Dataset]:
 def gather_rows(root: Path) -> list[Row]:
     """Load the final results below a folder, in catalogue order.
 
+    Results of other data, which have no published values to stand beside, are left out and told.
+
     Raises:
         DataError: if there is none, one cannot be read, or two are of the same dataset.
     """
     found: dict[str, Row] = {}
+    others: list[str] = []
     for path in sorted(root.glob(f"*/{RESULT}")):
         final = load(path.parent)
         assert final is not None, path
         dataset = next((one for one in _tasks() if one.name == final.result.dataset), None)
         if dataset is None:
+            others.append(f"study {final.result.study} ({final.result.dataset})")
             continue
         row = Row(dataset, final, _again(path.parent, final))
         if dataset.name in found:
             studies = f"{found[dataset.name].study} and {row.study}"
             raise DataError(f"{root} holds two results of {dataset.name}, of {studies}; keep only one there")
         found[dataset.name] = row
+    apart = f"the page is of MedMNIST's tasks with published values; left out: {', '.join(others)}"
+    if others and not found:
+        raise DataError(f"{root} holds no result for it: {apart}. `hpo report STUDY` shows each of them")
+    if others:
+        _log.info(apart)
     if not found:
         raise DataError(f"{root} holds no final result (*/{RESULT}); run `hpo finalize STUDY`, or give --results")
     return [found[dataset.name] for dataset in _tasks() if dataset.name in found]
