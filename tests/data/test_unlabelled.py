@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from hpo.data.importing.unlabelled import find_pictures, read_unlabelled
 from hpo.data.importing.writing import write_arrays
 from hpo.errors import DataError, UsageError
 from hpo.study.catalogue import Dataset, find_dataset
+from tests.mention import unmentioned
 
 RANDOM = np.random.default_rng(5)
 COUNT = 12
@@ -92,6 +94,26 @@ def test_pictures_are_not_volumes(tmp_path: Path) -> None:
     found = find_pictures([pictures(tmp_path / "new", "grey")])
     with pytest.raises(DataError):
         read_unlabelled(found, find_dataset("nodule3d"))
+
+
+def test_volumes_are_refused_by_no_option_of_the_import(tmp_path: Path) -> None:
+    dataset, _, _ = imported(pictures(tmp_path / "photos", "rgb"), size=8)
+    pages = [Image.fromarray(oblong("grey")) for _ in range(5)]
+    pages[0].save(tmp_path / "volume.tif", save_all=True, append_images=pages[1:])
+    with pytest.raises(DataError) as refused:
+        read_unlabelled(find_pictures([tmp_path / "volume.tif"]), dataset)
+    assert unmentioned(refused.value, "images", "volumes") == []
+    assert "--" not in str(refused.value)
+
+
+def test_pictures_that_do_not_fit_in_memory_are_refused_by_no_option_of_the_import(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=1000))
+    with pytest.raises(DataError) as refused:
+        read_unlabelled(find_pictures([pictures(tmp_path / "new", "grey")]), find_dataset("breast"))
+    assert unmentioned(refused.value, COUNT, 28) == []
+    assert "--" not in str(refused.value)
 
 
 def test_files_and_folders_are_named_as_they_were_given_and_taken_once(tmp_path: Path) -> None:

@@ -115,13 +115,18 @@ def read_pictures(
 
 
 def read_files(
-    files: Sequence[tuple[str, Path]], form: Form, problems: Problems, progress: Callable[[float], None]
+    files: Sequence[tuple[str, Path]],
+    form: Form,
+    problems: Problems,
+    progress: Callable[[float], None],
+    too_many: str = "give a smaller --size",
 ) -> tuple[NDArray[Any], Read] | None:
     """Read pictures, and bring them to one form.
 
     Args:
         files: what each is called in a message, and its path.
         problems: gets files that cannot be read.
+        too_many: what to do if they do not fit in memory.
 
     Returns:
         (N, S, S), (N, S, S, 3) or (N, S, S, S) uint8, or float32 with NaN for added pixels if they have more than 8
@@ -130,7 +135,7 @@ def read_files(
     Raises:
         DataError: if they have no form in common, or do not fit in memory.
     """
-    found = _read_all(files, form, problems, progress)
+    found = _read_all(files, form, problems, progress, too_many)
     if len(found) < len(files) or not found:
         return None
     _require_one_kind(found, form)
@@ -138,7 +143,11 @@ def read_files(
 
 
 def _read_all(
-    files: Sequence[tuple[str, Path]], form: Form, problems: Problems, progress: Callable[[float], None]
+    files: Sequence[tuple[str, Path]],
+    form: Form,
+    problems: Problems,
+    progress: Callable[[float], None],
+    too_many: str,
 ) -> list[_Kept]:
     found: list[_Kept] = []
 
@@ -157,7 +166,7 @@ def _read_all(
                 else:
                     found.append(one)
                     if len(found) == 1:
-                        _require_memory(one, len(files), form)
+                        _require_memory(one, len(files), form, too_many)
                 progress(done / len(files))
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
@@ -186,7 +195,7 @@ def to_bytes(values: NDArray[Any], low: float, high: float) -> NDArray[np.uint8]
     return as_bytes((values - low) * (255 / (high - low)))
 
 
-def _require_memory(one: _Kept, count: int, form: Form) -> None:
+def _require_memory(one: _Kept, count: int, form: Form, too_many: str) -> None:
     edge = form.size or DEFAULT_SIZE
     each = edge**one.dimensions * (4 if one.is_deep and form.window is None else 1)
     # Once as a list, once as an array, and room for what is computed from it.
@@ -194,7 +203,7 @@ def _require_memory(one: _Kept, count: int, form: Form) -> None:
     if needed > free:
         raise DataError(
             f"{count:,} images of {edge} pixels an edge need {needed / 2**30:.1f} GiB of memory, and "
-            f"{free / 2**30:.1f} GiB are free; give a smaller --size"
+            f"{free / 2**30:.1f} GiB are free; {too_many}"
         )
 
 

@@ -82,11 +82,12 @@ def read_unlabelled(
     form = Form(
         size=dataset.size,
         fit=fit or rule.fit,
-        colour="auto" if dataset.dimensions == 3 else "rgb" if dataset.channels == 3 else "grey",
+        # Not "rgb", which refuses volumes by an option of `hpo data import`.
+        colour="auto" if dataset.dimensions == 3 or dataset.channels == 3 else "grey",
         window=window if window is not None or rule.is_deep else rule.window,
     )
     problems = Problems()
-    read = read_files(found.files, form, problems, progress)
+    read = read_files(found.files, form, problems, progress, too_many="give a part of them at a time")
     problems.refuse(Path("pictures"))
     assert read is not None
     images, told = read
@@ -102,4 +103,6 @@ def read_unlabelled(
     if told.is_deep:
         assert rule.window is not None
         images = to_bytes(images, *rule.window)
+    if dataset.channels == 3 and images.ndim == len(dataset.image_shape):
+        images = np.repeat(images[..., None], 3, axis=-1)
     return np.asarray(images, dtype=np.uint8)
