@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
 from dataclasses import replace
@@ -202,6 +203,11 @@ def test_samples_of_each_class_are_drawn(
     data = described(48, labels, shape, dimensions)
     assert draw_classes(data, tmp_path / "sheet.png") == drawn
     assert imread(tmp_path / "sheet.png").ndim == 3
+
+
+def test_a_label_with_dollar_signs_is_no_formula(tmp_path: Path) -> None:
+    data = dataclasses.replace(described(48, 1, (8, 8), 2), label_names=("$_{$",))
+    assert draw_classes(data, tmp_path / "sheet.png") == 48
 
 
 def test_the_table_has_a_row_for_each_part_and_label_and_hides_what_is_sealed(tmp_path: Path) -> None:

@@ -41,6 +41,7 @@ from hpo.search.queue.reporting import record_report
 from hpo.search.queue.workers import this_process
 from hpo.search.worker.loop import run_worker
 from hpo.study.space import FloatRange
+from hpo.study.starts import MOST_LETTERS
 from hpo.testing.trainer import FakeTrainer, make_report, make_spec
 from tests.mention import numbers_in, unmentioned
 from tests.outcome import simulated
@@ -229,6 +230,22 @@ def test_a_trial_with_an_auc_of_0_is_in_the_history_and_leaves_the_best_so_far()
     assert np.asarray(axes.collections[0].get_offsets())[1].tolist() == [1, 0]
     (best,) = axes.lines
     assert best.get_ydata() == pytest.approx([0.64, 0.64, 0.74])
+
+
+@pytest.mark.parametrize("name", ["$x_{$", "$a$", "US$ 5 \\$"])
+def test_a_name_with_dollar_signs_is_no_formula_in_a_figure(name: str) -> None:
+    trial = simulated.trial(3, "complete", 0.8)
+    trial = dataclasses.replace(trial, row=dataclasses.replace(trial.row, start=name))
+    for svg in (figures.curves(simulated.of([trial])), figures.trial_overview(trial)):
+        assert f"<!-- trial 3 (start {name}) -->" in svg
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_long_name_leaves_room_for_the_figure() -> None:
+    trial = simulated.trial(3, "complete", 0.8)
+    trial = dataclasses.replace(trial, row=dataclasses.replace(trial.row, start="a" * MOST_LETTERS))
+    ET.fromstring(figures.history(simulated.of([trial])))
+    ET.fromstring(figures.curves(simulated.of([trial])))
 
 
 def test_the_best_is_called_the_highest_of_the_trials_that_were_chosen_from() -> None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from hpo.data.described import Described
 from hpo.errors import OutputError
 from hpo.files import atomic_write
+from hpo.outcome.report.drawing import plain
 
 _COLUMNS, _ROWS_OF_ONE, _ROWS_OF_MANY = 12, 4, 1
 _GAP = 0.06
@@ -37,10 +38,12 @@ def draw_classes(data: Described, path: Path) -> int:
     ]  # fmt: skip
     heights = [max(1, -(-samples.size // _COLUMNS)) for samples in chosen]
     figure = Figure(figsize=(_WIDTH, 0.5 + sum(0.74 * rows + 0.28 for rows in heights)), layout="constrained")
-    figure.suptitle(f"{data.name}: train and val", fontsize=11)
+    figure.suptitle(f"{plain(data.name)}: train and val", fontsize=11)
     panels = figure.subplots(len(classes), 1, squeeze=False, height_ratios=heights)[:, 0]
     for axes, (title, samples), shown, rows in zip(panels, classes, chosen, heights, strict=True):
-        axes.set_title(f"{title}: {samples.size:,} ({samples.size / len(data.labels):.1%})", fontsize=9, loc="left")
+        axes.set_title(
+            f"{plain(title)}: {samples.size:,} ({samples.size / len(data.labels):.1%})", fontsize=9, loc="left"
+        )
         axes.imshow(_montage(data, shown, rows), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
         axes.set_axis_off()
     try:

@@ -12,6 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
+from hpo.text import visible
+
 P = ParamSpec("P")
 
 # Okabe and Ito 2008: distinguishable with red-green colour blindness.
@@ -44,6 +46,17 @@ _DIGITS = 6
 
 _SCREEN_DPI = 90
 """Resolution of a figure in a notebook: 30 kB each, and sharp enough."""
+
+
+_MOST_LETTERS = 60
+"""Letters of a name in a figure: one of 250 would leave no room for the panels."""
+
+
+def plain(name: str) -> str:
+    """Return a name from outside as a figure shows it: no formula between dollar signs, cut where it is long."""
+    shown = visible(name)
+    shown = shown if len(shown) <= _MOST_LETTERS else f"{shown[: _MOST_LETTERS - 4]} ..."
+    return shown.replace("$", r"\$")
 
 
 def is_many(elements: Sized) -> bool:

@@ -12,7 +12,7 @@ from hpo.outcome.final import Final
 from hpo.outcome.judgement import Judgement
 from hpo.outcome.leaderboard import Confirmation, Verdict
 from hpo.outcome.method_effects import RecipeEffects
-from hpo.outcome.report.drawing import BLACK, BLUE, COLOURS, GREY, ORANGE, RED, ReportFigure, canvas, drawn
+from hpo.outcome.report.drawing import BLACK, BLUE, COLOURS, GREY, ORANGE, RED, ReportFigure, canvas, drawn, plain
 from hpo.study.baselines import shown_name
 from hpo.study.published import Published
 from hpo.text import auc
@@ -23,7 +23,7 @@ _GRID = np.linspace(0, 1, 201)
 @drawn
 def forest(judgement: Judgement, published: Sequence[Published]) -> ReportFigure:
     """Plot each entry's test AUC with interval and single networks, with the published values."""
-    names = [judgement.shown(entry.name) for entry in judgement.entries] + [one.method for one in published]
+    names = [plain(judgement.shown(entry.name)) for entry in judgement.entries] + [one.method for one in published]
     figure, axes = canvas(7.2, 0.8 + 0.3 * len(names))
     places = range(len(names) - 1, -1, -1)
     for place, entry, colour in zip(places, judgement.entries, cycle(COLOURS), strict=False):
@@ -54,7 +54,9 @@ def optimism(confirmation: Confirmation) -> ReportFigure:
         axes.plot(one.mean, place, "o", c=BLUE)
     axes.plot([], [], "x", c=ORANGE, label="in the search")
     axes.plot([], [], "o-", c=BLUE, label="confirmed, 95 % interval")
-    axes.set_yticks(range(len(found)), [shown_name(one.candidate, confirmation.epochs) for one in reversed(found)])
+    axes.set_yticks(
+        range(len(found)), [plain(shown_name(one.candidate, confirmation.epochs)) for one in reversed(found)]
+    )
     axes.set_xlabel("validation AUC")
     axes.grid(axis="y", visible=False)
     axes.legend(loc="best", fontsize=8)
@@ -65,7 +67,7 @@ def optimism(confirmation: Confirmation) -> ReportFigure:
 def changes(ablation: Confirmation) -> ReportFigure:
     """Plot the difference that each change makes to the winner, with its interval."""
     found = [
-        (shown_name(one.candidate, ablation.epochs), one.differences[0])
+        (plain(shown_name(one.candidate, ablation.epochs)), one.differences[0])
         for one in ablation.leaderboard
         if not one.is_reference and one.differences
     ]
@@ -92,7 +94,7 @@ def methods(recipe: RecipeEffects) -> ReportFigure:
             axes.plot([one.low, one.high], [place, place], c=colour, lw=2)
         axes.plot(difference, place, "o", c=colour)
     axes.axvline(0.0, c=BLACK, lw=0.8, ls="--")
-    axes.set_yticks(range(len(found)), [one.method for one, _ in reversed(found)])
+    axes.set_yticks(range(len(found)), [plain(one.method) for one, _ in reversed(found)])
     axes.set_xlabel("validation AUC with the method minus without it")
     axes.grid(axis="y", visible=False)
     return figure
@@ -117,7 +119,7 @@ def curves(final: Final, label: int = 0) -> ReportFigure:
             precisions.append(precision[np.searchsorted(recall, _GRID, side="left")])
             areas.append(average_precision_score(truth, one))
         left.plot(_GRID, np.mean(true_positive_rates, axis=0), c=colour)
-        legend = f"{shown_name(name, final.result.epochs(name))}, average precision {auc(float(np.mean(areas)))}"
+        legend = f"{plain(shown_name(name, final.result.epochs(name)))}, average precision {auc(float(np.mean(areas)))}"
         right.plot(_GRID, np.mean(precisions, axis=0), c=colour, label=legend)
     left.plot([0, 1], [0, 1], c=BLACK, lw=0.8, ls="--")
     right.axhline(truth.mean(), c=BLACK, lw=0.8, ls="--", label="chance")

@@ -10,7 +10,7 @@ from itertools import cycle
 from hpo.outcome.judgement import Judgement
 from hpo.outcome.leaderboard import Confirmation
 from hpo.outcome.report.document import Block, Listing, Picture, Table
-from hpo.outcome.report.drawing import COLOURS, ReportFigure, canvas, drawn
+from hpo.outcome.report.drawing import COLOURS, ReportFigure, canvas, drawn, plain
 from hpo.outcome.report.search.evidence import SearchEvidence
 from hpo.statistics.intervals import clipped_interval
 from hpo.study.baselines import shown_name
@@ -96,7 +96,7 @@ def drawn_stages(found: Sequence[StageSeries], reached: Sequence[int]) -> Report
             "o-",
             c=colour,
             lw=1.2,
-            label=one.shown,
+            label=plain(one.shown),
         )
         for x, stage in points:
             if stage.low is not None and stage.high is not None:

@@ -10,7 +10,19 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from hpo.outcome.report.drawing import BLACK, BLUE, GREEN, GREY, ORANGE, RED, ReportFigure, canvas, drawn, is_many
+from hpo.outcome.report.drawing import (
+    BLACK,
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    RED,
+    ReportFigure,
+    canvas,
+    drawn,
+    is_many,
+    plain,
+)
 from hpo.outcome.report.search.effects import ChoiceEffect
 from hpo.outcome.report.search.evidence import SearchEvidence, TrialEvidence
 from hpo.search.queries.importance import Importance
@@ -118,7 +130,7 @@ def choices(effects: Sequence[ChoiceEffect], epoch: int) -> ReportFigure:
         for place, level in enumerate(reversed(effect.levels)):
             axes.scatter(level.aucs, [place] * len(level.aucs), s=12, c=GREY, rasterized=is_many(level.aucs))
             axes.errorbar(level.mean, place, xerr=level.standard_error or 0.0, fmt="o", c=BLUE, capsize=3, ms=5)
-        names = [f"{level.value} (n = {len(level.aucs)})" for level in reversed(effect.levels)]
+        names = [f"{plain(str(level.value))} (n = {len(level.aucs)})" for level in reversed(effect.levels)]
         axes.set_yticks(range(len(names)), names)
         axes.set_ylim(-0.6, len(names) - 0.4)
         axes.set_title(effect.setting, fontsize=9, loc="left", fontweight="bold")
@@ -148,7 +160,7 @@ def overfitting(search: SearchEvidence) -> ReportFigure:
     left, right = figure.subplots(1, 2)
     for trial, colour in zip(search.named, _colours_of(search, search.named), strict=True):
         epochs, aucs = _curve(trial)
-        left.plot(epochs, aucs, c=colour, lw=1.6, label=f"{trial.label}, validation")
+        left.plot(epochs, aucs, c=colour, lw=1.6, label=f"{plain(trial.label)}, validation")
         left.plot(epochs, [point.training_auc for point in trial.curve], c=colour, lw=1.2, ls=":")
     left.plot([], [], c=BLACK, lw=1.2, ls=":", label="the same, training batches")
     left.set_xlabel("epoch")
@@ -219,14 +231,14 @@ def trial_overview(trial: TrialEvidence) -> ReportFigure:
         _curve(trial)[0], [point.training_auc for point in trial.curve], c=ORANGE, ls=":", label="training batches"
     )
     _label_curves(left)
-    left.set_title(trial.label, loc="left", fontsize=9)
+    left.set_title(plain(trial.label), loc="left", fontsize=9)
     _rocs(right, [trial], [BLUE])
     return figure
 
 
 def _named_curves(axes: Axes, search: SearchEvidence) -> None:
     for trial, colour in zip(search.named, _colours_of(search, search.named), strict=True):
-        _curve_with_errors(axes, trial, colour, trial.label)
+        _curve_with_errors(axes, trial, colour, plain(trial.label))
     _label_curves(axes)
 
 
@@ -248,7 +260,7 @@ def _label_curves(axes: Axes) -> None:
 def _rocs(axes: Axes, trials: Sequence[TrialEvidence], colours: Sequence[str]) -> None:
     for trial, colour in zip(trials, colours, strict=True):
         if trial.roc:
-            axes.plot(ROC_GRID, trial.roc, c=colour, lw=1.6, label=f"{trial.label}, AUC {auc(trial.row.auc)}")
+            axes.plot(ROC_GRID, trial.roc, c=colour, lw=1.6, label=f"{plain(trial.label)}, AUC {auc(trial.row.auc)}")
     axes.plot([0, 1], [0, 1], c=GREY, lw=0.8, ls="--")
     axes.set_xlabel("false positive rate")
     axes.set_ylabel("true positive rate, mean over folds")
@@ -282,7 +294,7 @@ def _colours_of(search: SearchEvidence, trials: Iterable[TrialEvidence]) -> list
 
 def _baseline_lines(axes: Axes, search: SearchEvidence) -> None:
     for trial, colour in zip(search.baselines, _BASELINE_COLOURS, strict=False):
-        axes.axhline(_auc(trial), c=colour, lw=1.2, ls="--", label=trial.label)
+        axes.axhline(_auc(trial), c=colour, lw=1.2, ls="--", label=plain(trial.label))
 
 
 def _slice(axes: Axes, name: str, entry: Range, points: list[tuple[Any, float]]) -> None:
@@ -290,7 +302,9 @@ def _slice(axes: Axes, name: str, entry: Range, points: list[tuple[Any, float]])
     if isinstance(entry, Choices):
         spread = np.random.default_rng(0).uniform(-0.15, 0.15, len(points))
         places = [entry.choices.index(value) + shift for (value, _), shift in zip(points, spread, strict=True)]
-        axes.set_xticks(range(len(entry.choices)), [str(choice) for choice in entry.choices], rotation=35, ha="right")
+        axes.set_xticks(
+            range(len(entry.choices)), [plain(str(choice)) for choice in entry.choices], rotation=35, ha="right"
+        )
     else:
         places = [float(value) for value, _ in points]
         axes.set_xscale("log" if entry.log else "linear")
