@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
+from itertools import chain, count
 from pathlib import Path
 
 import click
@@ -131,12 +133,21 @@ def _check_options(
 
 def _write_table(found: Found, dataset: Dataset, scores: NDArray[np.float64], out: Path) -> None:
     labels = shown_labels(dataset) if dataset.labels > 1 else ("score",)
-    file = "path" if "file" in labels else "file"
+    file, *columns = _distinct(["path" if "file" in labels else "file", *labels])
     rows = [
-        {file: name} | {label: repr(float(value)) for label, value in zip(labels, values, strict=True)}
+        {file: name} | {column: repr(float(value)) for column, value in zip(columns, values, strict=True)}
         for (name, _), values in zip(found.files, scores, strict=True)
     ]
     # One that cannot be made is told by the file that cannot be written.
     with suppress(OSError):
         out.parent.mkdir(parents=True, exist_ok=True)
     write_csv(str(out), rows, option="--out")
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    """Return names of columns, of which those that are there already get a number: nobody checks names of labels."""
+    found: list[str] = []
+    for name in names:
+        others = (f"{name} ({number})" for number in count(2))
+        found.append(next(one for one in chain([name], others) if one not in found))
+    return found

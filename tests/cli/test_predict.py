@@ -73,12 +73,15 @@ def test_an_array_is_scored_on_stdout(tmp_path: Path, model: Path) -> None:
 
 
 @pytest.mark.usefixtures("images")
-def test_a_label_that_is_called_file_leaves_the_files_their_names(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "labels", [("file", "score"), ("file", "path"), ("a", "a"), ("", "")], ids=lambda labels: "-".join(labels)
+)
+def test_whatever_labels_are_called_no_column_is_lost(tmp_path: Path, labels: tuple[str, str]) -> None:
     names = [f"new/{number}.png" for number in range(5)]
     found = Found(tuple((name, tmp_path / name) for name in names), 0)
     own = find_dataset(str(own_file(tmp_path / "two.npz", shape=(8, 8), labels=2)))
     assert own.own is not None
-    dataset = replace(own, own=own.own.model_copy(update={"label_names": ("file", "score")}))
+    dataset = replace(own, own=own.own.model_copy(update={"label_names": labels}))
     _write_table(found, dataset, np.arange(10, dtype=np.float64).reshape(5, 2), tmp_path / "scores.csv")
     table = [list(row.values()) for row in rows(tmp_path / "scores.csv")]
     assert [row[0] for row in table] == names
