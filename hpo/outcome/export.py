@@ -14,6 +14,7 @@ from hpo.errors import DataError, OutputError
 from hpo.outcome.final import Final, FinalEntry, FinalResult, load
 from hpo.outcome.judgement import judge_final
 from hpo.outcome.networks import MODELS
+from hpo.outcome.report.document import code, inline_markdown, literal
 from hpo.outcome.report.result.twins import twin_sentences
 from hpo.outcome.untested import UntestedResult, load_untested
 from hpo.study.baselines import shown_name
@@ -102,7 +103,7 @@ def _read(folder: Path) -> _Exported:
         return _Exported(result, entry, result.epochs(entry.name), _tested(final), recorded)
     untested = load_untested(folder)
     if untested is not None:
-        measured = f"- **Not tested.** There is no test set. {untested.sentence()}"
+        measured = f"- **Not tested.** There is no test set. {inline_markdown(untested.sentence())}"
         return _Exported(untested, untested.entry, untested.epochs, measured, "")
     if any((folder / MODELS).glob("*.safetensors")):
         raise DataError(f"{folder} holds networks and no result of theirs: run `hpo finalize` to its end")
@@ -133,18 +134,19 @@ def _card(found: _Exported, dataset: Dataset) -> str:
     shape = ", ".join(("N", *map(str, dataset.image_shape)))
     others = names_of_others(entry.config.get("co_training"), dataset)
     together = f"In the first epochs also on training and validation samples of {others}. " if others else ""
-    return f"""# {shown_name(entry.name, found.epochs)} on {dataset.official_name}
+    official = literal(dataset.official_name)
+    return f"""# {literal(shown_name(entry.name, found.epochs))} on {official}
 
-{len(entry.networks)} networks of one configuration, trained from scratch with hpo, with different seeds.
+{_trained(len(entry.networks))}
 
 - **Network.** {describe_network(config.network, dataset.dimensions)}, {dataset.labels} \
 output{"s" if dataset.labels > 1 else ""}.
 - **Input.** uint8 images of shape ({shape}), {"RGB" if dataset.channels == 3 else "greyscale"}, 0 to 255.
 - **Output.** {_output(dataset)}
-- **Training.** {found.epochs} epochs on the {protocol.rows} set of {dataset.official_name}. \
+- **Training.** {found.epochs} epochs on the {protocol.rows} set of {official}. \
 {together}Settings are in `config.json`.
 {found.measured}
-- **Code.** {result.code_version}; study `{result.study}`{found.recorded}.
+- **Code.** {result.code_version}; study {code(result.study)}{found.recorded}.
 
 ## Use
 
@@ -164,10 +166,16 @@ calibrated and are not probabilities of disease. **Not for medical use.** {_caut
 """
 
 
+def _trained(networks: int) -> str:
+    if networks == 1:
+        return "One network, trained from scratch with hpo."
+    return f"{networks} networks of one configuration, trained from scratch with hpo, with different seeds."
+
+
 def _output(dataset: Dataset) -> str:
     """Say what scores mean; a user's own labels may have names."""
     names = dataset.own.label_names if dataset.own is not None else ()
-    of = f", of these labels in their order: {', '.join(names)}" if names else ""
+    of = f", of these labels in their order: {', '.join(map(code, names))}" if any(names) else ""
     return f"Scores from 0 to 1, larger meaning label 1{of}."
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+import html
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+from markdown_it import MarkdownIt
 
 from hpo.errors import DataError, UsageError
 from hpo.outcome.confirmation import confirm
@@ -23,9 +27,11 @@ from hpo.search.queries.trials import read_best
 from hpo.search.queue.workers import this_process
 from hpo.search.study import Study, open_study
 from hpo.search.worker.loop import run_worker
+from hpo.study.catalogue import own_dataset
 from hpo.study.files import default_spec
 from hpo.study.spec import StudySpec
 from hpo.testing.trainer import FakeTrainer, make_spec
+from hpo.training.loop.model_file import load_model, save_model
 from tests.outcome.finalizing import finalizing
 from tests.own_files import own_file
 
@@ -101,6 +107,27 @@ def test_its_export_scores_images_and_its_card_and_report_say_that_it_was_not_te
         final_of(search, done.folder)
     other = create_or_open(search.database, "other", search.spec)
     assert gather(other, done.folder).untested is None
+
+
+def test_names_from_outside_are_text_in_the_card(done: Finalization, tmp_path: Path) -> None:
+    stored = done.folder / UNTESTED
+    name = "<img src=x> `b`"
+    found = json.loads(stored.read_text())
+    found["study"] = found["estimate"]["study"] = name
+    stored.write_text(json.dumps(found))
+    for network in (done.folder / "models").iterdir():
+        model = load_model(network)
+        assert model.dataset.own is not None
+        own = model.dataset.own.model_copy(update={"name": "_mine_", "label_names": ("<b>ill</b>",)})
+        save_model(dataclasses.replace(model, dataset=own_dataset(own)), network)
+    export(done.folder, tmp_path / "export")
+    page = MarkdownIt("commonmark", {"html": True}).render((tmp_path / "export" / "README.md").read_text())
+    assert set(re.findall(r"<(/?\w+)", page)) <= {
+        f"{end}{tag}" for tag in ("h1", "h2", "p", "ul", "li", "strong", "code", "pre") for end in ("", "/")
+    }
+    shown = html.unescape(page)
+    assert all(f"<code>{text}</code>" in shown for text in (name, "<b>ill</b>"))
+    assert "<h1>trial 3 on _mine_</h1>" in page
 
 
 def test_an_export_of_fewer_networks_leaves_none_of_the_earlier_ones(

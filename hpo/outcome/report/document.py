@@ -147,14 +147,14 @@ def to_html(document: Document) -> str:
 
 def to_markdown(document: Document) -> str:
     """Render Markdown; figures are files in figures/."""
-    parts = [f"# {_literal(document.title)}", _paragraph(document.subtitle)]
+    parts = [f"# {literal(document.title)}", _paragraph(document.subtitle)]
     parts += [to_markdown_section(section) for section in document.sections]
     return "\n\n".join(parts) + "\n"
 
 
 def to_markdown_section(section: Section) -> str:
     """Render Markdown of one section."""
-    return "\n\n".join([f"## {_literal(section.title)}", *(_markdown(block) for block in section.blocks)])
+    return "\n\n".join([f"## {literal(section.title)}", *(_markdown(block) for block in section.blocks)])
 
 
 def _html(block: Block) -> str:
@@ -183,7 +183,7 @@ def _markdown(block: Block) -> str:
         case Text(text):
             return _paragraph(text)
         case Notice(text):
-            return f"> **Note.** {_inline_markdown(text)}"
+            return f"> **Note.** {inline_markdown(text)}"
         case Listing(items):
             return "\n".join(f"- {_paragraph(item)}" for item in items)
         case Commands(lines):
@@ -194,7 +194,7 @@ def _markdown(block: Block) -> str:
             rule = ["---" if block.is_of_words(column) else "---:" for column in range(len(header))]
             return "\n".join([_markdown_row(header), f"| {' | '.join(rule)} |", *map(_markdown_row, rows)])
         case Picture(name, _, caption):
-            return f"![{_literal(caption)}](figures/{name}.svg)\n\n*{_inline_markdown(caption)}*"
+            return f"![{literal(caption)}](figures/{name}.svg)\n\n*{inline_markdown(caption)}*"
 
 
 def _html_row(cell: str, values: Iterable[str], of_words: Iterable[bool]) -> str:
@@ -204,7 +204,7 @@ def _html_row(cell: str, values: Iterable[str], of_words: Iterable[bool]) -> str
 
 
 def _markdown_row(values: Sequence[str]) -> str:
-    return "| " + " | ".join(_inline_markdown(value).replace("|", r"\|") for value in values) + " |"
+    return "| " + " | ".join(inline_markdown(value).replace("|", r"\|") for value in values) + " |"
 
 
 def code(text: str) -> str:
@@ -227,14 +227,14 @@ def _inline_html(text: str) -> str:
     )
 
 
-def _inline_markdown(text: str) -> str:
+def inline_markdown(text: str) -> str:
     """Return a text in one line in which `code` and **bold** are Markdown, and nothing else is."""
     return "".join(source if is_code else _harmless(part) for is_code, part, source in _spans(_one_line(text)))
 
 
 def _paragraph(text: str) -> str:
-    """Return a text as `_inline_markdown` does, which begins no heading, list or quotation."""
-    made = _inline_markdown(text)
+    """Return a text as `inline_markdown` does, which begins no heading, list or quotation."""
+    made = inline_markdown(text)
     return f"\\{made}" if _BLOCK_START.match(made) else made
 
 
@@ -261,6 +261,6 @@ def _harmless(text: str) -> str:
     return re.sub(r"\](?=[(\[:])", r"\]", text)
 
 
-def _literal(text: str) -> str:
+def literal(text: str) -> str:
     """Escape all of Markdown's punctuation."""
     return re.sub(r"([\\`*_\[\]<>#|&~])", r"\\\1", _one_line(text))
