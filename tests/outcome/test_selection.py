@@ -30,6 +30,7 @@ from hpo.search.study import Study, open_study
 from hpo.search.worker.loop import run_worker
 from hpo.search.worker.trainer import Task
 from hpo.statistics.auc import auc
+from hpo.study.baselines import CROSS_ENTROPY, cut_short
 from hpo.testing.trainer import FakeTrainer, make_spec
 from hpo.training.report import EpochReport
 from tests.mention import unmentioned
@@ -99,6 +100,15 @@ def test_without_scores_a_ranking_and_a_report_stay_as_they_are(study: Study, tm
     assert [pictures(section) for section in extra] == [["reliability"]]
     assert extra == [_section(with_scores)]
     assert " nan" not in to_html(page)
+
+
+def test_baselines_that_were_cut_short_say_so_beside_the_best_trial(study: Study, tmp_path: Path) -> None:
+    section = _section(gather(study, tmp_path))
+    short = cut_short(CROSS_ENTROPY, study.spec.budget.epochs)
+    assert short
+    compared, calibrated = blocks(section, Table)
+    assert any(short in row[1] for row in compared.rows)
+    assert any(short in row[0] for row in calibrated.rows)
 
 
 def test_trials_without_scores_are_counted_and_left_out(study: Study) -> None:

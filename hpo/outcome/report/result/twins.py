@@ -5,7 +5,6 @@ from __future__ import annotations
 from hpo.outcome.judgement import Judgement, TwinResult
 from hpo.outcome.report.document import Block, Notice, Table, Text
 from hpo.statistics.intervals import Comparison, Estimate
-from hpo.study.baselines import shown_name
 from hpo.text import auc, bounds
 
 
@@ -23,11 +22,11 @@ def twin_sentences(judgement: Judgement, samples: int) -> list[str]:
         return [*sentences, "The others are too few of one class for an AUC of their own."]
     winner, estimate = next(iter(twins.without.aucs.items()))
     differences = [
-        f"{found.difference:+.3f} {bounds(found.low, found.high, signed=True)} to {shown_name(name)}"
+        f"{found.difference:+.3f} {bounds(found.low, found.high, signed=True)} to {judgement.shown(name)}"
         for name, found in twins.without.against.items()
     ]
     compared = f", its difference {' and '.join(differences)}" if differences else ""
-    return [*sentences, f"Without them the test AUC of {shown_name(winner)} is {_cell(estimate)}{compared}."]
+    return [*sentences, f"Without them the test AUC of {judgement.shown(winner)} is {_cell(estimate)}{compared}."]
 
 
 def twin_blocks(judgement: Judgement, twins: TwinResult, samples: int) -> list[Block]:
@@ -38,11 +37,11 @@ def twin_blocks(judgement: Judgement, twins: TwinResult, samples: int) -> list[B
     parts = [twins.without, *([] if twins.alone is None else [twins.alone])]
     header = ("test AUC", f"all {samples}", f"{twins.without.samples} without a twin", f"{twins.samples} with a twin")
     rows = [
-        (shown_name(entry.name), _cell(entry.interval), *(_cell(part.aucs[entry.name]) for part in parts))
+        (judgement.shown(entry.name), _cell(entry.interval), *(_cell(part.aucs[entry.name]) for part in parts))
         for entry in judgement.entries
     ] + [
         (
-            f"{shown_name(one.entry)} minus {shown_name(one.reference)}",
+            f"{judgement.shown(one.entry)} minus {judgement.shown(one.reference)}",
             _gap(one.decisive),
             *(_gap(part.against[one.reference]) for part in parts),
         )

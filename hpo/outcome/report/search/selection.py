@@ -29,7 +29,7 @@ def selection_bias(search: SearchEvidence, scores: OutOfFold, seed: int = 0) -> 
         blocks: list[Block] = [Text(_uncorrected(judgement))]
     else:
         blocks = [Text(_corrected(judgement.best)), Text(_what_it_corrects(judgement.best))]
-    blocks += _differences(judgement)
+    blocks += _differences(search, judgement)
     blocks += _ensemble(judgement)
     blocks += _calibration(search, scores, judgement.number)
     return Section("How much of the best trial's AUC is selection bias", tuple(blocks))
@@ -61,7 +61,7 @@ def _what_it_corrects(best: CorrectedBest) -> str:
     )
 
 
-def _differences(judgement: ScoresJudgement) -> list[Block]:
+def _differences(search: SearchEvidence, judgement: ScoresJudgement) -> list[Block]:
     if not judgement.paired:
         return []
     corrected = {one.baseline: one for one in judgement.best.differences} if judgement.best is not None else {}
@@ -72,7 +72,7 @@ def _differences(judgement: ScoresJudgement) -> list[Block]:
         rows.append(
             (
                 f"trial {paired.trial}",
-                shown_name(paired.baseline),
+                shown_name(paired.baseline, search.spec.budget.epochs),
                 f"{found.difference:+.3f} {bounds(found.low, found.high, signed=True)}",
                 "-" if np.isnan(p) else f"{p:.2g}",
                 "-" if ours is None else f"{ours.corrected:+.3f} {bounds(ours.low, ours.high, signed=True)}",
@@ -104,7 +104,8 @@ def _ensemble(judgement: ScoresJudgement) -> list[Block]:
 
 
 def _calibration(search: SearchEvidence, scores: OutOfFold, best: int) -> list[Block]:
-    named = {number: shown_name(name) for name, number in scores.baselines.items()} | {best: f"trial {best}"}
+    epochs = search.spec.budget.epochs
+    named = {number: shown_name(name, epochs) for name, number in scores.baselines.items()} | {best: f"trial {best}"}
     found = {label: _calibrated(scores, number) for number, label in named.items()}
     rows = tuple(
         (
