@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from pathlib import Path
 
 from hpo.outcome.ablation import ablation_name
 from hpo.outcome.report.build import Evidence, build
-from hpo.outcome.report.document import Listing
+from hpo.outcome.report.document import Listing, Table
 from hpo.outcome.report.gather import gather
 from hpo.outcome.report.work import Work, cost, provenance, work_of_final
 from hpo.search.creation import create_or_open
@@ -17,7 +18,7 @@ from hpo.search.worker.loop import run_worker
 from hpo.study.record import NetworkRecord, Provenance, ResourceUsage
 from hpo.testing.trainer import FakeTrainer, make_spec
 from tests.outcome import simulated
-from tests.outcome.pages import rows
+from tests.outcome.pages import blocks, rows
 from tests.search.planned import make_confirmation, make_plan
 
 GPU = {"device name": "NVIDIA H200", "torch": "2.11.0"}
@@ -46,6 +47,13 @@ def test_where_no_device_tells_its_energy_that_is_reported() -> None:
     (_, listing) = cost(simulated.search(6)).blocks
     assert isinstance(listing, Listing)
     assert "Energy" in listing.items[-1]
+
+
+def test_a_study_whose_trials_all_failed_is_not_said_to_have_none() -> None:
+    trial = dataclasses.replace(simulated.trial(0, "failed", 0.5), curve=[], record=None)
+    (began,), (ended,) = cost(simulated.of([])).blocks, cost(simulated.of([trial])).blocks
+    assert began != ended
+    assert blocks(provenance(simulated.of([trial])), Table) == []
 
 
 def test_a_stage_of_several_versions_tells_how_many_trials_have_each() -> None:

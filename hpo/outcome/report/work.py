@@ -45,7 +45,8 @@ def cost(search: SearchEvidence, later: Sequence[Work] = ()) -> Section:
     """Report hours, energy and memory of each stage, and the savings by pruning."""
     work = work_of_search(search)
     if not work.known("seconds"):
-        return Section("Cost", (Text("No trial has finished yet."),))
+        none = "No finished trial has a record of its time." if search.trials else "No trial has finished yet."
+        return Section("Cost", (Text(none),))
     # An epoch of some of the folds is a part of one.
     of_folds = sum(len(report.fold_aucs) for trial in search.trials for report in trial.curve)
     epochs = round(of_folds / search.spec.scoring.fold_count)
@@ -78,7 +79,8 @@ def provenance(search: SearchEvidence, later: Sequence[Work] = ()) -> Section:
     found = [_provenance(stage) for stage in stages]
     names = dict.fromkeys(name for fields in found for name in fields)
     rows = tuple((name, *(_counted(fields.get(name, Counter())) for fields in found)) for name in names)
-    return Section("Provenance", (Text(lead), Table(("what", *(stage.stage for stage in stages)), rows)))
+    table = Table(("what", *(stage.stage for stage in stages)), rows)
+    return Section("Provenance", (Text(lead), *([table] if rows else [])))
 
 
 def _line(stage: Work) -> tuple[str, ...]:
