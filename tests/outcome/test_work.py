@@ -43,6 +43,12 @@ def test_each_stage_tells_its_hours_its_energy_and_its_device() -> None:
     assert "Energy" not in str(section.blocks[-1])
 
 
+def test_energy_of_a_part_of_the_trials_says_of_how_many() -> None:
+    without = NetworkRecord(provenance=Provenance(code_version="0"), usage=ResourceUsage(seconds=60.0))
+    told = rows(cost(simulated.search(6), [Work("confirmation", (*CONFIRMATION.records, without))]))
+    assert told["confirmation"][3] == "1.50 kWh (3 of 4)"
+
+
 def test_where_no_device_tells_its_energy_that_is_reported() -> None:
     (_, listing) = cost(simulated.search(6)).blocks
     assert isinstance(listing, Listing)

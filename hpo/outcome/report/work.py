@@ -91,10 +91,18 @@ def _line(stage: Work) -> tuple[str, ...]:
         str(len(stage.records)),
         duration(sum(seconds)) if seconds else "-",
         duration(statistics.median(seconds)) if seconds else "-",
-        f"{sum(joules) / _KILOWATT_HOUR:.2f} kWh" if joules else "-",
+        _energy(joules, len(stage.records)),
         memory(max(peaks)) if peaks else "-",
         _counted(devices),
     )
+
+
+def _energy(joules: Sequence[float], of: int) -> str:
+    """Format a sum of energies; where not all devices have a counter, with the number of trials that it is of."""
+    if not joules:
+        return "-"
+    part = f" ({len(joules)} of {of})" if len(joules) < of else ""
+    return f"{sum(joules) / _KILOWATT_HOUR:.2f} kWh{part}"
 
 
 def _provenance(stage: Work) -> dict[str, Counter[str]]:
