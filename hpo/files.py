@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 
 from hpo.errors import OutputError, UsageError
+
+_MOST_BYTES = 255
+"""Bytes in a name of a file, on nearly every file system."""
 
 
 @contextlib.contextmanager
@@ -73,6 +77,15 @@ def read_text(path: Path, most: int) -> str:
     if len(content) > most:
         raise ValueError(f"it has more than {most:,} bytes")
     return content.decode("utf-8")
+
+
+def fitting(name: str) -> str:
+    """Return a name that a file system takes: of one that is too long, the beginning and a digest."""
+    content = name.encode("utf-8", "surrogateescape")
+    if len(content) <= _MOST_BYTES:
+        return name
+    digest = hashlib.sha256(content).hexdigest()[:8]
+    return f"{content[: _MOST_BYTES - len(digest) - 1].decode(errors='ignore')}-{digest}"
 
 
 def expanded(path: str | Path) -> Path:

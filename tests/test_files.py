@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hpo.files import atomic_write, file_type
+from hpo.files import atomic_write, file_type, fitting
 
 
 def test_a_file_is_replaced_and_nothing_else_is_left(tmp_path: Path) -> None:
@@ -80,3 +80,12 @@ def test_what_is_at_a_path_is_told_by_one_look(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(file)
     kinds = [file_type(path) for path in (tmp_path, file, tmp_path / "link", pipe, file / "below a file")]
     assert kinds == [stat.S_IFDIR, stat.S_IFREG, stat.S_IFREG, stat.S_IFIFO, None]
+
+
+@pytest.mark.parametrize("name", ["a" * 300, "名" * 100, "é" * 200], ids=["1", "3", "2"])
+def test_a_name_that_is_too_long_for_a_file_system_is_cut_and_stays_different(name: str, tmp_path: Path) -> None:
+    found = fitting(name)
+    (tmp_path / found).mkdir()
+    assert found.startswith(name[:80])
+    assert fitting(f"{name}2") != found
+    assert fitting(name[:80]) == name[:80]

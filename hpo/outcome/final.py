@@ -14,7 +14,7 @@ from pydantic import ConfigDict, ValidationError, field_validator, model_validat
 
 from hpo.data.npz import NpzError, open_npz
 from hpo.errors import DataError, OutputError
-from hpo.files import atomic_write, read_text
+from hpo.files import atomic_write, fitting, read_text
 from hpo.outcome.networks import Protocol
 from hpo.study.config import ConfigValues
 from hpo.study.record import NetworkRecord
@@ -190,7 +190,9 @@ def _inside(name: str) -> str:
     """Return a name as a path that does not leave the folder it is put into: names come from a database."""
     path = Path(name)
     leaves = path.is_absolute() or ".." in path.parts or not path.parts
-    return name.replace("/", "_").replace("..", "_") if leaves else name
+    safe = name.replace("/", "_").replace("..", "_") if leaves else name
+    # A name of 200 characters can have 800 bytes.
+    return "/".join(map(fitting, safe.split("/")))
 
 
 def store(final: Final, folder: Path) -> None:

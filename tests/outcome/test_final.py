@@ -13,7 +13,7 @@ from sklearn.metrics import roc_auc_score
 from hpo.data.digits import digit_arrays
 from hpo.errors import StudyNotFoundError, UsageError
 from hpo.outcome.export import export
-from hpo.outcome.final import load, results_folder
+from hpo.outcome.final import load, results_folder, results_root
 from hpo.outcome.networks import Entry, Network, Protocol
 from hpo.outcome.opening import open_and_score
 from hpo.outcome.report.gather import gather
@@ -200,6 +200,16 @@ def test_a_study_that_was_renamed_keeps_its_result_and_needs_no_second_opening(
     elsewhere = [dataclasses.replace(entry, chosen="by hand, from numbers") for entry in ENTRIES]
     open_and_score(renamed, elsewhere, PROTOCOL, networks(folder), folder, folder, "abc1234", "", "cpu")
     assert len(read_openings(study.database, "digits")) == 1
+
+
+@pytest.mark.parametrize("name", ["名" * 100, f"a/{'é' * 150}", f"../{'é' * 150}"], ids=["one", "below", "outside"])
+def test_a_study_with_a_long_name_has_a_folder_too(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = results_folder(name)
+    folder.mkdir(parents=True)
+    assert folder.resolve().is_relative_to(tmp_path / "hpo-results")
+    assert results_folder("other", None, (name,)) == folder
+    assert results_root(folder, (name,)) == folder.parent
 
 
 def test_without_a_confirmation_there_is_no_winner_but_one_taken_by_hand(study: Study) -> None:

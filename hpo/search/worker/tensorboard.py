@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from hpo.errors import OutputError, UsageError
-from hpo.files import expanded, why_unwritable
+from hpo.files import expanded, fitting, why_unwritable
 from hpo.search.worker.reporter import ReportedTrial, Reporter, TrialEnd
 from hpo.text import installing
 from hpo.training.report import EpochReport, NetworkEpoch
@@ -83,4 +83,4 @@ class TensorBoard(Reporter):
 
 def _as_name(study: str) -> str:
     """Return the name of a study as that of a folder; two studies may share one, and then have trials side by side."""
-    return re.sub(r"[^\w.-]+", "-", study).lstrip(".") or "study"
+    return fitting(re.sub(r"[^\w.-]+", "-", study).lstrip(".") or "study")
