@@ -146,4 +146,10 @@ class Plan(BaseModel):
     @property
     def role(self) -> str:
         """What a study with this plan is to its search, in words."""
-        return "confirmation" if self.final is None else "final training"
+        if self.final is not None:
+            return "final training"
+        if self.is_of_methods:
+            return "study of methods"
+        # The changes of an ablation come from no trial.
+        changes = [one for one in self.candidates if not one.is_reference and one.trial is None]
+        return "ablation" if changes else "confirmation"

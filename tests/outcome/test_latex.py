@@ -20,6 +20,7 @@ from hpo.testing.trainer import make_spec
 from tests.cli.run import hpo_here
 from tests.mention import unmentioned
 from tests.outcome import simulated
+from tests.search.planned import make_confirmation, make_plan
 
 
 def test_a_row_for_each_entry_and_each_published_value_with_equal_columns() -> None:
@@ -55,6 +56,22 @@ def test_text_from_outside_is_no_command() -> None:
 
 def test_there_is_none_of_all_studies(tmp_path: Path) -> None:
     assert hpo_here("report", "--all", "--latex", "all.tex", cwd=tmp_path).returncode == 2
+
+
+@pytest.mark.parametrize(("role", "trial"), [("confirmation", 3), ("ablation", None)])
+@pytest.mark.parametrize("option", [("--latex", "table.tex"), ("--csv", "-"), ()], ids=" ".join)
+def test_a_study_that_is_no_search_has_no_result_and_names_the_one_that_has(
+    tmp_path: Path, option: tuple[str, ...], role: str, trial: int | None
+) -> None:
+    database = open_database(resolve_address(f"sqlite:///{tmp_path}/hpo.sqlite3"), create=True)
+    plan = make_plan(1, 1)
+    candidates = tuple(one.model_copy(update={"trial": trial}) for one in plan.candidates)
+    create_or_open(database, "other", make_confirmation(plan.model_copy(update={"candidates": candidates})))
+    database.close()
+    done = hpo_here("report", "other", *option, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert unmentioned(done.stderr, "other", "search", *([] if option else [role])) == []
+    assert "finalize" not in done.stderr
 
 
 @pytest.mark.parametrize("finished", [True, False])

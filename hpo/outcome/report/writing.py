@@ -54,9 +54,12 @@ def final_of(study: Study, results: Path | None = None) -> Final:
         results: its folder; None for hpo-results/NAME.
 
     Raises:
-        UsageError: if the study has none yet, or its data have no test set.
+        UsageError: if the study has none yet, is no search, or its data have no test set.
         DataError: if it cannot be read.
     """
+    if (plan := study.spec.plan) is not None:
+        of = f"; that of {plan.search} is written by the same command with {shell(plan.search)}" if plan.search else ""
+        raise UsageError(f"study {study.name} is no search and has no final result of its own{of}")
     if not study.spec.data.has_test:
         raise UsageError(
             f"{study.spec.data.official_name} has no test set, so there is no table of test results; "
