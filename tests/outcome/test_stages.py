@@ -11,12 +11,13 @@ import pytest
 from hpo.outcome.judgement import judge_final
 from hpo.outcome.leaderboard import Confirmation, judge
 from hpo.outcome.report.build import Evidence, build
-from hpo.outcome.report.document import Listing, Picture, Table
+from hpo.outcome.report.document import Listing, Notice, Picture, Table
 from hpo.outcome.report.result import figures
+from hpo.outcome.report.result.confirmation import confirmation as section_of
 from hpo.outcome.report.result.stages import STAGES, Stage, drawn_stages, follow, optimism
 from tests.mention import numbers_in, unmentioned
 from tests.outcome import simulated
-from tests.outcome.pages import pictures, section_with
+from tests.outcome.pages import blocks, pictures, section_with
 from tests.search import planned
 
 BASELINE, SHOWN = "medmnist-cross-entropy", "MedMNIST recipe"
@@ -83,6 +84,16 @@ def test_a_winner_taken_by_hand_has_no_confirmation_and_is_followed_all_the_same
     assert [stage in column for stage, column in zip(STAGES[::2], table.header[1:], strict=True)] == [True] * 2
     document = build(Evidence(simulated.search(6), final=final))
     assert {"stages", "overfitting"} <= set(pictures(section_with(document, "curves")))
+
+
+def test_a_confirmation_that_has_just_begun_is_not_said_to_have_no_winner() -> None:
+    plan = planned.make_plan(references=1, others=1)
+    spec = planned.make_confirmation(plan, 3)
+    begun, ended = (judge("c", spec, plan, {}, done=done) for done in (False, True))
+    assert (begun.winner, begun.leader, ended.winner) == (None, None, None)
+    said = [blocks(section_of(found), Notice)[0].text for found in (begun, ended)]
+    assert said[0] != said[1]
+    assert "no winner" not in said[0]
 
 
 def test_configurations_of_many_loss_families_are_all_drawn() -> None:

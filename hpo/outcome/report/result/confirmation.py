@@ -93,6 +93,8 @@ def _effects_of(changes: Sequence[tuple[str, Difference]]) -> list[str]:
 
 def _winner(found: Confirmation) -> str:
     first = next((one for one in found.leaderboard if one.candidate == (found.winner or found.leader)), None)
+    if first is None and not found.done:
+        return "Nothing is decided yet: no candidate has finished a repeat in which all could be compared."
     if first is None:
         return "No candidate has finished every repeat, so there is no winner."
     name, how = shown_name(first.candidate, found.epochs), "won" if found.winner else "leads"
