@@ -257,6 +257,26 @@ def test_a_backup_is_written_to_a_network_file_system_and_restored_from_it(
     assert read_status(open_study(other, "study")).finished == 3
 
 
+def test_a_backup_replaces_neither_its_database_nor_another_that_is_worked_on(
+    database: Database, other: Database, tmp_path: Path
+) -> None:
+    """Its workers would write into a file that nobody finds, and its log would be read as part of the backup."""
+    study, second = _lived(database), _lived(other, "second")
+    kept = tmp_path / "kept.sqlite3"
+    (tmp_path / "link.sqlite3").hardlink_to(Path(database.url.database or ""))
+    for path in (database.url.database, tmp_path / "link.sqlite3", other.url.database):
+        with pytest.raises(OutputError, match=re.escape(f"{path}")):
+            backup(database, Path(str(path)))
+    other.close()
+    with pytest.raises(OutputError, match="no backup"):
+        backup(database, Path(str(other.url.database)))
+    for _ in range(2):
+        backup(database, kept)
+    assert ended(claimed(study)), "the database was replaced under its worker"
+    assert read_status(open_study(database, "study")).finished == 4
+    assert ended(claimed(second))
+
+
 def test_a_backup_that_fails_leaves_the_one_before(database: Database, tmp_path: Path) -> None:
     def fails(table: str, done: int, total: int) -> None:
         raise KeyboardInterrupt

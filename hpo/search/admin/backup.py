@@ -31,6 +31,10 @@ BATCH = 1000
 BATCH_OF_BLOBS = 50
 """The same for rows of up to 64 KiB."""
 
+_HEADER, _WITH_LOG = b"SQLite format 3\0", b"\x02\x02"
+"""First bytes of a SQLite file, and after two more what says that a write-ahead log belongs to it, as to every database
+that hpo has written to but a backup: https://sqlite.org/fileformat2.html."""
+
 Progress = Callable[[str, int, int], None]
 """Called with the name of a table, the number of its rows copied so far, and their total."""
 
@@ -38,13 +42,14 @@ Progress = Callable[[str, int, int], None]
 def backup(source: Database, path: Path, progress: Progress = lambda *_: None) -> int:
     """Write a consistent snapshot of the database to a SQLite file, which every command can read; return its rows.
 
-    Workers may continue meanwhile. An existing file is replaced atomically.
+    Workers may continue meanwhile. An earlier backup is replaced atomically.
 
     Raises:
-        OutputError: if the file cannot be written.
+        OutputError: if the file cannot be written, or is a database that studies work on.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _check_not_in_use(source, path)
         with atomic_write(path, 0o600) as part:
             if is_local(part):
                 return _write_backup(source, part, progress)
@@ -56,6 +61,27 @@ def backup(source: Database, path: Path, progress: Progress = lambda *_: None) -
             return rows
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {error.strerror}") from None
+
+
+def _check_not_in_use(source: Database, path: Path) -> None:
+    """Raise OutputError if a backup would replace a database that studies work on: the source, or another one.
+
+    Processes that have it open would go on writing into a file without a name, and what is in its log would be read as
+    if it belonged to the backup.
+    """
+    if not path.is_file():
+        return
+    of_source = source.url.database if source.url.get_backend_name() == "sqlite" else None
+    if of_source is not None and Path(of_source).samefile(path):
+        raise OutputError(f"{path} is the database itself; give another file for its backup")
+    with path.open("rb") as file:
+        is_written_to = file.read(len(_HEADER)) == _HEADER and file.read(4)[2:] == _WITH_LOG
+    logs = [log for suffix in ("-wal", "-journal") if (log := path.with_name(path.name + suffix)).exists()]
+    if is_written_to or logs:
+        raise OutputError(
+            f"{path} is no backup, but a database that has been written to since; give another file, or remove it "
+            f"first{f', with {logs[0].name}' if logs else ''}, if nobody needs its studies"
+        )
 
 
 def _write_backup(source: Database, part: Path, progress: Progress) -> int:
