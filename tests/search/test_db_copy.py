@@ -19,6 +19,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL
 
 from hpo.errors import OutputError, StorageError, StudyConflictError
+from hpo.search.admin import backup as module
 from hpo.search.admin import copy
 from hpo.search.admin.backup import backup, restore
 from hpo.search.admin.copy import copy_study
@@ -275,6 +276,22 @@ def test_a_backup_replaces_neither_its_database_nor_another_that_is_worked_on(
     assert ended(claimed(study)), "the database was replaced under its worker"
     assert read_status(open_study(database, "study")).finished == 4
     assert ended(claimed(second))
+
+
+@pytest.mark.parametrize("is_near", [True, False])
+def test_a_database_that_was_not_closed_is_restored_with_what_is_in_its_log(
+    is_near: bool, database: Database, other: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "is_local", lambda _: is_near)
+    _lived(database)
+    path = Path(database.url.database or "")
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA wal_checkpoint")
+    _lived(database, "only in the log")
+    before = path.read_bytes()
+    restore(path, other)
+    assert [row.name for row in list_studies(other)] == ["study", "only in the log"]
+    assert path.read_bytes() == before
 
 
 def test_a_backup_that_fails_leaves_the_one_before(database: Database, tmp_path: Path) -> None:

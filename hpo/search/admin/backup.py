@@ -9,14 +9,14 @@ from __future__ import annotations
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, Connection
 
-from hpo.errors import OutputError, StorageError
+from hpo.errors import OutputError, StorageError, first_line
 from hpo.files import atomic_write
 from hpo.search.database import schema
 from hpo.search.database.database import Database, open_database
@@ -24,6 +24,7 @@ from hpo.search.database.errors import as_hpo_error
 from hpo.search.database.filesystem import is_local, local_folder
 from hpo.search.database.optuna_mirror import optuna_tables
 from hpo.search.database.schema import RowValues
+from hpo.search.database.sqlite import open_file
 
 BATCH = 1000
 """Number of rows per batch."""
@@ -112,7 +113,7 @@ def restore(path: Path, target: Database, progress: Progress = lambda *_: None) 
         raise StorageError(f"{path} is not a file; give one that `hpo db backup` wrote")
     with local_folder() as folder:
         copy = folder / "backup.sqlite3"
-        shutil.copyfile(path, copy)
+        _copy_whole(path, copy)
         url = URL.create("sqlite", database=str(copy))
         try:
             upgrade(url)
@@ -125,6 +126,25 @@ def restore(path: Path, target: Database, progress: Progress = lambda *_: None) 
                 return _move_all(reading, writing, progress)
         finally:
             source.close()
+
+
+def _copy_whole(path: Path, copy: Path) -> None:
+    """Copy a SQLite file with what is in its write-ahead log: of a database that was used, the last trials may be.
+
+    Raises:
+        StorageError: if it cannot be read.
+    """
+    log = path.with_name(f"{path.name}-wal")
+    if not log.exists() or not is_local(path):
+        shutil.copyfile(path, copy)
+        if log.exists():
+            shutil.copyfile(log, copy.with_name(f"{copy.name}-wal"))
+        return
+    try:
+        with closing(open_file(None, None, [path], {})) as whole, closing(sqlite3.connect(copy)) as target:
+            whole.backup(target)
+    except sqlite3.Error as error:
+        raise StorageError(f"{path} cannot be restored: {first_line(error)}") from None
 
 
 @contextmanager
