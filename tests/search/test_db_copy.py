@@ -23,6 +23,7 @@ from hpo.search.admin import backup as module
 from hpo.search.admin import copy
 from hpo.search.admin.backup import backup, restore
 from hpo.search.admin.copy import copy_study
+from hpo.search.admin.studies import rename_study
 from hpo.search.creation import create_or_open
 from hpo.search.database import schema
 from hpo.search.database.address import resolve_address
@@ -30,7 +31,7 @@ from hpo.search.database.database import Database, open_database
 from hpo.search.database.optuna_mirror import optuna_tables
 from hpo.search.database.optuna_storage import plain_storage
 from hpo.search.database.schema import RowValues
-from hpo.search.queries.ledger import StudyLedger
+from hpo.search.queries.ledger import StudyLedger, read_openings
 from hpo.search.queries.listing import list_studies
 from hpo.search.queries.status import read_status
 from hpo.search.queries.trials import read_best, read_curve, read_record, read_trials
@@ -205,6 +206,15 @@ def test_openings_of_the_test_set_go_with_the_study(database: Database, other: D
     with other.engine.connect() as connection:
         rows = connection.execute(sa.select(schema.ledger.c.study, schema.ledger.c.reason)).all()
     assert [tuple(row) for row in rows] == [("copied", "first")]
+
+
+def test_openings_from_before_a_study_was_renamed_go_with_it(database: Database, other: Database) -> None:
+    create_or_open(database, "study", make_spec(1))
+    StudyLedger(database).write("study", {"dataset": "breast"}, "abc", "first")
+    rename_study(database, "study", "renamed")
+    StudyLedger(database).write("renamed", {"dataset": "breast"}, "abc", "second")
+    copy_study(open_study(database, "renamed"), other, "renamed")
+    assert [opening.reason for opening in read_openings(other, "breast")] == ["first", "second"]
 
 
 def test_a_copy_that_fails_halfway_leaves_nothing(

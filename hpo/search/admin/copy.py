@@ -108,9 +108,10 @@ class _Copy:
         for table in (schema.reports, schema.scored_samples, schema.scores):
             self._rows(table, {"study_id": self._study_id}, table.c.study_id)
         # Without these entries, the copy would count a second access to the test set as the first.
-        openings = sa.select(schema.ledger).where(schema.ledger.c.study == self._study.name)
+        names = (self._study.name, *self._study.former_names)
+        openings = sa.select(schema.ledger).where(schema.ledger.c.study.in_(names)).order_by(schema.ledger.c.entry)
         for rows in batches(self._reading, openings):
-            ours = [row for row in rows if row["study"] == self._study.name]
+            ours = [row for row in rows if row["study"] in names]
             self._insert(
                 schema.ledger, [{**self._without_key(schema.ledger, row), "study": self._name} for row in ours]
             )
