@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from hpo.errors import StudyConflictError, StudyNotFoundError, UsageError
 from hpo.outcome.candidates import EVERY
@@ -95,7 +95,7 @@ def prepare_methods(database: Database, source: Source, name: str, wishes: Metho
 
     Raises:
         UsageError: for an unknown method, one that applies to no recipe, or a source without a recipe.
-        StudyConflictError: if `name` is another study, or was created with other options.
+        StudyConflictError: if `name` is another study, has the recipes of one, or was created with other options.
     """
     if source.spec.plan is not None:
         of = source.spec.plan.search or source.spec.data.source
@@ -110,7 +110,9 @@ def prepare_methods(database: Database, source: Source, name: str, wishes: Metho
         raise StudyConflictError(
             f"study {name} is of {stored.spec.dataset}, not of {source.spec.dataset}; give another --name"
         )
-    return _continued(stored, asked, methods, wishes)
+    notes = _other_recipes(source, stored)
+    continued = _continued(stored, asked, methods, wishes)
+    return replace(continued, notes=[*notes, *continued.notes])
 
 
 def candidates_with(recipe: Candidate, methods: Iterable[Method], spec: StudySpec) -> tuple[Candidate, ...]:
@@ -255,6 +257,29 @@ def _continued(stored: Study, asked: StudySpec, methods: Sequence[Method], wishe
     budget = spec.budget.model_copy(update={"trials": trials})
     notes = [more_repeats(repeats, wishes.seeds)] if wishes.seeds is not None and wishes.seeds > repeats else []
     return MethodPlan(spec.model_copy(update={"plan": plan, "budget": budget}), stored, notes)
+
+
+def _other_recipes(source: Source, stored: Study) -> list[str]:
+    """Say that a stored study has the start points of a study file as its recipes, not the best of the source.
+
+    Raises:
+        StudyConflictError: if its recipes are those of another study.
+    """
+    search = "" if stored.spec.plan is None else stored.spec.plan.search
+    asked = "" if source.study is None else source.study.name
+    if search == asked:
+        return []
+    if search:
+        of = f"of study {asked}" if asked else "of the study file"
+        raise StudyConflictError(
+            f"study {stored.name} measures methods in the recipes of study {search}, not in those {of}; give another "
+            "--name"
+        )
+    # A data set has the name of the study that is launched for it later.
+    return [
+        f"study {stored.name} goes on with the recipes that it began with, start points of the study file; for those "
+        f"of study {asked} give another --name"
+    ]
 
 
 def _check_used(methods: Iterable[Method], candidates: Iterable[Candidate], recipes: Iterable[Candidate]) -> None:

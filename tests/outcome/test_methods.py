@@ -13,7 +13,7 @@ from hpo.errors import StudyConflictError, StudyNotFoundError, UsageError
 from hpo.outcome.leaderboard import Verdict
 from hpo.outcome.method_costs import CostRatio, TrialCost
 from hpo.outcome.method_effects import MethodEffect, MethodTable, judge_methods
-from hpo.outcome.method_plan import Source, candidates_with, command_of, recipes_of
+from hpo.outcome.method_plan import MethodWishes, Source, candidates_with, command_of, prepare_methods, recipes_of
 from hpo.outcome.report.document import Table, to_markdown_section
 from hpo.outcome.report.result.methods import methods as section_of
 from hpo.outcome.report.result.methods import sentence
@@ -37,6 +37,7 @@ from tests.outcome.pages import blocks
 from tests.search import planned
 
 FEW = ("ema", "mixup")
+NAMES = ("breast", "another", "later")
 
 
 def made_plan() -> Plan:
@@ -267,6 +268,25 @@ def test_other_options_than_before_and_fewer_seeds_are_refused(database: Databas
     assert unmentioned(refused.value, "shape multiplier") == []
     with pytest.raises(UsageError):
         hpo.methods("digits-methods", storage=address)
+
+
+def test_a_study_of_methods_is_not_taken_for_that_of_another_study(database: Database) -> None:
+    """Neither for that of a study file whose data set has the name of the study."""
+    for name in NAMES:
+        create_or_open(database, name, default_spec("breast"))
+    source, other, later = (Source(name, default_spec("breast"), open_study(database, name)) for name in NAMES)
+    from_file, wishes = Source("breast", default_spec("breast")), MethodWishes(("ema",), 1)
+    created = prepare_methods(database, source, "m", wishes)
+    create_or_open(database, "m", created.spec)
+    assert prepare_methods(database, source, "m", wishes).spec.plan == created.spec.plan
+    for refused in (other, from_file):
+        with pytest.raises(StudyConflictError) as caught:
+            prepare_methods(database, refused, "m", wishes)
+        assert unmentioned(caught.value, "m", "breast", "--name") == []
+    create_or_open(database, "of a file", prepare_methods(database, from_file, "of a file", wishes).spec)
+    assert prepare_methods(database, from_file, "of a file", wishes).notes == []
+    (note,) = prepare_methods(database, later, "of a file", wishes).notes
+    assert "later" in note
 
 
 @pytest.mark.slow
