@@ -21,7 +21,7 @@ from hpo.search.database.database import Database
 from hpo.search.queries.status import read_status
 from hpo.search.queries.trials import read_curve, read_trials
 from hpo.search.queue.claiming import MAX_CRASHES, NothingToClaim, claim, release
-from hpo.search.queue.process_identity import visible_identity_prefix
+from hpo.search.queue.process_identity import start_time, visible_identity_prefix
 from hpo.search.queue.reporting import finish, record_report
 from hpo.search.queue.workers import WorkerIdentity, register_worker, this_process
 from hpo.search.study import Study
@@ -226,6 +226,23 @@ def test_a_trial_of_a_process_of_this_host_that_was_killed_is_taken_up_at_once(d
     child.kill()
     child.wait()
     claimed(study, "heir")
+
+
+@pytest.mark.linux
+def test_a_worker_does_not_take_the_name_of_one_that_is_at_work(database: Database) -> None:
+    """Else the trial of the first would be given away once the second has ended."""
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    study = _study(database, 1)
+    life = f"{visible_identity_prefix()}{start_time(child.pid)}"
+    register_worker(study, WorkerIdentity("w", "here", child.pid, life, "cpu"))
+    try:
+        with pytest.raises(UsageError) as caught:
+            register_worker(study, this_process("w"))
+    finally:
+        child.kill()
+        child.wait()
+    assert unmentioned(caught.value, "w", str(child.pid), "--worker-name") == []
+    register_worker(study, this_process("w"))
 
 
 def test_after_an_outage_holders_get_the_time_of_a_lease_to_renew_theirs(database: Database) -> None:

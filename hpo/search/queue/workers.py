@@ -12,7 +12,7 @@ from hpo.errors import UsageError
 from hpo.search.creation import check_printable
 from hpo.search.database import schema
 from hpo.search.database.schema import database_now
-from hpo.search.queue.process_identity import own_identity
+from hpo.search.queue.process_identity import has_ended, own_identity, visible_identity_prefix
 from hpo.search.study import Study
 from hpo.text import shell, storable
 
@@ -132,7 +132,8 @@ def register_worker(study: Study, identity: WorkerIdentity, last_stop: float | N
         last_stop: the last stop request when its launch began, see `read_last_stop`; None if it has none.
 
     Raises:
-        UsageError: if the server does not tell its name from that of another worker.
+        UsageError: if a worker of this name is at work on this host, or the server does not tell its name from that of
+            another worker.
     """
     values = {
         "study_id": study.study_id,
@@ -150,6 +151,12 @@ def register_worker(study: Study, identity: WorkerIdentity, last_stop: float | N
     }
 
     def write(connection: sa.Connection) -> float:
+        before = connection.execute(sa.select(schema.workers).where(_here(study, identity.name))).one_or_none()
+        if before is not None and _is_another_at_work(before, identity):
+            raise UsageError(
+                f"worker {shell(identity.name)} of study {study.name} is at work on this host, process "
+                f"{before.process}; give another --worker-name, or leave it out"
+            )
         schema.upsert(connection, schema.workers, ("study_id", "worker"), values)
         row = connection.execute(registered).one()
         # MySQL compares by the collation of the column, for which `W` and `w` are equal.
@@ -170,6 +177,15 @@ def register_worker(study: Study, identity: WorkerIdentity, last_stop: float | N
     registered = sa.select(_workers.started, _workers.worker, stop_before.scalar_subquery().label("stop_before"))
     registered = registered.where(_here(study, identity.name))
     return study.write(write)
+
+
+def _is_another_at_work(row: schema.AnyRow, identity: WorkerIdentity) -> bool:
+    """Return whether a stored worker is another process of this host that runs.
+
+    Its trial would be taken from it once a worker that took its name has ended: it is looked up by the name.
+    """
+    is_visible = row.life.startswith(visible_identity_prefix() or "\0") and row.life != identity.process_identity
+    return row.ended is None and is_visible and not has_ended(row.process, row.life)
 
 
 def check_in(study: Study, worker: str, started: float, *, finished: int, message: str) -> StopRequest | None:
