@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from hpo.cli.common import json_option, print_json, set_option
+from hpo.cli.common import UserPath, json_option, print_json, set_option
 from hpo.cli.streams import say, show
 from hpo.errors import HpoError
 from hpo.study.files import load_spec
@@ -14,7 +14,7 @@ from hpo.text import counted
 
 
 @click.command()
-@click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path))
+@click.argument("files", nargs=-1, required=True, metavar="FILE...", type=UserPath())
 @set_option
 @json_option
 def check(files: tuple[Path, ...], overrides: tuple[str, ...], as_json: bool) -> int:

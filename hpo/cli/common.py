@@ -47,6 +47,17 @@ class CountOrAuto(click.ParamType):  # type: ignore[type-arg]
         return int(value)
 
 
+class UserPath(click.Path):
+    """A path; a leading `~` is the home folder, which a shell does not put there in `--option=~/FOLDER`."""
+
+    def __init__(self, *, file_okay: bool = True, dir_okay: bool = True) -> None:
+        super().__init__(file_okay=file_okay, dir_okay=dir_okay, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path."""
+        return super().convert(expanded(value), param, ctx)
+
+
 study_argument = click.argument("study_name", metavar="STUDY", shell_complete=complete_studies)
 optional_study_argument = click.argument(
     "study_name", metavar="[STUDY]", required=False, shell_complete=complete_studies
@@ -72,7 +83,7 @@ checkpoint_dir_option = click.option(
 log_dir_option = click.option(
     "--log-dir",
     metavar="DIR",
-    type=click.Path(path_type=Path),
+    type=UserPath(),
     default="hpo-logs",
     show_default=True,
     help="Folder of the workers' logs.",
@@ -106,10 +117,10 @@ confirmation_option = click.option(
 results_option = click.option(
     "--results",
     metavar="DIR",
-    type=click.Path(path_type=Path),
+    type=UserPath(),
     help="Folder of the final result.  [default: hpo-results/STUDY]",
 )
-backup_argument = click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+backup_argument = click.argument("file", type=UserPath(dir_okay=False))
 
 
 def reporter_texts(reporters: tuple[str, ...], tensorboard: str | None) -> tuple[str, ...]:

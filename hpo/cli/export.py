@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from hpo.cli.common import results_option, study_argument
+from hpo.cli.common import UserPath, results_option, study_argument
 from hpo.cli.next_steps import predicting
 from hpo.cli.streams import say, show
 from hpo.outcome.export import export as write_export
@@ -16,7 +16,7 @@ from hpo.text import counted
 
 @click.command()
 @study_argument
-@click.option("--out", metavar="DIR", type=click.Path(path_type=Path), help="Output folder.  [default: RESULTS/export]")
+@click.option("--out", metavar="DIR", type=UserPath(), help="Output folder.  [default: RESULTS/export]")
 @results_option
 def export(study_name: str, out: Path | None, results: Path | None) -> None:
     """Write the networks of STUDY's winner to a self-contained folder.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from hpo.cli.common import data_dir_option, device_option
+from hpo.cli.common import UserPath, data_dir_option, device_option
 from hpo.cli.completers import complete_datasets
 from hpo.cli.streams import say, show
 from hpo.errors import OutputError
@@ -17,9 +17,7 @@ from hpo.text import shell
 
 @click.command()
 @click.argument("name", metavar="FILE.npz", shell_complete=complete_datasets)
-@click.option(
-    "--out", metavar="FILE.toml", type=click.Path(path_type=Path), help="The study file.  [default: NAME.toml]"
-)
+@click.option("--out", metavar="FILE.toml", type=UserPath(), help="The study file.  [default: NAME.toml]")
 @click.option(
     "--hours",
     metavar="H",

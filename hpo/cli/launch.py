@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from hpo.cli.common import set_option
+from hpo.cli.common import UserPath, set_option
 from hpo.cli.completers import complete_datasets, complete_studies
 from hpo.cli.render.page import page
 from hpo.cli.render.trials import ranked_table
@@ -35,7 +35,7 @@ from hpo.text import shell
 @click.option(
     "--study-file",
     metavar="FILE",
-    type=click.Path(path_type=Path),
+    type=UserPath(),
     help="The same as FILE.toml: a study file of your own.",
 )
 @click.option("--name", metavar="STUDY", help="Name of the study.  [default: that of the dataset or file]")

@@ -11,7 +11,7 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from hpo.cli.common import device_option
+from hpo.cli.common import UserPath, device_option
 from hpo.cli.csv_file import STDOUT, write_csv
 from hpo.cli.render.progress import progress
 from hpo.cli.streams import say
@@ -27,8 +27,8 @@ from hpo.text import counted
 
 
 @click.command()
-@click.argument("model", metavar="MODEL", type=click.Path(path_type=Path))
-@click.argument("sources", metavar="FILE.npz|FOLDER|FILE...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("model", metavar="MODEL", type=UserPath())
+@click.argument("sources", metavar="FILE.npz|FOLDER|FILE...", nargs=-1, required=True, type=UserPath())
 @click.option("--array", metavar="NAME", help="Which array of FILE.npz holds the images.  [default: its only one]")
 @click.option(
     "--fit",
@@ -47,7 +47,7 @@ from hpo.text import counted
     metavar="FILE.csv",
     default="scores.csv",
     show_default=True,
-    type=click.Path(path_type=Path),
+    type=UserPath(),
     help="File of the scores, or - for standard output.",
 )
 @click.option("--force", is_flag=True, help="Replace FILE.csv.")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from hpo.cli.common import confirmation_option, optional_study_argument, results_option, storage_option
+from hpo.cli.common import UserPath, confirmation_option, optional_study_argument, results_option, storage_option
 from hpo.cli.csv_file import STDOUT, csv_option, write_csv
 from hpo.cli.looking import look_at_study
 from hpo.cli.next_steps import after_result
@@ -17,13 +17,11 @@ from hpo.errors import UsageError
 @click.command()
 @optional_study_argument
 @click.option("--all", "of_all", is_flag=True, help="One page over all datasets that have a final result.")
-@click.option(
-    "--out", metavar="DIR", type=click.Path(path_type=Path), help="Output folder.  [default: that of the results]"
-)
+@click.option("--out", metavar="DIR", type=UserPath(), help="Output folder.  [default: that of the results]")
 @click.option(
     "--latex",
     metavar="FILE.tex",
-    type=click.Path(path_type=Path),
+    type=UserPath(),
     help="Write the final result as a LaTeX table too, with intervals, baselines and published values.",
 )
 @csv_option

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from hpo.cli.common import json_option, optional_study_argument, print_json, storage_option
+from hpo.cli.common import UserPath, json_option, optional_study_argument, print_json, storage_option
 from hpo.cli.csv_file import check_formats, csv_option, write_csv
 from hpo.cli.looking import look_at_study
 from hpo.cli.next_steps import going_on
@@ -25,7 +25,7 @@ from hpo.text import shell
 @click.command()
 @optional_study_argument
 @click.option("--watch", is_flag=True, help="Refresh every second, until the trials are finished or Ctrl-C.")
-@click.option("--picture", metavar="FILE.svg", type=click.Path(path_type=Path), help="Draw it into an SVG file.")
+@click.option("--picture", metavar="FILE.svg", type=UserPath(), help="Draw it into an SVG file.")
 @storage_option
 @json_option
 @csv_option

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from hpo.errors import StudyFileError, UsageError
-from hpo.files import read_text
+from hpo.files import expanded, read_text
 from hpo.study.catalogue import AT, DATASETS, Dataset, find_dataset
 from hpo.study.config import ConfigValues, problem_of, settings
 from hpo.study.consistency import NEED_VALIDATION, cross_section_problems
@@ -97,6 +97,7 @@ def load_spec(path: Path, overrides: tuple[str, ...] = ()) -> StudySpec:
         StudyFileError: with all errors, or if the file cannot be read or is not TOML.
         DataError: if its data file is missing or of another form.
     """
+    path = expanded(path)
     table = _read_toml(path)
     source = split_source(str(table.get("dataset")))
     if source is not None and (path.parent / source[0]).exists():

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from hpo.study.files import builtin_study_file
 from tests.cli.run import hpo, hpo_here
 from tests.mention import unmentioned
 
@@ -99,6 +101,23 @@ def test_a_study_that_exists_with_another_spec_is_refused_with_the_difference(tm
     assert hpo_here(*first, cwd=tmp_path).returncode == 0
     second = hpo_here(*first, "--set", "space.margin.low=0.5", cwd=tmp_path)
     refused(second, 7, "space.margin.low", 0.1, 0.5, "--name")
+
+
+def test_a_home_folder_that_no_shell_has_put_in_is_no_folder_of_that_name(tmp_path: Path) -> None:
+    """A shell leaves `--out=~/FILE` as it is; whoever removes a folder `~` later may lose another one."""
+    home = tmp_path / "home"
+    home.mkdir()
+    shutil.copy(builtin_study_file("digits"), home / "own.toml")
+    run = hpo_here("check", "~/own.toml", cwd=tmp_path, HOME=str(home))
+    assert run.returncode == 0, run.stderr
+    run = hpo_here(
+        "launch", "~/own.toml", "--on", "none", "--storage=sqlite:///~/a.sqlite3", cwd=tmp_path, HOME=str(home)
+    )
+    assert run.returncode == 0, run.stderr
+    run = hpo_here("db", "backup", "~/b.sqlite3", "--storage", "sqlite:///~/a.sqlite3", cwd=tmp_path, HOME=str(home))
+    assert run.returncode == 0, run.stderr
+    assert [entry.name for entry in tmp_path.iterdir()] == ["home"]
+    assert (home / "b.sqlite3").exists()
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")

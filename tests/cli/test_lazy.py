@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 import pytest
 
+from hpo.cli.common import UserPath
 from hpo.cli.lazy import Lazy, LazyGroup
 from hpo.cli.main import cli
 
@@ -48,6 +49,12 @@ def test_each_command_has_a_file_of_its_name() -> None:
             module = entry.target.partition(":")[0]
             # A keyword of Python has an underscore behind it.
             assert module.rpartition(".")[2].removesuffix("_") == name
+
+
+@pytest.mark.parametrize(("name", "entry"), entries(), ids=lambda value: value if isinstance(value, str) else "")
+def test_every_path_of_a_command_may_begin_with_the_home_folder(name: str, entry: Lazy) -> None:
+    paths = [one for one in entry.load().params if isinstance(one.type, click.Path)]
+    assert [one.name for one in paths if not isinstance(one.type, UserPath)] == [], name
 
 
 def test_every_file_of_a_command_is_in_a_table() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 from rich.table import Table
 
-from hpo.cli.common import data_dir_option, json_option, print_json
+from hpo.cli.common import UserPath, data_dir_option, json_option, print_json
 from hpo.cli.completers import complete_datasets
 from hpo.cli.csv_file import check_formats, csv_option, write_csv
 from hpo.cli.render.page import page
@@ -26,7 +26,7 @@ _COLUMNS = ("dataset", "part", "label", "samples", "positives")
 @click.option(
     "--picture",
     metavar="FILE.png",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=UserPath(dir_okay=False),
     help="Draw samples of each class into a PNG file.",
 )
 @click.option("--quick", is_flag=True, help="Do not look for near-duplicates.")

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 from rich.table import Table
 
-from hpo.cli.common import data_dir_option, json_option, print_json
+from hpo.cli.common import UserPath, data_dir_option, json_option, print_json
 from hpo.cli.completers import complete_datasets
 from hpo.cli.render.page import page
 from hpo.cli.render.progress import progress
@@ -33,7 +33,7 @@ _MOST_GROUPS, _MOST_SAMPLES = 10, 6
 @click.option(
     "--picture",
     metavar="FILE",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=UserPath(dir_okay=False),
     help="Draw pairs side by side into a PNG file.",
 )
 @data_dir_option

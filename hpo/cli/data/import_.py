@@ -8,7 +8,7 @@ from typing import Any
 import click
 from rich.table import Table
 
-from hpo.cli.common import json_option, print_json
+from hpo.cli.common import UserPath, json_option, print_json
 from hpo.cli.render.page import page
 from hpo.cli.render.progress import progress
 from hpo.cli.streams import say, show
@@ -42,15 +42,15 @@ class _ShareOrNone(click.ParamType):  # type: ignore[type-arg]
 
 
 @click.command("import")
-@click.argument("folder", metavar="FOLDER", type=click.Path(path_type=Path))
+@click.argument("folder", metavar="FOLDER", type=UserPath())
 @click.option(
     "--labels",
     "table",
     metavar="FILE.csv",
-    type=click.Path(path_type=Path),
+    type=UserPath(),
     help="A table with a row for each image.  [default: the names of FOLDER's sub-folders are the labels]",
 )
-@click.option("--out", metavar="FILE.npz", required=True, type=click.Path(path_type=Path), help="The file to write.")
+@click.option("--out", metavar="FILE.npz", required=True, type=UserPath(), help="The file to write.")
 @click.option("--force", is_flag=True, help="Replace FILE.npz.")
 @click.option(
     "--file-column", metavar="COLUMN", default="file", show_default=True, help="File names, relative to FOLDER."

@@ -7,6 +7,7 @@ from shlex import quote
 
 import click
 
+from hpo.cli.common import UserPath
 from hpo.cli.streams import show
 from hpo.errors import StorageError, UsageError
 from hpo.launch.server.cluster import Cluster
@@ -17,7 +18,7 @@ DEFAULT_FOLDER = Path("hpo-database")
 
 
 @click.command()
-@click.argument("folder", metavar="[DIR]", default=DEFAULT_FOLDER, type=click.Path(path_type=Path, file_okay=False))
+@click.argument("folder", metavar="[DIR]", default=DEFAULT_FOLDER, type=UserPath(file_okay=False))
 @click.option(
     "--listen",
     metavar="ADDR",
