@@ -25,6 +25,7 @@ from hpo.outcome.networks import (
     wanted_networks,
 )
 from hpo.outcome.opening import earlier_access, final_entry, open_and_score, weights_of
+from hpo.outcome.ownership import check_free
 from hpo.outcome.untested import UntestedResult, cross_validated, make_untested, store_untested
 from hpo.outcome.winner import choose_entries
 from hpo.revision import code_version
@@ -116,8 +117,8 @@ def finalize(
 
     Raises:
         UsageError: before anything is trained, if `seeds` or `baseline_epochs` are out of range, there is no winner
-            yet, the test set was read before for other networks and `reopen` is empty, or `rows` asks for official
-            validation samples that the data do not have.
+            yet, the test set was read before for other networks and `reopen` is empty, `rows` asks for official
+            validation samples that the data do not have, or the folder has the result of another study.
         StudyStoppedError: if a network cannot be trained.
         StudyConflictError, DataError, DeviceError, OutputError, StorageError, StudyNotFoundError; and what `train`
             raises.
@@ -127,6 +128,7 @@ def finalize(
     dataset = study.spec.data
     entries = _entries_to_train(study, rows, baseline_epochs, trial, confirmation)
     folder, data = results_folder(study.name, results, study.former_names), data_folder(data_dir)
+    check_free(study, folder)
     protocol = Protocol(rows, study.spec.budget.epochs, seeds, study.spec.search.seed)
     for note in training_notes(entries, protocol, tested=dataset.has_test):
         _log.info(note)

@@ -14,6 +14,7 @@ from hpo.errors import DataError, UsageError
 from hpo.outcome.access_log import access_key, accesses_elsewhere, note_access
 from hpo.outcome.final import Final, FinalEntry, FinalNetwork, FinalResult, load, results_root, store
 from hpo.outcome.networks import Entry, Network, Protocol
+from hpo.outcome.ownership import is_of
 from hpo.outcome.twins import find_twins
 from hpo.outcome.unseal import Ledger, TestSet, open_test_set
 from hpo.search.database.database import Database
@@ -120,7 +121,7 @@ def _stored(
     except DataError:
         # It is written anew, as one that was interrupted is.
         return None
-    if found is None or found.result.study not in (study.name, *study.former_names):
+    if found is None or not is_of(found.result, study):
         return None
     # A result without a digest of its access is older than the search for twins, which it gets when it is scored anew.
     same = (found.result.access, found.result.protocol, found.result.entries) == (access, protocol, entries)

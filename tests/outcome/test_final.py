@@ -16,9 +16,10 @@ from hpo.outcome.export import export
 from hpo.outcome.final import load, results_folder, results_root
 from hpo.outcome.networks import Entry, Network, Protocol
 from hpo.outcome.opening import open_and_score
+from hpo.outcome.ownership import check_free
 from hpo.outcome.report.gather import gather
 from hpo.outcome.winner import confirmed, entries_from_trial
-from hpo.search.admin.studies import rename_study
+from hpo.search.admin.studies import delete_study, rename_study
 from hpo.search.creation import create_or_open
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import open_database
@@ -181,6 +182,29 @@ def test_a_result_of_another_study_is_not_taken_for_ones_own(study: Study, tmp_p
     other = create_or_open(study.database, "other", study.spec)
     assert gather(other, tmp_path).final is None
     assert gather(study, tmp_path).final is not None
+
+
+@pytest.mark.usefixtures("thin")
+@pytest.mark.parametrize("fate", ["renamed", "deleted"])
+def test_a_study_does_not_inherit_the_result_of_one_that_had_its_name(study: Study, tmp_path: Path, fate: str) -> None:
+    opened(study, tmp_path)
+    if fate == "renamed":
+        rename_study(study.database, "digits", "first")
+    else:
+        delete_study(study.database, "digits")
+    successor = create_or_open(study.database, "digits", study.spec)
+    assert gather(successor, tmp_path).final is None
+    with pytest.raises(UsageError) as refused:
+        check_free(successor, tmp_path)
+    assert unmentioned(refused.value, tmp_path, "--results") == []
+    opened(successor, tmp_path / "second", seed=7, reopen="again")
+    assert gather(successor, tmp_path / "second").final is not None
+    check_free(successor, tmp_path / "second")
+    if fate == "renamed":
+        first = open_study(study.database, "first")
+        assert gather(first, tmp_path).final is not None
+        assert gather(first, tmp_path / "second").final is None
+        check_free(first, tmp_path)
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ from hpo.data.development import load_development
 from hpo.errors import DataError, OutputError, StudyConflictError, StudyStoppedError, UsageError
 from hpo.outcome import finalization, networks
 from hpo.outcome.export import export
+from hpo.outcome.final import store
 from hpo.outcome.network_training import trainer_of
 from hpo.outcome.networks import Entry, Network, Protocol, WantedNetwork, collect, wanted_networks
 from hpo.outcome.winner import choose_entries
@@ -36,6 +37,7 @@ from hpo.training.loop.model_file import load_model, weights_digest
 from hpo.training.machine.failure import TrainingFailure
 from hpo.training.report import NetworkEpoch
 from tests.mention import unmentioned
+from tests.outcome import simulated
 from tests.outcome.finalizing import finalizing, searched_copy, work
 from tests.refitting import refitted
 from tests.search.test_dashboard import dashboard
@@ -397,6 +399,17 @@ def test_a_search_that_is_renamed_goes_on_with_its_networks(search: Study, resul
     study = open_study(search.database, "renamed-final")
     assert (study.study_id, study.created_at) == (before.study_id, before.created_at)
     assert [row.state for row in read_trials(study)] == ["complete"] * 3
+
+
+def test_a_folder_with_the_result_of_another_study_is_refused_before_anything_is_trained(
+    search: Study, results: Path
+) -> None:
+    final = simulated.final()
+    store(simulated.changed(final, study="another"), results)
+    with pytest.raises(UsageError) as refused:
+        finalizing(search, results)()
+    assert unmentioned(refused.value, results, "another", "--results") == []
+    assert list(results.glob("models/*")) == []
 
 
 def test_a_study_of_something_else_is_not_touched(search: Study, results: Path) -> None:

@@ -12,6 +12,7 @@ from hpo.outcome.final import load, results_root
 from hpo.outcome.leaderboard import read_confirmation
 from hpo.outcome.method_effects import read_methods
 from hpo.outcome.method_plan import methods_name
+from hpo.outcome.ownership import is_of
 from hpo.outcome.preparation import confirmation_name, mismatch
 from hpo.outcome.report.build import Evidence
 from hpo.outcome.report.search.evidence import gather_search
@@ -38,7 +39,7 @@ def gather(study: Study, result: Path, confirmation: str | None = None) -> Evide
         role, of = study.spec.plan.role, study.spec.plan.search
         raise UsageError(f"study {study.name} is the {role} of {of}; run the command on {of}")
     final = load(result)
-    ours = final if final is not None and final.result.study in (study.name, *study.former_names) else None
+    ours = final if final is not None and is_of(final.result, study) else None
     openings = tuple(read_openings(study.database, study.spec.dataset))
     confirmed = _plan_of(study, confirmation or confirmation_name(study.name), confirmation is not None)
     ablated = _plan_of(study, ablation_name(study.name))
@@ -65,7 +66,7 @@ def gather(study: Study, result: Path, confirmation: str | None = None) -> Evide
 def _untested_of(study: Study, folder: Path) -> UntestedResult | None:
     """Return the result of the study if its data have no test set."""
     found = None if study.spec.data.has_test else load_untested(folder)
-    return found if found is not None and found.study in (study.name, *study.former_names) else None
+    return found if found is not None and is_of(found, study) else None
 
 
 def _methods_of(study: Study) -> Study | None:

@@ -9,6 +9,7 @@ from hpo.files import atomic_write
 from hpo.outcome.final import DEFAULT_RESULTS, Final, load, results_folder
 from hpo.outcome.judgement import judge_final
 from hpo.outcome.method_effects import read_methods
+from hpo.outcome.ownership import is_of
 from hpo.outcome.report.build import build, build_methods
 from hpo.outcome.report.document import write
 from hpo.outcome.report.gather import gather
@@ -67,7 +68,7 @@ def final_of(study: Study, results: Path | None = None) -> Final:
         )
     folder = results_folder(study.name, results, study.former_names)
     final = load(folder)
-    if final is None or final.result.study not in (study.name, *study.former_names):
+    if final is None or not is_of(final.result, study):
         raise UsageError(
             f"there is no final result of {study.name} in {folder}; run `hpo finalize {shell(study.name)}`"
         )
