@@ -18,6 +18,7 @@ from hpo.launch.session import MOST_HOURS, check_hours
 from hpo.launch.starting import with_starts_from
 from hpo.search.creation import BudgetRule
 from hpo.search.queries.trials import read_best
+from hpo.search.study import open_named_study
 from hpo.study.files import default_spec, load_spec
 from hpo.study.ranges import TOP
 from hpo.study.spec import StudySpec
@@ -89,9 +90,13 @@ def launch(
     """Create or resume a study and train until its trials are finished.
 
     Data that are not there are downloaded. Ctrl-C stops cleanly; the same command resumes. A larger --trials extends a
-    finished study. With --on slurm the workers are jobs, which outlive this command.
+    finished study. With --name alone a study goes on with its stored settings. With --on slurm the workers are jobs,
+    which outlive this command.
     """
-    spec = _spec(source, dataset, study_file, (*overrides, *((f"budget.trials={trials}",) if trials else ())))
+    if name is not None and (source, dataset, study_file) == (None, None, None):
+        spec = _stored_spec(name, trials, overrides, work)
+    else:
+        spec = _spec(source, dataset, study_file, (*overrides, *((f"budget.trials={trials}",) if trials else ())))
     name = spec.data.study_name if name is None else name
     if hours is not None:
         check_hours(work["on"])
@@ -115,9 +120,25 @@ def launch(
     return exit_code(work, is_done=launched.is_done)
 
 
+def _stored_spec(name: str, trials: int | None, overrides: tuple[str, ...], work: Work) -> StudySpec:
+    """Return the spec of a study that exists, perhaps with another number of trials."""
+    study = open_named_study(name, work["storage"])
+    spec, plan = study.spec, study.spec.plan
+    if plan is not None:
+        raise UsageError(f"study {name} goes on with `{plan.command(spec.data.source, name)}`")
+    if overrides:
+        raise UsageError(f"study {name} keeps its settings; leave out --set, or give its study file, and --extend")
+    if trials is None:
+        return spec
+    return spec.model_copy(update={"budget": spec.budget.model_copy(update={"trials": trials})})
+
+
 def _spec(source: str | None, dataset: str | None, study_file: Path | None, overrides: tuple[str, ...]) -> StudySpec:
     if sum(given is not None for given in (source, dataset, study_file)) != 1:
-        raise UsageError("give one of DATASET (or --dataset NAME) and FILE.toml (or --study-file FILE)")
+        raise UsageError(
+            "give one of DATASET (or --dataset NAME) and FILE.toml (or --study-file FILE); --name STUDY alone goes on "
+            "with a study that exists"
+        )
     if study_file is None and source is not None and source.endswith(".toml"):
         study_file = Path(source)
     return load_spec(study_file, overrides) if study_file else default_spec(source or dataset or "", overrides)

@@ -158,7 +158,8 @@ def _resume(database: Database, name: str, spec: StudySpec, budget: BudgetRule, 
     if lines := differences(stored.spec.canonical(), spec.canonical()):
         raise StudyConflictError(
             "\n  ".join([f"study {name} in {database.address} exists with a different spec:", *lines])
-            + "\nGive another --name for a new study, or resume this one with its stored settings."
+            + "\nGive another --name for a new study, or go on with this one and its stored settings: "
+            + f"`hpo launch --name {shell(name)}`."
             + ("" if obstacles(stored.spec, spec) else " Its space would only become wider: --extend does that.")
         )
     stored, spec = _with_own_file(stored, spec)

@@ -103,6 +103,21 @@ def test_a_study_that_exists_with_another_spec_is_refused_with_the_difference(tm
     refused(second, 7, "space.margin.low", 0.1, 0.5, "--name")
 
 
+def test_a_study_goes_on_with_its_stored_settings_without_its_study_file(tmp_path: Path) -> None:
+    """The shipped file may have changed since, or the user's own may be gone."""
+    first = ["launch", "--dataset", "digits", "--trials", "2", "--set", "budget.epochs=1", "--on", "none"]
+    assert hpo_here(*first, "--name", "mine", cwd=tmp_path).returncode == 0
+    again = hpo_here("launch", "--name", "mine", "--trials", "5", "--on", "none", cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert json.loads(hpo_here("studies", "--json", cwd=tmp_path).stdout)[0]["trials"] == 5
+    assert hpo_here("launch", "--name", "mine", "--on", "none", cwd=tmp_path).returncode == 0
+    assert json.loads(hpo_here("studies", "--json", cwd=tmp_path).stdout)[0]["trials"] == 5
+    refused(hpo_here("launch", "--name", "mine", "--trials", "4", "--on", "none", cwd=tmp_path), 7, "--fewer")
+    refused(hpo_here("launch", "--name", "mine", "--set", "budget.epochs=2", "--on", "none", cwd=tmp_path), 2, "--set")
+    refused(hpo_here("launch", "--name", "other", "--on", "none", cwd=tmp_path), 6, "other")
+    refused(hpo_here(*first, "--name", "mine", "--set", "budget.epochs=2", cwd=tmp_path), 7, "launch --name mine")
+
+
 def test_a_home_folder_that_no_shell_has_put_in_is_no_folder_of_that_name(tmp_path: Path) -> None:
     """A shell leaves `--out=~/FILE` as it is; whoever removes a folder `~` later may lose another one."""
     home = tmp_path / "home"
