@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import stat
 import sys
@@ -100,6 +101,20 @@ def test_a_worker_that_was_killed_is_started_anew_and_its_log_says_so(stand_in: 
     (log,) = (stand_in.parent / "logs").iterdir()
     (line,) = log.read_text().splitlines()
     assert unmentioned(line, "hpo launch", 9) == []
+
+
+def test_logs_that_were_removed_meanwhile_end_no_launch(stand_in: Path) -> None:
+    """A worker that was killed is started anew, and one that fails is reported."""
+    count = stand_in.parent / "count"
+    workers = started(stand_in, f"touch {count}; [ $(wc -l < {count}) = 1 ] && exit 3; echo >> {count}; kill -9 $$")
+    folder = workers.log_of("any").parent
+    until(lambda: not workers.running())
+    shutil.rmtree(folder)
+    assert [end.code for end in watch(workers, lambda: None, 0.01)] == [3]
+    (failed,) = workers.failures()
+    assert failed.log.exists()
+    shutil.rmtree(folder)
+    assert failed.last_lines() != ""
 
 
 def test_a_worker_that_is_killed_each_time_stays_dead_in_the_end(stand_in: Path) -> None:

@@ -125,8 +125,12 @@ class WorkerEnd:
     log: Path
 
     def last_lines(self, count: int = 15) -> str:
-        """Return the last lines of its log."""
-        return "\n".join(self.log.read_text(errors="replace").splitlines()[-count:])
+        """Return the last lines of its log, or why it cannot be read: somebody may have removed it."""
+        try:
+            text = self.log.read_text(errors="replace")
+        except OSError as error:
+            return f"({error.strerror})"
+        return "\n".join(text.splitlines()[-count:])
 
 
 class LocalWorkers:
@@ -184,6 +188,8 @@ class LocalWorkers:
             early = time.monotonic() - self._began[name] < EARLY_SECONDS
             self._kills[name] = self._kills[name] + 1 if early else 1
             if self._kills[name] < MAX_KILLS:
+                # Somebody may have removed the logs of a study that has run for days.
+                self._log_dir.mkdir(parents=True, exist_ok=True)
                 with self.log_of(name).open("a") as log:
                     log.write(f"hpo launch: the worker was killed by signal {-process.returncode}; restarting it\n")
                 self._start(name)
