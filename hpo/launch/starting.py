@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Sequence
 
 from hpo.errors import StorageError, StudyNotFoundError, UsageError
@@ -13,6 +14,9 @@ from hpo.study.ranges import TOP
 from hpo.study.spec import StudySpec
 from hpo.study.starts import MOST_STARTS, Start
 from hpo.text import brief
+
+_AT_ADDRESS = re.compile(r"@(?=@|-$|\s*[a-z0-9+]+:/)", re.IGNORECASE)
+"""What is between a study and an address, as `resolve_address` takes it."""
 
 _log = logging.getLogger(__name__)
 
@@ -27,10 +31,20 @@ def find_source(text: str, storage: str | None) -> Study:
         UsageError: if no study is named.
         StudyNotFoundError, StorageError: as `open_named_study`.
     """
-    name, at, address = text.partition("@")
-    if not name.strip() or (at and not address.strip()):
+    # A name may have an @, too.
+    if found := _AT_ADDRESS.search(text):
+        name, storage = text[: found.start()], text[found.end() :]
+    else:
+        name = text
+    if not name.strip() or name.endswith("@"):
         raise UsageError(f"--from {brief(text)}: give STUDY, or STUDY@STORAGE for a study of another database")
-    return open_named_study(name, address if at else storage, outage=LOOKING_SECONDS)
+    try:
+        return open_named_study(name, storage, outage=LOOKING_SECONDS)
+    except StudyNotFoundError as error:
+        if found or "@" not in name:
+            raise
+        address = brief(name.partition("@")[2])
+        raise StudyNotFoundError(f"{error}; {address} is no address of a database, as sqlite:///FILE is") from None
 
 
 def with_starts_from(

@@ -10,7 +10,7 @@ import pytest
 
 import hpo
 from hpo.errors import StudyNotFoundError, UsageError
-from hpo.launch.starting import with_starts_from
+from hpo.launch.starting import find_source, with_starts_from
 from hpo.search.creation import create_or_open
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import open_database
@@ -24,6 +24,7 @@ from hpo.study.spec import StudySpec
 from hpo.study.starts import Start
 from hpo.testing.trainer import FakeTrainer, make_spec
 from tests.cli.run import hpo_here
+from tests.mention import unmentioned
 
 RESULTS = Path(__file__).parents[2] / "docs" / "results"
 
@@ -53,6 +54,22 @@ def test_the_best_searched_trials_are_the_start_points_best_first(storage: str) 
     assert [start.values for start in starts] == [one.params for one in best[:3]]
     assert len(started(make_spec(), storage, source, count=2)) == 2
     assert len(started(make_spec(), storage, source, count=30)) == len(best)
+
+
+def test_a_name_with_an_at_sign_is_told_from_an_address(storage: str, tmp_path: Path) -> None:
+    name, file = "me@work", tmp_path / "address"
+    searched(storage, name, trials=4)
+    file.write_text(storage)
+    elsewhere = f"sqlite:///{tmp_path}/none.db"
+    assert find_source(name, storage).name == name
+    for address in (storage, f"@{file}"):
+        assert find_source(f"{name}@{address}", elsewhere).name == name
+    with pytest.raises(StudyNotFoundError) as caught:
+        find_source("old@other.db", storage)
+    assert unmentioned(caught.value, "old@other.db", "other.db", "sqlite:///") == []
+    for text in ("old@", "@", f"@{storage}"):
+        with pytest.raises(UsageError):
+            find_source(text, storage)
 
 
 @pytest.mark.slow
