@@ -17,6 +17,7 @@ from hpo.cli.common import (
 from hpo.cli.looking import look_at_study
 from hpo.cli.streams import say, show
 from hpo.data.folder import data_folder
+from hpo.errors import StudyStoppedError
 from hpo.search.worker.replay import ReplayedEpoch
 from hpo.search.worker.replay import replay as replay_trial
 from hpo.search.worker.trainer import make_trainer
@@ -52,7 +53,13 @@ def replay(
     from hpo.training.machine.device import set_up_process
 
     set_up_process(threads)
-    result = replay_trial(study, number, make_trainer(study.spec, data_folder(data_dir), device), _say_epoch)
+    train = make_trainer(study.spec, data_folder(data_dir), device)
+    try:
+        result = replay_trial(study, number, train, _say_epoch)
+    except train.failure as failure:
+        raise StudyStoppedError(
+            f"{study.trial_name(number)} failed here before the last of its recorded epochs: {failure}"
+        ) from None
     for line in result.changed:
         say(f"changed since: {line}")
     if as_json:

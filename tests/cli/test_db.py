@@ -16,12 +16,13 @@ from pathlib import Path
 import pytest
 
 from hpo.cli.db.serve import _print_address
+from hpo.errors import StudyStoppedError
 from hpo.launch.server.cluster import Cluster
 from hpo.search.creation import create_or_open
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import open_database
 from hpo.search.database.schema import SCHEMA_VERSION
-from hpo.testing.trainer import make_spec
+from hpo.testing.trainer import FakeTrainer, make_spec
 from hpo.testing.trials import trained
 from tests.cli.run import hpo, hpo_here
 from tests.mention import unmentioned
@@ -102,6 +103,16 @@ def test_upgrade_says_what_it_did(tmp_path: Path) -> None:
     assert unmentioned(done.stdout, 1, SCHEMA_VERSION) == []
     assert unmentioned(again.stdout, "hpo.sqlite3", 1, SCHEMA_VERSION) == ["1", str(SCHEMA_VERSION)]
     assert hpo_here("status", "old study", cwd=tmp_path).returncode == 0
+
+
+def test_a_replay_that_fails_is_a_sentence(studied: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a machine with less memory than that of the trial."""
+    monkeypatch.setattr("hpo.training.machine.device.set_up_process", lambda _: None)
+    monkeypatch.setattr("hpo.cli.replay.make_trainer", lambda *_: FakeTrainer(fails=lambda _: True))
+    run = hpo_here("replay", "study", "2", "--storage", studied, cwd=tmp_path)
+    assert run.returncode == StudyStoppedError.exit_code
+    assert unmentioned(run.stderr, 2, "study", "diverged") == []
+    assert len(run.stderr.splitlines()) == 1
 
 
 def test_a_backup_restores_and_a_copy_ranks_the_same(studied: str, tmp_path: Path) -> None:
