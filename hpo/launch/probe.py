@@ -7,17 +7,25 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
+from hpo.errors import DeviceError
 from hpo.revision import code_version
 from hpo.study.config import TrainConfig
 from hpo.study.spec import Scoring
 
 if TYPE_CHECKING:
     from hpo.data.development import Development
+
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -57,25 +65,52 @@ class Probe:
             process.kill()
         self._child.shutdown(wait=error is None, cancel_futures=True)
 
+    def _ask(self, function: Callable[P, T], *given: P.args, **named: P.kwargs) -> T:
+        """Call a function in the child.
+
+        Raises:
+            DeviceError: if training fails there, as for lack of memory, or the child is killed.
+        """
+        try:
+            return self._child.submit(_in_words, partial(function, *given, **named)).result()
+        except BrokenProcessPool:
+            raise DeviceError(
+                "the process that measures this machine was killed; is the memory too small? `dmesg` shows what was "
+                "killed"
+            ) from None
+
     def gpus(self, device: str) -> int:
         """Return the number of CUDA devices. Raises DeviceError if `device` does not exist."""
-        return self._child.submit(_gpus, device).result()
+        return self._ask(_gpus, device)
 
     def surroundings(self, device: str) -> Surroundings:
         """Describe a device and the packages that use it. Raises DeviceError if it does not exist."""
-        return self._child.submit(_surroundings, device).result()
+        return self._ask(_surroundings, device)
 
     def code_version(self) -> str:
         """Return the commit of the running code."""
-        return self._child.submit(_code_version).result()
+        return self._ask(_code_version)
 
     def epoch_seconds(self, config: TrainConfig, scoring: Scoring, development: Development, device: str) -> float:
         """Measure the seconds of an epoch of a configuration over all folds, one by one, scoring included."""
-        return self._child.submit(_epoch_seconds, config, scoring, development, device).result()
+        return self._ask(_epoch_seconds, config, scoring, development, device)
 
     def worker_bytes(self, config: TrainConfig, development: Development, folds: int) -> int:
         """Predict the peak memory of a worker on a CPU that trains this configuration on `folds` folds, one by one."""
-        return self._child.submit(_worker_bytes, config, development, folds).result()
+        return self._ask(_worker_bytes, config, development, folds)
+
+
+def _in_words(call: Callable[[], T]) -> T:
+    """Call a function; raise DeviceError where training fails: a trial would, too, but there is none yet."""
+    try:
+        return call()
+    except Exception as error:
+        from hpo.training.machine.failure import TrainingFailure
+        from hpo.training.machine.limits import ProcessTainted
+
+        if not isinstance(error, (TrainingFailure, ProcessTainted)):
+            raise
+        raise DeviceError(f"a training step cannot be measured here: {error}") from None
 
 
 def live_with_parent(parent: int) -> None:

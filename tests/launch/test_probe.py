@@ -36,6 +36,23 @@ def test_a_device_that_is_not_there_is_reported_across_the_processes() -> None:
             probe.gpus("cuda:99")
 
 
+def _fails() -> None:
+    from hpo.training.machine.failure import TrainingFailure
+
+    raise TrainingFailure("out of memory", "12 GB")
+
+
+def test_a_step_that_cannot_be_measured_is_a_sentence() -> None:
+    """Before there is a trial that could fail: for lack of memory, or by the system's killer."""
+    with Probe() as probe:
+        with pytest.raises(DeviceError, match="12 GB"):
+            probe._ask(_fails)
+        with pytest.raises(DeviceError):
+            probe._ask(os._exit, 9)
+        with pytest.raises(DeviceError):
+            probe.gpus("cpu")
+
+
 def test_an_interrupt_ends_what_is_being_measured() -> None:
     probe = Probe()
     probe.gpus("cpu")
