@@ -196,7 +196,8 @@ def test_the_section_says_what_was_measured(study: Study, tmp_path: Path) -> Non
     assert len(compared) == 6
     assert [row[0] for row in compared[:2]] == [f"trial {best.number}"] * 2
     assert [row[4] == "-" for row in compared] == [False, False, True, True, True, True]
-    assert list(rows(section, 1)) == ["MedMNIST recipe", "LibAUC defaults", f"trial {best.number}"]
+    cut = f"at {study.spec.budget.epochs} of its 100 epochs"
+    assert list(rows(section, 1)) == [f"MedMNIST recipe ({cut})", f"LibAUC defaults ({cut})", f"trial {best.number}"]
     assert len(judgement.ensemble) == 5
     assert unmentioned(text, *judgement.ensemble) == []
 
