@@ -55,7 +55,7 @@ imports: setup
 	$(BIN)/lint-imports
 
 fast: setup
-	$(BIN)/python -m pytest -m 'not slow and not gpu' -n 3
+	$(BIN)/python -m pytest -m 'not slow and not gpu' -n 2
 
 # Five on two cores: half of these tests' time is waiting, for servers, leases and Slurm. In the order of tests/conftest.py,
 # since pytest-xdist would begin with the files of the most tests.

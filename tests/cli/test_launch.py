@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -93,19 +90,12 @@ def test_an_unknown_study_is_answered_with_the_nearest(study: Path) -> None:
 
 def test_an_interrupted_launch_stops_cleanly_and_the_same_command_goes_on(tmp_path: Path) -> None:
     command = ["launch", "--dataset", "digits", "--trials", "3", *LONG]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "hpo", *command],
-        cwd=tmp_path,
-        stderr=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env={key: value for key, value in os.environ.items() if not key.startswith("HPO_")},
-    )
+    process = start_hpo(*command, cwd=tmp_path)
     until(lambda: _training(tmp_path), 1800, pause=0.2)
     process.send_signal(signal.SIGINT)
-    _, talk = process.communicate(timeout=1800)
-    assert process.returncode == 130, talk
-    assert "Traceback" not in talk
+    interrupted = process.result()
+    assert interrupted.returncode == 130, interrupted.stderr
+    assert "Traceback" not in interrupted.stderr
     assert not _training(tmp_path)
 
     again = hpo_forked(*command, cwd=tmp_path)

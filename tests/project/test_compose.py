@@ -271,15 +271,12 @@ def test_what_the_services_run_makes_a_study_works_on_it_and_shows_it(tmp_path: 
         assert migrated.returncode == 0, migrated.stderr
 
     tool = [word for word in SERVICES["hpo"]["entrypoint"] if word == "hpo"]
-    launched = container.run(*tool, "launch", *DIGITS, "--workers", "1")
+    launched = container.run(*tool, "launch", *DIGITS, "--on", "none")
     assert launched.returncode == 0, launched.stderr
-
-    more = container.run(*tool, "launch", *DIGITS, "--name", "second", "--on", "none")
-    assert more.returncode == 0, more.stderr
-    worker = [("second" if word == "breast" else word) for word in SERVICES["worker"]["command"]]
+    worker = [("digits" if word == "breast" else word) for word in SERVICES["worker"]["command"]]
     worked = container.run(*worker)
     assert worked.returncode == 0, worked.stderr
-    status = container.run(*tool, "status", "second", "--json")
+    status = container.run(*tool, "status", "digits", "--json")
     assert json.loads(status.stdout)["finished"] == 2
 
     with socket.socket() as free:
