@@ -57,10 +57,10 @@ imports: setup
 fast: setup
 	$(BIN)/python -m pytest -m 'not slow and not gpu' -n 2
 
-# Five on two cores: half of these tests' time is waiting, for servers, leases and Slurm. In the order of tests/conftest.py,
+# Three on two cores: a third of these tests' time is waiting, for servers, leases and Slurm. In the order of tests/conftest.py,
 # since pytest-xdist would begin with the files of the most tests.
 test: check
-	$(BIN)/python -m pytest -m 'slow and not gpu' -n 5 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -m 'slow and not gpu' -n 3 --dist loadfile --no-loadscope-reorder
 
 lock:
 	$(PYTHON) -m venv /tmp/hpo-lock && /tmp/hpo-lock/bin/pip install --quiet uv
