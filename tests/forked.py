@@ -6,6 +6,7 @@ and of each of its workers.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import multiprocessing
 import os
@@ -43,6 +44,8 @@ class ForkedHpo:
         streams = [str(Path(self._folder.name) / name) for name in ("out", "err")]
         self.process: BaseProcess = PROCESSES.Process(target=_command, args=(arguments, str(cwd), environment, streams))
         self.process.start()
+        # One that a failing test leaves is not waited for at the end of the tests.
+        atexit.register(self.send_signal, signal.SIGKILL)
 
     def send_signal(self, number: int) -> None:
         """Send it a signal, unless it has ended."""
@@ -56,6 +59,7 @@ class ForkedHpo:
             raise TimeoutError(f"hpo {' '.join(self._arguments)} has not ended after {timeout:.0f} s")
         out, err = ((Path(self._folder.name) / name).read_text() for name in ("out", "err"))
         self._folder.cleanup()
+        atexit.unregister(self.send_signal)
         return subprocess.CompletedProcess(self._arguments, self.process.exitcode, out, err)
 
 

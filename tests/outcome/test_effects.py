@@ -19,7 +19,8 @@ from hpo.outcome.report.search.effects import (
     number_effects,
 )
 from hpo.outcome.report.search.evidence import TrialEvidence
-from hpo.outcome.report.search.sections import question, reasons, space
+from hpo.outcome.report.search.sections import question
+from hpo.outcome.report.search.setting_effects import reasons, space
 from hpo.search.queries.importance import LEAST_TRIALS, MOST_TRIALS, importances
 from hpo.study.files import builtin_study_file, load_spec
 from tests.mention import unmentioned

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import optuna
 import pytest
@@ -371,18 +371,37 @@ def test_seconds_are_counted_over_all_attempts_of_a_trial(database: Database, mo
     assert (record.usage.seconds, record.attempts) == (250.0, 2)
 
 
+class Keeping(FakeTrainer):
+    """Has checkpoints, by the numbers of their trials."""
+
+    def __init__(self, *files: int, on_epoch: Callable[[int], None] = lambda _: None) -> None:
+        super().__init__(on_epoch=on_epoch)
+        self.files = set(files)
+
+    def kept(self) -> set[int]:
+        return set(self.files)
+
+    def forget(self, number: int) -> None:
+        self.files.discard(number)
+
+
 def test_checkpoints_of_trials_that_have_ended_are_removed_and_those_of_others_kept(database: Database) -> None:
-    class Keeping(FakeTrainer):
-        files: ClassVar[set[int]] = {0, 7}
-
-        def kept(self) -> set[int]:
-            return set(self.files)
-
-        def forget(self, number: int) -> None:
-            self.files.discard(number)
-
     study = _study(database, 1)
-    trainer = Keeping(1)
+    trainer = Keeping(0, 7)
     claimed(study, "other")
     run_worker(study, identity=this_process("w"), train=trainer, wait=False)
     assert trainer.files == {0}
+
+
+def test_a_checkpoint_that_is_written_after_another_worker_finished_the_trial_is_removed(database: Database) -> None:
+    study = _study(database, 1)
+
+    def be_late(epoch: int) -> None:
+        if epoch == 2:
+            expire(study)
+            assert run_worker(study, identity=this_process("heir"), train=FakeTrainer()).finished == 1
+            trainer.files.add(0)
+
+    trainer = Keeping(on_epoch=be_late)
+    assert run_worker(study, identity=this_process("w"), train=trainer).finished == 0
+    assert trainer.files == set()

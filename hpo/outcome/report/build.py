@@ -16,6 +16,7 @@ from hpo.outcome.report.result import methods as of_methods
 from hpo.outcome.report.result import sections as of_result
 from hpo.outcome.report.result.stages import follow, optimism
 from hpo.outcome.report.search import sections as of_search
+from hpo.outcome.report.search import setting_effects
 from hpo.outcome.report.search.evidence import SearchEvidence
 from hpo.outcome.report.search.selection import selection_bias
 from hpo.outcome.report.work import Work, cost, provenance, stages_table, work_of_final
@@ -69,8 +70,8 @@ def build(evidence: Evidence, seed: int = 0) -> Document:
         *confirmed,
         of_search.best(search),
         *([selection_bias(search, evidence.scores, seed)] if evidence.scores is not None else []),
-        of_search.space(search, seed),
-        of_search.reasons(search),
+        setting_effects.space(search, seed),
+        setting_effects.reasons(search),
         *([of_confirmation.ablation(evidence.ablation)] if evidence.ablation is not None else []),
         *([of_methods.methods(evidence.methods, pictures=True)] if evidence.methods is not None else []),
         of_search.learning(search, optimism(follow(search, evidence.confirmation, judgement))),

@@ -16,8 +16,9 @@ class StudyRow:
     """One line of the list of studies.
 
     Attributes:
-        search: see `planned_search`.
+        search: name of the search that it confirms, ablates or trains the final networks of; None for a search.
         trials: the budget.
+        finished: complete, pruned and failed trials.
         created_at: seconds since 1970.
     """
 

@@ -12,6 +12,7 @@ from hpo.search.damaged import as_stored, as_text, read_each
 from hpo.search.database import schema
 from hpo.search.database.database import Database
 from hpo.search.database.schema import database_now
+from hpo.search.queries.listing import StudyRow
 from hpo.search.study import dataset_of, hpo_studies, planned_search
 from hpo.study.stored import parse_object
 
@@ -19,26 +20,16 @@ State = Literal["running", "done", "unfinished"]
 
 
 @dataclass(frozen=True)
-class StudyOverview:
-    """One study of a database.
+class StudyOverview(StudyRow):
+    """One study of a database, with what workers do and have reached.
 
     Attributes:
-        search: name of the search that it confirms, ablates or trains the final networks of; None for a search.
-        trials: the budget.
-        finished: complete, pruned and failed trials.
         running: trials that workers hold.
         best_auc: highest validation AUC of a complete trial.
-        created_at: seconds since 1970.
     """
 
-    name: str
-    dataset: str
-    search: str | None
-    trials: int
-    finished: int
     running: int
     best_auc: float | None
-    created_at: float
 
     @property
     def state(self) -> State:

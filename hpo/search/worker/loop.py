@@ -182,6 +182,8 @@ class _Worker:
                 _log.info("the study has been extended; the next trial is of its new space")
                 continue
             if isinstance(held, NothingToClaim):
+                # Its own, too: of a trial that it lost, and another worker finished before it had written the last one.
+                self._tidy()
                 return "done"
             polls = 0
             try:
