@@ -97,7 +97,7 @@ def visible(text: str) -> str:
     """
     if text.isprintable():
         return text
-    return "".join(letter if _is_visible(letter) else _escaped(letter) for letter in text)
+    return "".join(letter if _is_visible(letter) else escaped(letter) for letter in text)
 
 
 def storable(text: str, most: int = 4000) -> str:
@@ -110,7 +110,8 @@ def _is_visible(letter: str) -> bool:
     return letter.isprintable() or letter in "\n\t" or unicodedata.category(letter) == "Zs"
 
 
-def _escaped(letter: str) -> str:
+def escaped(letter: str) -> str:
+    r"""Write a letter as an escape, `\x1b` or `\u4e2d`."""
     return letter.encode("unicode_escape", "backslashreplace").decode("ascii")
 
 

@@ -205,8 +205,10 @@ def test_samples_of_each_class_are_drawn(
     assert imread(tmp_path / "sheet.png").ndim == 3
 
 
-def test_a_label_with_dollar_signs_is_no_formula(tmp_path: Path) -> None:
-    data = dataclasses.replace(described(48, 1, (8, 8), 2), label_names=("$_{$",))
+@pytest.mark.filterwarnings("error:Glyph")
+@pytest.mark.parametrize("label", ["$_{$", "乳腺"])
+def test_a_label_is_neither_a_formula_nor_boxes(label: str, tmp_path: Path) -> None:
+    data = dataclasses.replace(described(48, 1, (8, 8), 2), label_names=(label,))
     assert draw_classes(data, tmp_path / "sheet.png") == 48
 
 

@@ -12,6 +12,7 @@ from hpo.data.described import Described
 from hpo.errors import OutputError
 from hpo.files import atomic_write
 from hpo.outcome.report.drawing import plain
+from hpo.outcome.report.fonts import use_fonts
 
 _COLUMNS, _ROWS_OF_ONE, _ROWS_OF_MANY = 12, 4, 1
 _GAP = 0.06
@@ -46,6 +47,7 @@ def draw_classes(data: Described, path: Path) -> int:
         )
         axes.imshow(_montage(data, shown, rows), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
         axes.set_axis_off()
+    use_fonts(figure)
     try:
         with atomic_write(path) as part:
             figure.savefig(part, format="png", dpi=150)

@@ -13,6 +13,8 @@ from hpo.data.duplicates import Pairs
 from hpo.data.survey import conflicts, label_text, sample_name
 from hpo.errors import OutputError
 from hpo.files import atomic_write
+from hpo.outcome.report.drawing import plain
+from hpo.outcome.report.fonts import use_fonts
 
 _COLUMNS, _ROWS = 4, 7
 _PAIR_INCHES = (2.6, 1.65)
@@ -33,8 +35,8 @@ def draw_pairs(development: Development, pairs: Pairs, path: Path) -> int:
     chosen = _choose(conflicts(development, pairs), _COLUMNS * _ROWS)
     rows = max(1, -(-chosen.size // _COLUMNS))
     figure = Figure(figsize=(_COLUMNS * _PAIR_INCHES[0], rows * _PAIR_INCHES[1] + 0.4), layout="constrained")
-    title = f"{development.dataset.official_name}: pairs by falling correlation, with labels; red where they differ"
-    figure.suptitle(title, fontsize=9)
+    name = plain(development.dataset.official_name)
+    figure.suptitle(f"{name}: pairs by falling correlation, with labels; red where they differ", fontsize=9)
     for axes, place in zip(figure.subplots(rows, _COLUMNS, squeeze=False).flat, chosen, strict=False):
         first, second = int(pairs.first[place]), int(pairs.second[place])
         names = [f"{sample_name(development, one)} ({label_text(development, one)})" for one in (first, second)]
@@ -47,6 +49,7 @@ def draw_pairs(development: Development, pairs: Pairs, path: Path) -> int:
     for axes in figure.axes:
         axes.set(xticks=[], yticks=[])
         axes.set_frame_on(False)
+    use_fonts(figure)
     try:
         with atomic_write(path) as part:
             figure.savefig(part, format="png", dpi=130)

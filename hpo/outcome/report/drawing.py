@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import io
+from bisect import bisect_right
 from collections.abc import Callable, Sized
 from functools import update_wrapper
+from itertools import accumulate
 from typing import Any, Generic, ParamSpec
+from unicodedata import east_asian_width
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
+from hpo.outcome.report.fonts import FAMILY, drawable, use_fonts
 from hpo.text import visible
 
 P = ParamSpec("P")
@@ -22,7 +26,7 @@ COLOURS = (BLUE, ORANGE, GREEN, RED, "#cc79a7", "#56b4e9")
 """Colours of the winner, the best of other loss families and the baselines, in their order; begun again if needed."""
 
 _STYLE: Any = {
-    "font.family": "DejaVu Sans",
+    "font.family": FAMILY,
     "font.size": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -49,13 +53,15 @@ _SCREEN_DPI = 90
 
 
 _MOST_LETTERS = 60
-"""Letters of a name in a figure: one of 250 would leave no room for the panels."""
+"""Letters of a name in a figure, of which Chinese ones count twice: 250 would leave no room for the panels."""
 
 
 def plain(name: str) -> str:
-    """Return a name from outside as a figure shows it: no formula between dollar signs, cut where it is long."""
-    shown = visible(name)
-    shown = shown if len(shown) <= _MOST_LETTERS else f"{shown[: _MOST_LETTERS - 4]} ..."
+    """Return a name from outside as a figure shows it: in letters that a font has, no formula, cut where it is long."""
+    shown = drawable(visible(name))
+    widths = list(accumulate(2 if east_asian_width(letter) in "WF" else 1 for letter in shown))
+    if shown and widths[-1] > _MOST_LETTERS:
+        shown = f"{shown[: bisect_right(widths, _MOST_LETTERS - 4)]} ..."
     return shown.replace("$", r"\$")
 
 
@@ -86,6 +92,7 @@ class drawn(Generic[P]):  # noqa: N801 - a decorator
         # Also while it is rendered: the style says how ids of the SVG are made.
         with mpl.rc_context(_STYLE):
             figure = self._draw(*args, **kwargs)
+            use_fonts(figure)
             _lay_out(figure)
             figure.savefig(buffer, format="svg", dpi=_DPI, metadata={"Date": None, "Creator": None})
         text = buffer.getvalue()
@@ -94,7 +101,9 @@ class drawn(Generic[P]):  # noqa: N801 - a decorator
     def figure(self, *args: P.args, **kwargs: P.kwargs) -> ReportFigure:
         """Return the figure itself, in the same style."""
         with mpl.rc_context(_STYLE):
-            return self._draw(*args, **kwargs)
+            figure = self._draw(*args, **kwargs)
+        use_fonts(figure)
+        return figure
 
 
 def _lay_out(figure: ReportFigure) -> None:
