@@ -9,7 +9,10 @@ import signal
 import subprocess
 import sys
 import termios
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -153,6 +156,61 @@ def test_a_signal_reaches_the_command_under_the_service(tmp_path: Path, sent: si
         until(ready.exists)
         started.send_signal(sent)
         assert started.wait(timeout=300) == 6
+
+
+COUNTS = """
+import os, pathlib, signal, time
+def tell(word):
+    with open(os.environ["SEEN"], "a") as file:
+        file.write(f"{word}\\n")
+signal.signal(signal.SIGINT, lambda *_: tell("signal"))
+tell(os.getpid())
+while not pathlib.Path(os.environ["ENDS"]).exists():
+    time.sleep(0.01)
+"""
+
+
+def under_service(folder: Path, preexec: Callable[[], None] | None = None, **more: Any) -> Any:
+    """Count signals under a service that works, in a session of its own, as `timeout` and terminals do."""
+    script(folder, "nvidia-cuda-mps-control", SERVICE)
+    environment = os.environ | {"PATH": f"{folder}:{os.environ['PATH']}", "BROKEN": "0", "LOG": str(folder / "log")}
+    environment |= {"PYTHON": "true", "SEEN": str(folder / "seen"), "ENDS": str(folder / "ends")}
+    arguments = [str(BENCHMARKS / "with_mps.sh"), sys.executable, "-c", COUNTS]
+    return subprocess.Popen(arguments, env=environment, start_new_session=True, preexec_fn=preexec, **more)
+
+
+def words(file: Path) -> list[str]:
+    return file.read_text().split() if file.exists() else []
+
+
+@pytest.mark.parametrize("by", ["terminal", "timeout"])
+def test_ctrl_c_reaches_the_command_under_the_service_once(by: str, tmp_path: Path) -> None:
+    terminal, inside = pty.openpty()
+    with under_service(tmp_path, at_terminal, stdin=inside) as started:
+        until(lambda: len(words(tmp_path / "seen")) == 1)
+        if by == "terminal":
+            os.write(terminal, b"\x03")
+        else:
+            os.kill(started.pid, signal.SIGINT)
+            os.killpg(started.pid, signal.SIGINT)
+        until(lambda: "signal" in words(tmp_path / "seen"))
+        # Had it been sent a second time, that would have come by now.
+        time.sleep(0.3)
+        (tmp_path / "ends").touch()
+        assert started.wait(timeout=300) == 0
+    os.close(terminal)
+    os.close(inside)
+    assert words(tmp_path / "seen")[1:] == ["signal"]
+
+
+def test_what_kills_the_group_as_timeout_does_ends_command_and_service(tmp_path: Path) -> None:
+    with under_service(tmp_path) as started:
+        until(lambda: len(words(tmp_path / "seen")) == 1)
+        command = Path("/proc") / words(tmp_path / "seen")[0] / "cmdline"
+        os.killpg(started.pid, signal.SIGKILL)
+        assert started.wait(timeout=300) == -signal.SIGKILL
+    until(lambda: not command.exists() or not command.read_bytes())
+    until(lambda: words(tmp_path / "log") == ["quit"])
 
 
 SEARCHES = """#!/bin/bash
