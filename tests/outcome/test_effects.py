@@ -23,7 +23,7 @@ from hpo.outcome.report.search.sections import question
 from hpo.outcome.report.search.setting_effects import reasons, space
 from hpo.search.queries.importance import LEAST_TRIALS, MOST_TRIALS, importances
 from hpo.study.files import builtin_study_file, load_spec
-from tests.mention import unmentioned
+from tests.mention import numbers_in, unmentioned
 from tests.outcome import simulated
 from tests.outcome.pages import blocks
 
@@ -176,6 +176,16 @@ def test_of_many_trials_a_sample_is_taken_that_is_the_same_each_time() -> None:
 def test_few_trials_have_no_importances() -> None:
     search = simulated.search(trials=LEAST_TRIALS - 1)
     assert importances(search.spec, [t.config for t in search.trials], [0.1 * n for n in range(LEAST_TRIALS - 1)]) == []
+
+
+def test_the_protocol_says_that_the_choice_of_start_points_is_not_corrected_for() -> None:
+    usual = simulated.search(trials=12)
+    found = []
+    for change in ({}, {"earlier": 37}, {"start": ()}):
+        evidence = dataclasses.replace(usual, spec=usual.spec.model_copy(update=change))
+        protocol = next(block.items for block in question(evidence).blocks if isinstance(block, Listing))
+        found.append([numbers_in(item) for item in protocol if "Start points" in item])
+    assert found == [[[2]], [[2, 37]], []]
 
 
 def test_the_published_value_is_to_beat_with_the_published_network_only() -> None:

@@ -56,6 +56,13 @@ def question(search: SearchEvidence) -> Section:
                 f"Cut short: {', '.join(short)}. To be better than a baseline that was cut short is no evidence "
                 "against it at its own length."
             )
+    if spec.start:
+        counted = f", except that the confirmation counts {spec.earlier} configurations of other studies"
+        protocol.append(
+            f"Start points of trials: {len(spec.start)}. As far as they were chosen by results on the same samples, as "
+            "those of shipped study files were, nothing in this report corrects for that choice"
+            f"{counted if spec.earlier else ''}."
+        )
     blocks: list[Block] = [Text(asked), Listing(tuple(protocol))]
     if data.caution and spec.scoring.rows != "official":
         blocks.append(Notice(f"{data.caution[0].upper()}{data.caution[1:]}."))
