@@ -14,8 +14,9 @@ from hpo.search.database.address import resolve_address
 from hpo.search.database.database import Database, open_database
 from hpo.search.queries.status import read_status
 from hpo.search.study import open_study
-from hpo.study.catalogue import files_meant, is_dataset
+from hpo.study.catalogue import is_dataset
 from hpo.study.files import default_spec, load_spec
+from hpo.study.misnamed import files_meant
 from hpo.study.own import split_source
 from hpo.study.spec import StudySpec
 

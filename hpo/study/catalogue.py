@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 from hpo.errors import UsageError
 from hpo.registry import Registry, resolve
-from hpo.study.own import SUFFIX, OwnFile, split_source
+from hpo.study.misnamed import refuse_what_is_something_else
+from hpo.study.own import OwnFile, split_source
 from hpo.study.sealed_loaders import TEST_LOADERS
 from hpo.text import brief
 
@@ -284,16 +285,6 @@ _LARGER: dict[str, dict[int, str]] = {
 AT = "@"
 """Joins the name of a MedMNIST dataset and another size of its images: `breast@64`."""
 
-_MANY_CLASSES = (
-    *("pathmnist", "dermamnist", "octmnist", "retinamnist", "bloodmnist", "tissuemnist", "organamnist", "organcmnist"),
-    *("organsmnist", "organmnist3d", "fracturemnist3d"),
-)
-"""MedMNIST's datasets whose labels are one of several classes."""
-
-
-_KINDS = {SUFFIX: "data", ".toml": "study"}
-"""Endings of a user's files, and what they are."""
-
 
 def own_dataset(own: OwnFile) -> Dataset:
     """Return the dataset of a user's own file."""
@@ -326,60 +317,17 @@ def find_dataset(name: str) -> Dataset:
     lowered = name.lower()
     if (found := _look_up(lowered)) is not None:
         return found
-    _refuse_what_is_something_else(name)
+    refuse_what_is_something_else(name)
+    _refuse_other_sizes(lowered)
     # This raises, too, and names the closest dataset.
     return DATASETS.find(lowered)
 
 
-def _refuse_what_is_something_else(name: str) -> None:
-    """Raise UsageError, with what to do, if a name is that of a folder, another file, or a set hpo cannot train on."""
-    lowered = name.lower()
-    if files := files_meant(name):
-        raise UsageError(f"unknown dataset {brief(name)}; did you mean {files}?")
-    if _is_folder(name):
-        raise UsageError(
-            f"{brief(name)} is a folder; give a data file FILE.npz, which `hpo data import` makes of a folder of images"
-        )
-    if lowered.endswith(SUFFIX):
-        raise UsageError(f"{brief(name)}: the name of a data file ends in {SUFFIX}, in small letters; rename it")
-    if lowered.endswith(".toml"):
-        raise UsageError(f"{brief(name)} is a study file, which `hpo launch` takes; give a data file FILE.npz")
-    # No dataset has a dot in its name.
-    if Path(name).suffix or _is_file(name):
-        raise UsageError(
-            f"{brief(name)} is neither a data file, which ends in {SUFFIX}, nor a study file, which ends in .toml; "
-            "`hpo data import` makes a data file of a folder of images and a table of labels"
-        )
-    if lowered in _MANY_CLASSES:
-        raise UsageError(
-            f"{lowered} has several classes, and hpo trains on labels of 0 and 1: take one class against the rest from "
-            f"MedMNIST's file, --dataset {lowered}.npz:0"
-        )
+def _refuse_other_sizes(lowered: str) -> None:
     base, at, size = lowered.partition(AT)
     if at and base in _LARGER:
         sizes = ", ".join(f"{base}{AT}{edge}" for edge in _LARGER[base])
         raise UsageError(f"MedMNIST has no {base} with images of edge {brief(size)}; legal: {base}, {sizes}")
-
-
-def files_meant(name: str) -> str:
-    """Return the user's files that have this name before their ending, for a question; "" if none is there."""
-    found = [f"the {kind} file {name}{suffix}" for suffix, kind in _KINDS.items() if _is_file(f"{name}{suffix}")]
-    return " or ".join(found)
-
-
-def _is_folder(name: str) -> bool:
-    try:
-        return bool(name) and Path(name).is_dir()
-    except OSError:
-        # Too long for a path, for example.
-        return False
-
-
-def _is_file(name: str) -> bool:
-    try:
-        return Path(name).is_file()
-    except OSError:
-        return False
 
 
 def is_dataset(name: str) -> bool:
