@@ -15,6 +15,7 @@ from click.shell_completion import shell_complete
 
 from hpo import __version__
 from hpo.cli.first_sign import first_sign
+from hpo.cli.interrupts import interrupt
 from hpo.cli.lazy import Lazy, LazyGroup
 from hpo.cli.logs import log_to_stderr
 from hpo.cli.streams import discard_output, finish_messages, is_output_read, prepare_streams, say
@@ -173,6 +174,8 @@ def main() -> None:
     # more; sleeping threads cost a few percent on an idle machine.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     prepare_streams()
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, interrupt)
     code = _run()
     _end_at_next_interrupt()
     finish_messages()
@@ -182,7 +185,7 @@ def main() -> None:
 def _end_at_next_interrupt() -> None:
     """Let a further Ctrl-C end this process at once: Python's own clean-up would show it as a traceback."""
     for number in (signal.SIGINT, signal.SIGTERM):
-        if signal.getsignal(number) is signal.default_int_handler:
+        if signal.getsignal(number) in (signal.default_int_handler, interrupt):
             signal.signal(number, lambda _number, _frame: os._exit(INTERRUPTED))
 
 

@@ -26,6 +26,7 @@ from hpo.cli.common import (
     tensorboard_option,
 )
 from hpo.cli.completers import complete_backends, complete_presets
+from hpo.cli.interrupts import interrupt
 from hpo.cli.render.progress import download_bar
 from hpo.cli.render.status import watching
 from hpo.cli.streams import say, show
@@ -237,7 +238,7 @@ def start(
     """
     if waits(work):
         # SIGTERM ends this process as Ctrl-C does, after its workers.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, interrupt)
     work["notifier"].study = name
     request = replace(_request(name, work), hours=hours, sets_trials=sets_trials)
     launched = launch(spec, request, on=work["on"], budget=budget, extend=extend)

@@ -21,6 +21,7 @@ from hpo.cli.common import (
     study_argument,
     tensorboard_option,
 )
+from hpo.cli.interrupts import Echoes
 from hpo.cli.logs import log_to_stderr
 from hpo.control import Stop, StopReason
 from hpo.host import python_module
@@ -129,7 +130,11 @@ def _restart(
 def stop_at_signals(stop: Stop) -> None:
     """Request a stop at SIGINT, SIGTERM and SIGUSR2, and answer at once; a second Ctrl-C kills this process."""
 
+    echoes = Echoes()
+
     def answer(number: int, _frame: FrameType | None) -> None:
+        if echoes.has(number):
+            return
         was_asked, has_stopped = StopReason.SIGNAL in stop, stop.requested
         stop.request(StopReason.SIGNAL)
         # Not by print or logging: the signal may have come in the middle of one.

@@ -8,6 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from hpo.cli.interrupts import Echoes
 from tests.wait import until
 
 SLOW_MODULE = """
@@ -74,3 +77,42 @@ def test_a_worker_answers_the_first_interrupt_and_is_killed_by_the_second() -> N
     _, said = process.communicate(timeout=60)
     assert process.returncode == -signal.SIGINT
     assert len(said.splitlines()) == 1
+
+
+TWICE = """
+import importlib, signal
+command = importlib.import_module("hpo.cli.main")
+def call():
+    try:
+        signal.raise_signal(signal.SIGINT)
+    except KeyboardInterrupt:
+        signal.raise_signal(signal.SIGINT)
+        print("stopped cleanly")
+    return 0
+command._call = call
+command.main()
+"""
+
+WORKER_TWICE = """
+import signal
+from hpo.cli.worker import stop_at_signals
+from hpo.control import Stop
+stop = Stop()
+stop_at_signals(stop)
+signal.raise_signal(signal.SIGINT)
+signal.raise_signal(signal.SIGINT)
+print("stopped cleanly" if stop.requested else "")
+"""
+
+
+@pytest.mark.parametrize("program", [TWICE, WORKER_TWICE], ids=["command", "worker"])
+def test_an_interrupt_that_comes_twice_at_once_as_from_timeout_is_one(program: str) -> None:
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=300, check=False)
+    assert (done.returncode, done.stdout) == (0, "stopped cleanly\n")
+
+
+def test_an_interrupt_that_comes_later_is_another_one() -> None:
+    echoes = Echoes(seconds=0.0)
+    assert [echoes.has(signal.SIGINT) for _ in range(3)] == [False] * 3
+    echoes = Echoes(seconds=1000.0)
+    assert [echoes.has(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGINT)] == [False, False, True]
