@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from hpo.outcome.finalization import Finalization
     from hpo.outcome.leaderboard import Confirmation
-    from hpo.outcome.method_effects import MethodTable
+    from hpo.outcome.method_table import MethodTable
     from hpo.search.queries.trial_rows import Ranking
     from hpo.search.study import Study
     from hpo.search.worker.trainer import Trainer

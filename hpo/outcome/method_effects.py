@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from hpo.outcome.candidate_results import LEAST_REPEATS, CandidateResults, Influences
 from hpo.outcome.influences import read_influences
 from hpo.outcome.leaderboard import Verdict, added_repeats, verdict
-from hpo.outcome.method_costs import CostRatio, Costs, compare_costs, read_costs
+from hpo.outcome.method_costs import Costs, compare_costs, read_costs
 from hpo.outcome.method_plan import command_of
+from hpo.outcome.method_table import MethodEffect, MethodTable, RecipeEffects
 from hpo.search.queries.status import read_status
 from hpo.search.queries.trials import read_records
 from hpo.search.strategy.racing import Results, read_results
@@ -25,89 +26,6 @@ from hpo.study.spec import StudySpec
 from hpo.text import setting
 
 Value = TypeVar("Value")
-
-
-@dataclass(frozen=True)
-class MethodEffect:
-    """A recipe with a method minus the same recipe without it.
-
-    Attributes:
-        candidate: what was trained besides the recipe.
-        in_recipe: whether the recipe has the method, so that it was taken out.
-        changes: settings of the candidate that differ from the recipe: `optimizer = sgd (adam)`, the recipe's in
-            brackets.
-        repeats: that both finished; the rest is None without any.
-        with_it, without: mean AUC over these repeats.
-        difference: with minus without.
-        low, high: its interval, 95 % for all methods of the recipe together; None without spread, as `p`.
-        p: two-sided, adjusted likewise.
-        detectable: smallest true difference that would have been found four times in five.
-        cost: of a trial with the method, relative to one without it.
-        note: why there is less than was planned; "" if there is not.
-    """
-
-    method: str
-    candidate: str
-    in_recipe: bool
-    changes: tuple[str, ...]
-    repeats: int
-    with_it: float | None = None
-    without: float | None = None
-    difference: float | None = None
-    low: float | None = None
-    high: float | None = None
-    p: float | None = None
-    detectable: float | None = None
-    verdict: Verdict = Verdict.INDISTINGUISHABLE
-    cost: CostRatio = field(default_factory=CostRatio)
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class RecipeEffects:
-    """What each method does in one recipe.
-
-    Attributes:
-        family: of its loss.
-        settings: those that differ from the defaults and have an effect.
-        mean, standard_error: AUC of the recipe itself.
-        effects: largest difference first; methods that are not measured yet come last.
-    """
-
-    recipe: str
-    family: str
-    settings: tuple[str, ...]
-    mean: float | None
-    standard_error: float | None
-    effects: list[MethodEffect]
-
-
-@dataclass(frozen=True)
-class MethodTable:
-    """What a study of methods has measured so far.
-
-    Attributes:
-        search: study whose best are the recipes; "" for start points of a study file.
-        folds: of each repeat.
-        repeats: planned.
-        command: that measures this again.
-        commits, devices: of the trials.
-        notes: how to read it.
-    """
-
-    name: str
-    search: str
-    dataset: str
-    rows: str
-    epochs: int
-    folds: int
-    repeats: int
-    done: bool
-    recipes: list[RecipeEffects]
-    command: str = ""
-    commits: tuple[str, ...] = ()
-    devices: tuple[str, ...] = ()
-    notes: list[str] = field(default_factory=list)
 
 
 def read_methods(study: Study) -> MethodTable:

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from hpo.errors import StudyNotFoundError, UsageError
-from hpo.outcome.method_effects import MethodTable, read_methods
+from hpo.outcome.method_effects import read_methods
 from hpo.outcome.method_plan import MethodWishes, Source, methods_name, prepare_methods
+from hpo.outcome.method_table import MethodTable
 from hpo.search.admin.extension import extend_plan
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import Database, open_database

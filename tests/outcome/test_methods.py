@@ -12,8 +12,9 @@ import hpo
 from hpo.errors import StudyConflictError, StudyNotFoundError, UsageError
 from hpo.outcome.leaderboard import Verdict
 from hpo.outcome.method_costs import CostRatio, TrialCost
-from hpo.outcome.method_effects import MethodEffect, MethodTable, judge_methods
+from hpo.outcome.method_effects import judge_methods
 from hpo.outcome.method_plan import MethodWishes, Source, candidates_with, command_of, prepare_methods, recipes_of
+from hpo.outcome.method_table import MethodEffect, MethodTable
 from hpo.outcome.report.document import Table, to_markdown_section
 from hpo.outcome.report.result.methods import methods as section_of
 from hpo.outcome.report.result.methods import sentence

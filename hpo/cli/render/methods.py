@@ -10,7 +10,7 @@ from rich.text import Text
 
 from hpo.cli.render.leaderboard import signed
 from hpo.outcome.leaderboard import Verdict
-from hpo.outcome.method_effects import MethodEffect, MethodTable, RecipeEffects
+from hpo.outcome.method_table import MethodEffect, MethodTable, RecipeEffects
 from hpo.study.config import ConfigValues
 from hpo.study.method import Method
 from hpo.text import bounds, setting, with_error

@@ -9,7 +9,7 @@ from hpo.outcome.families import answer_sentences
 from hpo.outcome.final import Final
 from hpo.outcome.judgement import judge_final
 from hpo.outcome.leaderboard import Confirmation
-from hpo.outcome.method_effects import MethodTable
+from hpo.outcome.method_table import MethodTable
 from hpo.outcome.report.document import Document, Notice, Section, code
 from hpo.outcome.report.result import confirmation as of_confirmation
 from hpo.outcome.report.result import methods as of_methods

@@ -11,7 +11,7 @@ from sklearn.metrics import average_precision_score, precision_recall_curve, roc
 from hpo.outcome.final import Final
 from hpo.outcome.judgement import Judgement
 from hpo.outcome.leaderboard import Confirmation, Verdict
-from hpo.outcome.method_effects import RecipeEffects
+from hpo.outcome.method_table import RecipeEffects
 from hpo.outcome.report.drawing import BLACK, BLUE, COLOURS, GREY, ORANGE, RED, ReportFigure, canvas, drawn, plain
 from hpo.study.baselines import shown_name
 from hpo.study.published import Published

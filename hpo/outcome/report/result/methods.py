@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from hpo.outcome.leaderboard import Verdict
-from hpo.outcome.method_effects import MethodEffect, MethodTable, RecipeEffects
+from hpo.outcome.method_table import MethodEffect, MethodTable, RecipeEffects
 from hpo.outcome.report.document import Block, Listing, Picture, Section, Table, Text, code
 from hpo.outcome.report.result import figures
 from hpo.text import bounds, with_error
