@@ -65,7 +65,7 @@ from hpo.text import shell
     type=click.FloatRange(min=0, min_open=True, max=MOST_HOURS),
     help="Stop local workers after H hours; without --trials, as many trials as fit by estimate.",
 )
-@click.option("--fewer", is_flag=True, help="Let --trials lower the number of trials that a study has.")
+@click.option("--fewer", is_flag=True, help="Let --trials lower the number of trials; running ones are finished.")
 @click.option("--extend", is_flag=True, help="Let wider ranges and more choices widen a study that exists.")
 @set_option
 @work_options

@@ -20,7 +20,7 @@ from hpo.search.study import Study
 from hpo.search.worker.reporter import check_reporters
 from hpo.study.ranges import WORKERS
 from hpo.study.spec import StudySpec
-from hpo.text import shell
+from hpo.text import counted, shell
 
 _log = logging.getLogger(__name__)
 
@@ -83,6 +83,8 @@ def launch(
         status = read_status(study)
         if status.is_done and not request.sets_trials:
             _check_failed(study, status, request)
+            if status.free:
+                _log.info(f"begun and not finished: {counted(status.free, 'trial')}, which a larger --trials resumes")
             _log.info(f"nothing is left to do; more trials: a larger --trials; hpo best {shell(study.name)}")
             return Launched(study, is_done=True)
         try:

@@ -211,7 +211,7 @@ def _with_trials(study: Study, spec: StudySpec, budget: BudgetRule) -> Study:
         if budget == "extend" and before is not None and before > spec.budget.trials:
             raise StudyConflictError(
                 f"study {study.name} has {before} trials; leave --trials out to keep them, or lower them to "
-                f"{spec.budget.trials} with --fewer (trials that have begun are finished)"
+                f"{spec.budget.trials} with --fewer (running trials are finished, released ones only within it)"
             )
         connection.execute(change)
 

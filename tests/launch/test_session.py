@@ -18,13 +18,14 @@ from hpo.launch.estimate import Estimate, least_trials
 from hpo.launch.session import launch
 from hpo.search.queries.status import read_status
 from hpo.search.queries.trials import read_trials
+from hpo.search.queue.claiming import NothingToClaim, claim, release
 from hpo.search.queue.workers import this_process
 from hpo.search.study import Study, open_named_study
 from hpo.search.worker.loop import run_worker
 from hpo.study.files import builtin_study_file, load_spec
 from hpo.study.spec import StudySpec
 from hpo.testing.trainer import FakeTrainer
-from hpo.testing.trials import claimed
+from hpo.testing.trials import claimed, ended
 from tests.mention import unmentioned
 from tests.plugins import kept_registries
 
@@ -144,6 +145,23 @@ def test_a_study_is_widened_by_the_option_only_and_what_changed_is_told(tmp_path
     assert "extended: space.learning_rate.low: stored 0.0001, asked 1e-05" in log
     with pytest.raises(StudyConflictError, match="epochs"):
         launch(digits(5, "budget.epochs=1"), request(storage), on="none", extend=True)
+
+
+def test_a_released_trial_beyond_a_lower_number_is_not_resumed_and_that_is_told(tmp_path: Path, log: list[str]) -> None:
+    storage = f"sqlite:///{tmp_path}/s.db"
+    study = launch(digits(5), request(storage), on="none").study
+    kept, running = claimed(study), claimed(study)
+    assert ended(claimed(study))
+    assert release(kept)
+    lower = launch(digits(1), request(storage), on="none", budget="set")
+    assert lower.is_done
+    assert unmentioned(log[-2], 1, "--trials") == []
+    assert claim(lower.study, "w") is NothingToClaim.DONE
+    assert ended(running)
+    status = read_status(lower.study)
+    assert (status.budget, status.finished, status.free) == (1, 2, 1)
+    more = launch(digits(3), request(storage), on="none").study
+    assert claimed(more).number == kept.number
 
 
 class Declining(NoWorkers):
