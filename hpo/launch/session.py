@@ -138,7 +138,7 @@ def create_or_resume(
     Arguments as for `launch`. Raises StudyConflictError, StorageError, UsageError.
     """
     database = open_database(resolve_address(storage), create=True)
-    for line in widen(database, name, spec) if extend else ():
+    for line in widen(database, name, spec, budget) if extend else ():
         _log.info(f"extended: {line}")
     study, is_new = create_or_tell(database, name, spec, budget=budget, code_version=code_version()[0])
     status = read_status(study)

@@ -199,6 +199,19 @@ def set_trials(study: Study, trials: int) -> Study:
     return _with_trials(study, spec, "set")
 
 
+def check_not_fewer(name: str, before: int, trials: int, budget: BudgetRule) -> None:
+    """Check that a study may have so many trials, given the number that it has.
+
+    Raises:
+        StudyConflictError: if these are fewer, and `budget` only extends.
+    """
+    if budget == "extend" and before > trials:
+        raise StudyConflictError(
+            f"study {name} has {before} trials; leave --trials out to keep them, or lower them to {trials} with "
+            "--fewer (running trials are finished, released ones only within it)"
+        )
+
+
 def _with_trials(study: Study, spec: StudySpec, budget: BudgetRule) -> Study:
     """Set the number of trials of a study to that of `spec`."""
     here = schema.studies.c
@@ -207,12 +220,8 @@ def _with_trials(study: Study, spec: StudySpec, budget: BudgetRule) -> Study:
 
     def write(connection: Connection) -> None:
         # Read once more here: of two that extend it at once, the one with fewer trials must not win.
-        before = connection.scalar(stored)
-        if budget == "extend" and before is not None and before > spec.budget.trials:
-            raise StudyConflictError(
-                f"study {study.name} has {before} trials; leave --trials out to keep them, or lower them to "
-                f"{spec.budget.trials} with --fewer (running trials are finished, released ones only within it)"
-            )
+        if (before := connection.scalar(stored)) is not None:
+            check_not_fewer(study.name, before, spec.budget.trials, budget)
         connection.execute(change)
 
     if study.spec.budget.trials != spec.budget.trials:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -16,6 +16,7 @@ from hpo.launch.backends.local_launch import _ask, _fit_trials, workers_failed
 from hpo.launch.backends.nowhere import NoWorkers
 from hpo.launch.estimate import Estimate, least_trials
 from hpo.launch.session import launch
+from hpo.search.creation import BudgetRule
 from hpo.search.queries.status import read_status
 from hpo.search.queries.trials import read_trials
 from hpo.search.queue.claiming import NothingToClaim, claim, release
@@ -162,6 +163,19 @@ def test_a_released_trial_beyond_a_lower_number_is_not_resumed_and_that_is_told(
     assert (status.budget, status.finished, status.free) == (1, 2, 1)
     more = launch(digits(3), request(storage), on="none").study
     assert claimed(more).number == kept.number
+
+
+def test_a_lower_number_of_trials_is_refused_before_the_space_is_widened(tmp_path: Path) -> None:
+    storage = f"sqlite:///{tmp_path}/s.db"
+    spec = launch(digits(5), request(storage), on="none").study.spec
+    wider = digits(4, "space.learning_rate.low=1e-5")
+    with pytest.raises(StudyConflictError) as refused:
+        launch(wider, request(storage), on="none", extend=True)
+    assert unmentioned(refused.value, 5, 4, "--fewer") == []
+    assert open_named_study("s", storage).spec == spec
+    for budget, trials in (("keep", 5), ("set", 4)):
+        launch(wider, request(storage), on="none", extend=True, budget=cast(BudgetRule, budget))
+        assert open_named_study("s", storage).spec.budget.trials == trials
 
 
 class Declining(NoWorkers):

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from hpo.errors import StudyConflictError, StudyNotFoundError
-from hpo.search.creation import check_readable
+from hpo.search.creation import BudgetRule, check_not_fewer, check_readable
 from hpo.search.database import schema
 from hpo.search.database.database import Database
 from hpo.search.database.optuna_mirror import widen_params
@@ -21,17 +21,21 @@ from hpo.study.stored import parse_object
 from hpo.study.widening import obstacles, widened
 
 
-def widen(database: Database, name: str, spec: StudySpec) -> list[str]:
+def widen(database: Database, name: str, spec: StudySpec, budget: BudgetRule = "keep") -> list[str]:
     """Widen the stored space of a study to that of a spec, in one transaction; its trials stay.
 
     Workers notice when they claim their next trial. A study that does not exist, or was made from a search, is left to
     `create_or_open`.
 
+    Args:
+        budget: what will become of the number of trials; nothing is changed if that will be refused.
+
     Returns:
         What changed, a line each.
 
     Raises:
-        StudyConflictError: with every difference that is more than a wider range or an additional choice.
+        StudyConflictError: with every difference that is more than a wider range or an additional choice; or if there
+            are more trials than `budget` lets `spec` have.
         UsageError: if the spec could not be read again.
     """
     check_readable(name, spec)
@@ -49,19 +53,21 @@ def widen(database: Database, name: str, spec: StudySpec) -> list[str]:
         )
     space = widened(study.spec, asked)
     if space:
-        database.write(lambda connection: _widen(connection, study, space))
+        trials = spec.budget.trials
+        database.write(lambda connection: _widen(connection, study, space, trials, budget))
     return differences(study.spec.canonical(), asked.canonical())
 
 
-def _widen(connection: Connection, study: Study, space: Space) -> None:
+def _widen(connection: Connection, study: Study, space: Space, trials: int, budget: BudgetRule) -> None:
     columns = schema.studies.c
-    query = sa.select(columns.spec).where(*study.is_there(), *study.is_in_optuna(connection)).with_for_update()
-    text = connection.scalar(query)
-    if text is None:
+    here = (*study.is_there(), *study.is_in_optuna(connection))
+    row = connection.execute(sa.select(columns.spec, columns.trials).where(*here).with_for_update()).one_or_none()
+    if row is None:
         raise study.deleted()
-    stored: Any = parse_object(text)
+    check_not_fewer(study.name, row.trials, trials, budget)
+    stored: Any = parse_object(row.spec)
     # Read once more under the lock: another command may have widened it since, even further.
-    now = StudySpec.from_json(text)
+    now = StudySpec.from_json(row.spec)
     if obstacles(now, now.model_copy(update={"space": {**now.space, **space}})):
         raise StudyConflictError(f"study {study.name} was extended by another command at this moment; try again")
     # Only the space is replaced: what an older spec does not say keeps its meaning.
