@@ -255,7 +255,7 @@ def _continued(stored: Study, asked: StudySpec, methods: Sequence[Method], wishe
             plan = plan.with_more(more, repeats)
     trials = (repeats if wishes.seeds is None else wishes.seeds) * len(plan.candidates)
     budget = spec.budget.model_copy(update={"trials": trials})
-    notes = [more_repeats(repeats, wishes.seeds)] if wishes.seeds is not None and wishes.seeds > repeats else []
+    notes = more_repeats(stored, repeats, wishes.seeds)
     return MethodPlan(spec.model_copy(update={"plan": plan, "budget": budget}), stored, notes)
 
 

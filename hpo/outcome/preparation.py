@@ -223,16 +223,18 @@ def _taken_up(search: Study, stored: Study, wishes: Wishes) -> Preparation:
             f"study {stored.name} has {seeds} seeds; a larger --seeds adds seeds, but none can be removed"
         )
     trials = (seeds if wishes.seeds is None else wishes.seeds) * len(plan.candidates)
-    notes = [more_repeats(seeds, wishes.seeds)] if wishes.seeds is not None and wishes.seeds > seeds else []
-    return Preparation(spec.model_copy(update={"budget": spec.budget.model_copy(update={"trials": trials})}), notes)
+    spec = spec.model_copy(update={"budget": spec.budget.model_copy(update={"trials": trials})})
+    return Preparation(spec, more_repeats(stored, seeds, wishes.seeds))
 
 
-def more_repeats(planned: int, wished: int) -> str:
-    """Return what is told when repeats are added to those that were planned."""
-    return (
+def more_repeats(stored: Study, planned: int, wished: int | None) -> list[str]:
+    """Return what is told when repeats are added to those that were planned; nothing before a trial has ended."""
+    if wished is None or wished <= planned or not read_status(stored).finished:
+        return []
+    return [
         f"{wished} repeats in place of {planned}: intervals count that as a second look at the results, so they are a "
         f"little longer than if {wished} had been planned"
-    )
+    ]
 
 
 def _comes_from(search: Study, candidate: Candidate) -> bool:

@@ -16,6 +16,7 @@ from hpo.errors import StudyConflictError, StudyNotFoundError, UsageError, first
 from hpo.search.database import schema
 from hpo.search.database.database import Database
 from hpo.search.database.optuna_mirror import new_study
+from hpo.search.database.schema import RowValues
 from hpo.search.study import LEASE_SECONDS, Study, missing_plugins, open_study
 from hpo.study.spec import StudySpec, differences, unregistered
 from hpo.study.stored import faults, parse_object
@@ -214,19 +215,34 @@ def check_not_fewer(name: str, before: int, trials: int, budget: BudgetRule) -> 
 
 def _with_trials(study: Study, spec: StudySpec, budget: BudgetRule) -> Study:
     """Set the number of trials of a study to that of `spec`."""
-    here = schema.studies.c
-    stored: sa.Select[Any] = sa.select(here.trials).where(here.study_id == study.study_id).with_for_update()
-    change = sa.update(schema.studies).where(here.study_id == study.study_id).values(trials=spec.budget.trials)
+    here, trials = schema.studies.c, spec.budget.trials
+    stored: sa.Select[Any] = sa.select(here.trials, here.finished, here.spec).where(here.study_id == study.study_id)
+    change = sa.update(schema.studies).where(here.study_id == study.study_id)
 
-    def write(connection: Connection) -> None:
+    def write(connection: Connection) -> int:
         # Read once more here: of two that extend it at once, the one with fewer trials must not win.
-        if (before := connection.scalar(stored)) is not None:
-            check_not_fewer(study.name, before, spec.budget.trials, budget)
-        connection.execute(change)
+        row = connection.execute(stored.with_for_update()).one_or_none()
+        values: RowValues = {"trials": trials}
+        first = study.first_trials
+        if row is not None:
+            check_not_fewer(study.name, row.trials, trials, budget)
+        if row is not None and spec.plan is not None and not row.finished:
+            # Repeats that are added before there is a result to look at are as good as planned at first.
+            first = spec.plan.trials_at_first(trials)
+            values["spec"] = _with_first_trials(row.spec, first)
+        connection.execute(change.values(values))
+        return first
 
-    if study.spec.budget.trials != spec.budget.trials:
-        study.database.write(write)
-    return dataclasses.replace(study, spec=spec)
+    if study.spec.budget.trials == trials:
+        return dataclasses.replace(study, spec=spec)
+    return dataclasses.replace(study, spec=spec, first_trials=study.database.write(write))
+
+
+def _with_first_trials(text: str, trials: int) -> str:
+    """Return the text of a stored spec with another number of trials that the study began with."""
+    stored: Any = parse_object(text)
+    stored["budget"]["trials"] = trials
+    return json.dumps(stored, separators=(",", ":"), ensure_ascii=False)
 
 
 def _create(connection: Connection, name: str, spec: StudySpec, code_version: str) -> None:

@@ -37,7 +37,7 @@ class Study:
         lease: seconds until the lease of a worker without a heartbeat expires.
         former_names: names that it had before it was renamed, oldest first.
         fingerprint: as stored when it was opened.
-        first_trials: number of trials that it was created with.
+        first_trials: number of trials that it was created with; of a planned one, that it had when its first ended.
     """
 
     database: Database

@@ -130,9 +130,17 @@ class Plan(BaseModel):
         known = Addition(candidates=len(self.candidates), repeats=repeats)
         return self.model_copy(update={"candidates": (*self.candidates, *candidates), "added": (*self.added, known)})
 
-    def repeats_of(self, trials: int) -> int:
-        """Return the repeats that a study was created with, from the number of trials that it was created with."""
-        return trials // (self.added[0].candidates if self.added else len(self.candidates))
+    def repeats_of(self, first_trials: int) -> int:
+        """Return the repeats that a study began with, from the number of trials that it began with."""
+        return first_trials // self._first_candidates
+
+    def trials_at_first(self, trials: int) -> int:
+        """Return the number of trials to have begun with, had the repeats of these trials been planned at first."""
+        return trials // len(self.candidates) * self._first_candidates
+
+    @property
+    def _first_candidates(self) -> int:
+        return self.added[0].candidates if self.added else len(self.candidates)
 
     def _blocks(self) -> Iterator[tuple[range, range]]:
         """Yield the candidates and repeats of consecutive slots, up to where all candidates are in step."""

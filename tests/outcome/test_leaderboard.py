@@ -25,6 +25,7 @@ from hpo.statistics.selection import Selection, noise_share, repeated_difference
 from hpo.study.spec import Scoring
 from hpo.testing.scores import SAMPLES, make_scores
 from hpo.testing.trainer import FakeTrainer
+from hpo.testing.trials import claimed, ended
 from tests.mention import numbers_in, unmentioned
 from tests.search.planned import make_confirmation, make_plan, simulated
 
@@ -267,6 +268,24 @@ def test_a_study_knows_how_many_repeats_were_planned_when_it_was_created(databas
         notes.append(read_confirmation(open_study(database, "c")).notes)
     assert open_study(database, "c").first_trials == 6
     assert [unmentioned(note, "2 repeats", "Sidak") for note in notes[1] if note not in notes[0]][-1] == []
+
+
+def test_repeats_that_are_added_before_a_trial_has_ended_are_as_good_as_planned(database: Database) -> None:
+    plan = make_plan(1, 2)
+    create_or_open(database, "c", make_confirmation(plan, 2))
+    study = create_or_open(database, "c", make_confirmation(plan, 3))
+    assert (study.first_trials, study.spec.budget.trials) == (9, 9)
+    stored = open_study(database, "c")
+    assert (stored.first_trials, stored.fingerprint, stored.spec) == (9, study.fingerprint, study.spec)
+    assert ended(claimed(study))
+    later = create_or_open(database, "c", make_confirmation(plan, 4))
+    assert (later.first_trials, later.spec.budget.trials) == (9, 12)
+
+
+def test_candidates_that_were_added_before_a_trial_has_ended_do_not_change_the_repeats_planned_at_first() -> None:
+    plan = make_plan(1, 2)
+    more = plan.with_more((plan.candidates[-1].model_copy(update={"name": "other"}),), 2)
+    assert [one.repeats_of(one.trials_at_first(5 * len(one.candidates))) for one in (plan, more)] == [5, 5]
 
 
 @pytest.mark.slow

@@ -28,6 +28,7 @@ from hpo.study.choices import loss_family
 from hpo.study.space import Choices
 from hpo.study.spec import Confirm, Scoring, StudySpec
 from hpo.testing.trainer import FakeTrainer, make_spec
+from hpo.testing.trials import claimed, ended
 from tests.mention import unmentioned
 
 NAME = "search-confirm"
@@ -190,6 +191,15 @@ def test_a_larger_number_of_seeds_adds_repeats_and_a_smaller_is_refused(database
     with pytest.raises(StudyConflictError) as refused:
         prepare_confirmation(search, NAME, Wishes(seeds=2))
     assert unmentioned(refused.value, NAME, 6, "--seeds") == []
+
+
+def test_more_seeds_are_told_as_a_second_look_once_a_trial_has_ended(database: Database) -> None:
+    search = _searched(database)
+    begun = _begun(search)
+    assert prepare_confirmation(search, NAME, Wishes(seeds=3)).notes == []
+    assert ended(claimed(begun))
+    notes = prepare_confirmation(search, NAME, Wishes(seeds=3)).notes
+    assert [unmentioned(note, 3, 2) for note in notes] == [[]]
 
 
 @pytest.mark.parametrize(
