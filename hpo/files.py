@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import itertools
 import os
 import stat
 from collections.abc import Iterator
@@ -53,6 +54,39 @@ def file_type(path: Path) -> int | None:
         return stat.S_IFMT(path.stat().st_mode)
     except (FileNotFoundError, NotADirectoryError):
         return None
+
+
+def make_folder(folder: Path, mode: int = 0o777) -> bool:
+    """Make a folder and its parents, below one that a group shares for that, too; return whether a group shares it.
+
+    Shared is what has the set-group-id bit and may be written by its group: all below it belongs to the group, too.
+
+    Args:
+        mode: permissions of the folder, less the umask.
+
+    Raises:
+        OSError: if it cannot be made.
+    """
+    if folder.exists():
+        return _is_shared(folder)
+    missing = [folder, *itertools.takewhile(lambda parent: not parent.exists(), folder.absolute().parents)]
+    is_shared = _is_shared(missing[-1].absolute().parent)
+    folder.mkdir(mode=mode, parents=True, exist_ok=True)
+    for made in missing if is_shared else ():
+        # Another user of the group may have made it since.
+        with contextlib.suppress(PermissionError):
+            made.chmod(stat.S_IMODE(made.stat().st_mode) | stat.S_ISGID | stat.S_IRWXG)
+    return is_shared
+
+
+def share(path: Path) -> None:
+    """Let the group of a file, in a folder that this shares, read and write it, whatever the umask."""
+    path.chmod(stat.S_IMODE(path.stat().st_mode) | stat.S_IRGRP | stat.S_IWGRP)
+
+
+def _is_shared(folder: Path) -> bool:
+    mode = folder.stat().st_mode
+    return bool(mode & stat.S_ISGID and mode & stat.S_IWGRP)
 
 
 def move_into_place(part: Path, path: Path) -> None:

@@ -14,7 +14,7 @@ from pydantic import ConfigDict, ValidationError, field_validator, model_validat
 
 from hpo.data.npz import NpzError, open_npz
 from hpo.errors import DataError, OutputError
-from hpo.files import atomic_write, fitting, read_text
+from hpo.files import atomic_write, fitting, make_folder, read_text
 from hpo.outcome.networks import Protocol
 from hpo.study.config import ConfigValues
 from hpo.study.record import NetworkRecord
@@ -198,7 +198,7 @@ def _inside(name: str) -> str:
 def store(final: Final, folder: Path) -> None:
     """Write final.json and scores.npz. Raises OutputError."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         arrays: dict[str, Any] = {f"scores_{number}": scores for number, scores in enumerate(final.scores.values())}
         if final.has_twin is not None:
             arrays["has_twin"] = final.has_twin

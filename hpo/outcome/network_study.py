@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from hpo.errors import OutputError, StudyConflictError, StudyNotFoundError
+from hpo.files import make_folder
 from hpo.outcome.network_training import shared_folder
 from hpo.outcome.networks import Entry, Protocol, WantedNetwork
 from hpo.revision import code_version
@@ -133,7 +134,7 @@ def _make_folder(study: Study, left_by: Sequence[str]) -> None:
     assert study.spec.plan.final is not None
     folder = shared_folder(study, study.spec.plan.final)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         for former in (folder.parent, *(folder.parent / name for name in left_by)):
             move_checkpoints(former, folder)
             with suppress(OSError):

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from hpo.data.development import Development
 from hpo.data.others import Others, others_of
 from hpo.errors import DataError, OutputError, first_line
-from hpo.files import move_into_place
+from hpo.files import make_folder, move_into_place
 from hpo.search.strategy.seeds import network_seed
 from hpo.study.config import TrainConfig
 from hpo.study.plan import TrainingSamples
@@ -210,7 +210,7 @@ def _put_in_place(wanted: WantedNetwork, folder: Path) -> dict[str, str] | None:
         if found is None:
             continue
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(path.parent)
             move_into_place(written, path)
         except FileNotFoundError:
             # Another `hpo finalize` was faster.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -126,6 +127,32 @@ def test_what_was_trained_before_an_interruption_is_in_its_place(search: Study, 
     with pytest.raises(KeyboardInterrupt):
         finalizing(search, results)(train=train)
     assert {path.stem for path in (results / "models").iterdir()} == set(NAMES[:2])
+
+
+def test_networks_and_checkpoints_are_of_the_group_that_shares_the_folder_whatever_the_umask(
+    search: Study, results: Path
+) -> None:
+    results.parent.chmod(0o2770)
+    kept: list[Path] = []
+
+    def train(_spec: StudySpec, name: str) -> None:
+        work(search.database, name, limit=1)
+        study = networks_of(search)
+        checkpoint = Checkpoint(results / "under-way" / study.folder, 9, 1, "same")
+        assert checkpoint.save({}, [])
+        kept.extend(path for path in results.rglob("*") if path.suffix in (".safetensors", ".pt"))
+        assert len(kept) == 2
+        assert [path.stat().st_mode & 0o060 for path in kept] == [0o060] * 2
+        checkpoint.remove()
+
+    before = os.umask(0o077)
+    try:
+        finalizing(search, results)(train=train)
+    finally:
+        os.umask(before)
+    found = [results, *results.rglob("*")]
+    assert {path.stat().st_mode & 0o2070 for path in found if path.is_dir()} == {0o2070}
+    assert [path.stat().st_mode & 0o060 for path in found if path.suffix == ".safetensors"] == [0o060]
 
 
 def test_the_test_set_stays_sealed_until_every_network_is_there(search: Study, results: Path) -> None:

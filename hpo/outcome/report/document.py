@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 
 from hpo.errors import OutputError
+from hpo.files import make_folder
 from hpo.text import visible
 
 _CODE = re.compile(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)", re.DOTALL)
@@ -110,7 +111,7 @@ def write(document: Document, folder: Path) -> tuple[Path, Path]:
     # All pictures are drawn here, before a file of an earlier report is replaced.
     html_page = to_html(document)
     try:
-        figures.mkdir(parents=True, exist_ok=True)
+        make_folder(figures)
         for section in document.sections:
             for block in section.blocks:
                 if isinstance(block, Picture):

@@ -6,7 +6,6 @@ import contextlib
 import logging
 import re
 import shutil
-import stat
 import time
 import zipfile
 from collections.abc import Callable, Iterator
@@ -17,7 +16,7 @@ import torch
 from torch import Tensor
 
 from hpo.errors import first_line
-from hpo.files import atomic_write, why_unwritable
+from hpo.files import atomic_write, make_folder, share, why_unwritable
 from hpo.study.config import TrainConfig
 from hpo.training.state import StateDict
 
@@ -74,7 +73,7 @@ class Checkpoint:
             return
         _announced.add(self.folder)
         try:
-            _make_folder(self.folder)
+            make_folder(self.folder, 0o700)
             free = shutil.disk_usage(self.folder).free
         except OSError as error:
             _log.warning("trials have no checkpoints: %s cannot be written: %s", self.folder, error.strerror)
@@ -233,32 +232,12 @@ def _remove(folder: Path, trial: int, wanted: Callable[[int], bool]) -> None:
 
 
 def _write(path: Path, content: StateDict) -> None:
-    is_shared = _make_folder(path.parent)
+    is_shared = make_folder(path.parent, 0o700)
     _require_space(path.parent, content)
     with atomic_write(path, 0o600) as part, part.open("wb") as file:
         if is_shared:
-            # Whatever the umask.
-            part.chmod(0o660)
+            share(part)
         torch.save(content, file)
-
-
-def _make_folder(folder: Path) -> bool:
-    """Make a folder, for its user alone or, below one that a group shares, for that; return whether a group shares it.
-
-    Shared is what has the set-group-id bit and may be written by its group: all below it belongs to the group, too.
-    """
-    if folder.exists():
-        return _is_shared(folder)
-    is_shared = _is_shared(next(parent for parent in folder.absolute().parents if parent.exists()))
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if is_shared:
-        folder.chmod(0o2770)
-    return is_shared
-
-
-def _is_shared(folder: Path) -> bool:
-    mode = folder.stat().st_mode
-    return bool(mode & stat.S_ISGID and mode & stat.S_IWGRP)
 
 
 def _require_space(folder: Path, content: StateDict) -> None:

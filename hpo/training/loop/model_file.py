@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from hpo.errors import DataError, HpoError, OutputError, first_line
-from hpo.files import atomic_write, file_type
+from hpo.files import atomic_write, file_type, make_folder, share
 from hpo.study.catalogue import Dataset, find_dataset, own_dataset
 from hpo.study.config import TrainConfig
 from hpo.study.own import OwnFile
@@ -93,7 +93,7 @@ def check_images(images: NDArray[Any], dataset: Dataset) -> None:
 
 
 def save_model(model: Model, path: Path) -> None:
-    """Write weights and description as safetensors, atomically. Raises OutputError."""
+    """Write weights and description as safetensors, atomically, and shared as its folder is. Raises OutputError."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.network.state_dict().items()}
     description = {
         "format": _FORMAT,
@@ -107,9 +107,11 @@ def save_model(model: Model, path: Path) -> None:
         # Left out where there is none, so that an earlier hpo reads the file.
         description["own"] = own.model_dump_json(exclude={"pixels"} if own.pixels is None else None)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        is_shared = make_folder(path.parent)
         with atomic_write(path) as part:
             save_file(tensors, part, metadata=description)
+            if is_shared:
+                share(part)
     except (OSError, SafetensorError) as error:
         raise OutputError(f"{path} cannot be written: {getattr(error, 'strerror', None) or error}") from None
 
