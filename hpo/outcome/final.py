@@ -186,6 +186,11 @@ def results_root(folder: Path, names: Sequence[str]) -> Path | None:
     return folder.parent if folder.name in [Path(_inside(name)).name for name in names] else None
 
 
+def is_folder_of(study: str, folder: Path) -> bool:
+    """Return whether `folder`, relative to the results of all studies, is where those of a study are by default."""
+    return folder == Path(_inside(study))
+
+
 def _inside(name: str) -> str:
     """Return a name as a path that does not leave the folder it is put into: names come from a database."""
     path = Path(name)

@@ -117,6 +117,24 @@ def test_two_results_of_one_dataset_are_refused_and_none_is_reported(root: Path,
     assert unmentioned(refused.value, tmp_path / "empty", "`hpo finalize STUDY`", "--results") == []
 
 
+def test_results_of_studies_with_a_slash_in_their_names_are_found_and_no_others_below(
+    root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    below = simulated.changed(simulated.final(), dataset="vessel3d", study="lab/mice/vessel")
+    store(below, root / "lab" / "mice" / "vessel")
+    # An earlier result within a later one, one that was moved away, and one that is damaged.
+    store(simulated.changed(simulated.final(), dataset="breast", study="breast"), root / "breast" / "first")
+    store(simulated.changed(simulated.final(), dataset="breast", study="breast"), root / "old" / "breast")
+    broken = root / "old" / "torn" / "final.json"
+    broken.parent.mkdir()
+    broken.write_text("{")
+    with caplog.at_level("INFO", "hpo"):
+        rows = gather_rows(root)
+    assert [row.study for row in rows][-1] == "lab/mice/vessel"
+    assert len(rows) == 4
+    assert unmentioned(caplog.text, "old/torn") == []
+
+
 def test_digits_are_no_dataset_of_the_table_which_is_told(
     root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from hpo.errors import DataError
-from hpo.outcome.final import RESULT, Final, load
+from hpo.outcome.final import RESULT, Final, is_folder_of, load
 from hpo.outcome.judgement import BaselineDifference, EntryResult, judge_final
 from hpo.outcome.report.document import Block, Document, Listing, Notice, Section, Table, Text
 from hpo.statistics.across_datasets import friedman_test, mean_ranks, sign_test, signed_rank_test
@@ -65,14 +65,12 @@ def gather_rows(root: Path) -> list[Row]:
     """
     found: dict[str, Row] = {}
     others: list[str] = []
-    for path in sorted(root.glob(f"*/{RESULT}")):
-        final = load(path.parent)
-        assert final is not None, path
+    for folder, final in _results_below(root):
         dataset = next((one for one in _tasks() if one.name == final.result.dataset), None)
         if dataset is None:
             others.append(f"study {final.result.study} ({final.result.dataset})")
             continue
-        row = Row(dataset, final, _again(path.parent, final))
+        row = Row(dataset, final, _again(folder, final))
         if dataset.name in found:
             studies = f"{found[dataset.name].study} and {row.study}"
             raise DataError(f"{root} holds two results of {dataset.name}, of {studies}; keep only one there")
@@ -85,6 +83,26 @@ def gather_rows(root: Path) -> list[Row]:
     if not found:
         raise DataError(f"{root} holds no final result (*/{RESULT}); run `hpo finalize STUDY`, or give --results")
     return [found[dataset.name] for dataset in _tasks() if dataset.name in found]
+
+
+def _results_below(root: Path) -> Iterator[tuple[Path, Final]]:
+    """Yield the folders below `root` with the final result of a study, by name; further down those of names with a `/`.
+
+    What else lies further down is an earlier result, kept within a later one or apart.
+    """
+    for path in sorted({*root.glob(f"*/{RESULT}"), *root.rglob(f"*/*/{RESULT}")}):
+        folder = path.parent
+        is_below = folder.parent != root
+        try:
+            final = load(folder)
+        except DataError as error:
+            if not is_below:
+                raise
+            _log.info(f"left out: {error}")
+            continue
+        assert final is not None, path
+        if not is_below or is_folder_of(final.result.study, folder.relative_to(root)):
+            yield folder, final
 
 
 def _again(folder: Path, final: Final) -> str:
