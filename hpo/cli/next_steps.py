@@ -36,7 +36,7 @@ def after_result(study: str, results: Path, option: Path | None) -> str | None:
 def exporting(study: str, results: Path, option: Path | None) -> str:
     """Return the command that exports a result; arguments as for `after_result`.
 
-    It reads no database, so it has to be told the folder of a result that has a former name of the study.
+    It is told the folder of a result that has a former name of the study, for which it would have to read the database.
     """
     from hpo.outcome.final import results_folder
 
