@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from hpo.outcome.method_plan import MethodWishes
+from hpo.outcome.method_study import find_source, measure_methods
+from hpo.search.creation import create_or_open
+from hpo.search.queue.workers import this_process
+from hpo.search.worker.loop import run_worker
 from hpo.study.methods import METHODS
+from hpo.study.spec import StudySpec
+from hpo.testing.trainer import FakeTrainer
 from tests.cli.run import hpo_forked, hpo_here
 from tests.conftest import REPOSITORY
 from tests.mention import unmentioned
@@ -37,6 +45,24 @@ def test_a_wrong_name_or_method_is_refused_in_words(tmp_path: Path) -> None:
     assert run.returncode == 2
     assert unmentioned(run.stderr, "emma", "ema") == []
     assert hpo_here("methods", "bread", cwd=tmp_path).returncode in (5, 6)
+
+
+def test_the_table_of_an_unfinished_study_needs_no_data_and_a_new_study_does(tmp_path: Path) -> None:
+    database, source = find_source("breast", f"sqlite:///{tmp_path}/hpo.sqlite3")
+
+    def train(spec: StudySpec, name: str) -> None:
+        study = create_or_open(database, name, spec)
+        # One repeat of four candidates.
+        run_worker(study, identity=this_process("w"), train=FakeTrainer(spec.budget.epochs), limit=4)
+
+    with closing(database):
+        assert not measure_methods(database, source, MethodWishes(("ema",), 2, 2), train=train).done
+    without = {"HPO_DATA_DIR": str(tmp_path), "HPO_DATA_URL": "http://127.0.0.1:9", "no_proxy": "127.0.0.1"}
+    run = hpo_here("methods", "breast", "--on", "none", cwd=tmp_path, **without)
+    assert run.returncode == 0, run.stderr
+    assert unmentioned(run.stdout, "ema", "breast-methods") == []
+    run = hpo_here("methods", "breast", "--name", "other", "--on", "none", cwd=tmp_path, **without)
+    assert run.returncode == 4, run.stderr
 
 
 @pytest.mark.slow
