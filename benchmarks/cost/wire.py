@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+from collections.abc import Collection
 from typing import Any
 
 from sqlalchemy.engine import make_url
@@ -74,7 +75,7 @@ class FreeTrainer:
         """Nothing."""
         return set()
 
-    def forget(self, number: int) -> None:
+    def forget(self, number: int, attempts: Collection[str]) -> None:
         """There is nothing to forget."""
 
     def peak_memory(self) -> int | None:

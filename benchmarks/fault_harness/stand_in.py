@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from benchmarks.fault_harness.orders import stand_in_auc
@@ -46,7 +46,7 @@ class StandIn:
         """Numbers of the trials of which there are checkpoints."""
         return {int(path.stem) for path in self._folder.glob("*.json")}
 
-    def forget(self, number: int) -> None:
+    def forget(self, number: int, attempts: Collection[str]) -> None:
         """Removes the checkpoint of a trial that has ended."""
         self._path(number).unlink(missing_ok=True)
 

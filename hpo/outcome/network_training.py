@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -158,7 +158,7 @@ class _NetworkTrainer(OnDevice):
         """Return no trial: a checkpoint goes with the end of its training, and the rest with `hpo finalize`."""
         return set()
 
-    def forget(self, number: int) -> None:
+    def forget(self, number: int, attempts: Collection[str]) -> None:
         """Do nothing, see `kept`."""
 
     def _wanted(self, slot: int) -> WantedNetwork:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any, TypeVar
@@ -17,6 +18,7 @@ from hpo.search.database import schema
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import Database, open_database
 from hpo.search.database.retry import OUTAGE_SECONDS
+from hpo.study.record import TrialRecord
 from hpo.study.spec import StudySpec, unregistered
 from hpo.study.stored import parse_json, parse_object
 
@@ -234,6 +236,22 @@ def unfinished(study: Study) -> set[int]:
         trials.study_id == study.study_id, trials.state.in_(("claimed", "free"))
     )
     return study.database.read(lambda connection: set(connection.scalars(query)))
+
+
+def attempt_names(study: Study, numbers: Collection[int]) -> dict[int, tuple[str, ...]]:
+    """Return the names of the attempts at trials, see `TrialRecord`; no entry for a trial that the study has not."""
+    if not numbers:
+        return {}
+    trials = schema.trials.c
+    here = (trials.study_id == study.study_id) & trials.trial_number.in_(sorted(numbers))
+    query = sa.select(trials.trial_number, trials.record).where(here, trials.record.is_not(None))
+    found = {}
+    for row in study.database.read(lambda connection: connection.execute(query).all()):
+        # What a worker removes is not worth ending it: a record that is damaged is told where it is shown.
+        with contextlib.suppress(StorageError):
+            record = TrialRecord.from_json(row.record, study.trial_name(row.trial_number))
+            found[row.trial_number] = record.attempt_names or ()
+    return found
 
 
 def former_names(stored: str | None) -> tuple[str, ...]:

@@ -86,6 +86,8 @@ class TrialRecord(StoredModel):
         provenance: of the last attempt.
         attempts: number so far, one for each claim of the trial by a worker; stored as `lives`. None in the oldest
             records.
+        attempt_names: names of the attempts, by which their checkpoints are told from those of another copy of the
+            database; None, or without the first ones, where an earlier hpo had no names for them.
         usage: total over all attempts.
         jobs: share of the trial, 0 to 1, at which the last job began it, and how many jobs in a row began there and
             ended before the trial did; None if none did.
@@ -101,6 +103,7 @@ class TrialRecord(StoredModel):
     repeat: int | None = None
     provenance: Provenance
     attempts: int | None = Field(None, validation_alias="lives", serialization_alias="lives")
+    attempt_names: tuple[str, ...] | None = None
     usage: ResourceUsage = ResourceUsage()
     jobs: tuple[float, int] | None = None
     roc: tuple[float, ...] | None = None

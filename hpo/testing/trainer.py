@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 from hpo.control import Stop, StopReason
@@ -138,7 +138,7 @@ class FakeTrainer:
         """Return the numbers of the trials with a checkpoint: none."""
         return set()
 
-    def forget(self, number: int) -> None:
+    def forget(self, number: int, attempts: Collection[str]) -> None:
         """Remove the checkpoint of a trial: there is none."""
 
     def peak_memory(self) -> int | None:

@@ -6,7 +6,7 @@ import itertools
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -158,6 +158,7 @@ def test_the_record_holds_what_a_trial_needs_to_be_run_again(database: Database)
     assert set(record.model_dump()) == {
         *("config", "params", "study_seed", "trial_seed", "code_version", "dirty"),
         *("environment", "data_md5", "seconds", "peak_memory", "energy_joules", "lives", "roc"),
+        "attempt_names",
     }
     assert record.config["schedule"] == "constant"
     assert record.roc == tuple(round(rate, 4) for rate in make_report(1, 0.5).roc)
@@ -381,7 +382,7 @@ class Keeping(FakeTrainer):
     def kept(self) -> set[int]:
         return set(self.files)
 
-    def forget(self, number: int) -> None:
+    def forget(self, number: int, attempts: Collection[str]) -> None:
         self.files.discard(number)
 
 

@@ -40,6 +40,7 @@ FULL: dict[str, Any] = {
     "environment": {"torch": "2.11.0", "device name": "AMD EPYC"},
     "data_md5": "d41d8",
     "lives": 2,
+    "attempt_names": ["0a1b2c3d", "4e5f6a7b"],
     "seconds": 60.5,
     "energy_joules": 1000.0,
     "peak_memory": 1024,
@@ -74,6 +75,7 @@ def test_every_key_has_its_place_and_is_written_as_it_was_read() -> None:
             data_md5="d41d8",
         ),
         attempts=2,
+        attempt_names=("0a1b2c3d", "4e5f6a7b"),
         usage=ResourceUsage(seconds=60.5, energy_joules=1000.0, peak_memory=1024),
         roc=(0.0, 0.5, 1.0),
     )

@@ -320,3 +320,27 @@ def test_a_folder_of_a_group_has_files_of_the_group_whatever_the_umask(tmp_path:
         os.umask(before)
     assert (tmp_path / "study").stat().st_mode & 0o7777 == 0o2770
     assert (tmp_path / "study" / "trial-00007.f1.pt").stat().st_mode & 0o777 == 0o660
+
+
+def test_copies_of_a_database_read_and_remove_no_files_of_each_other(tmp_path: Path) -> None:
+    def attempt(fence: int, *names: str) -> Checkpoint:
+        return Checkpoint(tmp_path, 7, fence, "same", attempts=names)
+
+    save(attempt(1, "a" * 8), 1.0)
+    assert [load(attempt(2, "a" * 8, name * 8)) for name in "bc"] == [1.0, 1.0], "made before the copy"
+    save(attempt(2, "a" * 8, "b" * 8), 2.0)
+    save(attempt(2, "a" * 8, "c" * 8), 3.0)
+    assert names(tmp_path) == ["trial-00007.f2.bbbbbbbb.pt", "trial-00007.f2.cccccccc.pt"]
+    assert load(attempt(3, "a" * 8, "b" * 8, "d" * 8)) == 2.0
+    assert not attempt(3, "a" * 8, "d" * 8).exists()
+    (tmp_path / "trial-00007.f2.bbbbbbbb.pt.4711.part").write_bytes(b"half")
+    remove_checkpoints(tmp_path, 7, ["a" * 8, "b" * 8])
+    assert names(tmp_path) == ["trial-00007.f2.cccccccc.pt"]
+
+
+def test_files_from_before_attempts_had_names_are_read_and_removed(tmp_path: Path) -> None:
+    save(Checkpoint(tmp_path, 7, 1, "same"), 1.0)
+    after = Checkpoint(tmp_path, 7, 2, "same", attempts=("b" * 8,))
+    assert load(after) == 1.0
+    save(after, 2.0)
+    assert names(tmp_path) == ["trial-00007.f2.bbbbbbbb.pt"]

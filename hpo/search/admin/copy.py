@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +17,7 @@ from hpo.search.database.errors import as_hpo_error
 from hpo.search.database.optuna_mirror import optuna_tables
 from hpo.search.database.schema import RowValues
 from hpo.search.study import Study
+from hpo.study.stored import parse_object
 from hpo.text import shell
 
 _OF_STUDY = ("study_directions", "study_user_attributes", "study_system_attributes")
@@ -27,7 +29,7 @@ _OF_TRIAL = (
     "trial_intermediate_values",
 )
 
-_FREED = {"state": "free", "lease_until": None, "token": None, "checkpoint": None, "progress": 0.0}
+_FREED: RowValues = {"state": "free", "lease_until": None, "token": None, "checkpoint": None, "progress": 0.0}
 """Changes to an unfinished trial: the target database has neither its worker nor its checkpoints."""
 
 
@@ -117,7 +119,9 @@ class _Copy:
             )
 
     def _own_trial(self, row: RowValues) -> RowValues:
-        freed = {} if row["state"] == "finished" else _FREED
+        freed: RowValues = {}
+        if row["state"] != "finished":
+            freed = {**_FREED, "record": _without_attempts(row["record"])}
         return {**row, **freed, "study_id": self._study_id, "trial_id": self._trial_ids[row["trial_id"]]}
 
     def _rows(self, table: sa.Table, changed: RowValues, of_study: sa.Column[Any]) -> None:
@@ -154,3 +158,14 @@ class _Copy:
         key = self._writing.execute(sa.insert(table).values(values)).inserted_primary_key
         assert key is not None
         return int(key[0])
+
+
+def _without_attempts(record: str | None) -> str | None:
+    """Return a stored record without the names of attempts: their checkpoints are the original's."""
+    if record is None:
+        return None
+    try:
+        stored = parse_object(record)
+    except ValueError:
+        return record
+    return json.dumps({key: value for key, value in stored.items() if key != "attempt_names"})

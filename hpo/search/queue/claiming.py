@@ -242,6 +242,7 @@ def _as_claim(study: Study, row: AnyRow, **changed: Any) -> Claim:
         "record": TrialRecord.from_json(row.record, study.trial_name(row.trial_number)) if row.record else None,
         "epoch": row.epoch,
         "checkpoint": row.checkpoint,
+        "attempt": _attempt(row.token or ""),
     }
     return Claim(study, **{**stored, **changed})
 
@@ -312,7 +313,7 @@ def _take_over(study: Study, worker: str, token: str, slot: int, connection: Con
         .where(here)
         .values(**values, lease_until=database_now() + study.lease, started=database_now())
     )
-    return _as_claim(study, row, worker=worker, fence=fence), lost
+    return _as_claim(study, row, worker=worker, fence=fence, attempt=_attempt(token)), lost
 
 
 def _new_slot(study: Study, worker: str, token: str, slot: int, connection: Connection) -> Claim:
@@ -342,4 +343,8 @@ def _new_slot(study: Study, worker: str, token: str, slot: int, connection: Conn
     counters = schema.studies.c
     change = sa.update(schema.studies).where(counters.study_id == study.study_id)
     connection.execute(change.values(places=counters.places + 1))
-    return Claim(study, slot, number, trial_id, 1, worker, baseline, None)
+    return Claim(study, slot, number, trial_id, 1, worker, baseline, None, attempt=_attempt(token))
+
+
+def _attempt(token: str) -> str:
+    return token[:8]

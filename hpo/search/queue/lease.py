@@ -24,6 +24,7 @@ class Claim:
         number: of the trial.
         trial_id: in Optuna's tables.
         fence: fencing token, which grows with each claim of the trial.
+        attempt: name of this claim, unlike those of all others, also in another copy of the database.
         baseline: name if the trial is a baseline, else None.
         record: None until one is stored.
         epoch: last epoch that an earlier worker reported.
@@ -40,6 +41,7 @@ class Claim:
     record: TrialRecord | None
     epoch: int | None = None
     checkpoint: str | None = None
+    attempt: str = ""
 
 
 def update_held(connection: Connection, held: Claim, values: RowValues, *, state: str = "claimed") -> bool:

@@ -19,7 +19,7 @@ from hpo.search.queue.workers import ALSO, StopRequest, WorkerIdentity, check_in
 from hpo.search.strategy.pruner import stages_of
 from hpo.search.strategy.sampler import suggest
 from hpo.search.strategy.seeds import seeds_of
-from hpo.search.study import Study, open_study, unfinished
+from hpo.search.study import Study, attempt_names, open_study, unfinished
 from hpo.search.worker.deadline import Deadline, seconds_to_get_anywhere, standstill, with_job
 from hpo.search.worker.description import describe_end, describe_start, reported
 from hpo.search.worker.heartbeat import Heartbeat
@@ -275,7 +275,9 @@ class _Worker:
         else:
             # Validate a configuration of another version of hpo before anything is written.
             held.record.train_config(held.study.trial_name(held.number))
-            record = held.record.model_copy(update={"provenance": provenance, "attempts": held.fence})
+            names = (*(held.record.attempt_names or ()), held.attempt)
+            changes = {"provenance": provenance, "attempts": held.fence, "attempt_names": names}
+            record = held.record.model_copy(update=changes)
         if not store_record(held, record, self._train.checkpoints, drawn):
             raise LeaseLost
         return record
@@ -301,6 +303,7 @@ class _Worker:
             scoring_seed=record.seeds.scoring_seed,
             stages=stages,
             slot=held.slot,
+            attempts=record.attempt_names or (),
         )
         last: EpochReport | NetworkEpoch | None = None
         try:
@@ -325,8 +328,10 @@ class _Worker:
 
     def _tidy(self) -> None:
         """Remove the checkpoints of trials that have finished, here or on another host."""
-        for number in sorted(self._train.kept() - unfinished(self._study)):
-            self._train.forget(number)
+        ended = self._train.kept() - unfinished(self._study)
+        names = attempt_names(self._study, ended)
+        for number in sorted(ended):
+            self._train.forget(number, names.get(number, ()))
 
 
 def _is_whole(last: EpochReport | NetworkEpoch | None, stages: Sequence[Stage]) -> bool:
@@ -356,4 +361,5 @@ def _new_record(held: Claim, provenance: Provenance, drawn: Drawn) -> TrialRecor
         repeat=None if repeat is None else repeat + 1,
         provenance=provenance,
         attempts=held.fence,
+        attempt_names=(held.attempt,),
     )

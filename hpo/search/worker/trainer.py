@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
@@ -43,6 +43,8 @@ class Task:
         scoring_seed: seed of the folds; None for the study's folds.
         stages: stages in which it is trained; none for all folds in lockstep.
         slot: of the budget, from 0.
+        attempts: names of the attempts at the trial, this one last; with them its checkpoints are told from those of
+            another copy of the database.
     """
 
     config: TrainConfig
@@ -54,6 +56,7 @@ class Task:
     scoring_seed: int | None = None
     stages: tuple[Stage, ...] = ()
     slot: int = 0
+    attempts: tuple[str, ...] = ()
 
 
 Report_co = TypeVar("Report_co", covariant=True)
@@ -83,8 +86,8 @@ class Training(Protocol[Report_co]):
         """Return the numbers of the trials that have checkpoints."""
         ...
 
-    def forget(self, number: int) -> None:
-        """Remove the checkpoints of a finished trial."""
+    def forget(self, number: int, attempts: Collection[str]) -> None:
+        """Remove the checkpoints of a finished trial, those of its attempts and those of none."""
         ...
 
     def peak_memory(self) -> int | None:
@@ -219,12 +222,12 @@ class _StudyTrainer(OnDevice):
 
         return set() if self._folder is None else trials_with_checkpoints(self._folder)
 
-    def forget(self, number: int) -> None:
-        """Remove the checkpoints of a finished trial."""
+    def forget(self, number: int, attempts: Collection[str]) -> None:
+        """Remove the checkpoints of a finished trial, those of its attempts and those of none."""
         from hpo.training.loop.checkpoint import remove_checkpoints
 
         if self._folder is not None:
-            remove_checkpoints(self._folder, number)
+            remove_checkpoints(self._folder, number, attempts)
 
     def _scoring(self, task: Task) -> Scoring:
         scoring = self._spec.scoring
@@ -252,7 +255,7 @@ class _StudyTrainer(OnDevice):
 
         if self._folder is None:
             return None
-        checkpoint = Checkpoint(self._folder, task.number, task.fence, self._identity(task))
+        checkpoint = Checkpoint(self._folder, task.number, task.fence, self._identity(task), attempts=task.attempts)
         if task.fence > 1 and not checkpoint.exists():
             before = (
                 f"; its last worker kept them in {task.kept_at}" if task.kept_at not in (None, self.checkpoints) else ""

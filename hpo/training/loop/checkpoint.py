@@ -8,7 +8,7 @@ import re
 import shutil
 import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,9 @@ from hpo.training.state import StateDict
 _log = logging.getLogger(__name__)
 
 
-_NAME = re.compile(r"trial-(?P<trial>\d{5,})\.f(?P<fence>\d+)\.pt(?P<temporary>(\.\d+)?\.part)?")
+_NAME = re.compile(
+    r"trial-(?P<trial>\d{5,})\.f(?P<fence>\d+)(\.(?P<attempt>[0-9a-f]{8}))?\.pt(?P<temporary>(\.\d+)?\.part)?"
+)
 _FORMAT = 1
 _SPARE_BYTES = 1 << 22
 _DEFAULT_SECONDS = 60.0
@@ -34,11 +36,12 @@ _announced: set[Path] = set()
 
 
 class Checkpoint:
-    """The files `trial-NNNNN.f<fence>.pt` of one trial in the folder of its study.
+    """The files `trial-NNNNN.f<fence>.<attempt>.pt` of one trial in the folder of its study.
 
     A worker writes only under its own fencing token, so that a stalled worker that lost its lease never overwrites its
     successor's file. It reads the newest file with a token up to its own, and removes older ones once it has written
-    its own.
+    its own. Files of attempts that are not among its own are those of another copy of the database, in which the study
+    has gone on: it neither reads nor removes them.
 
     Files are written atomically: under a temporary name, synced and renamed, with mode 0600, or 0660 in a folder that
     a group shares. A full or failing disk costs the checkpoint, not the trial, and is logged once.
@@ -48,12 +51,23 @@ class Checkpoint:
         trial: number of the trial.
         fence: fencing token of the worker's lease.
         identity: hash of everything that the trial is trained with; a file with another one is not read.
+        attempts: names of the attempts at the trial, this one last; none where files have no such names, as final
+            networks have, and trials had before there were names. These are read, too.
         seconds: least time between two files; where writing is slow it grows, until writing takes about 2 % of it.
     """
 
-    def __init__(self, folder: Path, trial: int, fence: int, identity: str, seconds: float = _DEFAULT_SECONDS) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        trial: int,
+        fence: int,
+        identity: str,
+        seconds: float = _DEFAULT_SECONDS,
+        attempts: Sequence[str] = (),
+    ) -> None:
         self.folder, self.trial, self.fence, self.identity, self.seconds = folder, trial, fence, identity, seconds
-        self.path = folder / f"trial-{trial:05}.f{fence}.pt"
+        self.attempts = attempts
+        self.path = folder / ".".join([f"trial-{trial:05}", f"f{fence}", *attempts[-1:], "pt"])
         # Its name is that of a partial file, so that it goes with the trial if this process dies.
         self._pinned = self.path.with_name(f"{self.path.name}.part")
         self.name = f"trial {trial}"
@@ -117,7 +131,7 @@ class Checkpoint:
             self._last = time.monotonic()
             self.cost = self._last - start
         if not self._has_removed_older:
-            _remove(self.folder, self.trial, lambda fence: fence < self.fence)
+            _remove(self.folder, self.trial, self.attempts, lambda fence: fence < self.fence)
             # Left if the folds were not read to their end.
             self._unpin()
             self._has_removed_older = True
@@ -129,7 +143,7 @@ class Checkpoint:
         A fold's tensors are memory-mapped until copied, and released when the next fold is requested. Files that are
         damaged or of another identity are ignored and logged. All is of one file, even if it is replaced meanwhile.
         """
-        found = _files(self.folder, self.trial, lambda fence: fence <= self.fence)
+        found = _files(self.folder, self.trial, self.attempts, lambda fence: fence <= self.fence)
         for _, path in sorted(found, reverse=True):
             if path.suffix != ".pt":
                 continue
@@ -147,12 +161,12 @@ class Checkpoint:
         return None
 
     def exists(self) -> bool:
-        """Return whether the folder has a file of this trial, by any worker."""
-        return any(path.suffix == ".pt" for _, path in _files(self.folder, self.trial))
+        """Return whether the folder has a file of this trial, by any of its workers."""
+        return any(path.suffix == ".pt" for _, path in _files(self.folder, self.trial, self.attempts))
 
     def remove(self) -> None:
         """Remove every file of the trial, under every fencing token, partial files included."""
-        remove_checkpoints(self.folder, self.trial)
+        remove_checkpoints(self.folder, self.trial, self.attempts)
 
     def _folds(self, pinned: Path, count: int) -> Iterator[StateDict]:
         try:
@@ -188,9 +202,9 @@ class Checkpoint:
         self._has_logged = True
 
 
-def remove_checkpoints(folder: Path, trial: int) -> None:
-    """Remove every file of a trial that has ended; a file that cannot be removed stays."""
-    _remove(folder, trial, lambda _: True)
+def remove_checkpoints(folder: Path, trial: int, attempts: Collection[str] = ()) -> None:
+    """Remove the files of a trial that has ended, of its attempts and of none; one that cannot be removed stays."""
+    _remove(folder, trial, attempts, lambda _: True)
 
 
 def trials_with_checkpoints(folder: Path) -> set[int]:
@@ -205,7 +219,7 @@ def move_checkpoints(source: Path, target: Path) -> None:
         OSError: if a file cannot be moved.
     """
     for trial in sorted(trials_with_checkpoints(source)):
-        whole = [(fence, path) for fence, path in _files(source, trial) if path.suffix == ".pt"]
+        whole = [(fence, path) for fence, path in _files(source, trial, ()) if path.suffix == ".pt"]
         if whole:
             max(whole)[1].replace(target / f"trial-{trial:05}.f1.pt")
         remove_checkpoints(source, trial)
@@ -219,14 +233,21 @@ def _matches(folder: Path) -> list[re.Match[str]]:
     return [match for name in names if (match := _NAME.fullmatch(name))]
 
 
-def _files(folder: Path, trial: int, wanted: Callable[[int], bool] = lambda _: True) -> list[tuple[int, Path]]:
-    """Return (fence, path) of a trial's files, partial files included."""
-    found = [(int(match["fence"]), folder / match.string) for match in _matches(folder) if int(match["trial"]) == trial]
-    return [(fence, path) for fence, path in found if wanted(fence)]
+def _files(
+    folder: Path, trial: int, attempts: Collection[str], wanted: Callable[[int], bool] = lambda _: True
+) -> list[tuple[int, Path]]:
+    """Return (fence, path) of a trial's files, of these attempts and of none, partial files included."""
+    return [
+        (int(match["fence"]), folder / match.string)
+        for match in _matches(folder)
+        if int(match["trial"]) == trial
+        and (match["attempt"] is None or match["attempt"] in attempts)
+        and wanted(int(match["fence"]))
+    ]
 
 
-def _remove(folder: Path, trial: int, wanted: Callable[[int], bool]) -> None:
-    for _, path in _files(folder, trial, wanted):
+def _remove(folder: Path, trial: int, attempts: Collection[str], wanted: Callable[[int], bool]) -> None:
+    for _, path in _files(folder, trial, attempts, wanted):
         with contextlib.suppress(OSError):
             path.unlink()
 
