@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import threading
@@ -14,6 +15,7 @@ from typing import Any
 from benchmarks.fault_harness.clocks import HOUR, ClockFile
 from benchmarks.fault_harness.disk import SmallDisk
 from benchmarks.fault_harness.forks import Forks
+from benchmarks.fault_harness.journal import read_journals
 from benchmarks.fault_harness.orders import Orders
 from benchmarks.fault_harness.schedule import Fault
 from benchmarks.fault_harness.servers import Server
@@ -62,17 +64,19 @@ class Crew:
 
     def run(self, trials: int, faults: list[Fault], limit: float) -> bool:
         """Works with this budget until every worker has ended of itself; false if it took more than `limit` seconds,
-        or if each of many workers ended as soon as it began."""
+        or if each of many workers ended as soon as it began. Faults are timed from the first trial that is begun."""
         self._orders = replace(self._orders, trials=trials)
         for slot in self._slots:
             slot.done, slot.again_at = False, 0.0
-        began, left = time.monotonic(), list(faults)
+        began, first_trial, left = time.monotonic(), math.inf, list(faults)
         while not all(slot.done for slot in self._slots):
-            now = time.monotonic() - began
-            if now > limit or self._hopeless():
+            now = time.monotonic()
+            if now - began > limit or self._hopeless():
                 self._kill_all()
                 return False
-            while left and left[0].at <= now:
+            if left and first_trial == math.inf:
+                first_trial = self._first_trial(began)
+            while left and left[0].at <= now - first_trial:
                 self._strike(left.pop(0))
             self._thaw_due()
             self._collect()
@@ -86,6 +90,12 @@ class Crew:
         """Kills what is left of the workers."""
         self._kill_all()
         self._forks.close()
+
+    def _first_trial(self, since: float) -> float:
+        """When the first trial since then was begun; infinity if none was. On a slow machine workers start slowly."""
+        journals = read_journals(Path(self._orders.journals))
+        begun = (entry.began for entry in journals if entry.event in ("claim", "begin") and entry.began >= since)
+        return min(begun, default=math.inf)
 
     def _hopeless(self) -> bool:
         return not self._lived and self.counts["workers ended"] > 3 * len(self._slots)

@@ -38,7 +38,7 @@ NOTHING: dict[str, list[str]] = {name: [] for name in INVARIANTS}
 def test_a_study_under_faults_ends_with_exactly_its_budget_and_nothing_lost(backend: str) -> None:
     _skip_without(backend)
     plan = Plan(
-        backend, workers=5, trials=24, more=4, epochs=6, epoch_seconds=0.06, lease=1.2, seconds=9.0, limit=600.0
+        backend, workers=5, trials=24, more=4, epochs=6, epoch_seconds=0.15, lease=1.2, seconds=9.0, limit=600.0
     )
     result = run("hpo", plan)
     assert [phase["hung"] for phase in result["phases"].values()] == [False, False, False]
