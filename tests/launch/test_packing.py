@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 from pathlib import Path
+from types import SimpleNamespace
 from typing import ClassVar
 
 import pytest
@@ -20,6 +21,8 @@ from hpo.study.config import TrainConfig
 from hpo.study.files import builtin_study_file, load_spec
 from hpo.study.plan import Candidate, Plan
 from hpo.training.probe.peak import Peak
+from tests.forked import PROCESSES
+from tests.launch import member
 from tests.mention import numbers_in, unmentioned
 
 GIB = 2**30
@@ -180,7 +183,10 @@ def rehearsal() -> WorkerPool:
 
 @pytest.fixture
 def patient(linear_network: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes are forked, train three steps each, and are waited for."""
     monkeypatch.setattr(worker_pool, "PATIENCE", 600.0)
+    monkeypatch.setattr(worker_pool, "multiprocessing", SimpleNamespace(get_context=lambda _: PROCESSES))
+    monkeypatch.setattr(worker_pool, "_member", member.member)
 
 
 @pytest.mark.slow
