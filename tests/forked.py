@@ -10,6 +10,7 @@ import atexit
 import contextlib
 import multiprocessing
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -27,6 +28,8 @@ PROCESSES.set_forkserver_preload(
     [
         *("hpo.cli.launch", "hpo.cli.worker", "hpo.launch.attach", "hpo.launch.backends.local_launch"),
         *("hpo.training.loop.trial", "hpo.training.loop.refit", "hpo.training.probe.step_time", "tests.search.process"),
+        *("hpo.data.digits", "hpo.search.database.optuna_storage", "hpo.training.machine.provenance"),
+        *("hpo.training.model.resnet", "optuna.storages._rdb.models", "alembic.command"),
     ]
 )
 
@@ -38,11 +41,14 @@ class ForkedHpo:
         process: it runs from the beginning.
     """
 
-    def __init__(self, *arguments: str, cwd: Path, environment: dict[str, str]) -> None:
+    def __init__(self, *arguments: str, cwd: Path, environment: dict[str, str], most_bytes: int | None = None) -> None:
+        """Start it. Each of its processes can hold `most_bytes` of private memory."""
         self._arguments = arguments
         self._folder = tempfile.TemporaryDirectory()
         streams = [str(Path(self._folder.name) / name) for name in ("out", "err")]
-        self.process: BaseProcess = PROCESSES.Process(target=_command, args=(arguments, str(cwd), environment, streams))
+        self.process: BaseProcess = PROCESSES.Process(
+            target=_command, args=(arguments, str(cwd), environment, streams, most_bytes)
+        )
         self.process.start()
         # One that a failing test leaves is not waited for at the end of the tests.
         atexit.register(self.send_signal, signal.SIGKILL)
@@ -63,16 +69,19 @@ class ForkedHpo:
         return subprocess.CompletedProcess(self._arguments, self.process.exitcode, out, err)
 
 
-def _command(arguments: Sequence[str], cwd: str, environment: dict[str, str], streams: Sequence[str]) -> None:
+def _command(
+    arguments: Sequence[str], cwd: str, environment: dict[str, str], streams: Sequence[str], most_bytes: int | None
+) -> None:
     """Be `hpo ARGUMENTS`, in a process of the fork server."""
+    if most_bytes is not None:
+        resource.setrlimit(resource.RLIMIT_DATA, (most_bytes, most_bytes))
     os.environ.clear()
     os.environ.update(environment)
     # As a Python that starts does: plug-ins of tests are found there.
     sys.path[:0] = [folder for folder in environment.get("PYTHONPATH", "").split(os.pathsep) if folder not in sys.path]
     os.chdir(cwd)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    for descriptor, path in zip((1, 2), streams, strict=True):
-        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), descriptor)
+    _write_to(streams)
     from hpo.launch import probe
     from hpo.launch.backends import local
 
@@ -82,6 +91,30 @@ def _command(arguments: Sequence[str], cwd: str, environment: dict[str, str], st
         getattr(module, name)
         setattr(module, name, stand_in)
     _main(arguments)
+
+
+def printed_by(code: str, *arguments: str) -> str:
+    """What a program prints that runs in a process of its own, with its arguments."""
+    with tempfile.TemporaryDirectory() as folder:
+        streams = [str(Path(folder) / name) for name in ("out", "err")]
+        process = PROCESSES.Process(target=_program, args=(code, arguments, streams))
+        process.start()
+        process.join()
+        out, err = (Path(stream).read_text() for stream in streams)
+    assert process.exitcode == 0, err
+    return out
+
+
+def _program(code: str, arguments: Sequence[str], streams: Sequence[str]) -> None:
+    _write_to(streams)
+    sys.argv = ["-c", *arguments]
+    exec(compile(code, "<program>", "exec"), {"__name__": "__main__"})
+
+
+def _write_to(streams: Sequence[str]) -> None:
+    """Let standard output and standard error be these files."""
+    for descriptor, path in zip((1, 2), streams, strict=True):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), descriptor)
 
 
 def _main(arguments: Sequence[str]) -> None:

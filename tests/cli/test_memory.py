@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import json
 import os
-import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,11 +19,12 @@ from hpo.search.database.database import open_database
 from hpo.search.queue.workers import read_workers
 from hpo.search.study import open_study
 from tests.cli.run import hpo, hpo_here
+from tests.forked import ForkedHpo
 from tests.plugins import kept_registries, write_distribution
 
 pytestmark = pytest.mark.slow
 
-KIBIBYTES = 2_560_000 if torch.version.cuda else 2_000_000
+MOST_BYTES = 2_600_000_000 if torch.version.cuda else 2_000_000_000
 """Of private memory for each process: enough for a batch of 32 digits, and far too little for one of 1,024.
 
 A build of PyTorch for CUDA has 560 MB more once it is loaded.
@@ -32,11 +32,17 @@ A build of PyTorch for CUDA has 560 MB more once it is loaded.
 
 SETTINGS = (
     *("scoring.rows=holdout", "budget.epochs=1", "search.first_rung=1"),
-    *("search.references=false", "search.sampler=random", "search.seed=15", "space.batch_size.choices=[32,1024]"),
+    *("search.references=false", "search.sampler=random", "start=[]", "space.batch_size.choices=[32,1024]"),
 )
-"""Drawn by this seed: 32, 32, 1,024, 32."""
+LARGE_FIRST, LARGE_THIRD = 6, 4
+"""Seeds, and which of the first four trials has a batch of 1,024; the others have one of 32."""
 
-STUDY = ["--dataset", "digits", "--trials", "4", *(word for entry in SETTINGS for word in ("--set", entry))]
+
+def study(seed: int, trials: int) -> list[str]:
+    """What `hpo launch` makes the study of."""
+    settings = (word for entry in (*SETTINGS, f"search.seed={seed}") for word in ("--set", entry))
+    return ["--dataset", "digits", "--trials", str(trials), *settings]
+
 
 HUNGRY = """
 import hpo
@@ -72,16 +78,11 @@ def hungry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str
 
 
 def limited(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """`hpo ARGUMENTS` and every process that it starts, with so little memory."""
-    command = shlex.join([sys.executable, "-m", "hpo", *arguments])
-    return subprocess.run(
-        ["bash", "-c", f"ulimit -d {KIBIBYTES}; exec {command}"],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=1800,
-        check=False,
-    )
+    """`hpo ARGUMENTS` and every process that it starts, with so little memory.
+
+    Forked, but for the process as which a worker goes on.
+    """
+    return ForkedHpo(*arguments, cwd=folder, environment=dict(os.environ), most_bytes=MOST_BYTES).result()
 
 
 def trials(folder: Path) -> list[dict[str, Any]]:
@@ -104,24 +105,24 @@ def finished_in_last_lives(folder: Path) -> int:
 
 @pytest.mark.linux
 def test_of_two_workers_only_the_trials_that_are_too_large_fail(tmp_path: Path, hungry: list[str]) -> None:
-    run = limited("launch", *STUDY, *hungry, "--device", "cpu", "--workers", "2", folder=tmp_path)
+    launch = ("launch", *study(LARGE_FIRST, 3), *hungry, "--device", "cpu", "--workers", "2")
+    run = limited(*launch, folder=tmp_path)
     assert run.returncode == 0, run.stderr
     shown = trials(tmp_path)
-    assert len(shown) == 4
-    assert {trial["record"]["config"]["batch_size"] for trial in shown} == {32, 1024}
+    assert [trial["record"]["config"]["batch_size"] for trial in shown] == [1024, 32, 32]
     for trial in shown:
         if trial["record"]["config"]["batch_size"] == 1024:
             assert trial["state"] == "failed"
             assert trial["reason"].startswith("out of memory")
         else:
             assert trial["state"] == "complete"
-    assert finished_in_last_lives(tmp_path) < 4
+    assert finished_in_last_lives(tmp_path) < 3
     assert "Traceback" not in "".join(log.read_text() for log in tmp_path.rglob("*.log"))
 
 
 @pytest.mark.linux
 def test_a_worker_that_goes_on_as_a_new_process_keeps_its_limit_of_trials(tmp_path: Path, hungry: list[str]) -> None:
-    assert hpo_here("launch", *STUDY, *hungry, "--trials", "5", "--on", "none", cwd=tmp_path).returncode == 0
+    assert hpo_here("launch", *study(LARGE_THIRD, 5), *hungry, "--on", "none", cwd=tmp_path).returncode == 0
     run = limited("worker", "digits", "--limit", "4", "--worker-name", "w", "--threads", "1", folder=tmp_path)
     assert run.returncode == 0, run.stderr
     assert finished_in_last_lives(tmp_path) < 4
@@ -135,7 +136,7 @@ def test_a_worker_that_goes_on_as_a_new_process_keeps_its_limit_of_trials(tmp_pa
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_on_a_gpu_only_the_trial_that_is_too_large_fails(tmp_path: Path) -> None:
     """So many workers share the GPU that each may hold a hundredth of it at most."""
-    assert hpo("launch", *STUDY, "--on", "none", cwd=tmp_path).returncode == 0
+    assert hpo("launch", *study(LARGE_THIRD, 4), "--on", "none", cwd=tmp_path).returncode == 0
     workers = [
         subprocess.Popen(
             [sys.executable, "-m", "hpo", "worker", "digits", "--device", "cuda", "--sharing", "1000"], cwd=tmp_path

@@ -6,9 +6,6 @@ import errno
 import os
 import resource
 import shutil
-import signal
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -21,7 +18,9 @@ import pytest
 import torch
 
 from hpo.training.loop.checkpoint import Checkpoint, remove_checkpoints, trials_with_checkpoints
+from tests.forked import PROCESSES
 from tests.mention import unmentioned
+from tests.training.saving import save_for_ever
 
 
 def save(checkpoint: Checkpoint, value: float) -> bool:
@@ -241,34 +240,20 @@ def test_a_file_is_due_by_the_clock_and_more_rarely_where_writing_is_slow(
     assert due == [False, True, False, False, False, True]
 
 
-SAVES_FOR_EVER = """
-import sys, torch
-from pathlib import Path
-from hpo.training.loop.checkpoint import Checkpoint
-checkpoint = Checkpoint(Path(sys.argv[1]), 7, 1, "same")
-value = 0.0
-while True:
-    value += 1.0
-    folds = [{"weights": torch.full((1 << 20,), value)} for _ in "ab"]
-    assert checkpoint.save({"value": value}, folds)
-    print(value, flush=True)
-"""
-
-
 @pytest.mark.slow
 def test_a_worker_that_is_killed_while_it_writes_leaves_a_whole_file(tmp_path: Path) -> None:
     left: set[str] = set()
     for life in range(3):
-        child = subprocess.Popen(
-            [sys.executable, "-c", SAVES_FOR_EVER, str(tmp_path)], stdout=subprocess.PIPE, text=True
-        )
+        told, telling = PROCESSES.Pipe(duplex=False)
+        child = PROCESSES.Process(target=save_for_ever, args=(tmp_path, telling), daemon=True)
+        child.start()
+        telling.close()
         try:
-            assert child.stdout is not None
-            written = [float(child.stdout.readline()) for _ in range(3)][-1]
+            written = [told.recv() for _ in range(3)][-1]
             time.sleep(0.013 * life)
         finally:
-            child.send_signal(signal.SIGKILL)
-            child.wait()
+            child.kill()
+            child.join()
         found = load(Checkpoint(tmp_path, 7, 2, "same"))
         assert found is not None
         assert found >= written

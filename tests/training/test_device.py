@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
@@ -26,6 +24,7 @@ from hpo.training.machine.device import (
 from hpo.training.machine.limits import process_cores
 from hpo.training.machine.provenance import environment
 from hpo.training.model.resnet import resnet18
+from tests.forked import printed_by
 from tests.mention import unmentioned
 
 CPU = torch.device("cpu")
@@ -155,7 +154,6 @@ def test_a_trial_begins_with_what_earlier_ones_freed_given_back_and_its_own_peak
         "start_of_trial(cpu)\n"
         "print(full - before, peak_memory_bytes(cpu) - before)\n"
     )
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    full, after = map(int, run.stdout.split())
+    full, after = map(int, printed_by(code).split())
     assert full > 350e6
     assert after < 100e6

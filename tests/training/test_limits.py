@@ -14,6 +14,7 @@ import torch
 from hpo.training.machine import limits
 from hpo.training.machine.failure import TrainingFailure, memory_failures
 from hpo.training.machine.limits import ProcessTainted, usable_cores, usable_memory
+from tests.forked import printed_by
 
 GIB = 2**30
 
@@ -140,20 +141,21 @@ def test_another_error_is_no_lack_of_memory(error: RuntimeError) -> None:
     assert caught.value is error
 
 
-def in_a_process(code: str) -> str:
-    """What a Python program prints, run by itself, since limits and settings of the allocator stay."""
-    head = "import torch\nfrom hpo.training.machine import limits\nfrom hpo.training.machine.device import *\n"
-    run = subprocess.run([sys.executable, "-c", head + code], capture_output=True, text=True, check=False, timeout=600)
-    assert run.returncode == 0, run.stderr
-    return run.stdout.strip()
+HEAD = (
+    "import torch\n"
+    "from hpo.training.machine import limits\n"
+    "from hpo.training.machine.device import *\n"
+    "from hpo.training.machine.failure import *\n"
+)
+"""Of programs that run by themselves, since limits and settings of the allocator stay."""
 
 
 @pytest.mark.linux
 @pytest.mark.slow
 def test_what_does_not_fit_into_the_part_of_a_worker_fails_and_the_process_goes_on() -> None:
     """A quarter of 4 GiB, less a tenth: 921 MiB, of which a process with PyTorch has taken about 230."""
-    told = in_a_process(
-        "from hpo.training.machine.failure import *\n"
+    told = printed_by(
+        f"{HEAD}"
         "limits.usable_memory = lambda: 4 << 30\n"
         "set_up_process(1)\n"
         "print(limit_memory(torch.device('cpu'), 4) >> 20, memory_share(torch.device('cpu')) >> 20)\n"
@@ -194,8 +196,8 @@ def refuse_in_trial(number: int, limit: int | None, raised: type[Exception], mon
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_on_a_gpu_too_a_worker_gets_its_part_and_goes_on_after_it_was_refused_more() -> None:
-    told = in_a_process(
-        "from hpo.training.machine.failure import *\n"
+    code = (
+        f"{HEAD}"
         "cuda = torch.device('cuda', 0)\n"
         "share = limit_memory(cuda, 4)\n"
         "total = torch.cuda.get_device_properties(cuda).total_memory\n"
@@ -209,4 +211,6 @@ def test_on_a_gpu_too_a_worker_gets_its_part_and_goes_on_after_it_was_refused_mo
         "held = torch.ones(share // 2, dtype=torch.uint8, device=cuda)\n"
         "print(peak_memory_bytes(cuda) >= share // 2)\n"
     )
-    assert told.splitlines() == ["True True", "out of memory", "True"]
+    # Not forked: CUDA cannot be used after a fork of a process which has looked for it.
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=600)
+    assert run.stdout.splitlines() == ["True True", "out of memory", "True"], run.stderr
