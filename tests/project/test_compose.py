@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,10 @@ import yaml
 from sqlalchemy.engine import URL
 
 from hpo.search.database.address import resolve_address
+from tests.cli.run import hpo_forked, hpo_here
 from tests.project.documents import parse
 from tests.search.conftest import throw_away
+from tests.wait import until
 
 ROOT = Path(__file__).parents[2]
 ENTRY = ROOT / "docker" / "entry.py"
@@ -265,33 +267,46 @@ def postgresql() -> Iterator[URL]:
 @pytest.mark.slow
 @pytest.mark.usefixtures("linear_network")
 def test_what_the_services_run_makes_a_study_works_on_it_and_shows_it(tmp_path: Path, postgresql: URL) -> None:
+    """The first service and the dashboard behind the entry, as processes; the others with the address of its file."""
     container = Container(tmp_path, postgresql.render_as_string())
-    for _ in range(2):
-        migrated = container.run(*SERVICES["migrate"]["command"])
-        assert migrated.returncode == 0, migrated.stderr
+    migrated = container.run(*SERVICES["migrate"]["command"])
+    assert migrated.returncode == 0, migrated.stderr
+    assert (container.run_dir / "address").exists()
 
+    def run(*command: str, by: Callable[..., subprocess.CompletedProcess[str]] = hpo_here) -> str:
+        assert command[0] == "hpo"
+        done = by(*command[1:], cwd=tmp_path, HPO_STORAGE=f"@{container.run_dir / 'address'}")
+        assert done.returncode == 0, done.stderr
+        said.append(done.stdout + done.stderr)
+        return done.stdout
+
+    said = [migrated.stdout + migrated.stderr]
+    for again in command_lines(SERVICES["migrate"]):
+        run(*again)
     tool = [word for word in SERVICES["hpo"]["entrypoint"] if word == "hpo"]
-    launched = container.run(*tool, "launch", *DIGITS, "--on", "none")
-    assert launched.returncode == 0, launched.stderr
-    worker = [("digits" if word == "breast" else word) for word in SERVICES["worker"]["command"]]
-    worked = container.run(*worker)
-    assert worked.returncode == 0, worked.stderr
-    status = container.run(*tool, "status", "digits", "--json")
-    assert json.loads(status.stdout)["finished"] == 2
+    run(*tool, "launch", *DIGITS, "--on", "none")
+    run(*({"breast": "digits"}.get(word, word) for word in SERVICES["worker"]["command"]), by=hpo_forked)
+    assert json.loads(run(*tool, "status", "digits", "--json"))["finished"] == 2
 
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    served = [{"breast": "digits", "8080": port}.get(word, word) for word in SERVICES["dashboard"]["command"]]
+        port = free.getsockname()[1]
+    served = [{"breast": "digits", "8080": str(port)}.get(word, word) for word in SERVICES["dashboard"]["command"]]
     dashboard = container.start(*served)
     try:
-        probe = [word.replace("8080", port) for word in SERVICES["dashboard"]["healthcheck"]["test"][1:]]
+        until(lambda: dashboard.poll() is not None or answers(port), 300, pause=0.1)
+        probe = [word.replace("8080", str(port)) for word in SERVICES["dashboard"]["healthcheck"]["test"][1:]]
         assert healthy(probe, container.environment), "the dashboard's health check never passed"
     finally:
         dashboard.terminate()
         dashboard.wait(30)
-    said = "".join(run.stdout + run.stderr for run in (migrated, launched, worked))
-    assert not any(secret in said for secret in (PASSWORD, "p%40ss"))
+    assert not any(secret in "".join(said) for secret in (PASSWORD, "p%40ss"))
+
+
+def answers(port: int) -> bool:
+    """Whether a port of this machine takes connections."""
+    with socket.socket() as one:
+        return one.connect_ex(("127.0.0.1", port)) == 0
 
 
 def healthy(probe: list[str], environment: dict[str, str], seconds: float = 300) -> bool:
