@@ -127,7 +127,7 @@ class AlwaysDue(Checkpoint):
 
 @pytest.fixture
 def runs(monkeypatch: pytest.MonkeyPatch) -> list[Run]:
-    """Every run made so far; networks are thin and score 8 rows at a time, files are not synced: 0.1 s a trial."""
+    """Every run made so far; networks are small and score 13 rows at a time, files are not synced: 0.1 s a trial."""
     made: list[Run] = []
 
     class RecordedRun(Run):
@@ -136,8 +136,8 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[Run]:
             made.append(self)
 
     monkeypatch.setattr("hpo.training.loop.trial.Run", RecordedRun)
-    monkeypatch.setattr("hpo.training.model.resnet._WIDTHS", (16, 16))
-    monkeypatch.setitem(SCORING_BATCH, 2, 8)
+    monkeypatch.setattr("hpo.training.model.resnet._WIDTHS", (16,))
+    monkeypatch.setitem(SCORING_BATCH, 2, 13)
     monkeypatch.setattr("hpo.files.os.fsync", lambda _: None)
     return made
 
@@ -211,7 +211,7 @@ def test_a_trial_stopped_at_any_step_ends_as_if_it_never_was(
     monkeypatch.setattr(limits, "_cores", cores)
     whole = Life()
     expected, final = comparable(list(trial(SETTINGS[name], whole))), weights(runs)
-    rounds_of_an_epoch = 2 + 4
+    rounds_of_an_epoch = 2 + 2
     assert whole.beats >= 2 * rounds_of_an_epoch * (2 // cores)
     # At each beat for two of the settings; else at every third, from another one on each time, which meets each kind of
     # step in one of the epochs and folds.
@@ -232,11 +232,11 @@ def test_a_trial_stopped_at_any_step_ends_as_if_it_never_was(
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ONE_FAST)
 def test_a_trial_of_many_short_attempts_ends_as_if_it_had_one(name: str, trial: Any, runs: Any, tmp_path: Path) -> None:
-    """Each life takes up to one step or one whole scoring further: 10 beats are more than any scoring has."""
+    """Each life takes up to one step or one whole scoring further: 7 beats are more than any scoring has."""
     expected, final = comparable(list(trial(SETTINGS[name], Life()))), weights(runs)
     reports: list[EpochReport] = []
     for fence in range(1, 99):
-        life = Life(1 + 9 * (fence % 2))
+        life = Life(1 + 6 * (fence % 2))
         reports += trial(SETTINGS[name], life, fence)
         assert len(list(tmp_path.iterdir())) == 1
         if not life.requested:
