@@ -187,11 +187,17 @@ def hold(network, inputs):
         while not (folder / "go-on").exists():
             time.sleep(0.01)
 
+def rest(network, inputs):
+    # A worker that trains for minutes leaves the cores to other tests.
+    if network.training:
+        time.sleep(float(os.environ["STEP_SECONDS"]))
+
 def linear(shape, labels):
     from torch import nn
     network = nn.Sequential(nn.Flatten(), nn.Linear(math.prod(shape), labels))
-    if "HOLD_FOLDER" in os.environ:
-        network.register_forward_pre_hook(hold)
+    for name, hook in (("HOLD_FOLDER", hold), ("STEP_SECONDS", rest)):
+        if name in os.environ:
+            network.register_forward_pre_hook(hook)
     return network
 
 def register():

@@ -24,17 +24,17 @@ from hpo.search.queries.trials import read_trials
 from hpo.search.queue.workers import read_jobs, read_workers
 from hpo.search.study import Study, open_study
 from hpo.testing.trials import recorded
-from tests.cli.run import hpo
+from tests.cli.run import hpo_here
 from tests.mention import unmentioned
 from tests.search.conftest import throw_away
 from tests.slurm.cluster import Cluster, cluster
 from tests.wait import until
 
-pytestmark = [pytest.mark.slow, pytest.mark.linux]
+pytestmark = [pytest.mark.slow, pytest.mark.linux, pytest.mark.usefixtures("linear_network")]
 
 NAME = "the digits' study"
 SECRET = "s3cret@/:%{w0rd} x"
-SMALL = {"budget.epochs": 2, "search.pruner": "none", "fixed.batch_size": 128}
+SMALL = {"budget.epochs": 2, "search.pruner": "none", "fixed.batch_size": 128, "fixed.network": "linear"}
 MANY = 500
 """More trials than can be finished before everything has happened; then the budget is lowered."""
 
@@ -61,8 +61,8 @@ class Search:
 
     def hpo(self, *arguments: str) -> str:
         """Runs a command that has to succeed; returns what it printed."""
-        environment = {"SLURM_CONF": str(self.slurm.conf), "HPO_STORAGE": self.address}
-        run = hpo(*arguments, cwd=self.folder, timeout=120, **environment)
+        around = {"SLURM_CONF": str(self.slurm.conf), "HPO_STORAGE": self.address, "STEP_SECONDS": "0.3"}
+        run = hpo_here(*arguments, cwd=self.folder, **around)
         assert run.returncode == 0, run.stderr
         assert not any(secret in run.stdout + run.stderr for secret in self.secrets)
         return run.stdout
@@ -91,16 +91,16 @@ def trained(study: Study) -> list[int]:
 
 def test_slurm_takes_a_job_of_the_preset_that_it_described(slurm: Cluster, tmp_path: Path) -> None:
     around = {"SLURM_CONF": str(slurm.conf), "XDG_CONFIG_HOME": str(tmp_path / "config")}
-    made = hpo("cluster", "init", "--name", "mine", cwd=tmp_path, timeout=120, **around)
+    made = hpo_here("cluster", "init", "--name", "mine", cwd=tmp_path, **around)
     assert made.returncode == 0, made.stderr
-    presets = json.loads(hpo("slurm", "presets", "--json", cwd=tmp_path, timeout=120, **around).stdout)
+    presets = json.loads(hpo_here("slurm", "presets", "--json", cwd=tmp_path, **around).stdout)
     assert presets["mine"]["cores"] == 8
     limits = {"seconds": 3600, "gpus": {"any": 2}}
     assert presets["mine"]["partitions"] == {"main": limits, "urgent": limits}
     job = ("launch", "digits", "--on", "slurm", "--preset", "mine", "--one-node", "--test-only", "--mail", "root")
-    taken = hpo(*job, "--memory", "4G", cwd=tmp_path, timeout=120, **around)
+    taken = hpo_here(*job, "--memory", "4G", cwd=tmp_path, **around)
     assert (taken.returncode, unmentioned(taken.stdout, "main")) == (0, []), taken.stderr
-    refused = hpo(*job, "--gres", "gpu:3", cwd=tmp_path, timeout=120, **around)
+    refused = hpo_here(*job, "--gres", "gpu:3", cwd=tmp_path, **around)
     assert (refused.returncode, unmentioned(refused.stderr, "gpu:3", 2)) == (2, [])
     assert slurm.run("squeue", "-h") == ""
 
