@@ -23,7 +23,7 @@ import time
 from hpo.launch.probe import Probe
 if __name__ == "__main__":
     probe = Probe()
-    probe.gpus("cpu")
+    probe._ask(time.time)
     print(*probe._child._processes, flush=True)
     time.sleep(600)
 """
@@ -55,9 +55,10 @@ def test_a_step_that_cannot_be_measured_is_a_sentence() -> None:
 
 def test_an_interrupt_ends_what_is_being_measured() -> None:
     probe = Probe()
-    probe.gpus("cpu")
+    probe._ask(time.time)
     (child,) = probe._child._processes
     measured = probe._child.submit(time.sleep, 600)
+    until(measured.running)
     with pytest.raises(KeyboardInterrupt), probe:
         raise KeyboardInterrupt
     until(lambda: not _lives(child))
