@@ -16,7 +16,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("linear_network")]
 
 QUICK = ["--set", "fixed.network=linear", "--set", "scoring.folds=2", "--set", "fixed.batch_size=128"]
 SMALL = [*QUICK, "--set", "budget.epochs=2", "--set", "search.first_rung=1"]
-LONG = [*QUICK, "--set", "budget.epochs=60", "--workers", "1"]
+SLOW = {"STEP_SECONDS": "0.1"}
+"""Of workers that are to be seen training."""
 
 
 def finished(folder: Path) -> int:
@@ -53,7 +54,7 @@ def test_people_get_tables_on_stdout(study: Path) -> None:
 
 
 def test_a_relaunch_of_a_finished_study_adds_none_and_more_trials_extend_it(study: Path) -> None:
-    again = hpo_here("launch", "--dataset", "digits", "--trials", "4", *SMALL, cwd=study)
+    again = hpo_forked("launch", "--dataset", "digits", "--trials", "4", *SMALL, cwd=study)
     assert again.returncode == 0
     assert finished(study) == 4
     assert (
@@ -65,7 +66,7 @@ def test_a_relaunch_of_a_finished_study_adds_none_and_more_trials_extend_it(stud
 
 def test_a_launch_without_trials_keeps_the_number_of_the_study(study: Path) -> None:
     before = json.loads(hpo_here("status", "digits", "--json", cwd=study).stdout)["budget"]
-    assert hpo_here("launch", "--dataset", "digits", *SMALL, cwd=study).returncode == 0
+    assert hpo_forked("launch", "--dataset", "digits", *SMALL, cwd=study).returncode == 0
     assert json.loads(hpo_here("status", "digits", "--json", cwd=study).stdout)["budget"] == before
 
 
@@ -89,8 +90,8 @@ def test_an_unknown_study_is_answered_with_the_nearest(study: Path) -> None:
 
 
 def test_an_interrupted_launch_stops_cleanly_and_the_same_command_goes_on(tmp_path: Path) -> None:
-    command = ["launch", "--dataset", "digits", "--trials", "3", *LONG]
-    process = start_hpo(*command, cwd=tmp_path)
+    command = ["launch", "--dataset", "digits", "--trials", "3", *QUICK, "--set", "budget.epochs=4", "--workers", "1"]
+    process = start_hpo(*command, cwd=tmp_path, **SLOW)
     until(lambda: _training(tmp_path), 1800, pause=0.2)
     process.send_signal(signal.SIGINT)
     interrupted = process.result()
@@ -106,7 +107,7 @@ def test_an_interrupted_launch_stops_cleanly_and_the_same_command_goes_on(tmp_pa
 
 def test_a_launch_that_hpo_stop_ended_is_not_a_success(tmp_path: Path) -> None:
     endless = ("--set", "budget.epochs=2000", "--set", "search.pruner=none", "--workers", "1")
-    process = start_hpo("launch", "--dataset", "digits", "--trials", "9", *QUICK, *endless, cwd=tmp_path)
+    process = start_hpo("launch", "--dataset", "digits", "--trials", "9", *QUICK, *endless, cwd=tmp_path, **SLOW)
     until(lambda: _training(tmp_path), 1800, pause=0.2)
     assert hpo_here("stop", "digits", "--now", cwd=tmp_path).returncode == 0
     ended = process.result()
