@@ -177,6 +177,9 @@ def _be_worker(arguments: Sequence[str], reading: int, log: int) -> NoReturn:
         sys.stdin, sys.stdout, sys.stderr = (
             os.fdopen(descriptor, mode) for descriptor, mode in enumerate(("r", "w", "w"))
         )
+        # The launch has loaded the plug-in of tests already, not as a worker.
+        if (plugin := sys.modules.get("quick")) is not None:
+            plugin.beat_often()
         _main(arguments)
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
