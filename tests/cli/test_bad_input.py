@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from hpo.study.files import builtin_study_file
-from tests.cli.run import hpo, hpo_here
+from tests.cli.run import hpo, hpo_forked, hpo_here
 from tests.mention import unmentioned
 
 NOBODY_LISTENS = "postgresql+psycopg://someone:s3cret-w0rd@127.0.0.1:9/db"
@@ -71,7 +71,7 @@ def test_a_wrong_call_is_one_sentence_and_an_exit_code(
 @pytest.mark.slow
 def test_a_worker_without_a_database_is_one_sentence_and_an_exit_code(tmp_path: Path) -> None:
     """In a process of its own, as each wrong call is: its exit code is what a shell gets."""
-    refused(hpo("worker", "nothing", cwd=tmp_path), 5, "hpo.sqlite3")
+    refused(hpo_forked("worker", "nothing", cwd=tmp_path), 5, "hpo.sqlite3")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -20,7 +20,7 @@ from tests.wait import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("linear_network")]
 
-FINALIZE = ("finalize", "digits", "--trial", "3", "--networks", "2", "--baseline-epochs", "30", "--device", "cpu")
+FINALIZE = ("finalize", "digits", "--trial", "3", "--networks", "2", "--baseline-epochs", "4", "--device", "cpu")
 
 
 def test_killed_finalize_goes_on_and_opens_the_test_set_once(tmp_path: Path) -> None:

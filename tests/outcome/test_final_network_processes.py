@@ -26,7 +26,7 @@ __all__ = ["any_url", "mysql", "postgresql"]
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("linear_network")]
 
-EPOCHS = 40
+EPOCHS = 4
 
 
 def test_the_network_of_a_killed_worker_is_trained_by_another_bit_for_bit(any_url: URL, tmp_path: Path) -> None:
