@@ -23,7 +23,7 @@ SMALL = [
         "--set",
         "fixed.network=linear",
         "--set",
-        "budget.epochs=20",
+        "budget.epochs=4",
         "--set",
         "scoring.rows=holdout",
         "--set",
@@ -50,7 +50,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory, linear_network: None) -> Pa
 
 
 def _kill_a_worker(folder: Path) -> None:
-    worker = start_hpo("worker", "digits-confirm", cwd=folder)
+    # It rests at each step, so that it is seen with a trial.
+    worker = start_hpo("worker", "digits-confirm", cwd=folder, STEP_SECONDS="0.1")
     deadline = time.monotonic() + 1800
     try:
         while (seen := _status(folder))["finished"] < 1 or not seen["running"]:
