@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -29,10 +30,18 @@ def in_shell(line: str, cwd: Path, **environment: str) -> subprocess.CompletedPr
     )
 
 
-@pytest.fixture
-def studied(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a database of one study."""
-    assert hpo_here("launch", "--dataset", "digits", "--on", "none", cwd=tmp_path).returncode == 0
+    folder = tmp_path_factory.mktemp("study")
+    assert hpo_here("launch", "--dataset", "digits", "--on", "none", cwd=folder).returncode == 0
+    return folder
+
+
+@pytest.fixture
+def studied(study: Path, tmp_path: Path) -> Path:
+    """A copy of it."""
+    shutil.copytree(study, tmp_path, dirs_exist_ok=True)
     return tmp_path
 
 
