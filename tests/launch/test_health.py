@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import shutil
 import stat
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from hpo.errors import DataError, OutputError, StorageError
+from hpo.launch.doctor import machine
 from hpo.launch.doctor.data import look_at_data
 from hpo.launch.doctor.database import DatabaseCheck
 from hpo.launch.doctor.disk import Folder, look_at_disk
@@ -165,6 +169,14 @@ def test_a_device_that_is_not_there_is_a_fault_of_its_kind() -> None:
 def test_a_gpu_that_pytorch_does_not_see_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     (tmp_path / "nvidia0").touch()
+    # The process that looks loads torch; what it found is found again.
+    found: list[subprocess.CompletedProcess[str]] = []
+
+    def run(command: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
+        found.append(found[0] if found else subprocess.run(command, **options))
+        return found[0]
+
+    monkeypatch.setattr(machine, "subprocess", SimpleNamespace(run=run, TimeoutExpired=subprocess.TimeoutExpired))
     (finding,) = list(look_at_device("auto", nvidia=tmp_path / "nvidia0"))
     assert finding.verdict == "warning"
     (finding,) = list(look_at_device("auto", nvidia=tmp_path / "none"))
