@@ -77,7 +77,8 @@ def test_own_rgb_images_go_the_whole_way(tmp_path: Path) -> None:
         return found.stdout
 
     run("init", "moles.npz", "--hours", "0.01")
-    quick = ("budget.epochs=1", "scoring.folds=2", "search.references=false", "space.batch_size.choices=[8]")
+    quick = ["budget.epochs=1", "scoring.folds=2", "search.references=false", "space.batch_size.choices=[8]"]
+    quick += ["fixed.network=resnet18_narrow"]
     sets = [word for each in quick for word in ("--set", each)]
     kept = ("--workers", "1", "--device", "cpu")
     run("launch", "--study-file", "moles.toml", "--set", "scoring.rows=kfold", "--trials", "2", *sets, *kept)
