@@ -48,6 +48,7 @@ LONG = (
     *("tests/cli/test_launch.py", "tests/cli/test_memory.py", "tests/cli/test_confirm.py"),
     *("tests/search/test_optuna_storages.py", "tests/outcome/test_final_network_processes.py"),
     *("tests/training/test_fold_parallel.py", "tests/statistics/test_coverage.py", "tests/project/test_installed.py"),
+    *("tests/test_without_linux.py", "tests/training/test_learning.py"),
 )
 """Files that come first, so that none begins when the others are done. The first and the third mostly wait."""
 
