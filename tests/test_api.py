@@ -170,7 +170,8 @@ def test_numbers_of_a_table_are_numbers_before_there_are_any(storage: str) -> No
 @pytest.mark.parametrize(
     "module",
     [
-        *(f"hpo.api.{name}" for name in ("studies", "study", "training", "results")),
+        *(f"hpo.api.{name}" for name in ("studies", "study", "training")),
+        pytest.param("hpo.api.results", marks=pytest.mark.slow),
         "hpo.search.worker.reporter",
         "hpo.study.registration",
         "hpo.study.catalogue",
@@ -222,6 +223,7 @@ def test_launching_is_callable_before_and_after_its_package_is_imported(tmp_path
         subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
 
 
+@pytest.mark.slow
 def test_a_search_is_confirmed_and_reported(storage: str, tmp_path: Path) -> None:
     study = hpo.create_study(make_spec(6, references=True), storage, "first")
     with pytest.raises(UsageError):

@@ -45,7 +45,7 @@ def refused(run: subprocess.CompletedProcess[str], code: int, *facts: object) ->
         (["launch", "--dataset", "digits", "--on", "none", "--storage", "orakel://x/y"], 5, ["orakel"]),
         (["launch", "--dataset", "digits", "--on", "none", "--storage", NOBODY_LISTENS], 5, ["127.0.0.1"]),
         (["launch", "--dataset", "digits", "--on", "none", "--storage", "sqlite:////no/at/all.db"], 9, ["/no/at"]),
-        (["launch", "--dataset", "digits", "--device", "cuda:7"], 8, ["cuda:7"]),
+        pytest.param(["launch", "--dataset", "digits", "--device", "cuda:7"], 8, ["cuda:7"], marks=pytest.mark.slow),
         (["status", "nothing"], 5, ["hpo.sqlite3"]),
         (
             ["data", "verify", "adrenal3d", "--data-dir", "empty"],

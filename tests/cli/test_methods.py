@@ -47,6 +47,7 @@ def test_a_wrong_name_or_method_is_refused_in_words(tmp_path: Path) -> None:
     assert hpo_here("methods", "bread", cwd=tmp_path).returncode in (5, 6)
 
 
+@pytest.mark.slow
 def test_the_table_of_an_unfinished_study_needs_no_data_and_a_new_study_does(tmp_path: Path) -> None:
     database, source = find_source("breast", f"sqlite:///{tmp_path}/hpo.sqlite3")
 

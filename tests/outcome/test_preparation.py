@@ -226,6 +226,7 @@ def test_a_search_made_anew_under_the_same_name_is_another_search(database: Data
     assert unmentioned(refused.value, NAME, "search", "--name") == []
 
 
+@pytest.mark.slow
 def test_the_confirmation_of_another_search_with_the_same_trials_is_not_ones_own(
     database: Database, tmp_path: Path
 ) -> None:

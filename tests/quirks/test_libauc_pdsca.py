@@ -36,6 +36,7 @@ def test_every_step_after_the_first_on_aucm_is_taken_as_one_on_aucm() -> None:
     assert kinds == ["cross-entropy", "AUCM", "AUCM", "AUCM"]
 
 
+@pytest.mark.slow
 def test_its_counter_is_not_saved_and_a_validation_pass_advances_it() -> None:
     network, loss, _ = made()
     with torch.no_grad():

@@ -46,6 +46,7 @@ def test_one_fold_is_delongs_test() -> None:
     assert (found.difference, found.error, found.p) == pytest.approx((expected.difference, expected.error, expected.p))
 
 
+@pytest.mark.slow
 def test_of_one_network_that_scores_all_folds_the_pooled_comparison_says_the_same() -> None:
     random = np.random.default_rng(2)
     pooled, folded, errors = [], [], []

@@ -40,6 +40,7 @@ def test_dilation_and_erosion_are_those_of_scipy(shape: tuple[int, ...]) -> None
     assert torch.equal(erode(batch), of_scipy("erosion", batch))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", SHAPES, ids=["2d", "3d"])
 def test_thickness_lies_between_erosion_and_dilation_by_a_share_of_each_image(shape: tuple[int, ...]) -> None:
     batch = images(shape)

@@ -219,6 +219,7 @@ def test_with_cross_entropy_lion_mode_is_its_algorithm(weight_decay: float, capt
     compare(network, mine, twin, Lion(twin.parameters(), 0.003, weight_decay))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 def test_an_update_recorded_once_is_right_for_later_steps(mode: str) -> None:
     """As a CUDA graph would: what `update` reads is where it was at the second step, the numbers are new."""
