@@ -135,16 +135,19 @@ def test_a_slow_slurm_does_not_hold_up_a_view_that_is_drawn_anew(slurm: FakeSlur
 
 def test_workers_are_shown_with_what_they_hold_and_how_they_ended(slurm: FakeSlurm, study: Study) -> None:
     slurm.queue("4711|0|RUNNING")
-    for name in ("busy", "idle", "gone"):
+    for name in ("busy", "idle", "gone", "forgotten"):
         worker(study, name, "4711_0")
     worker(study, "ended")
     claimed(study, "busy")
     end_worker(study, "ended", finished=2, message="the disk was full")
-    silence = schema.workers.c.worker == "gone"
+    workers = schema.workers
     with study.database.engine.begin() as connection:
-        connection.execute(sa.update(schema.workers).where(silence).values(seen=schema.workers.c.seen - 3600))
+        for name, silent in (("gone", 3600), ("forgotten", 90000)):
+            here = sa.update(workers).where(workers.c.worker == name)
+            connection.execute(here.values(seen=workers.c.seen - silent))
     state = read_workers_and_jobs(study)
-    assert [[each.name for each in some] for some in (state.idle(), state.lost())] == [["idle"], ["gone"]]
+    found = [[each.name for each in some] for some in (state.idle(), state.lost(), state.lost_long_ago())]
+    assert found == [["idle"], ["gone"], ["forgotten"]]
 
     def line(word: str) -> str:
         (found,) = [line for line in shown(study).splitlines() if word in line]
@@ -152,6 +155,8 @@ def test_workers_are_shown_with_what_they_hold_and_how_they_ended(slurm: FakeSlu
 
     assert unmentioned(line("busy"), "cuda", "0/4") == []
     assert unmentioned(line("gone"), 1, "60 min") == []
+    assert unmentioned(line("a day"), 1) == []
+    assert "forgotten" not in shown(study)
     assert line("the disk was full")
     assert unmentioned(line("testcluster"), 4711, 3, 1, 0, 2, "/logs") == []
     assert unmentioned(line("faraway"), 12, 9) == []

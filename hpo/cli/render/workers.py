@@ -22,6 +22,9 @@ MOST_ROWS = 16
 
 MOST_ARRAYS = 4
 
+LONG_AGO = 86400.0
+"""Seconds of silence after which a lost worker is counted, no longer warned of: nobody waits for it."""
+
 
 @dataclass(frozen=True)
 class WorkersAndJobs:
@@ -32,8 +35,12 @@ class WorkersAndJobs:
     lost_after: float
 
     def lost(self) -> list[WorkerRow]:
-        """Return the workers that are not known to have ended, and whose last heartbeat is too old."""
-        return [worker for worker in self.workers if worker.alive and worker.silent > self.lost_after]
+        """Return the workers that are not known to have ended, and whose last heartbeat is too old, within a day."""
+        return [worker for worker in self._silent() if worker.silent <= LONG_AGO]
+
+    def lost_long_ago(self) -> list[WorkerRow]:
+        """Return those whose last heartbeat is older than a day."""
+        return [worker for worker in self._silent() if worker.silent > LONG_AGO]
 
     def idle(self) -> list[WorkerRow]:
         """Return the workers that run and hold no trial."""
@@ -44,6 +51,9 @@ class WorkersAndJobs:
     def as_json(self) -> dict[str, object]:
         """Return `workers`, `jobs` and `slurm`: why the state of jobs is unknown, or null."""
         return {"workers": self.workers, "jobs": self.jobs.jobs, "slurm": self.jobs.trouble}
+
+    def _silent(self) -> list[WorkerRow]:
+        return [worker for worker in self.workers if worker.alive and self._is_lost(worker)]
 
     def _is_lost(self, worker: WorkerRow) -> bool:
         return worker.silent > self.lost_after
@@ -90,11 +100,12 @@ def _cells(running: RunningTrial, worker: WorkerRow | None) -> tuple[RenderableT
 
 def _others(state: WorkersAndJobs, hidden: int) -> list[Text]:
     lines = []
-    idle, lost = state.idle(), state.lost()
+    idle, lost, long_ago = state.idle(), state.lost(), state.lost_long_ago()
     ended = [worker for worker in state.workers if not worker.alive]
     parts = [f"{hidden} more with a trial"] if hidden else []
     parts += [f"{len(idle)} without a trial"] if idle else []
     parts += [f"{len(ended)} ended"] if ended else []
+    parts += [f"{len(long_ago)} lost over a day ago"] if long_ago else []
     if parts:
         lines.append(Text("; ".join(parts), style="dim"))
     if lost:
