@@ -35,7 +35,7 @@ class WorkersAndJobs:
     lost_after: float
 
     def lost(self) -> list[WorkerRow]:
-        """Return the workers that are not known to have ended, and whose last heartbeat is too old, within a day."""
+        """Return the workers not known to have ended whose last heartbeat is too old, but no older than a day."""
         return [worker for worker in self._silent() if worker.silent <= LONG_AGO]
 
     def lost_long_ago(self) -> list[WorkerRow]:

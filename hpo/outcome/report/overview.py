@@ -90,7 +90,7 @@ def _results_below(root: Path) -> Iterator[tuple[Path, Final]]:
 
     What else lies further down is an earlier result, kept within a later one or apart.
     """
-    for path in sorted({*root.glob(f"*/{RESULT}"), *root.rglob(f"*/*/{RESULT}")}):
+    for path in sorted(root.rglob(f"*/{RESULT}")):
         folder = path.parent
         is_below = folder.parent != root
         try:
