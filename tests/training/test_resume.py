@@ -148,7 +148,11 @@ def trial(development: Development, tmp_path: Path) -> Callable[..., Iterator[Ep
     folds = scoring_folds(development, Scoring(rows="kfold", folds=2), 0)
 
     def begin(
-        settings: dict[str, Any], life: Life, fence: int | None = None, kind: type[Checkpoint] = Checkpoint
+        settings: dict[str, Any],
+        life: Life,
+        fence: int | None = None,
+        kind: type[Checkpoint] = Checkpoint,
+        known: dict[int, int] | None = None,
     ) -> Iterator[EpochReport]:
         config = TrainConfig(**({"batch_size": 16, "input_size": 8, "precision": "fp32"} | settings))
         checkpoint = None if fence is None else kind(tmp_path, 7, fence, "same")
@@ -162,6 +166,7 @@ def trial(development: Development, tmp_path: Path) -> Callable[..., Iterator[Ep
             life.control,
             checkpoint,
             (Stage(1, 1), Stage(1, 2)) if settings is SETTINGS[STAGED] else (),
+            known=known,
         )
 
     return begin
@@ -266,6 +271,25 @@ def test_a_report_that_was_taken_is_not_given_again(trial: Any, runs: Any) -> No
     life.last_beat = life.beats
     assert list(reports) == []
     assert comparable(list(trial(settings, Life(), 2))) == expected[1:]
+
+
+@pytest.mark.parametrize(("known", "lacking"), [({}, 0), ({1: 1}, 1), ({1: 1, 2: 1}, 2), ({1: 2, 2: 1}, 3)])
+def test_reports_that_a_database_lacks_are_given_again(
+    known: dict[int, int], lacking: int, trial: Any, runs: Any
+) -> None:
+    """Of the stages 1 fold, 1 epoch; 1, 2; 2, 1; 2, 2. The database is of before the first worker's last reports."""
+    settings = SETTINGS[STAGED]
+    expected, final = comparable(list(trial(settings, Life()))), weights(runs)
+    life = Life()
+    reports = trial(settings, life, 1)
+    for _ in range(3):
+        next(reports)
+    life.last_beat = life.beats
+    assert list(reports) == []
+    again = comparable(list(trial(settings, Life(), 2, known=known)))
+    expected[0]["scores"] = ()
+    assert again == expected[lacking:]
+    assert bit_equal(weights(runs), final)
 
 
 def test_a_stop_without_a_checkpoint_ends_without_an_error(trial: Any, runs: Any, tmp_path: Path) -> None:

@@ -44,6 +44,15 @@ def record_report(held: Claim, report: EpochReport | NetworkEpoch) -> bool:
     return held.study.write(lambda connection: _record_report(connection, held, report))
 
 
+def folds_reported(held: Claim) -> dict[int, int]:
+    """Return the epochs of which the trial has stored reports, each with the number of folds that it rests on."""
+    reports, name = schema.reports.c, held.study.trial_name(held.number)
+    query = sa.select(reports.epoch, reports.fold_aucs)
+    query = query.where(reports.study_id == held.study.study_id, reports.trial_number == held.number)
+    rows = held.study.database.read(lambda connection: connection.execute(query).all())
+    return {epoch: len(fold_aucs(stored, name)) for epoch, stored in rows}
+
+
 def finish(
     held: Claim,
     outcome: Outcome,

@@ -14,7 +14,7 @@ from hpo.errors import DataError, HpoError, UsageError
 from hpo.search.database.optuna_mirror import Drawn
 from hpo.search.queue.claiming import NothingToClaim, claim, release, store_record
 from hpo.search.queue.lease import Claim
-from hpo.search.queue.reporting import LeaseLost, Outcome, finish, record_report
+from hpo.search.queue.reporting import LeaseLost, Outcome, finish, folds_reported, record_report
 from hpo.search.queue.workers import ALSO, StopRequest, WorkerIdentity, check_in, end_worker, register_worker
 from hpo.search.strategy.pruner import stages_of
 from hpo.search.strategy.sampler import suggest
@@ -304,6 +304,7 @@ class _Worker:
             stages=stages,
             slot=held.slot,
             attempts=record.attempt_names or (),
+            known=folds_reported(held) if held.fence > 1 else {},
         )
         last: EpochReport | NetworkEpoch | None = None
         try:

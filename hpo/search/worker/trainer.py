@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
@@ -45,6 +45,8 @@ class Task:
         slot: of the budget, from 0.
         attempts: names of the attempts at the trial, this one last; with them its checkpoints are told from those of
             another copy of the database.
+        known: maps the epochs whose reports are stored to the folds that they rest on. A checkpoint may be beyond the
+            last: of a database that was restored from a backup.
     """
 
     config: TrainConfig
@@ -57,6 +59,7 @@ class Task:
     stages: tuple[Stage, ...] = ()
     slot: int = 0
     attempts: tuple[str, ...] = ()
+    known: Mapping[int, int] = field(default_factory=dict)
 
 
 Report_co = TypeVar("Report_co", covariant=True)
@@ -79,7 +82,7 @@ class Training(Protocol[Report_co]):
     def checkpoints(self) -> str | None: ...
 
     def __call__(self, task: Task) -> Iterator[Report_co]:
-        """Train a trial and yield a report after each epoch; epochs before its checkpoint are not reported again."""
+        """Train a trial and yield a report after each epoch; what is stored before its checkpoint is not made again."""
         ...
 
     def kept(self) -> set[int]:
@@ -214,6 +217,7 @@ class _StudyTrainer(OnDevice):
             checkpoint=self._checkpoint(task),
             stages=task.stages,
             others=self._others_of(task.config),
+            known=task.known,
         )
 
     def kept(self) -> set[int]:

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 
 from hpo.control import Control
@@ -41,6 +41,7 @@ def train_trial(
     checkpoint: Checkpoint | None = None,
     stages: Sequence[Stage] = (),
     others: Sequence[Development] = (),
+    known: Mapping[int, int] | None = None,
 ) -> Iterator[EpochReport]:
     """Train a configuration on its folds, one report per epoch; stop by leaving the iterator.
 
@@ -59,6 +60,8 @@ def train_trial(
             last one, which is not yielded again after a resume.
         stages: stages of the trial, see `hpo.study.stages`; none for all folds in lockstep.
         others: development sets of the datasets that `config.co_training` names, see `hpo.data.others`.
+        known: maps the epochs whose reports the caller has to the folds that they rest on. Other reports that the
+            checkpoint is beyond are yielded again, without the scores of earlier epochs. None if it has them all.
 
     Raises:
         TrainingFailure: if the configuration diverges or needs more memory than there is.
@@ -78,6 +81,8 @@ def train_trial(
         if not trial.resume(checkpoint):
             del trial
             trial = begin()
+    if known is not None:
+        trial.go_back_to_missing(plan, known)
     try:
         while trial.reported < len(plan):
             trial.save_or_stop()
@@ -202,6 +207,17 @@ class _Trial:
         self._saved = self._position
         _log.info("%s resumes after %.0f %% of a whole trial", checkpoint.name, 100 * self._share)
         return True
+
+    def go_back_to_missing(self, plan: Sequence[Stage], known: Mapping[int, int]) -> None:
+        """Go back to the first report that the caller lacks, and report what has been trained since once more."""
+        missing = next((place for place, step in enumerate(plan) if known.get(step.epochs, 0) < step.folds), len(plan))
+        if missing >= self.reported:
+            return
+        _log.info("%d reports that the checkpoint is beyond are not stored and made again", self.reported - missing)
+        if self._began is not None:
+            self._seconds[plan[self.reported].epochs - 1] += time.perf_counter() - self._began
+            self._began = None
+        self.reported = missing
 
     def _begin(self, folds: int) -> None:
         """Make the runs of the first folds, as far as there are none."""
