@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -9,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import URL
 
-from hpo.search.creation import create_or_open
+from hpo.search.creation import create_or_open, set_trials
 from hpo.search.database import engine as engine_module
 from hpo.search.database import schema
 from hpo.search.database.database import Database, open_database
@@ -41,6 +42,28 @@ class TestEveryDatabase:
         assert open_study(waiter, name).spec.budget.trials == 7
         for database in (holder, waiter):
             database.close()
+
+    def test_what_a_forked_process_writes_stays_when_its_parent_has_closed_the_database(
+        self, any_url: URL, name: str
+    ) -> None:
+        database = open_database(any_url, create=True)
+        study = create_or_open(database, name, make_spec(1))
+        processes = multiprocessing.get_context("fork")
+        closed = processes.Event()
+
+        def write() -> None:
+            assert closed.wait(LIMIT)
+            set_trials(study, 7)
+
+        child = processes.Process(target=write)
+        child.start()
+        database.close()
+        closed.set()
+        child.join(LIMIT)
+        assert child.exitcode == 0
+        after = open_database(any_url, create=False)
+        assert open_study(after, name).spec.budget.trials == 7
+        after.close()
 
 
 @pytest.mark.slow

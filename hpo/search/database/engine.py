@@ -9,6 +9,7 @@ import socket
 import sqlite3
 import threading
 import time
+import weakref
 from collections.abc import Generator
 from contextlib import suppress
 from typing import Any
@@ -49,6 +50,24 @@ IDLE_SECONDS = 1.0
 """Seconds after which unused connections are closed, so that idle workers hold none."""
 
 
+_engines: weakref.WeakSet[Engine] = weakref.WeakSet()
+"""Those of this process, see `_close_before_fork`."""
+
+
+def _close_before_fork() -> None:
+    """Close all idle connections, so that a forked process inherits none.
+
+    Locks of files are not inherited: the log of a SQLite file would be removed under a child that writes to it, once
+    its parent has closed the file (https://sqlite.org/howtocorrupt.html, 2.6). Two processes on one connection to a
+    server would read each other's answers.
+    """
+    for engine in list(_engines):
+        engine.dispose()
+
+
+os.register_at_fork(before=_close_before_fork)
+
+
 def make_engine(url: URL) -> Engine:
     """Create an engine for one process, with at most CONNECTIONS to a server.
 
@@ -59,10 +78,11 @@ def make_engine(url: URL) -> Engine:
         # Keep connections open: the last one to close would checkpoint the whole write-ahead log.
         engine = new_engine(url)
         set_up_sqlite(engine)
-        return engine
-    engine = new_engine(url, pool_size=1, max_overflow=CONNECTIONS - 1, pool_timeout=60)
-    guard_connections(engine)
-    _close_when_idle(engine)
+    else:
+        engine = new_engine(url, pool_size=1, max_overflow=CONNECTIONS - 1, pool_timeout=60)
+        guard_connections(engine)
+        _close_when_idle(engine)
+    _engines.add(engine)
     return engine
 
 
