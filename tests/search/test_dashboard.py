@@ -426,6 +426,14 @@ class TestGuard:
             assert local.ask("GET", f"//evil.example?{token}").headers["Location"] == "/evil.example"
         assert len(read_trials(small)) == 3
 
+    @pytest.mark.parametrize("token", ["two words", "a;b", "schlüssel", "€"])
+    def test_a_token_may_have_any_letters(self, small: Study, token: str) -> None:
+        with dashboard(small.database, token=token) as client:
+            place = urlsplit(client.address)
+            visit = client.ask("GET", f"{place.path}?{place.query}")
+            cookie = visit.headers["Set-Cookie"].partition(";")[0]
+            assert client.ask("GET", "/api/studies", None, Cookie=cookie).status == 200
+
     def test_a_token_may_be_given_for_this_machine_too(self, small: Study) -> None:
         with dashboard(small.database, token="abc") as client:
             assert client.address.endswith("?token=abc")

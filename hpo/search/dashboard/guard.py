@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 if TYPE_CHECKING:
     from _typeshed import OptExcInfo
@@ -134,7 +134,8 @@ def _first_visit(environment: WSGIEnvironment, start: StartResponse, guard: Guar
     rest = urlencode([(name, value) for name, value in parameters if name != _PARAMETER])
     # One slash: an address that begins with two leads to another host.
     place = "/" + quote(environment["PATH_INFO"].lstrip("/")) + (f"?{rest}" if rest else "")
-    cookie = f"{guard.cookie}={guard.token}; HttpOnly; Path=/; SameSite=Lax"
+    # A token that somebody chose may have blanks, or letters that no cookie holds.
+    cookie = f"{guard.cookie}={quote(guard.token, safe='')}; HttpOnly; Path=/; SameSite=Lax"
     start("302 Found", [("Location", place), ("Set-Cookie", cookie), ("Content-Length", "0")])
     return []
 
@@ -164,4 +165,4 @@ def _cookie(environment: WSGIEnvironment, name: str) -> str:
         found = SimpleCookie(environment.get("HTTP_COOKIE", "")).get(name)
     except CookieError:
         return ""
-    return found.value if found is not None else ""
+    return unquote(found.value) if found is not None else ""
