@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from hpo.errors import did_you_mean
 from hpo.registry import Registry
 from hpo.study.choices import AUGMENTATIONS, LOSSES, NETWORKS, PRUNERS, SAMPLERS
+from hpo.study.config import settings
 
 Target = TypeVar("Target", bound=Callable[..., Any])
 
@@ -152,8 +154,23 @@ def _register(
     replace: bool,
     group: str = "",
 ) -> Callable[[Target], Target]:
-    """Register `target`, or return a decorator that registers its argument."""
+    """Register `target`, or return a decorator that registers its argument.
+
+    Raises:
+        ValueError: if the name is taken or malformed, or `uses` names what is no setting.
+    """
+    _check_uses(registry.kind, name, uses)
     if target is not None:
         registry.register(name, target, description=description, uses=uses, group=group, replace=replace)
         return lambda decorated: decorated
     return registry.register(name, description=description, uses=uses, group=group, replace=replace)
+
+
+def _check_uses(kind: str, name: str, uses: tuple[str, ...]) -> None:
+    """Raise ValueError unless `uses` is of settings: a misspelt one would be neither searched nor applied."""
+    if isinstance(uses, str):
+        raise ValueError(f"{kind} {name!r}: uses = {uses!r} is a text; give a tuple, uses=({uses!r},)")
+    for setting in uses:
+        if setting not in settings():
+            hint = did_you_mean(setting, settings())
+            raise ValueError(f"{kind} {name!r}: uses names {setting!r}, which is no setting{hint}")

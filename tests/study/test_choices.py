@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -91,3 +92,10 @@ def test_a_registered_sampler_and_pruner_are_legal_in_a_study_file() -> None:
 def test_an_unregistered_loss_is_refused() -> None:
     with pytest.raises(ValueError, match="hinge"):
         TrainConfig(loss="hinge")
+
+
+@pytest.mark.parametrize("uses", [("margin", "epoch_deacy"), "margin", ("loss_margin",)])
+def test_settings_that_there_are_not_are_no_settings_of_a_loss(uses: Any) -> None:
+    with pytest.raises(ValueError, match="uses"):
+        register_loss("misspelt", "torch.nn:HingeEmbeddingLoss", uses=uses)
+    assert "misspelt" not in LOSSES
