@@ -92,6 +92,18 @@ def test_samples_that_a_resplit_cannot_divide_fail_that_trial_only(database: Dat
     assert run_worker(study, identity=this_process("w"), train=FakeTrainer(on_epoch=refuse)).failed == 3
 
 
+def test_a_worker_that_gets_other_arrays_of_a_function_than_earlier_ones_trains_nothing(database: Database) -> None:
+    spec = make_spec(3).model_copy(update={"dataset": "digits"})
+    study = create_or_open(database, "study", spec)
+    run_worker(study, identity=this_process("w"), train=FakeTrainer(), limit=1)
+    other = FakeTrainer()
+    other.provenance = other.provenance.model_copy(update={"data_md5": "other"})
+    with pytest.raises(DataError):
+        run_worker(study, identity=this_process("w"), train=other)
+    assert not other.trained
+    assert run_worker(study, identity=this_process("w"), train=FakeTrainer()).finished == 2
+
+
 def test_a_worker_that_lost_its_lease_drops_the_trial_and_takes_the_next(database: Database) -> None:
     study, thefts = _study(database, 2), []
 

@@ -143,6 +143,20 @@ def read_records(study: Study) -> dict[int, TrialRecord]:
     return {row.trial_number: record for row in rows if (record := _record(study, row)) is not None}
 
 
+def read_other_record(study: Study, number: int) -> TrialRecord | None:
+    """Read the record of the first trial, finished or not, that is not the one of this number; None if there is none.
+
+    Raises:
+        StorageError: if it cannot be read.
+    """
+    query = sa.select(_trials.trial_number, _trials.record).where(
+        _trials.study_id == study.study_id, _trials.trial_number != number, _trials.record.is_not(None)
+    )
+    query = query.order_by(_trials.trial_number).limit(1)
+    row = study.database.read(lambda connection: connection.execute(query).one_or_none())
+    return None if row is None else _record(study, row)
+
+
 def _find(study: Study, connection: sa.Connection, number: int) -> AnyRow:
     query = sa.select(schema.trials).where(_trials.study_id == study.study_id, _trials.trial_number == number)
     row = connection.execute(query).one_or_none() if 0 <= number <= schema.LARGEST_INTEGER else None

@@ -12,6 +12,7 @@ from typing import Literal
 from hpo.control import Control, Stop, StopReason, StopWatch
 from hpo.errors import DataError, HpoError, UsageError
 from hpo.search.database.optuna_mirror import Drawn
+from hpo.search.queries.trials import read_other_record
 from hpo.search.queue.claiming import NothingToClaim, claim, release, store_record
 from hpo.search.queue.lease import Claim
 from hpo.search.queue.reporting import LeaseLost, Outcome, finish, folds_reported, record_report
@@ -267,8 +268,10 @@ class _Worker:
         Raises:
             LeaseLost: if another worker has claimed the trial.
             StorageError: if another version of hpo stored its configuration and this one cannot train it.
+            DataError: if other trials of the study were trained on other data.
         """
         provenance = self._train.provenance
+        _check_data(held, provenance.data_md5)
         drawn: Drawn = {}
         if held.record is None:
             record = _new_record(held, provenance, drawn)
@@ -340,6 +343,22 @@ def _is_whole(last: EpochReport | NetworkEpoch | None, stages: Sequence[Stage]) 
     if isinstance(last, NetworkEpoch):
         return last.epoch == last.epochs
     return last is not None and Stage(len(last.fold_aucs), last.epoch) == stages[-1]
+
+
+def _check_data(held: Claim, md5: str) -> None:
+    """Raise DataError if another trial of the study was trained on other data than those here.
+
+    A data file is known by its checksum, but the function of a plug-in may return other arrays on another host, or in
+    another version.
+    """
+    data = held.study.spec.data
+    other = read_other_record(held.study, held.number) if data.md5 is None else None
+    if other is not None and other.provenance.data_md5 != md5:
+        raise DataError(
+            f"the arrays of {data.name} are not those of other trials of study {held.study.name} (MD5 {md5}, there "
+            f"{other.provenance.data_md5}), so trials could not be compared; let its function return the same arrays, "
+            "in the same order, on every host, or give the changed data set a new name"
+        )
 
 
 def _new_record(held: Claim, provenance: Provenance, drawn: Drawn) -> TrialRecord:
