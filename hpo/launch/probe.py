@@ -5,11 +5,14 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
-from collections.abc import Callable
+import types
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
@@ -72,7 +75,9 @@ class Probe:
             DeviceError: if training fails there, as for lack of memory, or the child is killed.
         """
         try:
-            return self._child.submit(_in_words, partial(function, *given, **named)).result()
+            with without_main():
+                asked = self._child.submit(_in_words, partial(function, *given, **named))
+            return asked.result()
         except BrokenProcessPool:
             raise DeviceError(
                 "the process that measures this machine was killed; is the memory too small? `dmesg` shows what was "
@@ -98,6 +103,20 @@ class Probe:
     def worker_bytes(self, config: TrainConfig, development: Development, folds: int) -> int:
         """Predict the peak memory of a worker on a CPU that trains this configuration on `folds` folds, one by one."""
         return self._ask(_worker_bytes, config, development, folds)
+
+
+@contextmanager
+def without_main() -> Iterator[None]:
+    """Let processes that are started within run nothing of the main module.
+
+    Python would run it in each of them: a script that calls `hpo.launch` at its top would launch there again.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def _in_words(call: Callable[[], T]) -> T:

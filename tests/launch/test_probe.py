@@ -29,6 +29,13 @@ if __name__ == "__main__":
 """
 
 
+def test_a_script_that_asks_at_its_top_is_not_run_again(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text("print('runs')\nfrom hpo.launch.probe import Probe\nProbe().gpus('cpu')\n")
+    done = subprocess.run([sys.executable, script], cwd=tmp_path, check=True, capture_output=True, text=True)
+    assert done.stdout.splitlines() == ["runs"]
+
+
 def test_a_device_that_is_not_there_is_reported_across_the_processes() -> None:
     with Probe() as probe:
         assert probe.gpus("cpu") >= 0

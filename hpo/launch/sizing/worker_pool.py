@@ -11,7 +11,7 @@ from multiprocessing.connection import Connection
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from hpo.launch.probe import live_with_parent
+from hpo.launch.probe import live_with_parent, without_main
 from hpo.launch.sizing.tuning import MeasurementError
 from hpo.study.config import TrainConfig
 from hpo.study.spec import Scoring
@@ -88,7 +88,8 @@ class Crowd:
         while len(self._members) < count:
             here, there = self._spawn.Pipe()
             process = self._spawn.Process(target=_member, args=(there, os.getpid(), self._rehearsal), daemon=True)
-            process.start()
+            with without_main():
+                process.start()
             there.close()
             self._members.append((process, here))
 
