@@ -216,6 +216,21 @@ def test_a_launch_widens_a_space_when_told_to_and_keeps_hours_where_workers_can(
         hpo.launch("digits", storage, "hours", on="none", hours=1)
 
 
+def test_a_local_launch_refuses_what_only_this_script_has_registered(storage: str) -> None:
+    def loss(*_: object) -> None:
+        """Stand for a loss of a script."""
+
+    loss.__module__ = "__main__"
+    with kept_registries():
+        hpo.register_loss("of-script", loss)
+        spec = hpo.load_spec("digits", {"space.loss.choices": ["of-script", "aucm_v2"]})
+        with pytest.raises(UsageError, match="of-script"):
+            hpo.launch(spec, storage, "refused", device="cpu")
+        hpo.launch(spec, storage, "nobody works", on="none")
+        with pytest.raises(StudyNotFoundError):
+            hpo.open_study("refused", storage)
+
+
 @pytest.mark.slow
 def test_launching_is_callable_before_and_after_its_package_is_imported(tmp_path: Path) -> None:
     for first in ("", "import hpo.launch.estimate", "from hpo import launch"):

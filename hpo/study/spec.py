@@ -293,6 +293,30 @@ class StudySpec(BaseModel):
 
 def unregistered(stored: dict[str, Any]) -> list[str]:
     """Return what a stored spec uses but this process has not registered, such as `loss 'mine'`."""
+    missing = [f"{registry.kind} {name!r}" for registry, name in _chosen(stored) if name not in registry]
+    dataset = stored["dataset"]
+    is_known = stored.get("own") is not None or is_dataset(dataset)
+    return [*([] if is_known else [f"dataset {dataset!r}"]), *dict.fromkeys(missing)]
+
+
+def registered_by_main(spec: StudySpec) -> list[str]:
+    """Return what a spec uses that the main module of this process has registered, as `unregistered` does.
+
+    That of a script or a notebook, which no other process has.
+    """
+    stored = spec.model_dump(mode="json")
+    entries = ((registry, registry.registered(str(name))) for registry, name in _chosen(stored))
+    found = [f"{registry.kind} {entry.name!r}" for registry, entry in entries if entry and _is_of_main(entry.target)]
+    dataset = [f"dataset {spec.dataset!r}"] if _is_of_main(spec.data.development) else []
+    return [*dataset, *dict.fromkeys(found)]
+
+
+def _is_of_main(target: object) -> bool:
+    return getattr(target, "__module__", None) == "__main__"
+
+
+def _chosen(stored: dict[str, Any]) -> list[tuple[Registry[Any], Any]]:
+    """Return every name that a stored spec chooses, with its registry; not the dataset."""
     search = stored.get("search", {})
     chosen: list[tuple[Registry[Any], Any]] = [(SAMPLERS, search.get("sampler")), (PRUNERS, search.get("pruner"))]
     candidates = (stored.get("plan") or {}).get("candidates", ())
@@ -301,10 +325,7 @@ def unregistered(stored: dict[str, Any]) -> list[str]:
         if (registry := setting.domain.choices) is not None:
             searched = stored.get("space", {}).get(setting.name, {}).get("choices", ())
             chosen += [(registry, value) for value in (*searched, *(given.get(setting.name) for given in values))]
-    missing = [f"{registry.kind} {name!r}" for registry, name in chosen if name is not None and name not in registry]
-    dataset = stored["dataset"]
-    is_known = stored.get("own") is not None or is_dataset(dataset)
-    return [*([] if is_known else [f"dataset {dataset!r}"]), *dict.fromkeys(missing)]
+    return [(registry, name) for registry, name in chosen if name is not None]
 
 
 def differences(stored: JsonObject, asked: JsonObject, prefix: str = "") -> list[str]:

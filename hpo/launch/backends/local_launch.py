@@ -43,6 +43,7 @@ from hpo.launch.estimate import (
 from hpo.launch.probe import Probe
 from hpo.launch.sizing.measure import workers_per_device
 from hpo.launch.sizing.representative import timed
+from hpo.study.spec import registered_by_main
 from hpo.text import counted, duration, shell
 
 if TYPE_CHECKING:
@@ -77,6 +78,11 @@ class LocalBackend(Backend):
         """Raise UsageError, StorageError, DataError or DeviceError."""
         if request.workers is not None and request.workers_per_gpu is not None:
             raise UsageError("give --workers, all of them, or --workers-per-gpu, those on each GPU, one of the two")
+        if here := registered_by_main(spec):
+            raise UsageError(
+                f"workers are processes of their own, which do not know {', '.join(here)} of this script or notebook; "
+                "make it a plug-in by entry point, or train in this process with hpo.run_worker"
+            )
         request.address()
         _log.info("looking at data and device")
         self._development = load_data(spec, request)
