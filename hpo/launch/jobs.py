@@ -24,7 +24,10 @@ def jobs_of(study: Study) -> Jobs:
 
 def _ask(name: str, study: Study) -> Jobs:
     try:
-        return BACKENDS.find(name)().status(study)
+        answer = BACKENDS.find(name)().status(study)
+        if not isinstance(answer, Jobs):
+            raise TypeError(f"status returned {answer!r}, not hpo.Jobs")
+        return answer
     except Exception as error:
         # A plug-in that fails must not hide the study.
         return Jobs(trouble=f"backend {name}: {error}")

@@ -56,7 +56,10 @@ def stop_study(study: Study, *, at_once: bool, cancel_running: bool) -> Stopped:
 
 def _cancel(name: str, study: Study, spared: Collection[str] | None) -> Cancelled:
     try:
-        return BACKENDS.find(name)().cancel(study, spared=spared)
+        answer = BACKENDS.find(name)().cancel(study, spared=spared)
+        if not isinstance(answer, Cancelled):
+            raise TypeError(f"cancel returned {answer!r}, not hpo.Cancelled")
+        return answer
     except Exception as error:
         # Workers are asked to end whatever a plug-in does.
         return Cancelled(trouble=(f"backend {name}: {error}",))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -115,6 +116,24 @@ def test_a_backend_that_fails_hides_nothing_and_does_not_keep_workers_from_being
         assert len(done.trouble) == 1
         with pytest.raises(hpo.UsageError):
             hpo.launch("digits", storage, "other", on="broken")
+
+
+def test_a_backend_that_answers_with_nothing_hides_nothing_either(storage: str) -> None:
+    class Silent(hpo.Backend):
+        def submit(self, *_: object) -> Any: ...
+
+        def status(self, *_: object) -> Any: ...
+
+        def cancel(self, *_: object, **__: object) -> Any: ...
+
+    with kept_registries():
+        hpo.register_backend("silent", Silent)
+        study = hpo.create_study("digits", storage, "s")
+        register_worker(study, this_process("w"))
+        assert "silent" in (jobs_of(study).trouble or "")
+        stopped = stop_study(study, at_once=False, cancel_running=False)
+    assert stopped.asked == 1
+    assert "silent" in " ".join(stopped.trouble)
 
 
 def test_what_a_backend_refuses_leaves_no_study(tmp_path: Path, storage: str) -> None:
