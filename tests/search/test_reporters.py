@@ -137,6 +137,17 @@ def test_one_that_raises_is_dropped_with_one_warning_and_the_others_go_on(
     assert unmentioned(lines[0], "Broken", "ConnectionError", "server") == []
 
 
+@pytest.mark.parametrize("background", [True, False])
+def test_one_that_exits_is_dropped_too(database: Database, caplog: pytest.LogCaptureFixture, background: bool) -> None:
+    class Exits(Heard):
+        def trial_started(self, trial: ReportedTrial) -> None:
+            raise SystemExit("no login")
+
+    Exits.background = background
+    assert read_status(work(database, Exits())).complete == 2
+    assert unmentioned(caplog.text, "Exits", "dropped", "login") == []
+
+
 def test_who_launched_the_workers_is_told_once_of_a_reporter_that_was_dropped(
     database: Database, log: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -218,7 +218,8 @@ class _Channel:
             return
         try:
             getattr(self._reporter, method)(*arguments)
-        except Exception as error:
+        # Some libraries exit where they find no login: of a thread, without a word.
+        except (Exception, SystemExit) as error:
             self._drop(_describe(error))
 
     def wait(self, seconds: float) -> None:
