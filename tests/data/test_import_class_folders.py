@@ -57,6 +57,14 @@ def test_images_elsewhere_need_a_table(name: str, tmp_path: Path) -> None:
         import_folder(asked(photos(two_classes(tmp_path), name), "malignant"))
 
 
+def test_links_to_folders_are_followed_but_not_in_circles(tmp_path: Path) -> None:
+    folder = two_classes(tmp_path / "photos")
+    (folder / "unclear").symlink_to(photos(tmp_path / "elsewhere", "0.png", "1.png"))
+    (folder / "benign" / "back").symlink_to(folder)
+    arrays, _ = import_folder(asked(folder, "malignant", test_share=0.0))
+    assert len(arrays["train_labels"]) == 12
+
+
 def test_columns_need_a_table(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--labels"):
         import_folder(asked(two_classes(tmp_path), "malignant", columns=Columns(group="patient")))

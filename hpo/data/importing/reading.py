@@ -69,16 +69,25 @@ def find_file(folder: Path, name: str) -> Path | None:
 
 
 def files_below(folder: Path) -> list[Path]:
-    """Return the files below a folder by name, but hidden ones. Raises DataError if a folder cannot be read."""
+    """Return the files below a folder by name, also behind links to folders, but hidden ones.
+
+    Raises:
+        DataError: if a folder cannot be read.
+    """
 
     def refuse(error: OSError) -> None:
         raise DataError(f"{error.filename} cannot be read: {error.strerror}") from None
 
     found: list[Path] = []
-    for parent, folders, names in os.walk(folder, onerror=refuse):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+    for parent, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
+        folders[:] = [name for name in folders if not name.startswith(".") and not _leads_back(Path(parent, name))]
         found += [Path(parent) / name for name in names if not name.startswith(".")]
     return sorted(found)
+
+
+def _leads_back(folder: Path) -> bool:
+    """Return whether a folder is a link to one that it lies in, below which there is no end."""
+    return folder.is_symlink() and folder.resolve() in map(Path.resolve, folder.absolute().parents)
 
 
 def read_picture(path: Path) -> Picture:
