@@ -43,6 +43,12 @@ def test_a_byte_order_mark_and_quoted_cells_are_understood(tmp_path: Path) -> No
     assert [row.file for row in rows] == ["a, b.png", "c.png"]
 
 
+@pytest.mark.parametrize("later", ["x", '"y'], ids=["to the end", "to another one"])
+def test_an_open_quotation_mark_swallows_no_rows(later: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"labels\.csv, line 2"):
+        table(tmp_path, f'file,label,note\na.png,1,"unclear\nb.png,0,x\nc.png,1,{later}\n')
+
+
 def test_words_for_parts_are_those_that_people_use(tmp_path: Path) -> None:
     text = "file,label,split\na,1,Training\nb,0,valid\nc,0,validation\nd,1,TEST\n"
     assert [row.part for row in table(tmp_path, text).rows(Columns(part="split"), Problems())] == [

@@ -143,13 +143,17 @@ def read_table(path: Path) -> Table:
     lines: list[tuple[int, list[str]]] = []
     first = text.partition("\n")[0]
     delimiter = max(_DELIMITERS, key=first.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    # Strict, or a quotation mark that is not closed would make one cell of all rows that follow.
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    begins = 1
     try:
         for cells in reader:
             if any(cell.strip() for cell in cells):
                 lines.append((reader.line_num, [cell.strip() for cell in cells]))
+            begins = reader.line_num + 1
     except csv.Error as error:
-        raise DataError(f"{path}, line {reader.line_num}: not a CSV file ({error})") from None
+        cure = "where a cell begins with a quotation mark, it ends with one"
+        raise DataError(f"{path}, line {begins}: not a CSV file ({error}); {cure}") from None
     if len(lines) < 2:
         raise DataError(f"{path} has no rows; it needs a header and a row for each image")
     (_, header), *rest = lines
