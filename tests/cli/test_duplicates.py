@@ -14,6 +14,7 @@ from hpo.data.duplicates import near_duplicates
 from hpo.data.survey import survey
 from tests.arrays import made_development
 from tests.cli.run import hpo_here
+from tests.own_files import own_file
 
 
 def test_counts_of_the_json_hang_together(tmp_path: Path) -> None:
@@ -26,6 +27,13 @@ def test_counts_of_the_json_hang_together(tmp_path: Path) -> None:
     sizes = [len(group["samples"]) for group in found["groups"]]
     assert sizes == sorted(sizes, reverse=True)
     assert 0 == found["grouped_fold_crossings"] < found["fold_crossings"] < 1
+
+
+def test_a_file_of_ones_own_has_a_page_too(tmp_path: Path) -> None:
+    own_file(tmp_path / "mine.npz")
+    run = hpo_here("data", "duplicates", "mine.npz", "--threshold", "0.9", cwd=tmp_path)
+    assert run.returncode == 0, run.stderr
+    assert "from a correlation of 0.95 on" in run.stdout
 
 
 @pytest.mark.slow

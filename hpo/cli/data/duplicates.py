@@ -21,7 +21,7 @@ _MOST_GROUPS, _MOST_SAMPLES = 10, 6
 
 
 @click.command()
-@click.argument("name", metavar="DATASET", shell_complete=complete_datasets)
+@click.argument("name", metavar="DATASET|FILE.npz", shell_complete=complete_datasets)
 @click.option(
     "--threshold",
     metavar="R",
@@ -57,16 +57,16 @@ def duplicates(name: str, threshold: float, picture: Path | None, data_dir: str 
     if as_json:
         print_json(found)
     else:
-        _print(found)
+        _print(found, development.dataset.near_duplicates)
 
 
-def _print(found: Survey) -> None:
+def _print(found: Survey, used: float | None) -> None:
     counts = Table("correlation at least", "pairs", "of different labels", title=f"{found.dataset}: near-duplicates")
     for level in found.levels:
         correlation = "exact" if level.correlation >= 1 else f"{level.correlation:g}"
         counts.add_row(correlation, f"{level.pairs:,}", f"{level.label_conflicts:,}")
     page().print(counts)
-    for line in _sentences(found):
+    for line in _sentences(found, used):
         show(line)
     if found.groups:
         groups = Table("samples", "correlations", "members (labels)", title="largest groups")
@@ -75,7 +75,8 @@ def _print(found: Survey) -> None:
         page().print(groups)
 
 
-def _sentences(found: Survey) -> list[str]:
+def _sentences(found: Survey, used: float | None) -> list[str]:
+    """Say what was found; `used` is the correlation from which studies keep samples together, None if they do not."""
     lines = []
     if found.complete_from > found.threshold:
         lines.append(f"More pairs than are kept: counted from {found.complete_from:g} on.")
@@ -96,7 +97,6 @@ def _sentences(found: Survey) -> list[str]:
         f"Five folds: {found.fold_crossings:.1%} of validation samples have one of their group in the training part if "
         f"they are divided without regard to groups, {found.grouped_fold_crossings:.1%} if groups stay together."
     )
-    used = find_dataset(found.dataset).near_duplicates
     if used is None:
         lines.append(
             f"Studies of {found.dataset} do not keep near-duplicates together: images of different origin may be so "
