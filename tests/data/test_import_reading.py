@@ -60,10 +60,11 @@ def test_palettes_bits_and_transparency_become_pixels(tmp_path: Path) -> None:
     np.testing.assert_array_equal(blended, COLOURS * (RAMP > 100)[..., None])
 
 
-def test_a_photograph_is_turned_as_its_camera_was(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["a.png", "a.tif"])
+def test_a_photograph_is_turned_as_its_camera_was(name: str, tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
-    picture = read_picture(saved(Image.fromarray(RAMP), tmp_path / "a.png", exif=exif))
+    picture = read_picture(saved(Image.fromarray(RAMP), tmp_path / name, exif=exif))
     np.testing.assert_array_equal(picture.pixels, np.rot90(RAMP, -1))
 
 

@@ -126,11 +126,13 @@ def _read_image(path: Path) -> Picture:
     # Imported late, like nibabel: a help text needs neither.
     from PIL import Image, ImageSequence, UnidentifiedImageError
 
-    try:
-        image = Image.open(path, formats=_FORMATS)
-    except UnidentifiedImageError:
-        raise UnreadableError("is not a PNG, JPEG, TIFF or BMP image") from None
-    with image:
+    # Not by its path, or Pillow (13.0) maps an uncompressed TIFF into memory, with width and height of one that lies on
+    # its side mixed up.
+    with path.open("rb") as file:
+        try:
+            image = Image.open(file, formats=_FORMATS)
+        except UnidentifiedImageError:
+            raise UnreadableError("is not a PNG, JPEG, TIFF or BMP image") from None
         if image.format != "TIFF" or getattr(image, "n_frames", 1) == 1:
             return Picture(_pixels(image), 2, (1.0, 1.0))
         pages = [_pixels(page) for page in ImageSequence.Iterator(image)]
