@@ -28,6 +28,9 @@ from hpo.text import auc, shell
 _CHECK_IMAGES = 8
 _TOLERANCE = 1e-3
 
+_WRITTEN = ("README.md", "config.json", "check.py", "check.npz")
+"""Files of an export beside its networks."""
+
 
 def export(result: Path, out: Path) -> list[Path]:
     """Write the winner's networks, their configuration, model card and check into `out`.
@@ -41,7 +44,7 @@ def export(result: Path, out: Path) -> list[Path]:
 
     Raises:
         DataError: if `result` holds no result, or its networks are gone or others.
-        OutputError: if `out` cannot be written.
+        OutputError: if `out` cannot be written, or holds files of these names that no export wrote.
     """
     found = _read(result)
     sources = [result / MODELS / network.file for network in found.entry.networks]
@@ -63,6 +66,7 @@ def export(result: Path, out: Path) -> list[Path]:
     paths = [out / f"model-{number}.safetensors" for number in range(len(sources))]
     try:
         out.mkdir(parents=True, exist_ok=True)
+        _require_ours(out)
         for source, path in zip(sources, paths, strict=True):
             shutil.copyfile(source, path)
         for left_over in _exported_networks(out).difference(paths):
@@ -75,6 +79,13 @@ def export(result: Path, out: Path) -> list[Path]:
     except OSError as error:
         raise OutputError(f"{out} cannot be written ({error.strerror}); give --out with another folder") from None
     return paths
+
+
+def _require_ours(out: Path) -> None:
+    """Raise OutputError if a folder has a README.md or the like, and no networks to which it would belong."""
+    theirs = next((name for name in _WRITTEN if (out / name).exists()), None)
+    if theirs is not None and not _exported_networks(out):
+        raise OutputError(f"{out} has {theirs} and no exported network, and would lose it; give --out another folder")
 
 
 def _exported_networks(folder: Path) -> set[Path]:

@@ -11,7 +11,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from hpo.data.digits import digit_arrays
-from hpo.errors import StudyNotFoundError, UsageError
+from hpo.errors import OutputError, StudyNotFoundError, UsageError
 from hpo.outcome.export import export
 from hpo.outcome.final import load, results_folder, results_root
 from hpo.outcome.networks import Entry, Network, Protocol
@@ -257,6 +257,16 @@ def test_medmnists_protocol_selects_the_epoch_on_validation_rows_whatever_the_co
     assert len({PROTOCOL.seed(number) for number in range(10)}) == 10
     longer = dataclasses.replace(ENTRIES[0], epochs=100)
     assert (PROTOCOL.epochs_of(ENTRIES[0]), PROTOCOL.epochs_of(longer)) == (PROTOCOL.epochs, 100)
+
+
+@pytest.mark.slow
+def test_an_export_replaces_no_files_but_those_of_exports(study: Study, tmp_path: Path) -> None:
+    opened(study, tmp_path)
+    (tmp_path / "paper").mkdir()
+    (tmp_path / "paper" / "README.md").write_text("ours")
+    with pytest.raises(OutputError, match=r"README\.md"):
+        export(tmp_path, tmp_path / "paper")
+    assert [path.name for path in (tmp_path / "paper").iterdir()] == ["README.md"]
 
 
 @pytest.mark.slow
