@@ -143,6 +143,13 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
         assert fact in str(refused.value)
 
 
+def test_a_name_without_an_ending_that_fits_two_files_is_not_guessed(tmp_path: Path) -> None:
+    images = {f"{number}.{ending}": noise() for number in range(4) for ending in ("jpg", "png")}
+    write(tmp_path, images, "file,label", ["0,1", "1,0", "2.jpg,1", "3.png,0"])
+    with pytest.raises(DataError, match=r"2 problems.*\n.*several files"):
+        import_folder(asked(tmp_path))
+
+
 def test_wrong_labels_are_told_before_images_are_read(tmp_path: Path) -> None:
     write(tmp_path, {"a.png": noise()}, "file,label", ["a.png,mel", "b.png,nv"])
     with pytest.raises(DataError) as refused:

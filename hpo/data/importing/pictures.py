@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any, Literal
 
 import numpy as np
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from hpo.data.importing.finding import Located
 from hpo.data.importing.problems import Problems
-from hpo.data.importing.reading import Picture, UnreadableError, read_picture
+from hpo.data.importing.reading import Picture, UnreadableError, files_named, read_picture
 from hpo.data.importing.resampling import as_bytes, longest_edge, resampled
 from hpo.data.importing.table import Row
 from hpo.errors import DataError
@@ -103,8 +103,8 @@ def read_pictures(
     files = located.files
     first: dict[Path, Row] = {}
     for row, path in zip(rows, files, strict=True):
-        if row.file in located.repeated:
-            problems.add(f"names that fit several files below {folder}; write the sub-folder, too", row.place)
+        if row.file in located.repeated or (path is not None and _fits_several(row.file, path)):
+            problems.add(f"names that fit several files below {folder}; write sub-folder and ending, too", row.place)
         elif path is None:
             problems.add(f"files that are not in {folder}", row.place)
         elif (other := first.setdefault(path, row)) is not row:
@@ -112,6 +112,11 @@ def read_pictures(
     there = [(row.place, path) for row, path in zip(rows, files, strict=True) if path is not None]
     found = read_files(there, form, problems, progress)
     return found if len(there) == len(rows) else None
+
+
+def _fits_several(name: str, path: Path) -> bool:
+    """Return whether a name without an ending is that of other files beside its own, such as an image's mask."""
+    return len(files_named(path.parent, PureWindowsPath(name).name)) > 1
 
 
 def read_files(

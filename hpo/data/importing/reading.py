@@ -58,14 +58,24 @@ class Picture:
 
 def find_file(folder: Path, name: str) -> Path | None:
     """Return the file of a name in a folder, with a known ending if the name has none; None if there is none."""
+    return next(iter(files_named(folder, name)), None)
+
+
+def files_named(folder: Path, name: str) -> list[Path]:
+    """Return the file of a name in a folder, or all with a known ending if the name has none."""
     whole = folder / name
     if whole.is_file():
-        return whole
+        return [whole]
     if name.lower().endswith(ENDINGS):
-        return None
+        return []
     # Cameras and Windows write the ending in capitals.
     candidates = [folder / f"{name}{written}" for ending in ENDINGS for written in (ending, ending.upper())]
-    return next((path for path in candidates if path.is_file()), None)
+    found: dict[tuple[int, int], Path] = {}
+    for path in (path for path in candidates if path.is_file()):
+        # By what they are: some file systems take small letters and capitals for the same.
+        state = path.stat()
+        found.setdefault((state.st_dev, state.st_ino), path)
+    return list(found.values())
 
 
 def files_below(folder: Path) -> list[Path]:
