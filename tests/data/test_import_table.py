@@ -67,6 +67,15 @@ def test_rows_that_cannot_be_used_are_told_all_at_once(tmp_path: Path) -> None:
         assert fact in told
 
 
+def test_a_group_that_is_not_there_is_no_group_of_that_name(tmp_path: Path) -> None:
+    problems = Problems()
+    text = "file,label,patient\na.png,1,NA\nb.png,0,nan\nc.png,0,Nash\nd.png,1,\n"
+    table(tmp_path, text).rows(Columns(group="patient"), problems)
+    told = problems_of(problems)
+    assert "2 problems" in told
+    assert "'NA' (line 2)" in told
+
+
 def test_of_each_kind_ten_are_told() -> None:
     problems = Problems()
     for number in range(MOST_SHOWN + 3):

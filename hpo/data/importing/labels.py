@@ -9,14 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpo.data.importing.problems import Problems
-from hpo.data.importing.table import Row
+from hpo.data.importing.table import MISSING, Row
 from hpo.errors import did_you_mean
 from hpo.text import brief
 
 _MOST_VALUES = 12
-
-_MISSING = frozenset({"nan", "na", "n/a", "#n/a", "<na>", "null"})
-"""What NumPy, R, Excel, pandas and databases write, in small letters, for a label that is not there."""
 
 
 def read_labels(
@@ -40,7 +37,7 @@ def read_labels(
     labels = np.zeros((len(rows), len(columns)), dtype=np.uint8)
     for number, column in enumerate(columns):
         # A label that is not there must not become a negative one. Sub-folders have names, whatever these are.
-        missing = {"nan"} if of_folders else _MISSING - {value.casefold() for value in positive}
+        missing = {"nan"} if of_folders else MISSING - {value.casefold() for value in positive}
         cells = ["" if row.labels[number].casefold() in missing else row.labels[number] for row in rows]
         for row, cell in zip(rows, cells, strict=True):
             if not cell:

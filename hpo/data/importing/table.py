@@ -24,6 +24,9 @@ _GROUPS = re.compile(
 )
 """Names of columns, in small letters, that say what belongs together."""
 
+MISSING = frozenset({"nan", "na", "n/a", "#n/a", "<na>", "null"})
+"""What NumPy, R, Excel, pandas and databases write, in small letters, for what is not there."""
+
 _PARTS = {
     **{name: name for name in SPLITS},
     "training": "train",
@@ -106,7 +109,7 @@ class Table:
                 cells[places[columns.file]],
                 tuple(cells[places[name]] for name in columns.labels),
                 _part(cells[places[columns.part]], line, problems) if columns.part is not None else None,
-                cells[places[columns.group]] if columns.group is not None else "",
+                _group(cells[places[columns.group]], line, problems) if columns.group is not None else "",
             )
             if not row.file:
                 problems.add(f"rows without a file (column {columns.file!r})", f"line {line}")
@@ -182,6 +185,14 @@ def _text(path: Path) -> str:
         raise DataError(f"{path} cannot be read: {error.strerror}") from None
     except ValueError as error:
         raise DataError(f"{path} cannot be read: {error}") from None
+
+
+def _group(text: str, line: int, problems: Problems) -> str:
+    # Taken for a name, it would make one group of all whose group is not known.
+    if text.casefold() in MISSING:
+        kind = "groups that are nan or NA: leave the cell empty if the group is not known, or give it another name"
+        problems.add(kind, f"{brief(text)} (line {line})")
+    return text
 
 
 def _part(text: str, line: int, problems: Problems) -> str:
