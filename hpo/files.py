@@ -147,6 +147,13 @@ def why_unwritable(folder: Path) -> str:
     return ""
 
 
+def require_place(path: Path) -> None:
+    """Raise OutputError, before long work, if no file can be written in the folder of a path."""
+    problem = why_unwritable(path.parent) if path.parent.is_dir() else f"there is no folder {path.parent}"
+    if problem:
+        raise OutputError(f"{path} cannot be written: {problem}")
+
+
 def require_new(path: Path, force: bool) -> None:
     """Raise OutputError if a file or folder of the user is there, unless `force`; a device may be written to."""
     if (path.is_file() or path.is_dir()) and not force:

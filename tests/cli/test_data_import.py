@@ -119,6 +119,17 @@ def test_the_file_to_write_is_checked_first(out: str, code: int, photos: Path) -
     assert run.returncode == code
 
 
+def test_a_folder_that_cannot_be_written_is_told_before_images_are_read(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Root, who may run this, can write anywhere.
+    monkeypatch.setattr("hpo.files.why_unwritable", lambda _folder: "it is read-only")
+    words = (str(photos / "digits"), "--labels", str(photos / "labels.csv"), "--out", "mine.npz", "--positive", "8")
+    found = hpo_here("data", "import", *words, cwd=tmp_path)
+    assert found.returncode == 9
+    assert "reading" not in found.stderr
+
+
 def test_the_values_of_a_column_of_many_classes_are_told(photos: Path, tmp_path: Path) -> None:
     run = hpo_here(
         "data", "import", "digits", "--labels", "labels.csv", "--out", str(tmp_path / "mine.npz"), cwd=photos

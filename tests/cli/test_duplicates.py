@@ -57,6 +57,14 @@ def test_what_cannot_be_done_is_refused_with_its_exit_code(
     assert hpo_here("data", "duplicates", *arguments, cwd=tmp_path).returncode == code
 
 
+@pytest.mark.parametrize("command", ["duplicates", "describe"])
+def test_a_place_for_the_picture_is_looked_for_before_pairs_are(command: str, tmp_path: Path) -> None:
+    own_file(tmp_path / "mine.npz")
+    run = hpo_here("data", command, "mine.npz", "--picture", "no/such/folder.png", cwd=tmp_path)
+    assert run.returncode == 9
+    assert "pairs" not in run.stderr
+
+
 @pytest.mark.slow
 def test_volumes_of_several_labels_are_drawn_by_their_middle_slice(tmp_path: Path) -> None:
     development = made_development(dimensions=3, labels=2, rows=(20, 8))

@@ -17,6 +17,7 @@ from hpo.data.described import read_described
 from hpo.data.description import Description, PartCount
 from hpo.data.description import describe as described
 from hpo.data.folder import data_folder
+from hpo.files import require_place
 
 _COLUMNS = ("dataset", "part", "label", "samples", "positives")
 
@@ -42,6 +43,8 @@ def describe(
     minutes for the 89,687 images of ChestMNIST unless --quick is given. With --csv: a row for each part and label.
     """
     check_formats(as_json=as_json, csv_file=csv_file)
+    if picture is not None:
+        require_place(picture)
     data = read_described(name, data_folder(data_dir))
     with progress() as beat:
         found = described(data, not quick, lambda share: beat(f"pairs of {data.name}", share))

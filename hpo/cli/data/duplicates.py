@@ -15,6 +15,7 @@ from hpo.cli.streams import say, show
 from hpo.data.development import load_development
 from hpo.data.folder import data_folder
 from hpo.data.survey import SampleGroup, Survey, survey
+from hpo.files import require_place
 from hpo.study.catalogue import NEAR_DUPLICATE, find_dataset
 
 _MOST_GROUPS, _MOST_SAMPLES = 10, 6
@@ -44,6 +45,8 @@ def duplicates(name: str, threshold: float, picture: Path | None, data_dir: str 
     Looks at the development set. The test set stays sealed: which of its samples have a near-duplicate is said by the
     report, once it has been opened. Takes seconds, and for the 89,687 images of ChestMNIST some minutes.
     """
+    if picture is not None:
+        require_place(picture)
     development = load_development(find_dataset(name), data_folder(data_dir), "none")
     with progress() as beat:
         found, pairs = survey(development, threshold, lambda share: beat(f"pairs of {development.dataset.name}", share))

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpo.errors import OutputError, UsageError
-from hpo.files import atomic_write, require_new
+from hpo.files import atomic_write, require_new, require_place
 
 
 def require_writable(path: Path, force: bool) -> None:
@@ -18,12 +18,11 @@ def require_writable(path: Path, force: bool) -> None:
 
     Raises:
         UsageError: if the name does not end in .npz.
-        OutputError: if it exists, unless `force`, or its folder does not.
+        OutputError: if it exists, unless `force`, or its folder does not, or cannot be written.
     """
     if path.suffix != ".npz":
         raise UsageError(f"{path}: the file of a data set ends in .npz")
-    if not path.parent.is_dir():
-        raise OutputError(f"{path} cannot be written: there is no folder {path.parent}")
+    require_place(path)
     require_new(path, force)
 
 
