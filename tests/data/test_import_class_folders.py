@@ -39,6 +39,13 @@ def test_names_of_sub_folders_are_labels(tmp_path: Path) -> None:
     assert (told.has_table, told.groups, told.unused_groups) == (False, None, None)
 
 
+@pytest.mark.parametrize(("typed", "there"), [("b\u00f6se", "bo\u0308se"), ("bo\u0308se", "b\u00f6se")])
+def test_a_sub_folder_with_an_accent_is_found_however_it_is_typed(typed: str, there: str, tmp_path: Path) -> None:
+    photos(tmp_path, "gut/0.png", "gut/1.png", f"{there}/0.png")
+    arrays, _ = import_folder(asked(tmp_path, typed, test_share=0.0))
+    assert arrays["train_labels"].sum() == 1
+
+
 def test_sub_folders_0_and_1_need_no_choice(tmp_path: Path) -> None:
     arrays, _ = import_folder(asked(photos(tmp_path, "0/a.png", "0/b.png", "1/a.png"), test_share=0.0))
     assert arrays["train_labels"].ravel().tolist() == [0, 0, 1]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -40,6 +42,16 @@ def test_bare_names_are_found_in_sub_folders(photos: Path) -> None:
     found = locate(photos, ["000.png", "003", "999.png"])
     assert found.files == [photos / "benign" / "000.png", photos / "malignant" / "003.nii.gz", None]
     assert found.naming == "bare"
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+@pytest.mark.parametrize("name", ["gut/Müller.png", "gut/Müller", "Müller.png"])
+def test_an_accent_may_be_a_character_of_its_own(name: str, form: Literal["NFC", "NFD"], tmp_path: Path) -> None:
+    other = {"NFC": "NFD", "NFD": "NFC"}[form]
+    path = tmp_path / "gut" / unicodedata.normalize(other, "Müller.png")
+    path.parent.mkdir()
+    path.touch()
+    assert locate(tmp_path, [unicodedata.normalize(form, name)]).files == [path]
 
 
 def test_bare_names_that_several_folders_have_are_not_guessed(photos: Path) -> None:

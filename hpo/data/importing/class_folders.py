@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from hpo.data.importing.reading import ENDINGS, files_below
-from hpo.data.importing.table import Columns, Table
+from hpo.data.importing.table import Columns, Table, composed
 from hpo.errors import DataError, UsageError
 
 EXAMPLE = "a CSV file with a row for each image, such as the header file,label,patient and the row a/001.png,1,P17"
@@ -36,5 +36,5 @@ def table_of_folders(folder: Path, columns: Columns) -> tuple[Table, int]:
             f"{len(pictures):,} images are in none of them, or deeper (such as {elsewhere[0]}): give --labels "
             f"FILE.csv, {EXAMPLE}"
         )
-    lines = [(0, [str(path), path.parts[0]]) for path in pictures]
+    lines = [(0, [str(path), composed(path.parts[0])]) for path in pictures]
     return Table(folder, list(columns.named), lines), len(found) - len(pictures)

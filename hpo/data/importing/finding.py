@@ -9,6 +9,7 @@ from pathlib import Path, PureWindowsPath
 from typing import Literal
 
 from hpo.data.importing.reading import ENDINGS, files_below, find_file
+from hpo.data.importing.table import composed
 
 Naming = Literal["relative", "with the folder", "bare"]
 """How a table names files: relative to the folder; beginning with the folder; by bare names of files in sub-folders."""
@@ -66,11 +67,12 @@ def _by_bare_names(folder: Path, names: Sequence[str]) -> Located:
         for name in _bare_names(path):
             if found.setdefault(name, path) is not path:
                 repeated.add(name)
-    files = [None if name in repeated else found.get(name) for name in names]
-    return Located(files, "bare", frozenset(repeated.intersection(names)))
+    files = [None if composed(name) in repeated else found.get(composed(name)) for name in names]
+    return Located(files, "bare", frozenset(name for name in names if composed(name) in repeated))
 
 
 def _bare_names(path: Path) -> set[str]:
     """Return the name of a picture with and without its ending; none of another file."""
     ending = next((ending for ending in ENDINGS if path.name.lower().endswith(ending)), None)
-    return set() if ending is None else {path.name, path.name[: -len(ending)]}
+    name = composed(path.name)
+    return set() if ending is None else {name, name[: -len(ending)]}

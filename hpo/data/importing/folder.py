@@ -20,7 +20,7 @@ from hpo.data.importing.parts import Parts, drawn_parts, given_parts, groups_in_
 from hpo.data.importing.pictures import Form, Read, read_pictures, to_bytes
 from hpo.data.importing.problems import Problems
 from hpo.data.importing.resampling import thumbnails
-from hpo.data.importing.table import Columns, Row, Table, likely_groups, read_table
+from hpo.data.importing.table import Columns, Row, Table, composed, likely_groups, read_table
 from hpo.errors import DataError, UsageError
 from hpo.study.catalogue import NEAR_DUPLICATE
 from hpo.study.own import PIXELS, PixelRule
@@ -147,6 +147,7 @@ def import_folder(request: Request, progress: Told = _untold) -> tuple[dict[str,
         table, left_out = table_of_folders(request.folder, request.columns)
     else:
         table, left_out = read_table(request.table), 0
+    request = replace(request, positive=tuple(map(composed, request.positive)))
     columns = _columns(request, table)
     rows = table.rows(columns, problems)
     labels = read_labels(rows, columns.labels, request.positive, problems, of_folders=request.table is None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,19 +63,23 @@ def find_file(folder: Path, name: str) -> Path | None:
 
 
 def files_named(folder: Path, name: str) -> list[Path]:
-    """Return the file of a name in a folder, or all with a known ending if the name has none."""
-    whole = folder / name
-    if whole.is_file():
-        return [whole]
-    if name.lower().endswith(ENDINGS):
-        return []
+    """Return the file of a name in a folder, or all with a known ending if the name has none.
+
+    Letters with accents are taken for the same whether they are one character, as most systems write them, or two, as
+    macOS does.
+    """
+    names = dict.fromkeys((name, *(unicodedata.normalize(form, name) for form in ("NFC", "NFD"))))
+    whole = [folder / written for written in names if (folder / written).is_file()]
+    if whole or name.lower().endswith(ENDINGS):
+        return whole[:1]
     # Cameras and Windows write the ending in capitals.
-    candidates = [folder / f"{name}{written}" for ending in ENDINGS for written in (ending, ending.upper())]
+    endings = [written for ending in ENDINGS for written in (ending, ending.upper())]
     found: dict[tuple[int, int], Path] = {}
-    for path in (path for path in candidates if path.is_file()):
-        # By what they are: some file systems take small letters and capitals for the same.
-        state = path.stat()
-        found.setdefault((state.st_dev, state.st_ino), path)
+    for path in (folder / f"{written}{ending}" for written in names for ending in endings):
+        if path.is_file():
+            # By what they are: some file systems take small letters and capitals for the same.
+            state = path.stat()
+            found.setdefault((state.st_dev, state.st_ino), path)
     return list(found.values())
 
 

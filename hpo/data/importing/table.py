@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -107,7 +108,7 @@ class Table:
             row = Row(
                 line,
                 cells[places[columns.file]],
-                tuple(cells[places[name]] for name in columns.labels),
+                tuple(composed(cells[places[name]]) for name in columns.labels),
                 _part(cells[places[columns.part]], line, problems) if columns.part is not None else None,
                 _group(cells[places[columns.group]], line, problems) if columns.group is not None else "",
             )
@@ -163,6 +164,11 @@ def read_table(path: Path) -> Table:
     return Table(path, header, rest)
 
 
+def composed(text: str) -> str:
+    """Return a text with each letter and its accents as one character, as options are typed; macOS writes two."""
+    return unicodedata.normalize("NFC", text)
+
+
 def likely_groups(table: Table, columns: Columns) -> str | None:
     """Return a column that by its name holds groups, and is not used; None if there is none with a repeated value."""
     if columns.group is not None:
@@ -192,7 +198,7 @@ def _group(text: str, line: int, problems: Problems) -> str:
     if text.casefold() in MISSING:
         kind = "groups that are nan or NA: leave the cell empty if the group is not known, or give it another name"
         problems.add(kind, f"{brief(text)} (line {line})")
-    return text
+    return composed(text)
 
 
 def _part(text: str, line: int, problems: Problems) -> str:
