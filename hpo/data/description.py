@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from hpo.data.described import Described
 from hpo.data.duplicates import Pairs, Progress, near_duplicates, unseen
 from hpo.data.groups import group_pairs, members
-from hpo.data.importing.resampling import thumbnails
 from hpo.study.spec import Scoring
 
 FEW_PER_FOLD = 10
@@ -129,21 +128,17 @@ def _parts(data: Described) -> tuple[PartCount, ...]:
 
 
 def _twins(data: Described, threshold: float, progress: Progress) -> Twins:
-    pairs: Pairs = near_duplicates(thumbnails(data.images, data.dimensions), threshold, progress)
+    pairs: Pairs = near_duplicates(data.images, threshold, progress)
     differ = (data.labels[pairs.first] != data.labels[pairs.second]).any(axis=1)
-    is_exact = pairs.is_exact.copy()
-    # Equal thumbnails may be of different images.
-    for place in np.flatnonzero(is_exact):
-        is_exact[place] = np.array_equal(data.images[pairs.first[place]], data.images[pairs.second[place]])
     return Twins(
         correlation=pairs.threshold,
         pairs=len(pairs),
-        exact=int(is_exact.sum()),
+        exact=int(pairs.is_exact.sum()),
         samples=int(np.unique(np.concatenate([pairs.first, pairs.second])).size),
         kept_together=group_pairs(pairs, len(data.images), data.groups)[1],
         across=int((data.is_validation[pairs.first] != data.is_validation[pairs.second]).sum()),
         conflicts=int(differ.sum()),
-        exact_conflicts=int((differ & is_exact).sum()),
+        exact_conflicts=int((differ & pairs.is_exact).sum()),
     )
 
 

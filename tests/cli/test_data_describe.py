@@ -16,6 +16,7 @@ from matplotlib.image import imread
 from hpo.cli.render.class_sheet import draw_classes
 from hpo.data.described import Described, read_described
 from hpo.data.description import describe
+from hpo.data.duplicates import near_duplicates
 from tests.cli.run import hpo_here
 
 RANDOM = np.random.default_rng(3)
@@ -115,6 +116,17 @@ def test_the_correlation_from_which_folds_keep_near_duplicates_together_is_told(
     found = describe(replace(data, images=alike)).near_duplicates
     assert found is not None
     assert found.kept_together > found.correlation == 0.95
+
+
+def test_large_images_have_the_near_duplicates_that_folds_keep_together() -> None:
+    data = described(120, shape=(40, 40))
+    smooth = np.mean([np.roll(data.images, step, axis=(1, 2)) for step in range(3)], axis=0)
+    mixed = np.linspace(0, 0.6, 60)[:, None, None]
+    smooth[60:] = (1 - mixed) * smooth[:60] + mixed * RANDOM.uniform(0, 255, (60, 40, 40))
+    images = smooth.astype(np.uint8)
+    found = describe(replace(data, images=images)).near_duplicates
+    assert found is not None
+    assert found.pairs == len(near_duplicates(images)) > 0
 
 
 def test_images_of_equal_thumbnails_are_not_identical() -> None:

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from hpo.data.importing.reading import Picture
-from hpo.data.importing.resampling import as_bytes, longest_edge, resampled, thumbnails
+from hpo.data.importing.resampling import as_bytes, longest_edge, resampled
 
 RANDOM = np.random.default_rng(5)
 
@@ -87,10 +87,3 @@ def test_volumes_are_scaled_alike_in_millimetres() -> None:
 def test_rounding_is_to_the_nearest_and_halves_go_up() -> None:
     values = np.array([0.5, 1.5, 2.4999, -3.0, 300.0, np.nan, 0.5 - 1e-9])
     assert as_bytes(values).tolist() == [1, 2, 2, 0, 255, 0, 1]
-
-
-def test_thumbnails_are_small_and_small_images_stay() -> None:
-    images = RANDOM.integers(0, 256, (2, 56, 56, 3), dtype=np.uint8)
-    assert thumbnails(images, 2).shape == (2, 28, 28, 3)
-    assert thumbnails(images[:, :28, :28], 2) is not None
-    np.testing.assert_array_equal(thumbnails(images[:, :28, :28], 2), images[:, :28, :28])

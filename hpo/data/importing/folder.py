@@ -19,7 +19,6 @@ from hpo.data.importing.labels import label_names, read_labels
 from hpo.data.importing.parts import Parts, drawn_parts, given_parts, groups_in_several_parts, require_parts
 from hpo.data.importing.pictures import Form, Read, read_pictures, to_bytes
 from hpo.data.importing.problems import Problems
-from hpo.data.importing.resampling import thumbnails
 from hpo.data.importing.table import Columns, Row, Table, composed, likely_groups, read_table
 from hpo.errors import DataError, UsageError
 from hpo.study.catalogue import NEAR_DUPLICATE
@@ -259,7 +258,7 @@ def _alike_across(parts: Parts, groups: NDArray[np.int64], pairs: Pairs, asked: 
 
 def _pairs(images: NDArray[Any], read: Read, progress: Progress, threshold: float) -> Pairs:
     whole = to_bytes(images, *_window(images)) if read.is_deep else images
-    return near_duplicates(thumbnails(whole, read.dimensions), threshold, progress)
+    return near_duplicates(whole, threshold, progress)
 
 
 def _samples(pairs: Pairs) -> int:

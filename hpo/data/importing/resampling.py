@@ -77,11 +77,3 @@ def _weights(count: int, low: float, high: float, size: int) -> tuple[NDArray[np
         weights = np.clip(1 - np.abs(np.clip(centre, 0, count - 1)[:, None] - old), 0.0, None)
     weights /= np.maximum(weights.sum(axis=1, keepdims=True), np.finfo(np.float64).tiny)
     return weights, is_covered
-
-
-def thumbnails(images: NDArray[np.uint8], dimensions: int, edge: int = 28) -> NDArray[np.uint8]:
-    """Shrink square images or cubes, (N, ...), to at most `edge` pixels, for comparisons of many."""
-    if images.shape[1] <= edge:
-        return images
-    ones = (1.0,) * dimensions
-    return np.stack([as_bytes(resampled(Picture(image, dimensions, ones), edge, "stretch")) for image in images])
