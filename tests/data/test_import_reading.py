@@ -140,6 +140,14 @@ class TestNifti:
         assert picture.dimensions == 2
         np.testing.assert_allclose(picture.pixels, nibabel.load(tmp_path / "a.nii").get_fdata()[::-1, ::-1, 0, 0].T)
 
+    @pytest.mark.parametrize("axis", [0, 1, 2])
+    def test_a_single_slice_is_an_image_whichever_way_it_was_cut(self, axis: int, nibabel: Any, tmp_path: Path) -> None:
+        image = nibabel.Nifti1Image(self.VALUES.take([0], axis=axis), np.diag([2.0, 3.0, 4.0, 1.0]))
+        nibabel.save(image, tmp_path / "a.nii")
+        picture = read_picture(tmp_path / "a.nii")
+        assert picture.dimensions == picture.pixels.ndim == 2
+        assert picture.spacing == ((4.0, 3.0), (4.0, 2.0), (3.0, 2.0))[axis]
+
     def test_sequences_and_damaged_files_are_refused(self, nibabel: Any, tmp_path: Path) -> None:
         nibabel.save(nibabel.Nifti1Image(np.zeros((3, 3, 3, 2), np.uint8), np.eye(4)), tmp_path / "four.nii")
         nibabel.save(nibabel.Nifti1Image(np.full((3, 3, 3), np.nan, np.float32), np.eye(4)), tmp_path / "nan.nii")

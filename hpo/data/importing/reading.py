@@ -194,4 +194,8 @@ def _read_nifti(path: Path) -> Picture:
     right, front, up = (float(size) for size in turned.header.get_zooms()[:3])
     spacing = tuple(size if size > 0 else 1.0 for size in (up, front, right))
     pixels = np.ascontiguousarray(values, dtype=np.uint8 if values.dtype == np.uint8 else np.float32)
-    return Picture(pixels[0], 2, spacing[1:]) if len(pixels) == 1 else Picture(pixels, 3, spacing)
+    if 1 in pixels.shape:
+        # A single slice, whichever way it was cut.
+        thin = pixels.shape.index(1)
+        return Picture(pixels.squeeze(axis=thin), 2, spacing[:thin] + spacing[thin + 1 :])
+    return Picture(pixels, 3, spacing)
