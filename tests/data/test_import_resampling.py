@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -82,6 +84,15 @@ def test_volumes_are_scaled_alike_in_millimetres() -> None:
     thin = resampled(Picture(slices, 3, (1.0, 1.0, 1.0)), 16, "pad")
     assert np.isnan(thin[:6]).all()
     assert not np.isnan(thin[6:10]).any()
+
+
+@pytest.mark.parametrize("fit", ["pad", "crop"])
+def test_spacings_that_differ_by_rounding_move_nothing(fit: Literal["pad", "crop"]) -> None:
+    small = np.float32(0.7)
+    spacing = (float(small), float(np.nextafter(small, np.float32(1))), float(small))
+    picture = Picture(RANDOM.integers(0, 256, (28, 28, 28), dtype=np.uint8), 3, spacing)
+    assert longest_edge(picture, fit) == 28
+    np.testing.assert_array_equal(resampled(picture, 28, fit), picture.pixels)
 
 
 def test_rounding_is_to_the_nearest_and_halves_go_up() -> None:

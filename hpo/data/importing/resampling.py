@@ -15,6 +15,9 @@ from hpo.study.own import Fit
 _TIE = 1e-6
 """Added before rounding: an average halfway between two values is rounded up in whatever order it was summed."""
 
+_WHOLE = 1e-3
+"""Pixels by which a number of them may differ from a whole one by rounding."""
+
 
 def resampled(picture: Picture, size: int, fit: Fit) -> NDArray[np.float64]:
     """Resample a picture to `size` pixels an edge; added pixels are NaN.
@@ -55,6 +58,9 @@ def _windows(picture: Picture, fit: Fit) -> list[tuple[float, float]]:
     windows = []
     for count, spacing in zip(counts, picture.spacing, strict=True):
         wanted = edge / spacing
+        # Spacings in files have 7 digits: 28.000002 pixels are 28, or one of them would be cut off.
+        if abs(wanted - round(wanted)) < _WHOLE:
+            wanted = float(round(wanted))
         # Whole pixels, or a picture that needs no scaling would be blurred by a shift of half a pixel.
         low = float(math.floor((count - wanted) / 2 + 1e-9))
         windows.append((low, low + wanted))
