@@ -151,8 +151,9 @@ class TestNifti:
     def test_sequences_and_damaged_files_are_refused(self, nibabel: Any, tmp_path: Path) -> None:
         nibabel.save(nibabel.Nifti1Image(np.zeros((3, 3, 3, 2), np.uint8), np.eye(4)), tmp_path / "four.nii")
         nibabel.save(nibabel.Nifti1Image(np.full((3, 3, 3), np.nan, np.float32), np.eye(4)), tmp_path / "nan.nii")
+        nibabel.save(nibabel.Nifti1Image(np.ones((3, 3, 3), np.complex64), np.eye(4)), tmp_path / "complex.nii")
         (tmp_path / "cut.nii.gz").write_bytes(b"\x1f\x8b\x08")
-        for name in ("four.nii", "nan.nii", "cut.nii.gz"):
+        for name in ("four.nii", "nan.nii", "complex.nii", "cut.nii.gz"):
             with pytest.raises(UnreadableError):
                 read_picture(tmp_path / name)
 

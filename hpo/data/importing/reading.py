@@ -186,8 +186,9 @@ def _read_nifti(path: Path) -> Picture:
         raise UnreadableError("is not a NIfTI file")
     while loaded.ndim > 3 and loaded.shape[-1] == 1:
         loaded = loaded.slicer[..., 0]
-    if loaded.ndim != 3 or loaded.get_data_dtype().fields is not None:
-        raise UnreadableError(f"has the shape {loaded.shape}; one volume of grey values is expected")
+    kind = loaded.get_data_dtype()
+    if loaded.ndim != 3 or kind.fields is not None or kind.kind == "c":
+        raise UnreadableError(f"has the shape {loaded.shape} and type {kind}; one volume of grey values is expected")
     # From right-anterior-superior to left-posterior-superior, so that slices appear as radiologists look at them.
     turned = nibabel.as_closest_canonical(loaded)
     values = np.asanyarray(turned.dataobj)[::-1, ::-1, :].transpose(2, 1, 0)
