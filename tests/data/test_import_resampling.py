@@ -86,6 +86,14 @@ def test_volumes_are_scaled_alike_in_millimetres() -> None:
     assert not np.isnan(thin[6:10]).any()
 
 
+@pytest.mark.parametrize("slices", [1, 10])
+def test_of_thin_volumes_a_slice_is_left(slices: int) -> None:
+    found = resampled(Picture(np.full((slices, 512, 512), 200, dtype=np.uint8), 3, (1.0, 1.0, 1.0)), 28, "pad")
+    is_there = np.isfinite(found).all(axis=(1, 2))
+    assert 1 <= is_there.sum() <= 2
+    np.testing.assert_allclose(found[is_there], 200)
+
+
 @pytest.mark.parametrize("fit", ["pad", "crop"])
 def test_spacings_that_differ_by_rounding_move_nothing(fit: Literal["pad", "crop"]) -> None:
     small = np.float32(0.7)
