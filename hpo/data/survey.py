@@ -11,6 +11,7 @@ from hpo.data.development import Development
 from hpo.data.duplicates import Pairs, Progress, near_duplicates, unseen
 from hpo.data.folds import scoring_folds, separated
 from hpo.data.groups import group_pairs, members
+from hpo.errors import DataError
 from hpo.study.spec import Scoring
 
 _LEVELS = (1.0, 0.999, 0.99, 0.95)
@@ -59,7 +60,7 @@ class Survey:
         samples_in_groups: samples in them.
         official_crossings: validation samples that have one of their group in train.
         fold_crossings: share of validation samples that have one of their group in the training part, mean over ten
-            deals of five folds that keep no groups.
+            deals of five folds that keep no groups; None if a class has too few samples for five folds.
         grouped_fold_crossings: the same for folds that keep groups.
     """
 
@@ -75,16 +76,12 @@ class Survey:
     groups: tuple[SampleGroup, ...]
     samples_in_groups: int
     official_crossings: int
-    fold_crossings: float
-    grouped_fold_crossings: float
+    fold_crossings: float | None
+    grouped_fold_crossings: float | None
 
 
 def survey(development: Development, threshold: float, progress: Progress = unseen) -> tuple[Survey, Pairs]:
-    """Find the near-duplicates of a development set; return what there is, and the pairs by falling correlation.
-
-    Raises:
-        DataError: as `scoring_folds`.
-    """
+    """Find the near-duplicates of a development set; return what there is, and the pairs by falling correlation."""
     pairs = near_duplicates(development.images, threshold, progress).ordered()
     groups, grouped_from = group_pairs(pairs, len(development))
     grouped = replace(development, groups=groups)
@@ -148,10 +145,14 @@ def _sample_groups(development: Development, groups: NDArray[np.int64], pairs: P
     ]
 
 
-def _fold_crossings(development: Development, scoring: Scoring) -> float:
+def _fold_crossings(development: Development, scoring: Scoring) -> float | None:
     crossing = total = 0
-    for seed in range(_DEALS):
-        for fold in scoring_folds(development, scoring.model_copy(update={"seed": seed}), 0):
-            crossing += separated(development.groups, fold.validation, fold.training)
-            total += fold.validation.size
+    try:
+        for seed in range(_DEALS):
+            for fold in scoring_folds(development, scoring.model_copy(update={"seed": seed}), 0):
+                crossing += separated(development.groups, fold.validation, fold.training)
+                total += fold.validation.size
+    except DataError:
+        # A fold without both classes: there are no five folds of so few samples.
+        return None
     return crossing / total

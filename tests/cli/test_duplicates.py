@@ -36,6 +36,13 @@ def test_a_file_of_ones_own_has_a_page_too(tmp_path: Path) -> None:
     assert "from a correlation of 0.95 on" in run.stdout
 
 
+def test_too_few_samples_for_five_folds_are_no_hindrance(tmp_path: Path) -> None:
+    own_file(tmp_path / "mine.npz", train_labels=(np.arange(20) < 3).astype(np.uint8), rows=(20, 0, 0))
+    run = hpo_here("data", "duplicates", "mine.npz", cwd=tmp_path)
+    assert run.returncode == 0, run.stderr
+    assert "too few" in run.stdout
+
+
 @pytest.mark.slow
 def test_the_page_shows_the_counts_and_the_groups(tmp_path: Path) -> None:
     run = hpo_here("data", "duplicates", "digits", "--threshold", "0.97", "--picture", "pairs.png", cwd=tmp_path)

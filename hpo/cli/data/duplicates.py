@@ -96,10 +96,14 @@ def _sentences(found: Survey, used: float | None) -> list[str]:
         f"Groups: {len(found.groups):,}, with {found.samples_in_groups:,} of {found.samples:,} samples; "
         f"{found.official_crossings:,} validation samples have one of their group in train."
     )
-    lines.append(
-        f"Five folds: {found.fold_crossings:.1%} of validation samples have one of their group in the training part if "
-        f"they are divided without regard to groups, {found.grouped_fold_crossings:.1%} if groups stay together."
-    )
+    if found.fold_crossings is None or found.grouped_fold_crossings is None:
+        lines.append("Five folds: a class has too few samples for them.")
+    else:
+        lines.append(
+            f"Five folds: {found.fold_crossings:.1%} of validation samples have one of their group in the training "
+            "part if they are divided without regard to groups, "
+            f"{found.grouped_fold_crossings:.1%} if groups stay together."
+        )
     if used is None:
         lines.append(
             f"Studies of {found.dataset} do not keep near-duplicates together: images of different origin may be so "
