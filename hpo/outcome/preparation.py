@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from hpo.errors import StudyConflictError, StudyNotFoundError, UsageError
 from hpo.outcome.candidates import choose_candidates, family_of, warnings
@@ -53,13 +54,16 @@ def confirmation_name(search: str) -> str:
     return f"{search}-confirm"
 
 
-def mismatch(search: Study, stored: Study) -> str | None:
-    """Return in words why a study is no confirmation or ablation of a search; None if it is one."""
+def mismatch(search: Study, stored: Study, role: Literal["confirmation", "ablation"] = "confirmation") -> str | None:
+    """Return in words why a study is not the confirmation, or the ablation, of a search; None if it is."""
     plan = stored.spec.plan
     if plan is None or plan.final is not None:
         return f"study {stored.name} is not a confirmation"
     if plan.is_of_methods:
         return f"study {stored.name} measures methods"
+    if plan.role != role:
+        # The change with the best mean is not what a rule that was fixed before the search chose.
+        return f"study {stored.name} is the {plan.role} of {plan.search}"
     if plan.search != search.name:
         return f"study {stored.name} confirms {plan.search}, not {search.name}"
     if not all(_comes_from(search, candidate) for candidate in plan.candidates):

@@ -249,6 +249,25 @@ def test_the_confirmation_of_another_search_with_the_same_trials_is_not_ones_own
 
 
 @pytest.mark.slow
+def test_an_ablation_does_not_stand_for_the_confirmation(database: Database, tmp_path: Path) -> None:
+    search = _searched(database)
+
+    def train(spec: StudySpec, name: str) -> None:
+        run_worker(create_or_open(database, name, spec), identity=this_process("w"), train=FakeTrainer())
+
+    ablation = ablate(search, train=train, seeds=1, trial=3).name
+    with pytest.raises(StudyConflictError) as taken_up:
+        prepare_confirmation(search, ablation, Wishes())
+    with pytest.raises(UsageError) as chosen:
+        confirmed(search, ablation)
+    with pytest.raises(UsageError) as reported:
+        gather(search, tmp_path, ablation)
+    for refused in (taken_up.value, chosen.value, reported.value):
+        assert unmentioned(refused, ablation, "ablation", "search") == []
+    assert gather(search, tmp_path).ablation is not None
+
+
+@pytest.mark.slow
 def test_an_earlier_searchs_confirmation_names_no_winner(database: Database) -> None:
     run_worker(_begun(_searched(database)), identity=this_process("w"), train=FakeTrainer())
     optuna.delete_study(study_name="search", storage=database.optuna)

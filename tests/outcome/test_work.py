@@ -15,6 +15,8 @@ from hpo.search.creation import create_or_open
 from hpo.search.database.database import Database
 from hpo.search.queue.workers import this_process
 from hpo.search.worker.loop import run_worker
+from hpo.study.config import TrainConfig
+from hpo.study.plan import Candidate
 from hpo.study.record import NetworkRecord, Provenance, ResourceUsage
 from hpo.testing.trainer import FakeTrainer, make_spec
 from tests.outcome import simulated
@@ -83,9 +85,11 @@ def test_networks_from_before_they_had_records_tell_their_code() -> None:
 def test_a_confirmation_in_the_database_is_a_stage_and_an_ablation_another(database: Database, tmp_path: Path) -> None:
     search = create_or_open(database, "search", make_spec(4, references=True))
     plan = make_plan(references=2, others=0)
-    for name in ("search-confirm", ablation_name("search")):
+    change = Candidate(name="clip = 0", config=TrainConfig(clip=0.0))
+    ablation = plan.model_copy(update={"candidates": (plan.candidates[0], change)})
+    for name, planned in (("search-confirm", plan), (ablation_name("search"), ablation)):
         run_worker(
-            create_or_open(database, name, make_confirmation(plan, 2)),
+            create_or_open(database, name, make_confirmation(planned, 2)),
             identity=this_process("w"),
             train=FakeTrainer(),
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from hpo.data.folder import data_folder
 from hpo.errors import StudyNotFoundError, UsageError
@@ -42,7 +43,7 @@ def gather(study: Study, result: Path, confirmation: str | None = None) -> Evide
     ours = final if final is not None and is_of(final.result, study) else None
     openings = tuple(read_openings(study.database, study.spec.dataset))
     confirmed = _plan_of(study, confirmation or confirmation_name(study.name), confirmation is not None)
-    ablated = _plan_of(study, ablation_name(study.name))
+    ablated = _plan_of(study, ablation_name(study.name), role="ablation")
     measured = _methods_of(study)
     root = results_root(result, (study.name, *study.former_names))
     return Evidence(
@@ -79,8 +80,10 @@ def _methods_of(study: Study) -> Study | None:
     return found if plan is not None and plan.is_of_methods and plan.search == study.name else None
 
 
-def _plan_of(study: Study, name: str, required: bool = False) -> Study | None:
-    """Return the study of that name if it confirms or ablates `study`.
+def _plan_of(
+    study: Study, name: str, required: bool = False, role: Literal["confirmation", "ablation"] = "confirmation"
+) -> Study | None:
+    """Return the study of that name if it confirms `study`, or ablates it.
 
     Raises:
         StudyNotFoundError: if `required`, and there is none.
@@ -92,7 +95,7 @@ def _plan_of(study: Study, name: str, required: bool = False) -> Study | None:
         if required:
             raise
         return None
-    fault = mismatch(study, found)
+    fault = mismatch(study, found, role)
     if fault is not None and required:
         raise UsageError(f"{fault}; give --confirmation with one of {study.name}")
     return found if fault is None else None
