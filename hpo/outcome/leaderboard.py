@@ -78,6 +78,10 @@ class LeaderboardRow:
     differences: list[Difference]
     note: str
 
+    def difference_to(self, candidate: str) -> Difference | None:
+        """Return how it compares with another candidate; None where they share no repeat that both finished."""
+        return next((one for one in self.differences if one.to == candidate), None)
+
 
 LEADERBOARD_COLUMNS = (
     *("rank", "candidate", "is_reference", "trial", "search_auc", "search_error"),
@@ -120,6 +124,16 @@ class Confirmation:
     tried: int | None = None
     remaining: Optimism | None = None
     families: FamilyComparison | None = None
+
+
+def changes_of(found: Confirmation) -> list[tuple[LeaderboardRow, Difference]]:
+    """Return each change of an ablation with its difference from the winner, best mean first.
+
+    One that shares no repeat with the winner, as where that failed, has none: it is compared with other changes only.
+    """
+    winner = next(row.candidate for row in found.leaderboard if row.is_reference)
+    rows = [(row, row.difference_to(winner)) for row in found.leaderboard if not row.is_reference]
+    return [(row, made) for row, made in rows if made is not None]
 
 
 def leaderboard_rows(found: Confirmation) -> list[dict[str, object]]:

@@ -9,10 +9,11 @@ import pytest
 
 from hpo.errors import UsageError
 from hpo.outcome.ablation import ablation_name, one_change_each, prepare_ablation
-from hpo.outcome.leaderboard import Verdict, read_confirmation
+from hpo.outcome.leaderboard import Verdict, changes_of, judge, read_confirmation
 from hpo.outcome.report.build import build
 from hpo.outcome.report.document import Listing
 from hpo.outcome.report.gather import gather
+from hpo.outcome.report.result.confirmation import ablation
 from hpo.outcome.winner import entries_from_trial
 from hpo.search.admin.studies import rename_study
 from hpo.search.creation import create_or_open
@@ -24,9 +25,11 @@ from hpo.search.worker.loop import run_worker
 from hpo.study.baselines import CROSS_ENTROPY, LIBAUC, shown_name
 from hpo.study.catalogue import find_dataset
 from hpo.study.config import TrainConfig
+from hpo.study.plan import Candidate, Plan
 from hpo.testing.trainer import FakeTrainer, make_spec
 from tests.mention import numbers_in, unmentioned
 from tests.outcome.pages import blocks, pictures, rows, section_with, words
+from tests.search.planned import make_confirmation, simulated
 
 BREAST = find_dataset("breast")
 
@@ -135,3 +138,15 @@ def test_it_says_that_the_winner_was_selected_on_the_samples(search: Study) -> N
     )
     *_, favoured = read_confirmation(study).notes
     assert unmentioned(favoured, "selected on these samples", "worse") == []
+
+
+def test_a_change_that_shares_no_repeat_with_the_winner_has_no_difference_from_it() -> None:
+    names = ("trial 7", "clip = 0", "margin = 0.5")
+    candidates = tuple(Candidate(name=one, config=TrainConfig(), is_reference=one == names[0]) for one in names)
+    plan = Plan(search="breast", candidates=candidates, top=2, racing_level=0.0)
+    results = simulated([0.9, 0.8, 0.7], 1)
+    spec = make_confirmation(plan, 1)
+    assert len(changes_of(judge("breast-ablation", spec, plan, results, done=True))) == 2
+    found = judge("breast-ablation", spec, plan, results | {(0, 0): None}, done=True)
+    assert changes_of(found) == []
+    assert blocks(ablation(found), Listing) == []

@@ -6,7 +6,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from hpo.outcome.leaderboard import Confirmation, Difference, LeaderboardRow, Verdict
+from hpo.outcome.leaderboard import Confirmation, Difference, LeaderboardRow, Verdict, changes_of
 from hpo.study.baselines import shown_name
 from hpo.text import bounds, with_error
 
@@ -35,8 +35,9 @@ def ablation_table(found: Confirmation) -> RenderableType:
     """Tabulate the winner and each change to it, best first, with the difference that the change makes."""
     title = f"{found.name}: {found.whole} of {found.repeats} repeats"
     table = Table("with", "AUC", "difference from the winner, 95 % interval", "verdict", title=title)
+    changes = {row.candidate: made for row, made in changes_of(found)}
     for row in sorted(found.leaderboard, key=lambda row: not row.is_reference):
-        made = row.differences[0] if row.differences and not row.is_reference else None
+        made = changes.get(row.candidate)
         table.add_row(
             Text.assemble((shown_name(row.candidate, found.epochs), "bold"), ", the winner")
             if row.is_reference

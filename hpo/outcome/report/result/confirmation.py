@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from hpo.outcome.leaderboard import Confirmation, Difference, LeaderboardRow, Verdict
+from hpo.outcome.leaderboard import Confirmation, Difference, LeaderboardRow, Verdict, changes_of
 from hpo.outcome.report.document import Block, Listing, Notice, Picture, Section, Table, Text
 from hpo.outcome.report.result import figures
 from hpo.study.baselines import shown_name
@@ -54,7 +54,7 @@ def ablation(found: Confirmation) -> Section:
         f"the baseline; the baselines were retrained too. {found.whole} of {found.repeats} repeats are complete, with "
         f"the same folds and seeds for all. {name} itself: {with_error(winner.mean, winner.standard_error)}."
     )
-    changes = [(one, one.differences[0]) for one in found.leaderboard if not one.is_reference and one.differences]
+    changes = changes_of(found)
     rows = tuple(
         (
             shown_name(one.candidate, found.epochs),

@@ -10,7 +10,7 @@ from sklearn.metrics import average_precision_score, precision_recall_curve, roc
 
 from hpo.outcome.final import Final
 from hpo.outcome.judgement import Judgement
-from hpo.outcome.leaderboard import Confirmation, Verdict
+from hpo.outcome.leaderboard import Confirmation, Verdict, changes_of
 from hpo.outcome.method_table import RecipeEffects
 from hpo.outcome.report.drawing import BLACK, BLUE, COLOURS, GREY, ORANGE, RED, ReportFigure, canvas, drawn, plain
 from hpo.study.baselines import shown_name
@@ -66,11 +66,7 @@ def optimism(confirmation: Confirmation) -> ReportFigure:
 @drawn
 def changes(ablation: Confirmation) -> ReportFigure:
     """Plot the difference that each change makes to the winner, with its interval."""
-    found = [
-        (plain(shown_name(one.candidate, ablation.epochs)), one.differences[0])
-        for one in ablation.leaderboard
-        if not one.is_reference and one.differences
-    ]
+    found = [(plain(shown_name(one.candidate, ablation.epochs)), made) for one, made in changes_of(ablation)]
     figure, axes = canvas(7.2, 0.9 + 0.3 * len(found))
     for place, (_, made) in enumerate(reversed(found)):
         if made.low is not None and made.high is not None:
