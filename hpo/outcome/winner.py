@@ -11,6 +11,7 @@ from hpo.outcome.preparation import confirm_command, confirmation_name, mismatch
 from hpo.search.queries.trials import read_best
 from hpo.search.study import Study, open_study
 from hpo.study.baselines import OWN_EPOCHS, baselines
+from hpo.study.choices import loss_family
 from hpo.study.config import TrainConfig
 from hpo.study.meaning import meaning
 from hpo.study.record import stored_config
@@ -63,7 +64,8 @@ def confirmed(search: Study, name: str | None = None) -> list[Entry]:
     winner = by_name[found.winner]
     others = [candidate for candidate in plan.candidates if candidate.is_reference and candidate is not winner]
     families = best_of_families(losses_of(by_name[row.candidate] for row in found.leaderboard if row.rank is not None))
-    tuned = [(family, name) for family, name in families.items() if name != winner.name and len(families) > 1]
+    are_compared = bool(families.keys() - {loss_family(winner.config.loss)})
+    tuned = [(family, name) for family, name in families.items() if name != winner.name and are_compared]
     return [
         _entry(winner.name, winner.config, how, is_baseline=winner.is_reference),
         *(

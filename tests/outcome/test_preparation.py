@@ -127,6 +127,25 @@ def test_the_winner_is_followed_by_the_best_of_the_other_loss_family_and_baselin
     assert entries[1].name not in [row.candidate for row in ablated.leaderboard]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("choices", "names"),
+    [
+        (("cross_entropy", "focal"), ["libauc-as-it-comes", "trial 2", "medmnist-cross-entropy"]),
+        (("aucm_v1", "aucm_v2"), ["libauc-as-it-comes", "medmnist-cross-entropy"]),
+    ],
+)
+def test_a_baseline_that_wins_is_followed_by_the_best_of_a_search_of_another_loss_family(
+    database: Database, choices: tuple[str, ...], names: list[str]
+) -> None:
+    space = {name: entry for name, entry in _spec().space.items() if name != "margin"}
+    search = _searched(database, _spec(3, space=space | {"loss": Choices(choices=choices)}))
+    run_worker(_begun(search), identity=this_process("w"), train=FakeTrainer())
+    entries = confirmed(search)
+    assert [one.name for one in entries] == names
+    assert [one.name for one in entries if one.is_reference] == ["libauc-as-it-comes", "medmnist-cross-entropy"]
+
+
 def test_a_loss_family_without_a_complete_trial_is_named(database: Database) -> None:
     space = _spec().space | {"loss": Choices(choices=("aucm_v1", "aucm_v2"))}
     search = _searched(database, _spec(per_family=2, space=space))
