@@ -32,7 +32,8 @@ class CrossValidated(StoredModel):
         study: whose trials were scored.
         trials: of this configuration: repeats of the confirmation, or the one of the search.
         folds: of each trial.
-        samples: of the development set.
+        samples: of the development set; of official scoring, the official validation samples.
+        is_official: whether the trials were scored on the official validation samples, as those of the search were.
         epochs: of a trial. Final networks of a baseline are trained for as many as its authors train it.
         selected_from: trials of the search among which these scores chose it, so that the best of them is too high;
             None for a confirmation, on new folds and seeds.
@@ -50,6 +51,7 @@ class CrossValidated(StoredModel):
     mean: float
     low: float | None = None
     high: float | None = None
+    is_official: bool = False
 
     def sentence(self, epochs: int) -> str:
         """Say what the estimate is, and what it is not, of networks that were trained for so many epochs."""
@@ -59,7 +61,13 @@ class CrossValidated(StoredModel):
         folds = f"{self.folds} folds" if self.folds > 1 else "one validation part"
         if self.selected_from is None:
             repeats = f"{self.trials} repeats of {folds}" if self.trials > 1 else folds
-            how = f"on new folds and seeds ({self.study}: {repeats}, {self.samples:,} samples)"
+            of = f"({self.study}: {repeats}, {self.samples:,} samples)"
+            how = f"on new folds and seeds {of}"
+            if self.is_official:
+                how = (
+                    f"with new seeds on the official validation samples {of}, by which the search chose its "
+                    "candidates, so that it is too high"
+                )
         else:
             how = (
                 f"in the search ({self.study}: {folds}, {self.samples:,} samples); it was chosen from "
@@ -104,7 +112,8 @@ def cross_validated(
     Args:
         trial, confirmation: as `choose_entries` takes them.
     """
-    samples = search.spec.data.development_rows
+    is_official = search.spec.scoring.rows == "official"
+    samples = search.spec.data.rows[1] if is_official else search.spec.data.development_rows
     if trial is not None:
         ranking = read_best(search, count=2**31)
         value = next(one.value for one in ranking.trials if one.value.number == trial)
@@ -118,6 +127,7 @@ def cross_validated(
             mean=value.auc,
             low=value.low,
             high=value.high,
+            is_official=is_official,
         )
     study = open_study(search.database, confirmation or confirmation_name(search.name))
     row = next(row for row in read_confirmation(study).leaderboard if row.candidate == winner)
@@ -131,6 +141,7 @@ def cross_validated(
         mean=row.mean,
         low=row.low,
         high=row.high,
+        is_official=is_official,
     )
 
 

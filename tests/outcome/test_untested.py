@@ -18,9 +18,10 @@ from hpo.outcome.export import export
 from hpo.outcome.finalization import Finalization
 from hpo.outcome.leaderboard import read_confirmation
 from hpo.outcome.prediction import load_models, predict
+from hpo.outcome.report.build import build
 from hpo.outcome.report.gather import gather
 from hpo.outcome.report.writing import final_of
-from hpo.outcome.untested import UNTESTED, load_untested
+from hpo.outcome.untested import UNTESTED, cross_validated, load_untested
 from hpo.search.creation import create_or_open
 from hpo.search.database.database import Database
 from hpo.search.queries.trials import read_best
@@ -29,10 +30,11 @@ from hpo.search.study import Study, open_study
 from hpo.search.worker.loop import run_worker
 from hpo.study.catalogue import own_dataset
 from hpo.study.files import default_spec
-from hpo.study.spec import StudySpec
+from hpo.study.spec import Scoring, StudySpec
 from hpo.testing.trainer import FakeTrainer, make_spec
 from hpo.training.loop.model_file import load_model, save_model
 from tests.outcome.finalizing import finalizing
+from tests.outcome.pages import words
 from tests.own_files import own_file
 
 pytestmark = pytest.mark.usefixtures("linear_network")
@@ -82,6 +84,29 @@ def test_a_confirmed_winner_has_the_estimate_of_the_confirmation(search: Study, 
     assert found.entry.name == best.candidate
     assert (found.estimate.mean, found.estimate.low, found.estimate.high) == (best.mean, best.low, best.high)
     assert (found.estimate.study, found.estimate.trials, found.estimate.selected_from) == ("mine-confirm", 2, None)
+
+
+@pytest.mark.slow
+def test_an_estimate_on_the_validation_samples_of_the_search_does_not_claim_new_folds(
+    search: Study, tmp_path: Path
+) -> None:
+    known = default_spec(str(own_file(tmp_path / "split.npz", (32, 8, 0))))
+    changed = {"dataset": known.dataset, "own": known.own, "scoring": Scoring(rows="official")}
+    official = create_or_open(search.database, "split", search.spec.model_copy(update=changed))
+    run_worker(official, identity=this_process("w"), train=FakeTrainer(2))
+
+    def train(spec: StudySpec, name: str) -> None:
+        run_worker(create_or_open(search.database, name, spec), identity=this_process("w"), train=FakeTrainer(2))
+
+    estimates = {}
+    for study in (search, official):
+        winner = confirm(study, train=train, top=1, seeds=2, per_family=0).winner
+        assert winner is not None
+        estimates[study.name] = cross_validated(study, winner)
+        said = "new folds" in " ".join(words(build(gather(study, tmp_path)).sections[1]))
+        assert said == ("new folds" in estimates[study.name].sentence(2)) == (study is search)
+    assert (estimates["split"].is_official, estimates["split"].samples) == (True, 8)
+    assert "too high" in estimates["split"].sentence(2)
 
 
 def test_its_export_scores_images_and_its_card_and_report_say_that_it_was_not_tested(

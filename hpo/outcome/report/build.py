@@ -56,7 +56,8 @@ def build(evidence: Evidence, seed: int = 0) -> Document:
         result = of_result.result(data, judgement, evidence.final, evidence.openings, evidence.elsewhere)
     else:
         is_confirmed = evidence.confirmation is not None and evidence.confirmation.done
-        result = of_result.no_result(search.name, is_confirmed, data, evidence.untested)
+        is_official = search.spec.scoring.rows == "official"
+        result = of_result.no_result(search.name, is_confirmed, data, evidence.untested, is_official=is_official)
     later = (*evidence.work, *([work_of_final(evidence.final)] if evidence.final is not None else []))
     confirmed = [of_confirmation.confirmation(evidence.confirmation)] if evidence.confirmation is not None else []
     asked = of_search.question(search)

@@ -152,15 +152,19 @@ def _epochs(final: Final) -> str:
     return f"{result.protocol.epochs}{''.join(f' (baselines {epochs})' for epochs in sorted(own))}"
 
 
-def no_result(study: str, confirmed: bool, dataset: Dataset, untested: UntestedResult | None = None) -> Section:
+def no_result(
+    study: str, confirmed: bool, dataset: Dataset, untested: UntestedResult | None = None, *, is_official: bool = False
+) -> Section:
     """Report that there is no final result, and which commands are missing, or what stands in its place.
 
     Args:
         untested: of data without a test set, once the final networks are trained.
+        is_official: whether trials are scored on the official validation samples, in the confirmation too.
     """
     named = shell(study)
     if not dataset.has_test:
-        absent = f"{dataset.official_name} has no test set: the estimate is that of the confirmation, on new folds."
+        on = "the validation samples of the search" if is_official else "new folds"
+        absent = f"{dataset.official_name} has no test set: the estimate is that of the confirmation, on {on}."
         if untested is None:
             return Section("Result on the test set", (Text(absent),))
         count = len(untested.entry.networks)

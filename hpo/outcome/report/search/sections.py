@@ -38,7 +38,7 @@ def question(search: SearchEvidence) -> Section:
         f"{network} trained from scratch{resized and f' on {resized}'}?{published}"
     )
     protocol = [
-        _division(data),
+        _division(data, is_official=spec.scoring.rows == "official"),
         _scoring(search),
         f"Budget: {spec.budget.trials} finished trials of at most {spec.budget.epochs} epochs of the training "
         "part, the same for every configuration.",
@@ -76,10 +76,11 @@ def _samples(data: Dataset) -> str:
     return f"{', '.join(first)} and {last} samples" if first else f"{last} samples"
 
 
-def _division(data: Dataset) -> str:
+def _division(data: Dataset, *, is_official: bool) -> str:
     both = "training and validation samples together" if data.has_validation else "all training samples"
     sealed = "The test set stays sealed until one configuration has been chosen."
-    none = "There is no test set: the confirmation, on new folds, is the last estimate."
+    on = "the same validation samples" if is_official else "new folds"
+    none = f"There is no test set: the confirmation, on {on}, is the last estimate."
     return f"Development set: {both}, {data.development_rows:,}. {sealed if data.has_test else none}"
 
 
