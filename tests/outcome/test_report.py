@@ -29,12 +29,14 @@ from hpo.outcome.report.document import (
     to_markdown,
     write,
 )
+from hpo.outcome.report.gather import gather
 from hpo.outcome.report.pictures import picture
 from hpo.outcome.report.search import figures, sections
 from hpo.outcome.report.search.evidence import gather_search
 from hpo.search.creation import create_or_open
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import open_database
+from hpo.search.queries.ledger import StudyLedger, read_openings
 from hpo.search.queue.claiming import claim
 from hpo.search.queue.lease import Claim
 from hpo.search.queue.reporting import record_report
@@ -171,6 +173,21 @@ def test_a_study_in_a_database_becomes_a_report(tmp_path: Path) -> None:
     counts = words(section_with(found, "history"))[0]
     assert numbers_in(counts)[:2] == [12, 12]
     assert "rank correlation" in to_html(found)
+
+
+@pytest.mark.slow
+def test_a_report_without_the_result_does_not_say_that_the_test_set_is_sealed(tmp_path: Path) -> None:
+    database = open_database(resolve_address(f"sqlite:///{tmp_path}/hpo.db"), create=True)
+    ledger, dataset = StudyLedger(database), {"dataset": "breast"}
+    ledger.write("breast", dataset, "abc", "for an earlier study of that name")
+    study = create_or_open(database, "breast", make_spec(3))
+    ledger.write("other", dataset, "abc", "")
+    sealed = build(gather(study, tmp_path)).sections[1]
+    assert unmentioned(words(sealed)[0], "has not been opened", "hpo confirm breast") == []
+    ledger.write("breast", dataset, "abc", "again")
+    opened = build(gather(study, tmp_path)).sections[1]
+    assert unmentioned(words(opened)[0], read_openings(database, "breast")[-1].when, "--results") == []
+    assert "has not been opened" not in words(opened)[0]
 
 
 def test_trials_that_learned_nothing_are_named_beside_the_ranking() -> None:

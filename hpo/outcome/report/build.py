@@ -34,6 +34,7 @@ class Evidence:
         elsewhere: accesses to the test set through other databases, as far as they are known.
         work: of the stages after the search that are studies of their own.
         scores: out-of-fold scores of the search's trials; None if fewer than two have them.
+        own_opening: the last access for this study.
     """
 
     search: SearchEvidence
@@ -45,6 +46,7 @@ class Evidence:
     work: tuple[Work, ...] = ()
     scores: OutOfFold | None = None
     methods: MethodTable | None = None
+    own_opening: Opening | None = None
     untested: UntestedResult | None = None
 
 
@@ -57,7 +59,9 @@ def build(evidence: Evidence, seed: int = 0) -> Document:
     else:
         is_confirmed = evidence.confirmation is not None and evidence.confirmation.done
         is_official = search.spec.scoring.rows == "official"
-        result = of_result.no_result(search.name, is_confirmed, data, evidence.untested, is_official=is_official)
+        result = of_result.no_result(
+            search.name, is_confirmed, data, evidence.untested, is_official=is_official, opening=evidence.own_opening
+        )
     later = (*evidence.work, *([work_of_final(evidence.final)] if evidence.final is not None else []))
     confirmed = [of_confirmation.confirmation(evidence.confirmation)] if evidence.confirmation is not None else []
     asked = of_search.question(search)

@@ -45,6 +45,9 @@ def gather(study: Study, result: Path, confirmation: str | None = None) -> Evide
     confirmed = _plan_of(study, confirmation or confirmation_name(study.name), confirmation is not None)
     ablated = _plan_of(study, ablation_name(study.name), role="ablation")
     measured = _methods_of(study)
+    # One of before its creation was for an earlier study of its name.
+    own = [one for one in openings if one.study in (study.name, *study.former_names)]
+    opening = next((one for one in reversed(own) if one.seconds >= study.created_at), None)
     root = results_root(result, (study.name, *study.former_names))
     return Evidence(
         gather_search(study),
@@ -60,6 +63,7 @@ def gather(study: Study, result: Path, confirmation: str | None = None) -> Evide
         ),
         read_scores(study),
         read_methods(measured) if measured is not None else None,
+        opening,
         _untested_of(study, result),
     )
 

@@ -153,13 +153,20 @@ def _epochs(final: Final) -> str:
 
 
 def no_result(
-    study: str, confirmed: bool, dataset: Dataset, untested: UntestedResult | None = None, *, is_official: bool = False
+    study: str,
+    confirmed: bool,
+    dataset: Dataset,
+    untested: UntestedResult | None = None,
+    *,
+    is_official: bool = False,
+    opening: Opening | None = None,
 ) -> Section:
     """Report that there is no final result, and which commands are missing, or what stands in its place.
 
     Args:
         untested: of data without a test set, once the final networks are trained.
         is_official: whether trials are scored on the official validation samples, in the confirmation too.
+        opening: the last access to the test set for this study, whose result is somewhere else or gone.
     """
     named = shell(study)
     if not dataset.has_test:
@@ -179,6 +186,14 @@ def no_result(
                 Notice(untested.sentence()),
             ),
         )
+    if opening is not None:
+        elsewhere = (
+            f"The test set was opened for this study on {opening.when}, and the result is not in the folder where this "
+            f"report looks for it: {code(f'hpo report {named} --results DIR')} takes another one. Where its "
+            f"networks still are, {code(f'hpo finalize {named}')} with the options of before makes it again without "
+            "another access."
+        )
+        return Section("Result on the test set", (Notice(elsewhere),))
     steps = [f"hpo confirm {named}"] * (not confirmed) + [f"hpo finalize {named}"]
     missing = ", then ".join(map(code, steps))
     absent = f"No result yet: the test set has not been opened for this study. Run {missing}."
