@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy.engine import Connection
 
+from hpo.control import Control, Stop, StopReason
 from hpo.errors import StudyConflictError, StudyNotFoundError
 from hpo.search.admin.extension import extend_plan
 from hpo.search.admin.studies import delete_study
@@ -17,7 +20,9 @@ from hpo.search.queries.trials import read_trials
 from hpo.search.queue.workers import this_process
 from hpo.search.study import Study, open_study
 from hpo.search.worker.loop import run_worker
+from hpo.search.worker.trainer import Task, make_trainer
 from hpo.study.config import TrainConfig
+from hpo.study.files import default_spec
 from hpo.study.plan import Candidate, Plan
 from hpo.testing.trainer import FakeTrainer, make_spec
 
@@ -112,3 +117,20 @@ def test_a_study_that_was_deleted_is_not_extended(database: Database) -> None:
     delete_study(database, "s")
     with pytest.raises(StudyNotFoundError):
         extended(study, "b")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("linear_network")
+def test_a_checkpoint_is_resumed_after_candidates_were_added_and_the_search_was_renamed(tmp_path: Path) -> None:
+    config = TrainConfig(network="linear", batch_size=256)
+    plan = Plan(search="digits", candidates=(Candidate(name="recipe", config=config),), top=1, racing_level=0.0)
+    spec = default_spec("digits", ("budget.epochs=3", "scoring.rows=holdout"))
+    task, stop = Task(config, seed=1, number=0, scoring_seed=2), Stop()
+    first = make_trainer(spec.model_copy(update={"plan": plan}), None, "cpu", tmp_path)
+    reports = first(replace(task, control=Control(stop, lambda _: None)))
+    assert next(reports).epoch == 1
+    stop.request(StopReason.SIGNAL)
+    assert list(reports) == []
+    changed = plan.with_more((method("added"),), 1).model_copy(update={"search": "renamed"})
+    other = make_trainer(spec.model_copy(update={"plan": changed}), None, "cpu", tmp_path)
+    assert [report.epoch for report in other(replace(task, fence=2, known={1: 1}))] == [2, 3]

@@ -275,7 +275,8 @@ class _StudyTrainer(OnDevice):
             task.scoring_seed,
             [str(stage) for stage in task.stages],
             self.provenance.data_md5,
-            {key: value for key, value in self._spec.canonical().items() if key not in ("space", "start")},
+            # A plan names its search, which is renamed, and has candidates added; what is trained of it is above.
+            {key: value for key, value in self._spec.canonical().items() if key not in ("space", "start", "plan")},
             self.provenance.code_version,
             self.provenance.environment.get("torch"),
             self.provenance.environment.get("libauc"),
