@@ -8,7 +8,7 @@ from typing import Literal
 from hpo.errors import StudyConflictError, StudyNotFoundError, UsageError
 from hpo.outcome.candidates import choose_candidates, family_of, warnings
 from hpo.search.queries.status import StudyStatus, read_status
-from hpo.search.queries.trials import read_record
+from hpo.search.queries.trials import read_record, read_trials
 from hpo.search.strategy.seeds import trial_seed
 from hpo.search.study import Study, open_study
 from hpo.study.choices import loss_family
@@ -228,7 +228,22 @@ def _taken_up(search: Study, stored: Study, wishes: Wishes) -> Preparation:
         )
     trials = (seeds if wishes.seeds is None else wishes.seeds) * len(plan.candidates)
     spec = spec.model_copy(update={"budget": spec.budget.model_copy(update={"trials": trials})})
-    return Preparation(spec, more_repeats(stored, seeds, wishes.seeds))
+    return Preparation(spec, [*_newer_candidates(search, stored, plan), *more_repeats(stored, seeds, wishes.seeds)])
+
+
+def _newer_candidates(search: Study, stored: Study, plan: Plan) -> list[str]:
+    """Say which trials that a search has finished since its confirmation began are among the best by now."""
+    later = {row.number for row in read_trials(search) if row.ended is not None and row.ended > stored.created_at}
+    if not later:
+        return []
+    best = choose_candidates(search, plan.top, plan.per_family)
+    newer = [one.name for one in best if not one.is_reference and one.trial in later]
+    if not newer:
+        return []
+    return [
+        f"the search has gone on since: {', '.join(newer)} would be candidates now; this confirmation keeps those that "
+        "it began with, and another --name confirms these"
+    ]
 
 
 def more_repeats(stored: Study, planned: int, wished: int | None) -> list[str]:

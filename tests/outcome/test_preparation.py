@@ -9,7 +9,7 @@ import optuna
 import pytest
 
 from hpo.errors import StudyConflictError, UsageError
-from hpo.outcome.candidates import family_of
+from hpo.outcome.candidates import choose_candidates, family_of
 from hpo.outcome.confirmation import ablate
 from hpo.outcome.leaderboard import read_confirmation
 from hpo.outcome.preparation import Wishes, prepare_confirmation
@@ -194,9 +194,15 @@ def test_a_search_that_ended_without_a_configuration_to_confirm_says_what_became
 def test_asked_again_it_is_the_same_confirmation_even_if_the_search_went_on(database: Database) -> None:
     search = _searched(database, limit=5)
     first = _begun(search)
+    assert prepare_confirmation(search, NAME, Wishes()).notes == []
     run_worker(search, identity=this_process("w"), train=FakeTrainer())
     again = prepare_confirmation(search, NAME, Wishes(top=3, seeds=2))
     assert again.spec == first.spec
+    assert first.spec.plan is not None
+    known = {one.name for one in first.spec.plan.candidates}
+    newer = [one.name for one in choose_candidates(search, 3) if one.name not in known]
+    assert newer
+    assert unmentioned(again.notes[0], *newer, "--name") == []
     assert create_or_open(database, NAME, again.spec).study_id == first.study_id
 
 
