@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from hpo.errors import StudyNotFoundError
@@ -11,6 +11,7 @@ from hpo.outcome.families import FamilyComparison, compare_families, losses_of
 from hpo.outcome.influences import read_influences
 from hpo.search.queries.starting import tried_on_samples
 from hpo.search.queries.status import read_status
+from hpo.search.queries.trials import read_trials
 from hpo.search.strategy.racing import Results, read_results
 from hpo.search.study import Study, open_study
 from hpo.statistics.intervals import Comparison
@@ -147,7 +148,7 @@ def read_confirmation(study: Study) -> Confirmation:
     assert plan is not None, study.name
     results = study.database.read(lambda connection: read_results(connection, study))
     status = read_status(study)
-    return judge(
+    found = judge(
         study.name,
         study.spec,
         plan,
@@ -157,6 +158,14 @@ def read_confirmation(study: Study) -> Confirmation:
         influences=read_influences(study, plan),
         first=plan.repeats_of(study.first_trials),
     )
+    later = _finished_later(study, plan)
+    if not later or plan.role != "confirmation":
+        return found
+    note = (
+        f"The search went on after this confirmation had begun: its candidates were not chosen from {later} of the "
+        "complete trials that there are now."
+    )
+    return replace(found, notes=[*found.notes, note])
 
 
 def judge(
@@ -210,6 +219,16 @@ def _read_tried(study: Study, plan: Plan) -> int | None:
     except StudyNotFoundError:
         return None
     return tried_on_samples(search, study.spec) or None
+
+
+def _finished_later(study: Study, plan: Plan) -> int:
+    """Count the complete trials of a search that ended after its confirmation had begun."""
+    try:
+        search = open_study(study.database, plan.search)
+    except StudyNotFoundError:
+        return 0
+    ends = [row.ended for row in read_trials(search) if row.state == "complete"]
+    return sum(end is not None and end > study.created_at for end in ends)
 
 
 def _selection(plan: Plan, spec: StudySpec, tried: int | None) -> Selection | None:

@@ -195,6 +195,8 @@ def test_asked_again_it_is_the_same_confirmation_even_if_the_search_went_on(data
     search = _searched(database, limit=5)
     first = _begun(search)
     assert prepare_confirmation(search, NAME, Wishes()).notes == []
+    assert "went on" not in " ".join(read_confirmation(first).notes)
+    complete = read_status(search).complete
     run_worker(search, identity=this_process("w"), train=FakeTrainer())
     again = prepare_confirmation(search, NAME, Wishes(top=3, seeds=2))
     assert again.spec == first.spec
@@ -203,6 +205,7 @@ def test_asked_again_it_is_the_same_confirmation_even_if_the_search_went_on(data
     newer = [one.name for one in choose_candidates(search, 3) if one.name not in known]
     assert newer
     assert unmentioned(again.notes[0], *newer, "--name") == []
+    assert unmentioned(read_confirmation(first).notes[-1], read_status(search).complete - complete) == []
     assert create_or_open(database, NAME, again.spec).study_id == first.study_id
 
 
