@@ -95,8 +95,11 @@ class CandidateResults:
 
     @cached_property
     def remaining(self) -> Optimism | None:
-        """Return the optimism of the leader, from its difference to the first of its opponents."""
-        if self.selection is None or not self.order or not (opponents := self.opponents(self.order[0])):
+        """Return the optimism of the leader, from its difference to the first of its opponents that finished all."""
+        if self.selection is None or not self.order:
+            return None
+        opponents = [number for number in self.opponents(self.order[0]) if number in self.order]
+        if not opponents:
             return None
         found = self._compared(self.order[0], opponents[0])
         if found is None or found[0].error <= ZERO_TOLERANCE:

@@ -134,6 +134,14 @@ def test_without_spread_the_optimism_that_is_left_is_not_known() -> None:
     assert len(found.notes) == len(_judged({}).notes)
 
 
+def test_the_optimism_that_is_left_is_told_where_a_baseline_failed() -> None:
+    results = simulated([0.80, 0.83, 0.82], repeats=4)
+    for failed in (range(4), range(1)):
+        found = _judged(results | {(0, repeat): None for repeat in failed})
+        assert found.remaining is not None
+        assert found.remaining.expected > 0
+
+
 @pytest.mark.slow
 def test_two_baselines_are_compared_as_chosen_beforehand() -> None:
     results = simulated([0.80, 0.84, 0.83, 0.82], repeats=4)
