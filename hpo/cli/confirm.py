@@ -79,7 +79,9 @@ def confirm(
         if found.done:
             show(answer_sentences(None, found.families))
             which = f" --confirmation {shell(name)}" if name else ""
-            say(f"next: hpo finalize {shell(study_name)}{which}")
+            # Without a winner it would be refused.
+            step = f"hpo finalize {shell(study_name)}{which}" if found.winner else f"hpo trials {shell(found.name)}"
+            say(f"next: {step}")
     return exit_code(work, is_done=found.done)
 
 

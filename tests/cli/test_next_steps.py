@@ -11,11 +11,12 @@ from hpo.cli.finalize import repeated
 from hpo.errors import DataError
 from hpo.outcome.export import export
 from hpo.outcome.final import store
+from hpo.outcome.preparation import Wishes, prepare_confirmation
 from hpo.search.creation import create_or_open
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import Database, open_database
 from hpo.testing.trainer import make_spec
-from hpo.testing.trials import claimed, expire, trained
+from hpo.testing.trials import claimed, ended, expire, trained
 from tests.cli.run import hpo_here
 from tests.mention import unmentioned
 from tests.outcome import simulated
@@ -57,6 +58,18 @@ def test_a_stop_without_workers_says_so(database: Database, tmp_path: Path) -> N
     create_or_open(database, "s", make_spec(3))
     said = hpo_here("stop", "s", cwd=tmp_path).stdout
     assert unmentioned(said, "no worker is running", "0 workers") == ["0 workers"]
+
+
+def test_a_confirmation_without_a_winner_is_not_followed_by_a_test_of_it(database: Database, tmp_path: Path) -> None:
+    search = create_or_open(database, "s", make_spec(3))
+    trained(search)
+    spec = prepare_confirmation(search, "s-confirm", Wishes(top=1, seeds=2, per_family=0, racing=False)).spec
+    study = create_or_open(database, "s-confirm", spec)
+    assert ended(claimed(study), "failed")
+    trained(study, (0.8,))
+    said = hpo_here("confirm", "s", cwd=tmp_path)
+    assert said.returncode == 0, said.stderr
+    assert unmentioned(said.stderr, "next:", "hpo trials s-confirm", "hpo finalize") == ["hpo finalize"]
 
 
 def test_a_result_of_the_same_access_is_not_told_as_another_one() -> None:
