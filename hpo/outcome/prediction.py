@@ -27,7 +27,8 @@ def load_models(source: Path) -> list[Model]:
     """Load a network, or those in a folder.
 
     Raises:
-        DataError: if there is none, one cannot be read, or they do not score the same labels of the same images.
+        DataError: if there is none, one cannot be read, or they do not score the same labels of the same images, or are
+            of several configurations, as the winner and the baselines of a final result are.
     """
     from hpo.training.loop.model_file import load_model
 
@@ -43,6 +44,11 @@ def load_models(source: Path) -> list[Model]:
             raise DataError(
                 f"{source} holds networks of different data: {first}, and {other}. The networks of a folder are "
                 "averaged; give one file, or a folder with those of one data set"
+            )
+        if model.config != models[0].config:
+            raise DataError(
+                f"{source} holds networks of several configurations: {paths[0].name} and {path.name}. The networks of "
+                "a folder are averaged; give one file, or a folder of `hpo export`, which has those of the winner alone"
             )
     return models
 

@@ -69,6 +69,20 @@ def test_networks_of_different_data_are_not_averaged(other: str, tmp_path: Path,
     assert len(load_models(tmp_path / "1.safetensors")) == 1
 
 
+def test_networks_of_different_configurations_are_not_averaged(tmp_path: Path, linear_network: None) -> None:
+    """As a folder of final networks holds them, of the winner and of the baselines."""
+    dataset = find_dataset("digits")
+    for number, loss in enumerate(("aucm_v2", "aucm_v2", "cross_entropy")):
+        network = nn.Sequential(nn.Flatten(), nn.Linear(64, 1))
+        model = Model(dataset, TrainConfig(network="linear", loss=loss), network, {})
+        save_model(model, tmp_path / f"{number}.safetensors")
+    with pytest.raises(DataError) as refused:
+        load_models(tmp_path)
+    assert unmentioned(refused.value, tmp_path, "0.safetensors", "2.safetensors", "`hpo export`") == []
+    (tmp_path / "2.safetensors").unlink()
+    assert len(load_models(tmp_path)) == 2
+
+
 @pytest.mark.realdata
 def test_medmnists_evaluator_reads_the_file_and_finds_our_auc(
     data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
