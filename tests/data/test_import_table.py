@@ -29,6 +29,16 @@ def problems_of(problems: Problems) -> str:
     return str(refused.value)
 
 
+@pytest.mark.parametrize("ending", ["\n", "\r\n"])
+@pytest.mark.parametrize("delimiter", [";", "|"])
+def test_a_first_line_of_excel_says_what_divides_cells(delimiter: str, ending: str, tmp_path: Path) -> None:
+    lines = [f"sep={delimiter}", f"file{delimiter}label", f"a,1.png{delimiter}1", f"b.png{delimiter}0"]
+    (tmp_path / "table.csv").write_bytes(ending.join(lines).encode())
+    table = read_table(tmp_path / "table.csv")
+    assert table.header == ["file", "label"]
+    assert table.lines == [(3, ["a,1.png", "1"]), (4, ["b.png", "0"])]
+
+
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
 def test_commas_semicolons_and_tabs_divide_cells(delimiter: str, tmp_path: Path) -> None:
     text = "file,label,patient\na.png, 1 ,P1\n\nb.png,0,\n".replace(",", delimiter)

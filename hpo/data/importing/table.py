@@ -138,21 +138,23 @@ class Table:
 
 
 def read_table(path: Path) -> Table:
-    """Read a CSV file in UTF-8, divided by commas, semicolons or tabs.
+    """Read a CSV file in UTF-8, divided by commas, semicolons or tabs, or as its first line `sep=|` says.
 
     Raises:
         DataError: if it cannot be read, or is no table.
     """
     text = _text(path)
     lines: list[tuple[int, list[str]]] = []
-    first = text.partition("\n")[0]
-    delimiter = max(_DELIMITERS, key=first.count)
+    first = text.partition("\n")[0].rstrip("\r")
+    # Excel reads and writes such a first line, `sep=;`.
+    stated = re.fullmatch(r"sep=(.)", first, re.IGNORECASE)
+    delimiter = stated[1] if stated else max(_DELIMITERS, key=first.count)
     # Strict, or a quotation mark that is not closed would make one cell of all rows that follow.
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     begins = 1
     try:
         for cells in reader:
-            if any(cell.strip() for cell in cells):
+            if any(cell.strip() for cell in cells) and not (stated and begins == 1):
                 lines.append((reader.line_num, [cell.strip() for cell in cells]))
             begins = reader.line_num + 1
     except csv.Error as error:
