@@ -158,8 +158,8 @@ def read_confirmation(study: Study) -> Confirmation:
         influences=read_influences(study, plan),
         first=plan.repeats_of(study.first_trials),
     )
-    later = _finished_later(study, plan)
-    if not later or plan.role != "confirmation":
+    later = _finished_later(study, plan) if plan.role == "confirmation" else 0
+    if not later:
         return found
     note = (
         f"The search went on after this confirmation had begun: its candidates were not chosen from {later} of the "
