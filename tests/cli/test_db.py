@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shlex
 import shutil
@@ -26,6 +27,7 @@ from hpo.testing.trainer import FakeTrainer, make_spec
 from hpo.testing.trials import trained
 from tests.cli.run import hpo, hpo_here
 from tests.mention import unmentioned
+from tests.search.planned import make_confirmation, make_plan
 
 pytestmark = pytest.mark.slow
 
@@ -135,6 +137,18 @@ def test_a_backup_restores_and_a_copy_ranks_the_same(studied: str, tmp_path: Pat
     ]
     assert json.loads(ranked[0])["chosen_from"] == 3
     assert ranked[0] == ranked[1] == ranked[2]
+
+
+def test_a_copied_confirmation_names_the_search_that_is_to_be_copied_too(tmp_path: Path) -> None:
+    with contextlib.closing(open_database(resolve_address(f"sqlite:///{tmp_path}/here.sqlite3"), create=True)) as here:
+        create_or_open(here, "study", make_spec(1))
+        plan = make_plan().model_copy(update={"search": "study"})
+        create_or_open(here, "study-confirm", make_confirmation(plan))
+    to = ("--storage", "sqlite:///here.sqlite3", "--to", "sqlite:///there.sqlite3")
+    first = hpo_here("db", "copy", "study-confirm", "--name", "new-confirm", *to, cwd=tmp_path)
+    assert unmentioned(first.stderr, "`hpo db copy study --name new`") == []
+    for names in (("study", "--name", "new"), ("study-confirm", "--name", "again-confirm")):
+        assert "hpo db copy" not in hpo_here("db", "copy", *names, *to, cwd=tmp_path).stderr
 
 
 def test_a_database_that_is_served_is_used_by_its_address_file_and_stopped(reachable: Path) -> None:

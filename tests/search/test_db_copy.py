@@ -22,7 +22,7 @@ from hpo.errors import OutputError, StorageError, StudyConflictError
 from hpo.search.admin import backup as module
 from hpo.search.admin import copy
 from hpo.search.admin.backup import backup, restore
-from hpo.search.admin.copy import copy_study
+from hpo.search.admin.copy import copy_study, missing_search
 from hpo.search.admin.studies import rename_study
 from hpo.search.creation import create_or_open
 from hpo.search.database import schema
@@ -42,6 +42,7 @@ from hpo.testing.trainer import make_report, make_spec
 from hpo.testing.trials import claimed, ended, trained
 from tests.mention import unmentioned
 from tests.search.conftest import SERVERS, throw_away
+from tests.search.planned import make_confirmation, make_plan
 
 BACKENDS = ("sqlite", "postgresql", "mysql")
 PAIRS = [
@@ -215,6 +216,43 @@ def test_openings_from_before_a_study_was_renamed_go_with_it(database: Database,
     StudyLedger(database).write("renamed", {"dataset": "breast"}, "abc", "second")
     copy_study(open_study(database, "renamed"), other, "renamed")
     assert [opening.reason for opening in read_openings(other, "breast")] == ["first", "second"]
+
+
+class TestACopyThatBelongsToASearch:
+    """A confirmation: `study-confirm`, of the search `study`."""
+
+    @pytest.fixture
+    def confirmation(self, database: Database) -> Study:
+        create_or_open(database, "study", make_spec(1))
+        plan = make_plan().model_copy(update={"search": "study"})
+        return create_or_open(database, "study-confirm", make_confirmation(plan))
+
+    @pytest.mark.parametrize(
+        ("search", "confirmation_name"), [("study", "study-confirm"), ("new", "new-confirm"), ("new", "any name")]
+    )
+    def test_it_belongs_to_the_copy_of_its_search(
+        self, search: str, confirmation_name: str, database: Database, other: Database, confirmation: Study
+    ) -> None:
+        create_or_open(other, "study" if search == "new" else "new", make_spec(1))
+        copy_study(open_study(database, "study"), other, search)
+        copy_study(confirmation, other, confirmation_name)
+        copied = open_study(other, confirmation_name)
+        assert copied.spec.plan is not None
+        assert (copied.spec.plan.search, missing_search(copied)) == (search, None)
+        assert claimed(copied).number == 0, "its fingerprint is that of its spec"
+
+    def test_beside_its_search_it_stays_with_it(self, database: Database, confirmation: Study) -> None:
+        copy_study(confirmation, database, "second-confirm")
+        assert open_study(database, "second-confirm").spec == confirmation.spec
+
+    @pytest.mark.parametrize(("name", "search"), [("new-confirm", "new"), ("any name", "study")])
+    def test_without_its_search_it_waits_for_one_of_the_name_that_its_own_begins_with(
+        self, name: str, search: str, other: Database, confirmation: Study
+    ) -> None:
+        copy_study(confirmation, other, name)
+        assert missing_search(open_study(other, name)) == search
+        create_or_open(other, search, make_spec(1))
+        assert missing_search(open_study(other, name)) is None
 
 
 def test_a_copy_that_fails_halfway_leaves_nothing(

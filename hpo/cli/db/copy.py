@@ -6,12 +6,13 @@ import click
 
 from hpo.cli.common import storage_option, study_argument
 from hpo.cli.render.progress import table_bars
-from hpo.cli.streams import show
-from hpo.search.admin.copy import copy_study
+from hpo.cli.streams import say, show
+from hpo.search.admin.copy import copy_study, missing_search
 from hpo.search.creation import check_name
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import open_database
-from hpo.search.study import open_named_study
+from hpo.search.study import open_named_study, open_study
+from hpo.text import shell
 
 
 @click.command()
@@ -22,7 +23,8 @@ from hpo.search.study import open_named_study
 def copy(study_name: str, target: str, name: str | None, storage: str | None) -> None:
     """Copy STUDY with all its trials to another database.
 
-    It can continue there; its running trials are released in the copy.
+    It can continue there; its running trials are released in the copy. A confirmation, ablation or study of methods
+    belongs to the copy of its search.
     """
     check_name(name or study_name)
     study = open_named_study(study_name, storage)
@@ -30,3 +32,7 @@ def copy(study_name: str, target: str, name: str | None, storage: str | None) ->
     with table_bars() as copied:
         trials = copy_study(study, there, name or study_name, copied)
     show(f"{there.address}: study {name or study_name} with {trials} trials")
+    if study.spec.plan is not None and (search := missing_search(open_study(there, name or study_name))):
+        command = f"hpo db copy {shell(study.spec.plan.search)}"
+        command += "" if search == study.spec.plan.search else f" --name {shell(search)}"
+        say(f"it belongs to the search {search}, which is not there; `{command}`, with the same --to, copies it")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -11,12 +11,14 @@ from sqlalchemy.engine import Connection
 
 from hpo.errors import StudyConflictError
 from hpo.search.admin.backup import Progress, batches, snapshot
+from hpo.search.admin.studies import new_name, of_search
+from hpo.search.damaged import read_each
 from hpo.search.database import schema
 from hpo.search.database.database import Database
 from hpo.search.database.errors import as_hpo_error
 from hpo.search.database.optuna_mirror import optuna_tables
-from hpo.search.database.schema import RowValues
-from hpo.search.study import Study
+from hpo.search.database.schema import AnyRow, RowValues
+from hpo.search.study import Study, hpo_studies
 from hpo.study.stored import parse_object
 from hpo.text import shell
 
@@ -39,11 +41,30 @@ def copy_study(study: Study, target: Database, name: str, progress: Progress = l
     The copy is one transaction. Running trials become free and will be restarted; workers, jobs and stop requests are
     not copied.
 
+    A study that belongs to a search, as a confirmation does, belongs to the copy of that search, whatever its name; if
+    the target has none, to the search whose name the copy's begins with, as `hpo rename` has it.
+
     Raises:
         StudyConflictError: if the target has a study of that name, hpo's or Optuna's.
     """
     with snapshot(study.database) as reading, as_hpo_error(target.url), target.engine.begin() as writing:
         return _Copy(study, name, reading, writing, progress).run(target)
+
+
+def missing_search(study: Study) -> str | None:
+    """Return the name of the search that a study belongs to; None if its database has it, or it belongs to none."""
+    plan = study.spec.plan
+    if plan is None or not plan.search:
+        return None
+    there = [row.name for row in study.database.read(_studies)]
+    return None if plan.search in there else plan.search
+
+
+def _studies(connection: Connection) -> Sequence[AnyRow]:
+    """Return name and moment of creation of each study that can be read."""
+    columns = schema.studies.c
+    rows, _ = read_each(connection, hpo_studies(columns.name, columns.created_at), columns.study_id)
+    return rows
 
 
 def _conflict(target: Database, name: str) -> StudyConflictError:
@@ -104,6 +125,7 @@ class _Copy:
 
     def _own(self) -> None:
         study = {"study_id": self._study_id, "name": self._name, "stop_before": None, "stop_at_once": False}
+        study.update(self._with_search())
         self._rows(schema.studies, study, schema.studies.c.study_id)
         for rows in self._read_rows(schema.trials, schema.trials.c.study_id):
             self._insert(schema.trials, [self._own_trial(row) for row in rows])
@@ -117,6 +139,28 @@ class _Copy:
             self._insert(
                 schema.ledger, [{**self._without_key(schema.ledger, row), "study": self._name} for row in ours]
             )
+
+    def _with_search(self) -> RowValues:
+        """Return what changes if the study belongs to a search that has another name in the target."""
+        plan, columns = self._study.spec.plan, schema.studies.c
+        if plan is None or not plan.search:
+            return {}
+        named = self._search_by_name(plan.search)
+        # A copy keeps the moment at which its original was created.
+        moment = [row.created_at for row in _studies(self._reading) if row.name == plan.search]
+        copies = [row.name for row in _studies(self._writing) if row.created_at in moment]
+        search = next((name for name in (named, plan.search, *copies) if name in copies), named)
+        if search == plan.search:
+            return {}
+        query = sa.select(columns.spec, columns.fingerprint).where(columns.study_id == self._study.study_id)
+        stored = self._reading.execute(query).one()
+        return of_search(stored.spec, stored.fingerprint, search)
+
+    def _search_by_name(self, search: str) -> str:
+        """Return what the search would be called if renaming it had given the study the name of the copy."""
+        kept = self._study.name.removeprefix(search)
+        renamed = self._name.removesuffix(kept)
+        return renamed if renamed and new_name(self._study.name, search, renamed) == self._name else search
 
     def _own_trial(self, row: RowValues) -> RowValues:
         freed: RowValues = {}

@@ -165,7 +165,7 @@ def rename_study(database: Database, old: str, new: str) -> dict[str, str]:
             return tried[-1][1]
         family = _family(database, connection, old, lock=True)
         _check_idle([_contents(connection, row, lock=True) for row in family], "renamed")
-        names = {row.name: _new_name(row.name, old, new) for row in family}
+        names = {row.name: new_name(row.name, old, new) for row in family}
         _check_free(database, connection, {row.study_id: names[row.name] for row in family})
         tried.append((family[0], {name: changed for name, changed in names.items() if name != changed}))
         # In an order in which no name is taken before it is free: of `a` to `a-confirm`, `a-confirm` goes first.
@@ -242,7 +242,7 @@ def _check_idle(studies: Sequence[StudyContents], what: str) -> None:
         )
 
 
-def _new_name(name: str, old: str, new: str) -> str:
+def new_name(name: str, old: str, new: str) -> str:
     """Return the new name of a study that belongs to `old`, or of `old` itself."""
     if name == old:
         return new
@@ -263,15 +263,20 @@ def _rename(connection: Connection, row: _Member, name: str, search: str | None)
     """Give a study its new name, and the study that it belongs to the name `search` unless that is None."""
     values: RowValues = {"name": name}
     if search is not None:
-        spec = json.loads(row.spec)
-        spec["plan"]["search"] = search
-        values["spec"] = json.dumps(spec, separators=(",", ":"), ensure_ascii=False)
-        values["fingerprint"] = _fingerprint(values["spec"]) or row.fingerprint
+        values.update(of_search(row.spec, row.fingerprint, search))
     connection.execute(sa.update(schema.studies).where(schema.studies.c.study_id == row.study_id).values(values))
     if name != row.name:
         optuna_mirror.rename_study(connection, row.study_id, name)
         before = [former for former in former_names(row.former_names) if former != row.name]
         optuna_mirror.write_former_names(connection, row.study_id, [*before, row.name])
+
+
+def of_search(spec: str, fingerprint: str, search: str) -> RowValues:
+    """Return the stored spec and its fingerprint of a study with a plan that is to name another search."""
+    values = json.loads(spec)
+    values["plan"]["search"] = search
+    changed = json.dumps(values, separators=(",", ":"), ensure_ascii=False)
+    return {"spec": changed, "fingerprint": _fingerprint(changed) or fingerprint}
 
 
 def _fingerprint(spec: str) -> str | None:
