@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import struct
 import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from hpo.data.importing.reading import UnreadableError, find_file, read_picture
@@ -48,6 +50,27 @@ def test_sixteen_bits_are_kept(ending: str, tmp_path: Path) -> None:
     picture = read_picture(saved(Image.fromarray(deep), tmp_path / f"a.{ending}"))
     assert picture.is_deep
     np.testing.assert_array_equal(picture.pixels, deep)
+
+
+@pytest.mark.parametrize("values", [RAMP.astype(np.uint16) * 257, RAMP, RAMP > 100], ids=["16", "8", "1"])
+@pytest.mark.parametrize("pages", [1, 2])
+def test_a_tiff_whose_zero_is_white_is_read_as_it_looks(values: NDArray[Any], pages: int, tmp_path: Path) -> None:
+    # Pillow inverts up to 8 bits as it saves them, and as it reads them.
+    written = Image.fromarray(65535 - values if values.dtype == np.uint16 else values)
+    more = {"save_all": True, "append_images": [written]} if pages > 1 else {}
+    picture = read_picture(saved(written, tmp_path / "a.tif", tiffinfo={262: 0}, **more))
+    looks = values * np.uint8(255) if values.dtype == np.bool_ else values
+    np.testing.assert_array_equal(picture.pixels, np.stack([looks] * pages) if pages > 1 else looks)
+
+
+def test_a_tiff_of_real_numbers_whose_zero_is_white_is_refused(tmp_path: Path) -> None:
+    path = saved(Image.fromarray(RAMP.astype(np.float32)), tmp_path / "a.tif")
+    content = path.read_bytes()
+    black, white = (struct.pack("<HHIHH", 262, 3, 1, value, 0) for value in (1, 0))
+    assert content.count(black) == 1
+    path.write_bytes(content.replace(black, white))
+    with pytest.raises(UnreadableError, match="white"):
+        read_picture(path)
 
 
 def test_palettes_bits_and_transparency_become_pixels(tmp_path: Path) -> None:

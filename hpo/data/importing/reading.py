@@ -25,6 +25,8 @@ NEEDS_NIBABEL = f"NIfTI files need nibabel: {installing('nifti')}"
 
 _FORMATS = ("PNG", "JPEG", "TIFF", "BMP")
 _GREY, _DEEP = ("1", "L"), ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
+_PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0
+"""A tag of TIFF that says how values become grey, and its value for those of which 0 is white."""
 _TRANSPARENT = ("LA", "La", "PA", "RGBA", "RGBa")
 
 
@@ -167,13 +169,26 @@ def _pixels(image: Image) -> NDArray[Any]:
     if turned.mode in _GREY:
         return np.array(turned.convert("L"))
     if turned.mode in _DEEP:
-        return np.array(turned).astype(np.float32)
+        values = np.array(turned).astype(np.float32)
+        # Of up to 8 bits, Pillow (13.0) does it.
+        return _inverted(values, turned.mode) if _is_white_zero(image) else values
     if turned.mode in _TRANSPARENT or "transparency" in turned.info:
         coloured = turned.convert("RGBA")
         turned = Images.alpha_composite(Images.new("RGBA", coloured.size, (0, 0, 0, 255)), coloured)
     colours = np.array(turned.convert("RGB"))
     is_grey = (colours[..., :1] == colours).all()
     return np.ascontiguousarray(colours[..., 0]) if is_grey else colours
+
+
+def _is_white_zero(image: Image) -> bool:
+    return bool(getattr(image, "tag_v2", {}).get(_PHOTOMETRIC) == _WHITE_IS_ZERO)
+
+
+def _inverted(values: NDArray[Any], mode: str) -> NDArray[Any]:
+    """Make 0 black where it was white."""
+    if not mode.startswith("I;16"):
+        raise UnreadableError("says that 0 is white of values without a blackest one: save it with 0 as black")
+    return np.float32(65535) - values
 
 
 def _read_nifti(path: Path) -> Picture:
