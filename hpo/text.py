@@ -100,6 +100,11 @@ def visible(text: str) -> str:
     return "".join(letter if _is_visible(letter) else escaped(letter) for letter in text)
 
 
+def composed(text: str) -> str:
+    """Return a text with each letter and its accents as one character, as options are typed; macOS writes two."""
+    return unicodedata.normalize("NFC", text)
+
+
 def storable(text: str, most: int = 4000) -> str:
     """Return a text, such as that of an error, as every database can hold it: without NUL, cut to a length."""
     shown = visible(text)

@@ -8,7 +8,7 @@ import shlex
 
 import pytest
 
-from hpo.text import bounds, brief, counted, found_four_times_in_five, shell, visible, with_error
+from hpo.text import bounds, brief, composed, counted, found_four_times_in_five, shell, visible, with_error
 
 
 def test_one_thing_is_not_told_in_the_plural() -> None:
@@ -18,6 +18,10 @@ def test_one_thing_is_not_told_in_the_plural() -> None:
 def test_an_error_of_exactly_zero_is_unknown_and_not_shown_as_one() -> None:
     assert with_error(1.0, 0.0) == with_error(1.0, None) == "1.000"
     assert with_error(0.998, 0.0004) == ".998 ± .000"
+
+
+def test_a_letter_and_its_accent_are_one_character_however_they_were_written() -> None:
+    assert composed("Mu\u0308ller") == composed("M\u00fcller") == "M\u00fcller"
 
 
 @pytest.mark.parametrize("text", ["plain", "two words", "ä 日本 😀", "a\nb\tc", "non\u00a0breaking"])

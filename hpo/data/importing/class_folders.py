@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from hpo.data.importing.reading import ENDINGS, files_below
-from hpo.data.importing.table import Columns, Table, composed
+from hpo.data.importing.table import Columns, Table
 from hpo.errors import DataError, UsageError
+from hpo.text import composed
 
 EXAMPLE = "a CSV file with a row for each image, such as the header file,label,patient and the row a/001.png,1,P17"
 

@@ -9,7 +9,7 @@ from pathlib import Path, PureWindowsPath
 from typing import Literal
 
 from hpo.data.importing.reading import ENDINGS, files_below, find_file
-from hpo.data.importing.table import composed
+from hpo.text import composed
 
 Naming = Literal["relative", "with the folder", "bare"]
 """How a table names files: relative to the folder; beginning with the folder; by bare names of files in sub-folders."""

@@ -19,10 +19,11 @@ from hpo.data.importing.labels import label_names, read_labels
 from hpo.data.importing.parts import Parts, drawn_parts, given_parts, groups_in_several_parts, require_parts
 from hpo.data.importing.pictures import Form, Read, read_pictures, to_bytes
 from hpo.data.importing.problems import Problems
-from hpo.data.importing.table import Columns, Row, Table, composed, likely_groups, read_table
+from hpo.data.importing.table import Columns, Row, Table, likely_groups, read_table
 from hpo.errors import DataError, UsageError
 from hpo.study.catalogue import NEAR_DUPLICATE
 from hpo.study.own import PIXELS, PixelRule
+from hpo.text import composed
 
 SPLIT_COLUMN = "split"
 """Column that divides the samples, if there is one and no other is named."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import re
-import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from hpo.data.importing.problems import Problems
 from hpo.data.loaders import SPLITS
 from hpo.errors import DataError, did_you_mean
 from hpo.files import read_text
-from hpo.text import brief
+from hpo.text import brief, composed
 
 MOST_BYTES = 2**28
 """Largest table that is read."""
@@ -164,11 +163,6 @@ def read_table(path: Path) -> Table:
         raise DataError(f"{path} has no rows; it needs a header and a row for each image")
     (_, header), *rest = lines
     return Table(path, header, rest)
-
-
-def composed(text: str) -> str:
-    """Return a text with each letter and its accents as one character, as options are typed; macOS writes two."""
-    return unicodedata.normalize("NFC", text)
 
 
 def likely_groups(table: Table, columns: Columns) -> str | None:
