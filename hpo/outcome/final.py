@@ -33,6 +33,10 @@ RESULT_VERSION = 1
 """Format version of `final.json` that this hpo writes."""
 
 
+_OFTEN_EMPTY = ("access", "reason", "former_names")
+"""Keys that `final.json` is without where they say nothing."""
+
+
 class FinalNetwork(StoredModel):
     """A network of a final result.
 
@@ -94,6 +98,8 @@ class FinalResult(StoredModel):
         access: digest of the networks that the test set was opened for; "" in results from before this key existed.
         reason: of another access to a test set that had been read before; "" for the first, and in results that were
             stored before this key existed.
+        former_names: of the study before it was renamed, one of which its folder may have; none in results from before
+            this key existed.
         version: format version, see `RESULT_VERSION`.
     """
 
@@ -110,6 +116,7 @@ class FinalResult(StoredModel):
     twin_threshold: float | None = None
     reason: str = ""
     access: str = ""
+    former_names: tuple[str, ...] = ()
     version: int = RESULT_VERSION
 
     @model_validator(mode="after")
@@ -127,6 +134,10 @@ class FinalResult(StoredModel):
     def entry(self, name: str) -> FinalEntry:
         """Return the entry of that name."""
         return next(entry for entry in self.entries if entry.name == name)
+
+    def is_in(self, folder: Path) -> bool:
+        """Return whether a folder, relative to the results of all studies, is that of the study by default."""
+        return any(folder == Path(_inside(name)) for name in (self.study, *self.former_names))
 
     def epochs(self, name: str) -> int:
         """Return the number of epochs that the networks of an entry were trained for."""
@@ -146,7 +157,7 @@ class FinalResult(StoredModel):
 
     def to_json(self) -> str:
         """Return the text of `final.json`."""
-        values = self.model_dump(mode="json", exclude={key for key in ("access", "reason") if not getattr(self, key)})
+        values = self.model_dump(mode="json", exclude={key for key in _OFTEN_EMPTY if not getattr(self, key)})
         return json.dumps(values, indent=2, sort_keys=True) + "\n"
 
 
@@ -184,11 +195,6 @@ def results_folder(study: str, option: Path | None = None, former_names: Sequenc
 def results_root(folder: Path, names: Sequence[str]) -> Path | None:
     """Return the folder that holds the results of all studies, if `folder` is named after a study; else None."""
     return folder.parent if folder.name in [Path(_inside(name)).name for name in names] else None
-
-
-def is_folder_of(study: str, folder: Path) -> bool:
-    """Return whether `folder`, relative to the results of all studies, is where those of a study are by default."""
-    return folder == Path(_inside(study))
 
 
 def _inside(name: str) -> str:

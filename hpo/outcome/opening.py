@@ -106,6 +106,7 @@ def open_and_score(
         twin_threshold=None if twins is None else twins.threshold,
         reason=reopen if again is None else again.reason,
         access=access_key(configuration),
+        former_names=study.former_names,
     )
     final = Final(result, scores, np.array(test.labels), None if twins is None else twins.has_twin)
     store(final, folder)

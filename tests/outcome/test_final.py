@@ -226,6 +226,17 @@ def test_a_study_that_was_renamed_keeps_its_result_and_needs_no_second_opening(
     assert len(read_openings(study.database, "digits")) == 1
 
 
+@pytest.mark.usefixtures("thin")
+def test_a_result_of_a_study_that_was_renamed_keeps_its_former_names(study: Study, tmp_path: Path) -> None:
+    rename_study(study.database, "digits", "lab/digits")
+    rename_study(study.database, "lab/digits", "numbers")
+    opened(open_study(study.database, "numbers"), tmp_path)
+    final = load(tmp_path)
+    assert final is not None
+    assert final.result.former_names == ("digits", "lab/digits")
+    assert final.result.is_in(Path("lab/digits"))
+
+
 @pytest.mark.parametrize("name", ["名" * 100, f"a/{'é' * 150}", f"../{'é' * 150}"], ids=["one", "below", "outside"])
 def test_a_study_with_a_long_name_has_a_folder_too(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

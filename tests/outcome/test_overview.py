@@ -135,6 +135,12 @@ def test_results_of_studies_with_a_slash_in_their_names_are_found_and_no_others_
     assert unmentioned(caplog.text, "old/torn") == []
 
 
+def test_a_result_is_found_in_the_folder_of_a_former_name_with_a_slash(root: Path) -> None:
+    renamed = simulated.changed(simulated.final(), dataset="vessel3d", study="mice", former_names=("lab/vessel",))
+    store(renamed, root / "lab" / "vessel")
+    assert [row.study for row in gather_rows(root)][-1] == "mice"
+
+
 def test_digits_are_no_dataset_of_the_table_which_is_told(
     root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

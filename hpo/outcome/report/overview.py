@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from hpo.errors import DataError
-from hpo.outcome.final import RESULT, Final, is_folder_of, load
+from hpo.outcome.final import RESULT, Final, load
 from hpo.outcome.judgement import BaselineDifference, EntryResult, judge_final
 from hpo.outcome.report.document import Block, Document, Listing, Notice, Section, Table, Text
 from hpo.statistics.across_datasets import friedman_test, mean_ranks, sign_test, signed_rank_test
@@ -101,7 +101,7 @@ def _results_below(root: Path) -> Iterator[tuple[Path, Final]]:
             _log.info(f"left out: {error}")
             continue
         assert final is not None, path
-        if not is_below or is_folder_of(final.result.study, folder.relative_to(root)):
+        if not is_below or final.result.is_in(folder.relative_to(root)):
             yield folder, final
 
 
