@@ -144,11 +144,14 @@ def _of_results(root: Path, openings: list[Opening]) -> list[Access]:
     """Return the accesses that final results below a folder tell of, but for those of these openings."""
     ours = {(opening.row, opening.study) for opening in openings}
     found = []
-    for path in sorted(root.glob(f"*/{RESULT}")):
+    for path in sorted(root.rglob(f"*/{RESULT}")):
         try:
             result = FinalResult.from_json(read_text(path, MOST_OF_A_RESULT))
         except (OSError, ValueError) as error:
             _log.warning("%s cannot be read: %s", path, error)
+            continue
+        # Further down lie results of studies with a `/` in their names; what else does is kept from before.
+        if path.parent.parent != root and not result.is_in(path.parent.relative_to(root)):
             continue
         if result.access or (result.ledger_row, result.study) not in ours:
             # Results of an older hpo do not say for which networks they opened the test set.

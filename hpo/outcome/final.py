@@ -194,7 +194,10 @@ def results_folder(study: str, option: Path | None = None, former_names: Sequenc
 
 def results_root(folder: Path, names: Sequence[str]) -> Path | None:
     """Return the folder that holds the results of all studies, if `folder` is named after a study; else None."""
-    return folder.parent if folder.name in [Path(_inside(name)).name for name in names] else None
+    ends = [Path(_inside(name)).parts for name in names]
+    # The folder of a study with a `/` in its name lies that much deeper.
+    depths = [len(end) for end in ends if folder.parts[-len(end) :] == end]
+    return folder.parents[max(depths) - 1] if depths else None
 
 
 def _inside(name: str) -> str:

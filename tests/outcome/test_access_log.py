@@ -16,10 +16,11 @@ import sqlalchemy as sa
 from hpo.errors import UsageError
 from hpo.outcome import opening
 from hpo.outcome.access_log import NAME, access_key, accesses_elsewhere, note_access
-from hpo.outcome.final import store
+from hpo.outcome.final import results_folder, results_root, store
 from hpo.outcome.opening import earlier_access
 from hpo.outcome.report.document import Notice, Table
 from hpo.outcome.report.result.sections import ledger
+from hpo.search.admin.studies import rename_study
 from hpo.search.creation import create_or_open
 from hpo.search.database import schema
 from hpo.search.database.address import resolve_address
@@ -77,6 +78,23 @@ def test_a_final_result_tells_of_an_access_where_the_data_folder_does_not(tmp_pa
     with pytest.raises(UsageError) as refused:
         opened(study, results / "digits")
     assert unmentioned(refused.value, "elsewhere") == []
+
+
+@pytest.mark.parametrize(("first", "second"), [("lab/one", "two"), ("one", "lab/two")])
+def test_studies_with_a_slash_in_their_names_tell_and_are_told_of_accesses(
+    first: str, second: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    there = simulated.changed(simulated.final(), dataset="digits", study=first)
+    store(there, results_folder(first))
+    # An earlier result that was kept within it.
+    store(there, results_folder(first) / "before")
+    study = _study(tmp_path, "one")
+    rename_study(study.database, study.name, second)
+    found = earlier_access(open_study(study.database, second), tmp_path, results_folder(second))
+    assert unmentioned(found, first) == []
+    root = results_root(results_folder(second), (second,))
+    assert len(accesses_elsewhere(study.database, "digits", tmp_path, root)) == 1
 
 
 def test_ones_own_accesses_are_none_of_another_database(tmp_path: Path) -> None:

@@ -244,7 +244,15 @@ def test_a_study_with_a_long_name_has_a_folder_too(name: str, tmp_path: Path, mo
     folder.mkdir(parents=True)
     assert folder.resolve().is_relative_to(tmp_path / "hpo-results")
     assert results_folder("other", None, (name,)) == folder
-    assert results_root(folder, (name,)) == folder.parent
+    assert results_root(folder, (name,)) == Path("hpo-results")
+
+
+@pytest.mark.parametrize(
+    ("folder", "root"),
+    [("some/lab/vessel", "some"), ("lab/vessel", "."), ("some/mice", "some"), ("some/vessel", None), ("x/y", None)],
+)
+def test_the_results_of_all_studies_are_where_the_name_of_a_study_begins(folder: str, root: str | None) -> None:
+    assert results_root(Path(folder), ("mice", "lab/vessel")) == (None if root is None else Path(root))
 
 
 def test_without_a_confirmation_there_is_no_winner_but_one_taken_by_hand(study: Study) -> None:
