@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from hpo.search.queries.trial_rows import BestTrial
-from hpo.search.queries.trials import read_best
+from hpo.search.queries.trials import read_best, read_trials
 from hpo.search.study import Study
 from hpo.study.baselines import baselines, shown_name
 from hpo.study.choices import loss_family
@@ -48,6 +48,12 @@ def choose_candidates(search: Study, top: int, per_family: int = 0) -> tuple[Can
             places[_family(trial)] += 1
             chosen.append(_candidate(f"trial {trial.value.number}", config, trial))
     return tuple(chosen)
+
+
+def complete_since(search: Study, confirmation: Study) -> set[int]:
+    """Return the numbers of the complete trials of a search that ended after a confirmation began, without them."""
+    ends = {row.number: row.ended for row in read_trials(search) if row.state == "complete"}
+    return {number for number, ended in ends.items() if ended is not None and ended > confirmation.created_at}
 
 
 def family_of(config: TrainConfig) -> str:

@@ -7,11 +7,11 @@ from enum import StrEnum
 
 from hpo.errors import StudyNotFoundError
 from hpo.outcome.candidate_results import CandidateResults, Influences
+from hpo.outcome.candidates import complete_since
 from hpo.outcome.families import FamilyComparison, compare_families, losses_of
 from hpo.outcome.influences import read_influences
 from hpo.search.queries.starting import tried_on_samples
 from hpo.search.queries.status import read_status
-from hpo.search.queries.trials import read_trials
 from hpo.search.strategy.racing import Results, read_results
 from hpo.search.study import Study, open_study
 from hpo.statistics.intervals import Comparison
@@ -222,13 +222,12 @@ def _read_tried(study: Study, plan: Plan) -> int | None:
 
 
 def _finished_later(study: Study, plan: Plan) -> int:
-    """Count the complete trials of a search that ended after its confirmation had begun."""
+    """Count the complete trials of a search from which its confirmation did not choose."""
     try:
         search = open_study(study.database, plan.search)
     except StudyNotFoundError:
         return 0
-    ends = [row.ended for row in read_trials(search) if row.state == "complete"]
-    return sum(end is not None and end > study.created_at for end in ends)
+    return len(complete_since(search, study))
 
 
 def _selection(plan: Plan, spec: StudySpec, tried: int | None) -> Selection | None:

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from hpo.errors import StudyConflictError, StudyNotFoundError, UsageError
-from hpo.outcome.candidates import choose_candidates, family_of, warnings
+from hpo.outcome.candidates import choose_candidates, complete_since, family_of, warnings
 from hpo.search.queries.status import StudyStatus, read_status
-from hpo.search.queries.trials import read_record, read_trials
+from hpo.search.queries.trials import read_record
 from hpo.search.strategy.seeds import trial_seed
 from hpo.search.study import Study, open_study
 from hpo.study.choices import loss_family
@@ -233,7 +233,7 @@ def _taken_up(search: Study, stored: Study, wishes: Wishes) -> Preparation:
 
 def _newer_candidates(search: Study, stored: Study, plan: Plan) -> list[str]:
     """Say which trials that a search has finished since its confirmation began are among the best by now."""
-    later = {row.number for row in read_trials(search) if row.ended is not None and row.ended > stored.created_at}
+    later = complete_since(search, stored)
     if not later:
         return []
     best = choose_candidates(search, plan.top, plan.per_family)
