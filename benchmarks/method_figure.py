@@ -21,9 +21,9 @@ import numpy as np
 
 from hpo.files import atomic_write
 from hpo.outcome.method_effects import read_methods
-from hpo.outcome.method_table import MethodTable, RecipeEffects
+from hpo.outcome.method_table import MethodTable
 from hpo.outcome.report.drawing import BLACK, BLUE, ORANGE, ReportFigure, drawn, plain
-from hpo.search.study import open_named_study
+from hpo.search.study import Study, open_named_study
 from hpo.study.catalogue import find_dataset
 
 FAMILIES = {"aucm": ("AUCM", BLUE), "cross_entropy": ("cross-entropy", ORANGE)}
@@ -38,6 +38,20 @@ class Point(NamedTuple):
     difference: float
     low: float
     high: float
+
+
+class Panel(NamedTuple):
+    """What a panel shows: the table of a study, and the edges of the images that its recipes are trained on."""
+
+    table: MethodTable
+    edges: frozenset[int]
+
+
+def read_panel(study: Study) -> Panel:
+    """Read the panel of a study of methods."""
+    assert study.spec.plan is not None, study.name
+    recipes = [one.config for one in study.spec.plan.candidates if one.base is None]
+    return Panel(read_methods(study), frozenset(study.spec.data.edge(config.input_size) for config in recipes))
 
 
 def points_of(table: MethodTable) -> list[Point]:
@@ -59,11 +73,12 @@ def ordered(tables: Sequence[MethodTable]) -> list[str]:
 
 
 @drawn
-def draw(tables: Sequence[MethodTable], methods: Sequence[str]) -> ReportFigure:
-    """Draw a panel for each table."""
-    figure = ReportFigure(figsize=(1.8 + 2.7 * len(tables), 1.1 + 0.36 * len(methods)))
-    panels = figure.subplots(1, len(tables), sharey=True, squeeze=False)[0]
-    for axes, table in zip(panels, tables, strict=True):
+def draw(panels: Sequence[Panel], methods: Sequence[str]) -> ReportFigure:
+    """Draw the panels."""
+    figure = ReportFigure(figsize=(1.8 + 2.7 * len(panels), 1.1 + 0.36 * len(methods)))
+    all_axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for axes, panel in zip(all_axes, panels, strict=True):
+        table = panel.table
         families = list(dict.fromkeys(recipe.family for recipe in table.recipes))
         for family, method, difference, low, high in points_of(table):
             place = methods.index(method) + 0.26 * (families.index(family) - (len(families) - 1) / 2)
@@ -71,31 +86,27 @@ def draw(tables: Sequence[MethodTable], methods: Sequence[str]) -> ReportFigure:
             axes.plot([low, high], [place, place], c=colour, lw=1.6)
             axes.plot(difference, place, "o", ms=5, mec=colour, mfc=colour if is_sure else "white")
         axes.axvline(0.0, c=BLACK, lw=0.8, ls="--")
-        axes.set_title(title(table), fontsize=9)
+        axes.set_title(title(panel), fontsize=9)
         axes.grid(axis="y", visible=False)
-    panels[0].set_yticks(range(len(methods)), [plain(name) for name in methods])
-    panels[0].set_ylim(len(methods) - 0.4, -0.6)
+    first = all_axes[0]
+    first.set_yticks(range(len(methods)), [plain(name) for name in methods])
+    first.set_ylim(len(methods) - 0.4, -0.6)
     figure.supxlabel("validation AUC with the method minus without it", fontsize=9)
     for name, colour in FAMILIES.values():
-        panels[0].plot([], [], "o-", c=colour, mfc="white", label=f"in the recipe with {name}")
-    panels[0].plot([], [], "o", c=BLACK, ms=5, label="interval excludes 0")
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=3, fontsize=8)
+        first.plot([], [], "o-", c=colour, mfc="white", label=f"in the recipe with {name}")
+    first.plot([], [], "o", c=BLACK, ms=5, label="interval excludes 0")
+    figure.legend(*first.get_legend_handles_labels(), loc="outside upper center", ncols=3, fontsize=8)
     return figure
 
 
-def title(table: MethodTable) -> str:
+def title(panel: Panel) -> str:
     """Return the name of the data set, in MedMNIST's letters, its size if it was resized, and repeats and folds."""
-    dataset = find_dataset(table.dataset)
+    table, dataset = panel.table, find_dataset(panel.table.dataset)
     name = dataset.official_name.capitalize().replace("mnist", "MNIST").replace("3d", "3D")
-    sizes = {edge for recipe in table.recipes for edge in input_sizes(recipe)} - {dataset.size}
-    resized = "".join(f", {edge} {'pixels' if dataset.dimensions == 2 else 'voxels'}" for edge in sorted(sizes))
+    unit = "pixels" if dataset.dimensions == 2 else "voxels"
+    resized = "".join(f", {edge} {unit}" for edge in sorted(panel.edges - {dataset.size}))
     repeats = f"{table.repeats} repeat{'s' * (table.repeats > 1)}"
     return f"{name}{resized}\n{repeats} of {table.folds} folds"
-
-
-def input_sizes(recipe: RecipeEffects) -> list[int]:
-    """Return the `input_size` of a recipe, if it is not the default."""
-    return [int(text.removeprefix("input_size = ")) for text in recipe.settings if text.startswith("input_size = ")]
 
 
 def main() -> None:
@@ -105,13 +116,13 @@ def main() -> None:
     parser.add_argument("--storage", required=True, metavar="URL", help="their database")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="SVG file to write")
     options = parser.parse_args()
-    tables = []
+    panels = []
     for name in options.studies:
         study = open_named_study(name, options.storage)
         with closing(study.database):
-            tables.append(read_methods(study))
+            panels.append(read_panel(study))
     with atomic_write(options.out) as part:
-        part.write_text(draw(tables, ordered(tables)), encoding="utf-8")
+        part.write_text(draw(panels, ordered([panel.table for panel in panels])), encoding="utf-8")
     print(f"{options.out}: {', '.join(options.studies)}")
 
 
