@@ -13,7 +13,13 @@ from hpo.data.others import load_others
 from hpo.errors import StudyStoppedError, UsageError
 from hpo.outcome.final import Final, results_folder
 from hpo.outcome.judgement import Judgement, judge_final
-from hpo.outcome.network_study import failures, network_spec, network_study_name, prepare_study
+from hpo.outcome.network_study import (
+    failures,
+    folder_of_trained,
+    network_spec,
+    network_study_name,
+    prepare_study,
+)
 from hpo.outcome.networks import (
     Entry,
     Network,
@@ -134,6 +140,7 @@ def finalize(
         _log.info(note)
     wanted = _wanted_networks(study, entries, protocol, data)
     networks = collect(wanted, folder)
+    name, spec = name or network_study_name(study.name), network_spec(study, entries, protocol, folder)
     if len(networks) < len(wanted):
         if dataset.has_test and not train_only and not reopen and (earlier := earlier_access(study, data, folder)):
             raise UsageError(
@@ -141,11 +148,10 @@ def finalize(
                 "trained yet. Another access weakens every result on it: to train them and open it again, give the "
                 'reason: --reopen "why"; --train-only trains them and leaves it sealed'
             )
-        spec = network_spec(study, entries, protocol, folder)
-        networks = _train_lacking(study, name or network_study_name(study.name), spec, wanted, networks, train, folder)
+        networks = _train_lacking(study, name, spec, wanted, networks, train, folder)
     missing = len(wanted) - len(networks)
     if not missing:
-        clean_up(wanted, folder)
+        clean_up(wanted, folder, folder_of_trained(study, name, spec))
     if missing or (train_only and dataset.has_test):
         return Finalization(folder, tuple(networks), missing)
     commit, dirty = code_version()

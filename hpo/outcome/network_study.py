@@ -107,6 +107,23 @@ def prepare_study(
     return create_or_open(search.database, name, spec.model_copy(update={"budget": budget}), budget="set")
 
 
+def folder_of_trained(search: Study, name: str, spec: StudySpec) -> str | None:
+    """Return the folder name of the study `name` if it trains the networks of a spec, all of which are there.
+
+    Returns:
+        None if there is no such study, or more networks were asked of it, which its workers may be training.
+    """
+    try:
+        stored = open_study(search.database, name)
+    except StudyNotFoundError:
+        return None
+    if stored.spec.canonical() != spec.canonical():
+        return None
+    ends, wanted = read_ends(stored), spec.budget.trials
+    is_done = all(slot in ends for slot in range(wanted, stored.spec.budget.trials))
+    return stored.folder if is_done else None
+
+
 def failures(study: Study, wanted: Sequence[WantedNetwork]) -> list[str]:
     """Return why networks could not be trained, a sentence for each."""
     ends = read_ends(study)

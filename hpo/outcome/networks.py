@@ -222,17 +222,30 @@ def _put_in_place(wanted: WantedNetwork, folder: Path) -> dict[str, str] | None:
     return _about(path, wanted.identity)
 
 
-def clean_up(wanted: Sequence[WantedNetwork], folder: Path) -> None:
-    """Remove what workers have left of these networks, all of which are in their places."""
-    from hpo.training.loop.checkpoint import remove_checkpoints
+def clean_up(wanted: Sequence[WantedNetwork], folder: Path, study: str | None) -> None:
+    """Remove what workers have left of these networks, all of which are in their places.
+
+    Another `hpo finalize` may have its workers train into this folder at the same time, or its jobs after it has ended.
+    What they have under way can have the names and numbers of these networks; it is told by its identity, and stays.
+
+    Args:
+        study: folder name of the study of these networks, `Study.folder`, if it is to train no others; else None.
+    """
+    from hpo.training.loop.checkpoint import remove_checkpoints, remove_checkpoints_of
+    from hpo.training.loop.model_file import read_about
 
     under_way = folder / UNDER_WAY
-    for study in (under_way, *_listed(under_way, "*/")):
-        for one in wanted:
-            remove_checkpoints(study, one.checkpoint)
-    for path in (path for one in wanted for path in one.unplaced(folder)):
-        path.unlink(missing_ok=True)
-    for empty in (*_listed(under_way, "*/"), under_way):
+    # What lies in `under-way` itself is of an earlier version.
+    own = [under_way, *([under_way / study] if study is not None else [])]
+    for one in wanted:
+        for place in own:
+            remove_checkpoints(place, one.checkpoint)
+        for place in _listed(under_way, "*/"):
+            remove_checkpoints_of(place, one.checkpoint, one.identity)
+        for path in one.unplaced(folder):
+            if path.parent in own or read_about(path).get("identity") == one.identity:
+                path.unlink(missing_ok=True)
+    for empty in reversed(own):
         with suppress(OSError):
             empty.rmdir()
 

@@ -439,6 +439,52 @@ def test_a_folder_with_the_result_of_another_study_is_refused_before_anything_is
     assert list(results.glob("models/*")) == []
 
 
+def test_two_trainings_into_one_folder_at_the_same_time_leave_each_other_what_is_under_way(
+    search: Study, results: Path
+) -> None:
+    second = finalizing(search, results)
+    longer = {"baseline_epochs": 2, "name": "second"}
+    second(**longer, train=lambda _spec, name: work(search.database, name, limit=0))
+    study = open_study(search.database, "second")
+    folder = results / "under-way" / study.folder
+    # That of a baseline, of the same name and number in both, for other epochs.
+    first, held = claimed(study, "w"), claimed(study, "w")
+    list(trainer_of(study, None, "cpu")(task_of(held)))
+    assert Checkpoint(folder, 1000, 7, "of the second").save({}, [])
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert len(before) == 2
+    assert finalizing(search, results)().missing == 0
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert finish(held, "complete", None)
+    assert finish(first, "complete", None)
+    assert second(**longer).missing == 0
+    assert not (results / "under-way").exists()
+
+
+def test_a_folder_in_which_more_networks_are_to_be_trained_stays(search: Study, results: Path) -> None:
+    assert finalizing(search, results)().missing == 0
+    assert finalizing(search, results, limit=0)(seeds=2).missing == 3
+    folder = results / "under-way" / networks_of(search).folder
+    assert finalizing(search, results)().missing == 0
+    assert folder.is_dir()
+    assert work(search.database, "digits-final").finished == 3
+    assert finalizing(search, results)(seeds=2).missing == 0
+    assert not (results / "under-way").exists()
+
+
+def test_what_a_deleted_study_left_of_networks_that_are_there_is_removed(search: Study, results: Path) -> None:
+    finalizing(search, results, limit=0)()
+    study = networks_of(search)
+    list(trainer_of(study, None, "cpu")(task_of(claimed(study, "w"))))
+    (network,) = (results / "under-way").rglob("*.safetensors")
+    identity = load_model(network).about["identity"]
+    assert Checkpoint(network.parent, 0, 1, identity).save({}, [])
+    assert Checkpoint(network.parent, 0, 2, "another network's").save({}, [])
+    delete_study(search.database, study.name, force=True)
+    assert finalizing(search, results)().missing == 0
+    assert [path.name for path in network.parent.iterdir()] == ["trial-00000.f2.pt"]
+
+
 def test_a_study_of_something_else_is_not_touched(search: Study, results: Path) -> None:
     with pytest.raises(StudyConflictError) as refused:
         finalizing(search, results)(name="digits")

@@ -207,6 +207,15 @@ def remove_checkpoints(folder: Path, trial: int, attempts: Collection[str] = ())
     _remove(folder, trial, attempts, lambda _: True)
 
 
+def remove_checkpoints_of(folder: Path, trial: int, identity: str) -> None:
+    """Remove the whole checkpoints of a trial that have an identity, where others may have the same number."""
+    for _, path in _files(folder, trial, ()):
+        # Whatever PyTorch raises for a file that is damaged, or that its worker is replacing: it is none of these.
+        with contextlib.suppress(Exception):
+            if torch.load(path, map_location="cpu", mmap=True, weights_only=True)["identity"] == identity:
+                path.unlink()
+
+
 def trials_with_checkpoints(folder: Path) -> set[int]:
     """Return the numbers of the trials that have files in a folder, partial files included."""
     return {int(match["trial"]) for match in _matches(folder)}
