@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import struct
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from hpo.data.importing import pictures
+from hpo.data.importing.pictures import Form, read_files
+from hpo.data.importing.problems import Problems
 from hpo.data.importing.reading import UnreadableError, find_file, read_picture
 
 RAMP = np.arange(48, dtype=np.uint8).reshape(6, 8) * 5
@@ -179,6 +185,31 @@ class TestNifti:
         for name in ("four.nii", "nan.nii", "complex.nii", "cut.nii.gz"):
             with pytest.raises(UnreadableError):
                 read_picture(tmp_path / name)
+
+
+@pytest.mark.parametrize(("free", "at_once"), [(2**40, 8), (6 * 2**20, 3), (2**20, 1)])
+def test_as_many_pictures_are_read_at_once_as_fit_in_half_of_the_free_memory(
+    free: int, at_once: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A picture of 256 x 256 values takes 1 MiB while it is read."""
+    threads: list[int] = []
+
+    class Recorded(ThreadPoolExecutor):
+        def __init__(self, most: int) -> None:
+            threads.append(most)
+            super().__init__(most)
+
+    monkeypatch.setattr(pictures, "ThreadPoolExecutor", Recorded)
+    monkeypatch.setattr(pictures, "affinity_cores", lambda: 64)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=free))
+    values = [np.full((256, 256), 10 * number, np.uint8) for number in range(4)]
+    files = [
+        (f"{number}", saved(Image.fromarray(one), tmp_path / f"{number}.png")) for number, one in enumerate(values)
+    ]
+    found = read_files(files, Form(size=4), Problems(), lambda _: None)
+    assert found is not None
+    assert found[0][:, 0, 0].tolist() == [0, 10, 20, 30]
+    assert threads == [at_once]
 
 
 def test_without_nibabel_a_volume_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

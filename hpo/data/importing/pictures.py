@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path, PureWindowsPath
 from typing import Any, Literal
 
@@ -30,6 +31,9 @@ _LUMA = np.array([0.299, 0.587, 0.114])
 """Shares of red, green and blue in a grey value, ITU-R BT.601, as in Pillow."""
 
 _MOST_THREADS = 8
+
+_BYTES = 16
+"""Memory for each value of a file while it is read and shrunk: a volume of 512 x 512 x 300 took 12.8 bytes a voxel."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,7 @@ class _Kept:
 
     Attributes:
         edge: see `longest_edge`.
+        values: number of values that its file has.
     """
 
     place: str
@@ -81,6 +86,7 @@ class _Kept:
     is_deep: bool
     is_square: bool
     edge: int
+    values: int
 
 
 def read_pictures(
@@ -163,9 +169,11 @@ def _read_all(
         except UnreadableError as error:
             return f"{place}: {error}"
 
-    with ThreadPoolExecutor(min(_MOST_THREADS, affinity_cores())) as pool:
+    # One alone, which tells how many fit in memory at once.
+    first = [read(task) for task in files[:1]]
+    with ThreadPoolExecutor(_threads(first)) as pool:
         try:
-            for done, one in enumerate(pool.map(read, files), 1):
+            for done, one in enumerate(chain(first, pool.map(read, files[1:])), 1):
                 if isinstance(one, str):
                     problems.add("files that cannot be read", one)
                 else:
@@ -179,13 +187,20 @@ def _read_all(
     return found
 
 
+def _threads(first: Sequence[_Kept | str]) -> int:
+    """Return the number of pictures to read at once, so that half of the free memory is enough if all are alike."""
+    each = max((one.values * _BYTES for one in first if isinstance(one, _Kept)), default=1)
+    fitting = psutil.virtual_memory().available // 2 // each
+    return int(max(1, min(_MOST_THREADS, affinity_cores(), fitting)))
+
+
 def _kept(place: str, picture: Picture, form: Form) -> _Kept:
     if form.colour == "grey" and picture.is_coloured:
         picture = replace(picture, pixels=as_bytes(picture.pixels @ _LUMA))
     edge, size = longest_edge(picture, form.fit), form.size or DEFAULT_SIZE
     content = _pixels(picture, size, form) if edge > size else picture
     is_square = len(set(picture.pixels.shape[: picture.dimensions])) == 1
-    return _Kept(place, content, picture.dimensions, picture.is_deep, is_square, edge)
+    return _Kept(place, content, picture.dimensions, picture.is_deep, is_square, edge, picture.pixels.size)
 
 
 def _pixels(picture: Picture, size: int, form: Form) -> NDArray[Any]:
