@@ -1,4 +1,4 @@
-"""`hpo stop`: ends the work on a study, not the study."""
+"""Implement `hpo stop`: end the work on a study, not the study."""
 
 from __future__ import annotations
 

@@ -27,6 +27,7 @@ def unreachable(url: str, seconds: float, slow: float, say_slow: Callable[[], No
         slow: seconds after which `say_slow` is called, if there is no answer by then.
     """
     host, port = _server(url)
+    # Of each thread one: the addresses to connect to, why that failed, or None for a connection that was made.
     answers: queue.SimpleQueue[list[_Address] | str | None] = queue.SimpleQueue()
 
     def look_up() -> None:
@@ -51,7 +52,8 @@ def unreachable(url: str, seconds: float, slow: float, say_slow: Callable[[], No
         threading.Thread(target=work, args=arguments, daemon=True).start()
 
     begin(look_up)
-    began, waiting, reason, was_slow = time.monotonic(), 1, None, False
+    began, reason, was_slow = time.monotonic(), None, False
+    waiting = 1  # threads that have not answered
     while waiting:
         left = began + (seconds if was_slow else slow) - time.monotonic()
         try:

@@ -139,15 +139,12 @@ class LocalBackend(Backend):
         except KeyboardInterrupt:
             _log.info(_stopped(study))
             raise
-        # Workers that were asked to end, as by `hpo stop`, have not failed, nor those that took too long to.
         is_over = time.monotonic() >= until
-        interrupted = {end.name for end in failures if end.code == INTERRUPTED and not is_over}
-        failures = [
-            end for end in failures if end.code != INTERRUPTED and not (is_over and end.code == -signal.SIGKILL)
-        ]
-        if failures:
-            raise workers_failed(failures)
-        tell_ends(study, workers.names, interrupted)
+        # Workers that were asked to end, as by `hpo stop`, have not failed, nor those that took too long to.
+        as_asked = (INTERRUPTED, -signal.SIGKILL) if is_over else (INTERRUPTED,)
+        if failed := [end for end in failures if end.code not in as_asked]:
+            raise workers_failed(failed)
+        tell_ends(study, workers.names, () if is_over else [end.name for end in failures])
         return Submission(job=None, workers=len(slots))
 
 

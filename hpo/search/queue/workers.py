@@ -149,6 +149,9 @@ def register_worker(study: Study, identity: WorkerIdentity, last_stop: float | N
         "finished": 0,
         "message": None,
     }
+    stop_before = sa.select(schema.studies.c.stop_before).where(schema.studies.c.study_id == study.study_id)
+    registered = sa.select(_workers.started, _workers.worker, stop_before.scalar_subquery().label("stop_before"))
+    registered = registered.where(_here(study, identity.name))
 
     def write(connection: sa.Connection) -> float:
         before = connection.execute(sa.select(schema.workers).where(_here(study, identity.name))).one_or_none()
@@ -169,13 +172,11 @@ def register_worker(study: Study, identity: WorkerIdentity, last_stop: float | N
         is_asked = last_stop is not None and (row.stop_before or 0.0) != last_stop
         if not is_asked and (row.stop_before is None or row.stop_before < row.started):
             return float(row.started)
+        # A request stops workers that started before it: this one just before, to end with its launch, or just after.
         started = math.nextafter(row.stop_before, -math.inf if is_asked else math.inf)
         connection.execute(sa.update(schema.workers).where(_here(study, identity.name)).values(started=started))
         return started
 
-    stop_before = sa.select(schema.studies.c.stop_before).where(schema.studies.c.study_id == study.study_id)
-    registered = sa.select(_workers.started, _workers.worker, stop_before.scalar_subquery().label("stop_before"))
-    registered = registered.where(_here(study, identity.name))
     return study.write(write)
 
 
