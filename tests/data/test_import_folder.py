@@ -133,13 +133,30 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
         tmp_path,
         {"good.png": noise(), "twice.png": noise()},
         "file,label",
-        ["good.png,1", "twice.png,0", "twice,0", "gone.png,1", "bad.png,0", "empty.png,", "good.png,1"],
+        [
+            "good.png,1",
+            "twice.png,0",
+            "twice,0",
+            "gone.png,1",
+            "bad.png,0",
+            "empty.png,",
+            "good.png,1",
+            f"{'x' * 300},0",
+        ],
     )
     (tmp_path / "bad.png").write_bytes(b"not an image")
     (tmp_path / "empty.png").write_bytes((tmp_path / "good.png").read_bytes()[:60])
     with pytest.raises(DataError) as refused:
         import_folder(asked(tmp_path))
-    for fact in ("gone.png (line 5)", "bad.png (line 6)", "lines 2 and 8", "lines 3 and 4", "empty.png (line 7), col"):
+    # The last name is longer than that of any file.
+    for fact in (
+        "gone.png (line 5)",
+        "xx (line 9)",
+        "bad.png (line 6)",
+        "lines 2 and 8",
+        "lines 3 and 4",
+        "empty.png (line 7), col",
+    ):
         assert fact in str(refused.value)
 
 

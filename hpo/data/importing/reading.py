@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import unicodedata
 import warnings
@@ -71,18 +72,28 @@ def files_named(folder: Path, name: str) -> list[Path]:
     macOS does.
     """
     names = dict.fromkeys((name, *(unicodedata.normalize(form, name) for form in ("NFC", "NFD"))))
-    whole = [folder / written for written in names if (folder / written).is_file()]
+    whole = [folder / written for written in names if _is_file(folder / written)]
     if whole or name.lower().endswith(ENDINGS):
         return whole[:1]
     # Cameras and Windows write the ending in capitals.
     endings = [written for ending in ENDINGS for written in (ending, ending.upper())]
     found: dict[tuple[int, int], Path] = {}
     for path in (folder / f"{written}{ending}" for written in names for ending in endings):
-        if path.is_file():
+        if _is_file(path):
             # By what they are: some file systems take small letters and capitals for the same.
             state = path.stat()
             found.setdefault((state.st_dev, state.st_ino), path)
     return list(found.values())
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError as error:
+        # A text of another column, perhaps; what cannot be seen for another reason may be there.
+        if error.errno == errno.ENAMETOOLONG:
+            return False
+        raise
 
 
 def files_below(folder: Path) -> list[Path]:
