@@ -23,6 +23,9 @@ from hpo.text import brief
 
 RESULT, SCORES = "final.json", "scores.npz"
 
+_ACCESS = "access"
+"""Array of `scores.npz` with the key of that name of `final.json`; results from before it was kept are without."""
+
 DEFAULT_RESULTS = Path("hpo-results")
 """Default parent folder of final results, relative to the current directory."""
 
@@ -216,6 +219,8 @@ def store(final: Final, folder: Path) -> None:
         arrays: dict[str, Any] = {f"scores_{number}": scores for number, scores in enumerate(final.scores.values())}
         if final.has_twin is not None:
             arrays["has_twin"] = final.has_twin
+        # By this it is seen that both files are of one result, should this process end between them.
+        arrays[_ACCESS] = np.array(final.result.access)
         with atomic_write(folder / SCORES) as part, part.open("wb") as file:
             np.savez_compressed(file, labels=final.labels, **arrays)
         with atomic_write(folder / RESULT) as part:
@@ -234,10 +239,16 @@ def load(folder: Path) -> Final | None:
             scores = {entry.name: arrays.read(f"scores_{number}") for number, entry in enumerate(result.entries)}
             labels = arrays.read("labels")
             has_twin = arrays.read("has_twin") if "has_twin" in arrays.names else None
+            access = str(arrays.read(_ACCESS)) if _ACCESS in arrays.names else result.access
     except NpzError as error:
         raise DataError(f"{folder} holds a final result that cannot be read: {SCORES} {error}") from None
     except (OSError, ValueError, KeyError) as error:
         raise DataError(f"{folder} holds a final result that cannot be read: {error}") from None
+    if access != result.access:
+        raise DataError(
+            f"{folder} holds a final result whose {SCORES} is of other networks than its {RESULT}, as if it had been "
+            "interrupted; `hpo finalize` with the same options writes both again"
+        )
     _check_shapes(result, scores, labels, has_twin, folder)
     return Final(result, scores, labels, has_twin)
 

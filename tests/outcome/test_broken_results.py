@@ -61,6 +61,20 @@ def test_a_damaged_result_is_refused(name: str, content: bytes, tmp_path: Path) 
         load(tmp_path)
 
 
+@pytest.mark.parametrize("name", ["final.json", "scores.npz"])
+def test_files_of_two_results_are_refused(name: str, tmp_path: Path) -> None:
+    """As after an end between the two, or of two processes that write at the same time."""
+    first, second = (simulated.changed(simulated.final(gain), access=f"{gain}") for gain in (1.0, 2.0))
+    store(second, tmp_path)
+    later = (tmp_path / name).read_bytes()
+    store(first, tmp_path)
+    (tmp_path / name).write_bytes(later)
+    with pytest.raises(DataError, match="interrupted"):
+        load(tmp_path)
+    store(second, tmp_path)
+    assert load(tmp_path) is not None
+
+
 @pytest.mark.parametrize("shape", [(), (3,), (300, 1), (4, 299, 1), (4, 300, 2)])
 def test_scores_that_do_not_fit_the_labels_are_refused(shape: tuple[int, ...], tmp_path: Path) -> None:
     made = simulated.final()
