@@ -136,14 +136,15 @@ def candidates_with(recipe: Candidate, methods: Iterable[Method], spec: StudySpe
 def recipes_of(source: Source) -> tuple[list[Candidate], list[str]]:
     """Return a good recipe of AUCM and of cross-entropy, and where each comes from, a sentence each.
 
-    Of a study the best of each family by its confirmation, else by its trials; a family of which there is none has its
-    start point, as every family of a study file has.
+    Of a study the best of each family by its confirmation; of a family that it has none of, by the trials of the
+    search; a family of which there is none has its start point, as every family of a study file has.
     """
     found: dict[str, Candidate] = {}
     notes = []
     if source.study is not None:
-        found, origin = _best_of(source.study)
-        notes += [f"{one.name}: {origin}, selected on the same samples" for one in found.values()]
+        for family, (one, origin) in (_best_trials(source.study) | _best_confirmed(source.study)).items():
+            found[family] = one
+            notes.append(f"{one.name}: {origin}, selected on the same samples")
     for start in source.spec.start:
         config = source.spec.config(start.values)
         family = loss_family(config.loss)
@@ -184,27 +185,34 @@ def _entries(spec: StudySpec) -> dict[str, SettingValue]:
     }
 
 
-def _best_of(study: Study) -> tuple[dict[str, Candidate], str]:
-    """Return the best configuration of each loss family, and how it was found; empty if no trial is complete."""
+def _best_confirmed(study: Study) -> dict[str, tuple[Candidate, str]]:
+    """Return the best configuration of each loss family by a finished confirmation, and how it was found."""
     try:
         confirmation = open_study(study.database, confirmation_name(study.name))
     except StudyNotFoundError:
-        confirmation = None
-    if confirmation is not None and (plan := confirmation.spec.plan) is not None and not mismatch(study, confirmation):
-        result = read_confirmation(confirmation)
-        by_name = {one.name: one for one in plan.candidates}
-        ranked = [by_name[row.candidate] for row in result.leaderboard if row.rank is not None]
-        if result.done and ranked:
-            best = best_of_families(losses_of(ranked))
-            named = {family: Candidate(name=name, config=by_name[name].config) for family, name in best.items()}
-            return named, f"the best of its loss family in {confirmation.name}"
-    found: dict[str, Candidate] = {}
+        return {}
+    plan = confirmation.spec.plan
+    if plan is None or mismatch(study, confirmation):
+        return {}
+    result = read_confirmation(confirmation)
+    if not result.done:
+        return {}
+    by_name = {one.name: one for one in plan.candidates}
+    best = best_of_families(losses_of(by_name[row.candidate] for row in result.leaderboard if row.rank is not None))
+    how = f"the best of its loss family in {confirmation.name}"
+    return {family: (Candidate(name=name, config=by_name[name].config), how) for family, name in best.items()}
+
+
+def _best_trials(study: Study) -> dict[str, tuple[Candidate, str]]:
+    """Return the best complete trial of each loss family, and how it was found."""
+    found: dict[str, tuple[Candidate, str]] = {}
     for trial in read_best(study, EVERY).trials:
         family = loss_family(str(trial.config.get("loss", TrainConfig().loss)))
         if trial.value.reference is None and family not in found:
             config = stored_config(trial.config, study.trial_name(trial.value.number))
-            found[family] = Candidate(name=f"trial {trial.value.number}", config=config)
-    return found, f"the best complete trial of its loss family in {study.name}"
+            candidate = Candidate(name=f"trial {trial.value.number}", config=config)
+            found[family] = candidate, f"the best complete trial of its loss family in {study.name}"
+    return found
 
 
 def _asked_spec(spec: StudySpec, wishes: MethodWishes) -> StudySpec:

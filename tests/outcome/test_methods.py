@@ -15,6 +15,7 @@ from hpo.outcome.method_costs import CostRatio, TrialCost
 from hpo.outcome.method_effects import judge_methods
 from hpo.outcome.method_plan import MethodWishes, Source, candidates_with, command_of, prepare_methods, recipes_of
 from hpo.outcome.method_table import MethodEffect, MethodTable
+from hpo.outcome.preparation import Wishes, prepare_confirmation
 from hpo.outcome.report.document import Table, to_markdown_section
 from hpo.outcome.report.result.methods import methods as section_of
 from hpo.outcome.report.result.methods import sentence
@@ -30,7 +31,7 @@ from hpo.study.files import default_spec
 from hpo.study.meaning import meaning
 from hpo.study.methods import METHODS, find_methods
 from hpo.study.plan import Candidate, Plan
-from hpo.study.spec import Scoring
+from hpo.study.spec import Confirm, Scoring
 from hpo.testing.trainer import FakeTrainer, make_spec
 from hpo.testing.trials import recorded
 from tests.mention import unmentioned
@@ -218,6 +219,25 @@ def test_recipes_of_a_study_are_its_best_of_each_family_and_start_points_for_the
     nothing = create_or_open(database, "nothing", default_spec("breast"))
     recipes, _ = recipes_of(Source("nothing", nothing.spec, nothing))
     assert [recipe.name for recipe in recipes] == [start.name for start in nothing.spec.start]
+
+
+def test_a_family_that_the_confirmation_has_none_of_has_its_best_trial(database: Database) -> None:
+    rules = Confirm(top=1, per_family=1, seeds=1, racing_level=0.0)
+    spec = make_spec(12, references=True).model_copy(update={"confirm": rules})
+    study = create_or_open(database, "breast", spec)
+    run_worker(study, identity=this_process("w"), train=FakeTrainer())
+    before = {recipe.config.loss: recipe for recipe in recipes_of(Source("breast", spec, study))[0]}
+    prepared = prepare_confirmation(study, "breast-confirm", Wishes()).spec
+    plan = prepared.plan
+    assert plan is not None
+    tuned = {one.config.loss: one.name for one in plan.candidates if one.trial is not None and not one.is_reference}
+    assert set(tuned) == {"aucm_v1", "cross_entropy"}
+    confirmation = create_or_open(database, "breast-confirm", prepared)
+    failing = next(one.config for one in plan.candidates if one.name == tuned["cross_entropy"])
+    run_worker(confirmation, identity=this_process("w"), train=FakeTrainer(fails=lambda config: config == failing))
+    recipes, notes = recipes_of(Source("breast", spec, study))
+    assert [recipe.name for recipe in recipes] == [tuned["aucm_v1"], before["cross_entropy"].name]
+    assert ["breast-confirm" in note for note in sorted(notes, key=lambda note: "confirm" not in note)] == [True, False]
 
 
 @pytest.mark.slow
