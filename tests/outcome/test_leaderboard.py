@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from hpo.cli.common import plain
 from hpo.cli.render.leaderboard import verdict_of
+from hpo.errors import StorageError
 from hpo.outcome.influences import read_influences
 from hpo.outcome.leaderboard import Confirmation, Difference, Verdict, judge, read_confirmation
 from hpo.search.creation import create_or_open
@@ -265,6 +266,16 @@ def test_what_workers_have_stored_is_what_is_judged(database: Database) -> None:
     assert (found.done, found.winner) == (True, "trial 0")
     # FakeTrainer: .9 at a learning rate of .01, less .1 / 2 epochs.
     assert found.leaderboard[0].mean == pytest.approx(0.85, abs=1e-5)
+
+
+def test_a_complete_trial_that_lost_its_last_report_is_told(database: Database) -> None:
+    study = create_or_open(database, "c", make_confirmation(make_plan(1, 2), repeats=1))
+    run_worker(study, identity=this_process("w"), train=FakeTrainer(2))
+    with database.engine.begin() as connection:
+        connection.execute(sa.delete(schema.reports).where(schema.reports.c.trial_number == 1))
+    with pytest.raises(StorageError) as refused:
+        read_confirmation(study)
+    assert unmentioned(refused.value, "slot 1", "study c") == []
 
 
 def test_a_study_knows_how_many_repeats_were_planned_when_it_was_created(database: Database) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from hpo.errors import StorageError
 from hpo.search.database import schema
 from hpo.search.study import Study, fold_aucs
 from hpo.statistics.corrected_t_test import corrected_difference, corrected_mean
@@ -32,7 +33,11 @@ _trials, _reports = schema.trials.c, schema.reports.c
 
 
 def read_results(connection: Connection, study: Study) -> Results:
-    """Read the results of a confirmation so far."""
+    """Read the results of a confirmation so far.
+
+    Raises:
+        StorageError: if a complete trial has lost the report of its last epoch.
+    """
     plan = study.spec.plan
     assert plan is not None, study.name
     last = (
@@ -48,8 +53,10 @@ def read_results(connection: Connection, study: Study) -> Results:
     results: dict[tuple[int, int], tuple[float, ...] | None] = {}
     for row in connection.execute(query):
         slot = f"slot {row.place} of study {study.name}"
-        complete = row.outcome == "complete"
-        results[plan.at(row.place)] = fold_aucs(row.fold_aucs or "[]", slot) if complete else None
+        found = fold_aucs(row.fold_aucs or "[]", slot) if row.outcome == "complete" else None
+        if found == ():
+            raise StorageError(f"{slot} is complete, and the report of its last epoch is not there")
+        results[plan.at(row.place)] = found
     return results
 
 
