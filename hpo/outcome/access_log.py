@@ -29,6 +29,9 @@ NAME = "test-set-accesses.jsonl"
 MOST_BYTES = 2**24
 """Largest size of the file that is read."""
 
+_DEEPEST = 3
+"""Levels of folders below which no result is looked for: the root of results may be anybody's home folder."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -144,7 +147,7 @@ def _of_results(root: Path, openings: list[Opening]) -> list[Access]:
     """Return the accesses that final results below a folder tell of, but for those of these openings."""
     ours = {(opening.row, opening.study) for opening in openings}
     found = []
-    for path in sorted(root.rglob(f"*/{RESULT}")):
+    for path in sorted(path for depth in range(1, _DEEPEST + 1) for path in root.glob(f"{'*/' * depth}{RESULT}")):
         try:
             result = FinalResult.from_json(read_text(path, MOST_OF_A_RESULT))
         except (OSError, ValueError) as error:
