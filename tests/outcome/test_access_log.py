@@ -17,9 +17,11 @@ from hpo.errors import UsageError
 from hpo.outcome import opening
 from hpo.outcome.access_log import NAME, access_key, accesses_elsewhere, note_access
 from hpo.outcome.final import results_folder, results_root, store
+from hpo.outcome.judgement import judge_final
 from hpo.outcome.opening import earlier_access
 from hpo.outcome.report.document import Notice, Table
-from hpo.outcome.report.result.sections import ledger
+from hpo.outcome.report.result.sections import ledger, result
+from hpo.search.admin.copy import copy_study
 from hpo.search.admin.studies import rename_study
 from hpo.search.creation import create_or_open
 from hpo.search.database import schema
@@ -95,6 +97,24 @@ def test_studies_with_a_slash_in_their_names_tell_and_are_told_of_accesses(
     assert unmentioned(found, first) == []
     root = results_root(results_folder(second), (second,))
     assert len(accesses_elsewhere(study.database, "digits", tmp_path, root)) == 1
+
+
+def test_the_access_of_a_result_is_told_by_its_networks_also_after_its_study_was_copied(tmp_path: Path) -> None:
+    first, second = _study(tmp_path, "one"), _study(tmp_path, "two")
+    for study, reason in ((second, ""), (second, "of another"), (first, "ours"), (first, "a later one")):
+        StudyLedger(study.database).write(study.name, {"dataset": "digits", "networks": reason}, "abc", reason)
+    rename_study(second.database, second.name, "another")
+    ours = read_openings(first.database, "digits")[0]
+    assert ours.reason == "ours"
+    copy_study(first, second.database, first.name)
+    openings = read_openings(second.database, "digits")
+    assert [opening.reason for opening in openings] == ["", "of another", "ours", "a later one"]
+    made = simulated.changed(
+        simulated.final(), study="digits", ledger_row=ours.row, access=access_key(ours.configuration)
+    )
+    section = result(find_dataset("digits"), judge_final(made, draws=100), made, openings)
+    (notice,) = [block.text for block in section.blocks if isinstance(block, Notice) and "4 times" in block.text]
+    assert unmentioned(notice, "ours") == []
 
 
 def test_ones_own_accesses_are_none_of_another_database(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from hpo.outcome.access_log import Access
+from hpo.outcome.access_log import Access, access_key
 from hpo.outcome.final import Final
 from hpo.outcome.judgement import BaselineDifference, EntryResult, Judgement
 from hpo.outcome.report.document import Block, Notice, Picture, Section, Table, Text, code
@@ -63,12 +63,20 @@ def _accesses(final: Final, openings: Sequence[Opening], elsewhere: Sequence[Acc
     """Return what there is to say of other accesses to the test set."""
     blocks: list[Block] = []
     if len(openings) > 1:
-        own = next((one for one in openings if one.row == final.result.ledger_row), openings[-1])
+        own = _own(final, openings)
         accesses = f"The test set was opened {len(openings)} times, for this result on {own.when}"
         blocks.append(Notice(f"{accesses}: {own.reason or 'the first access'}."))
     if elsewhere:
         blocks.append(Notice(_elsewhere(elsewhere)))
     return blocks
+
+
+def _own(final: Final, openings: Sequence[Opening]) -> Opening:
+    """Return the access that a result is of; one that does not say has the row, which another database has anew."""
+    result = final.result
+    of_networks = [one for one in openings if access_key(one.configuration) == result.access]
+    of_row = [one for one in openings if (one.row, one.study) == (result.ledger_row, result.study)]
+    return [*openings, *of_row, *of_networks][-1]
 
 
 def _about_intervals(winner: EntryResult, final: Final) -> str:
