@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from hpo.errors import OutputError, StudyConflictError, StudyNotFoundError
+from hpo.errors import HpoError, OutputError, StudyConflictError, StudyNotFoundError
 from hpo.files import make_folder
 from hpo.outcome.network_training import shared_folder
 from hpo.outcome.networks import Entry, Protocol, WantedNetwork
@@ -111,11 +111,13 @@ def folder_of_trained(search: Study, name: str, spec: StudySpec) -> str | None:
     """Return the folder name of the study `name` if it trains the networks of a spec, all of which are there.
 
     Returns:
-        None if there is no such study, or more networks were asked of it, which its workers may be training.
+        None if there is no such study, it cannot be read, or more networks were asked of it, which its workers may be
+        training.
     """
     try:
         stored = open_study(search.database, name)
-    except StudyNotFoundError:
+    except HpoError:
+        # All networks are there: what is wrong with the study that trained them must not hold up their result.
         return None
     if stored.spec.canonical() != spec.canonical():
         return None

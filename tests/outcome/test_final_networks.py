@@ -472,6 +472,13 @@ def test_a_folder_in_which_more_networks_are_to_be_trained_stays(search: Study, 
     assert not (results / "under-way").exists()
 
 
+def test_networks_that_are_there_need_no_readable_study(search: Study, results: Path) -> None:
+    finalizing(search, results)()
+    with search.database.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE hpo_study SET spec = '{' WHERE name = 'digits-final'")
+    assert finalizing(search, results)().missing == 0
+
+
 def test_what_a_deleted_study_left_of_networks_that_are_there_is_removed(search: Study, results: Path) -> None:
     finalizing(search, results, limit=0)()
     study = networks_of(search)
