@@ -53,8 +53,11 @@ class CandidateResults:
         self.selection, self._influences = selection, influences
         self.first = first
         self._numbers = range(len(plan.candidates))
-        self._exits: dict[int, Elimination] = race(plan, results, spec.scoring)
         self.repeats = spec.budget.trials // len(plan.candidates)
+        # After the last repeat nothing is left to drop a candidate from: it finished like the others.
+        self._exits: dict[int, Elimination] = {
+            number: left for number, left in race(plan, results, spec.scoring).items() if left.repeat < self.repeats - 1
+        }
 
     @cached_property
     def whole(self) -> int:
@@ -75,8 +78,13 @@ class CandidateResults:
 
     @cached_property
     def order(self) -> list[int]:
-        """Return the candidates that finished every complete repeat, best mean first; ties in planned order."""
-        able = [number for number in self._numbers if self.whole and len(self.finished(number)) == self.whole]
+        """Return the candidates that can win, best mean first; ties in planned order.
+
+        They finished every complete repeat, and were not dropped. One that was dropped while its next repeat was being
+        trained may have finished all the same: who can win must not depend on that.
+        """
+        racing = [number for number in self._numbers if number not in self._exits]
+        able = [number for number in racing if self.whole and len(self.finished(number)) == self.whole]
         return sorted(able, key=lambda number: (-self.mean(number, self.finished(number)), number))
 
     @cached_property

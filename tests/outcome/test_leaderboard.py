@@ -226,6 +226,22 @@ def test_a_dropped_candidate_cannot_win_is_shown_last_and_compared_over_the_repe
     ]
 
 
+def test_a_dropped_candidate_cannot_win_although_a_running_trial_still_ended() -> None:
+    results = simulated([0.80, 0.90, 0.70], repeats=3)
+    found = _judged(results, repeats=3, racing_level=0.01)
+    last = found.leaderboard[-1]
+    assert (found.whole, last.candidate, last.rank, last.repeats) == (3, "trial 1", None, 3)
+    assert unmentioned(last.note, "racing", 2) == []
+
+
+def test_after_the_last_repeat_nobody_is_dropped() -> None:
+    results = simulated([0.80, 0.90, 0.70], repeats=2)
+    found = _judged(results, repeats=2, racing_level=0.01)
+    assert [(row.rank, row.candidate, row.note) for row in found.leaderboard][-1] == (3, "trial 1", "")
+    more = _judged(results, repeats=3, racing_level=0.01, done=False)
+    assert [(row.rank, bool(row.note)) for row in more.leaderboard][-1] == (None, True)
+
+
 def test_a_candidate_that_failed_once_cannot_win_whatever_its_mean() -> None:
     results = simulated([0.80, 0.90, 0.99], repeats=4)
     results[2, 1] = None
