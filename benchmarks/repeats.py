@@ -14,6 +14,10 @@ same user where what comes after the first look is held at the level of two (`Ca
 - pair: two configurations chosen beforehand differ, five pairs in each run
 - methods: any of five configurations differs from a sixth, as `hpo methods` compares a recipe, Sidak over them
 
+Lengths: by how much the intervals of pairs, and of methods, would have to be longer for 95 % of them to hold at every
+look, as they are shown: after 3 repeats that were planned; counted, after 5 and 10, and after 3, 5 and 10; and after 3,
+5 and 10 with each look counted, three at the end, in place of two. Below 1 they are longer than they need to be.
+
 Racing is over the first five repeats, at 99 %, beside the same runs without it: candidates dropped of eight, share of
 their trainings saved, how often the winner without racing was dropped, how much lower the true AUC of the winner is,
 and how often it is called better, with and without.
@@ -33,8 +37,9 @@ import numpy as np
 from benchmarks.selection import DEVELOPMENT, FEATURES, OWN, UNSELECTED, Model, Scored, cross_validated
 from hpo.outcome.candidate_results import CandidateResults
 from hpo.search.strategy.racing import race
-from hpo.statistics.intervals import simultaneous_p
+from hpo.statistics.intervals import CONFIDENCE, ZERO_TOLERANCE, Comparison, simultaneous_confidence, simultaneous_p
 from hpo.statistics.selection import Selection
+from hpo.statistics.t_intervals import t_quantile
 from hpo.study.config import TrainConfig
 from hpo.study.files import default_spec
 from hpo.study.plan import Candidate, Plan
@@ -51,9 +56,11 @@ class Tally:
 
     Attributes:
         verdicts: by question, number of looks that are counted and repeats: whether there was a verdict in each run.
+        reaches: likewise, the difference in units of the half-width of its interval, of which all are false above 1.
     """
 
     verdicts: dict[tuple[str, int, int], list[bool]] = field(default_factory=lambda: defaultdict(list))
+    reaches: dict[tuple[str, int, int], list[float]] = field(default_factory=lambda: defaultdict(list))
     dropped: list[int] = field(default_factory=list)
     saved: list[float] = field(default_factory=list)
     missed: list[bool] = field(default_factory=list)
@@ -68,6 +75,18 @@ class Tally:
         """Share of runs with a verdict at any look, where `counted` looks are allowed for from the second on."""
         later = [self.verdicts[question, counted, repeats] for repeats in looks[1:]]
         return float(np.any([self.verdicts[question, 1, looks[0]], *later], axis=0).mean())
+
+    def lengthening(self, question: str, looks: Sequence[int], counted: Sequence[int]) -> tuple[float, float]:
+        """Factor by which intervals at these looks would have to be longer to hold together, and the share that do not.
+
+        Args:
+            looks: repeats at each.
+            counted: looks that are allowed for at each.
+        """
+        most = np.max(
+            [self.reaches[question, one, repeats] for repeats, one in zip(looks, counted, strict=True)], axis=0
+        )
+        return float(np.quantile(most, CONFIDENCE)), float((most > 1).mean())
 
 
 def results(
@@ -134,9 +153,21 @@ def _look(
     unselected = results(repeats, range(UNSELECTED), first=first, knows_samples=knows_samples)
     found = [unselected.difference(one, 0) for one in range(1, UNSELECTED)]
     tally.verdicts["pair" + suffix, looks, until] += [one is not None and one.is_distinguishable for one in found]
+    # What each look more would be counted as is not in `CandidateResults`, which knows of two at most.
+    for counted in (1,) if looks == 1 else (2, 3):
+        tally.reaches["pair" + suffix, counted, until] += [_reach(one, counted) for one in found if one is not None]
+        together = max(_reach(one, counted * len(found)) for one in found if one is not None)
+        tally.reaches["methods" + suffix, counted, until].append(together)
     if knows_samples:
         p = min(simultaneous_p(one.p, looks * len(found)) for one in found if one is not None)
         tally.verdicts["methods", looks, until].append(p < 0.05)
+
+
+def _reach(found: Comparison, count: int) -> float:
+    """Return the difference in units of the half-width of its interval, as one of `count` that hold together."""
+    if found.error <= ZERO_TOLERANCE:
+        return 0.0
+    return abs(found.difference) / (t_quantile(simultaneous_confidence(count), found.degrees) * found.error)
 
 
 def _winner(table: CandidateResults) -> int:
@@ -190,6 +221,13 @@ def main() -> None:
             shares = [tally.planned(question, repeats) for repeats in LOOKS]
             shares += [tally.stopping(question, looks, counted) for counted in (1, 2) for looks in (LOOKS[1:], LOOKS)]
             print(f"| {question} | {noise:g} | {' | '.join(f'{share:.3f}' for share in shares)} |")
+    print("\n| interval of | noise of seeds | 3 | 5, 10, counted | 3, 5, 10, counted | each counted |")
+    print("|---" * 6 + "|")
+    cases = [(LOOKS[:1], (1,)), (LOOKS[1:], (1, 2)), (LOOKS, (1, 2, 2)), (LOOKS, (1, 2, 3))]
+    for question in QUESTIONS[2:]:
+        for noise, tally in tallies.items():
+            found = [tally.lengthening(question, looks, counted) for looks, counted in cases]
+            print(f"| {question} | {noise:g} | {' | '.join(f'{one:.2f} ({share:.3f})' for one, share in found)} |")
     print("\n| noise of seeds | dropped of 8 | saved | winner dropped | true AUC lost | better, raced | not |")
     print("|---" * 7 + "|")
     for noise, tally in tallies.items():
