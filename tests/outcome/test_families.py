@@ -86,7 +86,8 @@ def test_the_test_set_answers_before_the_confirmation_and_that_before_nobody() -
 
 
 def test_the_confirmation_compares_the_best_of_both_families_whatever_their_baselines_do() -> None:
-    plan = with_losses(make_plan(1, 3), "cross_entropy", "aucm_v1", "cross_entropy", "cross_entropy")
+    made = make_plan(1, 3, racing_level=0.0)
+    plan = with_losses(made, "cross_entropy", "aucm_v1", "cross_entropy", "cross_entropy")
     results = results_of([0.95, 0.90, 0.80, 0.70], repeats=5)
     found = judge("c", make_confirmation(plan, 5), plan, results, done=True).families
     assert found is not None
