@@ -253,6 +253,16 @@ def test_a_server_that_ends_by_itself_is_reported_with_its_log(made: Path) -> No
     assert last_lines(cluster) in str(served.error)
 
 
+def test_a_server_is_not_ready_because_one_that_was_killed_was(made: Path) -> None:
+    with _served(made):
+        left = (made / "data" / "postmaster.pid").read_text()
+    assert left.splitlines()[7].strip() == "ready"
+    (made / "data" / "postmaster.pid").write_text(left)
+    with _served(made) as cluster:
+        assert _postgres(made) != int(left.split()[0])
+        assert _asked(cluster, "SELECT 1") == "1"
+
+
 def test_a_making_that_was_cut_off_is_begun_anew(made: Path) -> None:
     folder = made.parent / "cut off"
     (folder / "data.begun").mkdir(parents=True)

@@ -181,7 +181,7 @@ def _end_with_parent() -> None:
 
 def _wait_ready(cluster: Cluster, process: subprocess.Popen[bytes], asked: threading.Event) -> None:
     end = time.monotonic() + START_SECONDS
-    while not _says_ready(cluster) and not asked.is_set():
+    while not _says_ready(cluster, process.pid) and not asked.is_set():
         if process.poll() is not None:
             raise StorageError(f"the server in {cluster.folder} did not start; its log says:\n{last_lines(cluster)}")
         if time.monotonic() > end:
@@ -189,13 +189,14 @@ def _wait_ready(cluster: Cluster, process: subprocess.Popen[bytes], asked: threa
         time.sleep(0.05)
 
 
-def _says_ready(cluster: Cluster) -> bool:
-    # The last line of this file is the state; pg_ctl reads it the same way.
+def _says_ready(cluster: Cluster, process: int) -> bool:
+    # The last line of this file is the state, the first one the process; pg_ctl reads it the same way. A server that
+    # was killed leaves its own, which says "ready" until the new one replaces it.
     try:
         lines = (cluster.data / "postmaster.pid").read_text().splitlines()
     except OSError:
         return False
-    return len(lines) >= 8 and lines[7].strip() == "ready"
+    return len(lines) >= 8 and lines[0].strip() == str(process) and lines[7].strip() == "ready"
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
