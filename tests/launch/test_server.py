@@ -30,7 +30,7 @@ from hpo.search.creation import create_or_open
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import open_database
 from hpo.search.queries.listing import list_studies
-from hpo.search.queue.process_identity import start_time
+from hpo.search.queue.process_identity import own_host, start_time
 from hpo.testing.trainer import make_spec
 from tests.mention import unmentioned
 from tests.wait import until
@@ -205,7 +205,7 @@ def test_a_folder_whose_host_has_died_is_taken_over(made: Path, monkeypatch: pyt
         serve(made)
     with _served(made, take_over=True) as cluster:
         assert _asked(cluster, "SELECT 1") == "1"
-        assert read_server(made) == Server(socket.gethostname(), os.getpid(), 0, start_time(os.getpid()))
+        assert read_server(made) == Server(own_host(), os.getpid(), 0, start_time(os.getpid()))
     assert read_server(made) is None
 
 

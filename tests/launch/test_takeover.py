@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -29,7 +28,8 @@ from hpo.launch.server.hold import (
     read_server,
 )
 from hpo.launch.server.serve import READY, serve, serve_in_background, stop_server
-from hpo.search.queue.process_identity import start_time
+from hpo.search.queue import process_identity
+from hpo.search.queue.process_identity import own_host, start_time
 from tests.mention import unmentioned
 from tests.wait import until
 
@@ -93,6 +93,19 @@ def test_silence_alone_is_no_reason_to_take_a_folder_over(folder: Path) -> None:
     assert (folder / "data" / "postmaster.pid").exists()
 
 
+def test_a_server_in_a_container_with_the_name_and_the_pid_of_this_process_is_not_taken_for_ended(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as inside:
+        inside.setattr(process_identity, "_NAMESPACE_OF_HOST", 1)
+        in_container = hold_module.this_server()
+    write(folder, in_container)
+    with pytest.raises(StorageError):
+        check_left(folder, in_container)
+    with pytest.raises(StorageError):
+        stop_server(folder)
+
+
 def test_a_server_whose_folder_was_taken_over_gives_it_up_and_leaves_the_other_alone(tmp_path: Path) -> None:
     hold = Hold(tmp_path)
     hold.renew()
@@ -128,7 +141,7 @@ def test_a_server_that_ends_leaves_one_alone_that_has_taken_its_folder_since_its
     assert read_server(tmp_path) == ELSEWHERE
 
 
-@pytest.mark.parametrize("left", [ELSEWHERE, Server(socket.gethostname(), 0, 7, "long ago")])
+@pytest.mark.parametrize("left", [ELSEWHERE, Server(own_host(), 0, 7, "long ago")])
 def test_a_folder_that_another_takes_first_is_left_to_it(
     folder: Path, left: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -294,10 +307,10 @@ def process() -> Iterator[subprocess.Popen[bytes]]:
 def test_a_process_that_got_the_pid_of_a_server_that_was_killed_is_not_taken_for_it(
     tmp_path: Path, process: subprocess.Popen[bytes]
 ) -> None:
-    server = Server(socket.gethostname(), process.pid, 7, start_time(process.pid))
+    server = Server(own_host(), process.pid, 7, start_time(process.pid))
     with pytest.raises(StorageError, match=str(process.pid)):
         check_left(tmp_path, server)
-    killed = Server(socket.gethostname(), process.pid, 7, "long ago")
+    killed = Server(own_host(), process.pid, 7, "long ago")
     write(tmp_path, killed)
     check_left(tmp_path, killed)
     assert not stop_server(tmp_path)
@@ -307,7 +320,7 @@ def test_a_process_that_got_the_pid_of_a_server_that_was_killed_is_not_taken_for
 def test_a_server_that_an_earlier_version_wrote_down_is_found_by_its_pid(
     tmp_path: Path, process: subprocess.Popen[bytes]
 ) -> None:
-    (tmp_path / "server.json").write_text(json.dumps({"host": socket.gethostname(), "process": process.pid, "beat": 7}))
+    (tmp_path / "server.json").write_text(json.dumps({"host": own_host(), "process": process.pid, "beat": 7}))
     with pytest.raises(StorageError, match=str(process.pid)):
         check_left(tmp_path, read_server(tmp_path))
 
@@ -322,7 +335,7 @@ def test_a_server_that_ends_just_before_it_is_stopped_has_stopped(
         process.wait()
         kill(number, 0)
 
-    write(tmp_path, Server(socket.gethostname(), process.pid, 7))
+    write(tmp_path, Server(own_host(), process.pid, 7))
     monkeypatch.setattr(os, "kill", ended_before)
     assert stop_server(tmp_path)
 
@@ -333,7 +346,7 @@ def test_a_server_of_another_user_is_reported(
     def refused(*_: int) -> None:
         raise PermissionError
 
-    write(tmp_path, Server(socket.gethostname(), process.pid, 7))
+    write(tmp_path, Server(own_host(), process.pid, 7))
     monkeypatch.setattr(os, "kill", refused)
     with pytest.raises(StorageError) as caught:
         stop_server(tmp_path)

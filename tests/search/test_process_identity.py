@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from hpo.search.queue.process_identity import has_ended, own_identity, visible_identity_prefix
+from hpo.search.queue.process_identity import has_ended, own_host, own_identity, visible_identity_prefix
 
 pytestmark = pytest.mark.linux
 
@@ -48,3 +50,23 @@ def test_another_process_of_the_same_number_has_another_identity() -> None:
 def test_of_a_process_on_another_host_or_without_an_identity_nothing_is_known() -> None:
     assert not has_ended(2**22 - 1, "another-boot/4026531836/1")
     assert not has_ended(2**22 - 1, "")
+
+
+def test_processes_of_this_host_and_of_containers_with_its_name_have_hosts_of_different_names() -> None:
+    """Containers are made with `unshare`; the first process of each has the PID 1."""
+    program = "from hpo.search.queue.process_identity import own_host; print(own_host(), flush=True); input()"
+    unshare = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--mount-proc", "--kill-child"]
+    if shutil.which("unshare") is None or subprocess.run([*unshare, "true"], check=False).returncode:
+        pytest.skip("no container can be made here")
+    names = [own_host()]
+    with contextlib.ExitStack() as containers:
+        for _ in range(2):
+            container = containers.enter_context(
+                subprocess.Popen(
+                    [*unshare, sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+                )
+            )
+            assert container.stdout is not None
+            names.append(container.stdout.readline().strip())
+    assert len(set(names)) == len(names)
+    assert all(name.startswith(os.uname().nodename) for name in names)

@@ -9,7 +9,6 @@ import json
 import logging
 import os
 import shlex
-import socket
 import tempfile
 import threading
 import time
@@ -20,7 +19,7 @@ from pathlib import Path
 
 from hpo.errors import OutputError, StorageError
 from hpo.files import atomic_write
-from hpo.search.queue.process_identity import start_time
+from hpo.search.queue.process_identity import own_host, start_time
 
 _log = logging.getLogger(__name__)
 
@@ -278,8 +277,11 @@ def _write_server(folder: Path, server: Server) -> None:
 
 
 def this_host() -> str:
-    """Return the name of this host, as in the file of a folder."""
-    return socket.gethostname()
+    """Return the name of this host, or of this container on it, as in the file of a folder.
+
+    A server in another container is that of another host: whether its process runs cannot be seen from here.
+    """
+    return own_host()
 
 
 def this_server() -> Server:

@@ -12,6 +12,23 @@ import psutil
 
 _PROC = Path("/proc")
 _BOOT = Path("sys/kernel/random/boot_id")
+_NAMESPACE = Path("self/ns/pid")
+
+_NAMESPACE_OF_HOST = 0xEFFFFFFC
+"""Number of the PID namespace of a host itself: PROC_PID_INIT_INO of Linux, include/linux/proc_ns.h."""
+
+
+def own_host() -> str:
+    """Return the name of this host; in a container that numbers its processes by itself, HOST-NAMESPACE.
+
+    Such a container may have the name of its host, and its processes the PIDs of those in another one.
+    """
+    name = os.uname().nodename
+    try:
+        namespace = (_PROC / _NAMESPACE).stat().st_ino
+    except OSError:
+        return name
+    return name if namespace == _NAMESPACE_OF_HOST else f"{name}-{namespace}"
 
 
 def own_identity() -> str:
@@ -52,7 +69,7 @@ def has_ended(process: int, identity: str) -> bool:
 
 def _pid_scope() -> str:
     try:
-        return f"{(_PROC / _BOOT).read_text().strip()}/{(_PROC / 'self/ns/pid').stat().st_ino}"
+        return f"{(_PROC / _BOOT).read_text().strip()}/{(_PROC / _NAMESPACE).stat().st_ino}"
     except OSError:
         return ""
 
