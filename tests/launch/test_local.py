@@ -15,6 +15,7 @@ import pytest
 from hpo.errors import OutputError, StorageError
 from hpo.launch.backends import local
 from hpo.launch.backends.local import LocalPlan, LocalWorkers, WorkerSlot, watch, worker_slots
+from hpo.search.queue import process_identity
 from hpo.testing.trainer import make_spec
 from hpo.training.machine.limits import usable_cores
 from tests.mention import unmentioned
@@ -69,6 +70,18 @@ def started(program: Path, script: str, count: int = 1, grace: float = 60.0) -> 
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
     slots = tuple(WorkerSlot("cpu", 1) for _ in range(count))
     return LocalWorkers(LocalPlan("s", "sqlite:///s.db", "data", "kept", slots, program.parent / "logs", grace))
+
+
+def test_launches_of_equal_pids_in_two_containers_with_the_name_of_their_host_share_no_worker_and_no_log(
+    stand_in: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_host = started(stand_in, "exit 0")
+    # As in a container: the namespace of this process is not that of the host.
+    monkeypatch.setattr(process_identity, "_NAMESPACE_OF_HOST", 1)
+    in_container = started(stand_in, "exit 0")
+    until(lambda: not on_host.running() + in_container.running())
+    assert not on_host.names & in_container.names
+    assert len(list((stand_in.parent / "logs").iterdir())) == 2
 
 
 def until_ready(program: Path, count: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from hpo.control import StopReason
 from hpo.search.creation import create_or_open
 from hpo.search.database.database import Database
 from hpo.search.queries.trials import read_trials
+from hpo.search.queue import process_identity
 from hpo.search.queue.workers import (
     read_jobs,
     read_last_stop,
@@ -45,6 +47,18 @@ def test_a_worker_that_comes_back_under_its_name_begins_anew(any_database: Datab
     (row,) = read_workers(study)
     assert (row.finished, row.ended, row.message) == (0, None, None)
     assert again > first
+
+
+def test_workers_of_equal_pids_in_two_containers_with_the_name_of_their_host_are_two_workers(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = create_or_open(database, "study", make_spec(3))
+    register_worker(study, this_process())
+    # As in a container: the namespace of this process is not that of the host.
+    monkeypatch.setattr(process_identity, "_NAMESPACE_OF_HOST", 1)
+    register_worker(study, this_process())
+    assert len({row.name for row in read_workers(study)}) == 2
+    assert {row.process for row in read_workers(study)} == {os.getpid()}
 
 
 def test_a_worker_that_comes_late_is_stopped_with_those_of_its_launch(any_database: Database, name: str) -> None:

@@ -18,6 +18,7 @@ from hpo.errors import OutputError, StorageError
 from hpo.files import expanded, why_unwritable
 from hpo.host import python_module
 from hpo.launch.devices import devices_of
+from hpo.search.queue.process_identity import own_host
 from hpo.training.machine.limits import usable_cores
 
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ class LocalWorkers:
     def __init__(self, plan: LocalPlan) -> None:
         """Start the workers; raises OutputError if the log folder cannot be written."""
         self._plan, self._log_dir = plan, plan.log_dir
-        self._names = {f"{os.uname().nodename}-{os.getpid()}-{number}": slot for number, slot in enumerate(plan.slots)}
+        self._names = {f"{own_host()}-{os.getpid()}-{number}": slot for number, slot in enumerate(plan.slots)}
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._kills = dict.fromkeys(self._names, 0)
         self._began: dict[str, float] = {}

@@ -12,7 +12,7 @@ from hpo.errors import UsageError
 from hpo.search.creation import check_printable
 from hpo.search.database import schema
 from hpo.search.database.schema import database_now
-from hpo.search.queue.process_identity import has_ended, own_identity, visible_identity_prefix
+from hpo.search.queue.process_identity import has_ended, own_host, own_identity, visible_identity_prefix
 from hpo.search.study import Study
 from hpo.text import shell, storable
 
@@ -45,7 +45,7 @@ class WorkerIdentity:
 
 
 def this_process(name: str | None = None, *, device: str = "cpu", job: str | None = None) -> WorkerIdentity:
-    """Return the identity of this process as a worker; its name is HOST-PROCESS unless `name` is given.
+    """Return the identity of this process as a worker, whose name is HOST-PROCESS unless `name` is given.
 
     Raises:
         UsageError: if a worker may not have this name.
@@ -54,7 +54,7 @@ def this_process(name: str | None = None, *, device: str = "cpu", job: str | Non
         check_printable("--worker-name", name, MAX_NAME)
     host, process = os.uname().nodename, os.getpid()
     label = None if job is None else storable(job, 64)
-    own_name = f"{host}-{process}" if name is None else name
+    own_name = f"{own_host()}-{process}" if name is None else name
     return WorkerIdentity(own_name, host, process, own_identity(), device[:64], label)
 
 
