@@ -128,6 +128,17 @@ def test_the_password_is_in_a_file_for_its_owner_and_nowhere_else(
     assert holders == [job.address.file]
 
 
+def test_two_users_with_one_folder_of_logs_have_address_files_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine, again = prepared(tmp_path).address.file, prepared(tmp_path).address.file
+    monkeypatch.setattr(os, "getuid", lambda: 4711)
+    theirs = prepared(tmp_path).address.file
+    assert mine == again
+    assert mine != theirs
+    assert mine.parent == theirs.parent
+
+
 def test_a_password_that_only_postgresql_s_own_variable_held_reaches_the_workers_too(
     slurm: FakeSlurm, study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -60,7 +60,8 @@ def worker_address(storage: str | None, study: str, log_dir: Path, *, one_node: 
     given = (storage or os.environ.get("HPO_STORAGE") or "").strip()
     if given.startswith("@"):
         return WorkerAddress(expanded(given[1:]).absolute(), host, None, _text(url.password))
-    digest = sha256(f"{study}\n{shown(url)}".encode()).hexdigest()[:8]
+    # Each user has another one: in a folder of their group the next one would replace it, and only its owner reads it.
+    digest = sha256(f"{study}\n{shown(url)}\n{os.getuid()}".encode()).hexdigest()[:8]
     file = log_dir / f"{slug(study)}-{digest}.address"
     return WorkerAddress(file, host, url.render_as_string(hide_password=False), _text(url.password))
 
