@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import logging
 import math
@@ -13,12 +14,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import URL
 
+from hpo.control import Stop
 from hpo.errors import StorageError
 from hpo.search.creation import create_or_open
 from hpo.search.database import engine as engine_module
@@ -29,17 +32,22 @@ from hpo.search.database.database import Database, open_database
 from hpo.search.database.retry import RetryPolicy, retry
 from hpo.search.queries.status import read_status
 from hpo.search.queries.trials import read_curve
-from hpo.search.queue.claiming import store_record
+from hpo.search.queue.claiming import Renewal, store_record
 from hpo.search.queue.reporting import record_report
+from hpo.search.queue.workers import this_process
 from hpo.search.strategy.sampler import suggest
-from hpo.testing.trainer import make_record, make_report, make_spec
+from hpo.search.worker import heartbeat as heartbeat_module
+from hpo.search.worker import loop as loop_module
+from hpo.search.worker.heartbeat import Heartbeat
+from hpo.search.worker.loop import run_worker
+from hpo.testing.trainer import FakeTrainer, make_record, make_report, make_spec
 from hpo.testing.trials import claimed, ended
 from tests.clock import Clock
 from tests.search.conftest import throw_away
 from tests.search.driver_errors import of_mysql, of_postgresql, of_sqlite
 from tests.search.private import PrivateServer
 from tests.search.proxy import Proxy
-from tests.wait import until
+from tests.wait import LIMIT, until
 
 SERVERS = ["postgresql", "mysql"]
 
@@ -264,6 +272,41 @@ def test_an_outage_longer_than_the_patience_is_a_storage_error_with_the_address(
     finally:
         server.start()
         database.close()
+
+
+def test_a_worker_waits_once_for_a_database_that_does_not_come_back(
+    behind_a_proxy: tuple[Database, Proxy], name: str, monkeypatch: pytest.MonkeyPatch, outages: Outages
+) -> None:
+    database, proxy = behind_a_proxy
+    monkeypatch.setattr(loop_module, "LAST_SECONDS", 0.0)
+    study = create_or_open(database.within(1.0), name, make_spec(3))
+    with contextlib.ExitStack() as stack:
+        train = FakeTrainer(on_epoch=lambda _: stack.enter_context(proxy.away()))
+        with pytest.raises(StorageError):
+            run_worker(study, identity=this_process("w"), train=train)
+        # Neither to release its trial, nor to say why it ends.
+        assert len(outages.messages) == 1
+
+
+def test_a_worker_that_gives_up_does_not_wait_for_its_heartbeat(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, over, has_ended = threading.Event(), threading.Event(), threading.Event()
+
+    def renew(*_arguments: object, **_options: object) -> Renewal:
+        begun.set()
+        over.wait(LIMIT)
+        has_ended.set()
+        return Renewal(held=True, stop=None)
+
+    monkeypatch.setattr(heartbeat_module, "renew", renew)
+    study = create_or_open(database, "study", make_spec(3))
+    heart = Heartbeat(claimed(replace(study, lease=0.06)), 0.0, Stop())
+    with contextlib.suppress(StorageError), heart:
+        begun.wait()
+        raise StorageError("the database does not answer")
+    assert not has_ended.is_set()
+    over.set()
 
 
 @pytest.mark.slow

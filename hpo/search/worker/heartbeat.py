@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 from hpo.control import Stop, StopReason
-from hpo.errors import HpoError
+from hpo.errors import HpoError, StorageError
 from hpo.search.queue.claiming import renew
 from hpo.search.queue.lease import Claim
 from hpo.search.queue.reporting import LeaseLost
@@ -37,9 +37,11 @@ class Heartbeat:
         self._thread.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._over.set()
-        self._thread.join()
+        # A worker that has given up on its database does not wait for a heartbeat that has not.
+        if kind is None or not issubclass(kind, StorageError):
+            self._thread.join()
 
     @property
     def share(self) -> float:

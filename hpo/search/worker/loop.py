@@ -6,11 +6,11 @@ import contextlib
 import logging
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from hpo.control import Control, Stop, StopReason, StopWatch
-from hpo.errors import DataError, HpoError, UsageError
+from hpo.errors import DataError, HpoError, StorageError, UsageError
 from hpo.search.database.optuna_mirror import Drawn
 from hpo.search.queries.trials import read_other_record
 from hpo.search.queue.claiming import NothingToClaim, claim, release, store_record
@@ -36,6 +36,9 @@ from hpo.training.report import EpochReport, NetworkEpoch
 
 POLL_SECONDS = (2.0, 10.0)
 """Shortest and longest interval, in seconds, at which an idle worker polls for a free trial."""
+
+LAST_SECONDS = 5.0
+"""Seconds for which a worker that has given up on its database retries to release its trial and to say why it ends."""
 
 Ending = Literal["done", "limit"] | StopReason
 """Why a worker ended: the study is finished, its limit of trials is reached, or a stop was requested."""
@@ -152,6 +155,8 @@ class _Worker:
             ended = self._work(limit, wait)
         except BaseException as error:
             message = str(error) if isinstance(error, HpoError) else f"{type(error).__name__}: {error}"
+            if isinstance(error, StorageError):
+                self._give_up()
             with contextlib.suppress(Exception):
                 self._end(message)
             raise
@@ -236,6 +241,8 @@ class _Worker:
             if record is not None:
                 record = record.model_copy(update={"usage": meter.read()})
             stands_still = ""
+            if isinstance(error, StorageError):
+                self._give_up()
             if isinstance(error, _Released) and record is not None:
                 record, stands_still = self._at_end_of_job(held, record, heart)
             self._release(held, record)
@@ -324,10 +331,15 @@ class _Worker:
             raise _Released
         return "complete", last, ""
 
+    def _give_up(self) -> None:
+        """Wait no further for a database that has not answered for as long as this worker waits for it."""
+        self._study = replace(self._study, database=self._study.database.within(LAST_SECONDS))
+
     def _release(self, held: Claim, record: TrialRecord | None) -> None:
         try:
-            release(held, record)
+            release(replace(held, study=self._study), record)
         except HpoError as error:
+            self._give_up()
             _log.warning("trial %d: could not be released, its lease will expire: %s", held.number, error)
 
     def _tidy(self) -> None:
