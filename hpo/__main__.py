@@ -23,8 +23,10 @@ def main() -> None:
 
 def _leave(_number: int, _frame: FrameType | None) -> None:
     """End at once: nothing has begun, and an exception may not leave an import that is half done."""
-    os.write(2, b"hpo: interrupted\n")
-    os._exit(130)
+    try:
+        os.write(2, b"hpo: interrupted\n")
+    finally:
+        os._exit(130)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import os
 import time
 from types import FrameType
 
@@ -24,6 +26,16 @@ class Echoes:
             return True
         self._last[number] = now
         return False
+
+
+def answer_at_once(line: str) -> None:
+    """Print a line to stderr from a handler of signals, if it can be: its disk may be full, or its terminal gone.
+
+    An exception would come up wherever the program is, in the middle of a step.
+    """
+    # Not by print or logging: the signal may have come in the middle of one.
+    with contextlib.suppress(OSError):
+        os.write(2, f"{line}\n".encode())
 
 
 _echoes = Echoes()

@@ -21,7 +21,7 @@ from hpo.cli.common import (
     study_argument,
     tensorboard_option,
 )
-from hpo.cli.interrupts import Echoes
+from hpo.cli.interrupts import Echoes, answer_at_once
 from hpo.cli.logs import log_to_stderr
 from hpo.control import Stop, StopReason
 from hpo.host import python_module
@@ -137,13 +137,12 @@ def stop_at_signals(stop: Stop) -> None:
             return
         was_asked, has_stopped = StopReason.SIGNAL in stop, stop.requested
         stop.request(StopReason.SIGNAL)
-        # Not by print or logging: the signal may have come in the middle of one.
         if number == signal.SIGINT and was_asked:
-            os.write(2, b"hpo: killed; another worker resumes the trial from its last checkpoint\n")
+            answer_at_once("hpo: killed; another worker resumes the trial from its last checkpoint")
             signal.signal(signal.SIGINT, signal.SIG_DFL)
             os.kill(os.getpid(), signal.SIGINT)
         elif not has_stopped:
-            os.write(2, b"hpo: stopping after this step; Ctrl-C again kills the worker at once\n")
+            answer_at_once("hpo: stopping after this step; Ctrl-C again kills the worker at once")
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2):
         signal.signal(number, answer)

@@ -26,6 +26,9 @@ from hpo.control import Stop
 stop = Stop()
 stop_at_signals(stop)
 print("ready", flush=True)
+while not stop.requested:
+    time.sleep(0.01)
+print("stopping", flush=True)
 while True:
     time.sleep(0.01)
 """
@@ -77,6 +80,19 @@ def test_a_worker_answers_the_first_interrupt_and_is_killed_by_the_second() -> N
     _, said = process.communicate(timeout=60)
     assert process.returncode == -signal.SIGINT
     assert len(said.splitlines()) == 1
+
+
+@pytest.mark.linux
+def test_a_worker_stops_also_where_its_answer_cannot_be_written() -> None:
+    with Path("/dev/full").open("w") as full:
+        process = subprocess.Popen([sys.executable, "-c", WORKER], stdout=subprocess.PIPE, stderr=full, text=True)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGTERM)
+        assert process.stdout.readline() == "stopping\n"
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGINT
 
 
 TWICE = """
