@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from hpo.control import StopReason
 from hpo.search.creation import create_or_open
@@ -37,6 +38,23 @@ def test_a_worker_is_written_down_with_its_trial_and_its_end(any_database: Datab
     assert (late.finished, late.trial, late.alive) == (1, None, False)
     assert (summary.ended, late.message) == ("limit", summary.description)
     assert 0 <= late.silent < LIMIT
+
+
+def test_the_trials_are_not_looked_through_for_each_worker(database: Database) -> None:
+    study = create_or_open(database, "study", make_spec(3))
+    statements: list[tuple[str, tuple[object, ...]]] = []
+
+    def note(_connection: object, _cursor: object, statement: str, given: tuple[object, ...], *_: object) -> None:
+        if statement.startswith("SELECT"):
+            statements.append((statement, given))
+
+    sa.event.listen(database.engine, "before_cursor_execute", note)
+    read_workers(study)
+    sa.event.remove(database.engine, "before_cursor_execute", note)
+    with database.engine.connect() as connection:
+        plans = [connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", given).all() for text, given in statements]
+    assert plans
+    assert not [row.detail for plan in plans for row in plan if "CORRELATED" in row.detail]
 
 
 def test_a_worker_that_comes_back_under_its_name_begins_anew(any_database: Database, name: str) -> None:

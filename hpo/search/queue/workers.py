@@ -251,19 +251,21 @@ def touch(connection: sa.Connection, study: Study, worker: str) -> None:
 def read_workers(study: Study) -> list[WorkerRow]:
     """Return the workers of the study, in the order of their start."""
     trials = schema.trials.c
-    holding = (
-        (trials.study_id == _workers.study_id)
-        & (trials.worker == _workers.worker)
-        & (trials.state == "claimed")
-        & (trials.lease_until >= database_now())
+    # Not as a subquery for each worker: SQLite would look through all trials for each.
+    holding = sa.select(trials.worker, trials.trial_number).where(
+        trials.study_id == study.study_id, trials.state == "claimed", trials.lease_until >= database_now()
     )
-    trial = sa.select(sa.func.max(trials.trial_number)).where(holding).scalar_subquery()
     query = (
-        sa.select(schema.workers, (database_now() - _workers.seen).label("silent"), trial.label("trial"))
+        sa.select(schema.workers, (database_now() - _workers.seen).label("silent"))
         .where(_workers.study_id == study.study_id)
         .order_by(_workers.started, _workers.worker)
     )
-    rows = study.database.read(lambda connection: connection.execute(query).all())
+    held, rows = study.database.read(
+        lambda connection: (
+            {row.worker: row.trial_number for row in connection.execute(holding.order_by(trials.trial_number))},
+            connection.execute(query).all(),
+        )
+    )
     return [
         WorkerRow(
             name=row.worker,
@@ -276,7 +278,7 @@ def read_workers(study: Study) -> list[WorkerRow]:
             ended=row.ended,
             finished=row.finished,
             message=row.message,
-            trial=row.trial,
+            trial=held.get(row.worker),
         )
         for row in rows
     ]
