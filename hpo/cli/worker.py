@@ -141,6 +141,8 @@ def stop_at_signals(stop: Stop) -> None:
             answer_at_once("hpo: killed; another worker resumes the trial from its last checkpoint")
             signal.signal(signal.SIGINT, signal.SIG_DFL)
             os.kill(os.getpid(), signal.SIGINT)
+            # The first process of a container is not killed by what it sends itself.
+            os._exit(130)
         elif not has_stopped:
             answer_at_once("hpo: stopping after this step; Ctrl-C again kills the worker at once")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -31,6 +32,18 @@ while not stop.requested:
 print("stopping", flush=True)
 while True:
     time.sleep(0.01)
+"""
+
+KILLED = """
+import signal, time
+from hpo.cli import interrupts
+from hpo.cli.worker import stop_at_signals
+from hpo.control import Stop
+stop_at_signals(Stop())
+signal.raise_signal(signal.SIGINT)
+time.sleep(2 * interrupts.AT_ONCE)
+signal.raise_signal(signal.SIGINT)
+print("goes on")
 """
 
 
@@ -80,6 +93,16 @@ def test_a_worker_answers_the_first_interrupt_and_is_killed_by_the_second() -> N
     _, said = process.communicate(timeout=60)
     assert process.returncode == -signal.SIGINT
     assert len(said.splitlines()) == 1
+
+
+@pytest.mark.linux
+def test_a_second_interrupt_also_kills_a_worker_that_is_the_first_process_of_a_container() -> None:
+    unshare = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--mount-proc", "--kill-child"]
+    if shutil.which("unshare") is None or subprocess.run([*unshare, "true"], check=False).returncode:
+        pytest.skip("no container can be made here")
+    command = [*unshare, sys.executable, "-c", KILLED]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert (done.returncode, done.stdout) == (130, "")
 
 
 @pytest.mark.linux
