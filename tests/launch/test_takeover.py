@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -116,6 +117,19 @@ def test_a_server_whose_folder_was_taken_over_gives_it_up_and_leaves_the_other_a
         hold.check()
     hold.give_up()
     assert read_server(tmp_path) == ELSEWHERE
+
+
+def test_a_server_whose_folder_is_taken_over_while_it_starts_does_not_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serve_module, "START_SECONDS", 1.0)
+    hold = Hold(tmp_path)
+    write(tmp_path, ELSEWHERE)
+    hold.renew()
+    cluster: Any = SimpleNamespace(folder=tmp_path, data=tmp_path / "data")
+    process: Any = SimpleNamespace(pid=1, poll=lambda: None)
+    with pytest.raises(FolderLostError):
+        serve_module._wait_ready(cluster, process, threading.Event(), hold)
 
 
 def test_a_server_whose_heartbeats_cannot_be_written_ends_before_others_may_take_its_folder(

@@ -17,14 +17,16 @@ from pathlib import Path
 from hpo.errors import OutputError, StorageError
 from hpo.host import python_module
 from hpo.launch.server.cluster import LOCALE, Cluster, as_owner, last_lines, prepare
-from hpo.launch.server.hold import SILENT_SECONDS, FolderLostError, read_server, runs, the_only_one, this_host
+from hpo.launch.server.hold import SILENT_SECONDS, FolderLostError, Hold, read_server, runs, the_only_one, this_host
 from hpo.launch.server.left_behind import end_left_behind
 from hpo.search.database.address import write_address_file
 
 _ENDS_WITH_PARENT = sys.platform == "linux"
 """Whether the kernel can end PostgreSQL when this process is killed."""
 
-START_SECONDS = 60.0
+START_SECONDS = 300.0
+"""Time limit of a start. After a crash PostgreSQL first repeats what its log holds, and would begin that anew."""
+
 STOP_SECONDS = 60.0
 
 
@@ -57,7 +59,7 @@ def serve(
         cluster = prepare(folder, listen=listen, port=port)
         process = _start(cluster)
         try:
-            _wait_ready(cluster, process, asked)
+            _wait_ready(cluster, process, asked, hold)
             if not asked.is_set():
                 write_address_file(cluster.address_file, cluster.address)
                 on_ready(cluster)
@@ -179,13 +181,14 @@ def _end_with_parent() -> None:
     ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGINT)
 
 
-def _wait_ready(cluster: Cluster, process: subprocess.Popen[bytes], asked: threading.Event) -> None:
+def _wait_ready(cluster: Cluster, process: subprocess.Popen[bytes], asked: threading.Event, hold: Hold) -> None:
     end = time.monotonic() + START_SECONDS
     while not _says_ready(cluster, process.pid) and not asked.is_set():
         if process.poll() is not None:
             raise StorageError(f"the server in {cluster.folder} did not start; its log says:\n{last_lines(cluster)}")
         if time.monotonic() > end:
             raise StorageError(f"the server in {cluster.folder} is not ready after {START_SECONDS:.0f} s")
+        hold.check()
         time.sleep(0.05)
 
 
