@@ -312,6 +312,22 @@ def test_a_slurm_that_is_silent_is_not_waited_for(slurm: FakeSlurm) -> None:
     slurm.let_go("squeue")
 
 
+def test_a_job_has_its_paths_also_where_the_password_is_the_name_of_the_user() -> None:
+    around = {
+        "USER": "jdoe",
+        "HOME": "/home/jdoe",
+        "PATH": "/scratch/jdoe/env/bin:/home/jdoe:/usr/bin",
+        "SCRATCH": "/scratch/jdoe/",
+    }
+    with_password = {"DATABASE_URL": "postgresql://jdoe:jdoe@db1/hpo", "DSN": "password=jdoe", "SECRET": "jdoe"}
+    assert client.job_environment({**around, **with_password}, secret="jdoe") == around
+
+
+def test_a_job_does_not_inherit_a_password_that_is_escaped_in_an_address() -> None:
+    around = {"DATABASE_URL": "postgresql://me:p%40ss%2Fw@db1/hpo", "DSN": "password='p@ss/w'", "HOME": "/home/me"}
+    assert client.job_environment(around, secret="p@ss/w") == {"HOME": "/home/me"}
+
+
 def test_a_job_does_not_inherit_the_job_that_submits_it() -> None:
     around = {"SLURM_JOB_ID": "1", "SLURM_MEM_PER_CPU": "100", "SLURM_CONF": "/etc/slurm.conf", "HOME": "/home/me"}
     assert client.job_environment(around) == {"SLURM_CONF": "/etc/slurm.conf", "HOME": "/home/me"}

@@ -8,6 +8,7 @@ import re
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from hpo.errors import UsageError
 
@@ -20,6 +21,7 @@ LOOK_SECONDS = 5.0
 """Time limit of a command that only reads."""
 
 _SECRET_NAMES = ("HPO_STORAGE", "PGPASSWORD", "MYSQL_PWD")
+_USER_NAMES = ("USER", "LOGNAME")
 _KEPT_SLURM_NAMES = ("SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_CLUSTERS")
 _HABITS = ("SQUEUE_", "SCANCEL_", "SCONTROL_", "SINFO_")
 """Begin the names of variables with a user's options of commands, as filters of `squeue`, which change the answers."""
@@ -199,9 +201,19 @@ def job_environment(environment: Mapping[str, str] = os.environ, secret: str | N
         name: value
         for name, value in environment.items()
         if name not in _SECRET_NAMES
-        and not (secret and len(secret) > 3 and secret in value)
+        and not (secret and len(secret) > 3 and name not in _USER_NAMES and _has_password(value, secret))
         and (not name.startswith("SLURM_") or name in _KEPT_SLURM_NAMES)
     }
+
+
+def _has_password(value: str, secret: str) -> bool:
+    """Return whether the value of a variable has a password in it, as it is or as in an address.
+
+    A part of a path is none: who takes the own name for a password has it in HOME and PATH.
+    """
+    forms = "|".join({re.escape(secret), re.escape(quote(secret, safe=""))})
+    without_paths = re.sub(rf"/({forms})(?=[/:]|$)", "/", value)
+    return re.search(rf"(?<![^\W_])({forms})(?![^\W_])", without_paths) is not None
 
 
 def _for_script(script: str, environment: Mapping[str, str]) -> dict[str, str]:
