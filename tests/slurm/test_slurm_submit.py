@@ -225,6 +225,22 @@ def test_the_number_of_a_job_is_found_in_what_sbatch_prints(
     assert submit_study(study, prepared(tmp_path)).job == "4711"
 
 
+def test_a_job_that_sbatch_gave_to_another_cluster_is_recorded_there_and_cancelled_there(
+    slurm: FakeSlurm, study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slurm.answers("sbatch", "4711;faster\n")
+    assert submit_study(study, prepared(tmp_path)).cluster == "faster"
+    assert [(row.cluster, row.job) for row in workers.read_jobs(study)] == [("faster", "4711")]
+
+    def fails(*_arguments: object, **_options: object) -> None:
+        raise StorageError("no database")
+
+    monkeypatch.setattr(workers, "record_job", fails)
+    with pytest.raises(StorageError):
+        submit_study(study, prepared(tmp_path))
+    assert slurm.calls("scancel") == ["--quiet --clusters=faster 4711"]
+
+
 def test_a_job_whose_number_is_not_told_may_have_been_submitted(
     slurm: FakeSlurm, study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

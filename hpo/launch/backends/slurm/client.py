@@ -46,7 +46,7 @@ _OVERRIDING = {
 _MAY_BE_SUBMITTED = "it may have taken the job all the same: look with `squeue --me`, and end it with `scancel`"
 
 _FORM = "%F|%K|%T|%r|%M|%L|%N|%U|%u"
-_NUMBER = re.compile(r"(\d+)(?:;\S*)?")
+_NUMBER = re.compile(r"(\d+)(?:;(\S+)?)?")
 _NODE_SEPARATORS = 3
 _WAITING = ("PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT", "RESV_DEL_HOLD")
 _ENDED = (
@@ -105,8 +105,12 @@ class Task:
         return not self.waiting and self.state not in _ENDED
 
 
-def submit(script: str, environment: Mapping[str, str]) -> str:
-    """Submit a batch script and return the number of its job; raises UsageError if `sbatch` refuses it."""
+def submit(script: str, environment: Mapping[str, str]) -> tuple[str, str | None]:
+    """Submit a batch script; return the number of its job, and the cluster if `sbatch` names it.
+
+    Raises:
+        UsageError: if `sbatch` refuses it.
+    """
     try:
         answer = _ask(["sbatch", "--parsable"], SECONDS, script, _for_script(script, environment))
     except SlurmSlowError as error:
@@ -119,10 +123,10 @@ def submit(script: str, environment: Mapping[str, str]) -> str:
         doubt = f"; {_MAY_BE_SUBMITTED}" if "timed out" in answer.stderr else ""
         raise UsageError(f"sbatch refused the job: {_output_of(answer)}{doubt}")
     # JOB or JOB;CLUSTER. The `sbatch` of some sites prints a page of its own before it.
-    numbers = [match[1] for line in answer.stdout.splitlines() if (match := _NUMBER.fullmatch(line.strip()))]
-    if not numbers:
+    told = [match for line in answer.stdout.splitlines() if (match := _NUMBER.fullmatch(line.strip()))]
+    if not told:
         raise UsageError(f"sbatch does not tell the number of the job ({_output_of(answer)}); {_MAY_BE_SUBMITTED}")
-    return numbers[-1]
+    return told[-1][1], told[-1][2]
 
 
 def test(script: str, environment: Mapping[str, str]) -> str:
@@ -146,12 +150,18 @@ def tasks(jobs: Sequence[str], seconds: float = SECONDS) -> list[Task]:
     return [_task(line) for line in answer.stdout.splitlines() if line.count("|") == _FORM.count("|")]
 
 
-def cancel(labels: Iterable[str], *, waiting_only: bool = False) -> None:
-    """Cancel jobs, or whole arrays; with waiting_only, only jobs that have not started."""
+def cancel(labels: Iterable[str], *, waiting_only: bool = False, cluster: str | None = None) -> None:
+    """Cancel jobs, or whole arrays; with waiting_only, only jobs that have not started.
+
+    Args:
+        cluster: on which they are; None for that of this host.
+    """
     if not (named := list(labels)):
         return
     # --quiet: a job that has just ended is no error.
-    answer = _ask(["scancel", "--quiet", *(["--state=PENDING"] if waiting_only else []), *named], SECONDS)
+    options = ["--state=PENDING"] if waiting_only else []
+    options += [f"--clusters={cluster}"] if cluster is not None else []
+    answer = _ask(["scancel", "--quiet", *options, *named], SECONDS)
     if answer.returncode and not _are_unknown(answer):
         raise UsageError(f"scancel: {_output_of(answer)}")
 

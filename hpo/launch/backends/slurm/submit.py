@@ -105,14 +105,17 @@ def submit_study(study: Study, prepared: Prepared) -> SlurmSubmission:
     cluster = client.cluster_name()
     _make_folder(plan.log_dir)
     prepared.address.write()
-    job = client.submit(prepared.script, client.job_environment(secret=prepared.address.secret))
+    job, elsewhere = client.submit(prepared.script, client.job_environment(secret=prepared.address.secret))
+    # By SBATCH_CLUSTERS. Here its number may be that of another job, which `hpo stop` must not cancel.
+    if elsewhere is not None and elsewhere.lower() != cluster.lower():
+        cluster = elsewhere
     try:
         script = plan.log_dir / f"{job}.sh"
         script.write_text(prepared.script, encoding="utf-8")
         record_job(study, cluster=cluster, job=job, tasks=plan.tasks, log_dir=str(plan.log_dir))
     except BaseException:
         # A Ctrl-C too, while the database is slow: `hpo stop` would not know the job.
-        _withdraw(job)
+        _withdraw(job, elsewhere)
         raise
     return SlurmSubmission(job, plan.tasks * plan.workers, cluster, plan.tasks, plan.log_dir, script)
 
@@ -123,9 +126,9 @@ def _checkpoints(option: str | None) -> str:
     return chosen if chosen == NO_CHECKPOINTS else str(expanded(chosen).absolute())
 
 
-def _withdraw(job: str) -> None:
+def _withdraw(job: str, cluster: str | None) -> None:
     try:
-        client.cancel([job])
+        client.cancel([job], cluster=cluster)
     except HpoError as error:
         _log.warning(f"job {job} is not recorded in the study and could not be cancelled: {error}; run: scancel {job}")
 
