@@ -422,3 +422,13 @@ def test_the_password_of_neither_database_is_in_an_error(database: Database) -> 
     with pytest.raises(StorageError) as caught:
         open_database(url, create=True)
     assert "secret" not in str(caught.value)
+
+
+def test_a_backup_does_not_replace_a_file_of_another_kind(database: Database, tmp_path: Path) -> None:
+    address, begun = tmp_path / "address", tmp_path / "begun.sqlite3"
+    address.write_text("postgresql://hpo:secret@node/hpo\n")
+    begun.touch()
+    with pytest.raises(OutputError):
+        backup(database, address)
+    assert address.read_text() == "postgresql://hpo:secret@node/hpo\n"
+    assert backup(database, begun) == backup(database, begun)

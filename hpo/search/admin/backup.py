@@ -65,7 +65,7 @@ def backup(source: Database, path: Path, progress: Progress = lambda *_: None) -
 
 
 def _check_not_in_use(source: Database, path: Path) -> None:
-    """Raise OutputError if a backup would replace a database that studies work on: the source, or another one.
+    """Raise OutputError if a backup would replace a file of another kind, or a database that studies work on.
 
     Processes that have it open would go on writing into a file without a name, and what is in its log would be read as
     if it belonged to the backup.
@@ -76,7 +76,10 @@ def _check_not_in_use(source: Database, path: Path) -> None:
     if of_source is not None and Path(of_source).samefile(path):
         raise OutputError(f"{path} is the database itself; give another file for its backup")
     with path.open("rb") as file:
-        is_written_to = file.read(len(_HEADER)) == _HEADER and file.read(4)[2:] == _WITH_LOG
+        header, versions = file.read(len(_HEADER)), file.read(4)[2:]
+    if header not in (b"", _HEADER):
+        raise OutputError(f"{path} is no backup, but a file of another kind; give another file")
+    is_written_to = versions == _WITH_LOG
     logs = [log for suffix in ("-wal", "-journal") if (log := path.with_name(path.name + suffix)).exists()]
     if is_written_to or logs:
         raise OutputError(
