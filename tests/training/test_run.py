@@ -14,6 +14,7 @@ from hpo.statistics.auc import mean_auc_with_error
 from hpo.study.choices import LOSSES
 from hpo.study.config import TrainConfig
 from hpo.training.inputs.device_dataset import make_device_dataset
+from hpo.training.loop.checkpoint import largest_bytes, tensor_bytes
 from hpo.training.loop.fold import Run, complete
 from hpo.training.machine.device import choose_machine
 from hpo.training.optim.losses.aucm import AUCMLoss
@@ -70,6 +71,18 @@ def test_a_resumed_run_ends_bit_equal_to_one_that_never_stopped(
     resumed = make_run(development, **settings)
     resumed.load_state_dict(deepcopy(first.state_dict()))
     assert before + train(resumed) == whole
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"cross_entropy_share": 0.34}, {"loss": "compositional", "optimizer": "adam", "cross_entropy_share": 0.34}],
+)
+def test_its_largest_state_is_known_before_its_first_step(development: Development, settings: dict[str, Any]) -> None:
+    """Also where the reference weights and their sum come with AUCM, after cross-entropy."""
+    run = make_run(development, **settings)
+    predicted = largest_bytes(run.state_dict(), run.config)
+    train(run)
+    assert tensor_bytes(run.state_dict()) == pytest.approx(predicted, rel=0.05)
 
 
 def test_a_state_passes_through_a_file_of_plain_tensors(development: Development, tmp_path: Any) -> None:

@@ -281,6 +281,9 @@ def largest_bytes(run: StateDict, config: TrainConfig) -> int:
     # The optimizer's buffers come with its first step, the best weights with the first epoch that is selected by.
     buffers = (2 if config.optimizer in ("adam", "adamw") else 1) + (config.loss == "compositional")
     later = buffers + (config.resplit != "none")
+    if config.has_effect("epoch_decay") and config.epoch_decay > 0 and run["optimizer"]["model_ref"] is None:
+        # After epochs of cross-entropy, which have no epoch decay, the reference and the sum of the weights come.
+        later += 2
     return tensor_bytes(run) + later * tensor_bytes(run["network"])
 
 
