@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 from pathlib import Path
 from types import SimpleNamespace
@@ -116,6 +117,20 @@ def test_what_takes_as_much_memory_as_another_choice_stands_for_it() -> None:
     )
     end = heaviest(load_spec(builtin_study_file("breast"), changes))
     assert (end.optimizer, end.weight_average, end.loss, end.sam) == ("adamw", "cycles", "compositional", 0.2)
+
+
+@pytest.mark.parametrize(
+    ("name", "choices", "heaviest_one"),
+    [
+        # Epoch decay keeps reference weights and a sum of weights.
+        ("loss", ["cross_entropy", "aucm_v2"], "aucm_v2"),
+        ("loss", ["focal", "pauc", "compositional"], "compositional"),
+        ("network", ["resnet18_narrow", "resnet18"], "resnet18"),
+    ],
+)
+def test_the_heaviest_need_not_be_the_first_choice(name: str, choices: list[str], heaviest_one: str) -> None:
+    changes = (f"space.{name}.choices={json.dumps(choices)}", "search.references=false")
+    assert getattr(heaviest(load_spec(builtin_study_file("breast"), changes)), name) == heaviest_one
 
 
 def test_the_references_count_among_the_heaviest() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from hpo.study.baselines import baselines
 from hpo.study.catalogue import Dataset
 from hpo.study.co_training import other_datasets
-from hpo.study.config import TrainConfig
+from hpo.study.config import TrainConfig, applies
 from hpo.study.space import Choices, Range
 from hpo.study.spec import StudySpec
 
@@ -17,7 +17,7 @@ _COSTLY = ("input_size", "tta")
 _HEAVY: dict[str, tuple[str, ...]] = {
     "optimizer": ("adam", "adamw"),
     "weight_average": ("ema", "swa", "cycles"),
-    "loss": ("compositional",),
+    "network": ("resnet18",),
     "precision": ("fp32",),
     "augmentation": ("full",),
 }
@@ -47,6 +47,8 @@ def heaviest(spec: StudySpec) -> TrainConfig:
         entry = spec.space.get(name)
         if isinstance(entry, Choices):
             values[name] = next((choice for choice in heavy if choice in entry.choices), values[name])
+    if isinstance(entry := spec.space.get("loss"), Choices):
+        values["loss"] = max(map(str, entry.choices), key=_kept_by_loss)
     planned = [candidate.config for candidate in spec.plan.candidates] if spec.plan is not None else []
     others = [one.co_training for one in planned]
     if isinstance(entry := spec.space.get("co_training"), Choices):
@@ -57,6 +59,12 @@ def heaviest(spec: StudySpec) -> TrainConfig:
     compared = [config, *baselines(spec).values(), *planned]
     largest = {name: max(getattr(other, name) for other in compared) for name in _GROWING}
     return config.model_copy(update=largest)
+
+
+def _kept_by_loss(loss: str) -> int:
+    """Return how many tensors of the size of the network training keeps for a loss."""
+    # Reference weights and the sum of weights of epoch decay; a running mean of the weights after inner steps.
+    return 2 * applies("epoch_decay", {"loss": loss}) + (loss == "compositional")
 
 
 def _samples(co_training: str, target: Dataset) -> int:
