@@ -1,4 +1,4 @@
-"""The memory of a worker on a CPU, predicted before it trains."""
+"""The memory of a worker, predicted before it trains on a CPU, and measured on a GPU."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 
 from hpo.data.development import Development
+from hpo.data.folds import scoring_folds
 from hpo.study.config import TrainConfig
+from hpo.study.spec import Scoring
+from hpo.training.loop.scoring import SCORING_BATCH
 from hpo.training.model.resnet import resnet18
-from hpo.training.probe.memory import predicted_peak
+from hpo.training.probe.memory import peak_of, predicted_peak
 from tests.arrays import made_development
 
 
@@ -64,3 +67,12 @@ def test_other_datasets_add_their_images_as_they_are_read_and_trained_on() -> No
             for value in ("none", "pneumonia")
         )
         assert together - plain == times * 5232 * 28 * 28
+
+
+def test_volumes_so_large_that_they_are_scored_one_by_one_are_measured(
+    development_3d: Development, thin: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The epoch that is measured ends with an AUC, which needs a sample of each class."""
+    monkeypatch.setitem(SCORING_BATCH, 3, 1)
+    folds = scoring_folds(development_3d, Scoring(folds=2), 0)
+    assert peak_of(TrainConfig(batch_size=4, input_size=4), development_3d, folds, "cpu").main > 0

@@ -86,7 +86,8 @@ def peak_of(config: TrainConfig, development: Development, folds: tuple[Fold, ..
     """
     dataset = development.dataset
     scored = scoring_rows(dataset.dimensions, dataset.edge(config.input_size))
-    fewer = _fewer(development, folds, 2 * config.batch_size, scored)
+    # Large volumes are scored one by one, and the AUC at the end of the epoch needs one of each class.
+    fewer = _fewer(development, folds, 2 * config.batch_size, max(2, scored))
     _train_an_epoch(plain(config), development, fewer, device)
     main, placed = _bytes_of_others(config, development.dataset)
     return Peak(peak_memory_bytes(_CPU) + main, peak_memory_bytes(device) + placed)
