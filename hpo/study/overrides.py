@@ -53,6 +53,8 @@ def _remove_settings_without_effect(table: TomlTable, name: str, value: Any) -> 
         if any(other == name and value not in legal for other, legal in setting.when):
             _remove(table, "space", setting.name)
             _remove(table, "fixed", setting.name)
+            # With no value of it can what depends on it have an effect.
+            _remove_settings_without_effect(table, setting.name, None)
 
 
 def _remove(table: TomlTable, section: str, key: str) -> None:

@@ -232,6 +232,15 @@ def test_fixing_a_setting_takes_out_the_settings_that_then_mean_nothing() -> Non
     assert not {"loss", "margin", "epoch_decay", "cross_entropy_share"} & spec.space.keys()
 
 
+def test_it_takes_out_what_depends_on_those_settings_too() -> None:
+    shares = ('space.positive_share_schedule.choices=["constant", "linear"]', "fixed.positive_share_end=0.3")
+    searched = ('space.batching.choices=["random", "fixed_share"]', *shares)
+    path = builtin_study_file("breast")
+    assert load_spec(path, searched).fixed["positive_share_end"] == 0.3
+    spec = load_spec(path, (*searched, "fixed.batching=random"))
+    assert not {"positive_share", "positive_share_schedule", "positive_share_end"} & {*spec.space, *spec.fixed}
+
+
 BIG = ("9" * 5000, "0x" + "f" * 4500, "[" * 2000, "[" * 500 + "]" * 500, "1e999", "1979-05-27", '"' + "z" * 9000 + '"')
 
 
