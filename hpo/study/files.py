@@ -129,13 +129,14 @@ def _overridden(table: TomlTable, path: Path, overrides: tuple[str, ...], known:
 def _fit_starts(table: TomlTable, before: TomlTable, level: int = logging.INFO) -> None:
     """Fit the start points of a file into its space after `--set`; where they are wrong before it they are left."""
     problems: list[str] = []
-    starts = read_starts(before["start"], *_check_settings(before, problems), problems)
+    fixed_before, space_before = _check_settings(before, problems)
+    starts = read_starts(before["start"], fixed_before, space_before, problems)
     fixed, space = _check_settings(table, problems)
     if problems:
         return
     kept: list[Start] = []
     for start in starts:
-        one, notes = fitted(start, fixed, space)
+        one, notes = fitted(start, fixed, space, fixed_before)
         kept += [one] if one is not None else []
         for note in notes:
             _log.log(level, note)

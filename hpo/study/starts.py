@@ -111,19 +111,23 @@ def _undecided(name: str, values: Mapping[str, object], space: Space) -> str | N
     return None
 
 
-def fitted(start: Start, fixed: ConfigValues, space: Space) -> tuple[Start | None, list[str]]:
+def fitted(
+    start: Start, fixed: ConfigValues, space: Space, fixed_before: ConfigValues | None = None
+) -> tuple[Start | None, list[str]]:
     """Fit a start point of another study, or of this one before a change, into a space.
 
     Args:
         start: any values of settings, also of those that there are not.
+        fixed_before: settings that are fixed where it is from, if its values are not of all that has an effect there.
 
     Returns:
         The nearest start point of the space, None if it has no values there; and what was changed, a sentence each.
     """
     values: ConfigValues = {}
+    whole = {**(fixed_before or {}), **start.values}
     notes = [note for name, value in start.values.items() if (note := _without_place(name, value, fixed, space))]
     for name in suggestion_order(space):
-        if name not in start.values or not applies(name, start.values):
+        if name not in start.values or not applies(name, whole):
             continue
         if (drawn := _undecided(name, values, space)) is not None:
             notes.append(f"{name} is left out: it depends on {drawn}, which is drawn")

@@ -121,6 +121,18 @@ def test_the_starts_of_a_file_are_fitted_into_the_space_that_set_makes(tmp_path:
     assert spec_of(tmp_path, starts, "start=[]").start == ()
 
 
+def test_values_that_depend_on_a_fixed_setting_stay_in_a_start_point(tmp_path: Path, log: list[str]) -> None:
+    """By default, with AUCM, the share of negatives means nothing."""
+    path = tmp_path / "study.toml"
+    searched = "[space.pauc_share]\nlow = 0.1\nhigh = 0.9\n"
+    start = '[[start]]\nname = "a"\npauc_share = 0.3\n'
+    path.write_text(f'dataset = "breast"\n[fixed]\nloss = "pauc"\n{searched}{start}')
+    for overrides in ((), ("budget.epochs=3",)):
+        assert load_spec(path, overrides).start == (Start(name="a", values={"pauc_share": 0.3}),)
+    assert log == []
+    assert load_spec(path, ("fixed.loss=aucm_v2", "space.margin.low=0.2", "space.margin.high=0.5")).start == ()
+
+
 def test_a_wrong_start_point_is_told_with_set_too(tmp_path: Path) -> None:
     with pytest.raises(StudyFileError, match="outside of"):
         spec_of(tmp_path, "[[start]]\nlearning_rate = 0.5\n", "fixed.optimizer=adam")
