@@ -22,7 +22,7 @@ from hpo.outcome.report.search.evidence import TrialEvidence
 from hpo.outcome.report.search.sections import question
 from hpo.outcome.report.search.setting_effects import reasons, space
 from hpo.search.queries.importance import LEAST_TRIALS, MOST_TRIALS, importances
-from hpo.study.files import builtin_study_file, load_spec
+from hpo.study.files import builtin_study_file, default_spec, load_spec
 from tests.mention import numbers_in, unmentioned
 from tests.outcome import simulated
 from tests.outcome.pages import blocks
@@ -197,3 +197,14 @@ def test_the_published_value_is_to_beat_with_the_published_network_only() -> Non
     ):
         asked = next(block.text for block in question(evidence).blocks if isinstance(block, Text))
         assert unmentioned(asked, expected, ".901") == []
+
+
+@pytest.mark.parametrize(
+    ("override", "sizes"),
+    [("budget.epochs=30", "from 64 to 28"), ("fixed.input_size=56", "from 64 to 56"), ("fixed.input_size=64", "")],
+)
+def test_the_question_says_to_which_size_images_are_shrunk(override: str, sizes: str) -> None:
+    """By default to 28 pixels, whatever the data set has."""
+    evidence = dataclasses.replace(simulated.search(trials=12), spec=default_spec("breast@64", (override,)))
+    asked = next(block.text for block in question(evidence).blocks if isinstance(block, Text))
+    assert ("shrunk" in asked, sizes in asked) == (bool(sizes), True)

@@ -30,7 +30,8 @@ def question(search: SearchEvidence) -> Section:
     of = "to beat" if set(networks) == {PUBLISHED_NETWORK} else "of ResNet-18, another network,"
     published = f" The published test AUC {of} is {auc(data.published_auc)}." if data.published_auc else ""
     network = " or ".join(describe_network(str(name), data.dimensions) for name in networks)
-    resized = data.resized(int(spec.fixed.get("input_size", data.size)))
+    sizes = reachable_values("input_size", spec.fixed, spec.space) or ()
+    resized = data.resized(int(sizes[0])) if len(sizes) == 1 else ""
     kind = "a label" if data.labels == 1 else f"{data.labels} labels"
     asked = (
         f"Does Deep AUC Maximization, with its hyperparameters searched, beat the baselines on {data.official_name} "
