@@ -257,7 +257,8 @@ def _notes(spec: StudySpec, plan: Plan, tables: list[CandidateResults]) -> list[
     how = "the corrected resampled t-test"
     if all(table.knows_samples for table in tables):
         how = "the spread over repeats and the out-of-fold scores (Obuchowski and Rockette 1995)"
-    if any(table.prior is not None for table in tables):
+    is_moderated = any(table.prior is not None for table in tables)
+    if is_moderated:
         how += ", variances moderated among the candidates of a recipe (Smyth 2004)"
     notes = [
         "Differences are paired: both sides of each have the same folds and seeds. Intervals and p-values are by "
@@ -270,6 +271,12 @@ def _notes(spec: StudySpec, plan: Plan, tables: list[CandidateResults]) -> list[
         "Training AUC is of the batches of the last epoch as they were trained on, augmented and without averages of "
         "weights: of methods that change batches it says nothing.",
     ]
+    if is_moderated:
+        # Measured in benchmarks/methods_coverage.py.
+        notes.append(
+            "Moderation takes the trainings of all candidates of a recipe for about equally noisy. Of a method whose "
+            "trainings vary much more, as where some learn and others do not, the interval is too short."
+        )
     if spec.budget.trials < LEAST_REPEATS * len(plan.candidates):
         notes.append(
             f"With fewer than {LEAST_REPEATS} repeats the spread is that of few folds, which may agree by chance: the "

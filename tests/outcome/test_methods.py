@@ -356,3 +356,15 @@ def test_methods_of_repeats_that_were_added_are_held_at_the_level_of_two_looks()
     assert after.low is not None
     assert after.low < before.low
     assert len(added.notes) == len(planned_first.notes) + 1
+
+
+def test_a_table_of_moderated_variances_says_what_moderation_takes_for_granted() -> None:
+    recipe = Candidate(name="one", config=TrainConfig())
+    methods = [Candidate(name=name, config=TrainConfig(), base="one", method=name) for name in "abcdef"]
+    told = []
+    for count in (2, 6):
+        plan = Plan(search="", candidates=(recipe, *methods[:count]), top=5, racing_level=0.0)
+        spec, results = planned.make_confirmation(plan, 4), planned.simulated([0.8] * (1 + count), 4)
+        notes = judge_methods("m", spec, plan, results, done=True).notes
+        told.append(sum("about equally noisy" in note for note in notes))
+    assert told == [0, 1]
