@@ -128,6 +128,13 @@ def test_a_part_of_one_class_is_refused(part: str, tmp_path: Path) -> None:
         import_folder(asked(tmp_path))
 
 
+def test_a_part_for_which_groups_leave_no_samples_is_said_to_be_empty(tmp_path: Path) -> None:
+    images = {f"{number}.png": noise() for number in range(20)}
+    write(tmp_path, images, "file,label,patient", [f"{number}.png,{number % 2},A" for number in range(20)])
+    with pytest.raises(DataError, match=r"no samples are left for test; .* the largest with 20 of 20 samples"):
+        import_folder(asked(tmp_path, Columns(group="patient")))
+
+
 def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
     write(
         tmp_path,

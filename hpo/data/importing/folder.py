@@ -23,7 +23,7 @@ from hpo.data.importing.table import Columns, Row, Table, likely_groups, read_ta
 from hpo.errors import DataError, UsageError
 from hpo.study.catalogue import NEAR_DUPLICATE
 from hpo.study.own import PIXELS, PixelRule
-from hpo.text import composed
+from hpo.text import composed, counted
 
 SPLIT_COLUMN = "split"
 """Column that divides the samples, if there is one and no other is named."""
@@ -241,7 +241,11 @@ def _drawn(
         alike = Alike(used, asked, _samples(pairs.above(used)), across=0)
     test_share = DEFAULT_TEST_SHARE if request.test_share is None else request.test_share
     parts = drawn_parts(labels, groups, request.val_share or 0.0, test_share, request.seed)
-    remedy = "give another share or --seed, or more samples; groups and near-duplicates stay whole"
+    largest = int(np.bincount(groups).max(initial=0))
+    remedy = (
+        "give another share or --seed, or more samples; groups and near-duplicates stay whole, the largest with "
+        f"{largest:,} of {counted(len(labels), 'sample')}"
+    )
     require_parts(parts, labels, remedy)
     return parts, alike
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from hpo.data.loaders import SPLITS
 from hpo.data.stratify import stratified_split
 from hpo.errors import DataError
+from hpo.text import counted
 
 Parts = dict[str, NDArray[np.int64]]
 """Sorted numbers of the samples of train, val and test; parts without samples are left out."""
@@ -46,12 +47,14 @@ def require_parts(parts: Parts, labels: NDArray[np.uint8], remedy: str) -> None:
     Raises:
         DataError: if not. It says nothing about a test part but that.
     """
-    if not parts.get("train", np.empty(0)).size:
-        raise DataError(f"no samples are left for train; {remedy}")
+    for part in ("train", *parts):
+        if not parts.get(part, np.empty(0)).size:
+            raise DataError(f"no samples are left for {part}; {remedy}")
     for part, samples in parts.items():
         positives = labels[samples].sum(axis=0, dtype=np.int64)
         if not ((positives > 0) & (positives < samples.size)).any():
-            raise DataError(f"{part} ({samples.size:,} samples) has one class only, and an AUC needs both; {remedy}")
+            size = counted(samples.size, "sample")
+            raise DataError(f"{part} ({size}) has one class only, and an AUC needs both; {remedy}")
 
 
 def groups_in_several_parts(parts: Parts, groups: NDArray[np.int64]) -> int:
