@@ -11,6 +11,7 @@ from hpo.cli.looking import look_into_database
 from hpo.cli.streams import say, show
 from hpo.errors import UsageError
 from hpo.search.admin.studies import Deletion, delete_study, read_deletion
+from hpo.text import counted
 
 
 @click.command()
@@ -51,4 +52,7 @@ def _is_confirmed(deletion: Deletion) -> bool:
 
 
 def _counted(deletion: Deletion) -> str:
-    return "; ".join(f"study {one.name} ({one.trials} trials, {one.reports} reports)" for one in deletion.studies)
+    return "; ".join(
+        f"study {one.name} ({counted(one.trials, 'trial')}, {counted(one.reports, 'report')})"
+        for one in deletion.studies
+    )

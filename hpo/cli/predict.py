@@ -100,7 +100,7 @@ def predict(
         say(f"{out}: {counted(len(scores), 'row')}")
     else:
         if found.others:
-            say(f"{found.others:,} files with other endings were left out")
+            say(f"left out: {counted(found.others, 'file')} with other endings")
         _write_table(found, dataset, scores, out)
 
 

@@ -21,7 +21,7 @@ from hpo.errors import StudyStoppedError
 from hpo.search.worker.replay import ReplayedEpoch
 from hpo.search.worker.replay import replay as replay_trial
 from hpo.search.worker.trainer import make_trainer
-from hpo.text import auc
+from hpo.text import auc, counted
 
 
 @click.command()
@@ -66,7 +66,7 @@ def replay(
         print_json(result)
     else:
         equal = "bit-equal" if result.bit_equal else f"largest difference {result.max_difference:.2g}"
-        show(f"trial {number}: {len(result.epochs)} epochs again, {equal}")
+        show(f"trial {number}: {counted(len(result.epochs), 'epoch')} again, {equal}")
 
 
 def _say_epoch(epoch: ReplayedEpoch) -> None:

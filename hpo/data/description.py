@@ -12,6 +12,7 @@ from hpo.data.described import Described
 from hpo.data.duplicates import Pairs, Progress, near_duplicates, unseen
 from hpo.data.groups import group_pairs, members
 from hpo.study.spec import Scoring
+from hpo.text import counted
 
 FEW_PER_FOLD = 10
 """Samples of the rarer class in a fold below which its AUC says little: with 10, its standard error is about .08."""
@@ -147,14 +148,14 @@ def label_warnings(labels: NDArray[np.uint8], names: Sequence[str], folds: int) 
     lines, count = [], len(labels)
     for name, positives in zip(names, labels.sum(axis=0, dtype=np.int64), strict=True):
         rarer = min(int(positives), count - int(positives))
-        kind = "positives" if rarer == positives else "negatives"
+        kind = counted(rarer, "positive" if rarer == positives else "negative")
         if rarer == 0:
             lines.append(f"{name}: all samples of train and val have one class, so there is no AUC of it")
         elif rarer / count < RARE:
-            lines.append(f"{name}: almost constant, {rarer:,} {kind} among {count:,} samples ({rarer / count:.2%})")
+            lines.append(f"{name}: almost constant, {kind} among {count:,} samples ({rarer / count:.2%})")
         if 0 < rarer / folds < FEW_PER_FOLD:
             lines.append(
-                f"{name}: {rarer:,} {kind}, about {rarer / folds:.0f} in each of {folds} folds: the AUC of a fold "
+                f"{name}: {kind}, about {rarer / folds:.0f} in each of {folds} folds: the AUC of a fold "
                 "says little; repeat the folds, or add samples"
             )
     return lines
@@ -168,10 +169,12 @@ def _group_warnings(data: Described) -> list[str]:
     for number, name in enumerate(data.label_names):
         mixed = sum(0 < data.labels[group, number].sum() < group.size for group in several)
         if mixed:
-            lines.append(f"{name}: {mixed:,} of {len(several):,} groups with several samples have both classes")
+            lines.append(f"{name}: both classes in {mixed:,} of {counted(len(several), 'group')} with several samples")
     crossing = sum(0 < data.is_validation[group].sum() < group.size for group in several)
     if crossing:
-        lines.append(f"{crossing:,} groups have samples in train and in val: a score on val will be too high")
+        lines.append(
+            f"samples of {counted(crossing, 'group')} are in train and in val: a score on val will be too high"
+        )
     return lines
 
 
@@ -181,16 +184,17 @@ def pixel_warnings(lows: NDArray[np.uint8], highs: NDArray[np.uint8]) -> list[st
     if highs.max() < _DARK:
         lines.append(f"pixels are at most {highs.max()} of 255: `hpo data import --window` stretches them")
     if constant:
-        lines.append(f"{constant:,} of {lows.size:,} images have one value in all pixels")
+        lines.append(f"one value in all pixels: {constant:,} of {counted(lows.size, 'image')}")
     return lines
 
 
 def _pair_warnings(twins: Twins | None) -> list[str]:
     lines = []
     if twins is not None and twins.exact_conflicts:
-        lines.append(f"{twins.exact_conflicts:,} pairs of identical images have different labels: one of two is wrong")
+        pairs = counted(twins.exact_conflicts, "pair")
+        lines.append(f"{pairs} of identical images with different labels: one of two is wrong")
     if twins is not None and twins.across:
         lines.append(
-            f"{twins.across:,} pairs of near-duplicates lie across train and val: a score on val will be too high"
+            f"{counted(twins.across, 'pair')} of near-duplicates across train and val: a score on val will be too high"
         )
     return lines

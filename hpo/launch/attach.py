@@ -22,6 +22,7 @@ from hpo.search.study import open_study
 from hpo.search.worker.deadline import Deadline
 from hpo.search.worker.loop import WorkerSummary, run_worker
 from hpo.search.worker.reporter import make_reporters
+from hpo.text import counted
 from hpo.training.machine.device import choose_device, limit_memory, set_up_process
 from hpo.training.machine.limits import usable_cores
 
@@ -109,7 +110,7 @@ def attach(
             last_stop=last_stop,
             reporters=make_reporters(reporters),
         )
-    counts = f"{summary.finished} trials finished, {summary.pruned} pruned, {summary.failed} failed"
+    counts = f"{counted(summary.finished, 'trial')} finished, {summary.pruned} pruned, {summary.failed} failed"
     _log.info("%s; %s", counts, summary.description)
     if summary.ended == "done" and parent is None:
         check_failed(study, read_status(study))

@@ -22,7 +22,7 @@ from hpo.study.config import settings
 from hpo.study.files import MOST_BYTES, MOST_FOLDED, builtin_study_file, check_spec, suit
 from hpo.study.space import TomlTable
 from hpo.study.spec import StudySpec
-from hpo.text import duration
+from hpo.text import counted, duration
 
 _MOST_FOLDS = 5
 
@@ -155,10 +155,10 @@ def fit_budget(
     table["budget"]["trials"] = max(trials, fewest)
     table["search"]["startup_trials"] = min(table["search"]["startup_trials"], max(5, int(trials * _RANDOM_SHARE)))
     takes = duration(estimate.hours / _TRIALS * table["budget"]["trials"] * 3600)
-    chosen = f"{table['budget']['trials']} trials of {epochs} epochs"
+    chosen = f"{counted(table['budget']['trials'], 'trial')} of {counted(epochs, 'epoch')}"
     reasons = [f"{chosen}: about {takes} with pruning, for --hours {hours:g}"]
     if epochs < full:
-        reasons.append(f"{epochs} epochs instead of {full}, so that there is time for more trials")
+        reasons.append(f"{counted(epochs, 'epoch')} instead of {full}, so that there is time for more trials")
     if folds == 1 and len(ways) > len(lengths):
         reasons.append("one validation part instead of folds, for the same reason; the confirmation has other ones")
     if trials < fewest:

@@ -23,7 +23,7 @@ from hpo.study.choices import describe_network
 from hpo.study.co_training import names_of_others
 from hpo.study.record import stored_config
 from hpo.study.stored import JsonObject
-from hpo.text import auc, shell
+from hpo.text import auc, counted, shell
 
 _CHECK_IMAGES = 8
 _TOLERANCE = 1e-3
@@ -154,7 +154,7 @@ def _card(found: _Exported, dataset: Dataset) -> str:
 output{"s" if dataset.labels > 1 else ""}.
 - **Input.** uint8 images of shape ({shape}), {"RGB" if dataset.channels == 3 else "greyscale"}, 0 to 255.
 - **Output.** {_output(dataset)}
-- **Training.** {found.epochs} epochs on the {protocol.rows} set of {official}. \
+- **Training.** {counted(found.epochs, "epoch")} on the {protocol.rows} set of {official}. \
 {together}Settings are in `config.json`.
 {found.measured}
 - **Code.** {result.code_version}; study {code(result.study)}{found.recorded}.

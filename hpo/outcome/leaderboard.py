@@ -330,7 +330,7 @@ def _notes(spec: StudySpec, table: CandidateResults, tried: int | None) -> list[
 def added_repeats(table: CandidateResults) -> str:
     """Say how intervals account for repeats that were added to those planned at first."""
     return (
-        f"{table.first} repeats were planned at first, and more were added: whoever goes on because the first left a "
+        f"More repeats were added to the {table.first} planned at first: whoever goes on because the first left a "
         f"question open has two chances of a false answer. So each interval is one of {table.looks} that hold at 95 % "
         "together (Sidak 1967): right for one look before, and still a little short after two."
     )

@@ -16,7 +16,7 @@ from hpo.study.plan import Candidate, Plan
 from hpo.study.ranges import PER_FAMILY, REPEATS, TOP
 from hpo.study.space import reachable_values
 from hpo.study.spec import StudySpec
-from hpo.text import shell
+from hpo.text import counted, shell
 
 
 @dataclass(frozen=True)
@@ -100,8 +100,9 @@ def prepare_confirmation(search: Study, name: str, wishes: Wishes) -> Preparatio
 def _made(search: Study, name: str, wishes: Wishes) -> Preparation:
     status, rules = read_status(search), search.spec.confirm
     if status.running:
+        running = counted(len(status.running), "trial")
         raise UsageError(
-            f"study {search.name} is still running ({len(status.running)} trials); wait until it ends, or stop it with "
+            f"study {search.name} is still running ({running}); wait until it ends, or stop it with "
             f"`hpo stop {shell(search.name)}`"
         )
     top = rules.top if wishes.top is None else wishes.top

@@ -15,7 +15,7 @@ from hpo.study.choices import loss_family
 from hpo.study.config import TrainConfig
 from hpo.study.meaning import meaning
 from hpo.study.record import stored_config
-from hpo.text import shell
+from hpo.text import counted, shell
 
 
 def choose_entries(search: Study, *, trial: int | None = None, confirmation: str | None = None) -> list[Entry]:
@@ -59,7 +59,7 @@ def confirmed(search: Study, name: str | None = None) -> list[Entry]:
         raise UsageError(
             f"study {name} has no winner: no candidate finished every repeat; see `hpo trials {shell(name)}`"
         )
-    how = f"by {found.rule} over {found.whole} repeats of {name}, a rule fixed before the search"
+    how = f"by {found.rule} over {counted(found.whole, 'repeat')} of {name}, a rule fixed before the search"
     by_name = {candidate.name: candidate for candidate in plan.candidates}
     winner = by_name[found.winner]
     others = [candidate for candidate in plan.candidates if candidate.is_reference and candidate is not winner]

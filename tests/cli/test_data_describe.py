@@ -90,10 +90,10 @@ def test_groups_of_both_classes_and_across_parts_are_told() -> None:
     assert describe(apart).warnings == ()
     groups = np.arange(200)
     groups[2], groups[160] = 0, 0
-    assert warned(replace(data, groups=groups), "1 groups", "train and in val")
+    assert warned(replace(data, groups=groups), "1 group ", "train and in val")
     assert not warned(replace(data, groups=groups), "both classes")
     groups[1] = 0
-    assert warned(replace(data, groups=groups), "a:", "1 of 1 groups")
+    assert warned(replace(data, groups=groups), "a:", "1 of 1 group ")
     assert (describe(replace(data, groups=groups)).groups, describe(replace(data, groups=groups)).largest_group) == (
         197,
         4,
@@ -106,7 +106,7 @@ def test_identical_images_of_two_labels_are_told() -> None:
     found = describe(data).near_duplicates
     assert (found.pairs, found.exact, found.samples, found.across) == (2, 2, 4, 1)
     assert (found.conflicts, found.exact_conflicts) == (1, 1)
-    assert warned(data, "identical", "1 pairs")
+    assert warned(data, "1 pair of identical")
     assert warned(data, "across train and val")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +62,19 @@ def test_equal_input_gives_equal_bytes(photos: Path, tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         imported(photos, tmp_path / name / "mine.npz", "--positive", "8", "--val-share", "0.1", "--seed", "3")
     assert (tmp_path / "one" / "mine.npz").read_bytes() == (tmp_path / "two" / "mine.npz").read_bytes()
+
+
+def test_a_single_one_has_no_plural(photos: Path, tmp_path: Path) -> None:
+    for number in range(20):
+        folder = tmp_path / "classes" / str(number % 2)
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copy(photos / "digits" / f"{number}.png", folder)
+    (tmp_path / "classes" / "notes.txt").touch()
+    run = hpo_here("data", "import", "classes", "--out", "mine.npz", cwd=tmp_path)
+    assert "1 file;" in run.stdout + run.stderr
+    options = ("--positive", "8", "--group", "file", "--out", str(tmp_path / "other.npz"))
+    run = hpo_here("data", "import", "digits", "--labels", "labels.csv", *options, cwd=photos)
+    assert "the largest of 1 sample," in run.stdout
 
 
 def test_another_seed_draws_other_parts(photos: Path, tmp_path: Path) -> None:

@@ -127,7 +127,7 @@ def test_hours_set_the_trials_of_a_new_study_and_only_raise_those_of_one_that_ha
     study = launch(digits(50), request(storage), on="none").study
     assert fit(study, 7.9) == 7
     assert open_named_study("s", storage).spec.budget.trials == 7
-    assert "7 trials fit" in log[-1]
+    assert "time for 7 trials" in log[-1]
     assert fit(study, 0.5) == least_trials(study.spec)
     run_worker(study, identity=this_process("w"), train=FakeTrainer(6), limit=3)
     study = open_named_study("s", storage)

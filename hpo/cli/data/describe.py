@@ -18,6 +18,7 @@ from hpo.data.description import Description, PartCount
 from hpo.data.description import describe as described
 from hpo.data.folder import data_folder
 from hpo.files import require_place
+from hpo.text import counted
 
 _COLUMNS = ("dataset", "part", "label", "samples", "positives")
 
@@ -101,11 +102,12 @@ def _sentences(found: Description) -> list[str]:
     shape = " x ".join(map(str, found.shape[: found.dimensions]))
     lines = [f"Pixels: {colours} {kind} of {shape}, values {found.lowest} to {found.highest}, mean {found.mean:.1f}."]
     if found.groups is not None:
-        lines.append(f"Groups: {found.groups:,} in train and val, the largest of {found.largest_group:,} samples.")
+        largest = counted(found.largest_group, "sample")
+        lines.append(f"Groups: {found.groups:,} in train and val, the largest of {largest}.")
     twins = found.near_duplicates
     if twins is not None:
         lines.append(
-            f"Near-duplicates: {twins.pairs:,} pairs of a correlation of {twins.correlation:g} or more, with "
+            f"Near-duplicates: {counted(twins.pairs, 'pair')} of a correlation of {twins.correlation:g} or more, with "
             f"{twins.samples:,} samples; {twins.exact:,} identical, {twins.conflicts:,} of different labels."
         )
         if twins.kept_together > twins.correlation:

@@ -19,7 +19,7 @@ from hpo.data.importing.table import Columns
 from hpo.data.importing.writing import require_writable, write_arrays
 from hpo.errors import UsageError
 from hpo.study.catalogue import NEAR_DUPLICATE
-from hpo.text import brief, shell
+from hpo.text import brief, counted, shell
 
 NONE = "none"
 """Value of options that switches off what they name."""
@@ -249,8 +249,9 @@ def _sentences(imported: Imported, seed: int) -> list[str]:
     else:
         lines.append(f"Parts: as the column {imported.part_column!r} of the table gives them.")
     if imported.groups is not None:
+        largest = counted(imported.largest_group, "sample")
         kept = "each in one part" if not imported.in_several_parts else "not all in one part"
-        lines.append(f"Groups: {imported.groups:,}, the largest of {imported.largest_group:,} samples, {kept}.")
+        lines.append(f"Groups: {imported.groups:,}, the largest of {largest}, {kept}.")
     if imported.near_duplicates is not None:
         lines.append(_near_duplicates(imported.near_duplicates, imported.are_drawn))
     return lines
@@ -269,16 +270,16 @@ def _warnings(imported: Imported) -> list[str]:
     lines = []
     if imported.in_several_parts:
         lines.append(
-            f"{imported.in_several_parts:,} groups have samples in more than one part, as the table divides them: AUCs "
-            "will be too high; --split-column none draws parts that keep groups whole"
+            f"samples of {counted(imported.in_several_parts, 'group')} are in more than one part, as the table divides "
+            "them: AUCs will be too high; --split-column none draws parts that keep groups whole"
         )
     if imported.left_out:
-        lines.append(f"{imported.left_out:,} files were left out; endings that are read: {', '.join(ENDINGS)}")
+        lines.append(f"left out: {counted(imported.left_out, 'file')}; endings that are read: {', '.join(ENDINGS)}")
     alike = imported.near_duplicates
     if alike is not None and alike.across:
         lines.append(
-            f"{alike.across:,} pairs of near-duplicates lie in different parts, as the table divides them: AUCs will "
-            "be too high; --split-column none draws parts that keep them together"
+            f"the table divides {counted(alike.across, 'pair')} of near-duplicates: AUCs will be too high; "
+            "--split-column none draws parts that keep them together"
         )
     if imported.unused_groups is not None:
         lines.append(
@@ -287,7 +288,8 @@ def _warnings(imported: Imported) -> list[str]:
             f"--group {shell(imported.unused_groups)} keeps them together"
         )
     if imported.ungrouped:
-        lines.append(f"{imported.ungrouped:,} samples have no group in the table: each is taken as one by itself")
+        without = counted(imported.ungrouped, "sample")
+        lines.append(f"{without} without a group in the table: each is taken as one by itself")
     if all(part.part != "test" for part in imported.parts):
         lines.append("there is no test part, so that no result can be tested on samples that the search has not seen")
     return lines

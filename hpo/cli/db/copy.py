@@ -12,7 +12,7 @@ from hpo.search.creation import check_name
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import open_database
 from hpo.search.study import open_named_study, open_study
-from hpo.text import shell
+from hpo.text import counted, shell
 
 
 @click.command()
@@ -31,7 +31,7 @@ def copy(study_name: str, target: str, name: str | None, storage: str | None) ->
     there = open_database(resolve_address(target), create=True)
     with table_bars() as copied:
         trials = copy_study(study, there, name or study_name, copied)
-    show(f"{there.address}: study {name or study_name} with {trials} trials")
+    show(f"{there.address}: study {name or study_name} with {counted(trials, 'trial')}")
     if study.spec.plan is not None and (search := missing_search(open_study(there, name or study_name))):
         command = f"hpo db copy {shell(study.spec.plan.search)}"
         command += "" if search == study.spec.plan.search else f" --name {shell(search)}"

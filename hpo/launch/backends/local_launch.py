@@ -225,8 +225,8 @@ def _fit_trials(study: Study, status: StudyStatus, estimate: Estimate, hours: fl
     if begun:
         trials = max(trials, status.budget)
     _log.info(
-        f"--hours {hours:g}: by this estimate {within} trials fit, so study {study.name} has "
-        f"{trials} trials{f', {status.finished} of them finished' if begun else ''}"
+        f"--hours {hours:g}: by this estimate there is time for {counted(within, 'trial')}, so study {study.name} has "
+        f"{counted(trials, 'trial')}{f', {status.finished} of them finished' if begun else ''}"
     )
     return set_trials(study, trials), replace(estimate, trials=trials - status.finished)
 
@@ -260,7 +260,7 @@ def _sentence(estimate: Estimate, device: str, workers: int) -> str:
         f"estimate ({device}, {workers} worker{'s' if workers > 1 else ''}): "
         f"{duration(estimate.epoch_seconds)} per epoch over all folds, "
         f"{duration(estimate.trial_hours * 3600)} per unpruned trial, "
-        f"{estimate.whole} for {estimate.trials} trials{pruned}"
+        f"{estimate.whole} for {counted(estimate.trials, 'trial')}{pruned}"
     )
 
 

@@ -12,7 +12,7 @@ from hpo.outcome.final import Final
 from hpo.outcome.report.document import Block, Listing, Section, Table, Text, code
 from hpo.outcome.report.search.evidence import SearchEvidence
 from hpo.study.record import NetworkRecord, Provenance, TrialRecord
-from hpo.text import duration, memory, shell
+from hpo.text import counted, duration, memory, shell
 
 _KILOWATT_HOUR = 3.6e6
 
@@ -51,10 +51,10 @@ def cost(search: SearchEvidence, later: Sequence[Work] = ()) -> Section:
     of_folds = sum(len(report.fold_aucs) for trial in search.trials for report in trial.curve)
     epochs = round(of_folds / search.spec.scoring.fold_count)
     whole = len(search.trials) * search.spec.budget.epochs
-    notes = [f"The search trained {epochs:,} epochs, {epochs / whole:.0%} of the {whole:,} without pruning."]
+    notes = [f"The search trained {counted(epochs, 'epoch')}, {epochs / whole:.0%} of the {whole:,} without pruning."]
     attempts = sum((trial.record.attempts or 1) - 1 for trial in search.trials if trial.record is not None)
     if attempts:
-        notes.append(f"Interrupted trials were resumed {attempts} times.")
+        notes.append(f"Interrupted trials were resumed {counted(attempts, 'time')}.")
     stages = [work, *later]
     if not any(stage.known("energy_joules") for stage in stages):
         notes.append("Energy: the devices used have no readable energy counter.")

@@ -170,10 +170,10 @@ def study_note(name: str, spec: StudySpec, status: StudyStatus) -> str:
         note = _plan_note if spec.plan.final is None else _networks_note
         return note(name, spec, spec.plan, status)
     rows = f"{scoring.folds} folds of the development set" if scoring.rows == "kfold" else f"{scoring.rows} samples"
+    epochs = counted(spec.budget.epochs, "epoch")
     lines = [
         f"## {text(name)}: {text(data.official_name)}",
-        f"Scored on {rows}, never on the test set. {spec.budget.epochs} epochs, {text(spec.search.sampler)}, "
-        f"{text(spec.search.pruner)}.",
+        f"Scored on {rows}, never on the test set. {epochs}, {text(spec.search.sampler)}, {text(spec.search.pruner)}.",
         f"**{status.finished} of {status.budget}** trials finished: {status.complete} complete, {status.pruned} "
         f"pruned, {status.failed} failed; {len(status.running)} running.",
     ]

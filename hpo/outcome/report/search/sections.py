@@ -18,7 +18,7 @@ from hpo.study.catalogue import Dataset
 from hpo.study.choices import PRUNERS, SAMPLERS, describe_network
 from hpo.study.published import PUBLISHED_NETWORK
 from hpo.study.space import reachable_values
-from hpo.text import auc, bounds, with_error
+from hpo.text import auc, bounds, counted, with_error
 
 _MOST_IN_TABLE = 12
 
@@ -41,8 +41,8 @@ def question(search: SearchEvidence) -> Section:
     protocol = [
         _division(data, is_official=spec.scoring.rows == "official"),
         _scoring(search),
-        f"Budget: {spec.budget.trials} finished trials of at most {spec.budget.epochs} epochs of the training "
-        "part, the same for every configuration.",
+        f"Budget: {counted(spec.budget.trials, 'finished trial')} of at most "
+        f"{counted(spec.budget.epochs, 'epoch')} of the training part, the same for every configuration.",
         _strategy(search),
     ]
     if spec.search.references:
@@ -58,11 +58,11 @@ def question(search: SearchEvidence) -> Section:
                 "against it at its own length."
             )
     if spec.start:
-        counted = f", except that the confirmation counts {spec.earlier} configurations of other studies"
+        earlier = f", except that the confirmation counts {counted(spec.earlier, 'configuration')} of other studies"
         protocol.append(
             f"Start points of trials: {len(spec.start)}. As far as they were chosen by results on the same samples, as "
             "those of shipped study files were, nothing in this report corrects for that choice"
-            f"{counted if spec.earlier else ''}."
+            f"{earlier if spec.earlier else ''}."
         )
     blocks: list[Block] = [Text(asked), Listing(tuple(protocol))]
     if data.caution and spec.scoring.rows != "official":

@@ -14,7 +14,7 @@ from hpo.search.queries.scores import OutOfFold
 from hpo.search.queries.trial_rows import CorrectedBest
 from hpo.statistics.calibration import Calibration, calibration
 from hpo.study.baselines import shown_name
-from hpo.text import auc, bounds
+from hpo.text import auc, bounds, counted
 
 
 def selection_bias(search: SearchEvidence, scores: OutOfFold, seed: int = 0) -> Section:
@@ -51,7 +51,7 @@ def _uncorrected(judgement: ScoresJudgement) -> str:
 
 
 def _what_it_corrects(best: CorrectedBest) -> str:
-    missing = f" {best.missing} complete trials without stored scores are left out." if best.missing else ""
+    missing = f" Left out: {counted(best.missing, 'complete trial')} without stored scores." if best.missing else ""
     return (
         f"The selection was repeated on {best.resamples} bootstrap samples of the validation samples. Each time the "
         "selected trial was scored on the samples that had not been drawn (BBC-CV, Tsamardinos et al. 2018); the "
