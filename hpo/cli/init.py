@@ -53,5 +53,6 @@ def init(name: str, out: Path | None, hours: float, force: bool, device: str, da
         raise OutputError(f"{path} cannot be written: {error.strerror}; give --out with another file") from None
     for reason in made.reasons:
         say(reason)
-    say(f"next: hpo launch {shell(str(path))}")
+    option = "" if str(path).endswith(".toml") else "--study-file "
+    say(f"next: hpo launch {option}{shell(str(path))}")
     show(path)

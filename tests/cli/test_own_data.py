@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -25,6 +26,13 @@ def test_a_wrong_file_is_refused_in_one_sentence(tmp_path: Path) -> None:
     assert "Traceback" not in found.stderr
     assert hpo_here("launch", "--dataset", "gone.npz", cwd=tmp_path).returncode == 4
     assert not (tmp_path / "hpo.sqlite3").exists()
+
+
+def test_the_next_command_of_init_takes_the_file_whatever_its_ending(tmp_path: Path) -> None:
+    own_file(tmp_path / "mine.npz", (60, 0, 0))
+    said = hpo_here("init", "mine.npz", "--out", "mine.txt", cwd=tmp_path).stderr
+    (command,) = re.findall(r"next: hpo (.*)", said)
+    assert hpo_here(*command.split(), "--on", "none", cwd=tmp_path).returncode == 0
 
 
 def test_init_replaces_nothing_unless_it_is_told_to(tmp_path: Path) -> None:
