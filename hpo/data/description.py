@@ -143,8 +143,13 @@ def _twins(data: Described, threshold: float, progress: Progress) -> Twins:
     )
 
 
-def label_warnings(labels: NDArray[np.uint8], names: Sequence[str], folds: int) -> list[str]:
-    """Return what may go wrong with the labels, (N, L), of a development set that is scored on so many folds."""
+def label_warnings(labels: NDArray[np.uint8], names: Sequence[str], parts: int, *, are_folds: bool = True) -> list[str]:
+    """Return what may go wrong with the labels, (N, L), of a development set that is scored on parts of it.
+
+    Args:
+        parts: of equal size, into which it is divided.
+        are_folds: every part is scored; else one of them.
+    """
     lines, count = [], len(labels)
     for name, positives in zip(names, labels.sum(axis=0, dtype=np.int64), strict=True):
         rarer = min(int(positives), count - int(positives))
@@ -153,11 +158,10 @@ def label_warnings(labels: NDArray[np.uint8], names: Sequence[str], folds: int) 
             lines.append(f"{name}: all samples of train and val have one class, so there is no AUC of it")
         elif rarer / count < RARE:
             lines.append(f"{name}: almost constant, {kind} among {count:,} samples ({rarer / count:.2%})")
-        if 0 < rarer / folds < FEW_PER_FOLD:
-            lines.append(
-                f"{name}: {kind}, about {rarer / folds:.0f} in each of {folds} folds: the AUC of a fold "
-                "says little; repeat the folds, or add samples"
-            )
+        if 0 < rarer / parts < FEW_PER_FOLD:
+            where = f"each of {parts} folds: the AUC of a fold" if are_folds else "a validation part: its AUC"
+            remedy = "repeat the folds" if are_folds else "take folds"
+            lines.append(f"{name}: {kind}, about {rarer / parts:.0f} in {where} says little; {remedy}, or add samples")
     return lines
 
 

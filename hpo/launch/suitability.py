@@ -146,6 +146,7 @@ def _warnings(development: Development, scoring: Scoring) -> list[str]:
     flat = development.images.reshape(len(development), -1)
     lines = pixel_warnings(flat.min(axis=1), flat.max(axis=1))
     if scoring.rows != "official":
-        parts = scoring.folds if scoring.rows == "kfold" else round(1 / scoring.share)
-        lines += label_warnings(development.labels, shown_labels(development.dataset), parts)
+        are_folds = scoring.rows == "kfold"
+        parts = scoring.folds if are_folds else round(1 / scoring.share)
+        lines += label_warnings(development.labels, shown_labels(development.dataset), parts, are_folds=are_folds)
     return lines

@@ -62,6 +62,14 @@ def test_the_advice_for_too_few_samples_of_a_class_is_a_scoring_that_they_bear(t
     check(path, *asked, advised)
 
 
+@pytest.mark.parametrize("rows", ["holdout", "reshuffled"])
+def test_few_positives_in_the_only_validation_part_are_not_told_of_folds(tmp_path: Path, rows: str) -> None:
+    path = with_positives(tmp_path / "mine.npz", 20)
+    notes = check(path, f"scoring.rows={rows}", "scoring.share=0.2", "scoring.groups=none", "fixed.resplit=none")
+    assert [note for note in notes if "about 4 in a validation part" in note]
+    assert not [note for note in notes if "each of" in note or "repeat the folds" in note]
+
+
 def test_without_any_scoring_that_a_class_suffices_for_none_is_advised(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         check(with_positives(tmp_path / "mine.npz", 1))
