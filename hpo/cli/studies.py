@@ -10,7 +10,7 @@ from rich.table import Table
 from hpo.cli.common import json_option, print_json, storage_option
 from hpo.cli.csv_file import check_formats, csv_option, write_csv
 from hpo.cli.looking import look_into_database
-from hpo.cli.render.page import page
+from hpo.cli.render.page import page, whole
 from hpo.cli.streams import say
 from hpo.search.queries.overview import Overview, StudyOverview, read_overview
 from hpo.text import auc, shell, timestamp
@@ -46,7 +46,8 @@ def studies(storage: str | None, as_json: bool, csv_file: str | None) -> None:
 
 
 def _table(overview: Overview, address: str) -> Table:
-    table = Table("study", "data set", "state", "trials", "running", "best AUC", "created", title=address)
+    columns = ("state", "trials", "running", "best AUC", "created")
+    table = Table(whole("study"), whole("data set"), *columns, title=address)
     for study in overview.studies:
         table.add_row(*_cells(study), style=_STYLES.get(study.state))
     return table

@@ -61,6 +61,12 @@ def test_the_list_says_what_is_done_running_and_unfinished(folder: Path) -> None
     assert unmentioned(run.stderr, "stock") == []
 
 
+def test_the_list_shows_whole_names_on_a_narrow_terminal(folder: Path) -> None:
+    shown = hpo_here("studies", cwd=folder, COLUMNS="60").stdout
+    cells = [[cell.strip() for cell in line.split("│")[1:-1]] for line in shown.splitlines() if line.startswith("│")]
+    assert "first-confirm" in "".join(cells_of[0] for cells_of in cells)
+
+
 def test_nothing_is_deleted_without_an_answer(folder: Path) -> None:
     run = hpo_here("delete", "first", cwd=folder)
     assert run.returncode == 2

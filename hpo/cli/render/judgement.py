@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.console import RenderableType
 from rich.table import Table
 
+from hpo.cli.render.page import whole
 from hpo.outcome.judgement import Judgement
 from hpo.statistics.intervals import Estimate
 from hpo.text import auc
@@ -13,8 +14,8 @@ from hpo.text import auc
 def judgement_table(study_name: str, judgement: Judgement) -> RenderableType:
     """Tabulate the test AUC of each configuration with its intervals, and of each network."""
     title = f"{study_name}: test set"
-    columns = ("configuration", "test AUC", "seeds and samples", "samples (DeLong)", "accuracy", "networks")
-    table = Table(*columns, title=title)
+    columns = ("test AUC", "seeds and samples", "samples (DeLong)", "accuracy", "networks")
+    table = Table(whole("configuration"), *columns, title=title)
     for entry in judgement.entries:
         table.add_row(
             f"{judgement.shown(entry.name)}{' (baseline)' if entry.is_reference else ''}",

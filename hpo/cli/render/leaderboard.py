@@ -6,6 +6,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from hpo.cli.render.page import whole
 from hpo.outcome.leaderboard import Confirmation, Difference, LeaderboardRow, Verdict, changes_of
 from hpo.study.baselines import shown_name
 from hpo.text import bounds, with_error
@@ -14,7 +15,8 @@ from hpo.text import bounds, with_error
 def leaderboard_table(found: Confirmation) -> RenderableType:
     """Tabulate every candidate: search AUC, mean over repeats, and comparisons with others."""
     title = f"{found.name}: {found.whole} of {found.repeats} repeats"
-    table = Table("rank", "candidate", "in the search", "confirmed", "optimism", "repeats", "compared", title=title)
+    columns = ("in the search", "confirmed", "optimism", "repeats", "compared")
+    table = Table("rank", whole("candidate"), *columns, title=title)
     for row in found.leaderboard:
         shown = shown_name(row.candidate, found.epochs)
         name = Text.assemble((shown, "bold"), " (baseline)") if row.is_reference else Text(shown)
@@ -34,7 +36,7 @@ def leaderboard_table(found: Confirmation) -> RenderableType:
 def ablation_table(found: Confirmation) -> RenderableType:
     """Tabulate the winner and each change to it, best first, with the difference that the change makes."""
     title = f"{found.name}: {found.whole} of {found.repeats} repeats"
-    table = Table("with", "AUC", "difference from the winner, 95 % interval", "verdict", title=title)
+    table = Table(whole("with"), "AUC", "difference from the winner, 95 % interval", "verdict", title=title)
     changes = {row.candidate: made for row, made in changes_of(found)}
     for row in sorted(found.leaderboard, key=lambda row: not row.is_reference):
         made = changes.get(row.candidate)

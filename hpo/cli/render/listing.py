@@ -10,6 +10,7 @@ from rich.segment import Segment
 from rich.style import Style
 from rich.table import Table
 
+from hpo.cli.render.page import whole
 from hpo.text import visible
 
 _LEAST_WIDTH = 16
@@ -55,7 +56,7 @@ class Listing:
         yield Segment(_border(widths, "└─┴┘"))
 
     def _narrow(self) -> Table:
-        table = Table(*self._headers, title=self._title)
+        table = Table(*self._headers[:-1], whole(self._headers[-1]), title=self._title)
         for cells, style in self._rows:
             table.add_row(*cells, style=style)
         return table

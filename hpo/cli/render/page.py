@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
+from rich.table import Column
 from rich.text import Text
 
 from hpo.cli.streams import note_output
@@ -55,6 +56,11 @@ def messages() -> Console:
     """Return a console on standard error."""
     note_output()
     return PlainConsole(stderr=True, highlight=False)
+
+
+def whole(header: str) -> Column:
+    """Return a column that breaks words longer than its lines; those of other columns end in an ellipsis."""
+    return Column(header, overflow="fold")
 
 
 def draw(what: RenderableType, path: Path, title: str) -> None:

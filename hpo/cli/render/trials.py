@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hpo.cli.render.listing import Listing
+from hpo.cli.render.page import whole
 from hpo.search.queries.trial_rows import BestTrial, CorrectedBest, Ranking, TrialRow, Value
 from hpo.study.config import ConfigValues
 from hpo.study.record import TrialRecord
@@ -77,8 +78,8 @@ def ranked_table(name: str, ranking: Ranking) -> RenderableType:
     if not ranking.trials:
         return Text(ranking.note or f"study {name} has no complete trial yet")
     is_smoothed = any(best.smoothed is not None for best in ranking.trials)
-    columns = ("rank", "trial", "AUC", "95 % interval", *(("smoothed",) if is_smoothed else ()), "configuration")
-    table = Table(*columns, title=f"best of {name}")
+    columns = ("rank", "trial", "AUC", "95 % interval", *(("smoothed",) if is_smoothed else ()))
+    table = Table(*columns, whole("configuration"), title=f"best of {name}")
     for best in ranking.trials:
         value = best.value
         table.add_row(
