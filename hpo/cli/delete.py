@@ -45,7 +45,7 @@ def _is_confirmed(deletion: Deletion) -> bool:
     if workers:
         say(f"workers hold trials of it: {', '.join(workers)}")
     if deletion.accesses:
-        say(f"the test-set access log keeps its {deletion.accesses} entries")
+        say(f"the test-set access log keeps its {deletion.accesses} {'entry' if deletion.accesses == 1 else 'entries'}")
     if not sys.stdin.isatty():
         raise UsageError("nobody is there to ask; give --yes to delete without asking")
     return click.confirm("delete?", default=False, err=True)

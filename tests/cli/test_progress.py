@@ -47,6 +47,14 @@ def test_a_part_of_the_next_epoch_is_told_if_there_is_one(epoch: int, share: flo
     assert ("%" in line) is percent
 
 
+def test_copies_of_databases_draw_no_bars_without_a_terminal(database: Database, tmp_path: Path) -> None:
+    trained(create_or_open(database, "s", make_spec(3)))
+    storage = ("--storage", f"sqlite:///{tmp_path}/s.sqlite3")
+    assert hpo_here("db", "backup", "b.sqlite3", *storage, cwd=tmp_path).stderr == ""
+    refused = hpo_here("db", "backup", "s.sqlite3", *storage, cwd=tmp_path)
+    assert refused.stderr.startswith("hpo: ")
+
+
 def test_a_network_that_was_there_already_is_not_one_of_no_epochs() -> None:
     def line(epochs: int, state: str = "complete") -> str:
         row = TrialRow(1, state, None, None, epochs, {}, None, None, "w", 0.2, 1.0, 2.0, "trial 2", network=0)

@@ -47,17 +47,29 @@ def progress() -> Iterator[Beat]:
 @contextmanager
 def table_bars() -> Iterator[Callable[[str, int, int], None]]:
     """Yield a function that takes a table, its rows copied, and its rows in all; one bar per table with rows."""
+    console = messages()
+    if not console.is_terminal:
+        beat = _plain()
+        # The ends of a table are no news: the command says how many rows there were.
+        yield lambda table, done, total: beat(table, done / total) if 0 < done < total else None
+        return
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=messages()) as bars:
-        tasks: dict[str, TaskID] = {}
+    bars = Progress(*columns, console=console)
+    tasks: dict[str, TaskID] = {}
 
-        def copied(table: str, done: int, total: int) -> None:
-            if total and table not in tasks:
-                tasks[table] = bars.add_task(table, total=total)
-            if table in tasks:
-                bars.update(tasks[table], completed=done)
+    def copied(table: str, done: int, total: int) -> None:
+        if total and table not in tasks:
+            # Without a bar even its end would be a line.
+            bars.start()
+            tasks[table] = bars.add_task(table, total=total)
+        if table in tasks:
+            bars.update(tasks[table], completed=done)
 
+    try:
         yield copied
+    finally:
+        if tasks:
+            bars.stop()
 
 
 @contextmanager
