@@ -19,6 +19,7 @@ from hpo.statistics.selection import Optimism, Selection
 from hpo.study.plan import Plan
 from hpo.study.spec import StudySpec
 from hpo.study.stored import JSON_KEY
+from hpo.text import counted
 
 
 class Verdict(StrEnum):
@@ -329,8 +330,9 @@ def _notes(spec: StudySpec, table: CandidateResults, tried: int | None) -> list[
 
 def added_repeats(table: CandidateResults) -> str:
     """Say how intervals account for repeats that were added to those planned at first."""
+    first = counted(table.first or 0, "repeat")
     return (
-        f"More repeats were added to the {table.first} planned at first: whoever goes on because the first left a "
+        f"Planned at first: {first}. More were added: whoever goes on because these left a "
         f"question open has two chances of a false answer. So each interval is one of {table.looks} that hold at 95 % "
         "together (Sidak 1967): right for one look before, and still a little short after two."
     )
