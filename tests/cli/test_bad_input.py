@@ -159,3 +159,8 @@ def test_a_full_disk_under_stdout_is_a_sentence(unbuffered: str) -> None:
     assert run.returncode == 9
     (line,) = run.stderr.splitlines()
     assert unmentioned(line, "hpo", "disk") == []
+
+
+def test_no_database_is_made_for_a_backup_that_is_not_there(tmp_path: Path) -> None:
+    refused = hpo_here("db", "restore", "bakcup.sqlite3", cwd=tmp_path)
+    assert (refused.returncode, list(tmp_path.iterdir())) == (5, [])

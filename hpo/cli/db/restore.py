@@ -9,6 +9,7 @@ import click
 from hpo.cli.common import backup_argument, storage_option
 from hpo.cli.render.progress import table_bars
 from hpo.cli.streams import show
+from hpo.search.admin.backup import require_backup
 from hpo.search.admin.backup import restore as read_backup
 from hpo.search.database.address import resolve_address
 from hpo.search.database.database import open_database
@@ -19,6 +20,7 @@ from hpo.search.database.database import open_database
 @storage_option
 def restore(file: Path, storage: str | None) -> None:
     """Write a backup FILE into an empty database of any kind."""
+    require_backup(file)
     database = open_database(resolve_address(storage), create=True)
     with table_bars() as copied:
         rows = read_backup(file, database, copied)

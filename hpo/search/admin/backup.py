@@ -102,6 +102,16 @@ def _write_backup(source: Database, part: Path, progress: Progress) -> int:
     return rows
 
 
+def require_backup(path: Path) -> None:
+    """Check that there is a file, before a database is made for what is in it.
+
+    Raises:
+        StorageError: if not.
+    """
+    if not path.is_file():
+        raise StorageError(f"{path} is not a file; give one that `hpo db backup` wrote")
+
+
 def restore(path: Path, target: Database, progress: Progress = lambda *_: None) -> int:
     """Write a backup into an empty database in one transaction; return the number of rows.
 
@@ -112,8 +122,7 @@ def restore(path: Path, target: Database, progress: Progress = lambda *_: None) 
     """
     from hpo.search.admin.migrations import upgrade
 
-    if not path.is_file():
-        raise StorageError(f"{path} is not a file; give one that `hpo db backup` wrote")
+    require_backup(path)
     with local_folder() as folder:
         copy = folder / "backup.sqlite3"
         _copy_whole(path, copy)
