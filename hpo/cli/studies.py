@@ -40,7 +40,10 @@ def studies(storage: str | None, as_json: bool, csv_file: str | None) -> None:
     if as_json:
         print_json(rows)
         return
-    page().print(_table(overview, database.address))
+    if rows:
+        page().print(_table(overview, database.address))
+    elif not overview.damaged:
+        say(f"{database.address} holds no study yet; `hpo launch` creates one")
     if overview.others:
         say(f"studies in Optuna's tables that hpo did not create: {', '.join(overview.others)}")
 

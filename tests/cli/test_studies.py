@@ -47,6 +47,14 @@ def names(folder: Path) -> list[str]:
     return found
 
 
+def test_a_database_without_studies_is_told_in_a_sentence(tmp_path: Path) -> None:
+    database_in(tmp_path).close()
+    run = hpo_here("studies", cwd=tmp_path)
+    assert (run.returncode, run.stdout) == (0, "")
+    assert unmentioned(run.stderr, "no study yet", "`hpo launch`") == []
+    assert hpo_here("studies", "--json", cwd=tmp_path).stdout.strip() == "[]"
+
+
 def test_the_list_says_what_is_done_running_and_unfinished(folder: Path) -> None:
     rows = json.loads(hpo_here("studies", "--json", cwd=folder).stdout)
     assert [(row["name"], row["state"], row["running"], row["search"]) for row in rows] == [
