@@ -33,7 +33,7 @@ _LUMA = np.array([0.299, 0.587, 0.114])
 _MOST_THREADS = 8
 
 _BYTES = 16
-"""Memory for each value of a file while it is read and shrunk: a volume of 512 x 512 x 300 took 12.8 bytes a voxel."""
+"""Memory for each value of a file while it is read and shrunk, a little more than benchmarks/import_memory.py finds."""
 
 
 @dataclass(frozen=True)
