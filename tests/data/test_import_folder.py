@@ -115,8 +115,9 @@ def test_a_column_split_is_used_unless_parts_are_to_be_drawn(tmp_path: Path) -> 
     )
     assert [part.part for part in import_folder(asked(tmp_path))[1].parts] == ["train", "val"]
     assert [part.part for part in import_folder(asked(tmp_path, draw=True))[1].parts] == ["train", "test"]
-    with pytest.raises(UsageError, match="split"):
-        import_folder(asked(tmp_path, test_share=0.2))
+    for useless in ({"test_share": 0.2}, {"seed": 3}):
+        with pytest.raises(UsageError, match="split"):
+            import_folder(asked(tmp_path, **useless))
 
 
 @pytest.mark.parametrize("part", ["train", "test"])

@@ -85,7 +85,7 @@ class _ShareOrNone(click.ParamType):  # type: ignore[type-arg]
 @click.option(
     "--val-share", metavar="SHARE", type=_SHARE, help="Draw this share as val part.  [default: no val part is drawn]"
 )
-@click.option("--seed", metavar="N", type=click.IntRange(min=0), default=0, show_default=True, help="Of the draw.")
+@click.option("--seed", metavar="N", type=click.IntRange(min=0), help="Of the draw.  [default: 0]")
 @click.option(
     "--near-duplicates",
     metavar="R",
@@ -133,7 +133,7 @@ def import_(
     split_column: str | None,
     test_share: float | None,
     val_share: float | None,
-    seed: int,
+    seed: int | None,
     near_duplicates: float | str,
     size: int | None,
     fit: str,
@@ -190,7 +190,7 @@ def import_(
     if as_json:
         print_json(imported)
     else:
-        _print(imported, out, seed)
+        _print(imported, out, seed or 0)
 
 
 def _labels(columns: tuple[str, ...], in_one_word: str | None) -> tuple[str, ...]:

@@ -51,6 +51,7 @@ class Request:
         positive: values of the label columns that are 1; none if they hold 0 and 1.
         draw: draw the parts, whatever columns there are.
         val_share, test_share: of all samples; None is 0 and .2 for parts that are drawn.
+        seed: of the draw; None is 0.
         near_duplicates: correlation from which images stay in one part; None if similarity says nothing.
     """
 
@@ -63,7 +64,7 @@ class Request:
     draw: bool = False
     val_share: float | None = None
     test_share: float | None = None
-    seed: int = 0
+    seed: int | None = None
     near_duplicates: float | None = NEAR_DUPLICATE
 
 
@@ -138,7 +139,7 @@ def import_folder(request: Request, progress: Told = _untold) -> tuple[dict[str,
 
     Raises:
         DataError: with everything that is wrong with the table, its labels and its images.
-        UsageError: if shares are given beside a column of parts.
+        UsageError: if shares or a seed are given beside a column of parts.
     """
     problems = Problems()
     if not request.folder.is_dir():
@@ -172,10 +173,10 @@ def _columns(request: Request, table: Table) -> Columns:
         return replace(columns, part=None)
     if columns.part is None and SPLIT_COLUMN in table.header:
         columns = replace(columns, part=SPLIT_COLUMN)
-    if columns.part is not None and (request.val_share, request.test_share) != (None, None):
+    if columns.part is not None and (request.val_share, request.test_share, request.seed) != (None, None, None):
         raise UsageError(
-            f"{table.path} says by its column {columns.part!r} what is train, val and test: leave out --test-share and "
-            "--val-share, or draw new parts with --split-column none"
+            f"{table.path} says by its column {columns.part!r} what is train, val and test: leave out --test-share, "
+            "--val-share and --seed, or draw new parts with --split-column none"
         )
     return columns
 
@@ -240,7 +241,7 @@ def _drawn(
         groups, used = group_pairs(pairs, len(labels), groups)
         alike = Alike(used, asked, _samples(pairs.above(used)), across=0)
     test_share = DEFAULT_TEST_SHARE if request.test_share is None else request.test_share
-    parts = drawn_parts(labels, groups, request.val_share or 0.0, test_share, request.seed)
+    parts = drawn_parts(labels, groups, request.val_share or 0.0, test_share, request.seed or 0)
     largest = int(np.bincount(groups).max(initial=0))
     remedy = (
         "give another share or --seed, or more samples; groups and near-duplicates stay whole, the largest with "
