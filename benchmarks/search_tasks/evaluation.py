@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
+from hpo.statistics.intervals import CONFIDENCE, simultaneous_confidence
+
 SHARES = (0.2, 0.35, 0.5, 0.75)
 """Shares of the budget at which the incumbent is judged, beside the end."""
 
@@ -79,32 +81,37 @@ def _best(runs: Sequence[Run]) -> float:
     return float((second[first.argmax()] + first[second.argmax()]) / 2)
 
 
-def mean_with_interval(values: Floats, seed: int = 0) -> tuple[float, float, float]:
-    """Return the mean over units with its 95 % bootstrap interval."""
+def mean_with_interval(values: Floats, seed: int = 0, confidence: float = CONFIDENCE) -> tuple[float, float, float]:
+    """Return the mean over units with its bootstrap interval."""
     drawn = np.random.default_rng(seed).integers(len(values), size=(_BOOTSTRAPS, len(values)))
-    low, high = np.quantile(values[drawn].mean(1), [0.025, 0.975])
+    low, high = np.quantile(values[drawn].mean(1), [(1 - confidence) / 2, (1 + confidence) / 2])
     return float(values.mean()), float(low), float(high)
 
 
 def table(evaluation: Evaluation, reference: str) -> str:
-    """Return a Markdown table: regret, difference to `reference` on the same units, mean rank, all with intervals."""
+    """Return a Markdown table: regret, difference to `reference` on the same units, mean rank, all with intervals.
+
+    The difference has two: by itself, and as one of all differences that hold together (Sidak).
+    """
     methods = sorted(evaluation.regret, key=lambda method: evaluation.regret[method].mean())
     ranks = rankdata(np.array([evaluation.regret[method] for method in methods]), axis=0)
     tasks = sorted({task for task, _ in evaluation.units})
     lines = [
         f"{len(evaluation.units)} searches a method; regret in thousandths of AUC, 95 % bootstrap intervals",
         "",
-        f"| method | regret | more than {reference} | mean rank | at {', '.join(map(str, SHARES))} of the budget | "
+        f"| method | regret | more than {reference} | all together | mean rank | "
+        + f"at {', '.join(map(str, SHARES))} of the budget | "
         + " | ".join(tasks)
         + " | trials | CPU s |",
-        "|---" * (7 + len(tasks)) + "|",
+        "|---" * (8 + len(tasks)) + "|",
     ]
     for method, rank in zip(methods, ranks, strict=True):
         regret = evaluation.regret[method]
+        is_other = method != reference
         cells = [
             method,
             _interval(mean_with_interval(regret)),
-            _interval(mean_with_interval(regret - evaluation.regret[reference]), "+") if method != reference else "",
+            *(_differences(regret - evaluation.regret[reference], len(methods) - 1) if is_other else ("", "")),
             _interval(mean_with_interval(rank)),
             ", ".join(f"{value:.1f}" for value in evaluation.anytime[method].mean(1)),
             *(f"{regret[[unit[0] == task for unit in evaluation.units]].mean():.1f}" for task in tasks),
@@ -113,6 +120,11 @@ def table(evaluation: Evaluation, reference: str) -> str:
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _differences(values: Floats, count: int) -> tuple[str, str]:
+    together = mean_with_interval(values, confidence=simultaneous_confidence(count))
+    return _interval(mean_with_interval(values), "+"), _interval(together, "+")
 
 
 def _interval(values: tuple[float, float, float], sign: str = "") -> str:

@@ -87,4 +87,4 @@ def test_regret_is_what_lacks_to_the_best_that_any_method_chose() -> None:
     assert found.regret["hpo"] == pytest.approx([0.0] * 3)
     assert found.regret["other"] == pytest.approx([200.0] * 3)
     assert found.anytime["hpo"][:, 0] == pytest.approx([310.0, 210.0, 110.0, 10.0])
-    assert "| other | 200.0 [200.0, 200.0] | +200.0 [+200.0, +200.0] | 2.0" in table(found, reference="hpo")
+    assert f"| other | 200.0 [200.0, 200.0] |{' +200.0 [+200.0, +200.0] |' * 2} 2.0" in table(found, reference="hpo")

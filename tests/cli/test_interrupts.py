@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from hpo.cli.interrupts import Echoes
+from tests.container import in_container
 from tests.wait import until
 
 SLOW_MODULE = """
@@ -97,10 +97,7 @@ def test_a_worker_answers_the_first_interrupt_and_is_killed_by_the_second() -> N
 
 @pytest.mark.linux
 def test_a_second_interrupt_also_kills_a_worker_that_is_the_first_process_of_a_container() -> None:
-    unshare = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--mount-proc", "--kill-child"]
-    if shutil.which("unshare") is None or subprocess.run([*unshare, "true"], check=False).returncode:
-        pytest.skip("no container can be made here")
-    command = [*unshare, sys.executable, "-c", KILLED]
+    command = in_container(sys.executable, "-c", KILLED)
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert (done.returncode, done.stdout) == (130, "")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from hpo.search.queue.process_identity import has_ended, own_host, own_identity, visible_identity_prefix
+from tests.container import in_container
 
 pytestmark = pytest.mark.linux
 
@@ -53,18 +53,13 @@ def test_of_a_process_on_another_host_or_without_an_identity_nothing_is_known() 
 
 
 def test_processes_of_this_host_and_of_containers_with_its_name_have_hosts_of_different_names() -> None:
-    """Containers are made with `unshare`; the first process of each has the PID 1."""
     program = "from hpo.search.queue.process_identity import own_host; print(own_host(), flush=True); input()"
-    unshare = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--mount-proc", "--kill-child"]
-    if shutil.which("unshare") is None or subprocess.run([*unshare, "true"], check=False).returncode:
-        pytest.skip("no container can be made here")
+    command = in_container(sys.executable, "-c", program)
     names = [own_host()]
     with contextlib.ExitStack() as containers:
         for _ in range(2):
             container = containers.enter_context(
-                subprocess.Popen(
-                    [*unshare, sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-                )
+                subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
             )
             assert container.stdout is not None
             names.append(container.stdout.readline().strip())
